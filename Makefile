@@ -1,0 +1,35 @@
+# `make demo` and `make test` need only python3 and a package index: they create and fill VENV.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS := xarray,s3,icechunk,dask
+
+.PHONY: demo test test-fast lint format clean
+
+# Filled again whenever pyproject.toml is newer than the last fill.
+$(VENV)/.filled: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]' --group test --group lint
+	touch $@
+
+demo: $(VENV)/.filled
+	$(BIN)/parchunk demo demo
+
+test: $(VENV)/.filled
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.filled
+	$(BIN)/python -m pytest -m 'not slow and not s3'
+
+lint: $(VENV)/.filled
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.filled
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .venv-3.13 demo
