@@ -1,0 +1,1 @@
+"""Programs that measure parchunk; every number in the README comes from one of them."""

@@ -1,0 +1,428 @@
+"""The main job: run a plan's groups, then publish the root. Resumes what was begun."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from parchunk.errors import InputError, SourceChangedError
+from parchunk.group_build import GroupResult, GroupTask, Pools, Settings, build_group
+from parchunk.groups import Group, forecast, make_groups, vector_cells
+from parchunk.listing import Requests
+from parchunk.metadata import kerchunk_metadata
+from parchunk.output import OWN, PLAN, ROOT, Output
+from parchunk.plan import Partition, Plan
+from parchunk.planning import open_source, read_again
+from parchunk.receipts import Receipt, read_receipts
+from parchunk.record_files import root_document
+from parchunk.source import Source
+from parchunk.stores import is_remote, page_keys
+
+#: Peak memory above the imports unless a user chooses: holds the sizes of about 47 M chunks.
+DEFAULT_MEMORY = 512 << 20
+DEFAULT_CONCURRENCY = 8
+#: Groups whose coordinators wait side by side; each is a thread that mostly sleeps.
+_GROUPS_IN_FLIGHT = 32
+#: Seconds between two progress reports when nothing is finished meanwhile.
+_TICK = 0.5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a build is. ``partitions`` and ``chunks`` count those done before, too."""
+
+    partitions: int
+    partitions_total: int
+    chunks: int
+    chunks_total: int
+    listed: int
+    requests: int
+    retries: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a finished build came to, over all its runs (``receipts``) and in this one.
+
+    ``requests``, ``requests_least``, ``retries``, ``seconds`` and ``peak_memory`` (bytes, of this
+    process and its largest worker) are this run's; the other numbers are the whole output's.
+    """
+
+    url: str
+    plan: Plan = field(repr=False)
+    receipts: tuple[Receipt, ...] = field(repr=False)
+    built: int
+    requests: int
+    requests_least: int
+    retries: int
+    seconds: float
+    peak_memory: int
+    notes: tuple[str, ...]
+
+    @property
+    def expected(self) -> int:
+        """Chunks that the metadata says there can be."""
+        return sum(receipt.expected for receipt in self.receipts)
+
+    @property
+    def present(self) -> int:
+        """Chunks referenced."""
+        return sum(receipt.present for receipt in self.receipts)
+
+    @property
+    def missing(self) -> int:
+        """Chunks without a reference, zero-sized ones included."""
+        return sum(receipt.missing for receipt in self.receipts)
+
+    @property
+    def zero_sized(self) -> int:
+        """Chunks whose object has no bytes."""
+        return sum(receipt.zero_sized for receipt in self.receipts)
+
+    @property
+    def strays(self) -> int:
+        """Listed objects that are no chunk of the grid."""
+        return sum(receipt.strays for receipt in self.receipts)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the referenced chunks."""
+        return sum(receipt.bytes for receipt in self.receipts)
+
+
+def build(
+    plan: Plan,
+    out: str | Output,
+    *,
+    memory: int = DEFAULT_MEMORY,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    workers: int = 1,
+    executor: Executor | None = None,
+    trust_listing: bool = False,
+    overwrite: bool = False,
+    settings: Settings | None = None,
+    store_options: Mapping[str, str] | None = None,
+    output_options: Mapping[str, str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> BuildResult:
+    """Build the references of ``plan`` in ``out``, or finish a build of the same plan there.
+
+    Parameters
+    ----------
+    out
+        Path or URL of the folder to write.
+    memory
+        Bound on the peak, in bytes above the imports; shared out among ``workers``.
+    concurrency
+        Listings side by side, over all workers.
+    workers
+        Processes. ``executor`` (any `concurrent.futures.Executor`) takes their place: each of its
+        tasks may use ``memory`` and ``concurrency``.
+    trust_listing
+        Take a chunk that one listing does not show for missing, without a second listing.
+    overwrite
+        Delete a build of another plan in ``out``; anything else there is never touched.
+    settings
+        Retries and other fine points; ``concurrency`` and ``trust_listing`` come before its own.
+
+    Raises
+    ------
+    InputError, OutputError, SourceError, SourceChangedError
+        In one line. Finished partitions stay, and the same call resumes.
+    """
+    if concurrency < 1 or workers < 1:
+        raise InputError("--concurrency and --workers must be 1 or more")
+    began = time.monotonic()
+    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    source = open_source(plan, store_options)
+    _refuse_overlap(source, output)
+    share = max(concurrency // workers, 1)
+    cells = vector_cells(memory // workers, plan.record_size, share)
+    begin_output(plan, output, overwrite)
+    done = read_receipts(output, plan)
+    partitions = list(plan.partitions())
+    pending = [p for p in partitions if (p.array, p.region) not in done]
+    groups = make_groups(plan, pending, cells, workers)
+    fine = replace(settings or Settings(), concurrency=share, trust_listing=trust_listing)
+    tasks = [_task(plan, source, output, group, fine) for group in groups]
+    run = _Run(partitions, list(done.values()), progress, began)
+    if executor is not None:
+        run.anywhere(tasks, executor)
+    elif workers > 1:
+        run.in_processes(tasks, workers)
+    else:
+        run.in_threads(tasks, cells, concurrency)
+    publish(plan, source, output)
+    least = forecast(plan, groups, share, page_keys(source.store)).least
+    run.report()
+    return BuildResult(
+        url=output.url,
+        plan=plan,
+        receipts=tuple(run.receipts),
+        built=len(pending),
+        requests=run.requests.lists if is_remote(source.store) else 0,
+        requests_least=least if is_remote(source.store) else 0,
+        retries=run.requests.retries,
+        seconds=time.monotonic() - began,
+        peak_memory=peak_memory(),
+        notes=(*plan.hierarchy.warnings, *run.notes),
+    )
+
+
+def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
+    """Make OUT ready for a build of ``plan``: new, or to be resumed.
+
+    Raises
+    ------
+    InputError
+        When OUT is a file or holds something else; another plan's build, unless ``overwrite``.
+    """
+    saved = None if output.is_empty() else output.get(PLAN)
+    if saved is None and not output.is_empty():
+        raise InputError(
+            f"{output.url} holds something that parchunk did not write: name another OUT"
+        )
+    if saved is not None:
+        try:
+            old = Plan.from_json(_parse(saved, output.describe(PLAN)), output.describe(PLAN))
+        except InputError:
+            if not overwrite:
+                raise
+            old = None
+        if old is None or old.fingerprint != plan.fingerprint:
+            if not overwrite:
+                assert old is not None
+                raise InputError(
+                    f"{output.url} holds a build of another plan "
+                    f"({'; '.join(old.differences(plan)[:3])}): give --overwrite to replace it, "
+                    "or name another OUT"
+                )
+            output.clear(_own_paths(output, old))
+        elif overwrite:
+            output.clear(_own_paths(output, old))
+        else:
+            output.prepare()
+            return
+    output.prepare()
+    output.put(PLAN, json.dumps(plan.to_json(), indent=1).encode())
+
+
+def publish(plan: Plan, source: Source, output: Output) -> None:
+    """Write the root, which makes the references a store, if the source is still what it was.
+
+    Raises
+    ------
+    SourceChangedError
+        When the source's metadata has changed since the plan: nothing is published.
+    """
+    now = read_again(plan, source)
+    if now.digest() != plan.hierarchy.digest():
+        raise SourceChangedError(
+            f"the metadata of {source.url} changed since it was planned: nothing was published; "
+            "plan and build again (--overwrite, or another OUT)"
+        )
+    root = root_document(kerchunk_metadata(plan.hierarchy), plan.record_size)
+    if output.get(ROOT) != root:
+        output.put(ROOT, root)
+    output.tidy()
+
+
+def load_plan(output: Output) -> Plan:
+    """Return the plan of a build in OUT.
+
+    Raises
+    ------
+    InputError
+        When there is none, or it cannot be read.
+    """
+    saved = output.get(PLAN)
+    if saved is None:
+        raise InputError(f"{output.url} holds no parchunk build: there is no {PLAN}")
+    where = output.describe(PLAN)
+    return Plan.from_json(_parse(saved, where), where)
+
+
+def peak_memory() -> int:
+    """Return the peak resident size of this process and its largest child, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    usage = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(who).ru_maxrss for who in usage) * unit
+
+
+class _Run:
+    """The groups of one build as they run, and what has come of them."""
+
+    def __init__(
+        self,
+        partitions: Iterable[Partition],
+        done: list[Receipt],
+        progress: Callable[[Progress], None] | None,
+        began: float,
+    ) -> None:
+        cells = [partition.rows.cells for partition in partitions]
+        self.partitions_total, self.chunks_total = len(cells), sum(cells)
+        self.receipts = done
+        self.requests = Requests()
+        self.notes: list[str] = []
+        self._progress = progress
+        self._began = began
+
+    def in_threads(self, tasks: list[GroupTask], cells: int, concurrency: int) -> None:
+        """Run groups in this process, as many at once as fit the memory bound together."""
+        with (
+            Pools(concurrency) as pools,
+            ThreadPoolExecutor(_GROUPS_IN_FLIGHT, thread_name_prefix="group") as coordinators,
+        ):
+            call = partial(
+                build_group, pools=pools, requests=self.requests, notify=self.receipts.append
+            )
+            try:
+                self._run(tasks, lambda task: coordinators.submit(call, task), cells)
+            except BaseException:
+                pools.stop.set()
+                coordinators.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def in_processes(self, tasks: list[GroupTask], workers: int) -> None:
+        """Run groups in worker processes, one a worker at a time."""
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
+            try:
+                self._run(tasks, partial(pool.submit, build_group), None, workers)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
+
+    def anywhere(self, tasks: list[GroupTask], executor: Executor) -> None:
+        """Run groups in an executor of the caller's, a window of tasks at a time."""
+        self._run(tasks, partial(executor.submit, build_group), None, 256)
+
+    def _run(
+        self,
+        tasks: list[GroupTask],
+        submit: Callable[[GroupTask], Future[GroupResult]],
+        cells: int | None,
+        at_once: int = _GROUPS_IN_FLIGHT,
+    ) -> None:
+        """Submit tasks in order while they fit ``cells`` together; the first error ends it."""
+        queue = deque(tasks)
+        flying: dict[Future[GroupResult], int] = {}
+        local = cells is not None
+        while queue or flying:
+            while queue and len(flying) < at_once:
+                size = queue[0].group.cells
+                if flying and cells is not None and sum(flying.values()) + size > cells:
+                    break
+                flying[submit(queue.popleft())] = size
+            finished, _ = wait(flying, timeout=_TICK, return_when=FIRST_COMPLETED)
+            for future in finished:
+                del flying[future]
+                result = future.result()
+                self.notes += result.notes
+                if not local:
+                    self.receipts += result.receipts
+                    self.requests.add(
+                        lists=result.requests, keys=result.keys, retries=result.retries
+                    )
+            self.report()
+
+    def report(self) -> None:
+        """Tell the caller how far the build is."""
+        if self._progress is None:
+            return
+        receipts = list(self.receipts)
+        self._progress(
+            Progress(
+                partitions=len(receipts),
+                partitions_total=self.partitions_total,
+                chunks=sum(receipt.expected for receipt in receipts),
+                chunks_total=self.chunks_total,
+                listed=self.requests.keys,
+                requests=self.requests.lists,
+                retries=self.requests.retries,
+                seconds=time.monotonic() - self._began,
+            )
+        )
+
+
+def _task(
+    plan: Plan, source: Source, output: Output, group: Group, settings: Settings
+) -> GroupTask:
+    array = plan.by_name[group.array]
+    ranges: list[tuple[int, int] | None] = []
+    for partition in group.partitions:
+        if partition.region is None or array.axis is None:
+            ranges.append(None)
+        else:
+            region = plan.regions[partition.region]
+            ranges.append((region.start, min(region.stop, array.spec.shape[array.axis])))
+    return GroupTask(
+        source=source,
+        output=output,
+        spec=array.spec,
+        group=group,
+        dimension=None if plan.split is None else str(plan.split),
+        ranges=tuple(ranges),
+        record_size=plan.record_size,
+        inline_threshold=plan.inline_threshold,
+        fingerprint=plan.fingerprint,
+        settings=settings,
+    )
+
+
+def _own_paths(output: Output, plan: Plan | None) -> list[str]:
+    """Return what parchunk wrote in OUT: its own folder, the root, and record files."""
+    own = [path for path in output.paths() if path.split("/")[0] == OWN or path == ROOT]
+    for array in plan.arrays if plan else ():
+        own += [
+            path
+            for path in output.paths(array.spec.name)
+            if _is_record_file(path[len(array.spec.name) + 1 :])
+        ]
+    return own
+
+
+def _is_record_file(name: str) -> bool:
+    return name.startswith("refs.") and name.endswith(".parq") and name[5:-5].isdecimal()
+
+
+def _refuse_overlap(source: Source, output: Output) -> None:
+    """Refuse an OUT in SRC or around it: its files would be listed, or its data overwritten."""
+    inside, outside = output.url.rstrip("/") + "/", source.url.rstrip("/") + "/"
+    if inside.startswith(outside) or outside.startswith(inside):
+        where = "inside" if inside.startswith(outside) else "around"
+        raise InputError(f"OUT {output.url} is {where} SRC {source.url}: name a folder apart")
+
+
+def _parse(data: bytes, where: str) -> object:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"{where} is not JSON: restore it, or build again with --overwrite"
+        ) from None
+
+
+def _quiet() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+

@@ -1,0 +1,143 @@
+"""``parchunk build``: the main job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from parchunk.build import BuildResult, build
+from parchunk.cli.options import (
+    json_option,
+    output_option,
+    plan_options,
+    run_options,
+    source_options,
+)
+from parchunk.cli.progress import progress_shown
+from parchunk.cli.tables import bytes_text, console, count, duration
+from parchunk.group_build import Settings
+from parchunk.listing import Patience
+from parchunk.planning import plan as make_plan
+
+
+@click.command("build")
+@click.argument("src")
+@click.argument("out")
+@plan_options
+@run_options
+@source_options
+@output_option
+@click.option("--trust-listing", is_flag=True, help="Do not list gaps a second time.")
+@click.option(
+    "--attempts",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Tries of a listing that gets no further, before giving up.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a build of another plan in OUT.")
+@click.option("--no-progress", is_flag=True, help="No progress bar, no log lines.")
+@json_option
+def command(
+    src: str,
+    out: str,
+    split: str | None,
+    region: int | None,
+    record_size: int | None,
+    inline_threshold: int,
+    memory: int,
+    concurrency: int,
+    workers: int,
+    group: str,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    store_options: Mapping[str, str],
+    output_options: Mapping[str, str],
+    trust_listing: bool,
+    attempts: int,
+    overwrite: bool,
+    no_progress: bool,
+    as_json: bool,
+) -> int:
+    """Write kerchunk Parquet references for SRC into OUT; run again to resume."""
+    plan = make_plan(
+        src,
+        split=split,
+        region=region,
+        record_size=record_size,
+        inline_threshold=inline_threshold,
+        group=group,
+        include=include,
+        exclude=exclude,
+        store_options=store_options,
+    )
+    with progress_shown(no_progress or as_json) as progress:
+        result = build(
+            plan,
+            out,
+            memory=memory,
+            concurrency=concurrency,
+            workers=workers,
+            trust_listing=trust_listing,
+            overwrite=overwrite,
+            settings=Settings(patience=Patience(attempts=attempts)),
+            output_options=output_options,
+            progress=progress,
+        )
+    if as_json:
+        click.echo(json.dumps(summary(result)))
+    else:
+        print_summary(result)
+    return 0
+
+
+def summary(result: BuildResult) -> dict[str, Any]:
+    """Return the closing summary as JSON values."""
+    return {
+        "out": result.url,
+        "source": result.plan.location.url,
+        "arrays": len(result.plan.arrays),
+        "regions": len(result.plan.regions),
+        "partitions": len(result.receipts),
+        "partitions_built": result.built,
+        "expected": result.expected,
+        "present": result.present,
+        "missing": result.missing,
+        "zero_sized": result.zero_sized,
+        "strays": result.strays,
+        "bytes": result.bytes,
+        "list_requests": result.requests,
+        "list_requests_least": result.requests_least,
+        "retries": result.retries,
+        "seconds": round(result.seconds, 3),
+        "peak_memory_bytes": result.peak_memory,
+        "notes": list(result.notes),
+    }
+
+
+def print_summary(result: BuildResult) -> None:
+    """Print the closing summary, and the line of Python that opens the result."""
+    out = console()
+    arrays, regions = len(result.plan.arrays), len(result.plan.regions)
+    out.print(
+        f"{result.url}: {count(arrays)} arrays, {count(regions)} regions, "
+        f"{count(len(result.receipts))} partitions ({count(result.built)} built now)"
+    )
+    out.print(
+        f"{count(result.present)} of {count(result.expected)} chunks present "
+        f"({bytes_text(result.bytes)}), {count(result.missing)} missing"
+        + (f" ({count(result.zero_sized)} of them empty objects)" if result.zero_sized else "")
+        + f", {count(result.strays)} strays"
+    )
+    if result.requests:
+        out.print(
+            f"{count(result.requests)} LIST requests, gaps listed twice included "
+            f"(least possible {count(result.requests_least)}), {count(result.retries)} retries"
+        )
+    out.print(f"{duration(result.seconds)}, peak memory {bytes_text(result.peak_memory)}")
+    for note in result.notes:
+        out.print(f"note: {note}")
+    out.print(f'open it: parchunk.open_dataset("{result.url}")')

@@ -1,0 +1,101 @@
+"""The ``parchunk`` command: exits 0 good, 1 findings, 2 error, and never with a traceback."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from types import FrameType
+from typing import Any
+
+import click
+
+import parchunk
+from parchunk.errors import ParchunkError
+
+#: Command name -> module below parchunk.cli that defines `command`. Loaded when called, so that
+#: `parchunk --help` does not import what only one command needs.
+COMMANDS = {
+    "plan": "plan",
+    "build": "build",
+    "status": "status",
+    "demo": "demo",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module when it is called or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"parchunk.cli.{COMMANDS[cmd_name]}").command
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(parchunk.__version__, prog_name="parchunk")
+def cli() -> None:
+    """Turn the listing of a native Zarr store into kerchunk Parquet references.
+
+    SRC, OUT and REPO are paths or s3:// gs:// az:// URLs. Credentials come from the environment.
+
+    Exit codes: 0 good, 1 findings, 2 error.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(arguments if arguments is not None else sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; return the exit code."""
+    as_json = "--json" in arguments
+    restore = _interrupt_on_sigterm()
+    try:
+        code = cli.main(arguments, prog_name="parchunk", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as shown:
+        click.echo(shown.format_message())
+        return 0
+    except click.ClickException as error:
+        return _fail(error.format_message(), as_json)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted: run the same command again to resume", as_json, 130)
+    except ParchunkError as error:
+        return _fail(str(error), as_json)
+    except MemoryError:
+        return _fail("out of memory: lower --memory, --workers or --concurrency", as_json)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    finally:
+        restore()
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, as_json: bool, code: int = 2) -> int:
+    """Say what happened in one line on stderr; as JSON on stdout where that was asked for."""
+    line = " ".join(message.split())
+    if as_json:
+        click.echo(json.dumps({"error": line}))
+    click.echo(f"parchunk: {line}", err=True)
+    return code
+
+
+def _interrupt_on_sigterm() -> Callable[[], None]:
+    """Make SIGTERM end a build as Ctrl-C does; return what undoes that."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> Any:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: nothing to arrange
+        return lambda: None
+    return lambda: signal.signal(signal.SIGTERM, before) and None

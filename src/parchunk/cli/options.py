@@ -1,0 +1,158 @@
+"""Options that several commands share, spelled and explained once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from parchunk.stores import parse_options
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+
+
+class Size(click.ParamType):
+    """Bytes, as ``512MiB``, ``2GB`` or ``1000000``."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the number of bytes."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmg]i?)?b?\s*", str(value).lower())
+        if not match:
+            self.fail(f"{value!r} is no size: write e.g. 512MiB or 2GB", param, ctx)
+        size = int(float(match.group(1)) * _UNITS[match.group(2) or ""])
+        if size < 1:
+            self.fail("is 0 bytes: give e.g. 512MiB", param, ctx)
+        return size
+
+
+class StoreOptions(click.ParamType):
+    """``KEY=VALUE``; given several times they make one mapping."""
+
+    name = "key=value"
+
+
+def _mapping(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    return parse_options(value)
+
+
+def source_options(function: _F) -> _F:
+    """Add the options that choose and reach the source's arrays."""
+    for option in reversed(
+        [
+            click.option("--group", default="", metavar="PATH", help="The Zarr group to take."),
+            click.option("--include", multiple=True, metavar="GLOB", help="Only these arrays."),
+            click.option("--exclude", multiple=True, metavar="GLOB", help="Not these arrays."),
+        ]
+    ):
+        function = option(function)
+    return store_option(function)
+
+
+def store_option(function: _F) -> _F:
+    """Add ``--store-option``."""
+    return click.option(
+        "--store-option",
+        "store_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=_mapping,
+        help="An obstore option for SRC: endpoint, region, skip_signature, timeout, ...",
+    )(function)
+
+
+def output_option(function: _F) -> _F:
+    """Add ``--output-option``."""
+    return click.option(
+        "--output-option",
+        "output_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=_mapping,
+        help="An obstore option for OUT, as --store-option is for SRC.",
+    )(function)
+
+
+def plan_options(function: _F) -> _F:
+    """Add the options that shape a plan."""
+    for option in reversed(
+        [
+            click.option(
+                "--split",
+                metavar="DIM",
+                help="Dimension (or axis number) that regions cut. Default: the one that holds "
+                "most of the chunks.",
+            ),
+            click.option(
+                "--region",
+                type=int,
+                metavar="ELEMENTS",
+                help="Region length. Default: about a million references in the largest array.",
+            ),
+            click.option(
+                "--record-size",
+                type=int,
+                metavar="N",
+                help="Rows of a record file. Default: the largest divisor of all regions up to "
+                "100,000.",
+            ),
+            click.option(
+                "--inline-threshold",
+                type=Size(),
+                default=0,
+                metavar="BYTES",
+                help="Keep chunks of at most this size in the references. Default: none.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def run_options(function: _F) -> _F:
+    """Add the options that say how a build runs."""
+    for option in reversed(
+        [
+            click.option(
+                "--memory",
+                type=Size(),
+                default="512MiB",
+                show_default=True,
+                metavar="SIZE",
+                help="Bound on the peak above the imports.",
+            ),
+            click.option(
+                "--concurrency",
+                type=click.IntRange(1, 1024),
+                default=8,
+                show_default=True,
+                metavar="N",
+                help="Listings side by side.",
+            ),
+            click.option(
+                "--workers",
+                type=click.IntRange(1, 256),
+                default=1,
+                show_default=True,
+                metavar="N",
+                help="Processes.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def json_option(function: _F) -> _F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(
+        function
+    )

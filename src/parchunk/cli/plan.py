@@ -1,0 +1,140 @@
+"""``parchunk plan``: what a build would do and cost, from metadata alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import click
+
+from parchunk.build import DEFAULT_MEMORY
+from parchunk.cli.options import json_option, plan_options, run_options, source_options
+from parchunk.cli.tables import bytes_text, console, count, duration, grid_text, table
+from parchunk.groups import CHUNK_BYTES, forecast, make_groups, vector_cells
+from parchunk.plan import Plan
+from parchunk.planning import plan as make_plan
+from parchunk.stores import is_remote, page_keys
+
+#: US dollars for 1,000 LIST requests: S3 Standard in us-east-1; others are near it.
+LIST_PRICE = 0.005
+#: Seconds for one LIST request of 1,000 keys on S3 (icechunk#2371).
+LIST_SECONDS = 0.15
+
+
+@click.command("plan")
+@click.argument("src")
+@plan_options
+@run_options
+@source_options
+@json_option
+def command(
+    src: str,
+    split: str | None,
+    region: int | None,
+    record_size: int | None,
+    inline_threshold: int,
+    memory: int,
+    concurrency: int,
+    workers: int,
+    group: str,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    store_options: Mapping[str, str],
+    as_json: bool,
+) -> int:
+    """Show what a build of SRC would write and cost. Reads metadata only."""
+    plan = make_plan(
+        src,
+        split=split,
+        region=region,
+        record_size=record_size,
+        inline_threshold=inline_threshold,
+        group=group,
+        include=include,
+        exclude=exclude,
+        store_options=store_options,
+    )
+    shown = describe(plan, memory, concurrency, workers)
+    if as_json:
+        click.echo(json.dumps({**plan.to_json(), "forecast": shown}))
+    else:
+        _print(plan, shown)
+    return 0
+
+
+def describe(
+    plan: Plan, memory: int = DEFAULT_MEMORY, concurrency: int = 8, workers: int = 1
+) -> dict[str, object]:
+    """Return the forecast of a build, were every chunk there."""
+    assert plan.source is not None
+    share = max(concurrency // workers, 1)
+    page = page_keys(plan.source.store)
+    cells = vector_cells(memory // workers, plan.record_size, share)
+    groups = make_groups(plan, plan.partitions(), cells, workers)
+    cost = forecast(plan, groups, share, page)
+    remote = is_remote(plan.source.store)
+    files = sum(-(-array.spec.total // plan.record_size) for array in plan.arrays)
+    return {
+        "chunks": plan.chunks,
+        "partitions": sum(array.regions for array in plan.arrays),
+        "record_files": files,
+        "groups": cost.groups,
+        "walks": cost.walks,
+        "list_requests": cost.requests if remote else 0,
+        "list_requests_least": cost.least if remote else 0,
+        "list_price_usd": round(cost.requests * LIST_PRICE / 1000, 4) if remote else 0,
+        "list_seconds": round(cost.requests * LIST_SECONDS / concurrency, 1) if remote else 0,
+        "vector_bytes": max((group.cells for group in groups), default=0) * CHUNK_BYTES,
+        "memory_bytes": memory,
+    }
+
+
+def _print(plan: Plan, shown: dict[str, object]) -> None:
+    out = console()
+    where = f"{plan.location.url}" + (f" (group {plan.group})" if plan.group else "")
+    out.print(f"plan for {where}")
+    if plan.split is not None:
+        out.print(
+            f"split along {plan.split}: {count(len(plan.regions))} regions of "
+            f"{count(plan.region_length)} elements, {count(plan.record_size)} rows a record file"
+        )
+    rows = [
+        (
+            array.spec.name,
+            f"v{array.spec.zarr_format}",
+            array.spec.dtype,
+            grid_text(array.spec.shape),
+            grid_text(array.spec.chunks),
+            grid_text(array.spec.grid),
+            array.spec.total,
+            array.regions if array.axis is not None else "whole",
+        )
+        for array in plan.arrays
+    ]
+    columns = ("array", "zarr", "dtype", "shape", "chunks", "grid", "chunks >", "regions >")
+    out.print(table("", columns, rows))
+    out.print(
+        f"{count(plan.chunks)} chunks in {count(_int(shown, 'partitions'))} partitions, "
+        f"{count(_int(shown, 'record_files'))} record files"
+    )
+    if shown["list_requests"]:
+        out.print(
+            f"LIST requests if every chunk is there: {count(_int(shown, 'list_requests'))} "
+            f"(least possible {count(_int(shown, 'list_requests_least'))}), about "
+            f"${shown['list_price_usd']} and {duration(float(str(shown['list_seconds'])))} "
+            f"at {LIST_SECONDS} s a request"
+        )
+    else:
+        out.print("the source is local: directories are walked, no requests are made")
+    out.print(
+        f"memory: {bytes_text(_int(shown, 'vector_bytes'))} of sizes, "
+        f"bound {bytes_text(_int(shown, 'memory_bytes'))} above the imports"
+    )
+    for warning in plan.hierarchy.warnings:
+        out.print(f"note: {warning}")
+
+
+def _int(shown: dict[str, object], key: str) -> int:
+    value = shown[key]
+    assert isinstance(value, int)
+    return value

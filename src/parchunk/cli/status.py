@@ -1,0 +1,52 @@
+"""``parchunk status``: how far a build is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import click
+
+from parchunk.cli.options import json_option, output_option
+from parchunk.cli.tables import console, count, table
+from parchunk.output import Output
+from parchunk.status import read_status
+
+
+@click.command("status")
+@click.argument("out")
+@output_option
+@json_option
+def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
+    """Show how far the build in OUT is. Exits 1 while it is unfinished."""
+    status = read_status(Output.open(out, output_options))
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "out": status.url,
+                    "source": status.plan.location.url,
+                    "published": status.published,
+                    "partitions": status.partitions,
+                    "partitions_done": status.done,
+                    "arrays": [asdict(array) for array in status.arrays],
+                }
+            )
+        )
+    else:
+        shown = console()
+        shown.print(f"{status.url}: references of {status.plan.location.url}")
+        rows = [
+            (a.array, f"{count(a.done)} of {count(a.partitions)}", a.present, a.missing, a.strays)
+            for a in status.arrays
+        ]
+        columns = ("array", "partitions done", "present >", "missing >", "strays >")
+        shown.print(table("", columns, rows))
+        shown.print(
+            "published: readers can open it"
+            if status.published
+            else f"unfinished: {count(status.done)} of {count(status.partitions)} partitions are "
+            "done; run the same build again to resume"
+        )
+    return 0 if status.published else 1

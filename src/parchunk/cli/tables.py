@@ -1,0 +1,57 @@
+"""How numbers and tables look in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+
+def console() -> Console:
+    """Return a console for stdout; a pipe gets plain text of any width."""
+    made = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return made if made.is_terminal else Console(
+        highlight=False, markup=False, emoji=False, soft_wrap=True, width=200, color_system=None
+    )
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Return a table; columns whose name ends with ``>`` are right-aligned numbers."""
+    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        number = column.endswith(">")
+        made.add_column(
+            column.rstrip(">"), justify="right" if number else "left", no_wrap=True
+        )
+    for row in rows:
+        made.add_row(*(count(cell) if isinstance(cell, int) else str(cell) for cell in row))
+    return made
+
+
+def count(number: int) -> str:
+    """Return a count with thousands separators."""
+    return f"{number:,}"
+
+
+def bytes_text(number: float) -> str:
+    """Return bytes in binary units, three digits: ``1.53 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.3g} {unit}"
+        number /= 1024
+    return f"{number:.3g} PiB"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people: ``2.4 s``, ``28 min``, ``3.1 h``."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def grid_text(sizes: Sequence[int]) -> str:
+    """Return a shape or grid: ``87020 x 127 x 1 x 1``; a scalar's is ``()``."""
+    return " x ".join(map(str, sizes)) or "()"

@@ -1,0 +1,416 @@
+"""The cover: which listings meet all the chunks that are wanted, with few LIST requests.
+
+A region is a range of numbers, and a listing runs in text order, so one region is many intervals
+of ranks (see `parchunk.text_order`): chunks 2 .. 9 of 100 are ``2``, then ``20`` .. ``29`` which
+nobody asked for, then ``3``, and so on. The steps, each plain arithmetic on integers:
+
+    regions -> `Box`es of chunk indices -> `rank_intervals`, merged over foreign keys that cost
+    less than a request -> `cut` for listings side by side -> `walks`, named by keys
+
+Stores that do not list in order get `directories` instead of walks.
+
+Nothing here does I/O, and nothing enumerates chunks: the work grows with the number of intervals
+that come out. Intervals are int64 arrays of shape (n, 2), half-open, sorted and disjoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from parchunk.keys import KeyEncoding
+from parchunk.text_order import axis_ranks, digits, index_at
+
+Ints = npt.NDArray[np.int64]
+Ranges = tuple[tuple[int, int], ...]
+
+PAGE = 1000
+"""Keys in one page of a LIST response: S3 and Google Cloud Storage. Azure sends 5,000."""
+
+_BATCH = (
+    1 << 16
+)  # nodes of the digit tree looked at together: bounds what is held beside the output
+_NONE: Ints = np.empty((0, 2), np.int64)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box of the chunk grid: ``start[k] <= index[k] < stop[k]`` on every axis ``k``.
+
+    In chunks, not in elements. The box of rank 0 is ``Box((), ())`` and holds one chunk.
+    """
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+
+def boxes_of_numbers(grid: Sequence[int], start: int, stop: int) -> tuple[Box, ...]:
+    """Split the chunk numbers ``[start, stop)`` into at most ``2 * rank - 1`` disjoint boxes.
+
+    Chunk numbers are in C order, and so are the boxes. Of a 4 x 10 grid, ``[5, 32)`` is half of
+    row 0, rows 1 and 2, and the first two chunks of row 3. ValueError outside the grid.
+    """
+    if not 0 <= start <= stop <= prod(grid):
+        raise ValueError(f"chunk numbers {start}..{stop} are outside the grid {tuple(grid)}")
+    return tuple(
+        Box(tuple(low for low, _ in box), tuple(high for _, high in box))
+        for box in _boxes(tuple(grid), start, stop)
+    )
+
+
+def _boxes(grid: tuple[int, ...], start: int, stop: int) -> list[tuple[tuple[int, int], ...]]:
+    if start == stop:
+        return []
+    if not grid:
+        return [()]
+    inner = prod(grid[1:])
+    first, skipped = divmod(start, inner)
+    last, kept = divmod(stop, inner)
+    if first == last:
+        return [((first, first + 1), *box) for box in _boxes(grid[1:], skipped, kept)]
+    boxes: list[tuple[tuple[int, int], ...]] = []
+    if skipped:
+        boxes += [((first, first + 1), *box) for box in _boxes(grid[1:], skipped, inner)]
+        first += 1
+    if first < last:
+        boxes.append(((first, last), *((0, size) for size in grid[1:])))
+    if kept:
+        boxes += [((last, last + 1), *box) for box in _boxes(grid[1:], 0, kept)]
+    return boxes
+
+
+def rank_intervals(grid: Sequence[int], boxes: Iterable[Box], max_gap: int) -> Ints:
+    """Return the rank intervals that meet every chunk of ``boxes``: int64, shape (n, 2).
+
+    The intervals are half-open, sorted and disjoint, and each starts and ends at a wanted chunk.
+    Wanted chunks with at most ``max_gap`` foreign ranks between them share an interval; more than
+    that lie between two intervals. With ``max_gap=0`` the intervals hold the wanted ranks and no
+    other. Boxes may overlap, touch, or be empty. ValueError for a box outside the grid.
+
+    The result is what sorting all wanted ranks and splitting at the wide gaps would give, but
+    its cost is that of the intervals, not of the chunks: 16 bytes each, and a few times that
+    while they are made. It is the caller who decides by ``max_gap`` how many there are: one
+    index of the last axis of a 87020 x 127 grid is one interval with ``max_gap=126``, and 87,020
+    with 125.
+    """
+    grid = tuple(grid)
+    if max_gap < 0:
+        raise ValueError(f"max_gap is {max_gap}: it counts ranks, and cannot be negative")
+    found = [_product_intervals(grid, product, max_gap) for product in _products(grid, boxes)]
+    return _merged(np.concatenate(found), max_gap) if found else _NONE.copy()
+
+
+def cut(intervals: Ints, pieces: int, least: int, page: int = PAGE) -> Ints:
+    """Cut long intervals so that there are about ``pieces`` in all, for listings side by side.
+
+    An interval is cut into nearly equal pieces (they differ by a page or two), each of ``least``
+    ranks or more; shorter intervals are left alone, so there can be many more than ``pieces``.
+    Cuts fall on whole pages counted from the interval's start: on a dense store they cost no
+    request at all, where a cut in the middle of a page costs one. Order is kept, no rank is lost.
+    """
+    if pieces < 1 or least < 1 or page < 1:
+        raise ValueError("pieces, least and page must be 1 or more")
+    if len(intervals) == 0:
+        return intervals.copy()
+    lengths = intervals[:, 1] - intervals[:, 0]
+    target = max(least, -(-int(lengths.sum()) // pieces))
+    full = lengths // page
+    counts = np.minimum((lengths + target // 2) // target, full // -(-least // page))
+    counts = np.maximum(counts, 1)
+    owner = np.repeat(np.arange(len(intervals)), counts)
+    nth = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = intervals[owner, 0] + nth * full[owner] // counts[owner] * page
+    stops = np.append(starts[1:], 0)
+    is_last = nth == counts[owner] - 1
+    stops[is_last] = intervals[:, 1]
+    return np.stack([starts, stops], axis=1)
+
+
+def requests(intervals: Ints, page: int = PAGE) -> int:
+    """Forecast the LIST requests of one walk an interval, on a store where all chunks exist.
+
+    Missing chunks make it fewer, strays more. At least one an interval: a walk over three
+    chunks is a request too.
+    """
+    lengths = intervals[:, 1] - intervals[:, 0]
+    return int((-(-lengths // page)).sum())
+
+
+def least_requests(cells: int, page: int = PAGE) -> int:
+    """Return the fewest LIST requests that can deliver ``cells`` keys."""
+    return -(-cells // page)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One listing over the ranks ``[start, stop)`` of an array, in a store that lists in order.
+
+    ``prefix``, ``offset`` and ``last`` are relative to the array's path, without a trailing
+    slash. The walk meets the keys below ``prefix`` that sort after ``offset`` (None: from the
+    first one) up to and including ``last`` (None: to the end of the prefix). ``last`` may be
+    missing from the store: stop at the first key that is not below it, and drop that key if it is
+    above.
+    """
+
+    start: int
+    stop: int
+    prefix: str
+    offset: str | None
+    last: str | None
+
+
+def walk(grid: Sequence[int], encoding: KeyEncoding, start: int, stop: int) -> Walk:
+    """Return the walk over the ranks ``[start, stop)``. ValueError when empty or outside.
+
+    A walk meets every key, chunk or stray, whose `parchunk.text_order.position_of` is in
+    ``[start, stop)``, and the walk that ends at the last rank also what sorts after the last
+    chunk. So walks that together hold every rank meet every key exactly once. It starts after the
+    chunk key *before* its first chunk, not at its first chunk: ``0.tmp`` sorts between ``0`` and
+    ``1``, and would be met by neither neighbour otherwise.
+
+    The prefix is the marker ``c`` when ``/`` follows it, else empty, and never narrower. In a
+    store that lists in order, ``offset`` and ``last`` bound a walk exactly at no cost, while the
+    prefix ``c/5`` would lose a stray of the walk that starts at ``c/5/0``: ``c/5.tmp`` sorts
+    before that chunk and after the one before it, but is not below ``c/5``. What stands beside
+    ``c/`` (``zarr.json``) is not met, and need not be. The one chunk of an array of rank 0 is
+    ``c`` itself, which is not *below* ``c``: there the prefix is empty.
+    """
+    total = prod(grid)
+    if not 0 <= start < stop <= total:
+        raise ValueError(f"ranks {start}..{stop} are no walk over the grid {tuple(grid)}")
+    return Walk(
+        start,
+        stop,
+        prefix=_root(encoding),
+        offset=encoding.tail(index_at(grid, start - 1)) if start else None,
+        last=encoding.tail(index_at(grid, stop - 1)) if stop < total else None,
+    )
+
+
+def walks(grid: Sequence[int], encoding: KeyEncoding, intervals: Ints) -> list[Walk]:
+    """Return one `walk` an interval, in their order."""
+    return [walk(grid, encoding, start, stop) for start, stop in intervals.tolist()]
+
+
+def directories(
+    grid: Sequence[int], encoding: KeyEncoding, boxes: Iterable[Box], limit: int = 10_000
+) -> list[str]:
+    """Return the narrowest directories that hold every chunk of ``boxes``, for unordered stores.
+
+    Paths are relative to the array's path, without a trailing slash; the empty one is the array
+    itself. None lies inside another, so listing each to its end meets no key twice. A directory
+    whose subdirectories would all be listed whole is not split: the whole array is one
+    directory, and so is ``[0:1000, 5:6]`` of a 1000 x 50 grid, as files cannot be told apart
+    before they are listed. When there are more than ``limit``, the tree is cut at the deepest
+    level that obeys it. With ``.`` between indices there is one directory, the array.
+
+    Strays beside these directories are not met, unless the array is one directory.
+    """
+    grid = tuple(grid)
+    products = _products(grid, boxes)
+    if not products:
+        return []
+    root = _root(encoding)
+    if encoding.separator == "." or len(grid) < 2:
+        return [root]
+    for depth in range(len(grid) - 1, 0, -1):
+        tree = _tree(grid[:depth], products)
+        if _leaves(tree) <= limit:
+            return ["/".join(filter(None, (root, path))) for path in _paths(tree)]
+    return [root]
+
+
+def _root(encoding: KeyEncoding) -> str:
+    """The directory, relative to the array, that holds all chunk keys and as little else."""
+    return encoding.marker if encoding.separator == "/" and encoding.rank else ""
+
+
+# Directories: None is a directory listed whole, else ranges of subdirectories that are alike.
+_Tree = list[tuple[int, int, "_Tree"]] | None
+
+
+def _tree(grid: tuple[int, ...], products: list[tuple[Ranges, ...]]) -> _Tree:
+    if not grid:
+        return None
+    edges = sorted({edge for product in products for pair in product[0] for edge in pair})
+    parts: list[tuple[int, int, _Tree]] = []
+    for start, stop in pairwise(edges):
+        below = {
+            product[1:]
+            for product in products
+            if any(low <= start < high for low, high in product[0])
+        }
+        if below:
+            parts.append((start, stop, _tree(grid[1:], sorted(below))))
+    if all(tree is None for _, _, tree in parts) and sum(b - a for a, b, _ in parts) == grid[0]:
+        return None
+    return parts
+
+
+def _leaves(tree: _Tree) -> int:
+    return 1 if tree is None else sum((b - a) * _leaves(below) for a, b, below in tree)
+
+
+def _paths(tree: _Tree) -> list[str]:
+    if tree is None:
+        return [""]
+    return [
+        f"{index}/{path}" if path else str(index)
+        for start, stop, below in tree
+        for paths in [_paths(below)]
+        for index in range(start, stop)
+        for path in paths
+    ]
+
+
+def _products(grid: tuple[int, ...], boxes: Iterable[Box]) -> list[tuple[Ranges, ...]]:
+    """Join boxes into products of ranges, one sorted, disjoint set of ranges an axis.
+
+    Boxes that differ along one axis become one product: regions that touch are one range, and
+    everything wanted is recognised as such. Last axis first, so that slices of chunk numbers
+    that follow each other close up into whole rows, and rows into one range.
+    """
+    products: set[tuple[Ranges, ...]] = set()
+    for box in boxes:
+        pairs = tuple(zip(box.start, box.stop, strict=True))
+        if any(not 0 <= low <= high <= size for size, (low, high) in zip(grid, pairs, strict=True)):
+            raise ValueError(f"{box} is outside the grid {grid}")
+        if all(low < high for low, high in pairs):
+            products.add(tuple((pair,) for pair in pairs))
+    for axis in reversed(range(len(grid))):
+        alike: dict[tuple[Ranges, ...], list[tuple[int, int]]] = {}
+        for product in products:
+            alike.setdefault(product[:axis] + product[axis + 1 :], []).extend(product[axis])
+        products = {
+            (*others[:axis], _union(ranges), *others[axis:]) for others, ranges in alike.items()
+        }
+    return sorted(products)
+
+
+def _union(ranges: list[tuple[int, int]]) -> Ranges:
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        else:
+            joined.append((start, stop))
+    return tuple(joined)
+
+
+def _product_intervals(grid: tuple[int, ...], product: tuple[Ranges, ...], max_gap: int) -> Ints:
+    """`rank_intervals` of one product of ranges: innermost axis first, then outwards.
+
+    ``block`` holds the intervals of one index of the axis at hand, which spans ``inner`` ranks.
+    """
+    block: Ints = np.array([[0, 1]], np.int64)
+    inner = 1
+    for size, ranges in zip(reversed(grid), reversed(product), strict=True):
+        first, last = int(block[0, 0]), int(block[-1, 1])
+        between = inner - last + first  # foreign ranks between two blocks that follow each other
+        if len(block) == 1 and between <= max_gap:
+            # blocks that follow each other are one interval: never look into them again
+            joined = _axis_intervals(size, ranges, (max_gap - between) // inner)
+            block = joined * inner + (first, last - inner)
+        else:
+            wanted = _members(_axis_intervals(size, ranges, 0))
+            block = (wanted[:, None, None] * inner + block).reshape(-1, 2)
+            block = _merged(block, max_gap) if between <= max_gap else block
+        inner *= size
+    return block
+
+
+def _members(intervals: Ints) -> Ints:
+    lengths = intervals[:, 1] - intervals[:, 0]
+    before = np.cumsum(lengths) - lengths
+    nth = np.arange(int(lengths.sum()), dtype=np.int64)
+    members: Ints = nth + np.repeat(intervals[:, 0] - before, lengths)
+    return members
+
+
+def _merged(intervals: Ints, max_gap: int) -> Ints:
+    """Sort intervals and join those that overlap or have at most ``max_gap`` ranks between."""
+    if len(intervals) < 2:
+        return intervals
+    starts, stops = intervals[:, 0], intervals[:, 1]
+    if np.any(starts[1:] < starts[:-1]):
+        order = np.argsort(starts, kind="stable")
+        starts, stops = starts[order], stops[order]
+    stops = np.maximum.accumulate(stops)
+    apart = np.flatnonzero(starts[1:] - stops[:-1] > max_gap)
+    return np.stack(
+        [starts[np.append(0, apart + 1)], stops[np.append(apart, len(stops) - 1)]], axis=1
+    )
+
+
+def _axis_intervals(size: int, ranges: Ranges, max_gap: int) -> Ints:
+    """`rank_intervals` of one axis: ``ranges`` of its indices, sorted, disjoint, not empty.
+
+    Goes down the tree of decimal strings, many nodes at a time. A subtree that is wanted as a
+    whole is one interval, one that is not wanted at all is none, and one of at most ``max_gap``
+    ranks between its first and last wanted one is one interval again. Only the others are opened.
+    """
+    begins, ends = np.array(ranges, np.int64).T
+    held = np.cumsum(ends - begins)
+    if held[-1] == size:
+        return np.array([[0, size]], np.int64)
+    sums = held - (ends - begins)  # wanted indices before each range
+
+    def wanted_below(bound: Ints) -> Ints:
+        at = np.maximum(np.searchsorted(begins, bound, side="right") - 1, 0)
+        below: Ints = sums[at] + np.maximum(np.minimum(bound, ends[at]) - begins[at], 0)
+        return below
+
+    def hull(nodes: Ints, below: int) -> Ints:
+        """First and last wanted rank of subtrees that hold wanted indices."""
+        low, high = np.full(len(nodes), size, np.int64), np.zeros(len(nodes), np.int64)
+        for power in (10**exponent for exponent in range(below + 1)):
+            # among strings of one length, text order is numeric order
+            start, stop = nodes * power, np.minimum((nodes + 1) * power, size)
+            after = np.searchsorted(ends, start, side="right")
+            some = after < len(ends)
+            first = np.maximum(begins[np.where(some, after, 0)], start)
+            some &= first < stop
+            last = np.minimum(ends[np.searchsorted(begins, stop[some]) - 1], stop[some]) - 1
+            low[some] = np.minimum(low[some], axis_ranks(size, first[some]))
+            high[some] = np.maximum(high[some], axis_ranks(size, last) + 1)
+        return np.stack([low, high], axis=1)
+
+    found: list[Ints] = []
+    if begins[0] == 0:
+        found.append(np.array([[0, 1]], np.int64))
+    longest = digits(size)
+    todo = [(longest - 1, np.arange(1, min(10, size), dtype=np.int64))]
+    while todo:
+        below, nodes = todo.pop()
+        if len(nodes) > _BATCH:
+            todo += [(below, nodes[_BATCH:]), (below, nodes[:_BATCH])]
+            continue
+        power: int = 10**below
+        counts = (power - 1) // 9 + np.clip(size - nodes * power, 0, power)
+        wanted = np.zeros(len(nodes), np.int64)
+        for shorter in (10**exponent for exponent in range(below + 1)):
+            wanted += wanted_below(np.minimum((nodes + 1) * shorter, size))
+            wanted -= wanted_below(np.minimum(nodes * shorter, size))
+        some = wanted > 0
+        nodes, counts, wanted = nodes[some], counts[some], wanted[some]
+        starts = axis_ranks(size, nodes)
+        whole = wanted == counts
+        small = ~whole & (counts - 2 <= max_gap)
+        opened = ~(whole | small)
+        parts = [
+            np.stack([starts[whole], starts[whole] + counts[whole]], axis=1),
+            hull(nodes[small], below),
+        ]
+        if opened.any():
+            nodes, starts = nodes[opened], starts[opened]
+            own = starts[wanted_below(nodes + 1) > wanted_below(nodes)]
+            parts.append(np.stack([own, own + 1], axis=1))
+            children = (nodes[:, None] * 10 + np.arange(10)).ravel()
+            todo.append((below - 1, children[children < size]))
+        found.append(_merged(np.concatenate(parts), max_gap))
+    return _merged(np.concatenate(found), max_gap)

@@ -1,0 +1,206 @@
+"""Building one group: list it, write its partitions as they become known, receipt each.
+
+`build_group` is one function of picklable values, so that any executor can run it anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from parchunk import cover
+from parchunk.group_listing import make_group_listing
+from parchunk.groups import WRITERS, Group
+from parchunk.listing import Listing, Patience, Requests
+from parchunk.metadata.spec import ArraySpec
+from parchunk.output import Output
+from parchunk.partition_writer import PartitionWriter, Written
+from parchunk.receipts import Receipt, check_counts, strays_path, write_receipt
+from parchunk.source import Source
+from parchunk.stores import page_keys
+from parchunk.strays import encode_strays
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a build may vary without changing its output.
+
+    ``concurrency`` is the number of listings side by side in one process; ``trust_listing``
+    skips the second listing of gaps.
+    """
+
+    concurrency: int = 8
+    trust_listing: bool = False
+    patience: Patience = Patience()
+
+
+@dataclass(frozen=True)
+class GroupTask:
+    """Everything that `build_group` needs, picklable when the source's store is.
+
+    ``ranges`` stands beside ``group.partitions``: each one's elements of the split dimension,
+    None for a whole array.
+    """
+
+    source: Source
+    output: Output
+    spec: ArraySpec
+    group: Group
+    dimension: str | None
+    ranges: tuple[tuple[int, int] | None, ...]
+    record_size: int
+    inline_threshold: int
+    fingerprint: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """What building a group came to. ``notes`` are lines that a user should read."""
+
+    array: str
+    receipts: tuple[Receipt, ...]
+    requests: int
+    keys: int
+    retries: int
+    notes: tuple[str, ...] = ()
+
+
+class Pools:
+    """Threads that the groups of one process share; a context manager that ends them."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.listings = ThreadPoolExecutor(concurrency, thread_name_prefix="listing")
+        self.writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
+        self.fetches = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
+        self.stop = threading.Event()
+
+    def __enter__(self) -> Pools:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        for pool in (self.listings, self.fetches, self.writers):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def build_group(
+    task: GroupTask,
+    pools: Pools | None = None,
+    requests: Requests | None = None,
+    notify: Callable[[Receipt], None] | None = None,
+) -> GroupResult:
+    """Build all partitions of a group; each one that is done has its receipt.
+
+    ``pools`` are the process's own when several groups share them, ``requests`` counts live, and
+    ``notify`` is called with each receipt once it is written: these stay in one process.
+
+    Raises
+    ------
+    ParchunkError
+        Naming the array and what failed. Finished partitions keep their receipts.
+    """
+    with contextlib.ExitStack() as stack:
+        if pools is None:
+            pools = stack.enter_context(Pools(task.settings.concurrency))
+        counted = Requests(total=requests)
+        source, settings = task.source, task.settings
+        listing = Listing(
+            source=source,
+            array=task.spec.name,
+            page=page_keys(source.store),
+            requests=counted,
+            patience=settings.patience,
+            stop=pools.stop,
+        )
+        listed = make_group_listing(
+            task.spec, listing, pools.listings, settings.concurrency, settings.trust_listing
+        )
+        writer = PartitionWriter(
+            task.spec,
+            source,
+            task.output,
+            task.record_size,
+            task.inline_threshold,
+            pools.writers,
+            pools.fetches,
+        )
+        receipts = _Receipts(task, counted)
+        sliced = len(task.group.slices) > 1
+        whole = Written()
+        for row_sets in task.group.slices:
+            for position, part in listed.parts(row_sets):
+                written = whole if sliced else Written()
+                writer.write(part, written)
+                if not sliced:
+                    receipts.write(position, written, listed.ordered, notify)
+        if sliced:
+            receipts.write(0, whole, listed.ordered, notify)
+        return GroupResult(
+            task.spec.name,
+            tuple(receipts.written),
+            counted.lists,
+            counted.keys,
+            counted.retries,
+            tuple(listed.notes),
+        )
+
+
+class _Receipts:
+    """Writes a group's receipts; each accounts for the requests since the one before it."""
+
+    def __init__(self, task: GroupTask, counted: Requests) -> None:
+        self.written: list[Receipt] = []
+        self._task = task
+        self._counted = counted
+        self._lists = self._retries = 0
+        self._since = time.monotonic()
+
+    def write(
+        self,
+        position: int,
+        written: Written,
+        ordered: bool,
+        notify: Callable[[Receipt], None] | None,
+    ) -> None:
+        task = self._task
+        partition, elements = task.group.partitions[position], task.ranges[position]
+        now, lists, retries = time.monotonic(), self._counted.lists, self._counted.retries
+        expected = partition.rows.cells
+        receipt = Receipt(
+            fingerprint=task.fingerprint,
+            array=partition.array,
+            region=partition.region,
+            dimension=task.dimension if elements else None,
+            start=elements[0] if elements else None,
+            stop=elements[1] if elements else None,
+            expected=expected,
+            present=written.present,
+            missing=expected - written.present,
+            zero_sized=written.zero_sized,
+            inlined=written.inlined,
+            bytes=written.bytes,
+            strays=len(written.strays),
+            stray_reasons=written.reasons,
+            found_again=written.found_again,
+            last_modified=written.modified,
+            verified=not task.settings.trust_listing,
+            ordered=ordered,
+            requests=lists - self._lists,
+            requests_least=cover.least_requests(expected, page_keys(task.source.store)),
+            retries=retries - self._retries,
+            seconds=round(now - self._since, 3),
+            record_files=tuple(sorted(written.files, key=lambda file: file.index)),
+        )
+        check_counts(receipt, partition)
+        if written.strays:
+            task.output.put(strays_path(partition), encode_strays(partition.array, written.strays))
+        write_receipt(task.output, partition, receipt)
+        self._lists, self._retries, self._since = lists, retries, now
+        self.written.append(receipt)
+        if notify:
+            notify(receipt)

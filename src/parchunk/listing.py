@@ -1,0 +1,277 @@
+"""Listings of the source: the only module that asks a store which objects it holds.
+
+`follow` turns one walk into checked Arrow columns. On stores that list in order it stops early,
+resumes after the last delivered key, and trusts nothing: keys must rise, and lie after the offset.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from parchunk.cover import Walk
+from parchunk.errors import ListingError, ParchunkError
+from parchunk.source import Source, explain
+
+#: Rows gathered before they are handed on: enough to make the kernels' fixed costs small.
+BATCH_ROWS = 16_000
+#: Rows asked of obstore at a time. More would be lost with a stream that breaks (FACTS).
+STREAM_ROWS = 1_000
+
+
+class Unordered(Exception):
+    """The store broke the order or the offset that early stops rely on; ``args[0]`` says how."""
+
+
+class Cancelled(ParchunkError):
+    """The build is ending for another reason; not an error of its own."""
+
+
+@dataclass
+class Requests:
+    """What listings cost so far; shared by threads. A group's count also adds to ``total``."""
+
+    lists: int = 0
+    keys: int = 0
+    retries: int = 0
+    total: Requests | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, *, lists: int = 0, keys: int = 0, retries: int = 0) -> None:
+        """Count."""
+        with self._lock:
+            self.lists += lists
+            self.keys += keys
+            self.retries += retries
+        if self.total is not None:
+            self.total.add(lists=lists, keys=keys, retries=retries)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a listing that makes no progress is tried again, and how long to wait."""
+
+    attempts: int = 5
+    first_wait: float = 0.2
+    longest_wait: float = 10.0
+
+    def wait(self, attempt: int, stop: threading.Event) -> None:
+        """Wait before the attempt after ``attempt`` (counted from 1), or until ``stop``."""
+        longest = min(self.first_wait * 2 ** (attempt - 1), self.longest_wait)
+        stop.wait(longest * random.uniform(0.5, 1.0))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run of listed objects: ``paths`` as the store has them, ``sizes`` in bytes, and
+    ``modified`` in microseconds since the epoch, all of one length, in the order listed.
+    """
+
+    paths: pa.StringArray
+    sizes: NDArray[np.uint64]
+    modified: NDArray[np.int64]
+
+
+@dataclass
+class Listing:
+    """How the walks of one array are followed: shared settings, no state but the counters."""
+
+    source: Source
+    array: str
+    page: int
+    requests: Requests
+    patience: Patience
+    stop: threading.Event
+
+    def path(self, tail: str) -> str:
+        """Return the store path of a tail of the array."""
+        return self.source.path("/".join(part for part in (self.array, tail) if part))
+
+    def follow(self, walk: Walk) -> Iterator[Listed]:
+        """Yield what ``walk`` meets, in order, each key once however often the listing breaks.
+
+        Raises
+        ------
+        Unordered
+            When keys do not rise or do not lie after the offset: nothing can be concluded then.
+        ListingError
+            When the listing broke `Patience.attempts` times without getting any further.
+        """
+        prefix = self.path(walk.prefix)
+        start = None if walk.offset is None else self.path(walk.offset)
+        last = None if walk.last is None else self.path(walk.last)
+        delivered, attempt = start, 0
+        while True:
+            try:
+                for listed, done in self._stream(prefix, delivered, last):
+                    attempt = 0
+                    delivered = listed.paths[-1].as_py()
+                    yield listed
+                    if done:
+                        return
+                return
+            except _Broken as broken:
+                attempt += 1
+                if broken.listed is not None:
+                    delivered, attempt = broken.listed.paths[-1].as_py(), 1
+                    yield broken.listed
+                self._again(attempt, broken, walk, delivered)
+
+    def drain(self, directory: str) -> Iterator[Listed | None]:
+        """Yield everything below ``directory`` in no order; None means: start afresh.
+
+        A broken listing without order cannot be resumed, so what was yielded before a None must
+        be forgotten (or be harmless when it comes again).
+        """
+        attempt = 0
+        while True:
+            try:
+                for listed, _ in self._stream(self.path(directory), None, None, check=False):
+                    yield listed
+                return
+            except _Broken as broken:
+                attempt += 1
+                self._again(attempt, broken, None, directory)
+                yield None
+
+    def _again(self, attempt: int, broken: _Broken, walk: Walk | None, after: str | None) -> None:
+        self.requests.add(retries=1)
+        if broken.final or attempt >= self.patience.attempts:
+            where = f" after key {after}" if after and walk is not None else ""
+            tries = f"{attempt} attempts" if attempt > 1 else "the first attempt"
+            raise ListingError(
+                f"listing of {self.source.describe(self.array)}{where} failed at {tries}: "
+                f"{broken.reason}; run the same command again to resume"
+            ) from None
+        self.patience.wait(attempt, self.stop)
+
+    def _stream(
+        self, prefix: str, offset: str | None, last: str | None, *, check: bool = True
+    ) -> Iterator[tuple[Listed, bool]]:
+        """Yield (rows, whether they end the walk) of one listing; raise `_Broken` when it dies."""
+        gathered: list[pa.RecordBatch] = []
+        rows = fetched = 0
+        previous = offset
+        try:
+            stream = iter(
+                self.source.store.list(
+                    prefix or None, offset=offset, chunk_size=STREAM_ROWS, return_arrow=True
+                )
+            )
+            while True:
+                if self.stop.is_set():
+                    raise Cancelled("cancelled")
+                batch = next(stream, None)
+                if batch is not None:
+                    batch = pa.record_batch(batch)
+                    if batch.num_rows == 0:
+                        continue
+                    fetched += batch.num_rows
+                    gathered.append(batch)
+                    rows += batch.num_rows
+                done = batch is None or (
+                    last is not None
+                    and batch.column(0)[-1].as_py().encode() >= last.encode()
+                )
+                if gathered and (done or rows >= BATCH_ROWS):
+                    listed = _join(gathered)
+                    gathered, rows = [], 0
+                    if check:
+                        listed = _in_order(listed, previous)
+                        if len(listed.paths):
+                            previous = listed.paths[-1].as_py()
+                    if done and last is not None:
+                        listed = _up_to(listed, last)
+                    if len(listed.paths):
+                        yield listed, done
+                if done:
+                    return
+        except (Unordered, Cancelled, GeneratorExit):
+            raise
+        except FileNotFoundError:
+            return  # a directory that is not there holds nothing
+        except Exception as error:  # obstore's classes do not tell which ones pass
+            kept = None
+            if gathered and check:
+                kept = _in_order(_join(gathered), previous)
+                if last is not None:
+                    kept = _up_to(kept, last)
+            raise _Broken(explain(error), kept, _is_final(error)) from None
+        finally:
+            self.requests.add(lists=max(-(-fetched // self.page), 1), keys=fetched)
+
+
+class _Broken(Exception):
+    """A stream that died: why, what it delivered and nobody has yet, whether to try again."""
+
+    def __init__(self, reason: str, listed: Listed | None, final: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.listed = listed if listed is not None and len(listed.paths) else None
+        self.final = final
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether trying again cannot help: no permission, no bucket, a mistake in the call."""
+    if isinstance(error, PermissionError | TypeError | ValueError):
+        return True
+    text = str(error)
+    return any(sign in text for sign in ("403", "401", "NoSuchBucket", "AccessDenied", "Loop"))
+
+
+def _join(batches: list[pa.RecordBatch]) -> Listed:
+    def column(name: str) -> pa.Array:
+        parts = [batch.column(name) for batch in batches]
+        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+
+    modified = column("last_modified").cast(pa.timestamp("us", tz="UTC"), safe=False)
+    return Listed(
+        column("path").cast(pa.string()),
+        np.asarray(column("size").cast(pa.uint64())),
+        np.asarray(modified.cast(pa.int64())),
+    )
+
+
+def _in_order(listed: Listed, previous: str | None) -> Listed:
+    """Check that keys rise strictly and lie after ``previous``.
+
+    obstore strips the slash of directory markers: ``t/0/`` comes as ``t/0``, which may sort before
+    its neighbour (``t/0.tmp``) or equal the chunk ``t/0``. So objects of no bytes that break the
+    order are set aside as what they must be, markers; anything else is a broken promise.
+    """
+    paths = listed.paths
+    if previous is not None and paths[0].as_py().encode() <= previous.encode():
+        if listed.sizes[0]:
+            raise Unordered(f"key {paths[0].as_py()} came after {previous}")
+        listed = Listed(paths.slice(1), listed.sizes[1:], listed.modified[1:])
+        return _in_order(listed, previous) if len(listed.paths) else listed
+    if len(paths) < 2:
+        return listed
+    falls = np.flatnonzero(
+        ~np.asarray(pc.greater(paths.slice(1), paths.slice(0, len(paths) - 1))).astype(bool)
+    )
+    if not len(falls):
+        return listed
+    keep = np.ones(len(paths), bool)
+    for at in falls.tolist():
+        if listed.sizes[at + 1] == 0:
+            keep[at + 1] = False
+        elif listed.sizes[at] == 0:
+            keep[at] = False
+        else:
+            raise Unordered(f"key {paths[at + 1].as_py()} came after {paths[at].as_py()}")
+    kept = Listed(paths.filter(pa.array(keep)), listed.sizes[keep], listed.modified[keep])
+    return _in_order(kept, previous) if len(kept.paths) else kept
+
+
+def _up_to(listed: Listed, last: str) -> Listed:
+    """Leave out what sorts after ``last``; rows are in order."""
+    kept = pc.sum(pc.less_equal(listed.paths, pa.scalar(last))).as_py() or 0
+    return Listed(listed.paths.slice(0, kept), listed.sizes[:kept], listed.modified[:kept])

@@ -1,0 +1,37 @@
+"""The source's Zarr metadata: reading it, and writing it as kerchunk's readers need it.
+
+`read_hierarchy` does the only I/O, through the `Reader` it is given; all else is arithmetic on
+documents. `refusals` says what cannot be referenced before anything is listed, and
+`kerchunk_metadata` returns what ``OUT/.zmetadata`` holds.
+"""
+
+from __future__ import annotations
+
+from parchunk.metadata.convert import (
+    convert_array,
+    convert_attributes,
+    kerchunk_metadata,
+    refusals,
+    require_supported,
+)
+from parchunk.metadata.read import Reader, RootIsArrayError, read_array, read_hierarchy
+from parchunk.metadata.refused import UnsupportedArraysError
+from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
+
+__all__ = [
+    "ArraySpec",
+    "GroupSpec",
+    "Hierarchy",
+    "JSONObject",
+    "Reader",
+    "Refusal",
+    "RootIsArrayError",
+    "UnsupportedArraysError",
+    "convert_array",
+    "convert_attributes",
+    "kerchunk_metadata",
+    "read_array",
+    "read_hierarchy",
+    "refusals",
+    "require_supported",
+]

@@ -1,0 +1,134 @@
+"""The metadata of the kerchunk store: Zarr v2 documents for every array and group of the source.
+
+v3 arrays are converted exactly or refused by name; v2 arrays keep their documents. Kerchunk's
+readers know one spelling of chunk keys, so every array written here has the separator ``.``,
+whatever the source's.
+"""
+
+from __future__ import annotations
+
+import math
+
+from parchunk.metadata.codecs import convert_pipeline, is_sharded
+from parchunk.metadata.data_type import convert_fill_value, read_data_type, v2_name
+from parchunk.metadata.document import shorten
+from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
+from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
+from parchunk.metadata.v2 import DIMENSIONS, v2_itemsize
+from parchunk.metadata.v3 import Part, extension_problem, parse_codecs
+
+
+def refusals(hierarchy: Hierarchy) -> tuple[Refusal, ...]:
+    """Return every array that cannot be referenced, with its feature and the remedy, by name."""
+    found = list(hierarchy.refused)
+    for array in hierarchy.arrays:
+        try:
+            convert_array(array)
+        except UnsupportedFeatureError as refused:
+            found.append(refused.of(array.name))
+    return tuple(sorted(found, key=lambda refusal: refusal.name))
+
+
+def require_supported(hierarchy: Hierarchy) -> None:
+    """Raise one `parchunk.errors.UnsupportedError` that names all refused arrays, if any."""
+    found = refusals(hierarchy)
+    if found:
+        raise UnsupportedArraysError(found)
+
+
+def convert_array(array: ArraySpec) -> JSONObject:
+    """Return the v2 ``.zarray`` under which the array's stored chunks read back bit for bit.
+
+    Raises `UnsupportedFeatureError` when there is none.
+    """
+    return _keep_v2(array) if array.zarr_format == 2 else _convert_v3(array)
+
+
+def convert_attributes(array: ArraySpec) -> JSONObject:
+    """Return the ``.zattrs``: the array's attributes and, when all are named, its dimensions.
+
+    Names that the source does not give are not made up.
+    """
+    names = array.dimension_names
+    if array.zarr_format == 2 or None in names:
+        return array.attributes
+    return {**array.attributes, DIMENSIONS: list(names)}
+
+
+def kerchunk_metadata(hierarchy: Hierarchy) -> dict[str, JSONObject]:
+    """Return the ``metadata`` of ``OUT/.zmetadata``: one JSON object for every key.
+
+    Every level has its ``.zgroup``, without which nested arrays cannot be opened. Empty
+    attributes have no key. Raises `parchunk.errors.UnsupportedError` naming all refused arrays.
+    """
+    require_supported(hierarchy)
+    metadata: dict[str, JSONObject] = {}
+    for group in hierarchy.groups:
+        _put_group(metadata, group)
+    for array in hierarchy.arrays:
+        metadata[f"{array.name}/.zarray"] = convert_array(array)
+        attributes = convert_attributes(array)
+        if attributes:
+            metadata[f"{array.name}/.zattrs"] = attributes
+    return metadata
+
+
+def _put_group(metadata: dict[str, JSONObject], group: GroupSpec) -> None:
+    head = f"{group.name}/" if group.name else ""
+    metadata[f"{head}.zgroup"] = {"zarr_format": 2}
+    if group.attributes:
+        metadata[f"{head}.zattrs"] = group.attributes
+
+
+def _keep_v2(array: ArraySpec) -> JSONObject:
+    dtype = array.document["dtype"]
+    if v2_itemsize(dtype) is None:
+        raise UnsupportedFeatureError(f"dtype {shorten(dtype)} is not one of Zarr v2")
+    fill = array.document["fill_value"]
+    if isinstance(fill, float) and not math.isfinite(fill):
+        # the source has a bare NaN, which Python reads but other readers' JSON does not
+        fill = "NaN" if math.isnan(fill) else "Infinity" if fill > 0 else "-Infinity"
+    return {
+        **array.document,
+        # differs from the source only where a 0 stood for a dimension of length 0
+        "chunks": list(array.chunks),
+        "fill_value": fill,
+        # an empty list is what careless writers mean by null
+        "filters": array.document.get("filters") or None,
+        "dimension_separator": ".",
+    }
+
+
+def _convert_v3(array: ArraySpec) -> JSONObject:
+    problem = extension_problem(array.document)
+    if problem:
+        raise UnsupportedFeatureError(problem)
+    codecs = parse_codecs(array.document["codecs"])
+    if is_sharded(codecs):
+        raise UnsupportedFeatureError(
+            "sharded (codec 'sharding_indexed'), which is not supported yet"
+        )
+    return express_in_v2(array, array.chunks, codecs)
+
+
+def express_in_v2(
+    array: ArraySpec, chunks: tuple[int, ...], codecs: tuple[Part, ...]
+) -> JSONObject:
+    """Return the ``.zarray`` of a v3 array whose references are of ``chunks`` stored by ``codecs``.
+
+    For a plain array these are its own; for one whose shards are looked into they would be the
+    inner chunk shape and the inner codecs.
+    """
+    source = read_data_type(array.document["data_type"])
+    pipeline = convert_pipeline(codecs, chunks, source)
+    return {
+        "zarr_format": 2,
+        "shape": list(array.shape),
+        "chunks": list(chunks),
+        "dtype": v2_name(pipeline.zdtype),
+        "order": pipeline.order,
+        "fill_value": convert_fill_value(array.document["fill_value"], source, pipeline.zdtype),
+        "filters": [dict(item) for item in pipeline.filters] or None,
+        "compressor": pipeline.compressor,
+        "dimension_separator": ".",
+    }

@@ -1,0 +1,153 @@
+"""One metadata document: bytes to a JSON object, and the checks that both Zarr formats share.
+
+Everything here raises `MetadataError` whose text is the bare reason: the caller knows the key
+and the remedy and puts them around it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from parchunk.errors import MetadataError
+from parchunk.metadata.spec import JSONObject
+
+MAX_BYTES = 64 * 2**20
+"""A document larger than this is not read. The largest real ones (consolidated) have a few MiB."""
+
+MAX_DEPTH = 128
+"""A document nested deeper is refused, so that no later walk over it can exhaust the stack."""
+
+MAX_RANK = 64
+"""NumPy's own limit: no reader could open an array of more dimensions."""
+
+MAX_COUNT = 2**63 - 1
+"""Shapes, chunks and their products must fit a signed 64-bit integer, as they do in readers."""
+
+
+def parse_document(data: bytes) -> JSONObject:
+    """Return the JSON object that ``data`` spells.
+
+    NaN and the infinities are taken, as Zarr writes them into attributes though JSON has no word
+    for them.
+    """
+    if len(data) > MAX_BYTES:
+        raise MetadataError(f"has {len(data):,} bytes, more than the {MAX_BYTES:,} that are read")
+    try:
+        document = json.loads(data)
+    except RecursionError:
+        raise MetadataError(f"is nested deeper than {MAX_DEPTH} levels") from None
+    except ValueError as error:
+        raise MetadataError(f"is not JSON ({shorten(str(error))})") from None
+    if not isinstance(document, dict):
+        raise MetadataError(f"is not a JSON object but {shorten(document)}")
+    check_depth(document)
+    return document
+
+
+def check_depth(document: object) -> None:
+    """Refuse a document nested deeper than `MAX_DEPTH`, without recursion of its own."""
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise MetadataError(f"is nested deeper than {MAX_DEPTH} levels")
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """Return ``value`` in one line of at most ``limit`` characters, for messages."""
+    if isinstance(value, (list, dict)) and len(value) > limit:
+        kind = "list" if isinstance(value, list) else "object"
+        return f"a {kind} of {len(value):,} items"
+    # ascii() leaves no control character that could break the line
+    text = value if isinstance(value, str) and value.isprintable() else ascii(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def require(document: JSONObject, *fields: str) -> None:
+    """Refuse a document that lacks any of ``fields``."""
+    missing = [name for name in fields if name not in document]
+    if missing:
+        raise MetadataError(f"has no {' and no '.join(map(repr, missing))}")
+
+
+def require_format(document: JSONObject, zarr_format: int) -> None:
+    """Refuse a document whose ``zarr_format`` is another, or true, or 2.0."""
+    require(document, "zarr_format")
+    found = document["zarr_format"]
+    if isinstance(found, bool) or not isinstance(found, int) or found != zarr_format:
+        raise MetadataError(f"has zarr_format {shorten(found)} where {zarr_format} is expected")
+
+
+def parse_attributes(value: object) -> JSONObject:
+    """Return attributes, which must be a JSON object."""
+    if not isinstance(value, dict):
+        raise MetadataError(f"has attributes that are not a JSON object but {shorten(value)}")
+    return value
+
+
+def parse_shape(value: object) -> tuple[int, ...]:
+    """Return a shape: whole numbers of 0 or more whose product a 64-bit integer holds."""
+    shape = _integers(value, "shape")
+    for axis, size in enumerate(shape):
+        if size < 0:
+            raise MetadataError(f"has a shape of {size} in dimension {axis}, which is negative")
+    if math.prod(size for size in shape if size) > MAX_COUNT:
+        raise MetadataError(f"has a shape of 2^63 elements or more ({shorten(list(shape))})")
+    return shape
+
+
+def parse_chunks(value: object, shape: tuple[int, ...], field: str) -> tuple[int, ...]:
+    """Return the chunk shape: whole numbers of 1 or more, one a dimension of ``shape``.
+
+    A 0 in a dimension of length 0 is read as 1, as old writers put it there and no chunk can
+    exist; a 0 anywhere else is a lie.
+    """
+    chunks = _integers(value, field)
+    if len(chunks) != len(shape):
+        raise MetadataError(
+            f"has {len(shape)} dimensions in its shape but {len(chunks)} in {field!r}"
+        )
+    for axis, chunk in enumerate(chunks):
+        if chunk < 0 or (chunk == 0 and shape[axis] > 0):
+            raise MetadataError(
+                f"has chunks of {chunk} in dimension {axis}, which must be 1 or more"
+            )
+    chunks = tuple(max(chunk, 1) for chunk in chunks)
+    if math.prod(chunks) > MAX_COUNT:
+        raise MetadataError(f"has chunks of 2^63 elements or more ({shorten(list(chunks))})")
+    return chunks
+
+
+def parse_dimension_names(value: object, rank: int, field: str) -> tuple[str | None, ...]:
+    """Return one name or None a dimension."""
+    if not isinstance(value, list) or not all(
+        name is None or isinstance(name, str) for name in value
+    ):
+        raise MetadataError(f"has {field!r} that is not a list of names but {shorten(value)}")
+    if len(value) != rank:
+        raise MetadataError(f"has {rank} dimensions in its shape but {len(value)} in {field!r}")
+    return tuple(value)
+
+
+def _integers(value: object, field: str) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise MetadataError(f"has a {field!r} that is not a list but {shorten(value)}")
+    if len(value) > MAX_RANK:
+        raise MetadataError(f"has {len(value):,} dimensions, more than the {MAX_RANK} readers know")
+    for item in value:
+        # JSON true is an int for Python, and 4.0 is equal to 4: neither is a size
+        if isinstance(item, bool) or not isinstance(item, int):
+            raise MetadataError(
+                f"has a {field!r} that is not of whole numbers but {shorten(value)}"
+            )
+        if item > MAX_COUNT:
+            raise MetadataError(f"has a {field!r} of 2^63 or more ({shorten(value)})")
+    return tuple(value)

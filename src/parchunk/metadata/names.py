@@ -1,0 +1,50 @@
+"""Array names that are safe to become folders of OUT.
+
+An array's record files lie in ``OUT/<name>/``, so a name from a hostile or broken store must not
+lead out of OUT, nor fall upon a file that kerchunk or parchunk keeps there.
+"""
+
+from __future__ import annotations
+
+import re
+
+_RESERVED = frozenset({".zmetadata", ".zgroup", ".zarray", ".zattrs", "zarr.json"})
+_RECORD_FILE = re.compile(r"refs\.[0-9]+\.parq")
+_DRIVE = re.compile(r"[A-Za-z]:")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+
+MAX_SEGMENT_BYTES = 255
+"""What common file systems take for one name."""
+
+
+def name_problem(name: str) -> str | None:
+    """Return why ``name`` (of an array, ``/`` between its segments) cannot be used, or None."""
+    try:
+        encoded = [segment.encode() for segment in name.split("/")]
+    except UnicodeEncodeError:
+        return "its name is not valid Unicode"
+    for segment, raw in zip(name.split("/"), encoded, strict=True):
+        problem = _segment_problem(segment, len(raw))
+        if problem:
+            return problem
+    return None
+
+
+def _segment_problem(segment: str, nbytes: int) -> str | None:
+    if not segment:
+        return "its name is absolute or has an empty segment"
+    if segment in {".", ".."}:
+        return f"its name has the segment {segment!r}, which leads out of the output"
+    if "\\" in segment:
+        return "its name has a backslash"
+    if _CONTROL.search(segment):
+        return "its name has a control character"
+    if _DRIVE.match(segment):
+        return f"its name has the segment {segment[:20]!r}, which begins with a drive letter"
+    if segment in _RESERVED or _RECORD_FILE.fullmatch(segment):
+        return f"its name has the segment {segment!r}, which is a file of the output"
+    if segment.startswith(".parchunk"):
+        return f"its name has the segment {segment[:20]!r}, which parchunk keeps for itself"
+    if nbytes > MAX_SEGMENT_BYTES:
+        return f"its name has a segment of {nbytes:,} bytes, more than {MAX_SEGMENT_BYTES}"
+    return None

@@ -1,0 +1,222 @@
+"""What parchunk knows of a Zarr hierarchy: frozen values of integers, strings, tuples and JSON.
+
+They do no I/O, cross process borders by pickle, and are written into ``plan.json``. The documents
+they carry are the source's own, as parsed: treat them as read-only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from parchunk.errors import InputError
+from parchunk.keys import KeyEncoding
+
+JSONObject: TypeAlias = dict[str, Any]
+"""A parsed JSON object. Floats may be NaN or infinite, as Zarr's own attributes may be."""
+
+VARIABLE_ITEMSIZE = 8
+"""The guess for one element of a variable-length data type, in bytes."""
+
+
+def canonical(value: object) -> str:
+    """Return the one JSON spelling of ``value`` that equal documents share.
+
+    Compare documents by this and not by ``==``, for which NaN differs from NaN and 1 equals true.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the array ``name`` has no kerchunk references: its ``feature``, and what to do."""
+
+    name: str
+    feature: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Return all three in one line."""
+        return f"{self.name}: {self.feature} ({self.remedy})"
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """One array of the source.
+
+    ``name`` is the path below the group that is read (``"air"``, ``"levels/0/t"``); ``shape`` is
+    in elements, and ``chunks`` is the shape of what one stored object holds: for a sharded array
+    the shard, not its inner chunks. ``dtype`` is a short name for tables and ``itemsize`` the
+    bytes of one element (`VARIABLE_ITEMSIZE` where elements vary). ``document`` is the array's
+    original ``.zarray`` or ``zarr.json``; of a v2 array, ``attributes`` is the ``.zattrs``.
+    """
+
+    name: str
+    zarr_format: int
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: str
+    itemsize: int
+    dimension_names: tuple[str | None, ...]
+    keys: KeyEncoding
+    attributes: JSONObject = field(hash=False)
+    document: JSONObject = field(hash=False)
+
+    @property
+    def rank(self) -> int:
+        """The number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """The number of chunks along each dimension: 0 where the shape is 0."""
+        return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def total(self) -> int:
+        """The number of chunks the array can have: 1 for rank 0, 0 for a zero-length array."""
+        return math.prod(self.grid)
+
+    @property
+    def chunk_nbytes(self) -> int:
+        """The bytes of one chunk before compression, edge chunks being stored whole."""
+        return math.prod(self.chunks) * self.itemsize
+
+    def to_json(self) -> JSONObject:
+        """Return the JSON object that `from_json` turns into an equal value."""
+        return {
+            "name": self.name,
+            "zarr_format": self.zarr_format,
+            "shape": list(self.shape),
+            "chunks": list(self.chunks),
+            "dtype": self.dtype,
+            "itemsize": self.itemsize,
+            "dimension_names": list(self.dimension_names),
+            "keys": {"marker": self.keys.marker, "separator": self.keys.separator},
+            "attributes": self.attributes,
+            "document": self.document,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ArraySpec:
+        """Return the value that `to_json` wrote, or raise `InputError`."""
+        try:
+            shape = tuple(data["shape"])
+            return cls(
+                name=data["name"],
+                zarr_format=data["zarr_format"],
+                shape=shape,
+                chunks=tuple(data["chunks"]),
+                dtype=data["dtype"],
+                itemsize=data["itemsize"],
+                dimension_names=tuple(data["dimension_names"]),
+                keys=KeyEncoding(data["keys"]["marker"], data["keys"]["separator"], len(shape)),
+                attributes=data["attributes"],
+                document=data["document"],
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"not the description of an array: {error!r}: plan again") from error
+
+
+@dataclass(frozen=True)
+class GroupSpec:
+    """One group of the source; ``name`` is empty for the group that is read.
+
+    ``document`` is its ``.zgroup`` or ``zarr.json``, without the consolidated metadata that a
+    ``zarr.json`` may hold. A group that only its members imply has a made-up document.
+    """
+
+    name: str
+    zarr_format: int
+    attributes: JSONObject = field(hash=False)
+    document: JSONObject = field(hash=False)
+
+    def to_json(self) -> JSONObject:
+        """Return the JSON object that `from_json` turns into an equal value."""
+        return {
+            "name": self.name,
+            "zarr_format": self.zarr_format,
+            "attributes": self.attributes,
+            "document": self.document,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> GroupSpec:
+        """Return the value that `to_json` wrote, or raise `InputError`."""
+        try:
+            return cls(
+                name=data["name"],
+                zarr_format=data["zarr_format"],
+                attributes=data["attributes"],
+                document=data["document"],
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"not the description of a group: {error!r}: plan again") from error
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """The arrays that are wanted, sorted by name, and the groups above them, the root first.
+
+    ``refused`` are arrays that are valid Zarr but have no one chunk shape or no known chunk keys,
+    so that there is no `ArraySpec` for them: `parchunk.metadata.refusals` reports them with those
+    whose codecs are the trouble. ``skipped`` are ``(name, reason)`` of arrays left out on request;
+    ``warnings`` are one-line messages for people.
+    """
+
+    arrays: tuple[ArraySpec, ...]
+    groups: tuple[GroupSpec, ...]
+    refused: tuple[Refusal, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Return the SHA-256, in hex, of every document that the output depends on.
+
+        Equal before and after a build unless the metadata changed meanwhile. Where the documents
+        were found (consolidated or not) and how they were spelled makes no difference.
+        """
+        documents = [
+            [
+                [group.name, group.document, group.attributes if group.zarr_format == 2 else None]
+                for group in self.groups
+            ],
+            [
+                [array.name, array.document, array.attributes if array.zarr_format == 2 else None]
+                for array in self.arrays
+            ],
+            sorted(refusal.name for refusal in self.refused),
+        ]
+        return hashlib.sha256(canonical(documents).encode()).hexdigest()
+
+    def to_json(self) -> JSONObject:
+        """Return the JSON object that `from_json` turns into an equal value."""
+        return {
+            "arrays": [array.to_json() for array in self.arrays],
+            "groups": [group.to_json() for group in self.groups],
+            "refused": [[item.name, item.feature, item.remedy] for item in self.refused],
+            "skipped": [list(pair) for pair in self.skipped],
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Hierarchy:
+        """Return the value that `to_json` wrote, or raise `InputError`."""
+        try:
+            return cls(
+                arrays=tuple(map(ArraySpec.from_json, data["arrays"])),
+                groups=tuple(map(GroupSpec.from_json, data["groups"])),
+                refused=tuple(Refusal(*item) for item in data["refused"]),
+                skipped=tuple((name, reason) for name, reason in data["skipped"]),
+                warnings=tuple(data["warnings"]),
+            )
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"not the description of a hierarchy: {error!r}: plan again"
+            ) from error

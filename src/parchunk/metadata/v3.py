@@ -1,0 +1,154 @@
+"""A Zarr v3 array: its ``zarr.json`` to an `ArraySpec`, and the parts it is made of.
+
+A part of a v3 document (data type, codec, chunk grid, key encoding) is a name with a
+configuration: ``{"name": "gzip", "configuration": {"level": 5}}``, or a bare string where the
+configuration is empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from parchunk.errors import MetadataError
+from parchunk.keys import KeyEncoding
+from parchunk.metadata.data_type import describe_v3_dtype
+from parchunk.metadata.document import (
+    parse_attributes,
+    parse_chunks,
+    parse_dimension_names,
+    parse_shape,
+    require,
+    require_format,
+    shorten,
+)
+from parchunk.metadata.refused import UnsupportedFeatureError
+from parchunk.metadata.spec import ArraySpec, JSONObject
+from parchunk.metadata.v2 import DIMENSIONS
+
+_FIELDS = frozenset(
+    {
+        "zarr_format",
+        "node_type",
+        "shape",
+        "data_type",
+        "chunk_grid",
+        "chunk_key_encoding",
+        "fill_value",
+        "codecs",
+        "attributes",
+        "storage_transformers",
+        "dimension_names",
+        # not of arrays, but harmless where a careless writer left it
+        "consolidated_metadata",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named part of a v3 document and its configuration (empty when it has none)."""
+
+    name: str
+    configuration: JSONObject = field(hash=False)
+
+
+def parse_part(value: object, what: str) -> Part:
+    """Return the part that ``value`` spells; ``what`` says in messages which part it is."""
+    if isinstance(value, str):
+        return Part(value, {})
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise MetadataError(f"has a {what} without a name: {shorten(value)}")
+    configuration = value.get("configuration")
+    if configuration is None:
+        configuration = {}
+    if not isinstance(configuration, dict):
+        raise MetadataError(
+            f"has a {what} {value['name']!r} whose configuration is not an object "
+            f"but {shorten(configuration)}"
+        )
+    return Part(value["name"], configuration)
+
+
+def parse_codecs(value: object) -> tuple[Part, ...]:
+    """Return the codecs of an array or of the inside of a shard."""
+    if not isinstance(value, list) or not value:
+        raise MetadataError(f"has codecs that are not a list of one or more: {shorten(value)}")
+    return tuple(parse_part(item, "codec") for item in value)
+
+
+def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
+    """Return the array that a ``zarr.json`` describes; of a sharded one, ``chunks`` is the shard.
+
+    Raises `MetadataError` for a broken document, its text being the bare reason, and
+    `UnsupportedFeatureError` where the document is valid but chunks have no one shape or no known
+    keys. Codecs and data types are not judged here, except that each must have a name.
+    """
+    require_format(document, 3)
+    if document.get("node_type") != "array":
+        raise MetadataError(f"has node_type {shorten(document.get('node_type'))}, not 'array'")
+    require(
+        document, "shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs"
+    )
+    shape = parse_shape(document["shape"])
+    grid = parse_part(document["chunk_grid"], "chunk_grid")
+    if grid.name != "regular":
+        raise UnsupportedFeatureError(f"chunk grid {shorten(grid.name)} is not regular")
+    require(grid.configuration, "chunk_shape")
+    chunks = parse_chunks(grid.configuration["chunk_shape"], shape, "chunk_shape")
+    parse_codecs(document["codecs"])
+    attributes = parse_attributes(document.get("attributes", {}))
+    dtype, itemsize = describe_v3_dtype(document["data_type"])
+    return ArraySpec(
+        name=name,
+        zarr_format=3,
+        shape=shape,
+        chunks=chunks,
+        dtype=dtype,
+        itemsize=itemsize,
+        dimension_names=_dimension_names(document, attributes, len(shape)),
+        keys=_keys(parse_part(document["chunk_key_encoding"], "chunk_key_encoding"), len(shape)),
+        attributes=attributes,
+        document=document,
+    )
+
+
+def extension_problem(document: JSONObject) -> str | None:
+    """Return the feature that makes a whole document unreadable to who does not know it, or None.
+
+    The format says so of storage transformers, and of every unknown field that is not marked
+    ``"must_understand": false``.
+    """
+    transformers = document.get("storage_transformers")
+    if transformers:
+        return f"storage transformers {shorten(transformers)}"
+    for key in sorted(document.keys() - _FIELDS):
+        value = document[key]
+        if not (isinstance(value, dict) and value.get("must_understand") is False):
+            return f"the extension field {shorten(key)}, which must be understood"
+    return None
+
+
+def _dimension_names(
+    document: JSONObject, attributes: JSONObject, rank: int
+) -> tuple[str | None, ...]:
+    names = document.get("dimension_names")
+    if names is not None:
+        return parse_dimension_names(names, rank, "dimension_names")
+    # a v3 array that was migrated from v2 may still have its names in the attribute
+    names = attributes.get(DIMENSIONS)
+    if isinstance(names, list) and len(names) == rank and all(isinstance(n, str) for n in names):
+        return tuple(names)
+    return (None,) * rank
+
+
+def _keys(encoding: Part, rank: int) -> KeyEncoding:
+    if encoding.name not in ("default", "v2"):
+        raise UnsupportedFeatureError(f"chunk key encoding {shorten(encoding.name)} is not known")
+    default = encoding.name == "default"
+    separator = encoding.configuration.get("separator", "/" if default else ".")
+    if separator not in ("/", "."):
+        raise UnsupportedFeatureError(
+            f"chunk key encoding {encoding.name!r} has the separator {shorten(separator)}, "
+            "which is neither '.' nor '/'"
+        )
+    return KeyEncoding("c" if default else "", separator, rank)

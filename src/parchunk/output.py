@@ -1,0 +1,184 @@
+"""Writing OUT: the only module that writes or deletes anything. Every object appears whole.
+
+Locally, an object is written beside the others under ``.parchunk/tmp`` and renamed into place
+after it has reached the disk; remote stores put objects whole by themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from obstore.store import LocalStore, ObjectStore
+
+from parchunk import stores
+from parchunk.errors import InputError, OutputError
+from parchunk.source import explain
+from parchunk.stores import Location
+
+#: Everything that is parchunk's own lives below this folder of OUT.
+OWN = ".parchunk"
+PLAN = f"{OWN}/plan.json"
+RECEIPTS = f"{OWN}/receipts"
+STRAYS = f"{OWN}/strays"
+_TEMPORARY = f"{OWN}/tmp"
+ROOT = ".zmetadata"
+
+
+@dataclass(frozen=True)
+class Output:
+    """OUT: a local folder (``store`` is None) or a prefix in an obstore store. Pickles.
+
+    ``options`` are what the store was opened with, and may hold secrets: they are handed to
+    readers (fsspec, DuckDB) and never written or shown.
+    """
+
+    location: Location
+    store: ObjectStore | None
+    prefix: str
+
+    @classmethod
+    def open(cls, url: str, options: Mapping[str, str] | None = None) -> Output:
+        """Open OUT at a path or URL; nothing is created yet."""
+        opened = stores.open_store(url, options)
+        if isinstance(opened.store, LocalStore):
+            return cls(opened.location, None, opened.location.url)
+        if not opened.prefix:
+            raise InputError(f"{url} is a whole bucket: name a folder in it for the references")
+        return cls(opened.location, opened.store, opened.prefix)
+
+    @property
+    def url(self) -> str:
+        """Absolute local path, or URL, without a trailing slash."""
+        return self.location.url
+
+    def describe(self, path: str = "") -> str:
+        """Return the full name of ``path``, for messages."""
+        return f"{self.url}/{path}" if path else self.url
+
+    def get(self, path: str) -> bytes | None:
+        """Return the object at ``path`` relative to OUT, or None when there is none."""
+        try:
+            if self.store is None:
+                return self._local(path).read_bytes()
+            return bytes(self.store.get(f"{self.prefix}/{path}").bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except Exception as error:
+            raise OutputError(f"cannot read {self.describe(path)}: {explain(error)}") from None
+
+    def put(self, path: str, data: bytes | memoryview) -> None:
+        """Write one object whole, replacing what is there.
+
+        Raises
+        ------
+        OutputError
+            Naming the object; what was there before is untouched.
+        """
+        try:
+            if self.store is None:
+                self._put_local(path, data)
+            else:
+                self.store.put(f"{self.prefix}/{path}", bytes(data))
+        except Exception as error:
+            raise OutputError(
+                f"cannot write {self.describe(path)}: {explain(error)}; "
+                "make room or give access, then run the same command again to resume"
+            ) from None
+
+    def paths(self, below: str = "") -> list[str]:
+        """Return all objects below a folder of OUT, relative to OUT, sorted."""
+        try:
+            if self.store is None:
+                root = self._local(below)
+                found = [p for p in root.rglob("*") if not p.is_dir()]
+                return sorted(p.relative_to(self._local("")).as_posix() for p in found)
+            skip = len(self.prefix) + 1
+            prefix = "/".join(part for part in (self.prefix, below) if part)
+            return sorted(o["path"][skip:] for page in self.store.list(prefix) for o in page)
+        except Exception as error:
+            raise OutputError(f"cannot list {self.describe(below)}: {explain(error)}") from None
+
+    def is_empty(self) -> bool:
+        """Whether OUT holds nothing (or is not there)."""
+        if self.store is None:
+            root = self._local("")
+            if not root.exists():
+                return True
+            if not root.is_dir():
+                raise InputError(f"{self.url} is a file: OUT must be a folder; name another")
+            return next(root.iterdir(), None) is None
+        try:
+            for page in self.store.list(self.prefix, chunk_size=1):
+                return not page
+        except Exception as error:
+            raise OutputError(f"cannot list {self.url}: {explain(error)}") from None
+        return True
+
+    def prepare(self) -> None:
+        """Create OUT where it is a local folder, and clear what a killed build left half-written.
+
+        Raises
+        ------
+        OutputError
+            When the folder cannot be created or written.
+        """
+        if self.store is not None:
+            return
+        try:
+            shutil.rmtree(self._local(_TEMPORARY), ignore_errors=True)
+            self._local(_TEMPORARY).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot create {self.url}: {error.strerror}; give access, or name another OUT"
+            ) from None
+
+    def tidy(self) -> None:
+        """Remove the folder of temporary files after the last write."""
+        if self.store is None:
+            shutil.rmtree(self._local(_TEMPORARY), ignore_errors=True)
+
+    def clear(self, paths: list[str]) -> None:
+        """Delete objects; ``.zmetadata`` first, so that nobody opens what is being deleted."""
+        for path in sorted(paths, key=lambda path: (path != ROOT, path == PLAN, path)):
+            self.delete(path)
+        if self.store is None:
+            for folder in sorted(self._local("").rglob("*"), reverse=True):
+                if folder.is_dir():
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
+
+    def delete(self, path: str) -> None:
+        """Delete one object; none there is fine."""
+        try:
+            if self.store is None:
+                self._local(path).unlink(missing_ok=True)
+            else:
+                self.store.delete(f"{self.prefix}/{path}")
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            raise OutputError(f"cannot delete {self.describe(path)}: {explain(error)}") from None
+
+    def _local(self, path: str) -> Path:
+        return Path(self.prefix) / path if path else Path(self.prefix)
+
+    def _put_local(self, path: str, data: bytes | memoryview) -> None:
+        final = self._local(path)
+        # The name is made here and is short: a long array name must not make the temporary's longer.
+        temporary = self._local(_TEMPORARY) / uuid.uuid4().hex
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(final)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise

@@ -1,0 +1,193 @@
+"""Writing one partition: sizes become rows, rows become record files. Paths are made here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from parchunk.errors import SourceError
+from parchunk.key_kernels import PathBuilder
+from parchunk.metadata.spec import ArraySpec
+from parchunk.output import Output
+from parchunk.receipts import RecordFile
+from parchunk.record_files import References, digest, encode, record_path
+from parchunk.source import Source
+from parchunk.strays import Stray
+from parchunk.tally import Part
+
+#: Bytes of inlined chunks that one record file's fetches may hold before they are encoded.
+_INLINE_BYTES = 64 << 20
+
+
+@dataclass
+class Written:
+    """The sums over what has been written of one partition so far."""
+
+    present: int = 0
+    zero_sized: int = 0
+    inlined: int = 0
+    bytes: int = 0
+    found_again: int = 0
+    modified: int | None = None
+    files: list[RecordFile] = field(default_factory=list)
+    strays: list[Stray] = field(default_factory=list)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Strays by reason."""
+        return dict(sorted(Counter(stray.reason for stray in self.strays).items()))
+
+
+@dataclass(frozen=True)
+class _File:
+    record: RecordFile
+    zero_sized: int
+    inlined: int
+    bytes: int
+
+
+class PartitionWriter:
+    """Writes the record files of one array; one a job of the ``writers`` pool."""
+
+    def __init__(
+        self,
+        spec: ArraySpec,
+        source: Source,
+        output: Output,
+        record_size: int,
+        inline_threshold: int,
+        writers: ThreadPoolExecutor,
+        fetches: ThreadPoolExecutor,
+    ) -> None:
+        self._spec = spec
+        self._source = source
+        self._output = output
+        self._record_size = record_size
+        self._inline_threshold = inline_threshold
+        self._writers = writers
+        self._fetches = fetches
+        self._paths = PathBuilder(f"{source.url}/{spec.name}/", spec.keys, spec.grid)
+
+    def write(self, part: Part, written: Written) -> None:
+        """Write the record files of a part (a partition, or a slice of one); add to ``written``.
+
+        Raises
+        ------
+        OutputError, SourceError
+            Naming the object that could not be written, or fetched to be inlined.
+        """
+        jobs: list[Future[_File]] = []
+        try:
+            for begin in range(0, len(part.vector), self._record_size):
+                jobs.append(self._writers.submit(self._write_file, part, begin))
+            for job in jobs:
+                done = job.result()
+                written.files.append(done.record)
+                written.present += done.record.present
+                written.zero_sized += done.zero_sized
+                written.inlined += done.inlined
+                written.bytes += done.bytes
+        finally:
+            for job in jobs:
+                job.cancel()
+        written.found_again += part.found_again
+        written.strays += part.strays
+        if part.modified is not None:
+            written.modified = max(part.modified, written.modified or part.modified)
+
+    def _write_file(self, part: Part, begin: int) -> _File:
+        end = min(begin + self._record_size, len(part.vector))
+        numbers = part.rows.numbers(begin, end)
+        vector = part.vector[begin:end]
+        present = vector > 1
+        count = int(np.count_nonzero(present))
+        sizes = np.where(present, vector - np.uint64(1), np.uint64(0)).astype(np.int64)
+        references, inlined = self._references(numbers, present, sizes, count)
+        data = encode(references)
+        index = int(numbers[0]) // self._record_size
+        self._output.put(record_path(self._spec.name, index), data)
+        return _File(
+            RecordFile(index, len(vector), count, len(data), digest(data)),
+            int(np.count_nonzero(vector == 1)),
+            inlined,
+            int(sizes.sum()),
+        )
+
+    def _references(
+        self,
+        numbers: NDArray[np.int64],
+        present: NDArray[np.bool_],
+        sizes: NDArray[np.int64],
+        count: int,
+    ) -> tuple[References, int]:
+        rows = len(numbers)
+        offsets = np.zeros(rows, np.int64)
+        raw = pa.nulls(rows, pa.binary())
+        referenced = present
+        inlined = 0
+        if self._inline_threshold:
+            small = present & (sizes <= self._inline_threshold)
+            inlined = int(np.count_nonzero(small))
+            if inlined:
+                raw = self._fetch(numbers, small, sizes)
+                referenced = present & ~small
+                sizes = np.where(small, 0, sizes)
+                count -= inlined
+        if count == rows:
+            paths = self._paths.build(numbers)
+        elif count == 0:
+            paths = pa.nulls(rows, pa.string())
+        else:
+            # A row without a reference takes from index null, and so is null.
+            where = np.cumsum(referenced) - 1
+            paths = self._paths.build(numbers[referenced]).take(
+                pa.array(where, mask=~referenced)
+            )
+        return References(paths, offsets, sizes, raw), inlined
+
+    def _fetch(
+        self, numbers: NDArray[np.int64], small: NDArray[np.bool_], sizes: NDArray[np.int64]
+    ) -> pa.BinaryArray:
+        """Return the bytes of the small chunks, null elsewhere; fetched side by side."""
+        content: list[bytes | None] = [None] * len(numbers)
+        rows = np.flatnonzero(small)
+        for batch in _batches(rows, sizes[rows]):
+            keys = [self._key(int(numbers[row])) for row in batch]
+            for row, key, data in zip(
+                batch, keys, self._fetches.map(self._source.get, keys), strict=True
+            ):
+                if data is None or len(data) != sizes[row]:
+                    got = "is gone" if data is None else f"has {len(data)} bytes"
+                    raise SourceError(
+                        f"{self._source.describe(key)} was listed with {sizes[row]} bytes and "
+                        f"now {got}: the store changed meanwhile; run again to resume"
+                    )
+                content[row] = data
+        return pa.array(content, pa.binary())
+
+    def _key(self, number: int) -> str:
+        index = []
+        for size in reversed(self._spec.grid):
+            number, at = divmod(number, size)
+            index.append(at)
+        return f"{self._spec.name}/{self._spec.keys.tail(index[::-1])}"
+
+
+def _batches(rows: NDArray[np.int64], sizes: NDArray[np.int64]) -> Iterator[Sequence[int]]:
+    """Yield runs of rows, each of _INLINE_BYTES at most (or one row)."""
+    run: list[int] = []
+    held = 0
+    for row, size in zip(rows.tolist(), sizes.tolist(), strict=True):
+        if run and held + size > _INLINE_BYTES:
+            yield run
+            run, held = [], 0
+        run.append(row)
+        held += size
+    if run:
+        yield run

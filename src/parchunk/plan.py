@@ -1,0 +1,293 @@
+"""The Plan: what will be listed and written, as plain values. No I/O, and no choices either.
+
+`parchunk.planner` makes plans; `plan.json` is `Plan.to_json()`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any
+
+from parchunk.errors import InputError
+from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.rows import RowSet
+from parchunk.source import Source
+from parchunk.stores import Location
+
+#: Written into plan.json; a reader refuses what it does not know.
+PLAN_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Split:
+    """The split dimension: by ``dimension`` name, or by ``axis`` where arrays name none."""
+
+    dimension: str | None
+    axis: int | None = None
+
+    def __str__(self) -> str:
+        """Return what a message calls it."""
+        return self.dimension if self.dimension is not None else f"axis {self.axis}"
+
+    def axis_in(self, spec: ArraySpec) -> int | None:
+        """Return which axis of an array this dimension is, or None when it has no such axis."""
+        if self.dimension is not None:
+            names = spec.dimension_names
+            return names.index(self.dimension) if self.dimension in names else None
+        if self.axis is None or self.axis >= spec.rank or spec.dimension_names[self.axis]:
+            return None
+        return self.axis
+
+
+@dataclass(frozen=True)
+class Region:
+    """A half-open range of the split dimension, in elements, aligned to chunks."""
+
+    index: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One array's references in one region; ``region`` is None for a whole array.
+
+    ``rows`` are the chunk numbers of its record files, which begin at multiples of the record
+    size: on axis 0 without a common divisor, a record file belongs to its first row's region.
+    """
+
+    array: str
+    region: int | None
+    rows: RowSet
+
+    @property
+    def name(self) -> str:
+        """The receipt's name within the array: the region's number, or ``whole``."""
+        return "whole" if self.region is None else str(self.region)
+
+    def __str__(self) -> str:
+        """Return what a message calls it."""
+        return self.array if self.region is None else f"{self.array}, region {self.region}"
+
+
+@dataclass(frozen=True)
+class ArrayPlan:
+    """One array: split along ``axis`` into regions of ``region_chunks`` chunks, or whole."""
+
+    spec: ArraySpec
+    axis: int | None = None
+    region_chunks: int = 0
+
+    @property
+    def regions(self) -> int:
+        """Number of partitions."""
+        if self.axis is None:
+            return 1
+        return -(-self.spec.grid[self.axis] // self.region_chunks)
+
+    def partition(self, region: int | None, record_size: int) -> Partition:
+        """Return the partition of one region (None for a whole array)."""
+        grid, total = self.spec.grid, self.spec.total
+        if self.axis is None or region is None:
+            return Partition(self.spec.name, None, RowSet(max(total, 1), 0, total))
+        size = grid[self.axis]
+        low = region * self.region_chunks
+        high = min(low + self.region_chunks, size)
+        inner = prod(grid[self.axis + 1 :])
+        outer = prod(grid[: self.axis])
+        period = size * inner
+        start, stop = low * inner, high * inner
+        if outer == 1:
+            start = min(-(-start // record_size) * record_size, total)
+            stop = min(-(-stop // record_size) * record_size, total)
+        return Partition(self.spec.name, region, RowSet(period, start, stop, 0, outer))
+
+    def partitions(self, record_size: int) -> Iterator[Partition]:
+        """Yield all partitions in the order of their regions."""
+        if self.axis is None:
+            yield self.partition(None, record_size)
+        else:
+            for region in range(self.regions):
+                yield self.partition(region, record_size)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that determines the output's bytes: two equal plans write equal references."""
+
+    location: Location
+    group: str
+    hierarchy: Hierarchy
+    split: Split | None
+    region_length: int
+    record_size: int
+    inline_threshold: int
+    arrays: tuple[ArrayPlan, ...]
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    #: The source was given as one array: its parent, group or not, is the root of names.
+    lone_array: bool = False
+    #: Where the plan was made from, opened; not part of what the plan says.
+    source: Source | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def by_name(self) -> dict[str, ArrayPlan]:
+        """The arrays by name."""
+        return {array.spec.name: array for array in self.arrays}
+
+    @cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions of the split dimension, as long as its longest array."""
+        split = [array for array in self.arrays if array.axis is not None]
+        if not split:
+            return ()
+        extent = max(array.spec.shape[array.axis] for array in split if array.axis is not None)
+        count = max(array.regions for array in split)
+        length = self.region_length
+        return tuple(Region(i, i * length, min((i + 1) * length, extent)) for i in range(count))
+
+    def partitions(self) -> Iterator[Partition]:
+        """Yield every partition: whole arrays first, then region by region, arrays side by side."""
+        for array in self.arrays:
+            if array.axis is None:
+                yield from array.partitions(self.record_size)
+        for region in self.regions:
+            for array in self.arrays:
+                if array.axis is not None and region.index < array.regions:
+                    yield array.partition(region.index, self.record_size)
+
+    @property
+    def chunks(self) -> int:
+        """Chunks expected in all arrays."""
+        return sum(array.spec.total for array in self.arrays)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A sha256 over everything in the plan: names which plan a receipt belongs to."""
+        return hashlib.sha256(_canonical(self._content()).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that plan.json holds."""
+        return {
+            "parchunk_plan": PLAN_VERSION,
+            "fingerprint": self.fingerprint,
+            **self._content(),
+            # For readers, and derivable, so not part of the fingerprint:
+            "regions": [[r.index, r.start, r.stop] for r in self.regions],
+            "chunks": self.chunks,
+            # How the source can be reached again; another endpoint is no other plan.
+            "source_options": dict(self.location.options),
+        }
+
+    @classmethod
+    def from_json(cls, document: Any, where: str = "plan.json") -> Plan:
+        """Return the plan of a plan.json document.
+
+        Raises
+        ------
+        InputError
+            When the document is no plan, of an unknown version, or edited by hand.
+        """
+        try:
+            if document["parchunk_plan"] != PLAN_VERSION:
+                raise InputError(
+                    f"{where} is of version {document['parchunk_plan']!r}, this parchunk reads "
+                    f"{PLAN_VERSION}: use the parchunk that wrote it, or build again elsewhere"
+                )
+            hierarchy = Hierarchy.from_json(document["hierarchy"])
+            specs = {spec.name: spec for spec in hierarchy.arrays}
+            split = document["split"]
+            plan = cls(
+                location=Location(
+                    document["source"], tuple(sorted(document["source_options"].items()))
+                ),
+                group=document["group"],
+                hierarchy=hierarchy,
+                split=None if split is None else Split(split["dimension"], split["axis"]),
+                region_length=document["region_length"],
+                record_size=document["record_size"],
+                inline_threshold=document["inline_threshold"],
+                arrays=tuple(
+                    ArrayPlan(specs[entry["array"]], entry["axis"], entry["region_chunks"])
+                    for entry in document["arrays"]
+                ),
+                include=tuple(document["include"]),
+                exclude=tuple(document["exclude"]),
+                lone_array=document["lone_array"],
+            )
+            if plan.fingerprint != document["fingerprint"]:
+                raise InputError(
+                    f"{where} does not match its own fingerprint: it was changed after it was "
+                    "written; restore it, or build again with --overwrite"
+                )
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+            raise InputError(
+                f"{where} is no parchunk plan ({type(error).__name__}: {error}): "
+                "restore it, or build again with --overwrite"
+            ) from None
+        return plan
+
+    def differences(self, other: Plan) -> list[str]:
+        """Return what differs between this plan and another one, a phrase each, for people."""
+        mine, theirs = self._content(), other._content()
+        found = [
+            f"{label} {mine[key]!r} there, {theirs[key]!r} now"
+            for key, label in (
+                ("source", "source"),
+                ("group", "group"),
+                ("split", "split"),
+                ("region_length", "region length"),
+                ("record_size", "record size"),
+                ("inline_threshold", "inline threshold"),
+                ("include", "--include"),
+                ("exclude", "--exclude"),
+            )
+            if mine[key] != theirs[key]
+        ]
+        here = {a["array"]: a for a in mine["arrays"]}
+        there = {a["array"]: a for a in theirs["arrays"]}
+        found += [f"array {name} is only there" for name in here.keys() - there.keys()]
+        found += [f"array {name} is only in the new plan" for name in there.keys() - here.keys()]
+        if not found:
+            for name in sorted(here):
+                old, new = self.by_name[name], other.by_name[name]
+                if old.spec.shape != new.spec.shape:
+                    found.append(f"array {name} has shape {old.spec.shape} there, {new.spec.shape}")
+                elif old != new:
+                    found.append(f"the metadata of array {name}")
+        if not found and mine != theirs:
+            found.append("the metadata of a group")
+        return found
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "source": self.location.url,
+            "group": self.group,
+            "split": (
+                None
+                if self.split is None
+                else {"dimension": self.split.dimension, "axis": self.split.axis}
+            ),
+            "region_length": self.region_length,
+            "record_size": self.record_size,
+            "inline_threshold": self.inline_threshold,
+            "include": list(self.include),
+            "exclude": list(self.exclude),
+            "lone_array": self.lone_array,
+            "arrays": [
+                {"array": a.spec.name, "axis": a.axis, "region_chunks": a.region_chunks}
+                for a in self.arrays
+            ],
+            "hierarchy": self.hierarchy.to_json(),
+        }
+
+
+def _canonical(document: Any) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -1,0 +1,291 @@
+"""Choosing a plan: split dimension, region length and record size. Integer arithmetic, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd, lcm, prod
+
+from parchunk.errors import InputError
+from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.plan import ArrayPlan, Plan, Split
+from parchunk.stores import Location
+
+#: References aimed at in a region of the largest array.
+REGION_REFERENCES = 1_000_000
+#: Rows of a record file, at most: a first lookup then takes 23-48 ms (FACTS: 1 M rows 240-680).
+RECORD_ROWS = 100_000
+#: A split that leaves record files smaller than this is a bad one.
+LEAST_ROWS = 1_000
+#: Arrays below this share of the largest one are written whole...
+WHOLE_SHARE = 1_000
+#: ...and so is one with fewer chunks than this when it would spoil the record size.
+SPOILER_CHUNKS = 100_000
+
+
+def make_plan(
+    hierarchy: Hierarchy,
+    location: Location,
+    *,
+    group: str = "",
+    split: str | int | None = None,
+    region: int | None = None,
+    record_size: int | None = None,
+    inline_threshold: int = 0,
+) -> Plan:
+    """Return the plan for a hierarchy.
+
+    Parameters
+    ----------
+    split
+        Dimension name, or axis number for arrays that name none. Default: the dimension that
+        holds most of the chunks, the leading one on a tie.
+    region
+        Region length in elements of the split dimension; a multiple of the chunk length of every
+        large array. Default: about a million references in the largest array's region.
+    record_size
+        Rows of a record file. Default: the largest divisor of all regions up to 100,000.
+    inline_threshold
+        Chunks of at most this many bytes are kept in the references themselves.
+
+    Raises
+    ------
+    InputError
+        For an unknown dimension, or lengths and sizes that do not fit the chunks.
+    """
+    if region is not None and region < 1:
+        raise InputError(f"--region is {region}: give a length of 1 element or more")
+    if record_size is not None and not 1 <= record_size <= 10_000_000:
+        raise InputError(f"--record-size is {record_size}: give 1 to 10,000,000 rows")
+    if inline_threshold < 0:
+        raise InputError(f"--inline-threshold is {inline_threshold}: give 0 bytes or more")
+    if not hierarchy.arrays:
+        raise InputError(f"{location.url} holds no arrays: nothing to reference")
+    choice = None
+    for candidate in _candidates(hierarchy.arrays, split):
+        attempt = _Choice(hierarchy.arrays, candidate, region, record_size)
+        if choice is None or attempt.rows >= LEAST_ROWS > choice.rows:
+            choice = attempt
+        if choice.rows >= LEAST_ROWS or region is not None:
+            break
+    if choice is None:
+        arrays = tuple(ArrayPlan(spec) for spec in hierarchy.arrays)
+        return Plan(
+            location, group, hierarchy, None, 0, record_size or RECORD_ROWS, inline_threshold, arrays
+        )
+    choice.check()
+    return Plan(
+        location=location,
+        group=group,
+        hierarchy=hierarchy,
+        split=choice.split,
+        region_length=choice.region,
+        record_size=choice.record_size,
+        inline_threshold=inline_threshold,
+        arrays=tuple(choice.array_plan(spec) for spec in hierarchy.arrays),
+    )
+
+
+def _candidates(specs: Sequence[ArraySpec], wanted: str | int | None) -> list[Split]:
+    """Return the split dimensions to try, the best first."""
+    dimensions: dict[str, int] = {}
+    axes: dict[int, int] = {}
+    # Leading axes of large arrays come first, and so win a tie in the stable sort below.
+    for spec in sorted(specs, key=lambda spec: -spec.total):
+        for axis, (name, size) in enumerate(zip(spec.dimension_names, spec.grid, strict=True)):
+            chunks = spec.total if size > 1 else 0
+            if name is None:
+                axes[axis] = axes.get(axis, 0) + chunks
+            else:
+                dimensions[name] = dimensions.get(name, 0) + chunks
+    if wanted is None:
+        found = [(chunks, Split(name)) for name, chunks in dimensions.items() if chunks]
+        found += [(chunks, Split(None, axis)) for axis, chunks in axes.items() if chunks]
+        return [split for _, split in sorted(found, key=lambda pair: -pair[0])]
+    text = str(wanted)
+    if text in dimensions:
+        return [Split(text)]
+    if text.isdecimal():
+        axis = int(text)
+        if axis in axes:
+            return [Split(None, axis)]
+        largest = max(specs, key=lambda spec: spec.total)
+        if axis < largest.rank:
+            return [Split(largest.dimension_names[axis])]
+        raise InputError(
+            f"--split {axis}: no array has an axis {axis}; "
+            f"{largest.name} has {largest.rank}, numbered from 0"
+        )
+    known = ", ".join(dimensions) or "none, so give an axis number"
+    raise InputError(f"--split {text}: no array has that dimension; there are: {known}")
+
+
+class _Choice:
+    """Region length and record size for one split dimension."""
+
+    def __init__(
+        self,
+        specs: Sequence[ArraySpec],
+        split: Split,
+        region: int | None,
+        record_size: int | None,
+    ) -> None:
+        self.split = split
+        self.asked_region = region
+        members = [(spec, axis) for spec in specs if (axis := split.axis_in(spec)) is not None]
+        cut = [(spec, axis) for spec, axis in members if spec.grid[axis] > 1]
+        large = [pair for pair in cut if not _is_coordinate(*pair)] or cut
+        most = max((spec.total for spec, _ in large), default=0)
+        large = [(s, axis) for s, axis in large if s.total * WHOLE_SHARE >= most]
+        large.sort(key=lambda pair: (-pair[0].total, pair[0].name))
+        if not large:  # nothing is cut along this dimension: every array has one region of it
+            large = members[:1]
+        self.leader, self.leader_axis = large[0]
+        self.members: list[tuple[ArraySpec, int]] = []
+        self.left_out: list[ArraySpec] = []
+        base = 1
+        for spec, axis in large:
+            joint = lcm(base, spec.chunks[axis])
+            longest = region if region is not None else self._longest(base)
+            if (region is not None and region % joint) or (region is None and joint > longest):
+                # Alignment with this array is not to be had; only a small one may give way.
+                self.left_out.append(spec)
+                continue
+            base = joint
+            self.members.append((spec, axis))
+        if not self.members:
+            self.members, base = [large[0]], large[0][0].chunks[large[0][1]]
+        self.base = base
+        self.region = region if region is not None else self._region(base)
+        self.record_size = record_size or self._record_size()
+        self.asked_record_size = record_size
+
+    @property
+    def rows(self) -> int:
+        """How good the choice is: rows that a record file can have without straddling regions."""
+        return min(self._divisor() or RECORD_ROWS, RECORD_ROWS)
+
+    def array_plan(self, spec: ArraySpec) -> ArrayPlan:
+        """Return the plan of one array."""
+        for member, axis in self.members:
+            if member is spec:
+                return ArrayPlan(spec, axis, self.region // spec.chunks[axis])
+        return ArrayPlan(spec)
+
+    def check(self) -> None:
+        """Refuse lengths that do not fit, naming one that does."""
+        leader, axis = self.leader, self.leader_axis
+        length = leader.chunks[axis]
+        if self.region % length:
+            below = self.region // length * length
+            fits = " or ".join(str(n) for n in (below, below + length) if n)
+            raise InputError(
+                f"--region {self.region} does not fall on chunk boundaries of {leader.name}, whose "
+                f"chunks are {length} long along {self.split}: use {fits}"
+            )
+        for spec in self.left_out:
+            if spec.total >= SPOILER_CHUNKS:
+                chunk = spec.chunks[_axis(self.split, spec)]
+                raise InputError(
+                    f"--split {self.split}: {spec.name} has chunks {chunk} long there, "
+                    f"{leader.name} {length}: give --region as a multiple of "
+                    f"{lcm(self.base, chunk)}, or build them apart with --include/--exclude"
+                )
+        divisor = self._divisor(later_only=True)
+        if divisor and divisor % self.record_size:
+            fits = ", ".join(str(d) for d in _divisors(divisor, 10_000_000)[-6:])
+            raise InputError(
+                f"--record-size {self.record_size}: record files would straddle regions of "
+                f"{self.split}; divisors that fit: {fits}"
+            )
+        if divisor and self.record_size < 100 and leader.total > SPOILER_CHUNKS:
+            raise InputError(
+                f"--split {self.split}: regions of {self.region} leave record files of only "
+                f"{self.record_size} rows in {leader.name}; split along a leading dimension, or "
+                f"give a --region that shares more divisors with its "
+                f"{leader.grid[axis]} chunks along {self.split}"
+            )
+
+    def _longest(self, base: int) -> int:
+        """Return the longest region worth having: twice what was aimed at, in elements."""
+        per_chunk = _per_chunk(self.leader, self.leader_axis)
+        wanted = max(2 * REGION_REFERENCES // max(per_chunk, 1), 1)
+        return max(wanted * self.leader.chunks[self.leader_axis], base)
+
+    def _region(self, base: int) -> int:
+        """Return a region length of about REGION_REFERENCES references, with a good divisor."""
+        spec, axis = self.leader, self.leader_axis
+        extent = max(s.shape[a] for s, a in self.members)
+        chunk_refs = max(_per_chunk(spec, axis) * base // spec.chunks[axis], 1)
+        blocks = max(-(-extent // base), 1)  # blocks of `base` elements along the dimension
+        aim = max(REGION_REFERENCES // chunk_refs, 1)
+        if aim >= blocks:
+            return blocks * base
+        if all(prod(s.grid[:a]) == 1 for s, a in self.members):
+            aim = _round_number(aim)
+            shared = gcd(*(prod(s.grid[a + 1 :]) * (base // s.chunks[a]) for s, a in self.members))
+            step = RECORD_ROWS // shared if shared <= RECORD_ROWS else 1
+            if 1 < step < aim:
+                aim = round(aim / step) * step
+            return min(aim, blocks) * base
+        # On a later axis only divisors of the grid make long record files.
+        sizes = [d for d in _divisors(blocks, blocks) if d <= 2 * aim] or [1]
+        return max(sizes) * base
+
+    def _divisor(self, later_only: bool = False) -> int:
+        """Return what the record size must divide for no file to straddle regions; 0: anything."""
+        shared = 0
+        for spec, axis in self.members:
+            inner, outer = prod(spec.grid[axis + 1 :]), prod(spec.grid[:axis])
+            chunks = max(self.region // spec.chunks[axis], 1)
+            if chunks >= spec.grid[axis]:
+                continue  # one region: nothing to straddle
+            if outer == 1:
+                if not later_only:
+                    shared = gcd(shared, inner * chunks)
+            else:
+                shared = gcd(shared, inner * gcd(chunks, spec.grid[axis]))
+        return shared
+
+    def _record_size(self) -> int:
+        divisor = self._divisor()
+        if not divisor:
+            return RECORD_ROWS
+        best = _divisors(divisor, RECORD_ROWS)[-1]
+        if best >= LEAST_ROWS or best == divisor:
+            return best
+        # On axis 0 a file may straddle: it belongs to its first row's region.
+        later = self._divisor(later_only=True)
+        return _divisors(later, RECORD_ROWS)[-1] if later else RECORD_ROWS
+
+
+def _axis(split: Split, spec: ArraySpec) -> int:
+    axis = split.axis_in(spec)
+    assert axis is not None
+    return axis
+
+
+def _per_chunk(spec: ArraySpec, axis: int) -> int:
+    """Return the references in one chunk index along ``axis``."""
+    return spec.total // spec.grid[axis] if spec.grid[axis] else 0
+
+
+def _is_coordinate(spec: ArraySpec, axis: int) -> bool:
+    """Whether an array is the coordinate of the dimension it is split along."""
+    return spec.rank == 1 and spec.name.rpartition("/")[2] == spec.dimension_names[axis]
+
+
+def _round_number(value: int) -> int:
+    """Return ``value`` with one significant digit: 7874 -> 8000."""
+    scale = 10 ** (len(str(value)) - 1)
+    return max(round(value / scale), 1) * scale
+
+
+def _divisors(number: int, at_most: int) -> list[int]:
+    """Return the divisors of ``number`` up to ``at_most``, rising; 1 is always there."""
+    found = set()
+    for low in range(1, min(int(number**0.5) + 1, at_most + 1)):
+        if number % low == 0:
+            found.add(low)
+            if number // low <= at_most:
+                found.add(number // low)
+    return sorted(found)

@@ -1,0 +1,95 @@
+"""Record files: the one place that knows how kerchunk's Parquet references are encoded.
+
+Row ``r`` of ``refs.<i>.parq`` is the chunk with number ``i * N + r``, N the record size. The
+encodings are those that fastparquet, GDAL and pyarrow all read right; two of pyarrow's defaults
+make fastparquet lose references without an error, so none of them is left to a default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+SCHEMA = pa.schema(
+    [
+        pa.field("path", pa.string()),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("raw", pa.binary()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class References:
+    """The rows of one record file; all columns of one length, null where a chunk is missing."""
+
+    path: pa.StringArray
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    raw: pa.BinaryArray
+
+    def table(self) -> pa.Table:
+        """Return the rows as a table with SCHEMA."""
+        columns = [self.path, pa.array(self.offset), pa.array(self.size), self.raw]
+        return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def record_path(array: str, index: int) -> str:
+    """Return the path below OUT of an array's record file."""
+    return f"{array}/refs.{index}.parq"
+
+
+def encode(references: References) -> bytes:
+    """Return the Parquet file of one record file; equal rows give equal bytes."""
+    # A column with nulls must be dictionary-encoded throughout and one without plainly: when
+    # pyarrow falls back in the middle, fastparquet reads None from there on, with no error.
+    dictionaries = [
+        name
+        for name, column in (("path", references.path), ("raw", references.raw))
+        if column.null_count
+    ]
+    table = references.table()
+    sink = io.BytesIO()
+    pq.write_table(
+        table,
+        sink,
+        version="1.0",
+        data_page_version="1.0",
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=dictionaries,
+        dictionary_pagesize_limit=2**31 - 1,
+        # Without statistics fastparquet cannot tell that there are no nulls, and makes floats.
+        write_statistics=["offset", "size"],
+        row_group_size=max(len(table), 1),
+        store_schema=False,
+    )
+    return sink.getvalue()
+
+
+def digest(data: bytes) -> str:
+    """Return the checksum of a record file that receipts hold."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def root_document(metadata: Mapping[str, Any], record_size: int) -> bytes:
+    """Return OUT/.zmetadata: the kerchunk root that makes the record files a store.
+
+    ``zarr_consolidated_format`` is not kerchunk's; it lets older zarr open the store consolidated.
+    """
+    document = {
+        "metadata": dict(metadata),
+        "record_size": record_size,
+        "zarr_consolidated_format": 1,
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()

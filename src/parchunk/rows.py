@@ -1,0 +1,116 @@
+"""Row sets: which rows of an array's references a partition owns, as integers only.
+
+Rows are chunk numbers (chunk indices ravelled in C order). A region of the leading axis is one
+run of them; a region of a later axis is one run for every index before that axis, all of the same
+length and evenly spaced. One small value says both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parchunk.cover import Box, boxes_of_numbers
+
+Int64Array = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """The chunk numbers ``j * period + [start, stop)`` for ``first <= j < first + count``.
+
+    Positions ``0 .. cells`` go through them in rising order. A partition of axis 0 has
+    ``count == 1``, and its ``period`` does not matter then.
+    """
+
+    period: int
+    start: int
+    stop: int
+    first: int = 0
+    count: int = 1
+
+    @property
+    def run(self) -> int:
+        """Rows in one run."""
+        return self.stop - self.start
+
+    @property
+    def cells(self) -> int:
+        """Rows in all."""
+        return self.count * self.run
+
+    def numbers(self, begin: int, end: int) -> Int64Array:
+        """Return the chunk numbers at positions ``begin`` to ``end``, shape (end - begin,)."""
+        positions = np.arange(begin, end, dtype=np.int64)
+        if self.count == 1:
+            positions += self.first * self.period + self.start
+            return positions
+        run, within = np.divmod(positions, self.run)
+        numbers: Int64Array = (self.first + run) * self.period + (self.start + within)
+        return numbers
+
+    def number(self, position: int) -> int:
+        """Return the chunk number at one position."""
+        run, within = divmod(position, self.run)
+        return (self.first + run) * self.period + self.start + within
+
+    def position(self, number: int) -> int | None:
+        """Return the position of a chunk number, or None when it is not in the set."""
+        run, within = divmod(number, self.period)
+        run -= self.first
+        if self.count == 1:
+            run, within = 0, number - self.first * self.period
+        if 0 <= run < self.count and self.start <= within < self.stop:
+            return run * self.run + within - self.start
+        return None
+
+    def boxes(self, grid: tuple[int, ...]) -> tuple[Box, ...]:
+        """Return the chunk-index boxes that hold exactly these rows."""
+        if not self.cells:
+            return ()
+        if self.count == 1:
+            base = self.first * self.period
+            return boxes_of_numbers(grid, base + self.start, base + self.stop)
+        axis = axis_of_period(grid, self.period)
+        inner = prod(grid[axis + 1 :])
+        outer = boxes_of_numbers(grid[:axis], self.first, self.first + self.count)
+        low, high = self.start // inner, self.stop // inner
+        return tuple(
+            Box(
+                (*box.start, low, *(0 for _ in grid[axis + 1 :])),
+                (*box.stop, high, *grid[axis + 1 :]),
+            )
+            for box in outer
+        )
+
+    def slices(self, cells: int, record_size: int) -> Iterator[RowSet]:
+        """Cut into sets of at most ``cells`` rows (at least one record file), in row order.
+
+        Every cut falls between two record files, so that slices can be written one by one.
+        """
+        if self.cells <= cells:
+            yield self
+        elif self.count > 1 and self.run <= cells:
+            step = cells // self.run
+            for first in range(0, self.count, step):
+                count = min(step, self.count - first)
+                yield RowSet(self.period, self.start, self.stop, self.first + first, count)
+        else:
+            step = max(cells // record_size, 1) * record_size
+            for run in range(self.first, self.first + self.count):
+                for start in range(self.start, self.stop, step):
+                    stop = min(start + step, self.stop)
+                    yield RowSet(self.period, start, stop, run, 1)
+
+
+def axis_of_period(grid: tuple[int, ...], period: int) -> int:
+    """Return the axis whose indices run through once within ``period`` chunk numbers."""
+    # From the back: an axis of one index before it has the same period, and nothing to cut.
+    for axis in reversed(range(len(grid))):
+        if prod(grid[axis:]) == period:
+            return axis
+    raise ValueError(f"no axis of {grid} has period {period}")

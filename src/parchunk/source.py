@@ -1,0 +1,155 @@
+"""The source store: a Zarr hierarchy somewhere below a prefix of an obstore store.
+
+Reads single objects (metadata, small chunks). Listings of chunks are `parchunk.listing`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from obstore.store import MemoryStore, ObjectStore
+
+from parchunk import stores
+from parchunk.errors import InputError, SourceError
+from parchunk.stores import Location
+
+_SECRET = re.compile(
+    r"(?i)\b((?:x-amz-[a-z-]*|sig|signature|token|[a-z_]*secret[a-z_]*|[a-z_]*key)=)[^&\s\"']+"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where chunks are listed, and how they are named in references.
+
+    ``prefix`` is the hierarchy's root in ``store``, without slashes at its ends; ``url`` is what
+    the same root is called in references (``s3://bucket/store.zarr`` or an absolute path).
+    ``url`` may be left out for a MemoryStore, whose references only obstore can follow.
+    """
+
+    store: ObjectStore
+    prefix: str = ""
+    url: str = ""
+    options: tuple[tuple[str, str], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Normalise the prefix and make sure that references can be named."""
+        object.__setattr__(self, "prefix", self.prefix.strip("/"))
+        url = self.url.rstrip("/")
+        if not url:
+            if not isinstance(self.store, MemoryStore):
+                raise InputError(
+                    "a Source needs url=: what references shall call the store, "
+                    "e.g. s3://bucket/store.zarr"
+                )
+            url = "memory://" + (f"{self.prefix}" if self.prefix else "store")
+        object.__setattr__(self, "url", url)
+
+    @classmethod
+    def open(cls, url: str, options: Mapping[str, str] | None = None) -> Source:
+        """Open the source at a path or URL; nothing is requested yet."""
+        opened = stores.open_store(url, options)
+        return cls(opened.store, opened.prefix, opened.location.url, opened.location.options)
+
+    @property
+    def location(self) -> Location:
+        """What may be written about this source."""
+        return Location(self.url, self.options)
+
+    def path(self, key: str) -> str:
+        """Return the store path of ``key``, a key relative to the hierarchy's root."""
+        return "/".join(part for part in (self.prefix, key) if part)
+
+    def child(self, group: str) -> Source:
+        """Return the source whose root is ``group`` of this one."""
+        return replace(self, prefix=self.path(group), url=self.describe(group))
+
+    def above(self, group: str) -> Source:
+        """Return the source that this one is the ``group`` of: the inverse of `child`."""
+        for _ in filter(None, group.split("/")):
+            self = replace(  # noqa: PLW0642
+                self, prefix=self.prefix.rpartition("/")[0], url=self.url.rpartition("/")[0]
+            )
+        return self
+
+    def parent(self) -> tuple[Source, str]:
+        """Return the source one level up, and this one's name in it."""
+        above, _, name = self.prefix.rpartition("/")
+        if not name:
+            raise InputError(
+                f"{self.url} is an array at the root of its store: references need a group above "
+                "it; give the URL of a store that holds the array in a group"
+            )
+        return replace(self, prefix=above, url=self.url.rpartition("/")[0]), name
+
+    def describe(self, key: str = "") -> str:
+        """Return the URL of ``key``, for messages."""
+        return f"{self.url}/{key}" if key else self.url
+
+    def get(self, key: str) -> bytes | None:
+        """Return the object at ``key``, or None when there is none.
+
+        Raises
+        ------
+        SourceError
+            When the store refuses or cannot be reached.
+        """
+        try:
+            return bytes(self.store.get(self.path(key)).bytes())
+        except FileNotFoundError:
+            return None
+        except NotADirectoryError:
+            return None
+        except Exception as error:
+            raise SourceError(
+                f"cannot read {self.describe(key)}: {explain(error)}"
+            ) from None
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return ``length`` bytes of the object at ``key`` from ``start``."""
+        try:
+            return bytes(self.store.get_range(self.path(key), start=start, length=length))
+        except Exception as error:
+            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
+
+    def list_dir(self, prefix: str) -> tuple[list[str], list[str]]:
+        """Return the names of the directories and of the objects right below ``prefix``."""
+        path = self.path(prefix)
+        try:
+            listed = self.store.list_with_delimiter(path or None)
+        except FileNotFoundError:
+            return [], []
+        except Exception as error:
+            raise SourceError(f"cannot list {self.describe(prefix)}: {explain(error)}") from None
+        depth = len(path.split("/")) if path else 0
+        directories = [p.split("/")[depth] for p in listed["common_prefixes"]]
+        objects = [
+            segments[depth]
+            for segments in (o["path"].split("/") for o in listed["objects"])
+            if len(segments) == depth + 1
+        ]
+        return directories, objects
+
+
+def explain(error: BaseException) -> str:
+    """Return what went wrong in one line without secrets, from an obstore exception.
+
+    obstore's messages run over many lines and repeat the request, signed URL included.
+    """
+    text = str(error)
+    status = re.search(r"\b(4\d\d|5\d\d) [A-Z][A-Za-z ]+", text)
+    code = re.search(r"<Code>([A-Za-z0-9]+)</Code>", text)
+    if "403" in text or "401" in text or "AccessDenied" in text or "Unauthorized" in text:
+        what = "permission denied"
+        hint = "check the credentials, or --store-option skip_signature=true for public data"
+    elif "NoSuchBucket" in text:
+        return "no such bucket: check the URL"
+    elif "dns error" in text or "Connect" in text or "connection" in text.lower():
+        what, hint = "no connection to the store", "check the endpoint and the network"
+    else:
+        first = text.strip().partition("\n")[0]
+        return _SECRET.sub(r"\1***", re.sub(r"//[^/@\s]*@", "//***@", first))[:300]
+    seen = code.group(1) if code else status.group(0) if status else type(error).__name__
+    return f"{what} ({seen}): {hint}"

@@ -1,0 +1,71 @@
+"""How far a build is, from its plan and receipts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from parchunk.build import load_plan
+from parchunk.output import ROOT, Output
+from parchunk.plan import Plan
+from parchunk.receipts import Receipt, read_receipts
+
+
+@dataclass(frozen=True)
+class ArrayStatus:
+    """Partitions done and in all, and the chunks of those done."""
+
+    array: str
+    done: int
+    partitions: int
+    expected: int
+    present: int
+    missing: int
+    strays: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """A build's state: ``published`` when stock readers can open it."""
+
+    url: str
+    plan: Plan = field(repr=False)
+    arrays: tuple[ArrayStatus, ...]
+    published: bool
+
+    @property
+    def done(self) -> int:
+        """Partitions with a receipt."""
+        return sum(array.done for array in self.arrays)
+
+    @property
+    def partitions(self) -> int:
+        """Partitions in all."""
+        return sum(array.partitions for array in self.arrays)
+
+
+def read_status(output: Output) -> Status:
+    """Return the status of the build in OUT.
+
+    Raises
+    ------
+    InputError
+        When OUT holds no build.
+    """
+    plan = load_plan(output)
+    by_array: dict[str, list[Receipt]] = {array.spec.name: [] for array in plan.arrays}
+    for receipt in read_receipts(output, plan).values():
+        by_array[receipt.array].append(receipt)
+    arrays = tuple(
+        ArrayStatus(
+            array=array.spec.name,
+            done=len(receipts),
+            partitions=array.regions,
+            expected=sum(receipt.expected for receipt in receipts),
+            present=sum(receipt.present for receipt in receipts),
+            missing=sum(receipt.missing for receipt in receipts),
+            strays=sum(receipt.strays for receipt in receipts),
+        )
+        for array in plan.arrays
+        for receipts in [by_array[array.spec.name]]
+    )
+    return Status(output.url, plan, arrays, output.get(ROOT) is not None)

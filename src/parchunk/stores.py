@@ -1,0 +1,233 @@
+"""From a path or URL and options to an obstore store: the one place where stores are opened.
+
+Secrets pass through here and stay here: a `Location` keeps only what may be written to disk.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store
+
+from parchunk.errors import InputError
+
+#: Listings are worth waiting for: this outlives an outage of some minutes before a walk fails.
+RETRY: dict[str, Any] = {
+    "max_retries": 10,
+    "retry_timeout": timedelta(minutes=3),
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=200),
+        "max_backoff": timedelta(seconds=10),
+        "base": 2,
+    },
+}
+
+#: Options that name no secret, and so may be remembered in plan.json for readers.
+PUBLIC_OPTIONS = frozenset(
+    {
+        "account_name",
+        "allow_http",
+        "endpoint",
+        "region",
+        "request_payer",
+        "s3_express",
+        "skip_signature",
+        "timeout",
+        "use_emulator",
+        "virtual_hosted_style_request",
+    }
+)
+
+_CLOUDS: dict[str, type[S3Store] | type[GCSStore] | type[AzureStore]] = {
+    "s3": S3Store,
+    "s3a": S3Store,
+    "gs": GCSStore,
+    "gcs": GCSStore,
+    "az": AzureStore,
+    "abfs": AzureStore,
+    "azure": AzureStore,
+}
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a store is, in words that may be written to disk and shown.
+
+    ``url`` has no trailing slash; a local one is a bare absolute path, because GDAL does not
+    take ``file://`` in references. ``options`` are the public store options only.
+    """
+
+    url: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def scheme(self) -> str:
+        """``file``, ``s3``, ``gs``, ``az`` or ``memory``."""
+        match = _SCHEME.match(self.url)
+        return match.group(1).lower() if match else "file"
+
+    def child(self, path: str) -> Location:
+        """Return the location of ``path``, segments relative to this one."""
+        return Location(f"{self.url}/{path}" if path else self.url, self.options)
+
+
+@dataclass(frozen=True)
+class OpenedStore:
+    """An obstore store, and the prefix in it (no slash at either end) that a URL named."""
+
+    store: ObjectStore
+    prefix: str
+    location: Location
+
+
+def parse_options(pairs: Mapping[str, str] | tuple[str, ...] | list[str]) -> dict[str, str]:
+    """Return options given as a mapping or as ``KEY=VALUE`` strings; keys are lower-cased."""
+    if isinstance(pairs, Mapping):
+        return {str(key).lower(): _text(value) for key, value in pairs.items()}
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            # The text may hold a secret, so it is not repeated.
+            raise InputError("a store option is not KEY=VALUE: write e.g. region=us-east-1")
+        options[key.strip().lower()] = value
+    return options
+
+
+def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStore:
+    """Open the store that ``url`` (a path, or file:// s3:// gs:// az:// URL) names.
+
+    Credentials come from the environment, as obstore takes them. Nothing is requested yet.
+
+    Raises
+    ------
+    InputError
+        For a scheme that cannot be listed, an unknown option, or secrets in the URL.
+    """
+    options = dict(options or {})
+    match = _SCHEME.match(url)
+    scheme = match.group(1).lower() if match else "file"
+    if scheme in ("http", "https"):
+        raise InputError(
+            f"{_without_secrets(url)} cannot be listed: HTTP servers have no listing of objects; "
+            "give the s3://, gs:// or az:// URL of the same data, with --store-option endpoint=URL "
+            "where it needs one"
+        )
+    if scheme == "file":
+        return _open_local(url, options)
+    if scheme not in _CLOUDS:
+        raise InputError(
+            f"{_without_secrets(url)}: unknown scheme {scheme!r}; "
+            "use a path or a file://, s3://, gs:// or az:// URL"
+        )
+    parts = urlsplit(url.replace("?", "%3F").replace("#", "%23"))
+    if "@" in parts.netloc or re.search(r"%3F.*(sig|token|key|credential)[^=]*=", url, re.I):
+        raise InputError(
+            f"{_without_secrets(url)}: no credentials in URLs please: they would end up in "
+            "references; give them in the environment or as --store-option"
+        )
+    bucket, prefix = unquote(parts.netloc), url[match.end() :].partition("/")[2].strip("/")  # type: ignore[union-attr]
+    if not bucket:
+        raise InputError(f"{url}: no bucket is named; write {scheme}://BUCKET/PATH")
+    if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
+        raise InputError(f"{_without_secrets(url)}: empty, '.' or '..' segments are no object path")
+    public = tuple(sorted((k, v) for k, v in options.items() if k in PUBLIC_OPTIONS))
+    location = Location(f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else ""), public)
+    return OpenedStore(_open_cloud(scheme, bucket, options), prefix, location)
+
+
+def is_ordered(store: object) -> bool:
+    """Whether listings of ``store`` are promised to come in the order of their keys' bytes.
+
+    Local directories and S3 Express buckets are not: an early stop there loses chunks.
+    """
+    if isinstance(store, LocalStore):
+        return False
+    if isinstance(store, S3Store):
+        # By its name, which S3 Express prescribes: reading `.config` panics on some options.
+        return '--x-s3"' not in repr(store)
+    return True
+
+
+def page_keys(store: object) -> int:
+    """Return how many keys one LIST request of ``store`` returns at most."""
+    return 5000 if isinstance(store, AzureStore) else 1000
+
+
+def is_remote(store: object) -> bool:
+    """Whether a listing of ``store`` costs requests over a network."""
+    return not isinstance(store, LocalStore | MemoryStore)
+
+
+def _open_local(url: str, options: Mapping[str, str]) -> OpenedStore:
+    if options:
+        raise InputError(
+            f"{url} is local: store option {sorted(options)[0]!r} means nothing there; leave it out"
+        )
+    text = unquote(urlsplit(url).path) if url.lower().startswith("file://") else url
+    if not text:
+        raise InputError("the path is empty: name a folder or a URL")
+    if "\0" in text:
+        raise InputError("the path holds a NUL character: name a folder or a URL")
+    path = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 (resolve follows links)
+    # Rooted at the file system: obstore checks keys, not roots, and a missing root raises.
+    return OpenedStore(LocalStore(), path.as_posix().strip("/"), Location(path.as_posix()))
+
+
+def _open_cloud(scheme: str, bucket: str, options: dict[str, str]) -> ObjectStore:
+    kind = _CLOUDS[scheme]
+    config: dict[str, Any] = {}
+    client: dict[str, Any] = {}
+    for key, value in options.items():
+        if _accepts(kind, bucket, {}, {key: value}):
+            client[key] = value
+        elif _accepts(kind, bucket, {key: value}, {}):
+            config[key] = value
+        else:
+            raise InputError(
+                f"unknown store option {key!r} for {scheme}://, or its value does not fit: "
+                "see obstore's store config and client options"
+            )
+    if options.get("endpoint", "").startswith("http://"):
+        client.setdefault("allow_http", "true")
+    try:
+        return kind(bucket, config=config, client_options=client, retry_config=RETRY)  # type: ignore[arg-type]
+    except Exception as error:  # obstore raises several unrelated classes here
+        raise InputError(f"{scheme}://{bucket} cannot be opened: {_first_line(error)}") from None
+
+
+def _accepts(
+    kind: type[S3Store] | type[GCSStore] | type[AzureStore],
+    bucket: str,
+    config: dict[str, Any],
+    client: dict[str, Any],
+) -> bool:
+    """Whether obstore knows an option: asked of obstore itself, so no table here can go stale."""
+    base = {"account_name": "probe"} if kind is AzureStore else {}
+    try:
+        kind(bucket, config={**base, **config}, client_options=client)  # type: ignore[arg-type]
+    except Exception as error:
+        # A known key may still lack its companions (a key id without its secret).
+        text = str(error)
+        return not ("is not valid for store" in text or "Invalid key" in text or client)
+    return True
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _without_secrets(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//***@", url).partition("?")[0]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,226 @@
+"""The tally of a group: what its walks have met so far, in 8 bytes a chunk.
+
+Sizes are scattered by chunk number into one vector that holds the partitions one after another,
+each in the order of its record files' rows. Strays are kept by partition. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parchunk.key_kernels import parse_paths
+from parchunk.listing import Listed
+from parchunk.metadata.spec import ArraySpec
+from parchunk.rows import RowSet
+from parchunk.strays import Stray, reason_of
+from parchunk.text_order import index_at, position_of, ranks_of
+
+Int64Array = NDArray[np.int64]
+
+#: A vector's value for a chunk that no listing has shown; else the value is the size plus 1.
+ABSENT = 0
+#: Ranks looked at together when gaps are searched: a fraction of a page.
+_BUCKET = 256
+#: Positions looked at together when gaps are searched: bounds the temporaries.
+_BLOCK = 1 << 18
+
+
+@dataclass(frozen=True)
+class Part:
+    """All that is known of one row set: sizes plus 1 in row order (a view), newest modification
+    in microseconds (None when no chunk was seen), strays, and what only a second listing showed.
+    """
+
+    rows: RowSet
+    vector: NDArray[np.uint64]
+    modified: int | None
+    strays: tuple[Stray, ...]
+    found_again: int
+
+
+@dataclass
+class Sightings:
+    """What one walk met, beside sizes; counted in only when the walk has passed whole.
+
+    ``wanted`` rows are chunks of the group, ``found`` those of them that were new, ``foreign``
+    rows chunks of other groups. ``strays`` come with the row set that owns them.
+    """
+
+    wanted: int = 0
+    foreign: int = 0
+    found: int = 0
+    strays: list[tuple[int, Stray]] = field(default_factory=list)
+
+
+class Tally:
+    """Sizes, newest modification and strays of a group's row sets."""
+
+    def __init__(self, spec: ArraySpec, base: str, row_sets: Sequence[RowSet]) -> None:
+        """Allocate; ``base`` is the array's path in the store, with its trailing slash."""
+        self.spec = spec
+        self.base = base
+        self.row_sets = tuple(row_sets)
+        cells = np.array([rows.cells for rows in row_sets], np.int64)
+        self.bounds = np.concatenate(([0], np.cumsum(cells)))
+        self.sizes = np.zeros(int(self.bounds[-1]), np.uint64)
+        self.modified = np.full(len(self.row_sets), np.iinfo(np.int64).min)
+        self.strays: list[list[Stray]] = [[] for _ in row_sets]
+        self.wanted = 0
+        self.foreign = 0
+        self.found = 0
+        first = row_sets[0]
+        self._period, self._first, self._count = first.period, first.first, first.count
+        self._starts = np.array([rows.start for rows in row_sets], np.int64)
+        self._stops = np.array([rows.stop for rows in row_sets], np.int64)
+        self._adjoining = bool((self._starts[1:] == self._stops[:-1]).all())
+        self._lock = threading.Lock()
+
+    def vector(self, position: int) -> NDArray[np.uint64]:
+        """Return the sizes (plus 1) of one row set, as a view, in row order."""
+        return self.sizes[self.bounds[position] : self.bounds[position + 1]]
+
+    def part(self, position: int, found_again: int = 0) -> Part:
+        """Return what is known of one row set, once every walk that concerns it has passed."""
+        newest = int(self.modified[position])
+        return Part(
+            self.row_sets[position],
+            self.vector(position),
+            None if newest == np.iinfo(np.int64).min else newest,
+            tuple(self.strays[position]),
+            found_again,
+        )
+
+    def take(self, listed: Listed, sightings: Sightings) -> None:
+        """Scatter one batch of listed objects; its other findings go to ``sightings``."""
+        parsed = parse_paths(listed.paths, self.base, self.spec.keys, self.spec.grid)
+        sizes, modified = listed.sizes, listed.modified
+        if parsed.chunks is not None:
+            sizes, modified = sizes[parsed.chunks], modified[parsed.chunks]
+        if len(parsed.others):
+            self._take_strays(listed, parsed.others, sightings)
+        positions, owners, mine = self._locate(parsed.numbers)
+        if mine is not None:
+            sightings.foreign += int(len(mine) - mine.sum())
+            positions, sizes, modified = positions[mine], sizes[mine], modified[mine]
+            owners = owners[mine] if owners is not None else None
+        if not len(positions):
+            return
+        sightings.wanted += len(positions)
+        # A marker beside a chunk shares its key: the larger one is the chunk.
+        before = self.sizes[positions]
+        if before.any():
+            self.sizes[positions] = np.maximum(before, sizes + np.uint64(1))
+            sightings.found += int((before == ABSENT).sum())
+        else:
+            self.sizes[positions] = sizes + np.uint64(1)
+            sightings.found += len(positions)
+        if owners is None:
+            newest = int(modified.max())
+            if newest > self.modified[0]:
+                with self._lock:
+                    self.modified[0] = max(self.modified[0], newest)
+        elif (newer := modified > self.modified[owners]).any():
+            with self._lock:
+                np.maximum.at(self.modified, owners[newer], modified[newer])
+
+    def merge(self, sightings: Sightings) -> None:
+        """Add what a walk met, now that it has passed."""
+        with self._lock:
+            self.wanted += sightings.wanted
+            self.foreign += sightings.foreign
+            self.found += sightings.found
+            for owner, stray in sightings.strays:
+                self.strays[owner].append(stray)
+
+    def gaps(self, positions: Sequence[int]) -> Int64Array:
+        """Return rank intervals, shape (n, 2), that hold every absent chunk of the row sets.
+
+        They are widened to multiples of a fraction of a page, which bounds their number.
+        """
+        marked: Int64Array = np.empty(0, np.int64)
+        for position in positions:
+            vector, rows = self.vector(position), self.row_sets[position]
+            for begin in range(0, len(vector), _BLOCK):
+                block = vector[begin : begin + _BLOCK]
+                absent = np.flatnonzero(block == ABSENT)
+                if len(absent):
+                    numbers = rows.numbers(begin, begin + len(block))[absent]
+                    ranks = ranks_of(self.spec.grid, numbers)
+                    marked = np.union1d(marked, ranks // _BUCKET)
+        if not len(marked):
+            return np.empty((0, 2), np.int64)
+        # Neighbours up to a page apart cost no more together than a request of their own.
+        breaks = np.flatnonzero(np.diff(marked) > 4)
+        starts = marked[np.concatenate(([0], breaks + 1))] * _BUCKET
+        stops = (marked[np.concatenate((breaks, [len(marked) - 1]))] + 1) * _BUCKET
+        return np.stack([starts, np.minimum(stops, self.spec.total)], axis=1)
+
+    def absent(self, position: int) -> int:
+        """Return how many chunks of a row set no listing has shown."""
+        vector = self.vector(position)
+        return len(vector) - int(np.count_nonzero(vector))
+
+    def _locate(
+        self, numbers: Int64Array
+    ) -> tuple[Int64Array, Int64Array | None, NDArray[np.bool_] | None]:
+        """Return positions in the vector, owning row sets, and which numbers are wanted.
+
+        Owners are None when there is one row set, the mask when every number is wanted; values
+        at unwanted numbers mean nothing.
+        """
+        if self._count == 1:
+            within, run = numbers - self._first * self._period, None
+        else:
+            run, within = np.divmod(numbers, self._period)
+            run -= self._first
+        mine = (within >= self._starts[0]) & (within < self._stops[-1])
+        if run is not None:
+            mine &= (run >= 0) & (run < self._count)
+        if len(self.row_sets) == 1:
+            positions = within - self._starts[0]
+            if run is not None:
+                positions += run * (self._stops[0] - self._starts[0])
+            owners = None
+        else:
+            owners = np.searchsorted(self._starts, within, side="right") - 1
+            np.clip(owners, 0, len(self.row_sets) - 1, out=owners)
+            if not self._adjoining:
+                mine &= within < self._stops[owners]
+            positions = within - self._starts[owners] + self.bounds[owners]
+            if run is not None:
+                positions += run * (self._stops - self._starts)[owners]
+        return positions, owners, None if mine.all() else mine
+
+    def _take_strays(self, listed: Listed, rows: Int64Array, sightings: Sightings) -> None:
+        skip = len(self.base)
+        for row in rows.tolist():
+            tail = listed.paths[row].as_py()[skip:]
+            size = int(listed.sizes[row])
+            reason = reason_of(self.spec, tail, size)
+            if reason is None:
+                continue
+            owner = self._owner(tail)
+            if owner is not None:
+                sightings.strays.append((owner, Stray(tail, size, reason)))
+
+    def _owner(self, tail: str) -> int | None:
+        """Return the row set that a stray belongs to: that of the next chunk in text order.
+
+        So every stray has one owner, however the array is cut into groups and walks.
+        """
+        grid, total = self.spec.grid, self.spec.total
+        if total == 0:
+            return 0
+        rank = min(position_of(grid, self.spec.keys, tail), total - 1)
+        number = 0
+        for index, size in zip(index_at(grid, rank), grid, strict=True):
+            number = number * size + index
+        for owner, rows in enumerate(self.row_sets):
+            if rows.position(number) is not None:
+                return owner
+        return None

@@ -1,0 +1,112 @@
+"""Single documents and names, hostile ones above all: one line each, never a traceback."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parchunk.errors import MetadataError
+from parchunk.metadata import document as module
+from parchunk.metadata.document import check_depth, parse_document, shorten
+from parchunk.metadata.names import name_problem
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe\x00", "is not JSON"),
+        (b"\x80abc", "is not JSON"),
+        (b"[1]", r"is not a JSON object but \[1\]"),
+        (b"null", "is not a JSON object but None"),
+        (b'"' + b"x" * 999 + b'"', "is not a JSON object but xxx"),
+        (b'{"a": ' + b"1" * 10_000 + b"}", "is not JSON"),
+        (b"[" * 200_000, "is nested deeper"),
+        (b'{"a":' * 200 + b"1" + b"}" * 200, "is nested deeper"),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is nested deeper"),
+    ],
+)
+def test_broken_documents(data, reason) -> None:
+    with pytest.raises(MetadataError, match=reason) as caught:
+        parse_document(data)
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)
+
+
+def test_documents_too_large_are_not_parsed(monkeypatch) -> None:
+    monkeypatch.setattr(module, "MAX_BYTES", 10)
+    assert parse_document(b'{"a":   1}') == {"a": 1}
+    with pytest.raises(MetadataError, match="has 11 bytes, more than the 10"):
+        parse_document(b'{"a":    1}')
+
+
+def test_documents_that_zarr_writes_though_json_has_no_word_for_them() -> None:
+    parsed = parse_document(b'{"a": NaN, "b": [Infinity, -Infinity], "c": 1e999}')
+    assert str(parsed) == "{'a': nan, 'b': [inf, -inf], 'c': inf}"
+
+
+def test_depth_is_that_of_the_deepest_branch() -> None:
+    def nest(levels: int) -> object:
+        value: object = 1
+        for _ in range(levels):
+            value = [value]
+        return value
+
+    check_depth({"flat": [1] * 10_000, "deep": nest(module.MAX_DEPTH - 2)})
+    with pytest.raises(MetadataError):
+        check_depth({"flat": 1, "deep": nest(module.MAX_DEPTH + 1)})
+
+
+@given(st.text() | st.binary() | st.lists(st.integers()) | st.floats())
+def test_shortened_values_are_one_short_line(value) -> None:
+    text = shorten(value)
+    assert len(text) <= 60
+    assert len(text.splitlines()) <= 1
+
+
+GOOD = [
+    "air",
+    "air/c",
+    "air_temp",
+    "a b#%?",
+    "日本",
+    "...",
+    ".hidden",
+    "x.parq",
+    "c/0",
+    "-",
+    "T_mean",
+]
+BAD = [
+    *["", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "a/./b"],
+    *["a\\b", "..\\a", "C:", "c:/x", "a/D:x", "a\0b", "a\nb", "a\u2028b", "\x7f"],
+    *[".zmetadata", ".zgroup", "a/.zarray", ".zattrs/b", "zarr.json", "a/refs.0.parq"],
+    *[".parchunk", ".parchunk/plan.json", "a/.parchunk-x", "x" * 256, "é" * 128, "\ud800"],
+]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_names(name) -> None:
+    assert name_problem(name) is None
+
+
+@pytest.mark.parametrize("name", BAD, ids=ascii)
+def test_names_that_would_leave_the_output(name) -> None:
+    problem = name_problem(name)
+    assert problem
+    assert len(problem.splitlines()) == 1
+    json.dumps(problem).encode()
+
+
+@given(st.text())
+def test_good_names_stay_below_the_output(name) -> None:
+    """The oracle is the path arithmetic of both kinds of file system."""
+    import ntpath
+    import posixpath
+
+    if name_problem(name) is None:
+        for path in (posixpath, ntpath):
+            joined = path.normpath(path.join("out", name))
+            assert joined.replace("\\", "/").startswith("out/")
