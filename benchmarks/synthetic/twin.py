@@ -42,12 +42,21 @@ def _constants(rows: int) -> tuple[pa.Array, pa.Array, pa.Array, np.ndarray]:
     )
 
 
+class Body(bytes):
+    """An object's bytes, which can be asked for with ``bytes()`` as obstore's results are."""
+
+    def bytes(self) -> Body:
+        """Return the bytes."""
+        return self
+
+
 class FormulaListing:
     """A formula store that is listed and read as obstore lists and reads an S3 store.
 
     ``requests`` counts the LIST requests that S3 would have been sent, by the page: a page is
     fetched when its first row is needed, and whoever stops iterating fetches no more. Streams of
-    one listing may be iterated in different threads.
+    one listing may be iterated in different threads. It does what parchunk asks of an obstore
+    store, so it may stand for one in a source.
     """
 
     def __init__(self, store: FormulaStore, *, page: int = 1000) -> None:
@@ -167,9 +176,30 @@ class FormulaListing:
             "objects": objects,
         }
 
-    def get(self, key: str) -> bytes:
-        """Return the bytes of the object at ``key``; FileNotFoundError when there is none."""
-        return self.store.get(key)
+    def get(self, key: str) -> Body:
+        """Return the object at ``key``; FileNotFoundError when there is none."""
+        return Body(self.store.get(key))
+
+    def get_range(
+        self, key: str, *, start: int, end: int | None = None, length: int | None = None
+    ) -> bytes:
+        """Return bytes ``[start, end)`` of the object at ``key``, or ``length`` from ``start``."""
+        if (end is None) == (length is None):
+            raise ValueError("give one of end= and length=")
+        return self.store.get(key, start, start + length if length is not None else end)
+
+    def head(self, key: str) -> dict[str, Any]:
+        """Return the object's metadata as obstore does; FileNotFoundError when there is none."""
+        size = self.store.head(key)
+        if size is None:
+            raise FileNotFoundError(key)
+        return {
+            "path": key,
+            "last_modified": datetime.fromisoformat(self.store.last_modified),
+            "size": size,
+            "e_tag": self.store.e_tag,
+            "version": None,
+        }
 
     def reset(self) -> None:
         """Count from zero."""

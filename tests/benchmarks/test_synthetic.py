@@ -648,7 +648,10 @@ def test_twin_stops_when_its_reader_does() -> None:
     assert twin.requests == 5
     stream.close()
     assert twin.keys == 5000
-    assert twin.get("air/.zarray") == store.get("air/.zarray")
+    assert twin.get("air/.zarray") == twin.get("air/.zarray").bytes() == store.get("air/.zarray")
+    assert twin.get_range("air/3.3", start=2, length=5) == store.get("air/3.3")[2:7]
+    assert twin.get_range("air/3.3", start=2, end=5) == store.get("air/3.3")[2:5]
+    assert twin.head("air/3.3")["size"] == store.head("air/3.3")
     with pytest.raises(FileNotFoundError):
         twin.get("air/x")
     twin.reset()

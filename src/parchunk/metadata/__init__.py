@@ -14,6 +14,7 @@ from parchunk.metadata.convert import (
     refusals,
     require_supported,
 )
+from parchunk.metadata.mask import masks_other_values, null_reads_as_fill
 from parchunk.metadata.read import Reader, RootIsArrayError, read_array, read_hierarchy
 from parchunk.metadata.refused import UnsupportedArraysError
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
@@ -30,6 +31,8 @@ __all__ = [
     "convert_array",
     "convert_attributes",
     "kerchunk_metadata",
+    "masks_other_values",
+    "null_reads_as_fill",
     "read_array",
     "read_hierarchy",
     "refusals",

@@ -8,10 +8,12 @@ whatever the source's.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from parchunk.metadata.codecs import convert_pipeline, is_sharded
 from parchunk.metadata.data_type import convert_fill_value, read_data_type, v2_name
 from parchunk.metadata.document import shorten
+from parchunk.metadata.mask import masks_other_values, plain_mask
 from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
 from parchunk.metadata.v2 import DIMENSIONS, v2_itemsize
@@ -55,19 +57,28 @@ def convert_attributes(array: ArraySpec) -> JSONObject:
     return {**array.attributes, DIMENSIONS: list(names)}
 
 
-def kerchunk_metadata(hierarchy: Hierarchy) -> dict[str, JSONObject]:
+def kerchunk_metadata(
+    hierarchy: Hierarchy, null_fill: Collection[str] = ()
+) -> dict[str, JSONObject]:
     """Return the ``metadata`` of ``OUT/.zmetadata``: one JSON object for every key.
 
     Every level has its ``.zgroup``, without which nested arrays cannot be opened. Empty
     attributes have no key. Raises `parchunk.errors.UnsupportedError` naming all refused arrays.
+
+    ``null_fill`` names arrays whose fill value no reader needs, as none of their chunks is
+    missing: where xarray would take it for a mask that the source has not, null stands for it
+    (see `parchunk.metadata.mask`).
     """
     require_supported(hierarchy)
     metadata: dict[str, JSONObject] = {}
     for group in hierarchy.groups:
         _put_group(metadata, group)
     for array in hierarchy.arrays:
-        metadata[f"{array.name}/.zarray"] = convert_array(array)
-        attributes = convert_attributes(array)
+        document, attributes = convert_array(array), convert_attributes(array)
+        if array.name in null_fill and masks_other_values(array):
+            document["fill_value"] = None
+            attributes = {**attributes, **plain_mask(array)}
+        metadata[f"{array.name}/.zarray"] = document
         if attributes:
             metadata[f"{array.name}/.zattrs"] = attributes
     return metadata

@@ -66,7 +66,7 @@ def read_data_type(data_type: object) -> Any:
     if raw and int(raw[1]) % 8 == 0:
         spec = {"name": "raw_bytes", "configuration": {"length_bytes": int(raw[1]) // 8}}
     feature = f"data type {shorten(data_type if isinstance(data_type, str) else _spell(data_type))}"
-    with _quiet():
+    with quiet():
         try:
             zdtype = data_type_registry.match_json(spec, zarr_format=3)
             size = v2_itemsize(v2_name(zdtype))
@@ -122,7 +122,7 @@ def convert_fill_value(value: object, source: Any, target: Any) -> Any:
     dtype = v2_name(source)
     if isinstance(value, list) and isinstance(dtype, str) and dtype.startswith("|V"):
         value = _raw_base64(value)
-    with _quiet():
+    with quiet():
         try:
             scalar = source.from_json_scalar(value, zarr_format=3)
             # the byte order of v2's own base64 of a struct is its fields', so the scalar must be
@@ -181,8 +181,8 @@ def _spell(value: object) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    # zarr warns of every data type that has no specification yet: nothing its reader can act on
+def quiet() -> Iterator[None]:
+    """Keep to itself what zarr warns of data types that have no specification yet."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

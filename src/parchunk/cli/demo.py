@@ -1,0 +1,64 @@
+"""``parchunk demo``: the main job on a real store that it makes itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from parchunk import demo
+from parchunk.build import build
+from parchunk.cli.build import print_summary, summary
+from parchunk.cli.options import json_option
+from parchunk.cli.progress import progress_shown
+from parchunk.cli.tables import console
+from parchunk.errors import InputError
+from parchunk.opening import open_dataset, require
+from parchunk.planning import plan as make_plan
+
+
+@click.command("demo")
+@click.argument("directory", default="demo", metavar="[DIR]")
+@click.option("--no-progress", is_flag=True, help="No progress bar, no log lines.")
+@json_option
+def command(directory: str, no_progress: bool, as_json: bool) -> int:
+    """Make a real Zarr store in DIR, then plan, build and open its references."""
+    from parchunk.cli.plan import _print as print_plan
+    from parchunk.cli.plan import describe
+
+    require("xarray", "xarray")
+    import xarray
+
+    root = Path(directory)
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{directory} is a file: name a folder")
+    if root.is_dir() and {p.name for p in root.iterdir()} - {"store.zarr", "refs.parquet"}:
+        raise InputError(f"{directory} holds something else: name another folder")
+    out = console()
+    say = (lambda line: None) if as_json else out.print
+    say(f"1. writing a Zarr v3 store: {root / 'store.zarr'}")
+    made = demo.make_demo_store(root / "store.zarr")
+    say(f"   removed {len(made.removed)} chunks and left a stray, as real stores have")
+    say(f"2. parchunk plan {made.path} --region {demo.REGION}")
+    plan = make_plan(str(made.path), region=demo.REGION)
+    if not as_json:
+        print_plan(plan, describe(plan))
+    say(f"3. parchunk build {made.path} {root / 'refs.parquet'} --region {demo.REGION}")
+    with progress_shown(no_progress or as_json) as progress:
+        result = build(plan, str(root / "refs.parquet"), overwrite=True, progress=progress)
+    if as_json:
+        click.echo(json.dumps(summary(result)))
+    else:
+        print_summary(result)
+    say("4. opening the references with xarray and comparing every value with the original")
+    with (
+        open_dataset(result.url) as opened,
+        xarray.open_dataset(str(made.path), engine="zarr", consolidated=False) as original,
+    ):
+        if opened.sizes != original.sizes:
+            raise InputError("the references do not have the original's shape: please report this")
+        for line in demo.compare(opened, original):
+            say(f"   {line}")
+    say("next: parchunk status, and the README on your own store")
+    return 0

@@ -1,0 +1,82 @@
+"""Fill values that xarray takes for masks.
+
+xarray masks a v2 array where it equals its ``fill_value``, but a v3 array only where it equals the
+attribute ``_FillValue``, which xarray itself encodes. So a v3 array with fill value 0, as most
+have, would lose its zeros to NaN by becoming v2. Where no chunk is missing the fill value is
+never read, and null in its place keeps both its values and its mask.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from typing import Any
+
+from parchunk.metadata.data_type import quiet, read_data_type, v2_name
+from parchunk.metadata.spec import ArraySpec, JSONObject
+
+MASK = "_FillValue"
+"""The attribute of netCDF and xarray that says which value is masked."""
+
+
+def masks_other_values(array: ArraySpec) -> bool:
+    """Whether xarray masks other values of the converted array than of the source."""
+    if array.zarr_format == 2:
+        return False
+    zdtype = read_data_type(array.document["data_type"])
+    fill = _fill(array, zdtype)
+    masked = plain_mask(array).get(MASK)
+    if masked is None:
+        # NaN may stand for NaN, and the rest is text and time that xarray does not mask by value
+        return bool(fill == fill)
+    try:
+        return not _same(zdtype.cast_scalar(masked), fill)
+    except (TypeError, ValueError, OverflowError):
+        return True
+
+
+def null_reads_as_fill(array: ArraySpec) -> bool:
+    """Whether zarr-python 3 fills missing chunks alike under null and under the fill value.
+
+    zarr-python 2 leaves them uninitialised under null.
+    """
+    if array.zarr_format == 2:
+        return array.document["fill_value"] is None
+    zdtype = read_data_type(array.document["data_type"])
+    return _same(_fill(array, zdtype), zdtype.default_scalar())
+
+
+def plain_mask(array: ArraySpec) -> JSONObject:
+    """Return the attribute ``_FillValue`` of a v3 array as v2 has it, or nothing if it has none.
+
+    xarray writes that of a float as the base64 of a double into v3, as JSON has no word for NaN.
+    """
+    if MASK not in array.attributes:
+        return {}
+    value = array.attributes[MASK]
+    dtype = v2_name(read_data_type(array.document["data_type"]))
+    if isinstance(value, str) and isinstance(dtype, str) and dtype[1] == "f":
+        number = _double(value)
+        return {MASK: value if number is None else number}
+    return {MASK: value}
+
+
+def _double(text: str) -> float | None:
+    try:
+        number: float = struct.unpack("<d", base64.b64decode(text, validate=True))[0]
+    except (ValueError, struct.error):
+        return None
+    return number
+
+
+def _fill(array: ArraySpec, zdtype: Any) -> Any:
+    with quiet():
+        return zdtype.from_json_scalar(array.document["fill_value"], zarr_format=3)
+
+
+def _same(one: Any, other: Any) -> bool:
+    import numpy as np
+
+    if isinstance(one, (str, bytes)) or isinstance(other, (str, bytes)):
+        return bool(one == other)
+    return np.asarray(one).tobytes() == np.asarray(other).tobytes()

@@ -1,0 +1,140 @@
+"""Fill values as masks: xarray itself tells where the converted array would read otherwise."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from parchunk.metadata import (
+    kerchunk_metadata,
+    masks_other_values,
+    null_reads_as_fill,
+    read_hierarchy,
+)
+from parchunk.metadata.v2 import parse_v2_array
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have a Zarr V3 specification"),
+    pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part"),
+]
+
+xr = pytest.importorskip("xarray")
+
+
+@pytest.fixture
+def reopen(reader_of, store_of):
+    """Opens the converted store with xarray, given the names of arrays to have a null fill."""
+
+    def make(store: zarr.storage.MemoryStore, null_fill: Any) -> Any:
+        reader = reader_of(store)
+        hierarchy = read_hierarchy(reader)
+        metadata = kerchunk_metadata(hierarchy, null_fill)
+        root = {"metadata": metadata, "zarr_consolidated_format": 1}
+        objects = {key: json.dumps(value).encode() for key, value in metadata.items()}
+        objects[".zmetadata"] = json.dumps(root).encode()
+        for array in hierarchy.arrays:
+            for index in np.ndindex(array.grid):
+                chunk = reader.objects.get(f"{array.name}/{array.keys.tail(index)}")
+                if chunk is not None:
+                    objects[f"{array.name}/{'.'.join(map(str, index)) or '0'}"] = chunk
+        return hierarchy, xr.open_dataset(store_of(objects), engine="zarr", zarr_format=2)
+
+    return make
+
+
+def dataset() -> Any:
+    """Variables that hold zeros, each with a mask of its own."""
+    data = xr.Dataset(
+        {
+            "plain": ("x", np.array([0, 1, 2, 3], "i4")),
+            "real": ("x", np.array([0.0, 1.0, np.nan, 3.0], "f4")),
+            "packed": ("x", np.array([np.nan, 1, 2, 0])),
+            "nine": ("x", np.array([np.nan, 1, 2, -0.0], "f8")),
+            "flag": ("x", np.array([True, False, True, True])),
+            "scalar": ((), np.int16(0)),
+        },
+        coords={"x": np.arange(4)},
+    )
+    data.packed.encoding = {"_FillValue": -9, "dtype": "i2"}
+    data.nine.encoding = {"_FillValue": -9.0}
+    return data
+
+
+def same(one: Any, other: Any) -> bool:
+    return one.dtype == other.dtype and one.values.tobytes() == other.values.tobytes()
+
+
+def test_null_fill_keeps_values_and_masks(store, reopen) -> None:
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        dataset().to_zarr(store, zarr_format=3, consolidated=True)
+    source = xr.open_dataset(store, engine="zarr")
+    hierarchy, plain = reopen(store, ())
+    _, unfilled = reopen(store, {array.name for array in hierarchy.arrays})
+    for array in hierarchy.arrays:
+        name = array.name
+        assert same(unfilled[name], source[name]), name
+        assert masks_other_values(array) or same(plain[name], source[name]), name
+    masked = {array.name for array in hierarchy.arrays if masks_other_values(array)}
+    assert masked >= {"plain", "packed", "x", "scalar"}
+    assert "real" not in masked
+    # the trap itself: a check that could not fail would be none
+    assert not same(plain["plain"], source["plain"])
+
+
+def test_null_fill_changes_nothing_else(store, reader_of) -> None:
+    dataset().to_zarr(store, zarr_format=3, consolidated=True)
+    hierarchy = read_hierarchy(reader_of(store))
+    plain = kerchunk_metadata(hierarchy)
+    unfilled = kerchunk_metadata(hierarchy, ["plain"])
+    assert unfilled.pop("plain/.zarray") == plain.pop("plain/.zarray") | {"fill_value": None}
+    assert unfilled == plain
+
+
+def test_v2_sources_keep_their_masks(zarray, zarr_json) -> None:
+    assert not masks_other_values(parse_v2_array("a", zarray(), {}))
+    assert null_reads_as_fill(parse_v2_array("a", zarray(fill_value=None), {}))
+    assert not null_reads_as_fill(parse_v2_array("a", zarray(fill_value=0), {}))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill", "expected"),
+    [
+        ("i4", 0, True),
+        ("i4", 1, False),
+        ("f4", 0.0, True),
+        ("f4", -0.0, False),
+        ("f4", np.nan, False),
+        ("bool", False, True),
+        ("string", "", True),
+        ("string", "x", False),
+        ("U3", "", True),
+    ],
+)
+def test_which_fill_values_null_stands_for(
+    store, reader_of, store_of, dtype, fill, expected
+) -> None:
+    """zarr-python itself is asked what an absent chunk reads as under null."""
+    root = zarr.create_group(store, zarr_format=3)
+    source = root.create_array("a", shape=(3,), chunks=(2,), dtype=dtype, fill_value=fill)
+    (array,) = read_hierarchy(reader_of(store)).arrays
+    assert null_reads_as_fill(array) is expected
+    metadata = kerchunk_metadata(read_hierarchy(reader_of(store)))
+    metadata["a/.zarray"]["fill_value"] = None
+    objects = {key: json.dumps(value).encode() for key, value in metadata.items()}
+    again = zarr.open_array(store_of(objects), path="a", mode="r", zarr_format=2)[...]
+    if dtype == "string":
+        assert (list(again) == list(source[...])) is expected
+    else:
+        assert (again.tobytes() == source[...].tobytes()) is expected
+
+
+@pytest.mark.parametrize("value", ["x", "!!!", [1], {}, "AAAA", 1e400, None])
+def test_masks_that_cannot_be_decoded_break_nothing(zarr_json, reader_of, value) -> None:
+    group = {"zarr_format": 3, "node_type": "group"}
+    for data_type in ("float32", "int8", "complex64"):
+        document = zarr_json(attributes={"_FillValue": value}, data_type=data_type)
+        document["fill_value"] = [0, 0] if data_type == "complex64" else 0
+        hierarchy = read_hierarchy(reader_of({"zarr.json": group, "a/zarr.json": document}))
+        json.dumps(kerchunk_metadata(hierarchy, ["a"]))
