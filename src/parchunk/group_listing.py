@@ -16,7 +16,7 @@ from parchunk.groups import walks_over
 from parchunk.listing import Listing, Unordered
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
-from parchunk.stores import is_ordered
+from parchunk.stores import is_ordered, walk_pieces
 from parchunk.tally import Part, Sightings, Tally
 
 #: Times that gaps are listed again while each listing still shows more.
@@ -33,7 +33,7 @@ class GroupListing:
     spec: ArraySpec
     listing: Listing
     pool: ThreadPoolExecutor
-    concurrency: int
+    pieces: int
     trust: bool
     notes: list[str] = field(default_factory=list)
     ordered: bool = True
@@ -69,7 +69,7 @@ class GroupListing:
     def _walked(self, row_sets: Sequence[RowSet]) -> Iterator[tuple[int, Part]]:
         """As `parts`, on a store that lists in order."""
         tally = self._tally(row_sets)
-        walks = walks_over(self.spec, row_sets, self.concurrency, self.listing.page)
+        walks = walks_over(self.spec, row_sets, self.pieces, self.listing.page)
         waiting = _Waiting(self.spec, row_sets, walks, self.listing.page)
         for passed, sightings in self._side_by_side(
             [partial(self._follow, tally, walk) for walk in walks]
@@ -218,5 +218,10 @@ def make_group_listing(
 ) -> GroupListing:
     """Return the listing of a group, in the way that the source's kind of store allows."""
     return GroupListing(
-        spec, listing, pool, concurrency, trust, ordered=is_ordered(listing.source.store)
+        spec,
+        listing,
+        pool,
+        walk_pieces(listing.source.store, concurrency),
+        trust,
+        ordered=is_ordered(listing.source.store),
     )
