@@ -23,7 +23,7 @@ from functools import partial
 
 from parchunk.errors import InputError, SourceChangedError
 from parchunk.group_build import GroupResult, GroupTask, Pools, Settings, build_group
-from parchunk.groups import Group, forecast, make_groups, vector_cells
+from parchunk.groups import Group, forecast, make_groups, vector_cells, width_of
 from parchunk.listing import Requests
 from parchunk.output import OWN, PLAN, ROOT, Output
 from parchunk.plan import Partition, Plan
@@ -31,7 +31,7 @@ from parchunk.planning import open_source, read_again
 from parchunk.receipts import Receipt, read_receipts
 from parchunk.root import mask_notes, published_root
 from parchunk.source import Source
-from parchunk.stores import is_remote, page_keys
+from parchunk.stores import is_remote
 
 #: Peak memory above the imports unless a user chooses: holds the sizes of about 47 M chunks.
 DEFAULT_MEMORY = 512 << 20
@@ -158,7 +158,8 @@ def build(
     done = read_receipts(output, plan)
     partitions = list(plan.partitions())
     pending = [p for p in partitions if (p.array, p.region) not in done]
-    groups = make_groups(plan, pending, cells, workers)
+    width = width_of(source.store, share)
+    groups = make_groups(plan, pending, cells, width, workers)
     fine = replace(settings or Settings(), concurrency=share, trust_listing=trust_listing)
     tasks = [_task(plan, source, output, group, fine) for group in groups]
     run = _Run(partitions, list(done.values()), progress, began)
@@ -169,7 +170,7 @@ def build(
     else:
         run.in_threads(tasks, cells, concurrency)
     publish(plan, source, output, run.receipts)
-    least = forecast(plan, groups, 1, page_keys(source.store)).least
+    least = forecast(plan, groups, width).least
     run.report()
     return BuildResult(
         url=output.url,

@@ -228,8 +228,12 @@ class _Choice:
                 aim = round(aim / step) * step
             return min(aim, blocks) * base
         # On a later axis only divisors of the grid make long record files.
-        sizes = [d for d in _divisors(blocks, blocks) if d <= 2 * aim] or [1]
-        return max(sizes) * base
+        inner = min(prod(s.grid[a + 1 :]) * (base // s.chunks[a]) for s, a in self.members)
+        sizes = _divisors(blocks, blocks)
+        best = max(d for d in sizes if d <= 2 * aim or d == 1)
+        if inner * best < LEAST_ROWS:
+            best = next((d for d in sizes if d > best and inner * d >= LEAST_ROWS), best)
+        return best * base
 
     def _divisor(self, later_only: bool = False) -> int:
         """Return what the record size must divide for no file to straddle regions; 0: anything."""
