@@ -224,9 +224,7 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
     output.put(PLAN, json.dumps(plan.to_json(), indent=1).encode())
 
 
-def publish(
-    plan: Plan, source: Source, output: Output, receipts: Iterable[Receipt]
-) -> None:
+def publish(plan: Plan, source: Source, output: Output, receipts: Iterable[Receipt]) -> None:
     """Write the root, which makes the references a store, if the source is still what it was.
 
     Raises
@@ -307,7 +305,7 @@ class _Run:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
             try:
-                self._run(tasks, partial(pool.submit, build_group), None, workers)
+                self._run(tasks, lambda task: pool.submit(build_group, task), None, workers)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in multiprocessing.active_children():
@@ -316,7 +314,7 @@ class _Run:
 
     def anywhere(self, tasks: list[GroupTask], executor: Executor) -> None:
         """Run groups in an executor of the caller's, a window of tasks at a time."""
-        self._run(tasks, partial(executor.submit, build_group), None, 256)
+        self._run(tasks, lambda task: executor.submit(build_group, task), None, 256)
 
     def _run(
         self,
@@ -427,4 +425,3 @@ def _parse(data: bytes, where: str) -> object:
 def _quiet() -> None:
     """Leave Ctrl-C to the parent, which ends its workers itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-

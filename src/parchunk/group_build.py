@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from parchunk import cover
 from parchunk.group_listing import make_group_listing
@@ -36,7 +36,7 @@ class Settings:
 
     concurrency: int = 8
     trust_listing: bool = False
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(frozen=True)

@@ -181,8 +181,7 @@ class Listing:
                     gathered.append(batch.select(["path", "size", "last_modified"]))
                     rows += batch.num_rows
                 done = batch is None or (
-                    last is not None
-                    and batch.column(0)[-1].as_py().encode() >= last.encode()
+                    last is not None and batch.column(0)[-1].as_py().encode() >= last.encode()
                 )
                 if gathered and (done or rows >= BATCH_ROWS):
                     listed = _join(gathered)

@@ -70,7 +70,14 @@ def make_plan(
     if choice is None:
         arrays = tuple(ArrayPlan(spec) for spec in hierarchy.arrays)
         return Plan(
-            location, group, hierarchy, None, 0, record_size or RECORD_ROWS, inline_threshold, arrays
+            location,
+            group,
+            hierarchy,
+            None,
+            0,
+            record_size or RECORD_ROWS,
+            inline_threshold,
+            arrays,
         )
     choice.check()
     return Plan(
@@ -270,7 +277,8 @@ def _axis(split: Split, spec: ArraySpec) -> int:
 
 def _per_chunk(spec: ArraySpec, axis: int) -> int:
     """Return the references in one chunk index along ``axis``."""
-    return spec.total // spec.grid[axis] if spec.grid[axis] else 0
+    others: int = prod((*spec.grid[:axis], *spec.grid[axis + 1 :]))
+    return others
 
 
 def _is_coordinate(spec: ArraySpec, axis: int) -> bool:
@@ -280,7 +288,7 @@ def _is_coordinate(spec: ArraySpec, axis: int) -> bool:
 
 def _round_number(value: int) -> int:
     """Return ``value`` with one significant digit: 7874 -> 8000."""
-    scale = 10 ** (len(str(value)) - 1)
+    scale: int = 10 ** (len(str(value)) - 1)
     return max(round(value / scale), 1) * scale
 
 

@@ -58,7 +58,7 @@ def command(
     if as_json:
         click.echo(json.dumps({**plan.to_json(), "forecast": shown}))
     else:
-        _print(plan, shown)
+        print_plan(plan, shown)
     return 0
 
 
@@ -89,7 +89,8 @@ def describe(
     }
 
 
-def _print(plan: Plan, shown: dict[str, object]) -> None:
+def print_plan(plan: Plan, shown: dict[str, object]) -> None:
+    """Print a plan and its forecast for people."""
     out = console()
     where = f"{plan.location.url}" + (f" (group {plan.group})" if plan.group else "")
     out.print(f"plan for {where}")
