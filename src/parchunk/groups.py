@@ -34,8 +34,11 @@ WRITERS = 2
 LEAST_PAGES = 20
 #: ...and not longer than this many: what a piece has completed is written and given back.
 MOST_PAGES = 200
-#: Rows of a large partition that are tallied, written and given back together.
-UNIT_CELLS = 1_000_000
+#: Rows of a large partition that are tallied, written and given back together: few enough that
+#: writing goes on beside listing.
+UNIT_CELLS = 200_000
+#: Units that a large group is cut in; then they are longer.
+UNITS = 1_000
 #: Units of a group, at most: each is some Python objects.
 MOST_UNITS = 50_000
 #: A group's chunks, at most: they are address space until they are met.
@@ -181,7 +184,8 @@ def _group(
     # Regions of a later axis all end with the last index before it. Cut along that too, in bands
     # thin enough, what is held of each is little.
     bands = any(partition.rows.count > 1 for partition in partitions) and total > cells
-    for size in (UNIT_CELLS, UNIT_CELLS // 10, UNIT_CELLS // 100) if bands else (UNIT_CELLS,):
+    most = max(UNIT_CELLS, total // UNITS)
+    for size in (most, most // 10, most // 100) if bands else (most,):
         units = tuple(
             Unit(position, rows)
             for position, partition in enumerate(partitions)
@@ -189,7 +193,7 @@ def _group(
         )
         if len(units) > MOST_UNITS:
             break
-        held = total if total <= min(cells, UNIT_CELLS) else held_cells(spec, units, width)
+        held = total if total <= cells // 8 else held_cells(spec, units, width)
         if held <= cells:
             return Group(spec.name, tuple(partitions), (units,), held)
     return None
