@@ -132,8 +132,10 @@ def build(
     concurrency
         Listings side by side, over all workers.
     workers
-        Processes. ``executor`` (any `concurrent.futures.Executor`) takes their place: each of its
-        tasks may use ``memory`` and ``concurrency``.
+        Processes; every large array is shared out so that each has a part of it.
+    executor
+        Any `concurrent.futures.Executor` in place of processes. Each of its tasks may use
+        ``memory`` and ``concurrency``; ``workers`` still says in how many parts to share out.
     trust_listing
         Take a chunk that one listing does not show for missing, without a second listing.
     overwrite
@@ -152,8 +154,9 @@ def build(
     output = out if isinstance(out, Output) else Output.open(out, output_options)
     source = open_source(plan, store_options)
     _refuse_overlap(source, output)
-    share = max(concurrency // workers, 1)
-    cells = vector_cells(memory // workers, plan.record_size, share)
+    processes = 1 if executor is not None else workers
+    share = max(concurrency // processes, 1)
+    cells = vector_cells(memory // processes, plan.record_size, share)
     begin_output(plan, output, overwrite)
     done = read_receipts(output, plan)
     partitions = list(plan.partitions())
