@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import resource
 import signal
 import sys
@@ -32,7 +33,7 @@ from parchunk.planning import open_source, read_again
 from parchunk.receipts import Receipt, read_receipts
 from parchunk.record_files import root_document
 from parchunk.source import Source
-from parchunk.stores import is_remote, page_keys
+from parchunk.stores import Location, is_remote, page_keys
 
 #: Peak memory above the imports unless a user chooses: holds the sizes of about 47 M chunks.
 DEFAULT_MEMORY = 512 << 20
@@ -152,7 +153,7 @@ def build(
     began = time.monotonic()
     output = out if isinstance(out, Output) else Output.open(out, output_options)
     source = open_source(plan, store_options)
-    _refuse_overlap(source, output)
+    _refuse_overlap(plan, source, output)
     share = max(concurrency // workers, 1)
     cells = vector_cells(memory // workers, plan.record_size, share)
     begin_output(plan, output, overwrite)
@@ -405,12 +406,20 @@ def _is_record_file(name: str) -> bool:
     return name.startswith("refs.") and name.endswith(".parq") and name[5:-5].isdecimal()
 
 
-def _refuse_overlap(source: Source, output: Output) -> None:
+def _refuse_overlap(plan: Plan, source: Source, output: Output) -> None:
     """Refuse an OUT in SRC or around it: its files would be listed, or its data overwritten."""
-    inside, outside = output.url.rstrip("/") + "/", source.url.rstrip("/") + "/"
+    # SRC is what the user named: one array and not its parent, a store and not a group in it.
+    given = source.child(plan.arrays[0].spec.name) if plan.lone_array else source.above(plan.group)
+    inside, outside = _place(output.location), _place(given.location)
     if inside.startswith(outside) or outside.startswith(inside):
         where = "inside" if inside.startswith(outside) else "around"
-        raise InputError(f"OUT {output.url} is {where} SRC {source.url}: name a folder apart")
+        raise InputError(f"OUT {output.url} is {where} SRC {given.url}: name a folder apart")
+
+
+def _place(location: Location) -> str:
+    """Return where a location is, with a slash at its end; local links are followed."""
+    url = location.url if location.scheme != "file" else os.path.realpath(location.url)
+    return url.rstrip("/") + "/"
 
 
 def _parse(data: bytes, where: str) -> object:
