@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import (
     FIRST_COMPLETED,
+    BrokenExecutor,
     Executor,
     Future,
     ProcessPoolExecutor,
@@ -22,7 +23,7 @@ from concurrent.futures import (
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from parchunk.errors import InputError, SourceChangedError
+from parchunk.errors import InputError, SourceChangedError, SourceError
 from parchunk.group_build import GroupResult, GroupTask, Pools, Settings, build_group
 from parchunk.groups import Group, forecast, make_groups, vector_cells
 from parchunk.listing import Requests
@@ -304,18 +305,36 @@ class _Run:
     def in_processes(self, tasks: list[GroupTask], workers: int) -> None:
         """Run groups in worker processes, one a worker at a time."""
         context = multiprocessing.get_context("spawn")
+        before = multiprocessing.active_children()  # of the caller's: not ours to end
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
             try:
                 self._run(tasks, partial(pool.submit, build_group), None, workers)
-            except BaseException:
+            except BaseException as error:
+                ours = [child for child in multiprocessing.active_children() if child not in before]
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
+                for process in ours:
                     process.terminate()
+                if isinstance(error, BrokenExecutor):
+                    raise SourceError(
+                        "a worker process died, perhaps for lack of memory: lower --memory or "
+                        "--workers, and run again to resume"
+                    ) from None
                 raise
 
     def anywhere(self, tasks: list[GroupTask], executor: Executor) -> None:
         """Run groups in an executor of the caller's, a window of tasks at a time."""
-        self._run(tasks, partial(executor.submit, build_group), None, 256)
+        submitted: list[Future[GroupResult]] = []
+
+        def submit(task: GroupTask) -> Future[GroupResult]:
+            submitted.append(executor.submit(build_group, task))
+            return submitted[-1]
+
+        try:
+            self._run(tasks, submit, None, 256)
+        except BaseException:
+            for future in submitted:  # the executor is the caller's, and goes on
+                future.cancel()
+            raise
 
     def _run(
         self,
