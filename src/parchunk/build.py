@@ -23,6 +23,8 @@ from concurrent.futures import (
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from obstore.store import MemoryStore
+
 from parchunk.errors import InputError, SourceChangedError, SourceError
 from parchunk.group_build import GroupResult, GroupTask, Pools, Settings, build_group
 from parchunk.groups import Group, forecast, make_groups, vector_cells
@@ -155,6 +157,8 @@ def build(
     output = out if isinstance(out, Output) else Output.open(out, output_options)
     source = open_source(plan, store_options)
     _refuse_overlap(plan, source, output)
+    if workers > 1 and executor is None and isinstance(source.store, MemoryStore):
+        raise InputError("a store in memory cannot be reached by other processes: use --workers 1")
     share = max(concurrency // workers, 1)
     cells = vector_cells(memory // workers, plan.record_size, share)
     begin_output(plan, output, overwrite)
