@@ -91,8 +91,7 @@ def test_every_plan_keeps_its_promises(data: st.DataObject, array_spec: Maker) -
     }
     try:
         plan = make_plan(hierarchy, WHERE, **options)
-    except InputError as error:
-        assert "\n" not in str(error)
+    except InputError:
         assume(any(value is not None for value in options.values()))
         return
     check_invariants(plan)

@@ -23,6 +23,8 @@ from concurrent.futures import (
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from obstore.store import MemoryStore
+
 from parchunk.errors import InputError, SourceChangedError, SourceError
 from parchunk.group_build import GroupResult, GroupTask, Pools, Settings, build_group
 from parchunk.groups import Group, forecast, make_groups, vector_cells, width_of
@@ -156,6 +158,8 @@ def build(
     output = out if isinstance(out, Output) else Output.open(out, output_options)
     source = open_source(plan, store_options)
     _refuse_overlap(plan, source, output)
+    if workers > 1 and executor is None and isinstance(source.store, MemoryStore):
+        raise InputError("a store in memory cannot be reached by other processes: use --workers 1")
     processes = 1 if executor is not None else workers
     share = max(concurrency // processes, 1)
     cells = vector_cells(memory // processes, plan.record_size, share)
