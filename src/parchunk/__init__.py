@@ -23,6 +23,7 @@ from parchunk.opening import open_dataset
 from parchunk.plan import Plan
 from parchunk.planning import plan
 from parchunk.source import Source
+from parchunk.views import connect
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ __all__ = [
     "SourceError",
     "UnsupportedError",
     "build",
+    "connect",
     "open_dataset",
     "plan",
 ]

@@ -1,0 +1,392 @@
+"""The views of DESIGN.md: SQL over plan, receipts and record files where they lie, no copy.
+
+Everything that a row's place says (array, region, chunk number, index and key) is an expression
+over ``filename`` and ``file_row_number``. The views are flat selects for that reason: DuckDB
+evaluates a filter on ``filename`` alone before it opens a file, but only when the filter reaches
+the scan, and it does not push one through two projections. So a query for one array and one
+region opens only its files, however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from parchunk.build import load_plan
+from parchunk.output import RECEIPTS, STRAYS, Output
+from parchunk.plan import ArrayPlan, Plan
+
+if TYPE_CHECKING:
+    import duckdb
+
+#: The columns of each view, in order: a contract.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "arrays": (
+        "array", "zarr_format", "dtype", "shape", "chunks", "grid", "dimensions", "split_axis",
+        "record_size", "expected",
+    ),
+    "regions": ("region", "dimension", "start", "stop"),
+    "refs": (
+        "array", "region", "chunk_number", "chunk_index", "chunk_key", "present", "path",
+        "offset", "size", "inlined",
+    ),
+    "coverage": (
+        "array", "region", "start", "stop", "expected", "present", "missing", "zero_sized",
+        "bytes", "strays",
+    ),
+    "missing": ("array", "region", "chunk_number", "chunk_index", "chunk_key"),
+    "receipts": (
+        "array", "region", "dimension", "start", "stop", "expected", "present", "missing",
+        "zero_sized", "inlined", "bytes", "strays", "stray_reasons", "found_again",
+        "last_modified", "verified", "ordered", "requests", "requests_least", "retries", "seconds",
+        "record_files",
+    ),
+    "strays": ("array", "path", "size", "reason"),
+}  # fmt: skip
+
+_RECEIPT_FIELDS = {
+    "parchunk_receipt": "INTEGER",
+    "fingerprint": "VARCHAR",
+    "array": "VARCHAR",
+    "region": "BIGINT",
+    "dimension": "VARCHAR",
+    "start": "BIGINT",
+    "stop": "BIGINT",
+    "expected": "BIGINT",
+    "present": "BIGINT",
+    "missing": "BIGINT",
+    "zero_sized": "BIGINT",
+    "inlined": "BIGINT",
+    "bytes": "BIGINT",
+    "strays": "BIGINT",
+    "stray_reasons": "JSON",
+    "found_again": "BIGINT",
+    "last_modified": "BIGINT",
+    "verified": "BOOLEAN",
+    "ordered": "BOOLEAN",
+    "requests": "BIGINT",
+    "requests_least": "BIGINT",
+    "retries": "BIGINT",
+    "seconds": "DOUBLE",
+    "record_files": "JSON",
+}
+#: Columns of `receipts` that are not the receipt's field as it stands.
+_RECEIPT_COLUMNS = {
+    "last_modified": "make_timestamp(last_modified) AS last_modified",
+}
+_REFS_TYPES = {
+    "array": "VARCHAR", "region": "BIGINT", "chunk_number": "BIGINT", "chunk_index": "BIGINT[]",
+    "chunk_key": "VARCHAR", "present": "BOOLEAN", "path": "VARCHAR", "offset": "BIGINT",
+    "size": "BIGINT", "inlined": "BOOLEAN",
+}  # fmt: skip
+_STRAYS_TYPES = {"array": "VARCHAR", "path": "VARCHAR", "size": "BIGINT", "reason": "VARCHAR"}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What OUT holds at the moment, as far as views must know: DuckDB refuses empty globs."""
+
+    arrays: frozenset[str]
+    receipts: bool
+    strays: bool
+
+
+def connect(
+    out: str | Output,
+    *,
+    output_options: Mapping[str, str] | None = None,
+    locked: bool = False,
+) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection (in memory) that has the views over the build in OUT.
+
+    Parameters
+    ----------
+    out
+        The folder that a build wrote, finished or not, local or remote.
+    output_options
+        Options to reach OUT, as `parchunk.build` takes them.
+    locked
+        Let queries read OUT and nothing else, for good: other files, extensions and settings are
+        refused. `parchunk sql` locks its connection.
+
+    Raises
+    ------
+    InputError
+        When OUT holds no build.
+    """
+    import duckdb
+
+    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    plan = load_plan(output)
+    # Nothing is ever fetched from an extension repository behind the caller's back.
+    connection = duckdb.connect(
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "allow_community_extensions": "false",
+        }
+    )
+    if output.store is not None:
+        from parchunk.output_files import OutputFileSystem
+
+        connection.register_filesystem(OutputFileSystem.of(output))
+    for statement in view_statements(plan, output.url, contents(output, plan)):
+        connection.execute(statement)
+    if locked:
+        connection.execute(f"SET allowed_directories = [{text(output.url + '/')}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET python_enable_replacements = false")
+        connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def contents(output: Output, plan: Plan) -> Contents:
+    """Return what OUT holds of what the views read."""
+    return Contents(
+        frozenset(a.spec.name for a in plan.arrays if output.holds(f"{a.spec.name}", ".parq")),
+        output.holds(RECEIPTS, ".json"),
+        output.holds(STRAYS, ".parquet"),
+    )
+
+
+def view_statements(plan: Plan, url: str, there: Contents) -> list[str]:
+    """Return the SQL that creates the views over a build at ``url``, one statement an item."""
+    return [
+        _array_macro(url),
+        "CREATE OR REPLACE MACRO refs_file(filename) AS\n"
+        "  CAST(regexp_extract(filename, 'refs[.]([0-9]+)[.]parq$', 1) AS BIGINT)",
+        _view("arrays", _arrays(plan)),
+        _view("regions", _regions(plan)),
+        _view("refs", _refs(plan, url, there.arrays)),
+        _view("receipts", _receipts(plan, url, there.receipts)),
+        _view("coverage", _coverage(plan)),
+        _view("missing", "SELECT " + _names("missing") + "\nFROM refs WHERE NOT present"),
+        _view("strays", _strays(url, there.strays)),
+    ]
+
+
+def text(value: str) -> str:
+    """Return a SQL string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def glob_escaped(path: str) -> str:
+    """Return the glob that matches exactly this path."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in path)
+
+
+def _view(name: str, query: str) -> str:
+    return f"CREATE OR REPLACE VIEW {name} AS\n{query}"
+
+
+def _names(view: str) -> str:
+    return ", ".join(f'"{name}"' for name in COLUMNS[view])
+
+
+def _array_macro(url: str) -> str:
+    # By length and not by pattern: an array's name may hold anything.
+    before = len(url) + 1
+    return (
+        "CREATE OR REPLACE MACRO refs_array(filename) AS\n"
+        f"  substring(filename, {before + 1}, length(filename) - {before + 1}"
+        " - length(regexp_extract(filename, 'refs[.][0-9]+[.]parq$')))"
+    )
+
+
+def _arrays(plan: Plan) -> str:
+    rows = [
+        ", ".join(
+            [
+                text(spec.name),
+                str(spec.zarr_format),
+                text(spec.dtype),
+                _list(spec.shape, "BIGINT"),
+                _list(spec.chunks, "BIGINT"),
+                _list(spec.grid, "BIGINT"),
+                _list(
+                    ["NULL" if name is None else text(name) for name in spec.dimension_names],
+                    "VARCHAR",
+                ),
+                "NULL::INTEGER" if array.axis is None else str(array.axis),
+                str(plan.record_size),
+                f"{spec.total}::BIGINT",
+            ]
+        )
+        for array in plan.arrays
+        for spec in [array.spec]
+    ]
+    return f"SELECT * FROM {_values(rows)} AS t({_names('arrays')})"
+
+
+def _regions(plan: Plan) -> str:
+    if not plan.regions or plan.split is None:
+        return _empty(
+            {"region": "BIGINT", "dimension": "VARCHAR", "start": "BIGINT", "stop": "BIGINT"}
+        )
+    length, extent = plan.region_length, plan.regions[-1].stop
+    return (
+        f"SELECT region, {text(str(plan.split))} AS dimension, region * {length} AS start, "
+        f"least((region + 1) * {length}, {extent}) AS stop\n"
+        f"FROM range({len(plan.regions)}) AS t(region)"
+    )
+
+
+def _refs(plan: Plan, url: str, there: frozenset[str]) -> str:
+    arrays = [array for array in plan.arrays if array.spec.name in there]
+    if not arrays:
+        return _empty(_REFS_TYPES)
+    number = f"refs_file(filename) * {plan.record_size} + file_row_number"
+    size = plan.record_size
+    columns = {
+        "array": "refs_array(filename)",
+        "region": _by_layout(arrays, lambda array: _region(array, size)),
+        "chunk_number": number,
+        "chunk_index": _by_layout(arrays, lambda array: _index(array, number)),
+        "chunk_key": "refs_array(filename) || '/' || "
+        + _by_layout(arrays, lambda array: _tail(array, number)),
+        "present": "path IS NOT NULL OR raw IS NOT NULL",
+        "path": "path",
+        "offset": 'CASE WHEN size > 0 THEN "offset" END',
+        "size": "coalesce(octet_length(raw), nullif(size, 0))",
+        "inlined": "raw IS NOT NULL",
+    }
+    selected = ",\n  ".join(f'{expression} AS "{name}"' for name, expression in columns.items())
+    files = ",\n  ".join(
+        text(glob_escaped(f"{url}/{array.spec.name}/") + "refs.*.parq") for array in arrays
+    )
+    return (
+        f"SELECT\n  {selected}\nFROM read_parquet([\n  {files}\n],\n"
+        "  filename = true, file_row_number = true, hive_partitioning = false)"
+    )
+
+
+def _by_layout(arrays: Sequence[ArrayPlan], expression: Callable[[ArrayPlan], str]) -> str:
+    """Return one expression for all arrays: a CASE by array where theirs differ."""
+    by_expression: dict[str, list[str]] = {}
+    for array in arrays:
+        by_expression.setdefault(expression(array), []).append(array.spec.name)
+    if len(by_expression) == 1:
+        return f"({next(iter(by_expression))})"
+    # The commonest is ELSE: a store of a hundred like arrays and some coordinates stays short.
+    *cases, rest = sorted(by_expression.items(), key=lambda item: (len(item[1]), item[0]))
+    whens = "\n    ".join(
+        f"WHEN refs_array(filename) IN ({', '.join(map(text, names))}) THEN {made}"
+        for made, names in cases
+    )
+    return f"CASE\n    {whens}\n    ELSE {rest[0]} END"
+
+
+def _region(array: ArrayPlan, record_size: int) -> str:
+    """A record file belongs to the region of its first row (`parchunk.plan.ArrayPlan`)."""
+    if array.axis is None:
+        return "CAST(NULL AS BIGINT)"
+    grid = array.spec.grid
+    inner = prod(grid[array.axis + 1 :])
+    first = f"refs_file(filename) * {record_size}"
+    if prod(grid[: array.axis]) > 1:
+        first = f"({first}) % {grid[array.axis] * inner}"
+    return f"({first}) // {array.region_chunks * inner}"
+
+
+def _index(array: ArrayPlan, number: str) -> str:
+    return f"[{', '.join(_axes(array, number))}]::BIGINT[]"
+
+
+def _tail(array: ArrayPlan, number: str) -> str:
+    keys = array.spec.keys
+    if not array.spec.rank:
+        return text(keys.tail(()))
+    parts = f" || {text(keys.separator)} || ".join(_axes(array, number))
+    return f"{text(keys.head)} || {parts}" if keys.head else f"'' || {parts}"
+
+
+def _axes(array: ArrayPlan, number: str) -> list[str]:
+    """Return an expression for the chunk index along each axis."""
+    grid = array.spec.grid
+    found = []
+    for axis, size in enumerate(grid):
+        inner = prod(grid[axis + 1 :])
+        at = f"({number})" if inner == 1 else f"(({number}) // {inner})"
+        found.append(at if axis == 0 else f"({at} % {size})")
+    return found
+
+
+def _receipts(plan: Plan, url: str, there: bool) -> str:
+    if not there:
+        types = {**_RECEIPT_FIELDS, "last_modified": "TIMESTAMP"}
+        return _empty({name: types[name] for name in COLUMNS["receipts"]})
+    fields = ", ".join(f'"{name}": {text(kind)}' for name, kind in _RECEIPT_FIELDS.items())
+    columns = ", ".join(_RECEIPT_COLUMNS.get(name, f'"{name}"') for name in COLUMNS["receipts"])
+    files = text(f"{glob_escaped(url)}/{RECEIPTS}/**/*.json")
+    return (
+        f"SELECT {columns}\nFROM read_json({files}, format = 'newline_delimited', "
+        f"ignore_errors = true, hive_partitioning = false,\n  columns = {{{fields}}})\n"
+        f"WHERE fingerprint = {text(plan.fingerprint)}"
+    )
+
+
+def _coverage(plan: Plan) -> str:
+    """A row for every partition of the plan; counts are NULL where it has no receipt yet."""
+    rows = []
+    for array in plan.arrays:
+        spec = array.spec
+        if array.axis is None:
+            rows.append(f"{text(spec.name)}, 1, NULL, NULL, NULL, NULL, NULL, {spec.total}")
+            continue
+        inner = prod(spec.grid[array.axis + 1 :])
+        numbers = (
+            array.regions,
+            array.region_chunks * inner,
+            spec.grid[array.axis] * inner,
+            prod(spec.grid[: array.axis]),
+            array.region_chunks * spec.chunks[array.axis],
+            spec.shape[array.axis],
+            spec.total,
+        )
+        rows.append(f"{text(spec.name)}, {', '.join(map(str, numbers))}")
+    size = plan.record_size
+
+    def first_row(region: str) -> str:
+        row = f"least({region} * region_rows, period)"
+        # Without rows before the axis, a record file belongs to the region of its first row.
+        return f"if(outer_rows = 1, least(ceil({row} / {size})::BIGINT * {size}, period), {row})"
+
+    expected = f"outer_rows * ({first_row('(region + 1)')} - {first_row('region')})"
+    return (
+        "WITH partitions AS (\n"
+        '  SELECT "array", if(region_rows IS NULL, NULL, region) AS region,\n'
+        "    region * region_length AS start,\n"
+        "    least((region + 1) * region_length, extent) AS stop,\n"
+        f"    if(region_rows IS NULL, total, {expected})::BIGINT AS expected\n"
+        f"  FROM {_values(rows)} AS t(\"array\", regions, region_rows, "
+        "period, outer_rows, region_length, extent, total),\n"
+        "    unnest(range(regions)) AS u(region)\n)\n"
+        'SELECT partitions."array", partitions.region,\n'
+        "  if(partitions.region IS NULL, NULL, partitions.start) AS start,\n"
+        "  if(partitions.region IS NULL, NULL, partitions.stop) AS stop,\n"
+        "  partitions.expected, present, missing, zero_sized, bytes, strays\n"
+        'FROM partitions LEFT JOIN receipts ON receipts."array" = partitions."array"\n'
+        "  AND receipts.region IS NOT DISTINCT FROM partitions.region"
+    )
+
+
+def _strays(url: str, there: bool) -> str:
+    if not there:
+        return _empty(_STRAYS_TYPES)
+    files = text(f"{glob_escaped(url)}/{STRAYS}/**/*.parquet")
+    return f"SELECT {_names('strays')}\nFROM read_parquet({files}, hive_partitioning = false)"
+
+
+def _values(rows: Sequence[str]) -> str:
+    return "(VALUES\n  (" + "),\n  (".join(rows) + ")\n)"
+
+
+def _empty(types: Mapping[str, str]) -> str:
+    columns = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in types.items())
+    return f"SELECT {columns} WHERE false"
+
+
+def _list(values: Iterable[object], kind: str) -> str:
+    return f"[{', '.join(map(str, values))}]::{kind}[]"
