@@ -25,12 +25,11 @@ from parchunk.errors import InputError, SourceChangedError
 from parchunk.group_build import GroupResult, GroupTask, Pools, Settings, build_group
 from parchunk.groups import Group, forecast, make_groups, vector_cells
 from parchunk.listing import Requests
-from parchunk.metadata import kerchunk_metadata
 from parchunk.output import OWN, PLAN, ROOT, Output
 from parchunk.plan import Partition, Plan
 from parchunk.planning import open_source, read_again
 from parchunk.receipts import Receipt, read_receipts
-from parchunk.record_files import root_document
+from parchunk.root import mask_notes, published_root
 from parchunk.source import Source
 from parchunk.stores import is_remote, page_keys
 
@@ -169,8 +168,8 @@ def build(
         run.in_processes(tasks, workers)
     else:
         run.in_threads(tasks, cells, concurrency)
-    publish(plan, source, output)
-    least = forecast(plan, groups, share, page_keys(source.store)).least
+    publish(plan, source, output, run.receipts)
+    least = forecast(plan, groups, 1, page_keys(source.store)).least
     run.report()
     return BuildResult(
         url=output.url,
@@ -182,7 +181,7 @@ def build(
         retries=run.requests.retries,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),
-        notes=(*plan.hierarchy.warnings, *run.notes),
+        notes=(*plan.hierarchy.warnings, *run.notes, *mask_notes(plan, run.receipts)),
     )
 
 
@@ -224,7 +223,9 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
     output.put(PLAN, json.dumps(plan.to_json(), indent=1).encode())
 
 
-def publish(plan: Plan, source: Source, output: Output) -> None:
+def publish(
+    plan: Plan, source: Source, output: Output, receipts: Iterable[Receipt]
+) -> None:
     """Write the root, which makes the references a store, if the source is still what it was.
 
     Raises
@@ -238,7 +239,7 @@ def publish(plan: Plan, source: Source, output: Output) -> None:
             f"the metadata of {source.url} changed since it was planned: nothing was published; "
             "plan and build again (--overwrite, or another OUT)"
         )
-    root = root_document(kerchunk_metadata(plan.hierarchy), plan.record_size)
+    root = published_root(plan, receipts)
     if output.get(ROOT) != root:
         output.put(ROOT, root)
     output.tidy()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -16,11 +17,13 @@ from parchunk.groups import walks_over
 from parchunk.listing import Listing, Unordered
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
-from parchunk.stores import is_ordered
+from parchunk.stores import is_ordered, walk_pieces
 from parchunk.tally import Part, Sightings, Tally
+from parchunk.text_order import position_of
 
 #: Times that gaps are listed again while each listing still shows more.
 _ROUNDS = 5
+_NO_GAPS: cover.Ints = np.empty((0, 2), np.int64)
 
 
 @dataclass
@@ -33,7 +36,7 @@ class GroupListing:
     spec: ArraySpec
     listing: Listing
     pool: ThreadPoolExecutor
-    concurrency: int
+    pieces: int
     trust: bool
     notes: list[str] = field(default_factory=list)
     ordered: bool = True
@@ -69,25 +72,51 @@ class GroupListing:
     def _walked(self, row_sets: Sequence[RowSet]) -> Iterator[tuple[int, Part]]:
         """As `parts`, on a store that lists in order."""
         tally = self._tally(row_sets)
-        walks = walks_over(self.spec, row_sets, self.concurrency, self.listing.page)
+        walks = walks_over(self.spec, row_sets, self.pieces, self.listing.page)
         waiting = _Waiting(self.spec, row_sets, walks, self.listing.page)
-        for passed, sightings in self._side_by_side(
-            [partial(self._follow, tally, walk) for walk in walks]
-        ):
-            tally.merge(sightings)
-            ready = waiting.without(passed)
-            again = self._verify(tally, ready) if ready else {}
-            for position in ready:
-                yield position, tally.part(position, again.get(position, 0))
+        passed: SimpleQueue[tuple[int, int | Exception]] = SimpleQueue()
+        futures = [
+            self.pool.submit(self._follow, tally, walk, waiting.ends(at), partial(_put, passed, at))
+            for at, walk in enumerate(walks)
+        ]
+        again = 0
+        try:
+            for ready in waiting.until_nothing(passed):
+                found = self._verify(tally, ready)
+                again += sum(found.values())
+                for position in ready:
+                    yield position, tally.part(position, found.get(position, 0))
+        finally:
+            for future in futures:
+                future.cancel()
+            wait(futures)
+        referenced = int(np.count_nonzero(tally.sizes)) - again
+        if tally.wanted != referenced:
+            raise ListingError(
+                f"{self.spec.name}: {tally.wanted} chunks were listed and {referenced} recorded; "
+                "this cannot be: please report it"
+            )
 
-    def _follow(self, tally: Tally, walk: Walk) -> Sightings:
-        sightings = Sightings()
-        for listed in self.listing.follow(walk):
-            tally.take(listed, sightings)
-        if sightings.wanted != sightings.found:
-            # Keys rose, so this cannot be; a count that cannot be explained is not built upon.
-            raise Unordered(f"{sightings.wanted - sightings.found} chunks came twice")
-        return sightings
+    def _follow(
+        self, tally: Tally, walk: Walk, ends: Sequence[int], put: Callable[[int | Exception], None]
+    ) -> None:
+        """Follow a walk; put each of the ranks ``ends`` when it has passed, or what went wrong."""
+        base = len(tally.base)
+        left = list(reversed(ends))
+        try:
+            for listed in self.listing.follow(walk):
+                sightings = Sightings()
+                tally.take(listed, sightings)
+                tally.merge(sightings)
+                if left:
+                    tail = listed.paths[-1].as_py()[base:]
+                    reached = position_of(self.spec.grid, self.spec.keys, tail)
+                    while left and left[-1] <= reached:
+                        put(left.pop())
+            while left:
+                put(left.pop())
+        except Exception as error:  # handed to the thread that waits for it
+            put(error)
 
     def _verify(self, tally: Tally, positions: Sequence[int]) -> dict[int, int]:
         """List gaps a second time, until a listing of them shows nothing that was not known.
@@ -96,19 +125,23 @@ class GroupListing:
         """
         if self.trust:
             return {}
-        before = {position: tally.absent(position) for position in positions}
+        first = {position: tally.absent(position) for position in positions}
+        absent = sum(first.values())
         for _ in range(_ROUNDS):
-            gaps = tally.gaps(positions)
+            gaps = tally.gaps(positions) if absent else _NO_GAPS
             walks = cover.walks(self.spec.grid, self.spec.keys, gaps)
-            tasks = [partial(self._look_again, tally, walk) for walk in walks]
-            if not sum(sightings.found for _, sightings in self._side_by_side(tasks)):
+            for _ in self._side_by_side([partial(self._look_again, tally, walk) for walk in walks]):
+                pass
+            left = {position: tally.absent(position) for position in positions}
+            if sum(left.values()) == absent:
                 break
+            absent = sum(left.values())
         else:
             raise ListingError(
                 f"{self.spec.name}: {_ROUNDS} listings of the same gaps each showed more chunks; "
                 "the store is being written, or cannot be relied on: run again when it is quiet"
             )
-        again = {position: before[position] - tally.absent(position) for position in positions}
+        again = {position: first[position] - left[position] for position in positions}
         self._note(sum(again.values()))
         return again
 
@@ -180,33 +213,60 @@ class GroupListing:
 
 
 class _Waiting:
-    """Which walks each row set still waits for."""
+    """Which walks each row set still waits for, and up to which rank."""
 
     def __init__(
         self, spec: ArraySpec, row_sets: Sequence[RowSet], walks: Sequence[Walk], page: int
     ) -> None:
         starts = np.array([walk.start for walk in walks], np.int64)
         stops = np.array([walk.stop for walk in walks], np.int64)
-        self._walks: dict[int, set[int]] = {}
-        for position, rows in enumerate(row_sets):
+        #: By row set: walk -> the rank that it must pass.
+        self._needs: list[dict[int, int]] = []
+        for rows in row_sets:
             intervals = cover.rank_intervals(spec.grid, rows.boxes(spec.grid), max_gap=page)
-            needed: set[int] = set()
+            needs: dict[int, int] = {}
             # Walks are disjoint and rise, so those an interval meets stand side by side.
             firsts = np.searchsorted(stops, intervals[:, 0], side="right")
             ends = np.searchsorted(starts, intervals[:, 1], side="left")
-            for first, end in zip(firsts.tolist(), ends.tolist(), strict=True):
-                needed.update(range(first, end))
-            self._walks[position] = needed
+            for first, end, stop in zip(
+                firsts.tolist(), ends.tolist(), intervals[:, 1].tolist(), strict=True
+            ):
+                for walk in range(first, end):
+                    needs[walk] = min(stop, int(stops[walk]))
+            self._needs.append(needs)
 
-    def without(self, passed: int) -> list[int]:
-        """Note that a walk has passed; return the row sets that wait for nothing any more."""
-        ready = []
-        for position, needed in list(self._walks.items()):
-            needed.discard(passed)
-            if not needed:
-                ready.append(position)
-                del self._walks[position]
-        return ready
+    def ends(self, walk: int) -> list[int]:
+        """Return the ranks of a walk at which some row set has seen all it needs of it, rising."""
+        return sorted({needs[walk] for needs in self._needs if walk in needs})
+
+    def until_nothing(
+        self, passed: SimpleQueue[tuple[int, int | Exception]]
+    ) -> Iterator[list[int]]:
+        """Yield the row sets that wait for nothing any more, as (walk, rank) events come in."""
+        waiting = dict(enumerate(self._needs))
+        ready = [position for position, needs in waiting.items() if not needs]
+        while True:
+            for position in ready:
+                del waiting[position]
+            if ready:
+                yield ready
+            if not waiting:
+                return
+            walk, rank = passed.get()
+            if isinstance(rank, Exception):
+                raise rank
+            ready = []
+            for position, needs in waiting.items():
+                if needs.get(walk, rank + 1) <= rank:
+                    del needs[walk]
+                    if not needs:
+                        ready.append(position)
+
+
+def _put(
+    passed: SimpleQueue[tuple[int, int | Exception]], walk: int, rank: int | Exception
+) -> None:
+    passed.put((walk, rank))
 
 
 def make_group_listing(
@@ -218,5 +278,10 @@ def make_group_listing(
 ) -> GroupListing:
     """Return the listing of a group, in the way that the source's kind of store allows."""
     return GroupListing(
-        spec, listing, pool, concurrency, trust, ordered=is_ordered(listing.source.store)
+        spec,
+        listing,
+        pool,
+        walk_pieces(listing.source.store, concurrency),
+        trust,
+        ordered=is_ordered(listing.source.store),
     )

@@ -121,30 +121,33 @@ def _group(
 
 
 def walks_over(
-    spec: ArraySpec, row_sets: Sequence[RowSet], concurrency: int, page: int
+    spec: ArraySpec, row_sets: Sequence[RowSet], pieces: int, page: int
 ) -> list[Walk]:
-    """Return the walks that together meet every chunk of ``row_sets``, in text order."""
-    return cover.walks(spec.grid, spec.keys, _intervals(spec, row_sets, concurrency, page))
+    """Return the walks that together meet every chunk of ``row_sets``, in text order.
+
+    Long ones are cut so that there are about ``pieces``; ``page`` keys come with one request.
+    """
+    return cover.walks(spec.grid, spec.keys, _intervals(spec, row_sets, pieces, page))
 
 
 def _intervals(
-    spec: ArraySpec, row_sets: Sequence[RowSet], concurrency: int, page: int
+    spec: ArraySpec, row_sets: Sequence[RowSet], pieces: int, page: int
 ) -> cover.Ints:
     boxes = [box for rows in row_sets for box in rows.boxes(spec.grid)]
     # Foreign keys up to a page cost no more than the request that skipping them would need.
     intervals = cover.rank_intervals(spec.grid, boxes, max_gap=page)
     if not len(intervals):
         return np.empty((0, 2), np.int64)
-    return cover.cut(intervals, pieces=4 * concurrency, least=LEAST_PAGES * page, page=page)
+    return cover.cut(intervals, pieces=pieces, least=LEAST_PAGES * page, page=page)
 
 
-def forecast(plan: Plan, groups: Sequence[Group], concurrency: int, page: int) -> Forecast:
+def forecast(plan: Plan, groups: Sequence[Group], pieces: int, page: int) -> Forecast:
     """Return what listing ``groups`` costs on a store in which every chunk exists."""
     walks = requests = least = 0
     for group in groups:
         spec = plan.by_name[group.array].spec
         for row_sets in group.slices:
-            intervals = _intervals(spec, row_sets, concurrency, page)
+            intervals = _intervals(spec, row_sets, pieces, page)
             walks += len(intervals)
             requests += cover.requests(intervals, page)
         least += cover.least_requests(sum(p.rows.cells for p in group.partitions), page)

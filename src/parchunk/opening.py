@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from parchunk.build import load_plan
 from parchunk.errors import InputError, MissingExtraError
+from parchunk.metadata import kerchunk_metadata
 from parchunk.output import ROOT, Output
 from parchunk.stores import Location, parse_options
 
@@ -59,6 +60,7 @@ def open_dataset(
     """
     require("xarray", "xarray")
     require("fastparquet", "xarray")
+    import fsspec
     import xarray
     from xarray.backends import ZarrStore
     from zarr.storage import FsspecStore
@@ -67,20 +69,24 @@ def open_dataset(
     plan = load_plan(output)
     if output.get(ROOT) is None:
         raise InputError(f"{output.url} is unfinished: run its build again to resume, then open it")
-    # Opened by hand, because `open_dataset(engine="zarr")` drops this option: the fill value of
-    # zarr v3 is what unwritten chunks hold, and not, as in v2, a mark of missing data.
+    references = fsspec.filesystem(
+        "reference",
+        asynchronous=True,
+        **reference_options(plan.location, output, store_options, output_options),
+    )
+    is_v3 = plan.hierarchy.groups[0].zarr_format == 3
+    if is_v3:
+        # What v3 calls a fill value is no mask. The root that other readers see is a compromise
+        # where chunks are missing; here it can be exact. By hand, because
+        # `open_dataset(engine="zarr")` drops `use_zarr_fill_value_as_mask`.
+        references.references.setup()
+        references.references.zmetadata = kerchunk_metadata(plan.hierarchy)
     store = ZarrStore.open_group(
-        FsspecStore.from_url(
-            "reference://",
-            storage_options=reference_options(
-                plan.location, output, store_options, output_options
-            ),
-            read_only=True,
-        ),
+        FsspecStore(references, read_only=True, path=""),
         group=group,
         consolidated=False,
         zarr_format=2,
-        use_zarr_fill_value_as_mask=False if plan.hierarchy.groups[0].zarr_format == 3 else None,
+        use_zarr_fill_value_as_mask=False if is_v3 else None,
     )
     dataset: xarray.Dataset = xarray.open_dataset(store, **kwargs)  # type: ignore[arg-type]
     return dataset

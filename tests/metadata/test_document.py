@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parchunk.errors import MetadataError
@@ -81,7 +81,7 @@ GOOD = [
 ]
 BAD = [
     *["", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "a/./b"],
-    *["a\\b", "..\\a", "C:", "c:/x", "a/D:x", "a\0b", "a\nb", "a\u2028b", "\x7f"],
+    *["a\\b", "..\\a", "C:", "0:", "a/é:x", "c:/x", "a/D:x", "a\0b", "a\nb", "a\u2028b", "\x7f"],
     *[".zmetadata", ".zgroup", "a/.zarray", ".zattrs/b", "zarr.json", "a/refs.0.parq"],
     *[".parchunk", ".parchunk/plan.json", "a/.parchunk-x", "x" * 256, "é" * 128, "\ud800"],
 ]
@@ -101,6 +101,8 @@ def test_names_that_would_leave_the_output(name) -> None:
 
 
 @given(st.text())
+@example("0:")
+@example("0:0")
 def test_good_names_stay_below_the_output(name) -> None:
     """The oracle is the path arithmetic of both kinds of file system."""
     import ntpath

@@ -13,7 +13,7 @@ from parchunk.cli.tables import bytes_text, console, count, duration, grid_text,
 from parchunk.groups import CHUNK_BYTES, forecast, make_groups, vector_cells
 from parchunk.plan import Plan
 from parchunk.planning import plan as make_plan
-from parchunk.stores import is_remote, page_keys
+from parchunk.stores import is_remote, page_keys, walk_pieces
 
 #: US dollars for 1,000 LIST requests: S3 Standard in us-east-1; others are near it.
 LIST_PRICE = 0.005
@@ -71,7 +71,7 @@ def describe(
     page = page_keys(plan.source.store)
     cells = vector_cells(memory // workers, plan.record_size, share)
     groups = make_groups(plan, plan.partitions(), cells, workers)
-    cost = forecast(plan, groups, share, page)
+    cost = forecast(plan, groups, walk_pieces(plan.source.store, share), page)
     remote = is_remote(plan.source.store)
     files = sum(-(-array.spec.total // plan.record_size) for array in plan.arrays)
     return {

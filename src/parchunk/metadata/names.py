@@ -10,7 +10,8 @@ import re
 
 _RESERVED = frozenset({".zmetadata", ".zgroup", ".zarray", ".zattrs", "zarr.json"})
 _RECORD_FILE = re.compile(r"refs\.[0-9]+\.parq")
-_DRIVE = re.compile(r"[A-Za-z]:")
+# Windows takes any character before a colon for a drive, not letters only
+_DRIVE = re.compile(r".:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 MAX_SEGMENT_BYTES = 255
