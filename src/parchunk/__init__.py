@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from parchunk.auditing import AuditReport, Finding, audit
 from parchunk.build import BuildResult, Progress, build
 from parchunk.errors import (
     InputError,
@@ -28,7 +29,9 @@ from parchunk.views import connect
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuditReport",
     "BuildResult",
+    "Finding",
     "InputError",
     "ListingError",
     "MetadataError",
@@ -41,6 +44,7 @@ __all__ = [
     "SourceChangedError",
     "SourceError",
     "UnsupportedError",
+    "audit",
     "build",
     "connect",
     "open_dataset",

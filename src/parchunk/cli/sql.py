@@ -168,7 +168,7 @@ def _write_text(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in _rows(result):
-            writer.writerow(["" if value is None else _plain(value) for value in row])
+            writer.writerow([_cell(value) for value in row])
         return
     file.write("[")
     for position, row in enumerate(_rows(result)):
@@ -181,6 +181,14 @@ def _write_text(
 def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
     while rows := result.fetchmany(_ROWS):
         yield from rows
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as CSV has it: nothing for NULL, lists as JSON."""
+    plain = _plain(value)
+    if plain is None:
+        return ""
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
