@@ -118,7 +118,8 @@ class AuditReport:
             allowed = self.missing
             if allowed:
                 return f"complete as far as the policy asks: {allowed:,} missing chunks are allowed"
-            return "complete: every expected chunk is referenced, and every reference is right"
+            others = f" ({self.excused:,} others are not expected)" if self.excused else ""
+            return f"complete: every expected chunk{others} is referenced, every reference is right"
         said = []
         if counts["damage"]:
             said.append("damaged: the references are not what the build wrote")

@@ -188,7 +188,7 @@ class _Array:
         self._plan, self._array, self._output = plan, array, output
         self.spec = array.spec
         axis = array.axis or 0
-        self._policy = policy
+        self.policy = policy
         self._checker = RecordChecker(
             self.spec, plan.location.url, output, axis, policy.bounds(self.spec)
         )
@@ -431,7 +431,7 @@ class _Array:
             findings.append(
                 finding(
                     "strays",
-                    f"{name}: {audited.strays:,} objects of the source are no chunks: {reasons}",
+                    f"{name}: strays among the source's objects: {reasons}",
                     "nothing need be done; the view strays names them",
                     array=name,
                     key=f"{name}/{self._strays[0].path}" if self._strays else None,
@@ -441,10 +441,10 @@ class _Array:
         return findings
 
     def _allowed(self, missing: int) -> bool:
-        if self._policy.allows_gaps(self.spec.name):
+        if self.policy.allows_gaps(self.spec.name):
             return True
         expected = self.spec.total - self.steps.excused - self.unread
-        return missing * 100 <= self._policy.max_missing * expected and self._policy.max_missing > 0
+        return missing * 100 <= self.policy.max_missing * expected and self.policy.max_missing > 0
 
     def _take(self, result: RecordResult) -> None:
         job = result.job
@@ -561,16 +561,24 @@ def gap_text(gap: Gap, label: str = "") -> str:
     return f"{gap.array}: {where}{said}: {what}"
 
 
-def _completeness(plan: Plan, arrays: Iterable[_Array]) -> Completeness | None:
+def _completeness(plan: Plan, arrays: Sequence[_Array]) -> Completeness | None:
     """Return the latest complete step over all split arrays whose gaps are not allowed."""
     if plan.split is None or not plan.regions:
         return None
     ranges = []
     for state in arrays:
         axis = plan.by_name[state.spec.name].axis
-        if axis is not None and not state._policy.allows_gaps(state.spec.name):
+        if axis is not None and not state.policy.allows_gaps(state.spec.name):
             ranges.append((state.spec.shape[axis], state.steps.incomplete()))
-    return completeness(str(plan.split), ranges, plan.regions[-1].stop) if ranges else None
+    if not ranges:
+        return None
+    extent = plan.regions[-1].stop
+    for state in arrays[:1]:
+        for expected in state.policy.expect:
+            # Where nothing is expected, nothing is complete either.
+            if expected.dimension == plan.split.dimension and expected.stop is not None:
+                ranges.append((min(expected.stop, extent), np.empty((0, 2), np.int64)))
+    return completeness(str(plan.split), ranges, extent)
 
 
 def _unfinished(undone: Sequence[Partition]) -> list[Finding]:
