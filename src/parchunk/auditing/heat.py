@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: The most cells across and down.
-ACROSS, DOWN = 200, 32
+ACROSS, DOWN = 120, 24
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,18 +54,21 @@ class Labels:
         if isinstance(value, np.datetime64):
             if np.isnat(value):
                 return None
-            text = str(value.astype("datetime64[s]"))
-            return text.removesuffix("T00:00:00") if self._days else text
+            return str(value.astype(f"datetime64[{self._unit}]")).replace("T", " ")
         if isinstance(value, float | np.floating):
             return f"{value:.10g}"
         return str(value)
 
-    @property
-    def _days(self) -> bool:
-        """Whether every label falls on midnight."""
+    @cached_property
+    def _unit(self) -> str:
+        """The coarsest unit that loses nothing of any label: D, m or s."""
         assert self._values is not None
         sample = self._values[:: max(len(self._values) // 1000, 1)]
-        return bool((sample == sample.astype("datetime64[D]")).all())
+        sample = sample[~np.isnat(sample)]
+        for unit in ("D", "m"):
+            if (sample == sample.astype(f"datetime64[{unit}]")).all():
+                return unit
+        return "s"
 
     def between(self, start: int, stop: int) -> str | None:
         """Return ``first to last`` of the elements ``[start, stop)``, or None."""

@@ -134,6 +134,25 @@ class AuditReport:
         return "; ".join(said)
 
     @property
+    def latest_text(self) -> str:
+        """The latest complete step in words, and how far it is whole from the start."""
+        complete = self.completeness
+        if complete is None:
+            return "there is no split dimension"
+        if complete.latest is None:
+            return f"none of {complete.extent:,}"
+        said = f"{self._named(complete.latest)} of 0 to {complete.extent - 1:,}"
+        if complete.through == complete.latest:
+            return f"{said}, and all before it"
+        if complete.through is None:
+            return f"{said}; the very first step is not complete"
+        return f"{said}; without a gap up to {self._named(complete.through)}"
+
+    def _named(self, element: int) -> str:
+        label = self.labels.of(element)
+        return f"{element:,}" + (f" ({label})" if label else "")
+
+    @property
     def expected(self) -> int:
         """Chunks that the metadata says there can be."""
         return sum(array.expected for array in self.arrays)

@@ -151,7 +151,7 @@ def print_report(found: AuditReport) -> None:
     out.print(table("", columns, rows))
     complete = found.completeness
     if complete is not None:
-        out.print(f"latest complete step along {complete.dimension}: {step_text(found)}")
+        out.print(f"latest complete step along {complete.dimension}: {found.latest_text}")
     for item in found.findings[:_PRINTED]:
         out.print(f"{item.severity}: {item.message}  [{item.kind}]")
     if len(found.findings) > _PRINTED:
@@ -163,25 +163,6 @@ def print_report(found: AuditReport) -> None:
         f"{count(found.record_files)} record files ({bytes_text(found.record_bytes)}) checked in "
         f"{duration(found.seconds)}, peak memory {bytes_text(found.peak_memory)}"
     )
-
-
-def step_text(found: AuditReport) -> str:
-    """Return the latest complete step in words, and how far it is whole from the start."""
-    complete = found.completeness
-    assert complete is not None
-
-    def named(element: int) -> str:
-        label = found.labels.of(element)
-        return f"{element:,}" + (f" ({label})" if label else "")
-
-    if complete.latest is None:
-        return f"none of {complete.extent:,}"
-    said = f"{named(complete.latest)} of 0 to {complete.extent - 1:,}"
-    if complete.through == complete.latest:
-        return f"{said}, and all before it"
-    if complete.through is None:
-        return f"{said}; the very first step is not"
-    return f"{said}; without a gap up to {named(complete.through)}"
 
 
 def _save(path: Path, data: bytes) -> None:
