@@ -52,7 +52,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
-        print("| references | missing | record files | on disk | seconds | references/s | peak RSS above imports |")
+        columns = ("references", "missing", "record files", "on disk", "seconds", "references/s")
+        print(f"| {' | '.join(columns)} | peak RSS above imports |")
         print("|---:|---:|---:|---:|---:|---:|---:|")
         for millions in map(int, arguments.sizes.split(",")):
             out = folder / f"{millions}"

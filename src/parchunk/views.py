@@ -135,7 +135,9 @@ def connect(
     for statement in view_statements(plan, output.url, contents(output, plan)):
         connection.execute(statement)
     if locked:
-        connection.execute(f"SET allowed_directories = [{text(output.url + '/')}]")
+        # Globs are checked as they are written, before they are matched.
+        folders = dict.fromkeys([f"{output.url}/", f"{glob_escaped(output.url)}/"])
+        connection.execute(f"SET allowed_directories = [{', '.join(map(text, folders))}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET lock_configuration = true")
@@ -360,7 +362,7 @@ def _coverage(plan: Plan) -> str:
         "    region * region_length AS start,\n"
         "    least((region + 1) * region_length, extent) AS stop,\n"
         f"    if(region_rows IS NULL, total, {expected})::BIGINT AS expected\n"
-        f"  FROM {_values(rows)} AS t(\"array\", regions, region_rows, "
+        f'  FROM {_values(rows)} AS t("array", regions, region_rows, '
         "period, outer_rows, region_length, extent, total),\n"
         "    unnest(range(regions)) AS u(region)\n)\n"
         'SELECT partitions."array", partitions.region,\n'

@@ -135,7 +135,7 @@ def compare(
         findings.append(
             finding(
                 "source-metadata",
-                f"the metadata of {source.url} is no longer what was built from: grown, or rewritten",
+                f"the metadata of {source.url} is no longer what was built from",
                 "run parchunk update where the source grew, else build again with --overwrite",
             )
         )
@@ -237,14 +237,15 @@ class _WatchedListing(GroupListing):
     def later(self, rows: RowSet) -> Int64Array:
         """Return chunk numbers of one row set that were modified since, rising."""
         assert self.tally is not None
-        found = np.unique(np.concatenate([np.empty(0, np.int64), *self.tally.later]))
+        found: Int64Array = np.unique(np.concatenate([np.empty(0, np.int64), *self.tally.later]))
         if len(self.tally.row_sets) == 1 or not len(found):
             return found
         _, owners, mine = self.tally._locate(found)
         assert owners is not None
         # By row set and not by position: a listing begun again has only those not yet done.
         ours = owners == self.tally.row_sets.index(rows)
-        return found[ours if mine is None else ours & mine]
+        mine = ours if mine is None else ours & mine
+        return np.asarray(found[mine], np.int64)
 
     def _tally(self, row_sets: Sequence[RowSet]) -> Tally:
         base = self.listing.source.path(self.spec.name) + "/"

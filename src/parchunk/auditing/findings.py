@@ -76,9 +76,7 @@ def finding(
     count: int = 1,
 ) -> Finding:
     """Return a finding of a known kind, with the kind's severity unless another is given."""
-    return Finding(
-        kind, severity or KINDS[kind], message, remedy, array, region, key, count
-    )
+    return Finding(kind, severity or KINDS[kind], message, remedy, array, region, key, count)
 
 
 def rebuild(receipt: str) -> str:

@@ -139,9 +139,7 @@ class Steps:
         edges = np.flatnonzero(np.diff(bad.astype(np.int8)))
         ranges = edges.reshape(-1, 2).astype(np.int64)
         if self.spec.rank:
-            ranges = np.minimum(
-                ranges * self.spec.chunks[self.axis], self.spec.shape[self.axis]
-            )
+            ranges = np.minimum(ranges * self.spec.chunks[self.axis], self.spec.shape[self.axis])
         return ranges
 
 

@@ -72,7 +72,9 @@ class Heat:
             outer, step = np.divmod(step, self.steps)
             other += outer * inner
         column = step * self.across // self.steps
-        cells = column if self.down == 1 else other * self.down // self.others * self.across + column
+        cells = (
+            column if self.down == 1 else other * self.down // self.others * self.across + column
+        )
         count, shape = self.down * self.across, (self.down, self.across)
         self.seen += np.bincount(cells, minlength=count).reshape(shape)
         there = sizes > 0

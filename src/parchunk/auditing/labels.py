@@ -44,6 +44,7 @@ class Labels:
     """The labels of one dimension; empty when it has no coordinate that can be read."""
 
     def __init__(self, values: np.ndarray[Any, Any] | None = None) -> None:
+        """Label elements by ``values``, numbers or times, one an element."""
         self._values = values
 
     def of(self, element: int) -> str | None:

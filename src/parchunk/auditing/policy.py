@@ -60,9 +60,7 @@ class Policy:
     max_missing: float = 0.0
 
     @classmethod
-    def of(
-        cls, expect: Sequence[str], allow_missing: Sequence[str], max_missing: float
-    ) -> Policy:
+    def of(cls, expect: Sequence[str], allow_missing: Sequence[str], max_missing: float) -> Policy:
         """Return the policy that options say.
 
         Raises

@@ -23,9 +23,7 @@ class Audited:
     def jobs(self, record_size: int) -> Iterator[RecordJob]:
         """Yield the record files that the partition should have."""
         rows = self.partition.rows
-        promised = (
-            {file.index: file for file in self.receipt.record_files} if self.receipt else {}
-        )
+        promised = {file.index: file for file in self.receipt.record_files} if self.receipt else {}
         for begin in range(0, rows.cells, record_size):
             first = rows.number(begin)
             index = first // record_size
@@ -99,7 +97,10 @@ def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | 
     cells = partition.rows.cells
     if receipt.expected != cells:
         return f"expects {receipt.expected} chunks, the partition has {cells}"
-    if receipt.present + receipt.missing != receipt.expected or receipt.zero_sized > receipt.missing:
+    if (
+        receipt.present + receipt.missing != receipt.expected
+        or receipt.zero_sized > receipt.missing
+    ):
         return (
             f"does not add up: {receipt.present} present and {receipt.missing} missing "
             f"({receipt.zero_sized} zero-sized) of {receipt.expected}"

@@ -85,6 +85,7 @@ class RecordChecker:
         axis: int,
         bounds: Sequence[tuple[int, int, int]],
     ) -> None:
+        """Prepare for an array; gaps and pictures go along ``axis``."""
         self._spec = spec
         self._base = f"{url}/{spec.name}/"
         self._output = output
@@ -168,7 +169,9 @@ class RecordChecker:
                 label, used = column.path_in_schema, set(column.encodings)
                 problem = None
                 if bad := used & _UNREADABLE:
-                    problem = f"is encoded as {', '.join(sorted(bad))}, which fastparquet cannot read"
+                    problem = (
+                        f"is encoded as {', '.join(sorted(bad))}, which fastparquet cannot read"
+                    )
                 elif {"PLAIN", "PLAIN_DICTIONARY"} <= used:
                     problem = (
                         "mixes dictionary and plain pages: fastparquet reads None for the latter"

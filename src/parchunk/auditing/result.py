@@ -125,10 +125,14 @@ class AuditReport:
             said.append("damaged: the references are not what the build wrote")
         unfinished = [p for p in self.partitions if not p.done]
         if unfinished:
-            said.append(f"unfinished: {len(unfinished):,} of {len(self.partitions):,} partitions are not built")
+            total = len(self.partitions)
+            said.append(f"unfinished: {len(unfinished):,} of {total:,} partitions are not built")
         if counts["gap"] and self.missing:
             share = self.missing / max(self.expected - self.excused, 1)
             said.append(f"incomplete: {self.missing:,} chunks are missing ({percent(share)})")
+        elif counts["gap"] and not unfinished:
+            zero = sum(array.zero_sized for array in self.arrays)
+            said.append(f"incomplete: {zero:,} chunks are objects of zero bytes")
         if counts["change"]:
             said.append("out of date: the source has changed since the build")
         return "; ".join(said)

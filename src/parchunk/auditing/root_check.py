@@ -16,13 +16,19 @@ from parchunk.root import published_root
 _AGAIN = "run the same build again: it writes the root anew"
 
 
-def check_root(plan: Plan, output: Output, receipts: Iterable[Receipt], finished: bool) -> list[Finding]:
+def check_root(
+    plan: Plan, output: Output, receipts: Iterable[Receipt], finished: bool
+) -> list[Finding]:
     """Return what is wrong with the root; an unfinished build has none."""
     data = output.get(ROOT)
     if data is None:
         if not finished:
             return []
-        return [finding("missing-root", f"{ROOT} is not there: no reader can open OUT", _AGAIN, key=ROOT)]
+        return [
+            finding(
+                "missing-root", f"{ROOT} is not there: no reader can open OUT", _AGAIN, key=ROOT
+            )
+        ]
     if not finished:
         return [
             finding(

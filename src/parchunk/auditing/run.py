@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.gaps import Completeness, Gap, Steps, completeness
@@ -107,9 +108,7 @@ def audit(
     done, undone, findings = read_partitions(plan, output)
     readers = workers or (min(os.cpu_count() or 2, 8) if output.store is None else _REMOTE_READERS)
     arrays: list[_Array] = []
-    total = sum(
-        -(-partition.partition.rows.cells // plan.record_size) for partition in done
-    )
+    total = sum(-(-partition.partition.rows.cells // plan.record_size) for partition in done)
     passed = 0
     with ThreadPoolExecutor(readers, thread_name_prefix="audit") as pool:
         for array in plan.arrays:
@@ -124,12 +123,16 @@ def audit(
                 if progress:
                     progress(passed, total)
             findings += state.extra_files()
-    by_digest = {
-        file.digest: record_path(item.partition.array, file.index)
-        for item in done
-        if item.receipt
-        for file in item.receipt.record_files
-    } if any(state.strangers for state in arrays) else {}
+    by_digest = (
+        {
+            file.digest: record_path(item.partition.array, file.index)
+            for item in done
+            if item.receipt
+            for file in item.receipt.record_files
+        }
+        if any(state.strangers for state in arrays)
+        else {}
+    )
     labels = read_labels(plan, plan.split.dimension if plan.split else None, store_options)
     receipts = [item.receipt for item in done if item.receipt]
     findings += _unfinished(undone)
@@ -154,9 +157,7 @@ def audit(
     if against_source:
         from parchunk.auditing.against_source import compare
 
-        comparison = compare(
-            plan, output, done, source, store_options, memory, concurrency
-        )
+        comparison = compare(plan, output, done, source, store_options, memory, concurrency)
         findings += comparison.findings
     findings.sort(key=_importance)
     return AuditReport(
@@ -198,7 +199,7 @@ class _Array:
         self._findings: list[Finding] = []
         #: Digest of a file that is not what its receipt says -> the finding's place in the list.
         self.strangers: dict[int, str] = {}
-        self._elsewhere: list[np.ndarray] = []  # type: ignore[type-arg]
+        self._elsewhere: list[NDArray[np.int64]] = []
         self.partitions: list[PartitionAudit] = []
         self._strays: list[Stray] = []
         self.files = self.file_bytes = self.inlined = self.unread = 0
@@ -376,8 +377,8 @@ class _Array:
                     finding(
                         "missing-chunks",
                         gap_text(gap, label),
-                        "see whether they should exist: --expect and --allow-missing say where not; "
-                        "else have the producer write them, then build again",
+                        "see whether they should exist: --expect and --allow-missing say where "
+                        "not; else have the producer write them, then build again",
                         severity=severity,  # type: ignore[arg-type]
                         array=name,
                         key=chunk_key(self.spec, gap.number),
@@ -386,12 +387,13 @@ class _Array:
                 )
         if audited.gap_count > GAP_FINDINGS:
             rest = audited.missing - sum(gap.missing for gap in audited.gaps[:GAP_FINDINGS])
+            further, share = audited.gap_count - GAP_FINDINGS, audited.missing / self.spec.total
             findings.append(
                 finding(
                     "missing-chunks",
-                    f"{name}: {audited.gap_count - GAP_FINDINGS:,} further gaps with {rest:,} missing "
-                    f"chunks ({percent(audited.missing / max(self.spec.total, 1))} in all)",
-                    f"list them: parchunk sql OUT \"SELECT * FROM missing WHERE missing.array = '{name}'\"",
+                    f"{name}: {further:,} further gaps with {rest:,} missing chunks "
+                    f"({percent(share)} of the array in all)",
+                    "list them all: parchunk sql OUT 'SELECT * FROM missing'",
                     severity=severity,  # type: ignore[arg-type]
                     array=name,
                     count=rest,
@@ -413,7 +415,8 @@ class _Array:
         if audited.outliers:
             far = audited.outliers
             examples = ", ".join(
-                f"{chunk_key(self.spec, number)} ({size:,} bytes)" for number, size in far.examples[:4]
+                f"{chunk_key(self.spec, number)} ({size:,} bytes)"
+                for number, size in far.examples[:4]
             )
             findings.append(
                 finding(
@@ -466,9 +469,7 @@ class _Array:
         if result.heat is not None:
             self._heat.merge(result.heat)
 
-    def _agree(
-        self, item: Audited, readable: bool, present: int, inlined: int, total: int
-    ) -> None:
+    def _agree(self, item: Audited, readable: bool, present: int, inlined: int, total: int) -> None:
         """Compare a receipt's sums with the record files'."""
         receipt = item.receipt
         if receipt is None or not readable:

@@ -31,9 +31,7 @@ _PRINTED = 40
     metavar="DIM=START:STOP",
     help="Expect chunks only in these elements of a dimension.",
 )
-@click.option(
-    "--allow-missing", multiple=True, metavar="GLOB", help="Arrays that may have gaps."
-)
+@click.option("--allow-missing", multiple=True, metavar="GLOB", help="Arrays that may have gaps.")
 @click.option(
     "--max-missing",
     type=float,

@@ -95,9 +95,7 @@ def _run(
         raise InputError(_explained(error)) from None
 
 
-def _refuse_writing(
-    connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement
-) -> None:
+def _refuse_writing(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
     kind = statement.type.name
     if kind == "EXPLAIN":
         # EXPLAIN ANALYZE runs what it explains.
@@ -118,9 +116,7 @@ def _explained(error: Exception) -> str:
     return first
 
 
-def _write(
-    connection: duckdb.DuckDBPyConnection, query: str, form: str, to: Path | None
-) -> None:
+def _write(connection: duckdb.DuckDBPyConnection, query: str, form: str, to: Path | None) -> None:
     if form == "parquet" and to is None and sys.stdout.isatty():
         raise InputError("Parquet is no text: give --to FILE, or send it into a pipe")
     try:

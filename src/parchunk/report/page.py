@@ -157,17 +157,17 @@ def _changes(report: AuditReport) -> Markup:
 
 def _arrays(report: AuditReport) -> Markup:
     concerned = {found.array for found in report.findings}
-    order = sorted(
-        report.arrays, key=lambda a: (a.array not in concerned, -a.expected, a.array)
-    )
-    rows = [
+    order = sorted(report.arrays, key=lambda a: (a.array not in concerned, -a.expected, a.array))
+    rows: list[tuple[object, ...]] = [
         (a.array, a.expected, a.present, a.missing, a.excused, a.unread, bytes_text(a.bytes),
          a.strays)
         for a in report.arrays
     ]  # fmt: skip
     columns = ["array", "expected", "present", "missing", "by design", "unread", "bytes", "strays"]
     # Columns that say nothing cost a phone the most.
-    shown = [at for at, name in enumerate(columns) if name in columns[:4] or any(r[at] for r in rows)]
+    shown = [
+        at for at, name in enumerate(columns) if name in columns[:4] or any(r[at] for r in rows)
+    ]
     columns = [columns[at] for at in shown]
     rows = [tuple(row[at] for at in shown) for row in rows]
     parts = [
@@ -220,9 +220,8 @@ def _pictures(report: AuditReport, array: ArrayAudit, spec: ArraySpec) -> list[o
     heat = array.heat
     along = (spec.dimension_names[heat.axis] or f"axis {heat.axis}") if spec.rank else "the scalar"
     there = percent(array.present / max(array.expected, 1))
-    summary = (
-        f"{array.array}: {there} of the chunks are there, "
-        + (f"{array.gap_count:,} gaps along {along}" if array.gap_count else "no gaps")
+    summary = f"{array.array}: {there} of the chunks are there, " + (
+        f"{array.gap_count:,} gaps along {along}" if array.gap_count else "no gaps"
     )
     ends = _ends(report, spec, heat.axis)
     per_column = -(-heat.steps // heat.across)
@@ -293,7 +292,10 @@ def _ends(report: AuditReport, spec: ArraySpec, axis: int) -> Markup:
     split = report.plan.split
     labelled = split is not None and spec.dimension_names[axis] == split.dimension
     labels = [report.labels.of(at) if labelled else None for at in (0, last)]
-    said = [f"{at:,}" + (f" ({label})" if label else "") for at, label in zip((0, last), labels, strict=True)]
+    said = [
+        f"{at:,}" + (f" ({label})" if label else "")
+        for at, label in zip((0, last), labels, strict=True)
+    ]
     return element("div", *(element("span", text) for text in said), class_="ends")
 
 
@@ -360,9 +362,7 @@ def _strays(array: ArrayAudit) -> Markup:
     caption = f"Objects that are no chunks: {array.strays:,}"
     if array.strays > len(rows):
         caption += f", {len(rows):,} of them here"
-    return joined(
-        [element("h4", "Strays"), _table(caption, ("path", "bytes", "reason"), rows)]
-    )
+    return joined([element("h4", "Strays"), _table(caption, ("path", "bytes", "reason"), rows)])
 
 
 def _foot(report: AuditReport) -> Markup:
@@ -390,9 +390,7 @@ def _facts(facts: Iterable[tuple[str, str]]) -> Markup:
     )
 
 
-def _table(
-    caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
-) -> Markup:
+def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
     """Return a table that scrolls sideways by keyboard, and stacks on a phone."""
     numeric = [
         name == "bytes" or (bool(rows) and isinstance(rows[0][at], int))

@@ -45,7 +45,9 @@ def coverage(heat: Heat, label: str) -> Markup:
             if high > 0:
                 bars[kind].append(_rectangle(left, top, right - left, high))
             top += high
-    return _svg(height, label, [element("path", class_=k, d="".join(v)) for k, v in bars.items() if v])
+    return _svg(
+        height, label, [element("path", class_=k, d="".join(v)) for k, v in bars.items() if v]
+    )
 
 
 def heat_map(heat: Heat, label: str) -> Markup:
@@ -77,7 +79,9 @@ def cell_kinds(heat: Heat) -> NDArray[np.int64]:
         # Sizes within a few per cent of each other are one shade: noise is no pattern.
         span = max(high - low, 0.25)
         low = (low + high - span) / 2
-        kinds[usable] = np.minimum((mean[usable] - low) / span * SHADES, SHADES - 1).astype(np.int64)
+        kinds[usable] = np.minimum((mean[usable] - low) / span * SHADES, SHADES - 1).astype(
+            np.int64
+        )
     kinds[heat.present < heat.seen] = -1
     kinds[(heat.present == 0) & (heat.seen > 0)] = -2
     kinds[heat.seen < heat.expected] = -3

@@ -36,8 +36,11 @@ def coverage_png(report: AuditReport) -> bytes:
     from matplotlib.patches import Patch
 
     concerned = {found.array for found in report.findings}
+    plan = report.plan
+    # A coordinate of another dimension has no place along this one.
+    split_arrays = [a for a in report.arrays if plan.by_name[a.array].axis is not None]
     arrays = sorted(
-        (array for array in report.arrays if array.expected),
+        (array for array in split_arrays or report.arrays if array.expected),
         key=lambda a: (a.array not in concerned, -a.expected, a.array),
     )[:_ARRAYS]
     # No pyplot: it would choose a backend for the whole process, and may want a display.
@@ -65,8 +68,8 @@ def coverage_png(report: AuditReport) -> bytes:
     axes.set_yticks(range(len(arrays)), [_shortened(array.array) for array in arrays])
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
-    split = report.plan.split
-    extent = report.plan.regions[-1].stop if report.plan.regions else 1
+    split = plan.split
+    extent = plan.regions[-1].stop if plan.regions else 1
     ticks = [round((extent - 1) * share / 4) for share in range(5)]
     labels = [report.labels.of(tick) or f"{tick:,}" for tick in ticks]
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], labels)
