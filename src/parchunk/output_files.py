@@ -39,7 +39,7 @@ class OutputFileSystem(AbstractFileSystem):  # type: ignore[misc]
         assert store is not None
         try:
             keys = sorted(o["path"] for page in store.list(folder or None) for o in page)
-        except Exception as error:  # obstore raises several unrelated classes
+        except Exception as error:  # noqa: BLE001 (obstore raises several unrelated classes)
             raise OutputError(f"cannot list {self._output.url}: {explain(error)}") from None
         base = self._output.url[: len(self._output.url) - len(self._output.prefix)]
         return [f"{base}{key}" for key in keys if wanted.match(key)]
