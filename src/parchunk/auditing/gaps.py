@@ -5,6 +5,7 @@ Only a count is kept for each chunk index along the axis, so the memory is that 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
@@ -141,6 +142,20 @@ class Steps:
         if self.spec.rank:
             ranges = np.minimum(ranges * self.spec.chunks[self.axis], self.spec.shape[self.axis])
         return ranges
+
+
+def largest(gaps: Iterable[Gap], most: int) -> tuple[int, list[Gap]]:
+    """Return how many gaps there are, and the ``most`` largest in their order along the axis."""
+    count = 0
+
+    def counted() -> Iterator[Gap]:
+        nonlocal count
+        for gap in gaps:
+            count += 1
+            yield gap
+
+    kept = heapq.nlargest(most, counted(), key=lambda gap: gap.missing)
+    return count, sorted(kept, key=lambda gap: gap.first)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class ArrayAudit:
 
     ``missing`` chunks should be there, ``excused`` ones a policy does not expect, ``unread`` ones
     are in partitions that are not built or in record files that cannot be read. ``gaps`` are the
-    first of ``gap_count`` runs; ``notable_strays`` the first of ``strays``.
+    largest of ``gap_count`` runs; ``notable_strays`` the first of ``strays``.
     """
 
     array: str

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.auditing.findings import Finding, finding, rebuild
-from parchunk.auditing.gaps import Completeness, Gap, Steps, completeness
+from parchunk.auditing.gaps import Completeness, Gap, Steps, completeness, largest
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.labels import Labels, read_labels
 from parchunk.auditing.policy import Policy
@@ -329,12 +329,7 @@ class _Array:
 
     def summary(self, labels: Labels) -> ArrayAudit:
         """Return what the array amounts to."""
-        gaps: list[Gap] = []
-        count = 0
-        for gap in self.steps.runs():
-            count += 1
-            if len(gaps) < GAPS_LISTED:
-                gaps.append(gap)
+        count, gaps = largest(self.steps.runs(), GAPS_LISTED)
         split = self._plan.split
         named = split is not None and split.dimension is not None
         own = [
@@ -369,24 +364,23 @@ class _Array:
         """Return gaps, zero-sized chunks, outliers and strays as findings."""
         name, findings = self.spec.name, []
         severity = "notice" if audited.allowed else None
-        if self.spec.total:
-            for gap, label in list(zip(audited.gaps, audited.gap_labels, strict=True))[
-                :GAP_FINDINGS
-            ]:
-                findings.append(
-                    finding(
-                        "missing-chunks",
-                        gap_text(gap, label),
-                        "see whether they should exist: --expect and --allow-missing say where "
-                        "not; else have the producer write them, then build again",
-                        severity=severity,  # type: ignore[arg-type]
-                        array=name,
-                        key=chunk_key(self.spec, gap.number),
-                        count=gap.missing,
-                    )
+        _, told = largest(audited.gaps, GAP_FINDINGS)
+        labelled = dict(zip(audited.gaps, audited.gap_labels, strict=True))
+        for gap in told:
+            findings.append(
+                finding(
+                    "missing-chunks",
+                    gap_text(gap, labelled[gap]),
+                    "see whether they should exist: --expect and --allow-missing say where "
+                    "not; else have the producer write them, then build again",
+                    severity=severity,  # type: ignore[arg-type]
+                    array=name,
+                    key=chunk_key(self.spec, gap.number),
+                    count=gap.missing,
                 )
+            )
         if audited.gap_count > GAP_FINDINGS:
-            rest = audited.missing - sum(gap.missing for gap in audited.gaps[:GAP_FINDINGS])
+            rest = audited.missing - sum(gap.missing for gap in told)
             further, share = audited.gap_count - GAP_FINDINGS, audited.missing / self.spec.total
             findings.append(
                 finding(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 
+from parchunk.auditing.gaps import largest
 from parchunk.auditing.result import ArrayAudit, AuditReport, percent
 from parchunk.cli.tables import bytes_text, duration, grid_text
 from parchunk.metadata.spec import ArraySpec
@@ -232,7 +233,7 @@ def _pictures(report: AuditReport, array: ArrayAudit, spec: ArraySpec) -> list[o
             pictures.coverage(heat, f"Coverage along {along}. {summary}."),
             ends,
             _legend(
-                ("there", "there"), ("absent", "missing"),
+                ("there", "there"), ("absent", "missing (never less than a line)"),
                 ("unread", "not built, or unreadable") if array.unread else None,
             ),
         ]  # fmt: skip
@@ -310,6 +311,7 @@ def _legend(*entries: tuple[str, str] | None) -> Markup:
 def _gaps(array: ArrayAudit) -> Markup:
     if not array.gaps:
         return Markup("")
+    labels = dict(zip(array.gaps, array.gap_labels, strict=True))
     rows = [
         (
             _span(gap.first, gap.last),
@@ -317,12 +319,13 @@ def _gaps(array: ArrayAudit) -> Markup:
             gap.missing,
             gap.cells,
         )
-        for gap, label in list(zip(array.gaps, array.gap_labels, strict=True))[:_GAPS]
+        for gap in largest(array.gaps, _GAPS)[1]
+        for label in [labels[gap]]
     ]
     dimension = array.gaps[0].dimension
     caption = f"Gaps along {dimension}: {array.gap_count:,}"
     if array.gap_count > _GAPS:
-        caption += f", the first {_GAPS:,} of them"
+        caption += f", the {_GAPS:,} largest"
     if array.allowed:
         caption += "; allowed by the policy"
     return joined(
