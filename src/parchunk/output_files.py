@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import io
 import re
+import threading
+import time
+from bisect import bisect_left
 from typing import Any
 
 from fsspec import AbstractFileSystem
@@ -17,32 +20,56 @@ from parchunk.errors import OutputError
 from parchunk.output import Output
 from parchunk.source import explain
 
+#: Seconds for which a listing of OUT serves further globs.
+_FRESH = 10.0
+#: After every other character.
+_LAST = "\U0010ffff"
+
 
 class OutputFileSystem(AbstractFileSystem):  # type: ignore[misc]
     """The objects below one remote OUT, under the names that its URL gives them."""
 
     cachable = False
+    _output: Output
+    _listed: tuple[float, list[str]] | None
+    _lock: threading.Lock
 
     @classmethod
     def of(cls, output: Output) -> OutputFileSystem:
         """Return the file system of an output; its protocol is the URL's scheme."""
         made = cls()
         made._output = output
+        made._listed = None
+        made._lock = threading.Lock()
         made.protocol = output.location.scheme
         return made
 
     def glob(self, path: str, **_: Any) -> list[str]:
         """Return the objects that match, each with its scheme, sorted."""
         wanted = re.compile(glob_translate(self._key(path)))
-        folder = self._key(_literal_head(path)).rpartition("/")[0]
-        store = self._output.store
-        assert store is not None
-        try:
-            keys = sorted(o["path"] for page in store.list(folder or None) for o in page)
-        except Exception as error:  # noqa: BLE001 (obstore raises several unrelated classes)
-            raise OutputError(f"cannot list {self._output.url}: {explain(error)}") from None
+        head = self._key(_literal_head(path))
         base = self._output.url[: len(self._output.url) - len(self._output.prefix)]
-        return [f"{base}{key}" for key in keys if wanted.match(key)]
+        keys = self._keys()
+        below = keys[bisect_left(keys, head) : bisect_left(keys, head + _LAST)]
+        return [f"{base}{key}" for key in below if wanted.match(key)]
+
+    def _keys(self) -> list[str]:
+        """Return all keys of OUT, sorted, as they were at most some seconds ago.
+
+        A view over a hundred arrays globs a hundred folders for every query: one listing serves
+        them all.
+        """
+        with self._lock:
+            if self._listed is None or time.monotonic() - self._listed[0] > _FRESH:
+                store = self._output.store
+                assert store is not None
+                try:
+                    pages = store.list(self._output.prefix, chunk_size=1000)
+                    keys = sorted(o["path"] for page in pages for o in page)
+                except Exception as error:  # noqa: BLE001 (obstore raises unrelated classes)
+                    raise OutputError(f"cannot list {self._output.url}: {explain(error)}") from None
+                self._listed = (time.monotonic(), keys)
+            return self._listed[1]
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> Any:
         """Return the object as a file.

@@ -146,10 +146,16 @@ def connect(
 
 def contents(output: Output, plan: Plan) -> Contents:
     """Return what OUT holds of what the views read."""
+    names = [array.spec.name for array in plan.arrays if array.spec.total]
+    if output.store is None:
+        arrays = [name for name in names if output.holds(name, ".parq")]
+    else:
+        # A request for each of a hundred arrays would take longer than most queries.
+        receipts = set(output.paths(RECEIPTS))
+        folders = {path[len(RECEIPTS) + 1 :].rpartition("/")[0] for path in receipts}
+        arrays = [name for name in names if name in folders]
     return Contents(
-        frozenset(a.spec.name for a in plan.arrays if output.holds(f"{a.spec.name}", ".parq")),
-        output.holds(RECEIPTS, ".json"),
-        output.holds(STRAYS, ".parquet"),
+        frozenset(arrays), output.holds(RECEIPTS, ".json"), output.holds(STRAYS, ".parquet")
     )
 
 

@@ -46,8 +46,11 @@ def audited(tmp_path_factory):
             name, shape=(48, 4, 6), chunks=chunks, dtype="f4", dimension_names=("time", "y", "x")
         )
         array[...] = np.random.default_rng(0).normal(size=array.shape)
-    root.create_array("time", shape=(48,), chunks=(48,), dtype="i8", dimension_names=("time",),
-                      attributes={"units": "hours since 2003-05-01"})[...] = np.arange(48)  # fmt: skip
+    hours = {"units": "hours since 2003-05-01"}
+    array = root.create_array(
+        "time", shape=(48,), chunks=(48,), dtype="i8", dimension_names=("time",), attributes=hours
+    )
+    array[...] = np.arange(48)
     base = folder / "store.zarr" / "a<b>&'\""
     for step in (5, 17, 18, 19):
         shutil.rmtree(base / f"t/c/{step}/0")

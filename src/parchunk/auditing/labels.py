@@ -146,5 +146,5 @@ def decode(values: np.ndarray[Any, Any], spec: ArraySpec) -> np.ndarray[Any, Any
     seconds = values.astype(np.float64) * scale
     whole = np.where(np.isfinite(seconds), np.round(seconds), 0)
     times = origin + whole.astype("timedelta64[s]")
-    times[~np.isfinite(seconds)] = np.datetime64("NaT")
+    times[~np.isfinite(seconds)] = np.datetime64("NaT", "s")
     return times
