@@ -13,11 +13,11 @@ import numpy as np
 from parchunk import cover
 from parchunk.cover import Walk
 from parchunk.errors import ListingError
-from parchunk.groups import walks_over
+from parchunk.groups import Width, needed_ranks, walks_over, width_of
 from parchunk.listing import Listing, Unordered
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
-from parchunk.stores import is_ordered, walk_pieces
+from parchunk.stores import is_ordered
 from parchunk.tally import Part, Sightings, Tally
 from parchunk.text_order import position_of
 
@@ -36,7 +36,7 @@ class GroupListing:
     spec: ArraySpec
     listing: Listing
     pool: ThreadPoolExecutor
-    pieces: int
+    width: Width
     trust: bool
     notes: list[str] = field(default_factory=list)
     ordered: bool = True
@@ -72,25 +72,42 @@ class GroupListing:
     def _walked(self, row_sets: Sequence[RowSet]) -> Iterator[tuple[int, Part]]:
         """As `parts`, on a store that lists in order."""
         tally = self._tally(row_sets)
-        walks = walks_over(self.spec, row_sets, self.pieces, self.listing.page)
-        waiting = _Waiting(self.spec, row_sets, walks, self.listing.page)
-        passed: SimpleQueue[tuple[int, int | Exception]] = SimpleQueue()
-        futures = [
-            self.pool.submit(self._follow, tally, walk, waiting.ends(at), partial(_put, passed, at))
-            for at, walk in enumerate(walks)
-        ]
-        again = 0
+        walks = walks_over(self.spec, row_sets, self.width)
+        needs = needed_ranks(self.spec, row_sets, walks, self.width.page)
+        passed: SimpleQueue[_Passed] = SimpleQueue()
+        under_way = _UnderWay(self.width.window, len(walks))
+        futures: list[Future[None]] = []
+        referenced = 0
         try:
-            for ready in waiting.until_nothing(passed):
-                found = self._verify(tally, ready)
-                again += sum(found.values())
-                for position in ready:
-                    yield position, tally.part(position, found.get(position, 0))
+            waiting = _Waiting(needs)
+            ready = waiting.for_nothing()
+            while True:
+                for at in under_way.next():
+                    ends = sorted({need[at] for need in needs if at in need})
+                    futures.append(
+                        self.pool.submit(self._follow, tally, at, walks[at], ends, passed)
+                    )
+                if ready:
+                    again = self._verify(tally, ready)
+                    for position in ready:
+                        part = tally.part(position, again.get(position, 0))
+                        yield position, part
+                        referenced += len(part.vector) - tally.absent(position) - part.found_again
+                        tally.release(position)
+                if under_way.finished:
+                    break
+                event = passed.get()
+                if event.error is not None:
+                    raise event.error
+                if event.rank is None:
+                    under_way.passed(event.walk)
+                    ready = []
+                else:
+                    ready = waiting.without(event.walk, event.rank)
         finally:
             for future in futures:
                 future.cancel()
             wait(futures)
-        referenced = int(np.count_nonzero(tally.sizes)) - again
         if tally.wanted != referenced:
             raise ListingError(
                 f"{self.spec.name}: {tally.wanted} chunks were listed and {referenced} recorded; "
@@ -98,9 +115,14 @@ class GroupListing:
             )
 
     def _follow(
-        self, tally: Tally, walk: Walk, ends: Sequence[int], put: Callable[[int | Exception], None]
+        self,
+        tally: Tally,
+        at: int,
+        walk: Walk,
+        ends: Sequence[int],
+        passed: SimpleQueue[_Passed],
     ) -> None:
-        """Follow a walk; put each of the ranks ``ends`` when it has passed, or what went wrong."""
+        """Follow a walk; tell when it has passed each of the ranks ``ends``, and its end."""
         base = len(tally.base)
         left = list(reversed(ends))
         try:
@@ -112,11 +134,12 @@ class GroupListing:
                     tail = listed.paths[-1].as_py()[base:]
                     reached = position_of(self.spec.grid, self.spec.keys, tail)
                     while left and left[-1] <= reached:
-                        put(left.pop())
+                        passed.put(_Passed(at, left.pop()))
             while left:
-                put(left.pop())
+                passed.put(_Passed(at, left.pop()))
+            passed.put(_Passed(at))
         except Exception as error:  # handed to the thread that waits for it
-            put(error)
+            passed.put(_Passed(at, error=error))
 
     def _verify(self, tally: Tally, positions: Sequence[int]) -> dict[int, int]:
         """List gaps a second time, until a listing of them shows nothing that was not known.
@@ -151,7 +174,7 @@ class GroupListing:
             tally.take(listed, sightings)
         return sightings
 
-    def _drained(self, row_sets: Sequence[RowSet]) -> list[Part]:
+    def _drained(self, row_sets: Sequence[RowSet]) -> Iterator[Part]:
         """List directories to their ends, and again where chunks are missing."""
         boxes = [box for rows in row_sets for box in rows.boxes(self.spec.grid)]
         directories = cover.directories(self.spec.grid, self.spec.keys, boxes, limit=1_000)
@@ -165,7 +188,9 @@ class GroupListing:
                 pass
         again = [count - tally.absent(position) for position, count in enumerate(before)]
         self._note(sum(again))
-        return [tally.part(position, count) for position, count in enumerate(again)]
+        for position, count in enumerate(again):
+            yield tally.part(position, count)
+            tally.release(position)
 
     def _drain(self, tally: Tally, directory: str) -> Sightings:
         sightings = Sightings()
@@ -212,61 +237,71 @@ class GroupListing:
         return Tally(self.spec, base, row_sets)
 
 
+@dataclass(frozen=True)
+class _Passed:
+    """A walk has passed ``rank`` (None: has ended), or failed."""
+
+    walk: int
+    rank: int | None = None
+    error: Exception | None = None
+
+
+class _UnderWay:
+    """Which walks may start: those within a window of the first one that has not ended.
+
+    Without it, one slow walk would let the others run ahead, and all that they meet be held.
+    """
+
+    def __init__(self, window: int, walks: int) -> None:
+        self._window = window
+        self._walks = walks
+        self._started = 0
+        self._first = 0
+        self._ended: set[int] = set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every walk has ended."""
+        return self._first == self._walks
+
+    def next(self) -> range:
+        """Return the walks that may start now and have not."""
+        end = min(self._first + self._window, self._walks)
+        started, self._started = self._started, max(end, self._started)
+        return range(started, self._started)
+
+    def passed(self, walk: int) -> None:
+        """Note that a walk has ended."""
+        self._ended.add(walk)
+        while self._first in self._ended:
+            self._ended.remove(self._first)
+            self._first += 1
+
+
 class _Waiting:
-    """Which walks each row set still waits for, and up to which rank."""
+    """Which ranks of which walks each row set still waits for."""
 
-    def __init__(
-        self, spec: ArraySpec, row_sets: Sequence[RowSet], walks: Sequence[Walk], page: int
-    ) -> None:
-        starts = np.array([walk.start for walk in walks], np.int64)
-        stops = np.array([walk.stop for walk in walks], np.int64)
-        #: By row set: walk -> the rank that it must pass.
-        self._needs: list[dict[int, int]] = []
-        for rows in row_sets:
-            intervals = cover.rank_intervals(spec.grid, rows.boxes(spec.grid), max_gap=page)
-            needs: dict[int, int] = {}
-            # Walks are disjoint and rise, so those an interval meets stand side by side.
-            firsts = np.searchsorted(stops, intervals[:, 0], side="right")
-            ends = np.searchsorted(starts, intervals[:, 1], side="left")
-            for first, end, stop in zip(
-                firsts.tolist(), ends.tolist(), intervals[:, 1].tolist(), strict=True
-            ):
-                for walk in range(first, end):
-                    needs[walk] = min(stop, int(stops[walk]))
-            self._needs.append(needs)
+    def __init__(self, needs: Sequence[dict[int, int]]) -> None:
+        self._needs = dict(enumerate(dict(need) for need in needs))
+        self._by_walk: dict[int, list[int]] = {}
+        for position, need in enumerate(needs):
+            for walk in need:
+                self._by_walk.setdefault(walk, []).append(position)
 
-    def ends(self, walk: int) -> list[int]:
-        """Return the ranks of a walk at which some row set has seen all it needs of it, rising."""
-        return sorted({needs[walk] for needs in self._needs if walk in needs})
+    def for_nothing(self) -> list[int]:
+        """Return the row sets that wait for no walk at all: those without rows."""
+        return [position for position, need in self._needs.items() if not need]
 
-    def until_nothing(
-        self, passed: SimpleQueue[tuple[int, int | Exception]]
-    ) -> Iterator[list[int]]:
-        """Yield the row sets that wait for nothing any more, as (walk, rank) events come in."""
-        waiting = dict(enumerate(self._needs))
-        ready = [position for position, needs in waiting.items() if not needs]
-        while True:
-            for position in ready:
-                del waiting[position]
-            if ready:
-                yield ready
-            if not waiting:
-                return
-            walk, rank = passed.get()
-            if isinstance(rank, Exception):
-                raise rank
-            ready = []
-            for position, needs in waiting.items():
-                if needs.get(walk, rank + 1) <= rank:
-                    del needs[walk]
-                    if not needs:
-                        ready.append(position)
-
-
-def _put(
-    passed: SimpleQueue[tuple[int, int | Exception]], walk: int, rank: int | Exception
-) -> None:
-    passed.put((walk, rank))
+    def without(self, walk: int, rank: int) -> list[int]:
+        """Note that a walk has passed a rank; return what waits for nothing any more."""
+        ready = []
+        for position in self._by_walk.get(walk, ()):
+            need = self._needs[position]
+            if need.get(walk, rank + 1) <= rank:
+                del need[walk]
+                if not need:
+                    ready.append(position)
+        return ready
 
 
 def make_group_listing(
@@ -281,7 +316,7 @@ def make_group_listing(
         spec,
         listing,
         pool,
-        walk_pieces(listing.source.store, concurrency),
+        width_of(listing.source.store, concurrency),
         trust,
         ordered=is_ordered(listing.source.store),
     )

@@ -22,7 +22,7 @@ from parchunk.source import Source, explain
 from parchunk.stores import is_remote
 
 #: Rows gathered before they are handed on: enough to make the kernels' fixed costs small.
-BATCH_ROWS = 16_000
+BATCH_ROWS = 10_000
 #: Rows asked of obstore at a time where they cost requests: one page, so that a walk that stops
 #: early fetches no page too many, and a stream that breaks loses none.
 STREAM_ROWS = 1_000
@@ -177,11 +177,11 @@ class Listing:
                     if batch.num_rows == 0:
                         continue
                     fetched += batch.num_rows
-                    gathered.append(batch)
+                    # Entity tags and versions are half of a batch's bytes, and not needed.
+                    gathered.append(batch.select(["path", "size", "last_modified"]))
                     rows += batch.num_rows
                 done = batch is None or (
-                    last is not None
-                    and batch.column(0)[-1].as_py().encode() >= last.encode()
+                    last is not None and batch.column(0)[-1].as_py().encode() >= last.encode()
                 )
                 if gathered and (done or rows >= BATCH_ROWS):
                     listed = _join(gathered)

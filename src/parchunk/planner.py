@@ -70,7 +70,14 @@ def make_plan(
     if choice is None:
         arrays = tuple(ArrayPlan(spec) for spec in hierarchy.arrays)
         return Plan(
-            location, group, hierarchy, None, 0, record_size or RECORD_ROWS, inline_threshold, arrays
+            location,
+            group,
+            hierarchy,
+            None,
+            0,
+            record_size or RECORD_ROWS,
+            inline_threshold,
+            arrays,
         )
     choice.check()
     return Plan(
@@ -228,8 +235,12 @@ class _Choice:
                 aim = round(aim / step) * step
             return min(aim, blocks) * base
         # On a later axis only divisors of the grid make long record files.
-        sizes = [d for d in _divisors(blocks, blocks) if d <= 2 * aim] or [1]
-        return max(sizes) * base
+        inner = min(prod(s.grid[a + 1 :]) * (base // s.chunks[a]) for s, a in self.members)
+        sizes = _divisors(blocks, blocks)
+        best = max(d for d in sizes if d <= 2 * aim or d == 1)
+        if inner * best < LEAST_ROWS:
+            best = next((d for d in sizes if d > best and inner * d >= LEAST_ROWS), best)
+        return best * base
 
     def _divisor(self, later_only: bool = False) -> int:
         """Return what the record size must divide for no file to straddle regions; 0: anything."""
@@ -266,7 +277,8 @@ def _axis(split: Split, spec: ArraySpec) -> int:
 
 def _per_chunk(spec: ArraySpec, axis: int) -> int:
     """Return the references in one chunk index along ``axis``."""
-    return spec.total // spec.grid[axis] if spec.grid[axis] else 0
+    others: int = prod((*spec.grid[:axis], *spec.grid[axis + 1 :]))
+    return others
 
 
 def _is_coordinate(spec: ArraySpec, axis: int) -> bool:
@@ -276,7 +288,7 @@ def _is_coordinate(spec: ArraySpec, axis: int) -> bool:
 
 def _round_number(value: int) -> int:
     """Return ``value`` with one significant digit: 7874 -> 8000."""
-    scale = 10 ** (len(str(value)) - 1)
+    scale: int = 10 ** (len(str(value)) - 1)
     return max(round(value / scale), 1) * scale
 
 
