@@ -66,7 +66,7 @@ class OutputFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 try:
                     pages = store.list(self._output.prefix, chunk_size=1000)
                     keys = sorted(o["path"] for page in pages for o in page)
-                except Exception as error:  # noqa: BLE001 (obstore raises unrelated classes)
+                except Exception as error:
                     raise OutputError(f"cannot list {self._output.url}: {explain(error)}") from None
                 self._listed = (time.monotonic(), keys)
             return self._listed[1]

@@ -23,7 +23,7 @@ from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob, chunk_key
 from parchunk.group_listing import GroupListing
-from parchunk.groups import make_groups, vector_cells
+from parchunk.groups import make_groups, vector_cells, width_of
 from parchunk.key_kernels import parse_paths
 from parchunk.listing import Listed, Listing, Patience, Requests
 from parchunk.metadata.spec import ArraySpec
@@ -143,7 +143,8 @@ def compare(
     stop = threading.Event()
     by_partition = {(item.partition.array, item.partition.region): item for item in done}
     cells = vector_cells(memory, plan.record_size, concurrency)
-    groups = make_groups(plan, [item.partition for item in done], cells)
+    width = width_of(source.store, concurrency)
+    groups = make_groups(plan, [item.partition for item in done], cells, width)
     regions: list[RegionChanges] = []
     notes: list[str] = []
     least = 0
@@ -152,6 +153,7 @@ def compare(
             for group in groups:
                 spec = plan.by_name[group.array].spec
                 items = [by_partition[(p.array, p.region)] for p in group.partitions]
+                least += sum(item.receipt.requests_least for item in items if item.receipt)
                 listing = Listing(
                     source=source,
                     array=spec.name,
@@ -161,28 +163,16 @@ def compare(
                     stop=stop,
                 )
                 listed = _WatchedListing(
-                    spec,
-                    listing,
-                    pool,
-                    concurrency,
-                    False,
-                    ordered=is_ordered(source.store),
+                    spec, listing, pool, width, False, ordered=is_ordered(source.store)
                 )
-                least += sum(item.receipt.requests_least for item in items if item.receipt)
-                differences = [_Differences() for _ in items]
-                for row_sets in group.slices:
-                    # Slices are all of the one partition; otherwise there is one for each.
-                    moments = (_newest(item) for item in items)
-                    listed.since = dict(zip(row_sets, moments, strict=True))
-                    for position, part in listed.parts(row_sets):
+                differences = [_Differences(item, plan.record_size) for item in items]
+                for units in group.passes:
+                    listed.since = {unit.rows: _newest(items[unit.partition]) for unit in units}
+                    for at, part in listed.parts([unit.rows for unit in units]):
                         later = listed.later(part.rows)
-                        differences[position].take(plan, output, items[position], part, later)
+                        differences[units[at].partition].take(output, part, later)
                 notes += listed.notes
-                regions += [
-                    made
-                    for item, found in zip(items, differences, strict=True)
-                    if (made := found.made(spec, item.partition.region)) is not None
-                ]
+                regions += [made for found in differences if (made := found.made(spec)) is not None]
         except BaseException:
             stop.set()
             raise
@@ -204,28 +194,43 @@ class _WatchedTally(Tally):
     def __init__(
         self, spec: ArraySpec, base: str, row_sets: Sequence[RowSet], since: Sequence[int]
     ) -> None:
+        """Watch each row set for modifications after its moment in ``since``."""
         super().__init__(spec, base, row_sets)
-        self.since = np.array(since, np.int64)
-        self.later: list[Int64Array] = []
+        self._since = np.array(since, np.int64)
+        self._earliest = int(self._since.min())
+        self._later: dict[int, list[Int64Array]] = {}
         self._watch = threading.Lock()
+        self._owners = {rows: owner for owner, rows in enumerate(self.row_sets)}
 
     def take(self, listed: Listed, sightings: Sightings) -> None:
+        """Tally a batch, and note what was modified later."""
         super().take(listed, sightings)
-        rows = np.flatnonzero(listed.modified > self.since.min())
+        rows = np.flatnonzero(listed.modified > self._earliest)
         if not len(rows):
             return
         parsed = parse_paths(
             listed.paths.take(pa.array(rows)), self.base, self.spec.keys, self.spec.grid
         )
-        modified = listed.modified[rows]
+        modified, numbers = listed.modified[rows], parsed.numbers
         if parsed.chunks is not None:
             modified = modified[parsed.chunks]
-        _, owners, mine = self._locate(parsed.numbers)
-        newer = modified > (self.since[0] if owners is None else self.since[owners])
+        _, owners, mine = self._locate(numbers)
+        if owners is None:
+            owners = np.zeros(len(numbers), np.int64)
+        newer = modified > self._since[owners]
         if mine is not None:
             newer &= mine
+        numbers, owners = numbers[newer], owners[newer]
         with self._watch:
-            self.later.append(parsed.numbers[newer])
+            for owner in np.unique(owners).tolist():
+                self._later.setdefault(owner, []).append(numbers[owners == owner])
+
+    def later(self, rows: RowSet) -> Int64Array:
+        """Return the chunk numbers of one row set that were modified later, and forget them."""
+        with self._watch:
+            # By row set and not by position: a listing begun again has only those not yet done.
+            found = self._later.pop(self._owners[rows], [])
+        return np.unique(np.concatenate([np.empty(0, np.int64), *found]))
 
 
 class _WatchedListing(GroupListing):
@@ -237,15 +242,7 @@ class _WatchedListing(GroupListing):
     def later(self, rows: RowSet) -> Int64Array:
         """Return chunk numbers of one row set that were modified since, rising."""
         assert self.tally is not None
-        found: Int64Array = np.unique(np.concatenate([np.empty(0, np.int64), *self.tally.later]))
-        if len(self.tally.row_sets) == 1 or not len(found):
-            return found
-        _, owners, mine = self.tally._locate(found)
-        assert owners is not None
-        # By row set and not by position: a listing begun again has only those not yet done.
-        ours = owners == self.tally.row_sets.index(rows)
-        mine = ours if mine is None else ours & mine
-        return np.asarray(found[mine], np.int64)
+        return self.tally.later(rows)
 
     def _tally(self, row_sets: Sequence[RowSet]) -> Tally:
         base = self.listing.source.path(self.spec.name) + "/"
@@ -254,46 +251,49 @@ class _WatchedListing(GroupListing):
         return self.tally
 
 
-@dataclass
 class _Differences:
     """The differences found in one partition so far."""
 
-    new: list[Int64Array] = field(default_factory=list)
-    gone: list[Int64Array] = field(default_factory=list)
-    resized: list[Int64Array] = field(default_factory=list)
-    rewritten: list[Int64Array] = field(default_factory=list)
+    def __init__(self, item: Audited, record_size: int) -> None:
+        """Begin with none."""
+        self._item, self._record_size = item, record_size
+        self._jobs: dict[int, RecordJob] = {}
+        self._new: list[Int64Array] = []
+        self._gone: list[Int64Array] = []
+        self._resized: list[Int64Array] = []
+        self._rewritten: list[Int64Array] = []
 
-    def take(
-        self, plan: Plan, output: Output, item: Audited, part: Part, later: Int64Array
-    ) -> None:
-        """Compare a part (a partition, or a slice of one) with its record files."""
-        size = plan.record_size
-        jobs = {job.index: job for job in item.jobs(size)}
+    def take(self, output: Output, part: Part, later: Int64Array) -> None:
+        """Compare a part (a partition, or some of its rows) with its record files."""
+        size = self._record_size
+        if not self._jobs:
+            self._jobs = {job.index: job for job in self._item.jobs(size)}
         for begin in range(0, len(part.vector), size):
             vector = part.vector[begin : begin + size]
             numbers = part.rows.numbers(begin, begin + len(vector))
-            held = _held(output, item.partition.array, jobs[int(numbers[0]) // size])
+            job = self._jobs[int(numbers[0]) // size]
+            held = _held(output, self._item.partition.array, job)
             if held is None:
                 continue  # damage, which is reported as that
             there = vector > 1
             now = np.where(there, vector - np.uint64(1), np.uint64(0)).astype(np.int64)
             both = there & (held > 0)
-            self.new.append(numbers[there & (held == 0)])
-            self.gone.append(numbers[~there & (held > 0)])
-            self.resized.append(numbers[both & (now != held)])
+            self._new.append(numbers[there & (held == 0)])
+            self._gone.append(numbers[~there & (held > 0)])
+            self._resized.append(numbers[both & (now != held)])
             if len(later):
                 same = numbers[both & (now == held)]
-                self.rewritten.append(same[np.isin(same, later, assume_unique=True)])
+                self._rewritten.append(same[np.isin(same, later, assume_unique=True)])
 
-    def made(self, spec: ArraySpec, region: int | None) -> RegionChanges | None:
+    def made(self, spec: ArraySpec) -> RegionChanges | None:
         """Return the differences, or None when there are none."""
         joined = [
-            np.concatenate([np.empty(0, np.int64), *parts])
-            for parts in (self.new, self.gone, self.resized, self.rewritten)
+            np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
+            for parts in (self._new, self._gone, self._resized, self._rewritten)
         ]
         if not any(map(len, joined)):
             return None
-        return RegionChanges(spec, region, *joined)
+        return RegionChanges(spec, self._item.partition.region, *joined)
 
 
 def _held(output: Output, array: str, job: RecordJob) -> Int64Array | None:

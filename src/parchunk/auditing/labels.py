@@ -94,7 +94,7 @@ def read_labels(
     def read() -> None:
         try:
             found.append(Labels(decode(_values(open_source(plan, store_options), spec), spec)))
-        except Exception:  # noqa: BLE001 (labels are a courtesy, and zarr raises anything)
+        except Exception:
             return
 
     # In a thread that may be left behind: an unreachable source is retried for minutes.
