@@ -290,6 +290,12 @@ def test_command_prints_every_format(folder, tmp_path):
     [
         "COPY (SELECT 1) TO '{out}/x.csv'",
         "EXPLAIN ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN EXPLAIN ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
+        "--EXPLAIN\nEXPLAIN ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
+        "-- SELECT 1 --\nEXPLAIN ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN /**/ ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{out}/x.csv'",
+        "CREATE PERSISTENT SECRET x (TYPE s3)",
         "ATTACH '{out}/x.csv'",
         "PREPARE p AS COPY (SELECT 1) TO '{out}/x.csv'; EXECUTE p",
         "EXPORT DATABASE '{out}/x.csv'",

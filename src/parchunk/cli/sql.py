@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ FORMATS = ("table", "csv", "json", "parquet")
 #: Statements that cannot write outside the connection's memory. COPY, ATTACH and EXPORT could
 #: write into OUT, PREPARE could hide one of them, SET could take the locks off.
 _ALLOWED = frozenset({"SELECT", "EXPLAIN", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE"})
+_EXPLAIN = re.compile(r"\s*explain\b(\s+analyze\b)?", re.I)
 _ROWS = 10_000
 #: Rows of a table that people are shown.
 _SHOWN = 200
@@ -98,10 +100,13 @@ def _run(
 def _refuse_writing(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
     kind = statement.type.name
     if kind == "EXPLAIN":
-        # EXPLAIN ANALYZE runs what it explains.
-        words = statement.query.split()
-        inner = " ".join(words[2:] if words[1:2] and words[1].upper() == "ANALYZE" else words[1:])
-        kind = connection.extract_statements(inner)[0].type.name
+        # EXPLAIN ANALYZE runs what it explains. A comment before it could hide what that is.
+        head = _EXPLAIN.match(statement.query)
+        inner = connection.extract_statements(statement.query[head.end() :]) if head else []
+        for explained in inner:
+            _refuse_writing(connection, explained)
+        if not inner:
+            kind = "oddly written EXPLAIN"
     if kind not in _ALLOWED:
         raise InputError(
             f"parchunk sql does not run {kind.replace('_', ' ')} statements: it only reads OUT; "
