@@ -122,7 +122,12 @@ class Output:
                 return True
             if not root.is_dir():
                 raise InputError(f"{self.url} is a file: OUT must be a folder; name another")
-            return next(root.iterdir(), None) is None
+            # A build that was killed before its plan was written has left this, and no more.
+            left = {self._local(OWN), self._local(_TEMPORARY)}
+            return all(
+                path in left and path.is_dir() and left.issuperset(path.iterdir())
+                for path in root.iterdir()
+            )
         try:
             for page in self.store.list(self.prefix, chunk_size=1):
                 return not page
@@ -154,8 +159,16 @@ class Output:
             shutil.rmtree(self._local(_TEMPORARY), ignore_errors=True)
 
     def clear(self, paths: list[str]) -> None:
-        """Delete objects; ``.zmetadata`` first, so that nobody opens what is being deleted."""
-        for path in sorted(paths, key=lambda path: (path != ROOT, path == PLAN, path)):
+        """Delete objects: the root first, so that nobody opens what is being deleted; receipts
+        before what they vouch for; the plan last, so that what is left can be cleared again.
+        """
+
+        def turn(path: str) -> int:
+            if path == ROOT:
+                return 0
+            return 1 if path.startswith(f"{RECEIPTS}/") else 3 if path == PLAN else 2
+
+        for path in sorted(paths, key=lambda path: (turn(path), path)):
             self.delete(path)
         if self.store is None:
             for folder in sorted(self._local("").rglob("*"), reverse=True):

@@ -98,6 +98,9 @@ class ArrayPlan:
         size = grid[self.axis]
         low = region * self.region_chunks
         high = min(low + self.region_chunks, size)
+        if high - low == size:
+            # One run, so that slices of it can end with any record file.
+            return Partition(self.spec.name, region, RowSet(max(total, 1), 0, total))
         inner = prod(grid[self.axis + 1 :])
         outer = prod(grid[: self.axis])
         period = size * inner
