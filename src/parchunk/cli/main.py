@@ -21,6 +21,8 @@ COMMANDS = {
     "plan": "plan",
     "build": "build",
     "status": "status",
+    "audit": "audit",
+    "sql": "sql",
     "demo": "demo",
 }
 
