@@ -19,6 +19,7 @@ from parchunk.errors import (
     SourceError,
     UnsupportedError,
 )
+from parchunk.icechunk_import import ImportResult, open_icechunk, to_icechunk
 from parchunk.opening import open_dataset
 from parchunk.plan import Plan
 from parchunk.planning import plan
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BuildResult",
+    "ImportResult",
     "InputError",
     "ListingError",
     "MetadataError",
@@ -42,5 +44,7 @@ __all__ = [
     "UnsupportedError",
     "build",
     "open_dataset",
+    "open_icechunk",
     "plan",
+    "to_icechunk",
 ]
