@@ -70,11 +70,13 @@ def one_line(error: BaseException) -> str:
     context = False
     for line in str(error).splitlines():
         text = _FRAME.sub("", line).strip()
-        if not text or text.startswith("context:"):
-            context = context or text.startswith("context:")
-        elif not context or re.match(r"^\s*(\|->|`->|├─▶|╰─▶)", line):
-            if not any(text in known for known in found):
-                found.append(text)
+        if text.startswith("context:"):
+            context = True
+            continue
+        # After the context only the chain of causes counts, which repeats what stood before it.
+        cause = re.match(r"^\s*(\|->|`->|├─▶|╰─▶)", line)
+        if text and (not context or cause) and not any(text in known for known in found):
+            found.append(text)
     said = ": ".join(found) or type(error).__name__
     return said if len(said) <= 300 else f"{said[:297]}..."
 
@@ -211,20 +213,20 @@ def chunk_indices(session: Any, path: str, rank: int) -> Iterator[NDArray[np.int
 async def _indices(session: Any, path: str, rank: int) -> AsyncIterator[NDArray[np.int64]]:
     if hasattr(session.store, "array_chunk_iterator"):
         async for batch in session.store.array_chunk_iterator(path):
-            yield batch[0].astype(np.int64).reshape(-1, rank)
+            yield batch[0].astype(np.int64).reshape(len(batch[1]), rank)
         return
     held: list[Sequence[int]] = []
     async for index in session.chunk_coordinates(path):
         held.append(index)
         if len(held) == 100_000:
-            yield np.array(held, np.int64).reshape(-1, rank)
+            yield np.array(held, np.int64).reshape(len(held), rank)
             held = []
     if held:
-        yield np.array(held, np.int64).reshape(-1, rank)
+        yield np.array(held, np.int64).reshape(len(held), rank)
 
 
 def whole_second_after(microseconds: int) -> datetime:
-    """Return a modification time rounded up: icechunk compares whole seconds."""
+    """Return the whole second at or after a modification time: icechunk keeps no fractions."""
     return datetime.fromtimestamp(-(-microseconds // 1_000_000), UTC)
 
 

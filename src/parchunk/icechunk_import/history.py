@@ -18,7 +18,7 @@ class Entry:
     ``kind`` is ``hierarchy`` (groups, arrays, whole arrays) or ``region``. ``content`` names what
     was imported: equal content needs no second import. ``fingerprint`` is the plan's, ``source``
     a URL without credentials. ``start`` and ``stop`` are in elements of ``dimension``, and
-    ``length`` is the plan's region length. ``references`` counts virtual, ``inlined`` native chunks.
+    ``length`` is the plan's region length. ``references`` are virtual chunks, ``inlined`` native.
     """
 
     kind: str

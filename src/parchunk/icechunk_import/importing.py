@@ -269,17 +269,10 @@ def _work(
     content = canonical(
         [
             *words,
-            plan.record_size,
             [
                 [
                     receipt.array,
-                    [
-                        partition.rows.period,
-                        partition.rows.start,
-                        partition.rows.stop,
-                        partition.rows.first,
-                        partition.rows.count,
-                    ],
+                    _rows_words(partition.rows),
                     [[file.index, file.rows, file.digest] for file in receipt.record_files],
                     receipt.last_modified if checksum else None,
                 ]
@@ -303,6 +296,14 @@ def _work(
         length=None if region is None else plan.region_length,
     )
     return _Work(entry, tuple(partitions))
+
+
+def _rows_words(rows: RowSet) -> list[int]:
+    """Return what names a row set; on axis 0 not its period, which grows with the array."""
+    if rows.count == 1:
+        begin = rows.first * rows.period
+        return [begin + rows.start, begin + rows.stop]
+    return [rows.period, rows.start, rows.stop, rows.first, rows.count]
 
 
 def _choose(plan: Plan, regions: Iterable[int] | None) -> frozenset[int]:
@@ -591,11 +592,11 @@ class _Run:
         receipt = self._receipts[(partition.array, partition.region)]
         spec = self._plan.by_name[partition.array].spec
         present = np.zeros(partition.rows.cells, bool) if replace else None
-        modified = (
-            adapter.whole_second_after(receipt.last_modified)
-            if self._checksum and receipt.last_modified is not None
-            else None
-        )
+        modified = None
+        if self._checksum and receipt.last_modified is not None:
+            # A local file's nanoseconds were cut off in the receipt, but icechunk sees them.
+            finer = int(self._plan.location.scheme == "file")
+            modified = adapter.whole_second_after(receipt.last_modified + finer)
         written = position = 0
         if receipt.present or present is not None:
             for rows in read_rows(self._output, partition, receipt, self._plan.record_size):
