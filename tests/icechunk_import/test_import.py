@@ -53,9 +53,16 @@ def test_metadata_is_the_sources_own_but_for_the_chunk_keys(grow, build, tmp_pat
         key = f"{name}/zarr.json" if name else "zarr.json"
         original = json.loads((source / key).read_text())
         original.pop("consolidated_metadata", None)
-        got = json.loads(zarr.core.sync.sync(store.get(key, zarr.core.buffer.default_buffer_prototype())).to_bytes())
+        got = json.loads(
+            zarr.core.sync.sync(
+                store.get(key, zarr.core.buffer.default_buffer_prototype())
+            ).to_bytes()
+        )
         if "chunk_key_encoding" in original:
-            original["chunk_key_encoding"] = {"name": "default", "configuration": {"separator": "/"}}
+            original["chunk_key_encoding"] = {
+                "name": "default",
+                "configuration": {"separator": "/"},
+            }
         assert got == original
 
 
@@ -253,7 +260,9 @@ def test_zero_length_and_empty_arrays(build, opened, assert_equal, tmp_path):
 
 def test_an_array_given_alone(grow, build, opened, tmp_path):
     source = grow(4)
-    parchunk.to_icechunk(build(source / "deep/rain", split="time", region=2), str(tmp_path / "repo"))
+    parchunk.to_icechunk(
+        build(source / "deep/rain", split="time", region=2), str(tmp_path / "repo")
+    )
     np.testing.assert_array_equal(
         opened(tmp_path / "repo")["rain"][...], zarr.open_array(source / "deep/rain")[...]
     )
@@ -291,7 +300,9 @@ def test_a_changed_record_file_is_refused(grow, build, commits, tmp_path):
 
 def test_too_large_a_region_is_refused_with_the_length_that_fits(grow, build, tmp_path):
     out = build(grow(12), split="time", region=12)
-    with pytest.raises(parchunk.InputError, match=r"60 references, more than the 50 .* --region 10"):
+    with pytest.raises(
+        parchunk.InputError, match=r"60 references, more than the 50 .* --region 10"
+    ):
         parchunk.to_icechunk(out, str(tmp_path / "repo"), max_references=50)
     assert not (tmp_path / "repo").exists()
     out = build(tmp_path / "source", split="time", region=10)
@@ -318,15 +329,17 @@ def test_arrays_of_others_are_refused(grow, build, tmp_path):
     code = str(told.value).partition("import icechunk as ic; ")[2]
     scope: dict[str, Any] = {"ic": icechunk, "repo": repo}
     exec(code, scope)
-    with pytest.raises(parchunk.InputError, match="already has an array 'air' that is not parchunk"):
+    with pytest.raises(
+        parchunk.InputError, match="already has an array 'air' that is not parchunk"
+    ):
         parchunk.to_icechunk(out, scope["repo"])
-    with pytest.raises(parchunk.InputError, match="already has an array 'air' that is not parchunk"):
+    with pytest.raises(
+        parchunk.InputError, match="already has an array 'air' that is not parchunk"
+    ):
         parchunk.to_icechunk(out, str(tmp_path / "repo"))
 
 
-def test_a_repository_of_others_takes_the_import_beside_its_arrays(
-    grow, build, opened, tmp_path
-):
+def test_a_repository_of_others_takes_the_import_beside_its_arrays(grow, build, opened, tmp_path):
     repo = icechunk.Repository.create(icechunk.local_filesystem_storage(str(tmp_path / "repo")))
     session = repo.writable_session("main")
     zarr.create_group(session.store).create_array("mine", shape=(3,), dtype="i4")[...] = 7
@@ -439,7 +452,9 @@ def test_a_conflict_is_reported_in_one_line(grow, build, monkeypatch, tmp_path):
         group["air"][7] = 0
 
     _commit_before(monkeypatch, repo, write)
-    with pytest.raises(parchunk.OutputError, match="another writer changed the same arrays") as told:
+    with pytest.raises(
+        parchunk.OutputError, match="another writer changed the same arrays"
+    ) as told:
         parchunk.to_icechunk(out, repo)
     assert "\n" not in str(told.value)
     assert "run the same import again" in str(told.value)
