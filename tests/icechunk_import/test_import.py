@@ -217,7 +217,7 @@ def test_a_changed_object_is_refused_on_read(grow, build, opened, tmp_path):
     changed = source / "air/c/0/0/0"
     later = time.time() + 5
     os.utime(changed, (later, later))
-    with pytest.raises(icechunk.IcechunkError, match="has changed|modified"):
+    with pytest.raises(icechunk.IcechunkError, match=r"has changed|modified"):
         opened(tmp_path / "repo")["air"][0]
     assert opened(tmp_path / "repo")["air"][1, 0, 0] == 25
     assert opened(tmp_path / "lax")["air"][0, 0, 0] == 1

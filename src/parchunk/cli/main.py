@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "plan",
     "build": "build",
     "status": "status",
+    "to-icechunk": "to_icechunk",
     "demo": "demo",
 }
 
