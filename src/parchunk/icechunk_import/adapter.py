@@ -230,6 +230,14 @@ def whole_second_after(microseconds: int) -> datetime:
     return datetime.fromtimestamp(-(-microseconds // 1_000_000), UTC)
 
 
+def is_anonymous(store: Any) -> bool:
+    """Whether a container's store says that its chunks are read without credentials."""
+    options = getattr(store, "_0", None)
+    if isinstance(options, dict):
+        return str(options.get("google_skip_signature", "")).lower() == "true"
+    return bool(getattr(options, "anonymous", False))
+
+
 def local_access() -> Any:
     """Return the credential of local virtual chunks: 2.x has a word for it, 1.x takes None."""
     found = getattr(load().credentials, "LocalFileSystemAccess", None)

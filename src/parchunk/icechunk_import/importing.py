@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: References in one commit. Icechunk was seen to panic at 72 million, and holds them in memory.
 MAX_REFERENCES = 20_000_000
 _AGAIN = "run the same import again to continue"
-_Receipts = Mapping[tuple[str, int | None], Receipt]
+Receipts = Mapping[tuple[str, int | None], Receipt]
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def to_icechunk(
     began = time.monotonic()
     output = out if isinstance(out, Output) else Output.open(out, output_options)
     plan = load_plan(output)
-    receipts = _finished(output, plan)
+    receipts = finished_receipts(output, plan)
     documents = v3_documents(plan.hierarchy, drop_non_finite)
     container = Container.of(plan.location)
     work = _plan_work(plan, receipts, documents, container, checksum)
@@ -224,7 +224,7 @@ class _Work:
         return f"region {entry.region} ({entry.dimension} {entry.start} to {entry.stop})"
 
 
-def _finished(output: Output, plan: Plan) -> _Receipts:
+def finished_receipts(output: Output, plan: Plan) -> Receipts:
     """Return the receipts of a finished build."""
     receipts = read_receipts(output, plan)
     missing = [str(p) for p in plan.partitions() if (p.array, p.region) not in receipts]
@@ -238,7 +238,7 @@ def _finished(output: Output, plan: Plan) -> _Receipts:
 
 def _plan_work(
     plan: Plan,
-    receipts: _Receipts,
+    receipts: Receipts,
     documents: V3Documents,
     container: Container,
     checksum: bool,
@@ -258,7 +258,7 @@ def _plan_work(
 
 def _work(
     plan: Plan,
-    receipts: _Receipts,
+    receipts: Receipts,
     partitions: Sequence[Partition],
     words: Sequence[Any],
     checksum: bool,
@@ -458,7 +458,7 @@ class _Run:
         url: str,
         plan: Plan,
         output: Output,
-        receipts: _Receipts,
+        receipts: Receipts,
         documents: V3Documents,
         container: Container,
         checksum: bool,
@@ -599,7 +599,9 @@ class _Run:
             modified = adapter.whole_second_after(receipt.last_modified + finer)
         written = position = 0
         if receipt.present or present is not None:
-            for rows in read_rows(self._output, partition, receipt, self._plan.record_size):
+            for rows in read_rows(
+                self._output, partition, receipt.record_files, self._plan.record_size
+            ):
                 written += self._set(session.store, spec, rows, modified)
                 if present is not None:
                     present[position : position + len(rows)] = rows.referenced | rows.inlined

@@ -35,9 +35,7 @@ def open_icechunk(
     access = {}
     for prefix, container in (first.config.virtual_chunk_containers or {}).items():
         scheme = prefix.partition(":")[0]
-        public = anonymous
-        if public is None:
-            public = "anonymous=true" in repr(container.store).lower().replace(" ", "")
+        public = adapter.is_anonymous(container.store) if anonymous is None else anonymous
         from_env = None if public else True
         if scheme == "file":
             access[prefix] = adapter.local_access()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from parchunk.errors import InputError
 from parchunk.output import Output
 from parchunk.plan import Partition
-from parchunk.receipts import Receipt
+from parchunk.receipts import RecordFile
 from parchunk.record_files import digest, record_path
 
 #: Rows handled together where record files are shorter.
@@ -53,31 +53,26 @@ class Rows:
         return found
 
 
-def read_rows(output: Output, partition: Partition, receipt: Receipt, size: int) -> Iterator[Rows]:
-    """Yield a partition's references in the order of chunk numbers.
+def read_rows(
+    output: Output, partition: Partition, files: Iterable[RecordFile], size: int
+) -> Iterator[Rows]:
+    """Yield the references of a partition's rows in the order of chunk numbers.
 
-    ``size`` is the record size. Rows of one batch have consecutive chunk numbers.
+    ``files`` are those of the receipts, ``size`` is the record size. Rows of one batch have
+    consecutive chunk numbers.
 
     Raises
     ------
     InputError
         When a record file is gone or is not what its receipt says.
     """
-    expected = {file.index: file for file in receipt.record_files}
+    expected = {file.index: file for file in files}
     held: list[pa.Table] = []
     begin = count = 0
     for first, last in _runs(partition):
         for index in range(first // size, -(-last // size)):
-            path = record_path(partition.array, index)
-            data = output.get(path)
-            if data is None or index not in expected or digest(data) != expected[index].digest:
-                what = "is gone" if data is None else "is not what its receipt says"
-                raise InputError(
-                    f"{output.describe(path)} {what}: delete OUT's receipt of {partition} and "
-                    "build again, then import again"
-                )
             low, high = max(first, index * size), min(last, (index + 1) * size)
-            table = pq.read_table(io.BytesIO(data), use_threads=False)
+            table = _read_file(output, partition, index, expected.get(index))
             table = table.slice(low - index * size, high - low)
             if held and (begin + count != low or count + len(table) > BATCH):
                 yield _rows(begin, held)
@@ -88,6 +83,20 @@ def read_rows(output: Output, partition: Partition, receipt: Receipt, size: int)
             count += len(table)
     if held:
         yield _rows(begin, held)
+
+
+def _read_file(
+    output: Output, partition: Partition, index: int, expected: RecordFile | None
+) -> pa.Table:
+    path = record_path(partition.array, index)
+    data = output.get(path)
+    if data is None or expected is None or digest(data) != expected.digest:
+        what = "is gone" if data is None else "is not what its receipt says"
+        raise InputError(
+            f"{output.describe(path)} {what}: delete OUT's receipt of {partition} and build again, "
+            "then import again"
+        )
+    return pq.read_table(io.BytesIO(data), use_threads=False)
 
 
 def _runs(partition: Partition) -> Iterator[tuple[int, int]]:
