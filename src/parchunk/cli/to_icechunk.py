@@ -17,7 +17,7 @@ from parchunk.icechunk_import.importing import MAX_REFERENCES
 from parchunk.stores import parse_options
 
 
-def _mapping(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+def _mapping(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
     return parse_options(value)
 
 
@@ -152,8 +152,8 @@ def print_summary(result: ImportResult) -> None:
 def _log(now: ImportProgress) -> None:
     rate = now.references / now.seconds if now.seconds else 0.0
     click.echo(
-        f"{count(now.regions)} of {count(now.regions_total)} regions: {count(now.commits)} commits, "
-        f"{count(now.references)} references, {count(int(rate))}/s",
+        f"{count(now.regions)} of {count(now.regions_total)} regions: "
+        f"{count(now.commits)} commits, {count(now.references)} references, {count(int(rate))}/s",
         err=True,
     )
 
