@@ -74,10 +74,10 @@ def run_parchunk(out: str, repo: str) -> dict[str, Any]:
 
 def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, Any]:
     """Make the same commits with icechunk alone, from arrays that are in memory before."""
-    import icechunk
     import numpy as np
     import pyarrow.parquet as pq
 
+    import icechunk
     from parchunk.build import load_plan
     from parchunk.icechunk_import import adapter
     from parchunk.icechunk_import.importing import finished_receipts

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import icechunk
 
 _T = TypeVar("_T")
+#: What icechunk's columns call a virtual chunk.
+_VIRTUAL = 2
 _FRAME = re.compile(r"^[\s|│x×>`╰├─▶-]+")
 
 
@@ -194,35 +197,57 @@ def _set_one_by_one(
     return refused
 
 
-def chunk_indices(session: Any, path: str, rank: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the indices of the chunks that a read-only session's array has, shape (n, rank).
+@dataclass(frozen=True)
+class Held:
+    """Chunks that an array has: indices of shape (n, rank), and with 2.x what they are.
+
+    ``locations`` is ``""`` for chunks whose bytes are in the repository; 1.x does not tell, and
+    then all but the indices are None.
+    """
+
+    indices: NDArray[np.int64]
+    locations: list[str] | None = None
+    offsets: NDArray[np.uint64] | None = None
+    lengths: NDArray[np.uint64] | None = None
+
+
+def held_chunks(session: Any, path: str, rank: int) -> Iterator[Held]:
+    """Yield the chunks that a read-only session's array has.
 
     Ask a read-only session: in 2.x a writable one also counts what it has itself deleted.
     """
-    from zarr.core.sync import sync
+    iterator = _held(session, path, rank)
 
-    iterator = _indices(session, path, rank)
-
-    async def step() -> NDArray[np.int64] | None:
+    async def step() -> Held | None:
         return await anext(iterator, None)
 
-    while (batch := sync(step())) is not None:
+    while (batch := run(step())) is not None:
         yield batch
 
 
-async def _indices(session: Any, path: str, rank: int) -> AsyncIterator[NDArray[np.int64]]:
+async def _held(session: Any, path: str, rank: int) -> AsyncIterator[Held]:
     if hasattr(session.store, "array_chunk_iterator"):
-        async for batch in session.store.array_chunk_iterator(path):
-            yield batch[0].astype(np.int64).reshape(len(batch[1]), rank)
+        async for indices, kinds, paths, offsets, lengths, _ in session.store.array_chunk_iterator(
+            path
+        ):
+            virtual = (kinds == _VIRTUAL).tolist()
+            locations = [at if is_so else "" for at, is_so in zip(paths, virtual, strict=True)]
+            shaped = indices.astype(np.int64).reshape(len(kinds), rank)
+            yield Held(shaped, locations, offsets, lengths)
         return
-    held: list[Sequence[int]] = []
+    found: list[Sequence[int]] = []
     async for index in session.chunk_coordinates(path):
-        held.append(index)
-        if len(held) == 100_000:
-            yield np.array(held, np.int64).reshape(len(held), rank)
-            held = []
-    if held:
-        yield np.array(held, np.int64).reshape(len(held), rank)
+        found.append(index)
+        if len(found) == 100_000:
+            yield Held(np.array(found, np.int64).reshape(len(found), rank))
+            found = []
+    if found:
+        yield Held(np.array(found, np.int64).reshape(len(found), rank))
+
+
+def is_virtual(session: Any, path: str, index: Sequence[int]) -> bool:
+    """Whether a chunk that an array has is a reference to an object elsewhere."""
+    return bool(session.chunk_type(path, list(index)) == load().ChunkType.VIRTUAL)
 
 
 def whole_second_after(microseconds: int) -> datetime:

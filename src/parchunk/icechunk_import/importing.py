@@ -583,7 +583,8 @@ class _Run:
         document = json.loads(adapter.get(base.store, f"{spec.name}/zarr.json") or b"{}")
         if all(old <= new for old, new in zip(document["shape"], spec.shape, strict=True)):
             return
-        for indices in adapter.chunk_indices(base, f"/{spec.name}", spec.rank):
+        for held in adapter.held_chunks(base, f"/{spec.name}", spec.rank):
+            indices = held.indices
             outside = indices[(indices >= np.array(spec.grid)).any(axis=1)]
             adapter.delete(session.store, [_key(spec.name, at) for at in outside.tolist()])
 
@@ -645,7 +646,7 @@ class _Run:
                 at = end
         inlined = np.flatnonzero(rows.inlined)
         if len(inlined):
-            index = _unravel(inlined + rows.begin, spec.grid)
+            index = unravel(inlined + rows.begin, spec.grid)
             adapter.put(
                 store,
                 {
@@ -662,9 +663,9 @@ def _delete_others(
     """Delete the chunks that the branch has among ``rows`` and that are not ``present``."""
     deleted = 0
     grid = np.array(spec.grid, np.int64)
-    for indices in adapter.chunk_indices(base, f"/{spec.name}", spec.rank):
-        inside = indices[(indices < grid).all(axis=1)]
-        numbers = _ravel(inside, spec.grid)
+    for held in adapter.held_chunks(base, f"/{spec.name}", spec.rank):
+        inside = held.indices[(held.indices < grid).all(axis=1)]
+        numbers = ravel(inside, spec.grid)
         position, among = positions(rows, numbers)
         stale = inside[among][~present[position[among]]]
         adapter.delete(session.store, [_key(spec.name, at) for at in stale.tolist()])
@@ -685,14 +686,16 @@ def positions(
     return run * rows.run + within - rows.start, among
 
 
-def _ravel(indices: NDArray[np.int64], grid: tuple[int, ...]) -> NDArray[np.int64]:
+def ravel(indices: NDArray[np.int64], grid: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the chunk numbers of indices, shape (n, rank)."""
     numbers = np.zeros(len(indices), np.int64)
     for axis, size in enumerate(grid):
         numbers = numbers * size + indices[:, axis]
     return numbers
 
 
-def _unravel(numbers: NDArray[np.int64], grid: tuple[int, ...]) -> NDArray[np.int64]:
+def unravel(numbers: NDArray[np.int64], grid: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the chunk indices of numbers, shape (n, rank)."""
     indices = np.empty((len(numbers), len(grid)), np.int64)
     rest = numbers
     for axis in reversed(range(len(grid))):

@@ -122,7 +122,7 @@ def _is_azure(url: str) -> bool:
 
 def _azure_location(url: str) -> Location:
     # obstore refuses an Azure URL without an account, which is an option of its own here
-    return open_store(url, {"account_name": "any"}).location
+    return Location(open_store(url, {"account_name": "any"}).location.url)
 
 
 def _s3(
