@@ -232,9 +232,7 @@ def main(references: int = 1_000_000) -> None:
         folder = Path(name)
         steps = max(references // 1000, 4)
         out = build_references(folder, steps, (10, 10, 10), -(-steps // REGIONS_OF_MILLION))
-        print(
-            f"set + commit, {REGIONS_OF_MILLION} regions; best of 3; share of bare by wall and CPU time"
-        )
+        print(f"set + commit, {REGIONS_OF_MILLION} regions; best of 3; share by wall and CPU time")
         bare = best("run_bare", 3, [[out, str(folder / f"bare-{i}")] for i in range(3)])
         ours = best("run_parchunk", 3, [[out, str(folder / f"ours-{i}")] for i in range(3)])
         print_row("bare icechunk calls", bare)
