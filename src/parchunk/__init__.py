@@ -20,6 +20,7 @@ from parchunk.errors import (
     SourceError,
     UnsupportedError,
 )
+from parchunk.icechunk_import import ImportResult, open_icechunk, to_icechunk
 from parchunk.opening import open_dataset
 from parchunk.plan import Plan
 from parchunk.planning import plan
@@ -32,6 +33,7 @@ __all__ = [
     "AuditReport",
     "BuildResult",
     "Finding",
+    "ImportResult",
     "InputError",
     "ListingError",
     "MetadataError",
@@ -48,5 +50,7 @@ __all__ = [
     "build",
     "connect",
     "open_dataset",
+    "open_icechunk",
     "plan",
+    "to_icechunk",
 ]

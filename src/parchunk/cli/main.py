@@ -23,6 +23,7 @@ COMMANDS = {
     "status": "status",
     "audit": "audit",
     "sql": "sql",
+    "to-icechunk": "to_icechunk",
     "demo": "demo",
 }
 
