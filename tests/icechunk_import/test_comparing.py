@@ -95,3 +95,11 @@ def test_a_partial_import_lacks_whole_regions(grow, build, tmp_path):
     assert found == [("air", 0, "missing", 16), ("deep/rain", 0, "missing", 4)]
     with pytest.raises(parchunk.OutputError, match="cannot read branch none"):
         compare_with_repo(out, repo, branch="none")
+
+
+def test_the_audit_names_what_a_repository_lacks(imported):
+    out, repo = imported
+    assert not [f for f in parchunk.audit(out, icechunk=repo).findings if f.kind == "repository"]
+    change(repo, lambda store: adapter.delete(store, ["air/c/0/0/0"]))
+    found = [f for f in parchunk.audit(out, icechunk=repo).findings if f.kind == "repository"]
+    assert [(f.array, f.region, f.count, f.severity) for f in found] == [("air", 0, 1, "change")]

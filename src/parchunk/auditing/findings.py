@@ -35,6 +35,7 @@ KINDS: Mapping[str, Severity] = {
     "new-chunks": "change",
     "gone-chunks": "change",
     "changed-chunks": "change",
+    "repository": "change",
     "strays": "notice",
     "size-outliers": "notice",
     "unverified": "notice",

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from parchunk.auditing.against_repository import repository_findings
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.gaps import Completeness, Gap, Steps, completeness, largest
 from parchunk.auditing.heat import Heat
@@ -41,6 +42,7 @@ from parchunk.record_files import record_path
 from parchunk.strays import Stray
 
 if TYPE_CHECKING:
+    from icechunk import Repository
     from parchunk.auditing.against_source import Comparison
     from parchunk.source import Source
 
@@ -59,6 +61,9 @@ def audit(
     out: str | Output,
     *,
     against_source: bool = False,
+    icechunk: str | Repository | None = None,
+    branch: str = "main",
+    repo_options: Mapping[str, str] | None = None,
     expect: Sequence[str] = (),
     allow_missing: Sequence[str] = (),
     max_missing: float = 0.0,
@@ -78,6 +83,9 @@ def audit(
         The folder that a build wrote, finished or not.
     against_source
         List the source again, and compare.
+    icechunk, branch, repo_options
+        A repository, or its path or URL, that the references were imported into: compare counts
+        and a sample of references by region with its branch.
     expect
         ``DIM=START:STOP`` in elements: chunks outside are not expected.
     allow_missing
@@ -159,6 +167,8 @@ def audit(
 
         comparison = compare(plan, output, done, source, store_options, memory, concurrency)
         findings += comparison.findings
+    if icechunk is not None:
+        findings += repository_findings(output, icechunk, branch, repo_options)
     findings.sort(key=_importance)
     return AuditReport(
         url=output.url,

@@ -12,7 +12,7 @@ import click
 
 from parchunk.auditing import AuditReport, audit
 from parchunk.build import DEFAULT_MEMORY
-from parchunk.cli.options import Size, json_option, output_option, store_option
+from parchunk.cli.options import Size, json_option, output_option, repo_option, store_option
 from parchunk.cli.tables import bytes_text, console, count, duration, table
 from parchunk.errors import InputError
 
@@ -25,6 +25,13 @@ _PRINTED = 40
 @click.option(
     "--against-source", is_flag=True, help="List the source again: new, gone, changed chunks."
 )
+@click.option(
+    "--icechunk",
+    metavar="REPO",
+    help="Compare with the Icechunk repository that OUT was imported into.",
+)
+@click.option("--branch", default="main", show_default=True, help="The branch of --icechunk.")
+@repo_option
 @click.option(
     "--expect",
     multiple=True,
@@ -73,6 +80,9 @@ _PRINTED = 40
 def command(
     out: str,
     against_source: bool,
+    icechunk: str | None,
+    branch: str,
+    repo_options: Mapping[str, str],
     expect: tuple[str, ...],
     allow_missing: tuple[str, ...],
     max_missing: float,
@@ -97,6 +107,9 @@ def command(
         found = audit(
             out,
             against_source=against_source,
+            icechunk=icechunk,
+            branch=branch,
+            repo_options=repo_options,
             expect=expect,
             allow_missing=allow_missing,
             max_missing=max_missing,

@@ -73,6 +73,18 @@ def output_option(function: _F) -> _F:
     )(function)
 
 
+def repo_option(function: _F) -> _F:
+    """Add ``--repo-option``."""
+    return click.option(
+        "--repo-option",
+        "repo_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=_mapping,
+        help="An option for REPO: endpoint, region, skip_signature, account_name, ...",
+    )(function)
+
+
 def plan_options(function: _F) -> _F:
     """Add the options that shape a plan."""
     for option in reversed(

@@ -9,16 +9,11 @@ from typing import Any
 
 import click
 
-from parchunk.cli.options import json_option, output_option
+from parchunk.cli.options import json_option, output_option, repo_option
 from parchunk.cli.tables import console, count, duration
 from parchunk.errors import InputError
 from parchunk.icechunk_import import ImportProgress, ImportResult, adapter, to_icechunk
 from parchunk.icechunk_import.importing import MAX_REFERENCES
-from parchunk.stores import parse_options
-
-
-def _mapping(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
-    return parse_options(value)
 
 
 @click.command("to-icechunk")
@@ -53,14 +48,7 @@ def _mapping(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> d
     is_flag=True,
     help="Leave out attributes with NaN or an infinity, which Icechunk cannot hold.",
 )
-@click.option(
-    "--repo-option",
-    "repo_options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    callback=_mapping,
-    help="An option for REPO: endpoint, region, skip_signature, account_name, ...",
-)
+@repo_option
 @output_option
 @click.option("--no-progress", is_flag=True, help="No log lines.")
 @json_option
