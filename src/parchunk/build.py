@@ -342,7 +342,10 @@ class _Run:
                 if not local:
                     self.receipts += result.receipts
                     self.requests.add(
-                        lists=result.requests, keys=result.keys, retries=result.retries
+                        lists=result.requests,
+                        keys=result.keys,
+                        retries=result.retries,
+                        gets=result.gets,
                     )
             self.report()
 

@@ -17,9 +17,15 @@ from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec
 from parchunk.plan import Partition, Plan
 from parchunk.rows import RowSet
+from parchunk.shard_grid import inner_slices, shards_of
 
 #: Bytes a chunk costs while its group is listed.
 CHUNK_BYTES = 8
+#: What an inner chunk costs while shards are expanded, in chunks' sizes: an offset and a size,
+#: in one slice that is being read and one that is being written.
+INNER_CELLS = 4
+#: Inner chunks expanded together at most: more saves nothing.
+INNER_MOST = 4_000_000
 #: Bytes a row of a record file costs while the file is written (paths twice, Parquet once).
 ROW_BYTES = 320
 #: Bytes a listing holds: one batch of rows, its Arrow columns and the kernels' temporaries.
@@ -43,21 +49,30 @@ class Group:
     array: str
     partitions: tuple[Partition, ...]
     slices: tuple[tuple[RowSet, ...], ...]
+    #: Of an expanded array: inner chunks in one slice of a partition.
+    inner_cells: int = 0
 
     @property
     def cells(self) -> int:
-        """Chunks held in memory at the same time."""
-        return max(sum(rows.cells for rows in row_sets) for row_sets in self.slices)
+        """What is held in memory at the same time, in units of a chunk's size (8 bytes)."""
+        listed = max(sum(rows.cells for rows in row_sets) for row_sets in self.slices)
+        return listed + INNER_CELLS * self.inner_cells
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """LIST requests for a plan, were every chunk there: ``least`` is ceil(keys / page)."""
+    """LIST requests for a plan, were every chunk there: ``least`` is ceil(keys / page).
+
+    ``shards`` are the shard indexes that expanded arrays have, and ``gets`` the requests for them:
+    more only where a slice of a region ends within shards.
+    """
 
     groups: int
     walks: int
     requests: int
     least: int
+    shards: int = 0
+    gets: int = 0
 
 
 def vector_cells(memory: int, record_size: int, concurrency: int) -> int:
@@ -94,6 +109,9 @@ def make_groups(
     groups: list[tuple[int, Group]] = []
     for array, partitions in by_array.items():
         partitions.sort(key=lambda partition: partition.region or 0)
+        if plan.by_name[array].spec.inner_chunks is not None:
+            groups += _expanded_groups(plan, partitions, cells, workers)
+            continue
         total = sum(partition.rows.cells for partition in partitions)
         share = min(cells, max(-(-total // workers), 1))
         held: list[Partition] = []
@@ -120,6 +138,43 @@ def _group(
     return (-1 if region is None else region), Group(array, tuple(partitions), slices)
 
 
+def _expanded_groups(
+    plan: Plan, partitions: Sequence[Partition], cells: int, workers: int
+) -> list[tuple[int, Group]]:
+    """As `make_groups`, for one expanded array: half of ``cells`` is for listing its shards."""
+    total = sum(partition.objects.cells for partition in partitions)
+    share = min(cells // 2, max(-(-total // workers), 1))
+    batches: list[list[Partition]] = [[]]
+    for partition in partitions:
+        size = partition.objects.cells
+        if size > cells // 2:
+            raise InputError(
+                f"{partition} has {size} shards, more than --memory can hold at once: give a "
+                f"smaller --region, or {CHUNK_BYTES * (2 * size - cells) >> 20} MiB more"
+            )
+        if batches[-1] and sum(p.objects.cells for p in batches[-1]) + size > share:
+            batches.append([])
+        batches[-1].append(partition)
+    groups = []
+    for batch in batches:
+        listed = sum(partition.objects.cells for partition in batch)
+        inner = min(max((cells - listed) // INNER_CELLS, plan.record_size), INNER_MOST)
+        inner = min(inner, max(partition.rows.cells for partition in batch))
+        region = batch[0].region
+        groups.append(
+            (
+                -1 if region is None else region,
+                Group(
+                    batch[0].array,
+                    tuple(batch),
+                    (tuple(partition.objects for partition in batch),),
+                    inner,
+                ),
+            )
+        )
+    return groups
+
+
 def walks_over(
     spec: ArraySpec, row_sets: Sequence[RowSet], pieces: int, page: int
 ) -> list[Walk]:
@@ -143,12 +198,17 @@ def _intervals(
 
 def forecast(plan: Plan, groups: Sequence[Group], pieces: int, page: int) -> Forecast:
     """Return what listing ``groups`` costs on a store in which every chunk exists."""
-    walks = requests = least = 0
+    walks = requests = least = shards = gets = 0
     for group in groups:
         spec = plan.by_name[group.array].spec
         for row_sets in group.slices:
             intervals = _intervals(spec, row_sets, pieces, page)
             walks += len(intervals)
             requests += cover.requests(intervals, page)
-        least += cover.least_requests(sum(p.rows.cells for p in group.partitions), page)
-    return Forecast(len(groups), walks, requests, least)
+        least += cover.least_requests(sum(p.objects.cells for p in group.partitions), page)
+        if spec.inner_chunks is not None:
+            for partition in group.partitions:
+                shards += partition.objects.cells
+                for rows in inner_slices(spec, partition.rows, group.inner_cells, plan.record_size):
+                    gets += len(shards_of(spec, rows))
+    return Forecast(len(groups), walks, requests, least, shards, gets)

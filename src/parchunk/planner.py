@@ -90,9 +90,9 @@ def _candidates(specs: Sequence[ArraySpec], wanted: str | int | None) -> list[Sp
     dimensions: dict[str, int] = {}
     axes: dict[int, int] = {}
     # Leading axes of large arrays come first, and so win a tie in the stable sort below.
-    for spec in sorted(specs, key=lambda spec: -spec.total):
+    for spec in sorted(specs, key=lambda spec: -spec.reference_total):
         for axis, (name, size) in enumerate(zip(spec.dimension_names, spec.grid, strict=True)):
-            chunks = spec.total if size > 1 else 0
+            chunks = spec.reference_total if size > 1 else 0
             if name is None:
                 axes[axis] = axes.get(axis, 0) + chunks
             else:
@@ -108,7 +108,7 @@ def _candidates(specs: Sequence[ArraySpec], wanted: str | int | None) -> list[Sp
         axis = int(text)
         if axis in axes:
             return [Split(None, axis)]
-        largest = max(specs, key=lambda spec: spec.total)
+        largest = max(specs, key=lambda spec: spec.reference_total)
         if axis < largest.rank:
             return [Split(largest.dimension_names[axis])]
         raise InputError(
@@ -134,9 +134,9 @@ class _Choice:
         members = [(spec, axis) for spec in specs if (axis := split.axis_in(spec)) is not None]
         cut = [(spec, axis) for spec, axis in members if spec.grid[axis] > 1]
         large = [pair for pair in cut if not _is_coordinate(*pair)] or cut
-        most = max((spec.total for spec, _ in large), default=0)
-        large = [(s, axis) for s, axis in large if s.total * WHOLE_SHARE >= most]
-        large.sort(key=lambda pair: (-pair[0].total, pair[0].name))
+        most = max((spec.reference_total for spec, _ in large), default=0)
+        large = [(s, axis) for s, axis in large if s.reference_total * WHOLE_SHARE >= most]
+        large.sort(key=lambda pair: (-pair[0].reference_total, pair[0].name))
         if not large:  # nothing is cut along this dimension: every array has one region of it
             large = members[:1]
         self.leader, self.leader_axis = large[0]
@@ -168,7 +168,7 @@ class _Choice:
         """Return the plan of one array."""
         for member, axis in self.members:
             if member is spec:
-                return ArrayPlan(spec, axis, self.region // spec.chunks[axis])
+                return ArrayPlan(spec, axis, self.region // spec.reference_chunks[axis])
         return ArrayPlan(spec)
 
     def check(self) -> None:
@@ -183,7 +183,7 @@ class _Choice:
                 f"chunks are {length} long along {self.split}: use {fits}"
             )
         for spec in self.left_out:
-            if spec.total >= SPOILER_CHUNKS:
+            if spec.reference_total >= SPOILER_CHUNKS:
                 chunk = spec.chunks[_axis(self.split, spec)]
                 raise InputError(
                     f"--split {self.split}: {spec.name} has chunks {chunk} long there, "
@@ -197,12 +197,12 @@ class _Choice:
                 f"--record-size {self.record_size}: record files would straddle regions of "
                 f"{self.split}; divisors that fit: {fits}"
             )
-        if divisor and self.record_size < 100 and leader.total > SPOILER_CHUNKS:
+        if divisor and self.record_size < 100 and leader.reference_total > SPOILER_CHUNKS:
             raise InputError(
                 f"--split {self.split}: regions of {self.region} leave record files of only "
                 f"{self.record_size} rows in {leader.name}; split along a leading dimension, or "
                 f"give a --region that shares more divisors with its "
-                f"{leader.grid[axis]} chunks along {self.split}"
+                f"{leader.reference_grid[axis]} chunks along {self.split}"
             )
 
     def _longest(self, base: int) -> int:
@@ -220,9 +220,14 @@ class _Choice:
         aim = max(REGION_REFERENCES // chunk_refs, 1)
         if aim >= blocks:
             return blocks * base
-        if all(prod(s.grid[:a]) == 1 for s, a in self.members):
+        if all(prod(s.reference_grid[:a]) == 1 for s, a in self.members):
             aim = _round_number(aim)
-            shared = gcd(*(prod(s.grid[a + 1 :]) * (base // s.chunks[a]) for s, a in self.members))
+            shared = gcd(
+                *(
+                    prod(s.reference_grid[a + 1 :]) * (base // s.reference_chunks[a])
+                    for s, a in self.members
+                )
+            )
             step = RECORD_ROWS // shared if shared <= RECORD_ROWS else 1
             if 1 < step < aim:
                 aim = round(aim / step) * step
@@ -232,18 +237,23 @@ class _Choice:
         return max(sizes) * base
 
     def _divisor(self, later_only: bool = False) -> int:
-        """Return what the record size must divide for no file to straddle regions; 0: anything."""
+        """Return what the record size must divide for no file to straddle regions; 0: anything.
+
+        ``later_only`` leaves out the members of which files may straddle regions.
+        """
         shared = 0
         for spec, axis in self.members:
-            inner, outer = prod(spec.grid[axis + 1 :]), prod(spec.grid[:axis])
-            chunks = max(self.region // spec.chunks[axis], 1)
-            if chunks >= spec.grid[axis]:
+            grid = spec.reference_grid
+            inner, outer = prod(grid[axis + 1 :]), prod(grid[:axis])
+            chunks = max(self.region // spec.reference_chunks[axis], 1)
+            if chunks >= grid[axis]:
                 continue  # one region: nothing to straddle
             if outer == 1:
-                if not later_only:
+                # A shard is looked into for one region only, so no file may straddle two.
+                if not later_only or spec.inner_chunks is not None:
                     shared = gcd(shared, inner * chunks)
             else:
-                shared = gcd(shared, inner * gcd(chunks, spec.grid[axis]))
+                shared = gcd(shared, inner * gcd(chunks, grid[axis]))
         return shared
 
     def _record_size(self) -> int:
@@ -265,8 +275,8 @@ def _axis(split: Split, spec: ArraySpec) -> int:
 
 
 def _per_chunk(spec: ArraySpec, axis: int) -> int:
-    """Return the references in one chunk index along ``axis``."""
-    return spec.total // spec.grid[axis] if spec.grid[axis] else 0
+    """Return the references in one index of objects along ``axis``."""
+    return spec.reference_total // spec.grid[axis] if spec.grid[axis] else 0
 
 
 def _is_coordinate(spec: ArraySpec, axis: int) -> bool:

@@ -114,6 +114,32 @@ class Source:
         except Exception as error:
             raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
 
+    def get_part(self, key: str, start: int, stop: int) -> tuple[bytes, int]:
+        """Return bytes ``start`` to ``stop`` of the object at ``key``, and the object's size.
+
+        Raises
+        ------
+        FileNotFoundError
+            When the object is gone.
+        SourceError
+            Any other failure, with the store's own error as its cause.
+        """
+        try:
+            result = self.store.get(self.path(key), options={"range": (start, stop)})
+            return bytes(result.bytes()), int(result.meta["size"])
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from error
+
+    def get_ranges(self, key: str, starts: list[int], lengths: list[int]) -> list[bytes]:
+        """Return ranges of the object at ``key``, near ones fetched together."""
+        try:
+            found = self.store.get_ranges(self.path(key), starts=starts, lengths=lengths)
+            return [bytes(data) for data in found]
+        except Exception as error:
+            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
+
     def list_dir(self, prefix: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the objects right below ``prefix``."""
         path = self.path(prefix)

@@ -15,6 +15,7 @@ from parchunk.metadata.data_type import convert_fill_value, read_data_type, v2_n
 from parchunk.metadata.document import shorten
 from parchunk.metadata.mask import masks_other_values, plain_mask
 from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
+from parchunk.metadata.shards import shard_layout
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
 from parchunk.metadata.v2 import DIMENSIONS, v2_itemsize
 from parchunk.metadata.v3 import Part, extension_problem, parse_codecs
@@ -39,7 +40,7 @@ def require_supported(hierarchy: Hierarchy) -> None:
 
 
 def convert_array(array: ArraySpec) -> JSONObject:
-    """Return the v2 ``.zarray`` under which the array's stored chunks read back bit for bit.
+    """Return the v2 ``.zarray`` under which the array's references read back bit for bit.
 
     Raises `UnsupportedFeatureError` when there is none.
     """
@@ -116,9 +117,8 @@ def _convert_v3(array: ArraySpec) -> JSONObject:
         raise UnsupportedFeatureError(problem)
     codecs = parse_codecs(array.document["codecs"])
     if is_sharded(codecs):
-        raise UnsupportedFeatureError(
-            "sharded (codec 'sharding_indexed'), which is not supported yet"
-        )
+        layout = shard_layout(array)
+        return express_in_v2(array, layout.inner_chunks, layout.codecs)
     return express_in_v2(array, array.chunks, codecs)
 
 
@@ -127,8 +127,8 @@ def express_in_v2(
 ) -> JSONObject:
     """Return the ``.zarray`` of a v3 array whose references are of ``chunks`` stored by ``codecs``.
 
-    For a plain array these are its own; for one whose shards are looked into they would be the
-    inner chunk shape and the inner codecs.
+    For a plain array these are its own; for one whose shards are looked into they are the inner
+    chunk shape and the inner codecs.
     """
     source = read_data_type(array.document["data_type"])
     pipeline = convert_pipeline(codecs, chunks, source)
