@@ -60,7 +60,7 @@ class Progress:
 class BuildResult:
     """What a finished build came to, over all its runs (``receipts``) and in this one.
 
-    ``requests``, ``requests_least``, ``retries``, ``seconds`` and ``peak_memory`` (bytes, of this
+    ``requests``, ``requests_least``, ``gets``, ``retries``, ``seconds`` and ``peak_memory`` (bytes, of this
     process and its largest worker) are this run's; the other numbers are the whole output's.
     """
 
@@ -70,6 +70,7 @@ class BuildResult:
     built: int
     requests: int
     requests_least: int
+    gets: int
     retries: int
     seconds: float
     peak_memory: int
@@ -89,6 +90,21 @@ class BuildResult:
     def missing(self) -> int:
         """Chunks without a reference, zero-sized ones included."""
         return sum(receipt.missing for receipt in self.receipts)
+
+    @property
+    def shards(self) -> int:
+        """Shards that expanded arrays can have."""
+        return sum(receipt.shards_expected for receipt in self.receipts)
+
+    @property
+    def shards_present(self) -> int:
+        """Shards that are there."""
+        return sum(receipt.shards_present for receipt in self.receipts)
+
+    @property
+    def empty_entries(self) -> int:
+        """Chunks missing from shards that are there."""
+        return sum(receipt.empty_entries for receipt in self.receipts)
 
     @property
     def zero_sized(self) -> int:
@@ -178,6 +194,7 @@ def build(
         built=len(pending),
         requests=run.requests.lists if is_remote(source.store) else 0,
         requests_least=least if is_remote(source.store) else 0,
+        gets=run.requests.gets,
         retries=run.requests.retries,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),

@@ -11,6 +11,7 @@ from parchunk.build import DEFAULT_MEMORY
 from parchunk.cli.options import json_option, plan_options, run_options, source_options
 from parchunk.cli.tables import bytes_text, console, count, duration, grid_text, table
 from parchunk.groups import CHUNK_BYTES, forecast, make_groups, vector_cells
+from parchunk.metadata import ArraySpec
 from parchunk.plan import Plan
 from parchunk.planning import plan as make_plan
 from parchunk.stores import is_remote, page_keys, walk_pieces
@@ -19,6 +20,10 @@ from parchunk.stores import is_remote, page_keys, walk_pieces
 LIST_PRICE = 0.005
 #: Seconds for one LIST request of 1,000 keys on S3 (icechunk#2371).
 LIST_SECONDS = 0.15
+#: US dollars for 1,000 GET requests there, and seconds for one that returns a few kilobytes: the
+#: better end of the 100 to 200 ms that AWS gives for small objects.
+GET_PRICE = 0.0004
+GET_SECONDS = 0.1
 
 
 @click.command("plan")
@@ -73,7 +78,7 @@ def describe(
     groups = make_groups(plan, plan.partitions(), cells, workers)
     cost = forecast(plan, groups, walk_pieces(plan.source.store, share), page)
     remote = is_remote(plan.source.store)
-    files = sum(-(-array.spec.total // plan.record_size) for array in plan.arrays)
+    files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
     return {
         "chunks": plan.chunks,
         "partitions": sum(array.regions for array in plan.arrays),
@@ -84,6 +89,10 @@ def describe(
         "list_requests_least": cost.least if remote else 0,
         "list_price_usd": round(cost.requests * LIST_PRICE / 1000, 4) if remote else 0,
         "list_seconds": round(cost.requests * LIST_SECONDS / concurrency, 1) if remote else 0,
+        "shards": cost.shards,
+        "get_requests": cost.gets if remote else 0,
+        "get_price_usd": round(cost.gets * GET_PRICE / 1000, 4) if remote else 0,
+        "get_seconds": round(cost.gets * GET_SECONDS / concurrency, 1) if remote else 0,
         "vector_bytes": max((group.cells for group in groups), default=0) * CHUNK_BYTES,
         "memory_bytes": memory,
     }
@@ -104,9 +113,9 @@ def _print(plan: Plan, shown: dict[str, object]) -> None:
             f"v{array.spec.zarr_format}",
             array.spec.dtype,
             grid_text(array.spec.shape),
-            grid_text(array.spec.chunks),
-            grid_text(array.spec.grid),
-            array.spec.total,
+            _chunks_text(array.spec),
+            grid_text(array.spec.reference_grid),
+            array.spec.reference_total,
             array.regions if array.axis is not None else "whole",
         )
         for array in plan.arrays
@@ -126,12 +135,28 @@ def _print(plan: Plan, shown: dict[str, object]) -> None:
         )
     else:
         out.print("the source is local: directories are walked, no requests are made")
+    if shown["shards"]:
+        out.print(
+            f"sharded arrays are expanded: {count(_int(shown, 'shards'))} shard indexes"
+            + (
+                f", at most {count(_int(shown, 'get_requests'))} GET requests, about "
+                f"${shown['get_price_usd']} and {duration(float(str(shown['get_seconds'])))} "
+                f"at {GET_SECONDS} s a request"
+                if shown["get_requests"]
+                else ""
+            )
+        )
     out.print(
         f"memory: {bytes_text(_int(shown, 'vector_bytes'))} of sizes, "
         f"bound {bytes_text(_int(shown, 'memory_bytes'))} above the imports"
     )
     for warning in plan.hierarchy.warnings:
         out.print(f"note: {warning}")
+
+
+def _chunks_text(spec: ArraySpec) -> str:
+    text = grid_text(spec.reference_chunks)
+    return text if spec.inner_chunks is None else f"{text} in shards of {grid_text(spec.chunks)}"
 
 
 def _int(shown: dict[str, object], key: str) -> int:
