@@ -29,7 +29,7 @@ from parchunk.output import OWN, PLAN, ROOT, Output
 from parchunk.plan import Partition, Plan
 from parchunk.planning import open_source, read_again
 from parchunk.receipts import Receipt, read_receipts
-from parchunk.root import mask_notes, published_root
+from parchunk.root import format_notes, mask_notes, published_root
 from parchunk.source import Source
 from parchunk.stores import is_remote, page_keys
 
@@ -198,7 +198,12 @@ def build(
         retries=run.requests.retries,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),
-        notes=(*plan.hierarchy.warnings, *run.notes, *mask_notes(plan, run.receipts)),
+        notes=(
+            *plan.hierarchy.warnings,
+            *format_notes(plan),
+            *run.notes,
+            *mask_notes(plan, run.receipts),
+        ),
     )
 
 

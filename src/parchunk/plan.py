@@ -162,6 +162,8 @@ class Plan:
     exclude: tuple[str, ...] = ()
     #: The source was given as one array: its parent, group or not, is the root of names.
     lone_array: bool = False
+    #: What sharded arrays become: ``expand`` or ``whole``.
+    shards: str = "expand"
     #: Where the plan was made from, opened; not part of what the plan says.
     source: Source | None = field(default=None, compare=False, repr=False)
 
@@ -249,6 +251,7 @@ class Plan:
                 include=tuple(document["include"]),
                 exclude=tuple(document["exclude"]),
                 lone_array=document["lone_array"],
+                shards=document["shards"],
             )
             if plan.fingerprint != document["fingerprint"]:
                 raise InputError(
@@ -276,6 +279,8 @@ class Plan:
                 ("region_length", "region length"),
                 ("record_size", "record size"),
                 ("inline_threshold", "inline threshold"),
+                ("written_format", "--format"),
+                ("shards", "--shards"),
                 ("include", "--include"),
                 ("exclude", "--exclude"),
             )
@@ -311,6 +316,8 @@ class Plan:
             "include": list(self.include),
             "exclude": list(self.exclude),
             "lone_array": self.lone_array,
+            "written_format": self.hierarchy.written_format,
+            "shards": self.shards,
             "arrays": [
                 {"array": a.spec.name, "axis": a.axis, "region_chunks": a.region_chunks}
                 for a in self.arrays

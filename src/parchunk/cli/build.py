@@ -54,6 +54,9 @@ def command(
     group: str,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    shards: str,
+    zarr_format: int | None,
+    skip_unsupported: bool,
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
     trust_listing: bool,
@@ -72,6 +75,9 @@ def command(
         group=group,
         include=include,
         exclude=exclude,
+        shards=shards,
+        zarr_format=zarr_format,
+        skip_unsupported=skip_unsupported,
         store_options=store_options,
     )
     with progress_shown(no_progress or as_json) as progress:

@@ -14,6 +14,7 @@ from parchunk.groups import CHUNK_BYTES, forecast, make_groups, vector_cells
 from parchunk.metadata import ArraySpec
 from parchunk.plan import Plan
 from parchunk.planning import plan as make_plan
+from parchunk.root import V3_COSTS
 from parchunk.stores import is_remote, page_keys, walk_pieces
 
 #: US dollars for 1,000 LIST requests: S3 Standard in us-east-1; others are near it.
@@ -44,6 +45,9 @@ def command(
     group: str,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    shards: str,
+    zarr_format: int | None,
+    skip_unsupported: bool,
     store_options: Mapping[str, str],
     as_json: bool,
 ) -> int:
@@ -57,6 +61,9 @@ def command(
         group=group,
         include=include,
         exclude=exclude,
+        shards=shards,
+        zarr_format=zarr_format,
+        skip_unsupported=skip_unsupported,
         store_options=store_options,
     )
     shown = describe(plan, memory, concurrency, workers)
@@ -150,6 +157,10 @@ def _print(plan: Plan, shown: dict[str, object]) -> None:
         f"memory: {bytes_text(_int(shown, 'vector_bytes'))} of sizes, "
         f"bound {bytes_text(_int(shown, 'memory_bytes'))} above the imports"
     )
+    if plan.hierarchy.written_format == 3:
+        out.print(f"note: {V3_COSTS}")
+    for name, feature in plan.hierarchy.skipped:
+        out.print(f"skipped: {name}: {feature}")
     for warning in plan.hierarchy.warnings:
         out.print(f"note: {warning}")
 

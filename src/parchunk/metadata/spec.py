@@ -205,6 +205,8 @@ class Hierarchy:
     refused: tuple[Refusal, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    #: The Zarr format that references are written in: 2, or 3 where that was asked for.
+    written_format: int = 2
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of every document that the output depends on.
@@ -222,6 +224,7 @@ class Hierarchy:
                 for array in self.arrays
             ],
             sorted(refusal.name for refusal in self.refused),
+            sorted(name for name, _ in self.skipped),
         ]
         return hashlib.sha256(canonical(documents).encode()).hexdigest()
 
@@ -233,6 +236,7 @@ class Hierarchy:
             "refused": [[item.name, item.feature, item.remedy] for item in self.refused],
             "skipped": [list(pair) for pair in self.skipped],
             "warnings": list(self.warnings),
+            "written_format": self.written_format,
         }
 
     @classmethod
@@ -245,6 +249,7 @@ class Hierarchy:
                 refused=tuple(Refusal(*item) for item in data["refused"]),
                 skipped=tuple((name, reason) for name, reason in data["skipped"]),
                 warnings=tuple(data["warnings"]),
+                written_format=data["written_format"],
             )
         except InputError:
             raise
