@@ -116,6 +116,7 @@ class ShardReader:
                 self._fetch(number, size)
                 for number, size in zip(numbers.tolist(), sizes.tolist(), strict=True)
             ]
+            self.requests.add(gets=len(indexes))
             try:
                 entries = decode_indexes(self._layout, indexes, sizes)
             except IndexDamage as damage:
@@ -134,19 +135,18 @@ class ShardReader:
             if self.stop.is_set():
                 raise Cancelled("cancelled")
             attempt += 1
-            self.requests.add(gets=1)
             try:
                 index, now = self.source.get_part(key, start, start + length)
                 break
             except FileNotFoundError:
                 raise SourceError(
-                    f"{self.source.describe(key)} was listed and is gone now: the store changed "
+                    f"{self.source.describe(self.key(number))} was listed and is gone now: the store changed "
                     "meanwhile; run again to resume"
                 ) from None
             except SourceError as error:
                 if attempt >= self.patience.attempts or _is_final(error):
                     raise
-                self.requests.add(retries=1)
+                self.requests.add(retries=1, gets=1)
                 self.patience.wait(attempt, self.stop)
         if now != size:
             raise SourceError(
