@@ -18,6 +18,8 @@ RECORD_ROWS = 100_000
 LEAST_ROWS = 1_000
 #: Arrays below this share of the largest one are written whole...
 WHOLE_SHARE = 1_000
+#: ...so is one of up to this many chunks that would leave larger ones tiny record files...
+WHOLE_MOST = 10_000_000
 #: ...and so is one with fewer chunks than this when it would spoil the record size.
 SPOILER_CHUNKS = 100_000
 
@@ -67,6 +69,10 @@ def make_plan(
             choice = attempt
         if choice.rows >= LEAST_ROWS or region is not None:
             break
+    if choice is not None and record_size is None and choice.record_size < LEAST_ROWS:
+        # The levels of an image pyramid have grids that share no divisor: the large ones are split.
+        apart = _Choice(hierarchy.arrays, choice.split, region, None, spoilers_apart=True)
+        choice = max(choice, apart, key=lambda one: one.record_size)
     if choice is None:
         arrays = tuple(ArrayPlan(spec) for spec in hierarchy.arrays)
         return Plan(
@@ -128,6 +134,7 @@ class _Choice:
         split: Split,
         region: int | None,
         record_size: int | None,
+        spoilers_apart: bool = False,
     ) -> None:
         self.split = split
         self.asked_region = region
@@ -156,8 +163,19 @@ class _Choice:
             self.members, base = [large[0]], large[0][0].chunks[large[0][1]]
         self.base = base
         self.region = region if region is not None else self._region(base)
+        if spoilers_apart:
+            self._set_spoilers_apart()
         self.record_size = record_size or self._record_size()
         self.asked_record_size = record_size
+
+    def _set_spoilers_apart(self) -> None:
+        """Make whole arrays of the members that leave the larger ones tiny record files."""
+        members, self.members = self.members, self.members[:1]
+        enough = min(self._record_size(), LEAST_ROWS)
+        for member in members[1:]:
+            self.members.append(member)
+            if self._record_size() < enough and member[0].reference_total <= WHOLE_MOST:
+                self.members.pop()
 
     @property
     def rows(self) -> int:

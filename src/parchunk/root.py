@@ -9,7 +9,6 @@ from parchunk.plan import Plan
 from parchunk.receipts import Receipt
 from parchunk.record_files import root_document
 
-
 #: What is to be known of references that are kept in Zarr v3.
 V3_COSTS = (
     "references in Zarr v3 are opened by zarr-python 3 through fsspec (xarray's engine 'zarr', "
