@@ -40,6 +40,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The data type"),
 ]
 
+WIDTH = groups.Width(1, 1, 1000)
 LITTLE, BIG = BytesCodec(endian="little"), BytesCodec(endian="big")
 
 
@@ -290,8 +291,8 @@ def test_slices_change_nothing(
     assert max(seen) <= max(most, record_size)
     assert len(seen) > len(receipts)
     plan = load_plan(Output.open(str(tmp_path / "refs")))
-    made = groups.make_groups(plan, plan.partitions(), 10**6)
-    forecast = groups.forecast(plan, made, 1, 1000)
+    made = groups.make_groups(plan, plan.partitions(), 10**6, WIDTH)
+    forecast = groups.forecast(plan, made, WIDTH)
     assert forecast.shards == sum(r.shards_expected for r in receipts)
     assert sum(r.index_requests for r in receipts) <= forecast.gets
 
@@ -435,8 +436,8 @@ def test_shards_that_change_after_they_were_listed_end_the_build(tmp_path: Path)
         (lambda: (root / "a/c/3/1").unlink(), "is gone now"),
     ):
         store = _Changing(plan.source.store, change)
+        changed = replace(plan, source=replace(plan.source, store=store))
         with pytest.raises(SourceError, match=said):
-            changed = replace(plan, source=replace(plan.source, store=store))
             build(changed, str(tmp_path / "refs"))
 
 

@@ -16,6 +16,7 @@ from parchunk.planner import make_plan
 from parchunk.shard_grid import extents, inner_slices, shard_numbers, shards_of
 from parchunk.stores import Location
 
+WIDTH = groups.Width(32, 16, 1000)
 LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
@@ -85,9 +86,9 @@ def test_real_stores_have_sensible_plans(spec: ArraySpec, shards: int, reference
     (array,) = plan.arrays
     assert array.axis == 0
     cells = groups.vector_cells(512 << 20, plan.record_size, 8)
-    made = groups.make_groups(plan, plan.partitions(), cells)
+    made = groups.make_groups(plan, plan.partitions(), cells, WIDTH)
     assert all(group.cells <= cells for group in made)
-    forecast = groups.forecast(plan, made, 32, 1000)
+    forecast = groups.forecast(plan, made, WIDTH)
     assert forecast.shards == shards
     # A slice that ends within shards reads some of them again.
     assert shards <= forecast.gets <= 1.15 * shards
@@ -154,7 +155,7 @@ def test_regions_that_cut_shards_are_refused() -> None:
 def test_a_region_with_more_shards_than_memory_holds_is_refused() -> None:
     plan = planned(sharded("a", (10**9,), (2,), (1,)), region=10**9)
     with pytest.raises(InputError, match="has 500000000 shards, more than --memory can hold"):
-        groups.make_groups(plan, plan.partitions(), 10**6)
+        groups.make_groups(plan, plan.partitions(), 10**6, WIDTH)
 
 
 def test_plans_of_expanded_arrays_survive_json() -> None:

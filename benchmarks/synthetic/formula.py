@@ -125,7 +125,7 @@ class HashFraction:
     fraction: float
     seed: int = 0
 
-    def __call__(self, numbers: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:  # noqa: ARG002
+    def __call__(self, numbers: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
         """Return which chunks are present."""
         return _mixed(numbers, self.seed + 1) >> np.uint64(32) < int(self.fraction * 2**32)
 
@@ -136,7 +136,7 @@ class Without:
 
     numbers: tuple[int, ...]
 
-    def __call__(self, numbers: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:  # noqa: ARG002
+    def __call__(self, numbers: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
         """Return which chunks are present."""
         return ~np.isin(numbers, self.numbers)
 
@@ -145,7 +145,7 @@ class Without:
 class Nothing:
     """No chunk is present: the array has metadata only."""
 
-    def __call__(self, numbers: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:  # noqa: ARG002
+    def __call__(self, numbers: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
         """Return which chunks are present: none."""
         return np.zeros(len(numbers), dtype=bool)
 

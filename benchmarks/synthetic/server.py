@@ -336,7 +336,7 @@ class _Connection(asyncio.Protocol):
         )
         self.open.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:
         self.open.discard(self)
 
     def data_received(self, data: bytes) -> None:

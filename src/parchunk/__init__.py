@@ -1,8 +1,8 @@
 """Kerchunk Parquet references from the listing of a native Zarr store, region by region.
 
-    plan = parchunk.plan("s3://bucket/store.zarr", split="time")
-    result = parchunk.build(plan, "refs.parquet")
-    dataset = parchunk.open_dataset("refs.parquet")
+plan = parchunk.plan("s3://bucket/store.zarr", split="time")
+result = parchunk.build(plan, "refs.parquet")
+dataset = parchunk.open_dataset("refs.parquet")
 """
 
 from __future__ import annotations

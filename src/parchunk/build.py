@@ -23,7 +23,7 @@ from functools import partial
 
 from parchunk.errors import InputError, SourceChangedError
 from parchunk.group_build import GroupResult, GroupTask, Pools, Settings, build_group
-from parchunk.groups import Group, forecast, make_groups, vector_cells
+from parchunk.groups import Group, forecast, make_groups, vector_cells, width_of
 from parchunk.listing import Requests
 from parchunk.output import OWN, PLAN, ROOT, Output
 from parchunk.plan import Partition, Plan
@@ -31,7 +31,7 @@ from parchunk.planning import open_source, read_again
 from parchunk.receipts import Receipt, read_receipts
 from parchunk.root import format_notes, mask_notes, published_root
 from parchunk.source import Source
-from parchunk.stores import is_remote, page_keys
+from parchunk.stores import is_remote
 
 #: Peak memory above the imports unless a user chooses: holds the sizes of about 47 M chunks.
 DEFAULT_MEMORY = 512 << 20
@@ -60,8 +60,8 @@ class Progress:
 class BuildResult:
     """What a finished build came to, over all its runs (``receipts``) and in this one.
 
-    ``requests``, ``requests_least``, ``gets``, ``retries``, ``seconds`` and ``peak_memory`` (bytes, of this
-    process and its largest worker) are this run's; the other numbers are the whole output's.
+    ``requests``, ``requests_least``, ``gets``, ``retries``, ``seconds`` and ``peak_memory`` (bytes,
+    of this process and its largest worker) are this run's; the others are the whole output's.
     """
 
     url: str
@@ -148,8 +148,10 @@ def build(
     concurrency
         Listings side by side, over all workers.
     workers
-        Processes. ``executor`` (any `concurrent.futures.Executor`) takes their place: each of its
-        tasks may use ``memory`` and ``concurrency``.
+        Processes; every large array is shared out so that each has a part of it.
+    executor
+        Any `concurrent.futures.Executor` in place of processes. Each of its tasks may use
+        ``memory`` and ``concurrency``; ``workers`` still says in how many parts to share out.
     trust_listing
         Take a chunk that one listing does not show for missing, without a second listing.
     overwrite
@@ -168,13 +170,15 @@ def build(
     output = out if isinstance(out, Output) else Output.open(out, output_options)
     source = open_source(plan, store_options)
     _refuse_overlap(source, output)
-    share = max(concurrency // workers, 1)
-    cells = vector_cells(memory // workers, plan.record_size, share)
+    processes = 1 if executor is not None else workers
+    share = max(concurrency // processes, 1)
+    cells = vector_cells(memory // processes, plan.record_size, share)
     begin_output(plan, output, overwrite)
     done = read_receipts(output, plan)
     partitions = list(plan.partitions())
     pending = [p for p in partitions if (p.array, p.region) not in done]
-    groups = make_groups(plan, pending, cells, workers)
+    width = width_of(source.store, share)
+    groups = make_groups(plan, pending, cells, width, workers)
     fine = replace(settings or Settings(), concurrency=share, trust_listing=trust_listing)
     tasks = [_task(plan, source, output, group, fine) for group in groups]
     run = _Run(partitions, list(done.values()), progress, began)
@@ -185,7 +189,7 @@ def build(
     else:
         run.in_threads(tasks, cells, concurrency)
     publish(plan, source, output, run.receipts)
-    least = forecast(plan, groups, 1, page_keys(source.store)).least
+    least = forecast(plan, groups, width).least
     run.report()
     return BuildResult(
         url=output.url,
@@ -245,9 +249,7 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
     output.put(PLAN, json.dumps(plan.to_json(), indent=1).encode())
 
 
-def publish(
-    plan: Plan, source: Source, output: Output, receipts: Iterable[Receipt]
-) -> None:
+def publish(plan: Plan, source: Source, output: Output, receipts: Iterable[Receipt]) -> None:
     """Write the root, which makes the references a store, if the source is still what it was.
 
     Raises
@@ -328,7 +330,7 @@ class _Run:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
             try:
-                self._run(tasks, partial(pool.submit, build_group), None, workers)
+                self._run(tasks, lambda task: pool.submit(build_group, task), None, workers)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in multiprocessing.active_children():
@@ -337,7 +339,7 @@ class _Run:
 
     def anywhere(self, tasks: list[GroupTask], executor: Executor) -> None:
         """Run groups in an executor of the caller's, a window of tasks at a time."""
-        self._run(tasks, partial(executor.submit, build_group), None, 256)
+        self._run(tasks, lambda task: executor.submit(build_group, task), None, 256)
 
     def _run(
         self,
@@ -451,4 +453,3 @@ def _parse(data: bytes, where: str) -> object:
 def _quiet() -> None:
     """Leave Ctrl-C to the parent, which ends its workers itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def make_demo_store(path: Path) -> DemoStore:
 
     def put(
         name: str,
-        values: np.ndarray,  # type: ignore[type-arg]
+        values: np.ndarray,
         chunks: tuple[int, ...],
         dimensions: tuple[str, ...],
         **attributes: str,
@@ -63,15 +63,27 @@ def make_demo_store(path: Path) -> DemoStore:
             dtype=values.dtype,
             dimension_names=dimensions,
             fill_value=float("nan") if values.dtype.kind == "f" else 0,
-            attributes=attributes,
+            attributes=dict[str, Any](attributes),
         )
         array[...] = values
 
     grid = ("time", "latitude", "longitude")
-    put("temperature", profile.astype("f4"), (1, 1, ROWS, COLUMNS), ("time", "level", *grid[1:]),
-        units="K", long_name="air temperature")
-    put("surface_temperature", surface.astype("f4"), (1, 30, 60), grid,
-        units="K", long_name="temperature at 2 m")
+    put(
+        "temperature",
+        profile.astype("f4"),
+        (1, 1, ROWS, COLUMNS),
+        ("time", "level", *grid[1:]),
+        units="K",
+        long_name="air temperature",
+    )
+    put(
+        "surface_temperature",
+        surface.astype("f4"),
+        (1, 30, 60),
+        grid,
+        units="K",
+        long_name="temperature at 2 m",
+    )
     put("precipitation", rain.astype("f4"), (1, 30, 60), grid, units="mm h-1")
     put("time", time, (STEPS,), ("time",), units="hours since 2026-01-01", calendar="standard")
     put("level", level, (LEVELS,), ("level",), units="hPa")

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from parchunk import cover
 from parchunk.group_listing import make_group_listing
@@ -38,7 +39,7 @@ class Settings:
 
     concurrency: int = 8
     trust_listing: bool = False
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(frozen=True)
@@ -126,16 +127,15 @@ def build_group(
         )
         write = _writer(task, pools, counted)
         receipts = _Receipts(task, counted)
-        sliced = len(task.group.slices) > 1
-        whole = Written()
-        for row_sets in task.group.slices:
-            for position, part in listed.parts(row_sets):
-                written = whole if sliced else Written()
-                write(position, part, written)
-                if not sliced:
-                    receipts.write(position, written, listed.ordered, notify)
-        if sliced:
-            receipts.write(0, whole, listed.ordered, notify)
+        units = Counter(unit.partition for units in task.group.passes for unit in units)
+        written = {position: Written() for position in units}
+        for walked in task.group.passes:
+            for at, part in listed.parts([unit.rows for unit in walked]):
+                position = walked[at].partition
+                write(position, part, written[position])
+                units[position] -= 1
+                if not units[position]:
+                    receipts.write(position, written.pop(position), listed.ordered, notify)
         return GroupResult(
             task.spec.name,
             tuple(receipts.written),

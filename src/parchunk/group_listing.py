@@ -6,21 +6,24 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
+from queue import SimpleQueue
 
 import numpy as np
 
 from parchunk import cover
 from parchunk.cover import Walk
 from parchunk.errors import ListingError
-from parchunk.groups import walks_over
+from parchunk.groups import Width, needed_ranks, walks_over, width_of
 from parchunk.listing import Listing, Unordered
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
-from parchunk.stores import is_ordered, walk_pieces
+from parchunk.stores import is_ordered
 from parchunk.tally import Part, Sightings, Tally
+from parchunk.text_order import position_of
 
 #: Times that gaps are listed again while each listing still shows more.
 _ROUNDS = 5
+_NO_GAPS: cover.Ints = np.empty((0, 2), np.int64)
 
 
 @dataclass
@@ -33,7 +36,7 @@ class GroupListing:
     spec: ArraySpec
     listing: Listing
     pool: ThreadPoolExecutor
-    pieces: int
+    width: Width
     trust: bool
     notes: list[str] = field(default_factory=list)
     ordered: bool = True
@@ -69,25 +72,74 @@ class GroupListing:
     def _walked(self, row_sets: Sequence[RowSet]) -> Iterator[tuple[int, Part]]:
         """As `parts`, on a store that lists in order."""
         tally = self._tally(row_sets)
-        walks = walks_over(self.spec, row_sets, self.pieces, self.listing.page)
-        waiting = _Waiting(self.spec, row_sets, walks, self.listing.page)
-        for passed, sightings in self._side_by_side(
-            [partial(self._follow, tally, walk) for walk in walks]
-        ):
-            tally.merge(sightings)
-            ready = waiting.without(passed)
-            again = self._verify(tally, ready) if ready else {}
-            for position in ready:
-                yield position, tally.part(position, again.get(position, 0))
+        walks = walks_over(self.spec, row_sets, self.width)
+        needs = needed_ranks(self.spec, row_sets, walks, self.width.page)
+        passed: SimpleQueue[_Passed] = SimpleQueue()
+        under_way = _UnderWay(self.width.window, len(walks))
+        futures: list[Future[None]] = []
+        referenced = 0
+        try:
+            waiting = _Waiting(needs)
+            ready = waiting.for_nothing()
+            while True:
+                for at in under_way.next():
+                    ends = sorted({need[at] for need in needs if at in need})
+                    futures.append(
+                        self.pool.submit(self._follow, tally, at, walks[at], ends, passed)
+                    )
+                if ready:
+                    again = self._verify(tally, ready)
+                    for position in ready:
+                        part = tally.part(position, again.get(position, 0))
+                        yield position, part
+                        referenced += len(part.vector) - tally.absent(position) - part.found_again
+                        tally.release(position)
+                if under_way.finished:
+                    break
+                event = passed.get()
+                if event.error is not None:
+                    raise event.error
+                if event.rank is None:
+                    under_way.passed(event.walk)
+                    ready = []
+                else:
+                    ready = waiting.without(event.walk, event.rank)
+        finally:
+            for future in futures:
+                future.cancel()
+            wait(futures)
+        if tally.wanted != referenced:
+            raise ListingError(
+                f"{self.spec.name}: {tally.wanted} chunks were listed and {referenced} recorded; "
+                "this cannot be: please report it"
+            )
 
-    def _follow(self, tally: Tally, walk: Walk) -> Sightings:
-        sightings = Sightings()
-        for listed in self.listing.follow(walk):
-            tally.take(listed, sightings)
-        if sightings.wanted != sightings.found:
-            # Keys rose, so this cannot be; a count that cannot be explained is not built upon.
-            raise Unordered(f"{sightings.wanted - sightings.found} chunks came twice")
-        return sightings
+    def _follow(
+        self,
+        tally: Tally,
+        at: int,
+        walk: Walk,
+        ends: Sequence[int],
+        passed: SimpleQueue[_Passed],
+    ) -> None:
+        """Follow a walk; tell when it has passed each of the ranks ``ends``, and its end."""
+        base = len(tally.base)
+        left = list(reversed(ends))
+        try:
+            for listed in self.listing.follow(walk):
+                sightings = Sightings()
+                tally.take(listed, sightings)
+                tally.merge(sightings)
+                if left:
+                    tail = listed.paths[-1].as_py()[base:]
+                    reached = position_of(self.spec.grid, self.spec.keys, tail)
+                    while left and left[-1] <= reached:
+                        passed.put(_Passed(at, left.pop()))
+            while left:
+                passed.put(_Passed(at, left.pop()))
+            passed.put(_Passed(at))
+        except Exception as error:  # handed to the thread that waits for it
+            passed.put(_Passed(at, error=error))
 
     def _verify(self, tally: Tally, positions: Sequence[int]) -> dict[int, int]:
         """List gaps a second time, until a listing of them shows nothing that was not known.
@@ -96,19 +148,23 @@ class GroupListing:
         """
         if self.trust:
             return {}
-        before = {position: tally.absent(position) for position in positions}
+        first = {position: tally.absent(position) for position in positions}
+        absent = sum(first.values())
         for _ in range(_ROUNDS):
-            gaps = tally.gaps(positions)
+            gaps = tally.gaps(positions) if absent else _NO_GAPS
             walks = cover.walks(self.spec.grid, self.spec.keys, gaps)
-            tasks = [partial(self._look_again, tally, walk) for walk in walks]
-            if not sum(sightings.found for _, sightings in self._side_by_side(tasks)):
+            for _ in self._side_by_side([partial(self._look_again, tally, walk) for walk in walks]):
+                pass
+            left = {position: tally.absent(position) for position in positions}
+            if sum(left.values()) == absent:
                 break
+            absent = sum(left.values())
         else:
             raise ListingError(
                 f"{self.spec.name}: {_ROUNDS} listings of the same gaps each showed more chunks; "
                 "the store is being written, or cannot be relied on: run again when it is quiet"
             )
-        again = {position: before[position] - tally.absent(position) for position in positions}
+        again = {position: first[position] - left[position] for position in positions}
         self._note(sum(again.values()))
         return again
 
@@ -118,7 +174,7 @@ class GroupListing:
             tally.take(listed, sightings)
         return sightings
 
-    def _drained(self, row_sets: Sequence[RowSet]) -> list[Part]:
+    def _drained(self, row_sets: Sequence[RowSet]) -> Iterator[Part]:
         """List directories to their ends, and again where chunks are missing."""
         boxes = [box for rows in row_sets for box in rows.boxes(self.spec.grid)]
         directories = cover.directories(self.spec.grid, self.spec.keys, boxes, limit=1_000)
@@ -132,7 +188,9 @@ class GroupListing:
                 pass
         again = [count - tally.absent(position) for position, count in enumerate(before)]
         self._note(sum(again))
-        return [tally.part(position, count) for position, count in enumerate(again)]
+        for position, count in enumerate(again):
+            yield tally.part(position, count)
+            tally.release(position)
 
     def _drain(self, tally: Tally, directory: str) -> Sightings:
         sightings = Sightings()
@@ -179,33 +237,70 @@ class GroupListing:
         return Tally(self.spec, base, row_sets)
 
 
+@dataclass(frozen=True)
+class _Passed:
+    """A walk has passed ``rank`` (None: has ended), or failed."""
+
+    walk: int
+    rank: int | None = None
+    error: Exception | None = None
+
+
+class _UnderWay:
+    """Which walks may start: those within a window of the first one that has not ended.
+
+    Without it, one slow walk would let the others run ahead, and all that they meet be held.
+    """
+
+    def __init__(self, window: int, walks: int) -> None:
+        self._window = window
+        self._walks = walks
+        self._started = 0
+        self._first = 0
+        self._ended: set[int] = set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every walk has ended."""
+        return self._first == self._walks
+
+    def next(self) -> range:
+        """Return the walks that may start now and have not."""
+        end = min(self._first + self._window, self._walks)
+        started, self._started = self._started, max(end, self._started)
+        return range(started, self._started)
+
+    def passed(self, walk: int) -> None:
+        """Note that a walk has ended."""
+        self._ended.add(walk)
+        while self._first in self._ended:
+            self._ended.remove(self._first)
+            self._first += 1
+
+
 class _Waiting:
-    """Which walks each row set still waits for."""
+    """Which ranks of which walks each row set still waits for."""
 
-    def __init__(
-        self, spec: ArraySpec, row_sets: Sequence[RowSet], walks: Sequence[Walk], page: int
-    ) -> None:
-        starts = np.array([walk.start for walk in walks], np.int64)
-        stops = np.array([walk.stop for walk in walks], np.int64)
-        self._walks: dict[int, set[int]] = {}
-        for position, rows in enumerate(row_sets):
-            intervals = cover.rank_intervals(spec.grid, rows.boxes(spec.grid), max_gap=page)
-            needed: set[int] = set()
-            # Walks are disjoint and rise, so those an interval meets stand side by side.
-            firsts = np.searchsorted(stops, intervals[:, 0], side="right")
-            ends = np.searchsorted(starts, intervals[:, 1], side="left")
-            for first, end in zip(firsts.tolist(), ends.tolist(), strict=True):
-                needed.update(range(first, end))
-            self._walks[position] = needed
+    def __init__(self, needs: Sequence[dict[int, int]]) -> None:
+        self._needs = dict(enumerate(dict(need) for need in needs))
+        self._by_walk: dict[int, list[int]] = {}
+        for position, need in enumerate(needs):
+            for walk in need:
+                self._by_walk.setdefault(walk, []).append(position)
 
-    def without(self, passed: int) -> list[int]:
-        """Note that a walk has passed; return the row sets that wait for nothing any more."""
+    def for_nothing(self) -> list[int]:
+        """Return the row sets that wait for no walk at all: those without rows."""
+        return [position for position, need in self._needs.items() if not need]
+
+    def without(self, walk: int, rank: int) -> list[int]:
+        """Note that a walk has passed a rank; return what waits for nothing any more."""
         ready = []
-        for position, needed in list(self._walks.items()):
-            needed.discard(passed)
-            if not needed:
-                ready.append(position)
-                del self._walks[position]
+        for position in self._by_walk.get(walk, ()):
+            need = self._needs[position]
+            if need.get(walk, rank + 1) <= rank:
+                del need[walk]
+                if not need:
+                    ready.append(position)
         return ready
 
 
@@ -221,7 +316,7 @@ def make_group_listing(
         spec,
         listing,
         pool,
-        walk_pieces(listing.source.store, concurrency),
+        width_of(listing.source.store, concurrency),
         trust,
         ordered=is_ordered(listing.source.store),
     )

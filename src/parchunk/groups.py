@@ -6,10 +6,11 @@ a store in which every chunk exists.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from obstore.store import MemoryStore
 
 from parchunk import cover
 from parchunk.cover import Walk
@@ -18,6 +19,7 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.plan import Partition, Plan
 from parchunk.rows import RowSet
 from parchunk.shard_grid import inner_slices, shards_of
+from parchunk.stores import page_keys
 
 #: Bytes a chunk costs while its group is listed.
 CHUNK_BYTES = 8
@@ -34,29 +36,48 @@ LISTING_BYTES = 4 << 20
 FIXED_BYTES = 40 << 20
 #: Record files written at the same time.
 WRITERS = 2
-#: A walk is cut in pieces for listings side by side, but not shorter than this many pages.
+#: A walk is cut in pieces for listings side by side, but not shorter than this many pages...
 LEAST_PAGES = 20
+#: ...and not longer than this many: what a piece has completed is written and given back.
+MOST_PAGES = 200
+#: Rows of a large partition that are tallied, written and given back together: few enough that
+#: writing goes on beside listing.
+UNIT_CELLS = 200_000
+#: Units that a large group is cut in; then they are longer.
+UNITS = 1_000
+#: Units of a group, at most: each is some Python objects.
+MOST_UNITS = 50_000
+#: A group's chunks, at most: they are address space until they are met.
+GROUP_CELLS = 1 << 31
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Rows that are tallied together and written when they are complete.
+
+    ``partition`` is the position in the group of the partition that they belong to: a large one
+    is several units.
+    """
+
+    partition: int
+    rows: RowSet
 
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring partitions of one array that are covered together.
+    """Partitions of one array that are covered together.
 
-    A group of one partition may exceed the memory bound; its ``slices`` are then walked one
-    after another. Otherwise there is one slice, of all partitions.
+    Each of the ``passes`` is walked once, one after another. There is one pass unless a single
+    partition is more than the memory bound allows. ``cells`` are the chunks held at the same
+    time at most: of the units that walks in flight have met and not yet completed.
     """
 
     array: str
     partitions: tuple[Partition, ...]
-    slices: tuple[tuple[RowSet, ...], ...]
-    #: Of an expanded array: inner chunks in one slice of a partition.
+    passes: tuple[tuple[Unit, ...], ...]
+    cells: int
+    #: Of an expanded array: inner chunks in one slice of a partition; counted in ``cells``, too.
     inner_cells: int = 0
-
-    @property
-    def cells(self) -> int:
-        """What is held in memory at the same time, in units of a chunk's size (8 bytes)."""
-        listed = max(sum(rows.cells for rows in row_sets) for row_sets in self.slices)
-        return listed + INNER_CELLS * self.inner_cells
 
 
 @dataclass(frozen=True)
@@ -73,6 +94,29 @@ class Forecast:
     least: int
     shards: int = 0
     gets: int = 0
+
+
+@dataclass(frozen=True)
+class Width:
+    """How a store is listed: in how many ``pieces`` at least walks are cut, how many of them may
+    be under way before the first has passed (``window``), and the keys of a ``page``.
+    """
+
+    pieces: int
+    window: int
+    page: int
+
+
+def width_of(store: object, concurrency: int) -> Width:
+    """Return how walks of ``store`` are cut for ``concurrency`` listings side by side.
+
+    There are more pieces than listings, as pieces of a sparse array are of unequal length, and
+    some may be ahead of a slow one. A MemoryStore copies all its later keys for each listing, so
+    there every cut would cost a whole one.
+    """
+    if isinstance(store, MemoryStore):
+        return Width(1, 1, page_keys(store))
+    return Width(4 * concurrency, 2 * concurrency, page_keys(store))
 
 
 def vector_cells(memory: int, record_size: int, concurrency: int) -> int:
@@ -96,46 +140,42 @@ def vector_cells(memory: int, record_size: int, concurrency: int) -> int:
 
 
 def make_groups(
-    plan: Plan, pending: Iterable[Partition], cells: int, workers: int = 1
+    plan: Plan, pending: Iterable[Partition], cells: int, width: Width, workers: int = 1
 ) -> list[Group]:
     """Return the groups for the pending partitions, ordered by region, then by array.
 
-    Partitions of one array go together while they fit ``cells`` chunks; with several workers, an
-    array is shared out so that each of them has a part.
+    All partitions of an array go together when no more than ``cells`` chunks are ever held at
+    the same time: along the leading axis that is nearly always so, as a walk in text order
+    completes regions one after another. Else neighbours go together while they fit. With several
+    workers, an array is shared out so that each of them has a part.
     """
     by_array: dict[str, list[Partition]] = {}
     for partition in pending:
         by_array.setdefault(partition.array, []).append(partition)
     groups: list[tuple[int, Group]] = []
     for array, partitions in by_array.items():
+        spec = plan.by_name[array].spec
         partitions.sort(key=lambda partition: partition.region or 0)
         if plan.by_name[array].spec.inner_chunks is not None:
             groups += _expanded_groups(plan, partitions, cells, workers)
             continue
         total = sum(partition.rows.cells for partition in partitions)
-        share = min(cells, max(-(-total // workers), 1))
-        held: list[Partition] = []
-        for partition in partitions:
-            size = partition.rows.cells
-            if held and (sum(p.rows.cells for p in held) + size > share):
-                groups.append(_group(array, held, cells, plan.record_size))
-                held = []
-            held.append(partition)
-        groups.append(_group(array, held, cells, plan.record_size))
+        share = min(max(-(-total // workers), 1), GROUP_CELLS)
+        for run in _runs(partitions, share):
+            group = _group(spec, run, cells, width, plan.record_size)
+            if group is not None:
+                groups.append((_order(run), group))
+                continue
+            for part in _runs(run, cells):
+                group = _group(spec, part, cells, width, plan.record_size)
+                groups.append((_order(part), group or _sliced(spec, part, cells, plan)))
     groups.sort(key=lambda pair: (pair[0], pair[1].array))
     return [group for _, group in groups]
 
 
-def _group(
-    array: str, partitions: list[Partition], cells: int, record_size: int
-) -> tuple[int, Group]:
-    slices: tuple[tuple[RowSet, ...], ...]
-    if len(partitions) == 1:
-        slices = tuple((rows,) for rows in partitions[0].rows.slices(cells, record_size))
-    else:
-        slices = (tuple(partition.rows for partition in partitions),)
+def _order(partitions: Sequence[Partition]) -> int:
     region = partitions[0].region
-    return (-1 if region is None else region), Group(array, tuple(partitions), slices)
+    return -1 if region is None else region
 
 
 def _expanded_groups(
@@ -160,52 +200,127 @@ def _expanded_groups(
         listed = sum(partition.objects.cells for partition in batch)
         inner = min(max((cells - listed) // INNER_CELLS, plan.record_size), INNER_MOST)
         inner = min(inner, max(partition.rows.cells for partition in batch))
-        region = batch[0].region
-        groups.append(
-            (
-                -1 if region is None else region,
-                Group(
-                    batch[0].array,
-                    tuple(batch),
-                    (tuple(partition.objects for partition in batch),),
-                    inner,
-                ),
-            )
-        )
+        units = tuple(Unit(position, part.objects) for position, part in enumerate(batch))
+        held = listed + INNER_CELLS * inner
+        groups.append((_order(batch), Group(batch[0].array, tuple(batch), (units,), held, inner)))
     return groups
 
 
-def walks_over(
-    spec: ArraySpec, row_sets: Sequence[RowSet], pieces: int, page: int
-) -> list[Walk]:
-    """Return the walks that together meet every chunk of ``row_sets``, in text order.
+def _runs(partitions: Sequence[Partition], cells: int) -> Iterator[list[Partition]]:
+    """Yield neighbouring partitions that have at most ``cells`` chunks together, or one."""
+    run: list[Partition] = []
+    held = 0
+    for partition in partitions:
+        size = partition.rows.cells
+        if run and held + size > cells:
+            yield run
+            run, held = [], 0
+        run.append(partition)
+        held += size
+    if run:
+        yield run
 
-    Long ones are cut so that there are about ``pieces``; ``page`` keys come with one request.
+
+def _group(
+    spec: ArraySpec, partitions: Sequence[Partition], cells: int, width: Width, record_size: int
+) -> Group | None:
+    """Return the group of one pass, or None when too much would be held at the same time."""
+    total = sum(partition.rows.cells for partition in partitions)
+    # Regions of a later axis all end with the last index before it. Cut along that too, in bands
+    # thin enough, what is held of each is little.
+    bands = any(partition.rows.count > 1 for partition in partitions) and total > cells
+    most = max(UNIT_CELLS, total // UNITS)
+    for size in (most, most // 10, most // 100) if bands else (most,):
+        units = tuple(
+            Unit(position, rows)
+            for position, partition in enumerate(partitions)
+            for rows in partition.rows.slices(min(size, cells), record_size)
+        )
+        if len(units) > MOST_UNITS:
+            break
+        held = total if total <= cells // 8 else held_cells(spec, units, width)
+        if held <= cells:
+            return Group(spec.name, tuple(partitions), (units,), held)
+    return None
+
+
+def _sliced(spec: ArraySpec, partitions: Sequence[Partition], cells: int, plan: Plan) -> Group:
+    """Return the group of one partition that must be walked in several passes."""
+    assert len(partitions) == 1, "neighbours that fit together are a group of one pass"
+    slices = partitions[0].rows.slices(cells, plan.record_size)
+    passes = tuple((Unit(0, rows),) for rows in slices)
+    most = max(units[0].rows.cells for units in passes)
+    return Group(spec.name, tuple(partitions), passes, most)
+
+
+def held_cells(spec: ArraySpec, units: Sequence[Unit], width: Width) -> int:
+    """Return how many chunks are held at the same time at most while ``units`` are walked.
+
+    A unit is held from the first walk that can meet it until its last one has passed, and
+    ``width.window`` neighbouring walks are under way together.
     """
-    return cover.walks(spec.grid, spec.keys, _intervals(spec, row_sets, pieces, page))
+    walks = walks_over(spec, [unit.rows for unit in units], width)
+    needs = needed_ranks(spec, [unit.rows for unit in units], walks, width.page)
+    begins, ends = np.zeros(len(walks) + 1, np.int64), np.zeros(len(walks) + 1, np.int64)
+    for unit, need in zip(units, needs, strict=True):
+        if need:
+            begins[min(need)] += unit.rows.cells
+            ends[max(need) + 1] += unit.rows.cells
+    # While walk i is the first one under way, what began before i + window and did not end.
+    begun = np.cumsum(begins)[np.minimum(np.arange(len(walks)) + width.window - 1, len(walks) - 1)]
+    return int((begun - np.cumsum(ends)[: len(walks)]).max(initial=0))
 
 
-def _intervals(
-    spec: ArraySpec, row_sets: Sequence[RowSet], pieces: int, page: int
-) -> cover.Ints:
+def needed_ranks(
+    spec: ArraySpec, row_sets: Sequence[RowSet], walks: Sequence[Walk], page: int
+) -> list[dict[int, int]]:
+    """Return, for each row set, the walks that it needs and the rank that each must pass."""
+    starts = np.array([walk.start for walk in walks], np.int64)
+    stops = np.array([walk.stop for walk in walks], np.int64)
+    found = []
+    for rows in row_sets:
+        # Coarse: to wait for a walk in vain costs less than to tell thousands of intervals apart.
+        gap = LEAST_PAGES * page
+        intervals = cover.rank_intervals(spec.grid, rows.boxes(spec.grid), max_gap=gap)
+        needs: dict[int, int] = {}
+        # Walks are disjoint and rise, so those an interval meets stand side by side.
+        firsts = np.searchsorted(stops, intervals[:, 0], side="right")
+        lasts = np.searchsorted(starts, intervals[:, 1], side="left")
+        for first, last, stop in zip(
+            firsts.tolist(), lasts.tolist(), intervals[:, 1].tolist(), strict=True
+        ):
+            for walk in range(first, last):
+                needs[walk] = min(stop, int(stops[walk]))
+        found.append(needs)
+    return found
+
+
+def walks_over(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> list[Walk]:
+    """Return the walks that together meet every chunk of ``row_sets``, in text order."""
+    return cover.walks(spec.grid, spec.keys, _intervals(spec, row_sets, width))
+
+
+def _intervals(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> cover.Ints:
     boxes = [box for rows in row_sets for box in rows.boxes(spec.grid)]
     # Foreign keys up to a page cost no more than the request that skipping them would need.
-    intervals = cover.rank_intervals(spec.grid, boxes, max_gap=page)
-    if not len(intervals):
-        return np.empty((0, 2), np.int64)
-    return cover.cut(intervals, pieces=pieces, least=LEAST_PAGES * page, page=page)
+    intervals = cover.rank_intervals(spec.grid, boxes, max_gap=width.page)
+    if not len(intervals) or width.pieces == 1:
+        return intervals
+    ranks = int((intervals[:, 1] - intervals[:, 0]).sum())
+    pieces = max(width.pieces, -(-ranks // (MOST_PAGES * width.page)))
+    return cover.cut(intervals, pieces, LEAST_PAGES * width.page, width.page)
 
 
-def forecast(plan: Plan, groups: Sequence[Group], pieces: int, page: int) -> Forecast:
+def forecast(plan: Plan, groups: Sequence[Group], width: Width) -> Forecast:
     """Return what listing ``groups`` costs on a store in which every chunk exists."""
     walks = requests = least = shards = gets = 0
     for group in groups:
         spec = plan.by_name[group.array].spec
-        for row_sets in group.slices:
-            intervals = _intervals(spec, row_sets, pieces, page)
+        for units in group.passes:
+            intervals = _intervals(spec, [unit.rows for unit in units], width)
             walks += len(intervals)
-            requests += cover.requests(intervals, page)
-        least += cover.least_requests(sum(p.objects.cells for p in group.partitions), page)
+            requests += cover.requests(intervals, width.page)
+        least += cover.least_requests(sum(p.objects.cells for p in group.partitions), width.page)
         if spec.inner_chunks is not None:
             for partition in group.partitions:
                 shards += partition.objects.cells

@@ -64,9 +64,9 @@ def _parse_irregular(
     count = len(paths)
     tails = _cut(paths, len(base.encode()))
     pattern = encoding.pattern.replace("[0-9]*", f"[0-9]{{0,{_DIGITS - 1}}}")
-    shaped = np.asarray(
-        pc.match_substring_regex(tails, pattern=f"\\A(?:{pattern})\\z")
-    ).astype(bool)
+    shaped = np.asarray(pc.match_substring_regex(tails, pattern=f"\\A(?:{pattern})\\z")).astype(
+        bool
+    )
     if prod(grid) == 0:
         shaped[:] = False
     rows = np.flatnonzero(shaped)
@@ -177,9 +177,7 @@ class PathBuilder:
             return pa.array([self._base] * len(numbers), pa.string())
         separator = self._encoding.separator
         if self._tails is None:
-            return pc.binary_join_element_wise(
-                self._base, self._spell(numbers, self._grid), ""
-            )
+            return pc.binary_join_element_wise(self._base, self._spell(numbers, self._grid), "")
         leading, trailing = np.divmod(numbers, self._inner)
         heads = self._heads(leading)
         tails = self._tails.take(pa.array(trailing))

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from parchunk.cover import Walk
 from parchunk.errors import ListingError, ParchunkError
 from parchunk.source import Source, explain
+from parchunk.stores import is_remote
 
 #: Rows gathered before they are handed on: enough to make the kernels' fixed costs small.
-BATCH_ROWS = 16_000
-#: Rows asked of obstore at a time. More would be lost with a stream that breaks (FACTS).
+BATCH_ROWS = 10_000
+#: Rows asked of obstore at a time where they cost requests: one page, so that a walk that stops
+#: early fetches no page too many, and a stream that breaks loses none.
 STREAM_ROWS = 1_000
 
 
@@ -161,11 +163,12 @@ class Listing:
         """Yield (rows, whether they end the walk) of one listing; raise `_Broken` when it dies."""
         gathered: list[pa.RecordBatch] = []
         rows = fetched = 0
+        chunk_size = STREAM_ROWS if is_remote(self.source.store) else BATCH_ROWS
         previous = offset
         try:
             stream = iter(
                 self.source.store.list(
-                    prefix or None, offset=offset, chunk_size=STREAM_ROWS, return_arrow=True
+                    prefix or None, offset=offset, chunk_size=chunk_size, return_arrow=True
                 )
             )
             while True:
@@ -177,11 +180,11 @@ class Listing:
                     if batch.num_rows == 0:
                         continue
                     fetched += batch.num_rows
-                    gathered.append(batch)
+                    # Entity tags and versions are half of a batch's bytes, and not needed.
+                    gathered.append(batch.select(["path", "size", "last_modified"]))
                     rows += batch.num_rows
                 done = batch is None or (
-                    last is not None
-                    and batch.column(0)[-1].as_py().encode() >= last.encode()
+                    last is not None and batch.column(0)[-1].as_py().encode() >= last.encode()
                 )
                 if gathered and (done or rows >= BATCH_ROWS):
                     listed = _join(gathered)

@@ -89,7 +89,7 @@ def open_dataset(
         zarr_format=plan.hierarchy.written_format,
         use_zarr_fill_value_as_mask=False if is_v3 else None,
     )
-    dataset: xarray.Dataset = xarray.open_dataset(store, **kwargs)  # type: ignore[arg-type]
+    dataset: xarray.Dataset = xarray.open_dataset(store, **kwargs)
     return dataset
 
 

@@ -170,7 +170,7 @@ class Output:
 
     def _put_local(self, path: str, data: bytes | memoryview) -> None:
         final = self._local(path)
-        # The name is made here and is short: a long array name must not make the temporary's longer.
+        # A short name: that of an array may already be as long as the file system allows.
         temporary = self._local(_TEMPORARY) / uuid.uuid4().hex
         try:
             with temporary.open("wb") as file:

@@ -153,9 +153,7 @@ class PartitionWriter:
         else:
             # A row without a reference takes from index null, and so is null.
             where = np.cumsum(referenced) - 1
-            paths = self._paths.build(numbers[referenced]).take(
-                pa.array(where, mask=~referenced)
-            )
+            paths = self._paths.build(numbers[referenced]).take(pa.array(where, mask=~referenced))
         return References(paths, offsets, sizes, raw), inlined
 
     def _fetch(

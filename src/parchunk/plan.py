@@ -126,9 +126,7 @@ def _whole(total: int) -> RowSet:
     return RowSet(max(total, 1), 0, total)
 
 
-def _run(
-    grid: tuple[int, ...], axis: int, region: int, length: int, record_size: int
-) -> RowSet:
+def _run(grid: tuple[int, ...], axis: int, region: int, length: int, record_size: int) -> RowSet:
     """Return the chunk numbers of one region of ``length`` chunks along ``axis``."""
     size = grid[axis]
     low = region * length

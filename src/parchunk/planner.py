@@ -69,14 +69,21 @@ def make_plan(
             choice = attempt
         if choice.rows >= LEAST_ROWS or region is not None:
             break
-    if choice is not None and record_size is None and choice.record_size < LEAST_ROWS:
+    if choice is not None and record_size is None and choice.is_spoilt:
         # The levels of an image pyramid have grids that share no divisor: the large ones are split.
         apart = _Choice(hierarchy.arrays, choice.split, region, None, spoilers_apart=True)
         choice = max(choice, apart, key=lambda one: one.record_size)
     if choice is None:
         arrays = tuple(ArrayPlan(spec) for spec in hierarchy.arrays)
         return Plan(
-            location, group, hierarchy, None, 0, record_size or RECORD_ROWS, inline_threshold, arrays
+            location,
+            group,
+            hierarchy,
+            None,
+            0,
+            record_size or RECORD_ROWS,
+            inline_threshold,
+            arrays,
         )
     choice.check()
     return Plan(
@@ -178,6 +185,11 @@ class _Choice:
                 self.members.pop()
 
     @property
+    def is_spoilt(self) -> bool:
+        """Whether a large array would have record files that are much too small."""
+        return self.record_size < LEAST_ROWS and self.leader.reference_total > SPOILER_CHUNKS
+
+    @property
     def rows(self) -> int:
         """How good the choice is: rows that a record file can have without straddling regions."""
         return min(self._divisor() or RECORD_ROWS, RECORD_ROWS)
@@ -251,8 +263,15 @@ class _Choice:
                 aim = round(aim / step) * step
             return min(aim, blocks) * base
         # On a later axis only divisors of the grid make long record files.
-        sizes = [d for d in _divisors(blocks, blocks) if d <= 2 * aim] or [1]
-        return max(sizes) * base
+        inner = min(
+            prod(s.reference_grid[a + 1 :]) * (base // s.reference_chunks[a])
+            for s, a in self.members
+        )
+        sizes = _divisors(blocks, blocks)
+        best = max(d for d in sizes if d <= 2 * aim or d == 1)
+        if inner * best < LEAST_ROWS:
+            best = next((d for d in sizes if d > best and inner * d >= LEAST_ROWS), best)
+        return best * base
 
     def _divisor(self, later_only: bool = False) -> int:
         """Return what the record size must divide for no file to straddle regions; 0: anything.
@@ -294,7 +313,10 @@ def _axis(split: Split, spec: ArraySpec) -> int:
 
 def _per_chunk(spec: ArraySpec, axis: int) -> int:
     """Return the references in one index of objects along ``axis``."""
-    return spec.reference_total // spec.grid[axis] if spec.grid[axis] else 0
+    grid = spec.reference_grid
+    along = spec.chunks[axis] // spec.reference_chunks[axis]
+    others: int = prod((*grid[:axis], *grid[axis + 1 :])) * along
+    return others
 
 
 def _is_coordinate(spec: ArraySpec, axis: int) -> bool:
@@ -304,7 +326,7 @@ def _is_coordinate(spec: ArraySpec, axis: int) -> bool:
 
 def _round_number(value: int) -> int:
     """Return ``value`` with one significant digit: 7874 -> 8000."""
-    scale = 10 ** (len(str(value)) - 1)
+    scale: int = 10 ** (len(str(value)) - 1)
     return max(round(value / scale), 1) * scale
 
 

@@ -71,7 +71,7 @@ def encode(references: References) -> bytes:
         version="1.0",
         data_page_version="1.0",
         compression="zstd",
-        compression_level=3,
+        compression_level=1,
         use_dictionary=dictionaries,
         dictionary_pagesize_limit=2**31 - 1,
         # Without statistics fastparquet cannot tell that there are no nulls, and makes floats.

@@ -140,8 +140,8 @@ class ShardReader:
                 break
             except FileNotFoundError:
                 raise SourceError(
-                    f"{self.source.describe(self.key(number))} was listed and is gone now: the store changed "
-                    "meanwhile; run again to resume"
+                    f"{self.source.describe(key)} was listed and is gone now: the store "
+                    "changed meanwhile; run again to resume"
                 ) from None
             except SourceError as error:
                 if attempt >= self.patience.attempts or _is_final(error):

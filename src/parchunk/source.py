@@ -72,7 +72,7 @@ class Source:
     def above(self, group: str) -> Source:
         """Return the source that this one is the ``group`` of: the inverse of `child`."""
         for _ in filter(None, group.split("/")):
-            self = replace(  # noqa: PLW0642
+            self = replace(
                 self, prefix=self.prefix.rpartition("/")[0], url=self.url.rpartition("/")[0]
             )
         return self
@@ -106,9 +106,7 @@ class Source:
         except NotADirectoryError:
             return None
         except Exception as error:
-            raise SourceError(
-                f"cannot read {self.describe(key)}: {explain(error)}"
-            ) from None
+            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Return ``length`` bytes of the object at ``key`` from ``start``."""

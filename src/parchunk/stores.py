@@ -162,15 +162,6 @@ def page_keys(store: object) -> int:
     return 5000 if isinstance(store, AzureStore) else 1000
 
 
-def walk_pieces(store: object, concurrency: int) -> int:
-    """Return in how many pieces a group's walks are worth cutting for listings side by side.
-
-    More than there are listings, as pieces of a sparse array are of unequal length. A MemoryStore
-    copies all its later keys for each listing, so there every cut would cost a whole one.
-    """
-    return 1 if concurrency == 1 or isinstance(store, MemoryStore) else 4 * concurrency
-
-
 def is_remote(store: object) -> bool:
     """Whether a listing of ``store`` costs requests over a network."""
     return not isinstance(store, LocalStore | MemoryStore)

@@ -6,6 +6,7 @@ each in the order of its record files' rows. Strays are kept by partition. Nothi
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,15 @@ class Sightings:
     strays: list[tuple[int, Stray]] = field(default_factory=list)
 
 
+def _reserve(size: int) -> mmap.mmap:
+    """Return zeroed memory that takes room only where it is touched, and can be given back."""
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return mmap.mmap(-1, max(size, 1))
+    # Address space is not memory: a billion chunks may be reserved where eight million are held.
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    return mmap.mmap(-1, max(size, 1), flags=flags)
+
+
 class Tally:
     """Sizes, newest modification and strays of a group's row sets."""
 
@@ -67,7 +77,9 @@ class Tally:
         self.row_sets = tuple(row_sets)
         cells = np.array([rows.cells for rows in row_sets], np.int64)
         self.bounds = np.concatenate(([0], np.cumsum(cells)))
-        self.sizes = np.zeros(int(self.bounds[-1]), np.uint64)
+        self._memory = _reserve(int(self.bounds[-1]) * 8)
+        self.sizes = np.frombuffer(self._memory, np.uint64, int(self.bounds[-1]))
+        self._released = np.zeros(len(self.row_sets), bool)
         self.modified = np.full(len(self.row_sets), np.iinfo(np.int64).min)
         self.strays: list[list[Stray]] = [[] for _ in row_sets]
         self.wanted = 0
@@ -95,6 +107,16 @@ class Tally:
             found_again,
         )
 
+    def release(self, position: int) -> None:
+        """Give the memory of a row set back; what comes for it from now on is ignored."""
+        self._released[position] = True
+        page = mmap.PAGESIZE
+        # Only whole pages: the ones at the ends are shared with neighbours.
+        start = -(-int(self.bounds[position]) * 8 // page) * page
+        stop = int(self.bounds[position + 1]) * 8 // page * page
+        if stop > start and hasattr(self._memory, "madvise"):
+            self._memory.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
     def take(self, listed: Listed, sightings: Sightings) -> None:
         """Scatter one batch of listed objects; its other findings go to ``sightings``."""
         parsed = parse_paths(listed.paths, self.base, self.spec.keys, self.spec.grid)
@@ -104,6 +126,10 @@ class Tally:
         if len(parsed.others):
             self._take_strays(listed, parsed.others, sightings)
         positions, owners, mine = self._locate(parsed.numbers)
+        if self._released.any():
+            held = ~self._released[owners if owners is not None else 0]
+            mine = held & (True if mine is None else mine)
+            mine = np.broadcast_to(mine, positions.shape)
         if mine is not None:
             sightings.foreign += int(len(mine) - mine.sum())
             positions, sizes, modified = positions[mine], sizes[mine], modified[mine]

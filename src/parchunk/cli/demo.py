@@ -11,6 +11,7 @@ from parchunk import demo
 from parchunk.build import build
 from parchunk.cli.build import print_summary, summary
 from parchunk.cli.options import json_option
+from parchunk.cli.plan import describe, print_plan
 from parchunk.cli.progress import progress_shown
 from parchunk.cli.tables import console
 from parchunk.errors import InputError
@@ -24,9 +25,6 @@ from parchunk.planning import plan as make_plan
 @json_option
 def command(directory: str, no_progress: bool, as_json: bool) -> int:
     """Make a real Zarr store in DIR, then plan, build and open its references."""
-    from parchunk.cli.plan import _print as print_plan
-    from parchunk.cli.plan import describe
-
     require("xarray", "xarray")
     import xarray
 
@@ -36,7 +34,11 @@ def command(directory: str, no_progress: bool, as_json: bool) -> int:
     if root.is_dir() and {p.name for p in root.iterdir()} - {"store.zarr", "refs.parquet"}:
         raise InputError(f"{directory} holds something else: name another folder")
     out = console()
-    say = (lambda line: None) if as_json else out.print
+
+    def say(line: str) -> None:
+        if not as_json:
+            out.print(line)
+
     say(f"1. writing a Zarr v3 store: {root / 'store.zarr'}")
     made = demo.make_demo_store(root / "store.zarr")
     say(f"   removed {len(made.removed)} chunks and left a stray, as real stores have")

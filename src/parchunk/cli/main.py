@@ -98,4 +98,8 @@ def _interrupt_on_sigterm() -> Callable[[], None]:
         before = signal.signal(signal.SIGTERM, interrupt)
     except ValueError:  # not the main thread: nothing to arrange
         return lambda: None
-    return lambda: signal.signal(signal.SIGTERM, before) and None
+
+    def restore() -> None:
+        signal.signal(signal.SIGTERM, before)
+
+    return restore

@@ -14,14 +14,12 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int]):
     """Bytes, as ``512MiB``, ``2GB`` or ``1000000``."""
 
     name = "size"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number of bytes."""
         if isinstance(value, int):
             return value
@@ -32,12 +30,6 @@ class Size(click.ParamType):
         if size < 1:
             self.fail("is 0 bytes: give e.g. 512MiB", param, ctx)
         return size
-
-
-class StoreOptions(click.ParamType):
-    """``KEY=VALUE``; given several times they make one mapping."""
-
-    name = "key=value"
 
 
 def _mapping(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:

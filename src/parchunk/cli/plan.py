@@ -10,12 +10,12 @@ import click
 from parchunk.build import DEFAULT_MEMORY
 from parchunk.cli.options import json_option, plan_options, run_options, source_options
 from parchunk.cli.tables import bytes_text, console, count, duration, grid_text, table
-from parchunk.groups import CHUNK_BYTES, forecast, make_groups, vector_cells
+from parchunk.groups import CHUNK_BYTES, forecast, make_groups, vector_cells, width_of
 from parchunk.metadata import ArraySpec
 from parchunk.plan import Plan
 from parchunk.planning import plan as make_plan
 from parchunk.root import V3_COSTS
-from parchunk.stores import is_remote, page_keys, walk_pieces
+from parchunk.stores import is_remote
 
 #: US dollars for 1,000 LIST requests: S3 Standard in us-east-1; others are near it.
 LIST_PRICE = 0.005
@@ -70,7 +70,7 @@ def command(
     if as_json:
         click.echo(json.dumps({**plan.to_json(), "forecast": shown}))
     else:
-        _print(plan, shown)
+        print_plan(plan, shown)
     return 0
 
 
@@ -80,10 +80,10 @@ def describe(
     """Return the forecast of a build, were every chunk there."""
     assert plan.source is not None
     share = max(concurrency // workers, 1)
-    page = page_keys(plan.source.store)
+    width = width_of(plan.source.store, share)
     cells = vector_cells(memory // workers, plan.record_size, share)
-    groups = make_groups(plan, plan.partitions(), cells, workers)
-    cost = forecast(plan, groups, walk_pieces(plan.source.store, share), page)
+    groups = make_groups(plan, plan.partitions(), cells, width, workers)
+    cost = forecast(plan, groups, width)
     remote = is_remote(plan.source.store)
     files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
     return {
@@ -105,7 +105,8 @@ def describe(
     }
 
 
-def _print(plan: Plan, shown: dict[str, object]) -> None:
+def print_plan(plan: Plan, shown: dict[str, object]) -> None:
+    """Print a plan and its forecast for people."""
     out = console()
     where = f"{plan.location.url}" + (f" (group {plan.group})" if plan.group else "")
     out.print(f"plan for {where}")

@@ -36,9 +36,7 @@ def progress_shown(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
             task = bar.add_task("", total=1, label="building", numbers="")
 
             def show(now: Progress) -> None:
-                bar.update(
-                    task, completed=_share(now), numbers=_numbers(now), label=_label(now)
-                )
+                bar.update(task, completed=_share(now), numbers=_numbers(now), label=_label(now))
 
             yield show
     else:

@@ -11,8 +11,12 @@ from rich.table import Table
 def console() -> Console:
     """Return a console for stdout; a pipe gets plain text of any width."""
     made = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    return made if made.is_terminal else Console(
-        highlight=False, markup=False, emoji=False, soft_wrap=True, width=200, color_system=None
+    return (
+        made
+        if made.is_terminal
+        else Console(
+            highlight=False, markup=False, emoji=False, soft_wrap=True, width=200, color_system=None
+        )
     )
 
 
@@ -21,9 +25,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     made = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         number = column.endswith(">")
-        made.add_column(
-            column.rstrip(">"), justify="right" if number else "left", no_wrap=True
-        )
+        made.add_column(column.rstrip(">"), justify="right" if number else "left", no_wrap=True)
     for row in rows:
         made.add_row(*(count(cell) if isinstance(cell, int) else str(cell) for cell in row))
     return made

@@ -81,9 +81,7 @@ def parse_codecs(value: object) -> tuple[Part, ...]:
     return tuple(parse_part(item, "codec") for item in value)
 
 
-def parse_inner_chunks(
-    codecs: Sequence[Part], chunks: tuple[int, ...]
-) -> tuple[int, ...] | None:
+def parse_inner_chunks(codecs: Sequence[Part], chunks: tuple[int, ...]) -> tuple[int, ...] | None:
     """Return the shape of a sharded array's inner chunks; None where objects are no plain shards.
 
     ``chunks`` is the shape of a shard, which inner chunks must fill.
