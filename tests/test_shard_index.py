@@ -3,7 +3,7 @@
 import google_crc32c
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parchunk.metadata.shards import ShardLayout
@@ -24,6 +24,7 @@ def encode(pairs: list[tuple[int, int]], byte_order: str = "<", checksum: bool =
 entry = st.one_of(st.just((NEVER, NEVER)), st.tuples(st.integers(0, 500), st.integers(0, 500)))
 
 
+@settings(deadline=None)
 @given(st.data(), st.integers(1, 5), st.integers(1, 6), st.sampled_from("<>"), st.booleans())
 def test_entries_are_what_was_encoded(
     data: st.DataObject, shards: int, count: int, byte_order: str, checksum: bool
@@ -42,6 +43,7 @@ def test_entries_are_what_was_encoded(
                 assert (got_offset, got_size) == (offset, size)
 
 
+@settings(deadline=None)
 @given(st.integers(0, NEVER), st.integers(0, NEVER), st.integers(0, 2**40))
 def test_an_entry_is_within_its_shard_or_refused(offset: int, size: int, shard: int) -> None:
     pairs = [(NEVER, NEVER), (offset, size)]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parchunk import groups
@@ -107,6 +107,7 @@ def arrays(draw: st.DrawFn) -> tuple[ArraySpec, int, int]:
 
 
 @given(arrays(), st.integers(1, 200))
+@settings(deadline=None)
 def test_regions_share_no_row_and_no_shard(drawn: tuple[ArraySpec, int, int], cells: int) -> None:
     spec, axis, length = drawn
     plan = planned(spec, split=axis, region=length)
@@ -132,6 +133,7 @@ def test_regions_share_no_row_and_no_shard(drawn: tuple[ArraySpec, int, int], ce
 
 
 @given(arrays())
+@settings(deadline=None)
 def test_shard_numbers_are_those_of_the_inner_index(drawn: tuple[ArraySpec, int, int]) -> None:
     spec, _, _ = drawn
     numbers = np.arange(spec.reference_total)
