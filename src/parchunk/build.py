@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import resource
 import signal
 import sys
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import (
     FIRST_COMPLETED,
+    BrokenExecutor,
     Executor,
     Future,
     ProcessPoolExecutor,
@@ -21,7 +23,9 @@ from concurrent.futures import (
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from parchunk.errors import InputError, SourceChangedError
+from obstore.store import MemoryStore
+
+from parchunk.errors import InputError, SourceChangedError, SourceError
 from parchunk.group_build import GroupResult, GroupTask, Pools, Settings, build_group
 from parchunk.groups import Group, forecast, make_groups, vector_cells, width_of
 from parchunk.listing import Requests
@@ -31,7 +35,7 @@ from parchunk.planning import open_source, read_again
 from parchunk.receipts import Receipt, read_receipts
 from parchunk.root import format_notes, mask_notes, published_root
 from parchunk.source import Source
-from parchunk.stores import is_remote
+from parchunk.stores import Location, is_remote
 
 #: Peak memory above the imports unless a user chooses: holds the sizes of about 47 M chunks.
 DEFAULT_MEMORY = 512 << 20
@@ -169,7 +173,9 @@ def build(
     began = time.monotonic()
     output = out if isinstance(out, Output) else Output.open(out, output_options)
     source = open_source(plan, store_options)
-    _refuse_overlap(source, output)
+    _refuse_overlap(plan, source, output)
+    if workers > 1 and executor is None and isinstance(source.store, MemoryStore):
+        raise InputError("a store in memory cannot be reached by other processes: use --workers 1")
     processes = 1 if executor is not None else workers
     share = max(concurrency // processes, 1)
     cells = vector_cells(memory // processes, plan.record_size, share)
@@ -328,18 +334,36 @@ class _Run:
     def in_processes(self, tasks: list[GroupTask], workers: int) -> None:
         """Run groups in worker processes, one a worker at a time."""
         context = multiprocessing.get_context("spawn")
+        before = multiprocessing.active_children()  # of the caller's: not ours to end
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
             try:
                 self._run(tasks, lambda task: pool.submit(build_group, task), None, workers)
-            except BaseException:
+            except BaseException as error:
+                ours = [child for child in multiprocessing.active_children() if child not in before]
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
+                for process in ours:
                     process.terminate()
+                if isinstance(error, BrokenExecutor):
+                    raise SourceError(
+                        "a worker process died, perhaps for lack of memory: lower --memory or "
+                        "--workers, and run again to resume"
+                    ) from None
                 raise
 
     def anywhere(self, tasks: list[GroupTask], executor: Executor) -> None:
         """Run groups in an executor of the caller's, a window of tasks at a time."""
-        self._run(tasks, lambda task: executor.submit(build_group, task), None, 256)
+        submitted: list[Future[GroupResult]] = []
+
+        def submit(task: GroupTask) -> Future[GroupResult]:
+            submitted.append(executor.submit(build_group, task))
+            return submitted[-1]
+
+        try:
+            self._run(tasks, submit, None, 256)
+        except BaseException:
+            for future in submitted:  # the executor is the caller's, and goes on
+                future.cancel()
+            raise
 
     def _run(
         self,
@@ -433,12 +457,20 @@ def _is_record_file(name: str) -> bool:
     return name.startswith("refs.") and name.endswith(".parq") and name[5:-5].isdecimal()
 
 
-def _refuse_overlap(source: Source, output: Output) -> None:
+def _refuse_overlap(plan: Plan, source: Source, output: Output) -> None:
     """Refuse an OUT in SRC or around it: its files would be listed, or its data overwritten."""
-    inside, outside = output.url.rstrip("/") + "/", source.url.rstrip("/") + "/"
+    # SRC is what the user named: one array and not its parent, a store and not a group in it.
+    given = source.child(plan.arrays[0].spec.name) if plan.lone_array else source.above(plan.group)
+    inside, outside = _place(output.location), _place(given.location)
     if inside.startswith(outside) or outside.startswith(inside):
         where = "inside" if inside.startswith(outside) else "around"
-        raise InputError(f"OUT {output.url} is {where} SRC {source.url}: name a folder apart")
+        raise InputError(f"OUT {output.url} is {where} SRC {given.url}: name a folder apart")
+
+
+def _place(location: Location) -> str:
+    """Return where a location is, with a slash at its end; local links are followed."""
+    url = location.url if location.scheme != "file" else os.path.realpath(location.url)
+    return url.rstrip("/") + "/"
 
 
 def _parse(data: bytes, where: str) -> object:

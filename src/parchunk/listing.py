@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from parchunk.cover import Walk
 from parchunk.errors import ListingError, ParchunkError
-from parchunk.source import Source, explain
+from parchunk.source import Source, explain, is_denied, without_urls
 from parchunk.stores import is_remote
 
 #: Rows gathered before they are handed on: enough to make the kernels' fixed costs small.
@@ -228,8 +228,8 @@ def _is_final(error: BaseException) -> bool:
     """Whether trying again cannot help: no permission, no bucket, a mistake in the call."""
     if isinstance(error, PermissionError | TypeError | ValueError):
         return True
-    text = str(error)
-    return any(sign in text for sign in ("403", "401", "NoSuchBucket", "AccessDenied", "Loop"))
+    text = without_urls(error)
+    return is_denied(text) or "NoSuchBucket" in text or "Loop" in text
 
 
 def _join(batches: list[pa.RecordBatch]) -> Listed:

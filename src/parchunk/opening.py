@@ -10,6 +10,7 @@ from parchunk.build import load_plan
 from parchunk.errors import InputError, MissingExtraError
 from parchunk.metadata import kerchunk_metadata
 from parchunk.output import ROOT, Output
+from parchunk.record_files import root_document
 from parchunk.stores import Location, parse_options
 
 if TYPE_CHECKING:
@@ -80,12 +81,15 @@ def open_dataset(
         # What v3 calls a fill value is no mask. The root that other readers see is a compromise
         # where chunks are missing; here it can be exact. By hand, because
         # `open_dataset(engine="zarr")` drops `use_zarr_fill_value_as_mask`.
-        references.references.setup()
-        references.references.zmetadata = kerchunk_metadata(plan.hierarchy)
+        mapper = references.references
+        mapper.setup()
+        mapper.zmetadata = kerchunk_metadata(plan.hierarchy)
+        mapper._items[ROOT] = root_document(mapper.zmetadata, plan.record_size)
     store = ZarrStore.open_group(
         FsspecStore(references, read_only=True, path=""),
         group=group,
-        consolidated=kept_v3,
+        # Without listing, which fsspec cannot do in nested stores.
+        consolidated=True,
         zarr_format=plan.hierarchy.written_format,
         use_zarr_fill_value_as_mask=False if is_v3 else None,
     )

@@ -112,7 +112,12 @@ class Output:
                 return True
             if not root.is_dir():
                 raise InputError(f"{self.url} is a file: OUT must be a folder; name another")
-            return next(root.iterdir(), None) is None
+            # A build that was killed before its plan was written has left this, and no more.
+            left = {self._local(OWN), self._local(_TEMPORARY)}
+            return all(
+                path in left and path.is_dir() and left.issuperset(path.iterdir())
+                for path in root.iterdir()
+            )
         try:
             for page in self.store.list(self.prefix, chunk_size=1):
                 return not page

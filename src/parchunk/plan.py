@@ -277,13 +277,15 @@ class Plan:
                 ("region_length", "region length"),
                 ("record_size", "record size"),
                 ("inline_threshold", "inline threshold"),
-                ("written_format", "--format"),
                 ("shards", "--shards"),
                 ("include", "--include"),
                 ("exclude", "--exclude"),
             )
             if mine[key] != theirs[key]
         ]
+        formats = self.hierarchy.written_format, other.hierarchy.written_format
+        if formats[0] != formats[1]:
+            found.append(f"--format v{formats[0]} there, v{formats[1]} now")
         here = {a["array"]: a for a in mine["arrays"]}
         there = {a["array"]: a for a in theirs["arrays"]}
         found += [f"array {name} is only there" for name in here.keys() - there.keys()]
@@ -314,7 +316,6 @@ class Plan:
             "include": list(self.include),
             "exclude": list(self.exclude),
             "lone_array": self.lone_array,
-            "written_format": self.hierarchy.written_format,
             "shards": self.shards,
             "arrays": [
                 {"array": a.spec.name, "axis": a.axis, "region_chunks": a.region_chunks}

@@ -121,9 +121,10 @@ def _candidates(specs: Sequence[ArraySpec], wanted: str | int | None) -> list[Sp
         axis = int(text)
         if axis in axes:
             return [Split(None, axis)]
-        largest = max(specs, key=lambda spec: spec.reference_total)
-        if axis < largest.rank:
-            return [Split(largest.dimension_names[axis])]
+        having = [spec for spec in specs if axis < spec.rank]
+        if having:
+            return [Split(max(having, key=lambda spec: spec.reference_total).dimension_names[axis])]
+        largest = max(specs, key=lambda spec: spec.rank)
         raise InputError(
             f"--split {axis}: no array has an axis {axis}; "
             f"{largest.name} has {largest.rank}, numbered from 0"

@@ -21,7 +21,7 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.shard_grid import extents, shards_of
 from parchunk.shard_index import ZERO_SIZED, IndexDamage, decode_indexes
-from parchunk.source import Source
+from parchunk.source import Source, is_denied, without_urls
 from parchunk.tally import Part
 
 Int64Array = NDArray[np.int64]
@@ -217,9 +217,10 @@ class ShardReader:
 def _is_final(error: SourceError) -> bool:
     """Whether trying again cannot help."""
     cause = error.__cause__
-    return isinstance(cause, PermissionError | TypeError | ValueError) or any(
-        sign in str(cause) for sign in ("403", "401", "NoSuchBucket", "AccessDenied")
-    )
+    if cause is None or isinstance(cause, PermissionError | TypeError | ValueError):
+        return True
+    text = without_urls(cause)
+    return is_denied(text) or "NoSuchBucket" in text
 
 
 def _batches(numbers: Int64Array, cells: int, each: int) -> Iterator[Int64Array]:

@@ -180,15 +180,25 @@ def _read_local(path: str, start: int, stop: int) -> tuple[bytes, int]:
         os.close(file)
 
 
+def without_urls(error: BaseException) -> str:
+    """Return an error's text without the URLs in it, whose keys and ports look like anything."""
+    return re.sub(r"[a-z]+://[^\s,]+", "URL", str(error))
+
+
+def is_denied(text: str) -> bool:
+    """Whether an error's text, without URLs, says that permission is missing."""
+    return bool(re.search(r"\b40[13]\b|AccessDenied|Unauthorized", text))
+
+
 def explain(error: BaseException) -> str:
     """Return what went wrong in one line without secrets, from an obstore exception.
 
     obstore's messages run over many lines and repeat the request, signed URL included.
     """
-    text = str(error)
+    text = without_urls(error)
     status = re.search(r"\b(4\d\d|5\d\d) [A-Z][A-Za-z ]+", text)
     code = re.search(r"<Code>([A-Za-z0-9]+)</Code>", text)
-    if "403" in text or "401" in text or "AccessDenied" in text or "Unauthorized" in text:
+    if is_denied(text):
         what = "permission denied"
         hint = "check the credentials, or --store-option skip_signature=true for public data"
     elif "NoSuchBucket" in text:

@@ -1,0 +1,281 @@
+"""The command line: help, JSON, exit codes, one line for what is wrong, nothing touched."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zarr
+from benchmarks.synthetic.faults import Fault
+from benchmarks.synthetic.formula import zarr_store
+from benchmarks.synthetic.server import serve
+
+from parchunk.cli.main import COMMANDS, run
+
+Tree = Callable[[Path], dict[str, str]]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "s.zarr"
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    for name in ("air", "g/rain"):
+        root.create_array(
+            name, shape=(20, 4), chunks=(2, 2), dtype="i4", dimension_names=["time", "x"]
+        )[...] = 1
+    return path
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    code = run([str(argument) for argument in arguments])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    for option in ("--help", "-h"):
+        code, out, err = call(capsys, *command, option)
+        assert code == 0
+        assert "Usage: parchunk" in out
+        assert err == ""
+    if command:
+        assert "--json" in out
+    assert call(capsys, "--version")[0] == 0
+    assert call(capsys)[0] == 0
+
+
+def test_plan_build_status(
+    capsys: pytest.CaptureFixture[str], source: Path, tmp_path: Path, tree: Tree
+) -> None:
+    out = tmp_path / "refs"
+    before = tree(source)
+    code, shown, err = call(capsys, "plan", source, "--region", 4)
+    assert (code, err) == (0, "")
+    assert "40 chunks" in shown
+    code, shown, _ = call(capsys, "plan", source, "--region", 4, "--json")
+    document = json.loads(shown)
+    assert document["region_length"] == 4
+    assert document["forecast"]["partitions"] == 10
+    assert not out.exists()
+    code, shown, err = call(capsys, "status", out)
+    assert code == 2
+    code, shown, err = call(capsys, "build", source, out, "--region", 4)
+    assert (code, err) == (0, "")
+    assert "40 of 40 chunks present" in shown
+    assert "parchunk.open_dataset(" in shown
+    code, shown, _ = call(capsys, "build", source, out, "--region", 4, "--json")
+    document = json.loads(shown)
+    assert (document["partitions"], document["partitions_built"]) == (10, 0)
+    assert (document["present"], document["missing"]) == (40, 0)
+    code, shown, _ = call(capsys, "status", out, "--json")
+    assert code == 0
+    assert json.loads(shown)["published"] is True
+    (out / ".zmetadata").unlink()
+    code, shown, _ = call(capsys, "status", out)
+    assert code == 1
+    assert "unfinished" in shown
+    assert tree(source) == before
+
+
+@pytest.mark.slow
+def test_demo(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, shown, _ = call(capsys, "demo", tmp_path / "demo", "--no-progress")
+    assert code == 0
+    assert "temperature: 10,368,000 values equal" in shown
+
+
+BAD = {
+    "no such store": (["{tmp}/nothing", "{out}"], "nothing"),
+    "a file": (["{src}/zarr.json", "{out}"], "zarr.json"),
+    "an empty folder": (["{tmp}/empty", "{out}"], "empty"),
+    "no such group": (["{src}", "{out}", "--group", "nope"], "nope"),
+    "a group above": (["{src}", "{out}", "--group", "../x"], ".."),
+    "no such dimension": (["{src}", "{out}", "--split", "depth"], "time, x"),
+    "no such axis": (["{src}", "{out}", "--split", "9"], "axis 9"),
+    "region 0": (["{src}", "{out}", "--region", "0"], "--region is 0"),
+    "region -1": (["{src}", "{out}", "--region", "-1"], "--region is -1"),
+    "region 3": (["{src}", "{out}", "--region", "3"], "use 2 or 4"),
+    "region x": (["{src}", "{out}", "--region", "x"], "--region"),
+    "record size 0": (["{src}", "{out}", "--record-size", "0"], "--record-size is 0"),
+    "memory 0": (["{src}", "{out}", "--memory", "0"], "--memory"),
+    "memory 1": (["{src}", "{out}", "--memory", "1"], "MiB or more"),
+    "memory x": (["{src}", "{out}", "--memory", "lots"], "lots"),
+    "concurrency 0": (["{src}", "{out}", "--concurrency", "0"], "--concurrency"),
+    "workers 0": (["{src}", "{out}", "--workers", "0"], "--workers"),
+    "http": (["https://example.org/s.zarr", "{out}"], "cannot be listed"),
+    "scheme": (["ftp://example.org/s.zarr", "{out}"], "ftp"),
+    "no bucket": (["s3://", "{out}"], "bucket"),
+    "secrets": (["s3://key:hush@bucket/s", "{out}"], "credentials"),
+    "local option": (["{src}", "{out}", "--store-option", "region=x"], "region"),
+    "unknown option": (["s3://b/s", "{out}", "--store-option", "regoin=x"], "regoin"),
+    "no value": (["s3://b/s", "{out}", "--store-option", "region"], "KEY=VALUE"),
+    "include": (["{src}", "{out}", "--include", "none*"], "none*"),
+    "OUT a file": (["{src}", "{tmp}/file"], "file"),
+    "OUT below a file": (["{src}", "{tmp}/file/refs"], "file/refs"),
+    "OUT in SRC": (["{src}", "{src}/refs"], "inside SRC"),
+    "OUT in SRC by a link": (["{src}", "{tmp}/link/refs"], "inside SRC"),
+    "OUT is SRC": (["{src}", "{src}"], "SRC"),
+    "OUT around SRC": (["{src}", "{tmp}"], "around SRC"),
+    "OUT holds something": (["{src}", "{tmp}/theirs"], "did not write"),
+    "OUT holds something, --overwrite": (["{src}", "{tmp}/theirs", "--overwrite"], "did not"),
+    "OUT a bucket": (["{src}", "s3://bucket"], "whole bucket"),
+    "broken JSON": (["{tmp}/broken", "{out}"], "broken"),
+    "chunks of 0": (["{tmp}/zero", "{out}"], "zero/v"),
+    "negative shape": (["{tmp}/negative", "{out}"], "negative/v"),
+    "ranks differ": (["{tmp}/ranks", "{out}"], "ranks/v"),
+    "too many chunks": (["{tmp}/huge", "{out}"], "huge/v"),
+    "name above": (["{tmp}/above", "{out}"], ".."),
+    "no OUT": (["{src}"], "OUT"),
+    "unknown flag": (["{src}", "{out}", "--frobnicate"], "--frobnicate"),
+}
+
+
+def lie(path: Path, shape: list[Any], chunks: list[Any]) -> None:
+    (path / "v").mkdir(parents=True)
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+    document = {
+        "zarr_format": 2, "shape": shape, "chunks": chunks, "dtype": "<f4", "compressor": None,
+        "fill_value": 0, "filters": None, "order": "C",
+    }  # fmt: skip
+    (path / "v" / ".zarray").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_bad_input_is_one_line_and_touches_nothing(
+    capsys: pytest.CaptureFixture[str],
+    source: Path,
+    tmp_path: Path,
+    tree: Tree,
+    case: str,
+    as_json: bool,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "thesis.txt").write_text("mine")
+    (tmp_path / "link").symlink_to(source)
+    lie(tmp_path / "zero", [4, 4], [0, 2])
+    lie(tmp_path / "negative", [-4, 4], [2, 2])
+    lie(tmp_path / "ranks", [4, 4], [2])
+    lie(tmp_path / "huge", [2**62, 2**62], [1, 1])
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "zarr.json").write_text("{not JSON")
+    (tmp_path / "above").mkdir()
+    entries = {".zgroup": {"zarr_format": 2}, "../../evil/.zarray": {"zarr_format": 2}}
+    (tmp_path / "above" / ".zgroup").write_text('{"zarr_format": 2}')
+    (tmp_path / "above" / ".zmetadata").write_text(json.dumps({"metadata": entries}))
+    before = tree(tmp_path)
+    arguments, words = BAD[case]
+    places = {"src": source, "out": tmp_path / "refs", "tmp": tmp_path}
+    given = [argument.format(**places) for argument in arguments]
+    code, out, err = call(capsys, "build", *given, *(["--json"] if as_json else []))
+    assert code == 2
+    assert err.startswith("parchunk: ")
+    assert err.count("\n") == 1
+    assert words in err
+    assert "hush" not in err
+    assert "Traceback" not in err
+    assert json.loads(out)["error"] in err if as_json else out == ""
+    assert tree(tmp_path) == before
+
+
+def test_another_plan_over_the_same_out(
+    capsys: pytest.CaptureFixture[str], source: Path, tmp_path: Path, tree: Tree
+) -> None:
+    out = tmp_path / "refs"
+    assert call(capsys, "build", source, out, "--region", 4)[0] == 0
+    before = tree(tmp_path)
+    for options, words in (
+        (["--region", 10], "region length 4 there, 10 now"),
+        (["--region", 4, "--include", "air"], "--include"),
+        (["--region", 4, "--group", "g"], "group"),
+        (["--region", 4, "--inline-threshold", 100], "inline threshold"),
+    ):
+        code, _, err = call(capsys, "build", source, out, *options)
+        assert code == 2
+        assert words in err
+        assert "--overwrite" in err
+        assert err.count("\n") == 1
+        assert tree(tmp_path) == before
+    (out / ".parchunk" / "plan.json").write_text("{")
+    code, _, err = call(capsys, "build", source, out, "--region", 4)
+    assert code == 2
+    assert "plan.json is not JSON" in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+def test_no_permission(capsys: pytest.CaptureFixture[str], source: Path, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    try:
+        for given in ([source, closed / "refs"], [closed, tmp_path / "refs"]):
+            code, _, err = call(capsys, "build", *given)
+            assert code == 2
+            assert err.count("\n") == 1
+            assert "closed" in err
+    finally:
+        closed.chmod(0o700)
+
+
+def test_no_permission_and_no_bucket_on_s3(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    store = zarr_store([("v", (4,), (1,), ("x",))])
+    faults = [Fault("403", times=None, on="GET")]
+    with serve(store, faults=faults, process=False) as server:
+        options = ["--store-option", f"endpoint={server.endpoint}"]
+        options += ["--store-option", "skip_signature=true"]
+        code, _, err = call(capsys, "build", "s3://formula", tmp_path / "refs", *options)
+        assert code == 2
+        assert "permission denied" in err
+        assert err.count("\n") == 1
+    assert not (tmp_path / "refs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_is_one_line_and_goes_on(
+    tmp_path: Path, parchunk_process: Callable[..., subprocess.Popen[str]], stop: signal.Signals
+) -> None:
+    store = zarr_store([("v", (400, 300), (1, 1), ("time", "x"))])
+    out = tmp_path / "refs"
+    with serve(store, latency=0.1) as server:
+        options = ["--store-option", f"endpoint={server.endpoint}", "--region", "40"]
+        options += ["--store-option", "skip_signature=true", "--concurrency", "1"]
+        process = parchunk_process("build", "s3://formula", out, *options)
+        began = time.monotonic()
+        while server.counts()["LIST"] < 3 and time.monotonic() - began < 30:
+            time.sleep(0.02)
+        process.send_signal(stop)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130
+        # click ends the terminal's ^C with a line of its own.
+        assert err.strip() == "parchunk: interrupted: run the same command again to resume"
+        assert not (out / ".zmetadata").exists()
+        options[-1] = "8"
+        again = parchunk_process("build", "s3://formula", out, *options)
+        shown, err = again.communicate(timeout=60)
+        assert again.returncode == 0, err
+        assert "120,000 of 120,000 chunks present" in shown
+
+
+def test_lines_off_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("parchunk.cli.progress.LOG_EVERY", 0.0)
+    code, _, err = call(capsys, "build", source, tmp_path / "refs", "--region", 4)
+    assert code == 0
+    assert "10 of 10 partitions" in err.splitlines()[-1]
+    code, _, err = call(capsys, "build", source, tmp_path / "quiet", "--no-progress")
+    assert (code, err) == (0, "")

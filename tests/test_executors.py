@@ -1,0 +1,122 @@
+"""Any executor writes the same bytes."""
+
+import contextlib
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zarr
+from obstore.store import MemoryStore
+
+import parchunk
+
+Published = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("executors") / "s.zarr"
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    for name, shape in {"v": (20, 10), "w": (20, 3), "crs": ()}.items():
+        names = ["time", "x"][: len(shape)]
+        root.create_array(
+            name, shape=shape, chunks=(1,) * len(shape), dtype="u1", dimension_names=names
+        )[...] = 7
+    (path / "v" / "c" / "3" / "3").unlink()
+    return str(path)
+
+
+def plan_of(source: str) -> parchunk.Plan:
+    return parchunk.plan(source, region=4, record_size=2)
+
+
+@pytest.fixture
+def wanted(source: str, tmp_path: Path, published: Published) -> dict[str, bytes]:
+    parchunk.build(plan_of(source), str(tmp_path / "threads"))
+    return published(tmp_path / "threads")
+
+
+@pytest.mark.parametrize("options", [{"workers": 2}, {"concurrency": 1}, {"concurrency": 40}])
+def test_own_workers(
+    source: str,
+    tmp_path: Path,
+    published: Published,
+    wanted: dict[str, bytes],
+    options: dict[str, Any],
+) -> None:
+    result = parchunk.build(plan_of(source), str(tmp_path / "refs"), **options)
+    assert published(tmp_path / "refs") == wanted
+    assert (result.expected, result.missing) == (261, 1)
+    assert result.built == len(result.receipts) == 11
+
+
+def test_executors_of_the_standard_library(
+    source: str, tmp_path: Path, published: Published, wanted: dict[str, bytes]
+) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    for at, made in enumerate((ThreadPoolExecutor(3), ProcessPoolExecutor(1, mp_context=spawn))):
+        with made as executor:
+            result = parchunk.build(plan_of(source), str(tmp_path / f"e{at}"), executor=executor)
+        assert published(tmp_path / f"e{at}") == wanted
+        assert result.built == len(result.receipts) == 11
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_dask(source: str, tmp_path: Path, published: Published, wanted: dict[str, bytes]) -> None:
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=1,
+            threads_per_worker=2,
+            processes=False,
+            dashboard_address=None,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+        contextlib.closing(_Closing(client.get_executor(pure=False))) as held,
+    ):
+        parchunk.build(plan_of(source), str(tmp_path / "dask"), executor=held.executor)
+    assert published(tmp_path / "dask") == wanted
+
+
+class _Closing:
+    def __init__(self, executor: Any) -> None:
+        self.executor = executor
+
+    def close(self) -> None:
+        self.executor.shutdown()
+
+
+def test_a_failure_leaves_nothing_queued_in_the_callers_executor(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(ThreadPoolExecutor):
+        submitted: list[Future[Any]] = []  # noqa: RUF012
+
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            if not self.submitted:
+                future.set_exception(parchunk.SourceError("the first one fails"))
+            self.submitted.append(future)
+            return future
+
+    with Failing(1) as executor:
+        with pytest.raises(parchunk.SourceError, match="the first one fails"):
+            parchunk.build(plan_of(source), str(tmp_path / "refs"), executor=executor)
+        assert len(executor.submitted) > 1
+        assert all(future.done() for future in executor.submitted)
+    assert not (tmp_path / "refs" / ".zmetadata").exists()
+
+
+def test_a_memory_store_stays_in_its_process(source: str, tmp_path: Path) -> None:
+    store = MemoryStore()
+    for file in Path(source).rglob("*"):
+        if file.is_file():
+            store.put(file.relative_to(source).as_posix(), file.read_bytes())
+    plan = parchunk.plan(parchunk.Source(store, "", source), region=4, record_size=2)
+    with pytest.raises(parchunk.InputError, match="memory"):
+        parchunk.build(plan, str(tmp_path / "refs"), workers=2)
+    assert not (tmp_path / "refs").exists()

@@ -1,0 +1,222 @@
+"""Listings that go wrong: references are complete and exact, or there is one line that says why."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from benchmarks.synthetic.faults import Fault
+from benchmarks.synthetic.formula import FormulaStore, HashFraction, LeadingRange, zarr_store
+from benchmarks.synthetic.server import Server, serve
+from benchmarks.synthetic.twin import FormulaListing
+from obstore.store import S3Store
+
+import parchunk
+from parchunk.cli.plan import describe
+from parchunk.group_build import Settings
+from parchunk.listing import Patience
+
+QUICK = Settings(patience=Patience(attempts=4, first_wait=0.01, longest_wait=0.02))
+
+
+def wide(**options: Any) -> FormulaStore:
+    """Return a store of 11,600 chunks, whose keys are a dozen pages."""
+    return zarr_store([("v403", (58, 200), (1, 1), ("time", "x"))], **options)
+
+
+@contextmanager
+def source_of(
+    store: FormulaStore, *faults: Fault, **options: Any
+) -> Iterator[tuple[Server, parchunk.Source]]:
+    with serve(store, faults=faults, process=False) as server:
+        kwargs = server.store_kwargs()
+        kwargs["client_options"]["timeout"] = "500ms"
+        kwargs["retry_config"] = {"max_retries": 0} | options
+        s3 = S3Store(server.bucket, **kwargs)
+        yield server, parchunk.Source(s3, "", "s3://formula")
+
+
+def check_exact(out: Path, plan: parchunk.Plan, store: FormulaStore) -> None:
+    """Compare every row with the formula."""
+    for array in plan.arrays:
+        name = array.spec.name
+        files = sorted((out / name).glob("*.parq"), key=lambda f: int(f.name.split(".")[1]))
+        tables = [pq.read_table(file) for file in files]
+        sizes = np.concatenate(
+            [np.where(t["path"].is_null(), -1, t["size"].to_numpy()) for t in tables]
+        )
+        wanted = store.array(name).expected_sizes()
+        assert np.array_equal(sizes, np.where(wanted == 0, -1, wanted))
+
+
+FAULTS = {
+    "503": Fault("503", first=5, times=2),
+    "429": Fault("429", first=5, times=2),
+    "500": Fault("500", first=3, times=3),
+    "408": Fault("408", first=4, times=2),
+    "reset": Fault("reset", first=5, times=2),
+    "cut": Fault("cut", first=5, times=2),
+    "reset-body": Fault("reset-body", first=4, times=3),
+    "stall": Fault("stall", first=5, times=1, seconds=5),
+    "hang": Fault("hang", first=5, times=1, seconds=5),
+    "expired-token": Fault("expired-token", first=3, times=1),
+    "error-body": Fault("error-body", first=5),
+    "no-token": Fault("no-token", first=5),
+    "short": Fault("short", first=5),
+    "drop": Fault("drop", first=5, times=2),
+    "repeat-page": Fault("repeat-page", first=3),
+    "swap-pages": Fault("swap-pages", first=3),
+    "reverse": Fault("reverse", first=4),
+    "many 503": Fault("503", times=None, rate=0.3, seed=1),
+    "many cuts": Fault("cut", times=None, rate=0.3, seed=3),
+    "many drops": Fault("drop", first=2, times=None, rate=0.2, seed=3),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("holes", [False, True])
+def test_a_fault_in_passing_costs_nothing(tmp_path: Path, name: str, holes: bool) -> None:
+    store = wide(present=HashFraction(0.8) if holes else None)
+    fault = dataclasses.replace(FAULTS[name], within="v403/")
+    with source_of(store, fault) as (server, source):
+        plan = parchunk.plan(source, region=20)
+        patient = dataclasses.replace(QUICK, patience=Patience(12, 0.01, 0.02))
+        result = parchunk.build(plan, str(tmp_path / "r"), settings=patient, concurrency=2)
+        assert sum(server.counts()["faults"].values()) >= 1
+    check_exact(tmp_path / "r", plan, store)
+    assert result.present + result.missing == 11_600
+    broken = {"503", "429", "500", "408", "reset", "cut", "reset-body", "stall", "hang"}
+    if name in broken | {"expired-token", "many 503", "many cuts"}:
+        assert result.retries >= 1
+        assert sum(r.retries for r in result.receipts) == result.retries
+    if name in {"repeat-page", "swap-pages", "reverse"}:
+        assert any("does not list in order" in note for note in result.notes)
+    if name in {"error-body", "no-token", "short", "drop"}:
+        assert any("second listing" in note for note in result.notes)
+        assert sum(r.found_again for r in result.receipts) >= 1
+
+
+@pytest.mark.parametrize("kind", ["503", "cut", "reset", "short", "reverse", "no-token"])
+def test_a_fault_that_stays_is_one_line(tmp_path: Path, kind: Any) -> None:
+    store = wide()
+    with source_of(store, Fault(kind, first=3, times=None, within="v403/")) as (_, source):
+        plan = parchunk.plan(source, region=20)
+        try:
+            parchunk.build(plan, str(tmp_path / "r"), settings=QUICK, concurrency=1)
+        except parchunk.ListingError as error:
+            message = str(error)
+        else:  # what can be made good again may be
+            check_exact(tmp_path / "r", plan, store)
+            return
+    assert "\n" not in message
+    assert "v403" in message
+    assert not (tmp_path / "r" / ".zmetadata").exists()
+    if kind in ("503", "cut", "reset"):
+        assert "s3://formula/v403 after key v403/" in message
+        assert "failed at 4 attempts" in message
+        assert "permission" not in message
+
+
+def test_numbers_in_keys_are_no_status(tmp_path: Path) -> None:
+    """``start-after=v403/40.3`` stands in the error's text; it is not what is wrong."""
+    with source_of(wide(), Fault("500", first=4, times=1, within="v403/")) as (_, source):
+        plan = parchunk.plan(source, region=20)
+        result = parchunk.build(plan, str(tmp_path / "r"), settings=QUICK, concurrency=1)
+    assert result.retries == 1
+
+
+def test_no_permission_is_final(tmp_path: Path) -> None:
+    with source_of(wide(), Fault("403", times=None, within="v403/")) as (server, source):
+        plan = parchunk.plan(source, region=20)
+        with pytest.raises(parchunk.ListingError, match="first attempt: permission denied"):
+            parchunk.build(plan, str(tmp_path / "r"), settings=QUICK, concurrency=1)
+        assert server.counts()["faults"]["403"] == 1
+
+
+def test_a_listing_goes_on_after_the_last_delivered_key(tmp_path: Path) -> None:
+    store = wide()
+    with source_of(store, Fault("cut", first=7, within="v403/")) as (server, source):
+        plan = parchunk.plan(source, region=58)
+        server.reset()
+        parchunk.build(plan, str(tmp_path / "r"), settings=QUICK, concurrency=1)
+        lists = [entry for entry in server.lists() if entry["prefix"] == "v403/"]
+        counts = server.counts()
+    # Twelve pages, one of which broke; none that came whole was asked for twice.
+    assert len(lists) == 13
+    assert lists[7]["fault"] == "cut"
+    assert lists[8]["start_after"] is not None
+    good = [(e["start_after"], e["token"]) for e in lists if not e["fault"]]
+    assert len(set(good)) == 12
+    assert counts["keys"] == 11_602 + 1000
+    check_exact(tmp_path / "r", plan, store)
+
+
+@pytest.mark.parametrize("kind", ["ignore-start-after", "repeat-token"])
+def test_a_store_that_ignores_what_is_asked(tmp_path: Path, kind: Any) -> None:
+    store = wide()
+    with source_of(store, Fault(kind, times=None, within="v403/")) as (_, source):
+        plan = parchunk.plan(source, split="x", region=100)
+        if kind == "ignore-start-after":
+            parchunk.build(plan, str(tmp_path / "a"), settings=QUICK)
+            check_exact(tmp_path / "a", plan, store)
+        partial = parchunk.plan(source, region=20, record_size=4000)
+        try:
+            parchunk.build(partial, str(tmp_path / "b"), settings=QUICK)
+        except parchunk.ListingError as error:
+            assert "repeats itself" in str(error) or "relied on" in str(error)  # noqa: PT017
+        else:
+            check_exact(tmp_path / "b", partial, store)
+
+
+def test_gaps_beside_walks_in_flight_are_no_disorder(tmp_path: Path) -> None:
+    """A second listing of one region's gaps meets chunks of others, whose walks come later."""
+    store = zarr_store(
+        [("v", (90_000, 2), (1, 1), ("time", "x"))], present=HashFraction(0.9, seed=4)
+    )
+    twin = FormulaListing(store)
+    plan = parchunk.plan(parchunk.Source(twin, "", "s3://b"), region=5000)  # type: ignore[arg-type]
+    for concurrency in (1, 4):
+        out = tmp_path / str(concurrency)
+        result = parchunk.build(plan, str(out), concurrency=concurrency)
+        assert result.notes == ()
+        assert all(receipt.ordered for receipt in result.receipts)
+        check_exact(out, plan, store)
+
+
+@pytest.mark.parametrize(("split", "region"), [("time", 58), ("time", 20), ("x", 100)])
+def test_the_forecast_is_what_happens_on_a_dense_store(
+    tmp_path: Path, split: str, region: int
+) -> None:
+    store = wide()
+    with source_of(store) as (server, source):
+        plan = parchunk.plan(source, split=split, region=region)
+        shown = describe(plan)
+        server.reset()
+        result = parchunk.build(plan, str(tmp_path / "r"))
+        made = [entry for entry in server.lists() if entry["delimiter"] is None]
+    assert len(made) == result.requests == shown["list_requests"]
+    assert sum(receipt.requests for receipt in result.receipts) == result.requests
+    assert shown["list_requests_least"] == 12 == result.requests_least
+
+
+def test_resumed_regions_are_listed_by_offset_and_early_stop(tmp_path: Path) -> None:
+    store = zarr_store(
+        [("v", (30_000,), (1,), ("time",))], present=LeadingRange(0, 30_000), separator="/"
+    )
+    with source_of(store) as (server, source):
+        plan = parchunk.plan(source, region=10_000)
+        out = tmp_path / "r"
+        parchunk.build(plan, str(out))
+        (out / ".parchunk" / "receipts" / "v" / "2.json").unlink()
+        server.reset()
+        result = parchunk.build(plan, str(out))
+        lists = [e for e in server.lists() if e["delimiter"] is None]
+    assert result.built == 1
+    # 20,000 .. 29,999 stand together as text, but for 2, 20, 200 .. between: some ten pages.
+    assert len(lists) == result.requests <= 13
+    assert any(entry["start_after"] for entry in lists)
+    check_exact(out, plan, store)
