@@ -189,5 +189,7 @@ def test_a_store_of_which_nothing_is_left_is_refused(source: Path) -> None:
 def test_another_format_is_another_plan(source: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "refs")
     build(parchunk.plan(str(source), include=["sharded"]), out)
-    with pytest.raises(InputError, match="--shards 'expand' there, 'whole' now; --format v2 there, v3 now"):
+    with pytest.raises(
+        InputError, match="--shards 'expand' there, 'whole' now; --format v2 there, v3 now"
+    ):
         build(parchunk.plan(str(source), include=["sharded"], shards="whole"), out)
