@@ -309,7 +309,6 @@ def test_xarray_opens_the_same_dataset(tmp_path: Path, zarr_format: int, region:
             assert opened.attrs == original.attrs
 
 
-@pytest.mark.xfail(strict=False, reason="opens an empty dataset: the group's members are not seen")
 def test_open_dataset_takes_a_group(tmp_path: Path) -> None:
     import xarray
 

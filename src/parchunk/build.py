@@ -202,7 +202,7 @@ def build(
         plan=plan,
         receipts=tuple(run.receipts),
         built=len(pending),
-        requests=run.requests.lists if is_remote(source.store) else 0,
+        requests=run.requests.lists,
         requests_least=least if is_remote(source.store) else 0,
         gets=run.requests.gets,
         retries=run.requests.retries,

@@ -211,7 +211,9 @@ class Listing:
                     kept = _up_to(kept, last)
             raise _Broken(explain(error), kept, _is_final(error)) from None
         finally:
-            self.requests.add(lists=max(-(-fetched // self.page), 1), keys=fetched)
+            remote = is_remote(self.source.store)
+            pages = max(-(-fetched // self.page), 1) if remote else 0
+            self.requests.add(lists=pages, keys=fetched)
 
 
 class _Broken(Exception):
@@ -252,29 +254,26 @@ def _in_order(listed: Listed, previous: str | None) -> Listed:
     its neighbour (``t/0.tmp``) or equal the chunk ``t/0``. So objects of no bytes that break the
     order are set aside as what they must be, markers; anything else is a broken promise.
     """
-    paths = listed.paths
-    if previous is not None and paths[0].as_py().encode() <= previous.encode():
-        if listed.sizes[0]:
-            raise Unordered(f"key {paths[0].as_py()} came after {previous}")
-        listed = Listed(paths.slice(1), listed.sizes[1:], listed.modified[1:])
-        return _in_order(listed, previous) if len(listed.paths) else listed
-    if len(paths) < 2:
-        return listed
-    falls = np.flatnonzero(
-        ~np.asarray(pc.greater(paths.slice(1), paths.slice(0, len(paths) - 1))).astype(bool)
-    )
-    if not len(falls):
-        return listed
-    keep = np.ones(len(paths), bool)
-    for at in falls.tolist():
-        if listed.sizes[at + 1] == 0:
-            keep[at + 1] = False
-        elif listed.sizes[at] == 0:
-            keep[at] = False
-        else:
-            raise Unordered(f"key {paths[at + 1].as_py()} came after {paths[at].as_py()}")
-    kept = Listed(paths.filter(pa.array(keep)), listed.sizes[keep], listed.modified[keep])
-    return _in_order(kept, previous) if len(kept.paths) else kept
+    while len(listed.paths):
+        paths = listed.paths
+        left = pa.concat_arrays([pa.array([previous or ""]), paths.slice(0, len(paths) - 1)])
+        falls = np.flatnonzero(~_flags(pc.greater(paths, left)))
+        if not len(falls):
+            break
+        keep = np.ones(len(paths), bool)
+        for at in falls.tolist():
+            if listed.sizes[at] == 0:
+                keep[at] = False
+            elif at and listed.sizes[at - 1] == 0:
+                keep[at - 1] = False
+            else:
+                raise Unordered(f"key {paths[at].as_py()} came after {left[at].as_py()}")
+        listed = Listed(paths.filter(pa.array(keep)), listed.sizes[keep], listed.modified[keep])
+    return listed
+
+
+def _flags(booleans: pa.BooleanArray) -> NDArray[np.bool_]:
+    return np.asarray(booleans).astype(bool)
 
 
 def _up_to(listed: Listed, last: str) -> Listed:

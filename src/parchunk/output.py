@@ -149,8 +149,16 @@ class Output:
             shutil.rmtree(self._local(_TEMPORARY), ignore_errors=True)
 
     def clear(self, paths: list[str]) -> None:
-        """Delete objects; ``.zmetadata`` first, so that nobody opens what is being deleted."""
-        for path in sorted(paths, key=lambda path: (path != ROOT, path == PLAN, path)):
+        """Delete objects: the root first, so that nobody opens what is being deleted; receipts
+        before what they vouch for; the plan last, so that what is left can be cleared again.
+        """
+
+        def turn(path: str) -> int:
+            if path == ROOT:
+                return 0
+            return 1 if path.startswith(f"{RECEIPTS}/") else 3 if path == PLAN else 2
+
+        for path in sorted(paths, key=lambda path: (turn(path), path)):
             self.delete(path)
         if self.store is None:
             for folder in sorted(self._local("").rglob("*"), reverse=True):
