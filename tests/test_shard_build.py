@@ -601,3 +601,18 @@ def test_any_sharded_array_reads_back_or_is_refused_by_name(
     root = tmp_path_factory.mktemp("random")
     write(root / "s.zarr", case)
     check(root / "s.zarr", root / "refs", case)
+
+
+@pytest.mark.s3
+def test_shards_on_s3_are_expanded_with_ranged_requests(tmp_path: Path, bucket: Any) -> None:
+    case = Case((40, 24), (8, 12), (2, 3), split="time", region=16, names=("time", "x"))
+    root = tmp_path / "s.zarr"
+    array = write(root, case)
+    bucket.upload(root, "data/s.zarr")
+    url, options = f"s3://{bucket.name}/data/s.zarr", bucket.options
+    plan = parchunk.plan(url, split="time", region=16, store_options=options)
+    result = build(plan, str(tmp_path / "refs"))
+    assert result.gets == result.shards_present == len(written_shards(root))
+    with parchunk.open_dataset(str(tmp_path / "refs"), store_options=options) as opened:
+        assert "a" in opened
+        assert opened["a"].values.tobytes() == array[...].tobytes()
