@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := xarray,s3,icechunk,dask
+EXTRAS := xarray,s3,icechunk,virtualizarr,dask,plot
 
 .PHONY: demo test test-fast lint format clean
 

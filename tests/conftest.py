@@ -19,10 +19,15 @@ import fsspec
 import numpy as np
 import pytest
 import zarr
+from hypothesis import settings
 from obstore.store import S3Store
 
 from parchunk.keys import KeyEncoding
 from parchunk.metadata.spec import ArraySpec, Hierarchy
+
+# Machines are busy: no test may fail for its time. CI draws the same examples each time.
+settings.register_profile("parchunk", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("parchunk")
 
 SRC = Path(__file__).parents[1] / "src"
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 import parchunk
+import parchunk.groups as groups_module
 from parchunk.output import Output
 from parchunk.receipts import read_receipts
 from parchunk.text_order import rank_of
@@ -374,6 +375,30 @@ def test_slices_and_groups_give_the_same_bytes(
         out = tmp_path / f"cells{cells}"
         parchunk.build(plan, str(out))
         assert published(out) == wanted
+
+
+@pytest.mark.parametrize("split", ["time", "y", "x"])
+@pytest.mark.parametrize("units", [7, 60])
+def test_units_of_any_size_give_the_same_bytes(
+    grid_store: Path,
+    tmp_path: Path,
+    published: Published,
+    monkeypatch: pytest.MonkeyPatch,
+    split: str,
+    units: int,
+) -> None:
+    # Walked in text order, as on S3, so that units are written and given back one by one.
+    objects = MemoryStore()
+    for path in grid_store.rglob("*"):
+        if path.is_file():
+            key = path.relative_to(grid_store).as_posix()
+            objects.put(f"s.zarr/{key}", path.read_bytes())
+    source = parchunk.Source(objects, "s.zarr", url=str(grid_store))
+    plan = parchunk.plan(source, split=split, region={"time": 8, "y": 2, "x": 5}[split])
+    parchunk.build(plan, str(tmp_path / "whole"))
+    monkeypatch.setattr(groups_module, "UNIT_CELLS", units)
+    parchunk.build(plan, str(tmp_path / "units"))
+    assert published(tmp_path / "units") == published(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("record_size", [3, 7, 64, 400, 10_000])

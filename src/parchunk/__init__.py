@@ -7,6 +7,7 @@ dataset = parchunk.open_dataset("refs.parquet")
 
 from __future__ import annotations
 
+from parchunk.auditing import AuditReport, Finding, audit
 from parchunk.build import BuildResult, Progress, build
 from parchunk.errors import (
     InputError,
@@ -19,15 +20,20 @@ from parchunk.errors import (
     SourceError,
     UnsupportedError,
 )
+from parchunk.icechunk_import import ImportResult, open_icechunk, to_icechunk
 from parchunk.opening import open_dataset
 from parchunk.plan import Plan
 from parchunk.planning import plan
 from parchunk.source import Source
+from parchunk.views import connect
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuditReport",
     "BuildResult",
+    "Finding",
+    "ImportResult",
     "InputError",
     "ListingError",
     "MetadataError",
@@ -40,7 +46,11 @@ __all__ = [
     "SourceChangedError",
     "SourceError",
     "UnsupportedError",
+    "audit",
     "build",
+    "connect",
     "open_dataset",
+    "open_icechunk",
     "plan",
+    "to_icechunk",
 ]

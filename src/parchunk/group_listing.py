@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 
-import numpy as np
-
 from parchunk import cover
 from parchunk.cover import Walk
 from parchunk.errors import ListingError
@@ -19,11 +17,10 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.stores import is_ordered
 from parchunk.tally import Part, Sightings, Tally
-from parchunk.text_order import position_of
+from parchunk.text_order import index_at, position_of
 
 #: Times that gaps are listed again while each listing still shows more.
 _ROUNDS = 5
-_NO_GAPS: cover.Ints = np.empty((0, 2), np.int64)
 
 
 @dataclass
@@ -150,11 +147,17 @@ class GroupListing:
         if self.trust:
             return {}
         first = {position: tally.absent(position) for position in positions}
-        absent = sum(first.values())
+        left, absent = first, sum(first.values())
         for _ in range(_ROUNDS):
-            gaps = tally.gaps(positions) if absent else _NO_GAPS
+            if not absent:
+                break
+            gaps, known = tally.gaps(positions)
             walks = cover.walks(self.spec.grid, self.spec.keys, gaps)
-            for _ in self._side_by_side([partial(self._look_again, tally, walk) for walk in walks]):
+            tasks = [
+                partial(self._look_again, tally, walk, first_known)
+                for walk, first_known in zip(walks, known.tolist(), strict=True)
+            ]
+            for _ in self._side_by_side(tasks):
                 pass
             left = {position: tally.absent(position) for position in positions}
             if sum(left.values()) == absent:
@@ -169,10 +172,19 @@ class GroupListing:
         self._note(sum(again.values()))
         return again
 
-    def _look_again(self, tally: Tally, walk: Walk) -> Sightings:
+    def _look_again(self, tally: Tally, walk: Walk, first_known: bool) -> Sightings:
         sightings = Sightings()
+        nothing = True
         for listed in self.listing.follow(walk):
             tally.take(listed, sightings)
+            nothing = False
+        if nothing and first_known:
+            key = self.spec.keys.tail(index_at(self.spec.grid, walk.start))
+            raise ListingError(
+                f"{self.spec.name}: a second listing does not show {self.spec.name}/{key}, which "
+                "the first one did: the listing cannot be relied on, or the store is being "
+                "changed; run again to resume"
+            )
         return sightings
 
     def _drained(self, row_sets: Sequence[RowSet]) -> Iterator[Part]:

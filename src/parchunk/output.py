@@ -104,6 +104,16 @@ class Output:
         except Exception as error:
             raise OutputError(f"cannot list {self.describe(below)}: {explain(error)}") from None
 
+    def holds(self, below: str, suffix: str) -> bool:
+        """Whether any object below a folder of OUT has a name that ends with ``suffix``."""
+        try:
+            if self.store is None:
+                return any(self._local(below).rglob(f"*{suffix}"))
+            pages = self.store.list(f"{self.prefix}/{below}", chunk_size=1000)
+            return any(o["path"].endswith(suffix) for page in pages for o in page)
+        except Exception as error:
+            raise OutputError(f"cannot list {self.describe(below)}: {explain(error)}") from None
+
     def is_empty(self) -> bool:
         """Whether OUT holds nothing (or is not there)."""
         if self.store is None:

@@ -85,11 +85,7 @@ class Tally:
         self.wanted = 0
         self.foreign = 0
         self.found = 0
-        first = row_sets[0]
-        self._period, self._first, self._count = first.period, first.first, first.count
-        self._starts = np.array([rows.start for rows in row_sets], np.int64)
-        self._stops = np.array([rows.stop for rows in row_sets], np.int64)
-        self._adjoining = bool((self._starts[1:] == self._stops[:-1]).all())
+        self._places = _Places(row_sets)
         self._lock = threading.Lock()
 
     def vector(self, position: int) -> NDArray[np.uint64]:
@@ -163,10 +159,12 @@ class Tally:
             for owner, stray in sightings.strays:
                 self.strays[owner].append(stray)
 
-    def gaps(self, positions: Sequence[int]) -> Int64Array:
+    def gaps(self, positions: Sequence[int]) -> tuple[Int64Array, NDArray[np.bool_]]:
         """Return rank intervals, shape (n, 2), that hold every absent chunk of the row sets.
 
-        They are widened to multiples of a fraction of a page, which bounds their number.
+        They are widened to multiples of a fraction of a page, which bounds their number. Where
+        the flag of an interval is set, it begins with a chunk that has been listed: a listing
+        that does not show it shows nothing.
         """
         marked: Int64Array = np.empty(0, np.int64)
         for position in positions:
@@ -179,12 +177,24 @@ class Tally:
                     ranks = ranks_of(self.spec.grid, numbers)
                     marked = np.union1d(marked, ranks // _BUCKET)
         if not len(marked):
-            return np.empty((0, 2), np.int64)
+            return np.empty((0, 2), np.int64), np.empty(0, bool)
         # Neighbours up to a page apart cost no more together than a request of their own.
         breaks = np.flatnonzero(np.diff(marked) > 4)
         starts = marked[np.concatenate(([0], breaks + 1))] * _BUCKET
         stops = (marked[np.concatenate((breaks, [len(marked) - 1]))] + 1) * _BUCKET
-        return np.stack([starts, np.minimum(stops, self.spec.total)], axis=1)
+        known = self._present(np.maximum(starts - 1, 0)) & (starts > 0)
+        starts = starts - known
+        return np.stack([starts, np.minimum(stops, self.spec.total)], axis=1), known
+
+    def _present(self, ranks: Int64Array) -> NDArray[np.bool_]:
+        """Whether the chunks at ``ranks`` are held here and have been listed."""
+        index = [index_at(self.spec.grid, rank) for rank in ranks.tolist()]
+        numbers = np.ravel_multi_index(tuple(np.array(index).T), self.spec.grid)
+        positions, owners, mine = self._locate(np.asarray(numbers, np.int64))
+        held = np.ones(len(ranks), bool) if mine is None else mine.copy()
+        held &= ~self._released[0 if owners is None else owners]
+        held[held] = self.sizes[positions[held]] != ABSENT
+        return held
 
     def absent(self, position: int) -> int:
         """Return how many chunks of a row set no listing has shown."""
@@ -199,28 +209,10 @@ class Tally:
         Owners are None when there is one row set, the mask when every number is wanted; values
         at unwanted numbers mean nothing.
         """
-        if self._count == 1:
-            within, run = numbers - self._first * self._period, None
-        else:
-            run, within = np.divmod(numbers, self._period)
-            run -= self._first
-        mine = (within >= self._starts[0]) & (within < self._stops[-1])
-        if run is not None:
-            mine &= (run >= 0) & (run < self._count)
-        if len(self.row_sets) == 1:
-            positions = within - self._starts[0]
-            if run is not None:
-                positions += run * (self._stops[0] - self._starts[0])
-            owners = None
-        else:
-            owners = np.searchsorted(self._starts, within, side="right") - 1
-            np.clip(owners, 0, len(self.row_sets) - 1, out=owners)
-            if not self._adjoining:
-                mine &= within < self._stops[owners]
-            positions = within - self._starts[owners] + self.bounds[owners]
-            if run is not None:
-                positions += run * (self._stops - self._starts)[owners]
-        return positions, owners, None if mine.all() else mine
+        owners, offsets, mine = self._places.of(numbers)
+        if owners is None:
+            return offsets, None, mine
+        return self.bounds[owners] + offsets, owners, mine
 
     def _take_strays(self, listed: Listed, rows: Int64Array, sightings: Sightings) -> None:
         skip = len(self.base)
@@ -246,7 +238,69 @@ class Tally:
         number = 0
         for index, size in zip(index_at(grid, rank), grid, strict=True):
             number = number * size + index
-        for owner, rows in enumerate(self.row_sets):
-            if rows.position(number) is not None:
-                return owner
-        return None
+        owners, _, mine = self._places.of(np.array([number]))
+        if mine is not None and not mine[0]:
+            return None
+        return 0 if owners is None else int(owners[0])
+
+
+class _Places:
+    """Where chunk numbers stand in disjoint row sets of one period.
+
+    Row sets are cells of a coarse table: their ranges within a period make its columns, their
+    runs its rows.
+    """
+
+    def __init__(self, row_sets: Sequence[RowSet]) -> None:
+        self._period = row_sets[0].period
+        if any(rows.period != self._period for rows in row_sets):
+            raise ValueError("row sets of one array have one period")
+        self._alone = len(row_sets) == 1
+        self._flat = all(rows.count == 1 and rows.first == 0 for rows in row_sets)
+        self._starts = np.array([rows.start for rows in row_sets], np.int64)
+        self._stops = np.array([rows.stop for rows in row_sets], np.int64)
+        self._firsts = np.array([rows.first for rows in row_sets], np.int64)
+        self._ends = self._firsts + np.array([rows.count for rows in row_sets], np.int64)
+        self._columns = np.unique(self._starts)
+        self._rows = int(self._ends.max())
+        keys = np.searchsorted(self._columns, self._starts) * self._rows + self._firsts
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
+        whole = self._starts[1:] == self._stops[:-1]
+        self._adjoining = self._flat and bool(whole.all())
+
+    def of(
+        self, numbers: Int64Array
+    ) -> tuple[Int64Array | None, Int64Array, NDArray[np.bool_] | None]:
+        """Return owners (None: the only row set), offsets in the owner, and which are owned.
+
+        The mask is None when all are; values of numbers that are not mean nothing.
+        """
+        if self._flat:
+            run, within = None, numbers
+        else:
+            run, within = np.divmod(numbers, self._period)
+        if self._alone:
+            owners = None
+            starts, stops = self._starts[0], self._stops[0]
+            mine = (within >= starts) & (within < stops)
+            if run is not None:
+                mine &= (run >= self._firsts[0]) & (run < self._ends[0])
+                offsets = (run - self._firsts[0]) * (stops - starts) + (within - starts)
+            else:
+                offsets = within - starts
+            return owners, offsets, None if mine.all() else mine
+        if self._adjoining:
+            owners = np.searchsorted(self._starts, within, side="right") - 1
+            mine = (within >= self._starts[0]) & (within < self._stops[-1])
+        else:
+            column = np.searchsorted(self._columns, within, side="right") - 1
+            key = column * self._rows + (0 if run is None else np.minimum(run, self._rows - 1))
+            owners = self._order[np.searchsorted(self._keys, key, side="right") - 1]
+            mine = (within >= self._starts[owners]) & (within < self._stops[owners])
+            if run is not None:
+                mine &= (run >= self._firsts[owners]) & (run < self._ends[owners])
+        offsets = within - self._starts[owners]
+        if run is not None:
+            offsets += (run - self._firsts[owners]) * (self._stops - self._starts)[owners]
+        return owners, offsets, None if mine.all() else mine

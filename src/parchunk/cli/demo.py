@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from parchunk import demo
+from parchunk.auditing import audit
 from parchunk.build import build
 from parchunk.cli.build import print_summary, summary
 from parchunk.cli.options import json_option
@@ -24,7 +25,7 @@ from parchunk.planning import plan as make_plan
 @click.option("--no-progress", is_flag=True, help="No progress bar, no log lines.")
 @json_option
 def command(directory: str, no_progress: bool, as_json: bool) -> int:
-    """Make a real Zarr store in DIR, then plan, build and open its references."""
+    """Make a real Zarr store in DIR, then plan, build, audit and open its references."""
     require("xarray", "xarray")
     import xarray
 
@@ -53,7 +54,14 @@ def command(directory: str, no_progress: bool, as_json: bool) -> int:
         click.echo(json.dumps(summary(result)))
     else:
         print_summary(result)
-    say("4. opening the references with xarray and comparing every value with the original")
+    say(f"4. parchunk audit {result.url}: the removed chunks are gaps, so it would exit 1")
+    report = audit(result.url)
+    for found in report.findings:
+        say(f"   {found.severity}: {found.message}")
+    say(f"   {report.verdict}; latest complete step: {report.latest_text}")
+    if report.counts["damage"] or report.missing != len(made.removed):
+        raise InputError("the audit does not find what was removed: please report this")
+    say("5. opening the references with xarray and comparing every value with the original")
     with (
         open_dataset(result.url) as opened,
         xarray.open_dataset(str(made.path), engine="zarr", consolidated=False) as original,
@@ -62,5 +70,5 @@ def command(directory: str, no_progress: bool, as_json: bool) -> int:
             raise InputError("the references do not have the original's shape: please report this")
         for line in demo.compare(opened, original):
             say(f"   {line}")
-    say("next: parchunk status, and the README on your own store")
+    say(f"next: parchunk sql {result.url}, and the README on your own store")
     return 0

@@ -21,6 +21,9 @@ COMMANDS = {
     "plan": "plan",
     "build": "build",
     "status": "status",
+    "audit": "audit",
+    "sql": "sql",
+    "to-icechunk": "to_icechunk",
     "demo": "demo",
 }
 

@@ -1,0 +1,261 @@
+"""Print how fast references go into Icechunk, beside the bare icechunk calls on the same arrays.
+
+``python -m benchmarks.icechunk [references]``
+
+The references are those of a synthetic store, listed over loopback. Every measurement has a
+process of its own; memory is its peak above what it had before the first reference was set.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import parchunk
+from benchmarks.synthetic.formula import zarr_store
+from benchmarks.synthetic.server import serve
+
+REGIONS_OF_MILLION = 4
+COMMITS = 50
+REFERENCES_A_COMMIT = 20_000
+
+
+def build_references(folder: Path, steps: int, rest: tuple[int, ...], region: int) -> str:
+    """Build the references of one array of ``steps`` x ``rest`` chunks; return OUT."""
+    dimensions = ("time", "level", "y", "x")
+    shape = (steps, *(64 * size for size in rest))
+    store = zarr_store([("air", shape, (1, *(64 for _ in rest)), dimensions[: 1 + len(rest)])])
+    out = str(folder / f"refs-{steps}-{region}")
+    with serve(store) as server:
+        options = {
+            "endpoint": server.store_kwargs()["endpoint"],
+            "region": "us-east-1",
+            "skip_signature": "true",
+        }
+        plan = parchunk.plan(
+            f"s3://{server.bucket}", split="time", region=region, store_options=options
+        )
+        parchunk.build(plan, out, trust_listing=True)
+    return out
+
+
+def _peak() -> int:
+    """Return this process's peak memory in KiB; getrusage also counts the parent's at its fork."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise RuntimeError("no VmHWM in /proc/self/status: run this on Linux")
+
+
+def run_parchunk(out: str, repo: str) -> dict[str, Any]:
+    """Import with parchunk; seconds of each commit's whole work."""
+    import icechunk
+
+    icechunk.set_logs_filter("error")
+    import zarr  # noqa: F401 (so that its import is not counted)
+
+    before, began, busy = _peak(), time.perf_counter(), time.process_time()
+    result = parchunk.to_icechunk(out, repo)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - busy
+    return {
+        "references": result.references,
+        "seconds": seconds,
+        "cpu": cpu,
+        "memory": _peak() - before,
+        "each": [commit.seconds for commit in result.commits if commit.region is not None],
+    }
+
+
+def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, Any]:
+    """Make the same commits with icechunk alone, from arrays that are in memory before."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    import icechunk
+    from parchunk.build import load_plan
+    from parchunk.icechunk_import import adapter
+    from parchunk.icechunk_import.importing import finished_receipts
+    from parchunk.icechunk_import.locations import Container
+    from parchunk.icechunk_import.repository import split_manifests
+    from parchunk.icechunk_import.v3_metadata import v3_documents
+    from parchunk.output import Output
+
+    icechunk.set_logs_filter("error")
+    output = Output.open(out)
+    plan = load_plan(output)
+    (array,) = plan.arrays
+    receipts = finished_receipts(output, plan)
+    container = Container.of(plan.location)
+    documents = v3_documents(plan.hierarchy)
+    data = []
+    for partition in plan.partitions():
+        receipt = receipts[(partition.array, partition.region)]
+        files = [f"{out}/air/refs.{file.index}.parq" for file in receipt.record_files]
+        table = pq.read_table(files)
+        grid = (partition.rows.cells // (array.spec.total // array.spec.grid[0]),)
+        data.append(
+            (
+                (*grid, *array.spec.grid[1:]),
+                partition.rows.start // (array.spec.total // array.spec.grid[0]),
+                table["path"].to_pylist(),
+                table["offset"].to_numpy().astype(np.uint64),
+                table["size"].to_numpy().astype(np.uint64),
+                adapter.whole_second_after(receipt.last_modified or 0),
+            )
+        )
+    before, began, busy = _peak(), time.perf_counter(), time.process_time()
+    config = icechunk.RepositoryConfig.default()
+    config.set_virtual_chunk_container(container.virtual_chunk_container())
+    if not default_splitting:
+        split_manifests(config, plan)
+    repository = icechunk.Repository.create(icechunk.local_filesystem_storage(repo), config=config)
+    session = repository.writable_session("main")
+    adapter.put(
+        session.store,
+        {
+            "zarr.json": json.dumps(documents.groups[""]).encode(),
+            "air/zarr.json": json.dumps(documents.arrays["air"]).encode(),
+        },
+    )
+    session.commit("hierarchy")
+    each = []
+    for grid, first, locations, offsets, lengths, modified in data:
+        start = time.perf_counter()
+        session = repository.writable_session("main")
+        if hasattr(session.store, "set_virtual_refs_arr"):
+            failed = session.store.set_virtual_refs_arr(
+                "/air",
+                grid,
+                locations,
+                offsets,
+                lengths,
+                arr_offset=(first, *(0 for _ in grid[1:])),
+                checksum=modified,
+            )
+        else:
+            index = np.stack(np.unravel_index(np.arange(len(locations)), grid), axis=1)
+            index[:, 0] += first
+            failed = session.store.set_virtual_refs(
+                "/air",
+                [
+                    icechunk.VirtualChunkSpec(*spec, last_updated_at_checksum=modified)
+                    for spec in zip(
+                        index.tolist(), locations, offsets.tolist(), lengths.tolist(), strict=True
+                    )
+                ],
+            )
+        assert failed is None
+        session.commit("region")
+        each.append(time.perf_counter() - start)
+    return {
+        "references": sum(len(part[2]) for part in data),
+        "seconds": time.perf_counter() - began,
+        "cpu": time.process_time() - busy,
+        "memory": _peak() - before,
+        "each": each,
+    }
+
+
+def run_parser(out: str, kind: str) -> dict[str, Any]:
+    """Parse all references with RegionParser, or with VirtualiZarr's own parser."""
+    from obspec_utils.registry import ObjectStoreRegistry
+    from obstore.store import LocalStore
+    from virtualizarr.parsers import KerchunkParquetParser
+
+    from parchunk.virtualizarr import RegionParser
+
+    registry = ObjectStoreRegistry({"file://": LocalStore()})
+    before, began, busy = _peak(), time.perf_counter(), time.process_time()
+    if kind == "kerchunk":
+        store = KerchunkParquetParser()(f"file://{out}", registry)
+    else:
+        store = RegionParser()(f"file://{out}", registry)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - busy
+    array = store._group.arrays["air"]
+    return {
+        "references": int(array.manifest._paths.size),
+        "seconds": seconds,
+        "cpu": cpu,
+        "memory": _peak() - before,
+    }
+
+
+def measure(call: str, *arguments: Any) -> dict[str, Any]:
+    """Run one of the functions above in a process of its own."""
+    code = (
+        "import json, sys; from benchmarks import icechunk as here; "
+        "print(json.dumps(getattr(here, sys.argv[1])(*json.loads(sys.argv[2]))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, call, json.dumps(arguments)],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def best(call: str, rounds: int, arguments: list[list[Any]]) -> dict[str, Any]:
+    """Return the fastest of some measurements."""
+    return min((measure(call, *arguments[i]) for i in range(rounds)), key=lambda m: m["seconds"])
+
+
+def print_row(name: str, found: dict[str, Any], than: dict[str, Any] | None = None) -> None:
+    """Print one line of a table of rates."""
+    rate = found["references"] / found["seconds"]
+    compared = ""
+    if than is not None:
+        share = rate / (than["references"] / than["seconds"])
+        in_cpu = (found["references"] / found["cpu"]) / (than["references"] / than["cpu"])
+        compared = f"{share:8.2f} {in_cpu:8.2f}"
+    print(
+        f"{name:34} {found['references']:>10,} {found['seconds']:>8.2f} s {rate:>12,.0f} refs/s "
+        f"{found['memory'] / 1024:>8,.0f} MiB {compared}"
+    )
+
+
+def main(references: int = 1_000_000) -> None:
+    """Print the tables."""
+    import icechunk
+
+    print(f"icechunk {icechunk.__version__}, Python {sys.version.split()[0]}\n")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        steps = max(references // 1000, 4)
+        out = build_references(folder, steps, (10, 10, 10), -(-steps // REGIONS_OF_MILLION))
+        print(f"set + commit, {REGIONS_OF_MILLION} regions; best of 3; share by wall and CPU time")
+        bare = best("run_bare", 3, [[out, str(folder / f"bare-{i}")] for i in range(3)])
+        ours = best("run_parchunk", 3, [[out, str(folder / f"ours-{i}")] for i in range(3)])
+        print_row("bare icechunk calls", bare)
+        print_row("parchunk.to_icechunk", ours, bare)
+
+        print(f"\n{COMMITS} successive regions of {REFERENCES_A_COMMIT:,} references; seconds")
+        out50 = build_references(folder, COMMITS * 20, (10, 10, 10), 20)
+        for label, found in (
+            ("parchunk.to_icechunk", measure("run_parchunk", out50, str(folder / "fifty"))),
+            ("bare, default splitting", measure("run_bare", out50, str(folder / "plain"), True)),
+        ):
+            first = statistics.median(found["each"][1:6])
+            last = statistics.median(found["each"][-5:])
+            print(f"{label:34} first {first:.3f}, last {last:.3f}, last / first {last / first:.2f}")
+        print("medians of five; the very first commit opens files for the first time")
+
+        if find_spec("virtualizarr"):
+            print("\nparsing for VirtualiZarr, the same files")
+            small = build_references(folder, 100, (10, 10, 10), 100)
+            print_row("KerchunkParquetParser", theirs := measure("run_parser", small, "kerchunk"))
+            print_row("RegionParser", measure("run_parser", small, "region"), theirs)
+            print_row("RegionParser", measure("run_parser", out, "region"), theirs)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]))

@@ -1,0 +1,346 @@
+"""References against the source as it is now: listed again by the same cover as a build's.
+
+Chunks that are new, gone, or changed are named by region. Changed means another size, or modified
+after everything that the build saw of that partition, so that a rewrite of equal size is found too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from parchunk.auditing.findings import Finding, finding
+from parchunk.auditing.receipt_check import Audited
+from parchunk.auditing.record_check import RecordJob, chunk_key
+from parchunk.group_listing import GroupListing
+from parchunk.groups import make_groups, vector_cells, width_of
+from parchunk.key_kernels import parse_paths
+from parchunk.listing import Listed, Listing, Patience, Requests
+from parchunk.metadata.spec import ArraySpec
+from parchunk.output import Output
+from parchunk.plan import Plan
+from parchunk.planning import open_source, read_again
+from parchunk.record_files import record_path
+from parchunk.rows import RowSet
+from parchunk.source import Source
+from parchunk.stores import is_ordered, is_remote, page_keys
+from parchunk.tally import Part, Sightings, Tally
+
+Int64Array = NDArray[np.int64]
+
+_REMEDY = {
+    "new": "run parchunk update, or build again with --overwrite",
+    "gone": "build again with --overwrite, or restore them: readers of the references fail here",
+    "changed": "nothing if the change was meant and the size is equal; else build again with "
+    "--overwrite: readers ask for the old sizes",
+}
+
+
+@dataclass(frozen=True)
+class RegionChanges:
+    """What changed in one partition, as chunk numbers that rise, shape (n,) each.
+
+    A chunk of zero bytes now is gone. ``resized`` and ``rewritten`` (same size, modified later)
+    are both changed.
+    """
+
+    spec: ArraySpec = field(repr=False)
+    region: int | None
+    new: Int64Array
+    gone: Int64Array
+    resized: Int64Array
+    rewritten: Int64Array
+
+    @property
+    def array(self) -> str:
+        """The array's name."""
+        return self.spec.name
+
+    @property
+    def changed(self) -> Int64Array:
+        """Chunk numbers of resized and rewritten chunks."""
+        return np.union1d(self.resized, self.rewritten)
+
+    def keys(self, numbers: Int64Array) -> list[str]:
+        """Return chunk keys of the source."""
+        return [chunk_key(self.spec, number) for number in numbers.tolist()]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The source against the references; ``regions`` are the partitions with differences."""
+
+    regions: tuple[RegionChanges, ...]
+    findings: tuple[Finding, ...]
+    requests: int
+    requests_least: int
+    notes: tuple[str, ...]
+
+    def to_json(self, changes: bool = True) -> dict[str, Any]:
+        """Return JSON values; with ``changes`` every chunk by its key."""
+        document: dict[str, Any] = {
+            "new": sum(len(region.new) for region in self.regions),
+            "gone": sum(len(region.gone) for region in self.regions),
+            "changed": sum(len(region.changed) for region in self.regions),
+            "list_requests": self.requests,
+            "list_requests_least": self.requests_least,
+            "notes": list(self.notes),
+        }
+        if changes:
+            document["regions"] = [
+                {
+                    "array": region.array,
+                    "region": region.region,
+                    "new": region.keys(region.new),
+                    "gone": region.keys(region.gone),
+                    "resized": region.keys(region.resized),
+                    "rewritten": region.keys(region.rewritten),
+                }
+                for region in self.regions
+            ]
+        return document
+
+
+def compare(
+    plan: Plan,
+    output: Output,
+    done: Sequence[Audited],
+    source: Source | None,
+    store_options: Mapping[str, str] | None,
+    memory: int,
+    concurrency: int,
+) -> Comparison:
+    """List the source again, and return how it differs from the references.
+
+    Partitions that are not built are not listed: everything in them would be new.
+
+    Raises
+    ------
+    ListingError, SourceError
+        When the source cannot be listed.
+    """
+    source = source or open_source(plan, store_options)
+    findings: list[Finding] = []
+    if read_again(plan, source).digest() != plan.hierarchy.digest():
+        findings.append(
+            finding(
+                "source-metadata",
+                f"the metadata of {source.url} is no longer what was built from",
+                "run parchunk update where the source grew, else build again with --overwrite",
+            )
+        )
+    counted = Requests()
+    stop = threading.Event()
+    by_partition = {(item.partition.array, item.partition.region): item for item in done}
+    cells = vector_cells(memory, plan.record_size, concurrency)
+    width = width_of(source.store, concurrency)
+    groups = make_groups(plan, [item.partition for item in done], cells, width)
+    regions: list[RegionChanges] = []
+    notes: list[str] = []
+    least = 0
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="listing") as pool:
+        try:
+            for group in groups:
+                spec = plan.by_name[group.array].spec
+                items = [by_partition[(p.array, p.region)] for p in group.partitions]
+                least += sum(item.receipt.requests_least for item in items if item.receipt)
+                listing = Listing(
+                    source=source,
+                    array=spec.name,
+                    page=page_keys(source.store),
+                    requests=counted,
+                    patience=Patience(),
+                    stop=stop,
+                )
+                listed = _WatchedListing(
+                    spec, listing, pool, width, False, ordered=is_ordered(source.store)
+                )
+                differences = [_Differences(item, plan.record_size) for item in items]
+                for units in group.passes:
+                    listed.since = {unit.rows: _newest(items[unit.partition]) for unit in units}
+                    for at, part in listed.parts([unit.rows for unit in units]):
+                        later = listed.later(part.rows)
+                        differences[units[at].partition].take(output, part, later)
+                notes += listed.notes
+                regions += [made for found in differences if (made := found.made(spec)) is not None]
+        except BaseException:
+            stop.set()
+            raise
+    for region in regions:
+        findings += _findings(region)
+    remote = is_remote(source.store)
+    return Comparison(
+        tuple(regions),
+        tuple(findings),
+        counted.lists if remote else 0,
+        least if remote else 0,
+        tuple(notes),
+    )
+
+
+class _WatchedTally(Tally):
+    """A tally that also keeps which chunks were modified after a moment, by row set."""
+
+    def __init__(
+        self, spec: ArraySpec, base: str, row_sets: Sequence[RowSet], since: Sequence[int]
+    ) -> None:
+        """Watch each row set for modifications after its moment in ``since``."""
+        super().__init__(spec, base, row_sets)
+        self._since = np.array(since, np.int64)
+        self._earliest = int(self._since.min())
+        self._later: dict[int, list[Int64Array]] = {}
+        self._watch = threading.Lock()
+        self._owners = {rows: owner for owner, rows in enumerate(self.row_sets)}
+
+    def take(self, listed: Listed, sightings: Sightings) -> None:
+        """Tally a batch, and note what was modified later."""
+        super().take(listed, sightings)
+        rows = np.flatnonzero(listed.modified > self._earliest)
+        if not len(rows):
+            return
+        parsed = parse_paths(
+            listed.paths.take(pa.array(rows)), self.base, self.spec.keys, self.spec.grid
+        )
+        modified, numbers = listed.modified[rows], parsed.numbers
+        if parsed.chunks is not None:
+            modified = modified[parsed.chunks]
+        _, owners, mine = self._locate(numbers)
+        if owners is None:
+            owners = np.zeros(len(numbers), np.int64)
+        newer = modified > self._since[owners]
+        if mine is not None:
+            newer &= mine
+        numbers, owners = numbers[newer], owners[newer]
+        with self._watch:
+            for owner in np.unique(owners).tolist():
+                self._later.setdefault(owner, []).append(numbers[owners == owner])
+
+    def later(self, rows: RowSet) -> Int64Array:
+        """Return the chunk numbers of one row set that were modified later, and forget them."""
+        with self._watch:
+            # By row set and not by position: a listing begun again has only those not yet done.
+            found = self._later.pop(self._owners[rows], [])
+        return np.unique(np.concatenate([np.empty(0, np.int64), *found]))
+
+
+class _WatchedListing(GroupListing):
+    """A group's listing with watched tallies; ``since`` is the moment by row set."""
+
+    since: Mapping[RowSet, int] = MappingProxyType({})
+    tally: _WatchedTally | None = None
+
+    def later(self, rows: RowSet) -> Int64Array:
+        """Return chunk numbers of one row set that were modified since, rising."""
+        assert self.tally is not None
+        return self.tally.later(rows)
+
+    def _tally(self, row_sets: Sequence[RowSet]) -> Tally:
+        base = self.listing.source.path(self.spec.name) + "/"
+        since = [self.since[rows] for rows in row_sets]
+        self.tally = _WatchedTally(self.spec, base, row_sets, since)
+        return self.tally
+
+
+class _Differences:
+    """The differences found in one partition so far."""
+
+    def __init__(self, item: Audited, record_size: int) -> None:
+        """Begin with none."""
+        self._item, self._record_size = item, record_size
+        self._jobs: dict[int, RecordJob] = {}
+        self._new: list[Int64Array] = []
+        self._gone: list[Int64Array] = []
+        self._resized: list[Int64Array] = []
+        self._rewritten: list[Int64Array] = []
+
+    def take(self, output: Output, part: Part, later: Int64Array) -> None:
+        """Compare a part (a partition, or some of its rows) with its record files."""
+        size = self._record_size
+        if not self._jobs:
+            self._jobs = {job.index: job for job in self._item.jobs(size)}
+        for begin in range(0, len(part.vector), size):
+            vector = part.vector[begin : begin + size]
+            numbers = part.rows.numbers(begin, begin + len(vector))
+            job = self._jobs[int(numbers[0]) // size]
+            held = _held(output, self._item.partition.array, job)
+            if held is None:
+                continue  # damage, which is reported as that
+            there = vector > 1
+            now = np.where(there, vector - np.uint64(1), np.uint64(0)).astype(np.int64)
+            both = there & (held > 0)
+            self._new.append(numbers[there & (held == 0)])
+            self._gone.append(numbers[~there & (held > 0)])
+            self._resized.append(numbers[both & (now != held)])
+            if len(later):
+                same = numbers[both & (now == held)]
+                self._rewritten.append(same[np.isin(same, later, assume_unique=True)])
+
+    def made(self, spec: ArraySpec) -> RegionChanges | None:
+        """Return the differences, or None when there are none."""
+        joined = [
+            np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
+            for parts in (self._new, self._gone, self._resized, self._rewritten)
+        ]
+        if not any(map(len, joined)):
+            return None
+        return RegionChanges(spec, self._item.partition.region, *joined)
+
+
+def _held(output: Output, array: str, job: RecordJob) -> Int64Array | None:
+    """Return the sizes that a record file gives, 0 where a chunk is missing; None if unreadable."""
+    data = output.get(record_path(array, job.index))
+    try:
+        table = pq.read_table(pa.BufferReader(data or b""), columns=["path", "size", "raw"])
+        sizes = np.asarray(table["size"]).astype(np.int64)
+        there = np.asarray(table["path"].is_valid())
+        raw = table["raw"]
+        lengths = np.asarray(pc.fill_null(pc.binary_length(raw), 0)).astype(np.int64)
+        held = np.where(np.asarray(raw.is_valid()), lengths, np.where(there, sizes, 0))
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return None
+    return held if len(held) == job.rows else None
+
+
+def _newest(item: Audited) -> int:
+    """Return the newest modification that the build saw in a partition, in microseconds."""
+    if item.receipt is None or item.receipt.last_modified is None:
+        return int(np.iinfo(np.int64).max)
+    return item.receipt.last_modified
+
+
+def _findings(region: RegionChanges) -> Iterator[Finding]:
+    where = region.array if region.region is None else f"{region.array}, region {region.region}"
+    for kind, numbers, said in (
+        ("new", region.new, "are in the source and not in the references"),
+        ("gone", region.gone, "are referenced and no longer in the source"),
+        ("changed", region.changed, "changed since the build"),
+    ):
+        if not len(numbers):
+            continue
+        keys = region.keys(numbers[:3])
+        more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
+        detail = ""
+        if kind == "changed":
+            detail = (
+                f" ({len(region.resized):,} have another size, {len(region.rewritten):,} were "
+                "written again with the same)"
+            )
+        yield finding(
+            f"{kind}-chunks",
+            f"{where}: {len(numbers):,} chunks {said}{detail}: {', '.join(keys)}{more}",
+            _REMEDY[kind],
+            array=region.array,
+            region=region.region,
+            key=keys[0],
+            count=len(numbers),
+        )

@@ -1,0 +1,84 @@
+"""Findings: what an audit has to say, one thing each, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+#: ``damage``: the references are not what a build writes. ``gap``: chunks are missing, or not
+#: built yet. ``change``: the source is no longer what was built from. ``notice``: worth knowing;
+#: alone it leaves the references complete.
+Severity = Literal["damage", "gap", "change", "notice"]
+
+#: Every kind of finding, with its severity unless a policy lowers it.
+KINDS: Mapping[str, Severity] = {
+    "missing-root": "damage",
+    "wrong-root": "damage",
+    "bad-receipt": "damage",
+    "receipt-mismatch": "damage",
+    "missing-file": "damage",
+    "unreadable-file": "damage",
+    "wrong-columns": "damage",
+    "wrong-encoding": "damage",
+    "wrong-rows": "damage",
+    "wrong-digest": "damage",
+    "wrong-path": "damage",
+    "duplicate-path": "damage",
+    "wrong-offset": "damage",
+    "wrong-size": "damage",
+    "extra-file": "damage",
+    "unfinished": "gap",
+    "missing-chunks": "gap",
+    "zero-sized": "gap",
+    "source-metadata": "change",
+    "new-chunks": "change",
+    "gone-chunks": "change",
+    "changed-chunks": "change",
+    "strays": "notice",
+    "size-outliers": "notice",
+    "unverified": "notice",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding. ``message`` and ``remedy`` are for people; the rest is for programs.
+
+    ``region`` is None for a whole array and where no region is meant; ``key`` is a path below
+    OUT, or a chunk key of the source, that shows what is meant. ``count`` is how many rows,
+    chunks or files it is about.
+    """
+
+    kind: str
+    severity: Severity
+    message: str
+    remedy: str
+    array: str | None = None
+    region: int | None = None
+    key: str | None = None
+    count: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding as JSON values."""
+        return asdict(self)
+
+
+def finding(
+    kind: str,
+    message: str,
+    remedy: str,
+    *,
+    severity: Severity | None = None,
+    array: str | None = None,
+    region: int | None = None,
+    key: str | None = None,
+    count: int = 1,
+) -> Finding:
+    """Return a finding of a known kind, with the kind's severity unless another is given."""
+    return Finding(kind, severity or KINDS[kind], message, remedy, array, region, key, count)
+
+
+def rebuild(receipt: str) -> str:
+    """Return the remedy for a damaged partition, whose receipt is at ``receipt`` below OUT."""
+    return f"delete {receipt} and run the same build again: it writes that partition anew"

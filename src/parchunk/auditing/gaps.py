@@ -1,0 +1,203 @@
+"""Gaps along one axis of an array, as runs of chunks, and the latest step that is complete.
+
+Only a count is kept for each chunk index along the axis, so the memory is that of the axis.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parchunk.metadata.spec import ArraySpec
+
+Int64Array = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A run of neighbouring chunk indices along ``axis``, first to last, that all miss chunks.
+
+    ``start`` and ``stop`` are the run in elements, half-open. ``whole`` says that everything is
+    missing there, ``missing`` of ``cells`` otherwise. ``number`` is the first missing chunk's.
+    """
+
+    array: str
+    axis: int
+    dimension: str
+    first: int
+    last: int
+    start: int
+    stop: int
+    missing: int
+    cells: int
+    number: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether no chunk of the run is there."""
+        return self.missing == self.cells
+
+
+@dataclass
+class Steps:
+    """What is known of each chunk index along the axis that gaps of an array are told along.
+
+    ``missing`` counts chunks that should be there and are not; ``excused`` those that a policy
+    does not expect. ``unknown`` marks indices of which some rows could not be read.
+    """
+
+    spec: ArraySpec
+    axis: int
+    missing: Int64Array = field(init=False)
+    unknown: NDArray[np.bool_] = field(init=False)
+    first: Int64Array = field(init=False)
+    excused: int = 0
+
+    def __post_init__(self) -> None:
+        """Start with nothing missing."""
+        size = self.size
+        self.missing = np.zeros(size, np.int64)
+        self.unknown = np.zeros(size, bool)
+        self.first = np.full(size, self.spec.total, np.int64)
+
+    @property
+    def size(self) -> int:
+        """Chunk indices along the axis: 1 for a scalar."""
+        return self.spec.grid[self.axis] if self.spec.rank else 1
+
+    @property
+    def cells(self) -> int:
+        """Chunks at each index."""
+        return self.spec.total // self.size if self.size else 0
+
+    @property
+    def _inner(self) -> int:
+        return prod(self.spec.grid[self.axis + 1 :])
+
+    def lose(self, numbers: Int64Array) -> None:
+        """Count missing chunks, numbers rising."""
+        if not len(numbers):
+            return
+        steps = numbers // self._inner % self.size
+        low = int(steps.min())
+        counts = np.bincount(steps - low)
+        self.missing[low : low + len(counts)] += counts
+        # Written backwards, the first of equal indices is the one that stays.
+        first = np.full(len(counts), self.spec.total, np.int64)
+        first[steps[::-1] - low] = numbers[::-1]
+        np.minimum(
+            self.first[low : low + len(counts)], first, out=self.first[low : low + len(counts)]
+        )
+
+    def doubt(self, start: int, stop: int) -> None:
+        """Mark the indices that the rows ``[start, stop)`` belong to as not known."""
+        if stop <= start:
+            return
+        low, high = start // self._inner, (stop - 1) // self._inner + 1
+        if high - low >= self.size:
+            self.unknown[:] = True
+        else:
+            low, high = low % self.size, (high - 1) % self.size + 1
+            if low < high:
+                self.unknown[low:high] = True
+            else:
+                self.unknown[low:] = True
+                self.unknown[:high] = True
+
+    def runs(self) -> Iterator[Gap]:
+        """Yield the gaps in order; a wholly missing run is told apart from its neighbours."""
+        state = np.where(self.missing == 0, 0, np.where(self.missing == self.cells, 2, 1))
+        edges = np.flatnonzero(np.diff(state)) + 1
+        starts = np.concatenate(([0], edges)).tolist() if len(state) else []
+        stops = [*edges.tolist(), len(state)]
+        spec = self.spec
+        length = spec.chunks[self.axis] if spec.rank else 1
+        extent = spec.shape[self.axis] if spec.rank else 1
+        name = (spec.dimension_names[self.axis] if spec.rank else None) or f"axis {self.axis}"
+        for low, high in zip(starts, stops, strict=False):
+            if state[low]:
+                yield Gap(
+                    array=spec.name,
+                    axis=self.axis,
+                    dimension=name,
+                    first=low,
+                    last=high - 1,
+                    start=low * length,
+                    stop=min(high * length, extent),
+                    missing=int(self.missing[low:high].sum()),
+                    cells=(high - low) * self.cells,
+                    number=int(self.first[low:high].min()),
+                )
+
+    def incomplete(self) -> Int64Array:
+        """Return the element ranges that are not known to be whole, half-open, shape (n, 2)."""
+        bad = np.concatenate(([False], (self.missing > 0) | self.unknown, [False]))
+        edges = np.flatnonzero(np.diff(bad.astype(np.int8)))
+        ranges = edges.reshape(-1, 2).astype(np.int64)
+        if self.spec.rank:
+            ranges = np.minimum(ranges * self.spec.chunks[self.axis], self.spec.shape[self.axis])
+        return ranges
+
+
+def largest(gaps: Iterable[Gap], most: int) -> tuple[int, list[Gap]]:
+    """Return how many gaps there are, and the ``most`` largest in their order along the axis."""
+    count = 0
+
+    def counted() -> Iterator[Gap]:
+        nonlocal count
+        for gap in gaps:
+            count += 1
+            yield gap
+
+    kept = heapq.nlargest(most, counted(), key=lambda gap: gap.missing)
+    return count, sorted(kept, key=lambda gap: gap.first)
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """The latest elements of the split dimension at which every split array is whole.
+
+    ``latest`` is the last such element; before it there may be gaps. ``through`` is the last one
+    before the first gap. None where there is none. ``extent`` is the dimension's length.
+    """
+
+    dimension: str
+    extent: int
+    latest: int | None
+    through: int | None
+
+
+def completeness(
+    dimension: str, arrays: Iterable[tuple[int, Int64Array]], extent: int
+) -> Completeness:
+    """Return the latest complete elements, from each array's length and incomplete ranges.
+
+    What lies beyond the end of a shorter array is not complete: it is not there.
+    """
+    ranges = [np.empty((0, 2), np.int64)]
+    for length, incomplete in arrays:
+        ranges.append(incomplete)
+        if length < extent:
+            ranges.append(np.array([[length, extent]], np.int64))
+    joined = np.concatenate(ranges)
+    joined = joined[np.argsort(joined[:, 0], kind="stable")]
+    through = int(joined[0, 0]) - 1 if len(joined) else extent - 1
+    latest = extent - 1
+    if len(joined):
+        # Where the ranges so far end before the next one begins, there is a complete stretch.
+        ends = np.maximum.accumulate(joined[:, 1])
+        if ends[-1] >= extent:
+            begins = joined[1:, 0]
+            free = np.flatnonzero(begins > ends[:-1])
+            latest = int(begins[free[-1]]) - 1 if len(free) else int(joined[0, 0]) - 1
+    return Completeness(
+        dimension,
+        extent,
+        latest if latest >= 0 else None,
+        through if through >= 0 else None,
+    )

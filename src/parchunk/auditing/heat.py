@@ -1,0 +1,85 @@
+"""A picture of one array's chunk grid in few cells: each says what all its chunks are.
+
+Across goes the axis that gaps are told along, down all other axes ravelled. A cell holds counts
+and not samples, so that one missing chunk among a million still marks its cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: The most cells across and down.
+ACROSS, DOWN = 120, 24
+
+
+@dataclass
+class Heat:
+    """Counts by cell, each of shape (down, across)."""
+
+    grid: tuple[int, ...]
+    axis: int
+    across: int = field(init=False)
+    down: int = field(init=False)
+    seen: NDArray[np.int64] = field(init=False)
+    present: NDArray[np.int64] = field(init=False)
+    bytes: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the cells: fewer than chunks only where chunks are too many."""
+        self.across = min(self.steps, ACROSS)
+        self.down = min(self.others, DOWN)
+        shape = (self.down, self.across)
+        self.seen = np.zeros(shape, np.int64)
+        self.present = np.zeros(shape, np.int64)
+        self.bytes = np.zeros(shape, np.float64)
+
+    @property
+    def steps(self) -> int:
+        """Chunks across."""
+        return self.grid[self.axis] if self.grid else 1
+
+    @property
+    def others(self) -> int:
+        """Chunks down: all axes but the one across, ravelled."""
+        return prod(self.grid) // self.steps if self.steps else 0
+
+    @property
+    def expected(self) -> NDArray[np.int64]:
+        """How many chunks each cell stands for, shape (down, across)."""
+        wide = np.bincount(
+            np.arange(self.steps) * self.across // max(self.steps, 1), minlength=self.across
+        )
+        # Rows of cells take equal shares but for rounding; counted without a vector of them all.
+        edges = -(-np.arange(self.down + 1) * self.others // max(self.down, 1))
+        return np.diff(edges)[:, None] * wide[None, :]
+
+    def merge(self, other: Heat) -> None:
+        """Add what another one has met."""
+        self.seen += other.seen
+        self.present += other.present
+        self.bytes += other.bytes
+
+    def take(self, first: int, sizes: NDArray[np.int64]) -> None:
+        """Add neighbouring chunks from number ``first``; size 0 says that one is missing."""
+        numbers = np.arange(first, first + len(sizes), dtype=np.int64)
+        inner = prod(self.grid[self.axis + 1 :]) if self.grid else 1
+        step, other = np.divmod(numbers, inner)
+        if self.axis:
+            outer, step = np.divmod(step, self.steps)
+            other += outer * inner
+        column = step * self.across // self.steps
+        cells = (
+            column if self.down == 1 else other * self.down // self.others * self.across + column
+        )
+        count, shape = self.down * self.across, (self.down, self.across)
+        self.seen += np.bincount(cells, minlength=count).reshape(shape)
+        there = sizes > 0
+        if there.all():
+            self.present += np.bincount(cells, minlength=count).reshape(shape)
+        else:
+            self.present += np.bincount(cells[there], minlength=count).reshape(shape)
+        self.bytes += np.bincount(cells, weights=sizes, minlength=count).reshape(shape)

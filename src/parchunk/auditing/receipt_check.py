@@ -1,0 +1,124 @@
+"""Receipts against the plan: which partitions are done, and whether their receipts add up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from parchunk.auditing.findings import Finding, finding, rebuild
+from parchunk.auditing.record_check import RecordJob
+from parchunk.output import RECEIPTS, Output
+from parchunk.plan import Partition, Plan
+from parchunk.receipts import Receipt, receipt_path
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A partition that counts as done, with its receipt; None when that one cannot be used."""
+
+    partition: Partition
+    receipt: Receipt | None
+
+    def jobs(self, record_size: int) -> Iterator[RecordJob]:
+        """Yield the record files that the partition should have."""
+        rows = self.partition.rows
+        promised = {file.index: file for file in self.receipt.record_files} if self.receipt else {}
+        for begin in range(0, rows.cells, record_size):
+            first = rows.number(begin)
+            index = first // record_size
+            yield RecordJob(
+                index=index,
+                first=first,
+                rows=min(record_size, rows.cells - begin),
+                region=self.partition.region,
+                receipt=receipt_path(self.partition),
+                promised=promised.get(index),
+            )
+
+
+def read_partitions(
+    plan: Plan, output: Output
+) -> tuple[list[Audited], list[Partition], list[Finding]]:
+    """Return the partitions done, those that are not, and what is wrong with receipts."""
+    there = set(output.paths(RECEIPTS))
+    done, undone, findings = [], [], []
+    for partition in plan.partitions():
+        path = receipt_path(partition)
+        if path not in there:
+            undone.append(partition)
+            continue
+        there.discard(path)
+        receipt, problem = _read(output.get(path), plan, partition)
+        if problem:
+            findings.append(
+                finding(
+                    "bad-receipt",
+                    f"{path} {problem}",
+                    rebuild(path),
+                    array=partition.array,
+                    region=partition.region,
+                    key=path,
+                )
+            )
+        done.append(Audited(partition, receipt))
+    findings += [
+        finding(
+            "bad-receipt",
+            f"{path} belongs to no partition of the plan",
+            f"delete {path}",
+            key=path,
+        )
+        for path in sorted(there)
+    ]
+    return done, undone, findings
+
+
+def _read(
+    data: bytes | None, plan: Plan, partition: Partition
+) -> tuple[Receipt | None, str | None]:
+    """Return the receipt if its record files can be relied on, and what is wrong with it."""
+    try:
+        receipt = Receipt.from_json(json.loads(data or b""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, "is no receipt that this parchunk reads"
+    if receipt.fingerprint != plan.fingerprint:
+        return None, "belongs to a build of another plan"
+    try:
+        return receipt, _contradiction(receipt, plan, partition)
+    except TypeError:
+        return None, "holds values of wrong types"
+
+
+def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | None:
+    """Return how a receipt contradicts itself or the plan, or None."""
+    if (receipt.array, receipt.region) != (partition.array, partition.region):
+        return f"says that it is of {receipt.array}, region {receipt.region}"
+    cells = partition.rows.cells
+    if receipt.expected != cells:
+        return f"expects {receipt.expected} chunks, the partition has {cells}"
+    if (
+        receipt.present + receipt.missing != receipt.expected
+        or receipt.zero_sized > receipt.missing
+    ):
+        return (
+            f"does not add up: {receipt.present} present and {receipt.missing} missing "
+            f"({receipt.zero_sized} zero-sized) of {receipt.expected}"
+        )
+    if sum(file.present for file in receipt.record_files) != receipt.present:
+        return "does not add up: its record files hold another number of references"
+    jobs = list(Audited(partition, None).jobs(plan.record_size))
+    if [file.index for file in receipt.record_files] != sorted(job.index for job in jobs):
+        return "names other record files than the partition has"
+    if sum(receipt.stray_reasons.values()) != receipt.strays:
+        return f"does not add up: {receipt.strays} strays, {dict(receipt.stray_reasons)} by reason"
+    array = plan.by_name[partition.array]
+    if partition.region is not None and array.axis is not None:
+        region = plan.regions[partition.region]
+        stop = min(region.stop, array.spec.shape[array.axis])
+        if (receipt.start, receipt.stop) != (region.start, stop):
+            return (
+                f"says that it is of elements {receipt.start} to {receipt.stop}, "
+                f"the region is {region.start} to {stop}"
+            )
+    return None

@@ -1,0 +1,305 @@
+"""The check of one record file: is it what a build writes for exactly these rows?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from parchunk.auditing.findings import Finding, finding, rebuild
+from parchunk.auditing.heat import Heat
+from parchunk.auditing.policy import inside
+from parchunk.auditing.sizes import Sizes
+from parchunk.key_kernels import PathBuilder, parse_paths
+from parchunk.metadata.spec import ArraySpec
+from parchunk.output import Output
+from parchunk.receipts import RecordFile
+from parchunk.record_files import SCHEMA, digest, record_path
+
+#: Rows of one file that are named when they are wrong.
+_NAMED = 3
+#: Encodings that fastparquet, and so every fsspec reader, cannot read (FACTS).
+_UNREADABLE = {
+    "DELTA_BINARY_PACKED",
+    "DELTA_LENGTH_BYTE_ARRAY",
+    "DELTA_BYTE_ARRAY",
+    "BYTE_STREAM_SPLIT",
+}
+
+
+@dataclass(frozen=True)
+class RecordJob:
+    """One record file that should be there: rows ``[first, first + rows)`` of an array.
+
+    ``promised`` is what the receipt at ``receipt`` says of it, None when the receipt is of no use.
+    """
+
+    index: int
+    first: int
+    rows: int
+    region: int | None
+    receipt: str
+    promised: RecordFile | None
+
+
+@dataclass
+class RecordResult:
+    """What a record file holds. ``readable`` says that its rows could be checked.
+
+    ``bytes`` counts the referenced and inlined chunks' sizes, ``lost`` are the numbers of chunks
+    missing (``excused`` of them by policy, and so not in ``lost``), ``elsewhere`` those of chunks
+    of the same array that rows of other chunks point at.
+    """
+
+    job: RecordJob
+    readable: bool = False
+    present: int = 0
+    inlined: int = 0
+    bytes: int = 0
+    file_bytes: int = 0
+    digest: str = ""
+    excused: int = 0
+    lost: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    elsewhere: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    findings: list[Finding] = field(default_factory=list)
+    sizes: Sizes = field(default_factory=Sizes)
+    heat: Heat | None = None
+
+
+class RecordChecker:
+    """Checks the record files of one array; safe to share by threads.
+
+    ``url`` is what references call the source; ``bounds`` say where chunks are expected.
+    """
+
+    def __init__(
+        self,
+        spec: ArraySpec,
+        url: str,
+        output: Output,
+        axis: int,
+        bounds: Sequence[tuple[int, int, int]],
+    ) -> None:
+        """Prepare for an array; gaps and pictures go along ``axis``."""
+        self._spec = spec
+        self._base = f"{url}/{spec.name}/"
+        self._output = output
+        self._axis = axis
+        self._bounds = bounds
+        self._paths = PathBuilder(self._base, spec.keys, spec.grid)
+
+    def check(self, job: RecordJob) -> RecordResult:
+        """Return what one record file holds and what is wrong with it."""
+        result = RecordResult(job)
+        name = record_path(self._spec.name, job.index)
+        data = self._output.get(name)
+        if data is None:
+            self._find(result, "missing-file", f"{name} is not there")
+            return result
+        result.file_bytes, result.digest = len(data), digest(data)
+        if job.promised and result.digest != job.promised.digest:
+            self._find(
+                result,
+                "wrong-digest",
+                f"{name} ({len(data)} bytes) is not the file that its receipt describes "
+                f"({job.promised.bytes} bytes): one of the two was changed",
+            )
+        try:
+            file = pq.ParquetFile(pa.BufferReader(data))
+            if not self._shape_is_right(result, name, file):
+                return result
+            table = file.read(use_threads=False).combine_chunks()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = str(error).partition("\n")[0][:160]
+            self._find(result, "unreadable-file", f"{name} cannot be read: {reason}")
+            return result
+        result.readable = True
+        self._check_rows(result, name, table)
+        return result
+
+    def _find(
+        self, result: RecordResult, kind: str, message: str, count: int = 1, key: str | None = None
+    ) -> None:
+        result.findings.append(
+            finding(
+                kind,
+                message,
+                rebuild(result.job.receipt),
+                array=self._spec.name,
+                region=result.job.region,
+                key=key or record_path(self._spec.name, result.job.index),
+                count=count,
+            )
+        )
+
+    def _shape_is_right(self, result: RecordResult, name: str, file: pq.ParquetFile) -> bool:
+        """Check rows, columns, types and encodings; False when rows cannot be checked."""
+        schema = file.schema_arrow
+        if schema.names[: len(SCHEMA)] != SCHEMA.names or any(
+            schema.field(field.name).type != field.type for field in SCHEMA
+        ):
+            columns = ", ".join(f"{field.name} {field.type}" for field in schema)
+            self._find(
+                result,
+                "wrong-columns",
+                f"{name} has columns ({columns[:200]}); readers need path string, offset int64, "
+                "size int64, raw binary, in this order",
+            )
+            return False
+        self._check_encodings(result, name, file.metadata)
+        if file.metadata.num_rows != result.job.rows:
+            self._find(
+                result,
+                "wrong-rows",
+                f"{name} has {file.metadata.num_rows:,} rows, its place in the grid needs "
+                f"{result.job.rows:,}",
+            )
+            return False
+        return True
+
+    def _check_encodings(self, result: RecordResult, name: str, metadata: pq.FileMetaData) -> None:
+        for group in range(metadata.num_row_groups):
+            for position in range(len(SCHEMA)):
+                column = metadata.row_group(group).column(position)
+                label, used = column.path_in_schema, set(column.encodings)
+                problem = None
+                if bad := used & _UNREADABLE:
+                    problem = (
+                        f"is encoded as {', '.join(sorted(bad))}, which fastparquet cannot read"
+                    )
+                elif {"PLAIN", "PLAIN_DICTIONARY"} <= used:
+                    problem = (
+                        "mixes dictionary and plain pages: fastparquet reads None for the latter"
+                    )
+                elif label in ("offset", "size") and not (
+                    column.is_stats_set and column.statistics.has_null_count
+                ):
+                    problem = "has no statistics: fastparquet reads floats"
+                if problem:
+                    self._find(result, "wrong-encoding", f"{name}: column {label} {problem}")
+                    return
+
+    def _check_rows(self, result: RecordResult, name: str, table: pa.Table) -> None:
+        job = result.job
+        numbers = np.arange(job.first, job.first + job.rows, dtype=np.int64)
+        path, raw = _column(table, "path"), _column(table, "raw")
+        offset, size = _column(table, "offset"), _column(table, "size")
+        if offset.null_count or size.null_count:
+            self._find(result, "wrong-columns", f"{name} has nulls in offset or size")
+            offset, size = pc.fill_null(offset, 0), pc.fill_null(size, 0)
+        offsets, sizes = np.asarray(offset), np.asarray(size)
+        referenced, inlined = _there(path), _there(raw)
+        self._check_paths(result, name, path, numbers)
+        self._name(
+            result, "wrong-offset", name, numbers, offsets != 0,
+            "offset is not 0, so that readers get a part of the chunk's object",
+        )  # fmt: skip
+        self._name(
+            result, "wrong-size", name, numbers, referenced & (sizes <= 0),
+            "size is not above 0, so that readers get the whole object whatever it is",
+        )  # fmt: skip
+        self._name(
+            result, "wrong-size", name, numbers, ~referenced & (sizes != 0),
+            "size is given without a path",
+        )  # fmt: skip
+        self._name(
+            result, "wrong-path", name, numbers, referenced & inlined,
+            "both a path and inlined bytes are given",
+        )  # fmt: skip
+        result.inlined = int(np.count_nonzero(inlined))
+        if result.inlined:
+            lengths = np.asarray(pc.fill_null(pc.binary_length(raw), 0)).astype(np.int64)
+            sizes = np.where(inlined, lengths, sizes)
+        present = referenced | inlined
+        sizes = np.where(present, np.maximum(sizes, 0), 0)
+        result.present = int(np.count_nonzero(present))
+        result.bytes = int(sizes.sum())
+        if result.present < job.rows:
+            lost = numbers[~present]
+            if self._bounds:
+                expected = inside(lost, self._spec.grid, self._bounds)
+                result.excused = int(len(lost) - np.count_nonzero(expected))
+                lost = lost[expected]
+            result.lost = lost
+        counted = sizes > 0
+        result.sizes.take(sizes[counted], numbers[counted])
+        result.heat = Heat(self._spec.grid, self._axis)
+        result.heat.take(job.first, sizes)
+
+    def _check_paths(
+        self, result: RecordResult, name: str, path: pa.Array, numbers: NDArray[np.int64]
+    ) -> None:
+        right = pc.equal(path, self._paths.build(numbers))
+        if pc.all(right, skip_nulls=True).as_py() is not False:
+            return
+        wrong = np.flatnonzero(~np.asarray(pc.fill_null(right, True)))
+        paths = path.take(pa.array(wrong))
+        row = int(wrong[0])
+        self._find(
+            result,
+            "wrong-path",
+            f"{name}: {len(wrong):,} rows do not point at their own chunk; the row of "
+            f"{self._key(int(numbers[row]))} holds {path[row].as_py()[:200]!r}",
+            count=len(wrong),
+            key=self._key(int(numbers[row])),
+        )
+        ours = paths.filter(pc.starts_with(paths, pattern=self._base))
+        if len(ours):
+            result.elsewhere = parse_paths(
+                ours, self._base, self._spec.keys, self._spec.grid
+            ).numbers
+
+    def _name(
+        self,
+        result: RecordResult,
+        kind: str,
+        name: str,
+        numbers: NDArray[np.int64],
+        wrong: NDArray[np.bool_],
+        what: str,
+    ) -> None:
+        """Report rows of one fault together, the first of them by key."""
+        if not wrong.any():
+            return
+        rows = np.flatnonzero(wrong)
+        keys = [self._key(int(numbers[row])) for row in rows[:_NAMED]]
+        more = f" and {len(rows) - _NAMED:,} more" if len(rows) > _NAMED else ""
+        self._find(
+            result, kind, f"{name}: {', '.join(keys)}{more}: {what}", count=len(rows), key=keys[0]
+        )
+
+    def _key(self, number: int) -> str:
+        return chunk_key(self._spec, number)
+
+
+def chunk_key(spec: ArraySpec, number: int) -> str:
+    """Return the source's key of a chunk by number."""
+    return f"{spec.name}/{spec.keys.tail(chunk_index(spec, number))}"
+
+
+def chunk_index(spec: ArraySpec, number: int) -> tuple[int, ...]:
+    """Return the chunk index of a chunk number."""
+    index = []
+    for size in reversed(spec.grid):
+        number, at = divmod(number, size)
+        index.append(at)
+    return tuple(reversed(index))
+
+
+def _column(table: pa.Table, name: str) -> pa.Array:
+    column = table.column(name)
+    return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+
+
+def _there(column: pa.Array) -> NDArray[np.bool_]:
+    """Return which rows are not null."""
+    if not column.null_count:
+        return np.ones(len(column), bool)
+    if column.null_count == len(column):
+        return np.zeros(len(column), bool)
+    return np.asarray(column.is_valid())

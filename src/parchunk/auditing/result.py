@@ -1,0 +1,270 @@
+"""What an audit came to: values for programs, JSON, the terminal and the page alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from parchunk.auditing.findings import Finding
+from parchunk.auditing.gaps import Completeness, Gap
+from parchunk.auditing.heat import Heat
+from parchunk.auditing.labels import Labels
+from parchunk.auditing.sizes import Outliers, Sizes
+from parchunk.plan import Plan
+from parchunk.strays import Stray
+
+if TYPE_CHECKING:
+    from parchunk.auditing.against_source import Comparison
+
+
+@dataclass(frozen=True)
+class PartitionAudit:
+    """One partition as its record files are. ``done`` is False where it is not built yet.
+
+    Counts are of what could be read; ``start`` and ``stop`` are elements of the split dimension.
+    """
+
+    array: str
+    region: int | None
+    start: int | None
+    stop: int | None
+    done: bool
+    expected: int
+    present: int
+    missing: int
+    excused: int
+    zero_sized: int
+    bytes: int
+    strays: int
+
+
+@dataclass(frozen=True)
+class ArrayAudit:
+    """One array. ``expected == present + missing + excused + unread``.
+
+    ``missing`` chunks should be there, ``excused`` ones a policy does not expect, ``unread`` ones
+    are in partitions that are not built or in record files that cannot be read. ``gaps`` are the
+    largest of ``gap_count`` runs; ``notable_strays`` the first of ``strays``.
+    """
+
+    array: str
+    expected: int
+    present: int
+    missing: int
+    excused: int
+    unread: int
+    zero_sized: int
+    inlined: int
+    bytes: int
+    strays: int
+    allowed: bool
+    gap_count: int
+    gaps: tuple[Gap, ...]
+    gap_labels: tuple[str, ...]
+    outliers: Outliers | None
+    notable_strays: tuple[Stray, ...]
+    sizes: Sizes = field(repr=False)
+    heat: Heat = field(repr=False)
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """The audit of one OUT.
+
+    ``list_requests`` and the like are those of the builds, from the receipts. ``seconds`` and
+    ``peak_memory`` (bytes, of this process) are the audit's own.
+    """
+
+    url: str
+    source: str
+    plan: Plan = field(repr=False)
+    findings: tuple[Finding, ...] = field(repr=False)
+    arrays: tuple[ArrayAudit, ...] = field(repr=False)
+    partitions: tuple[PartitionAudit, ...] = field(repr=False)
+    completeness: Completeness | None
+    published: bool
+    record_files: int
+    record_bytes: int
+    list_requests: int
+    list_requests_least: int
+    retries: int
+    build_seconds: float
+    seconds: float
+    peak_memory: int
+    labels: Labels = field(repr=False, compare=False)
+    comparison: Comparison | None = field(default=None, repr=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing counts against the references: notices do not."""
+        return all(found.severity == "notice" for found in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 1 findings."""
+        return 0 if self.complete else 1
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Findings by severity."""
+        return Counter(found.severity for found in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in one line."""
+        counts = self.counts
+        if self.complete:
+            allowed = self.missing
+            if allowed:
+                return f"complete as far as the policy asks: {allowed:,} missing chunks are allowed"
+            others = f" ({self.excused:,} others are not expected)" if self.excused else ""
+            return f"complete: every expected chunk{others} is referenced, every reference is right"
+        said = []
+        if counts["damage"]:
+            said.append("damaged: the references are not what the build wrote")
+        unfinished = [p for p in self.partitions if not p.done]
+        if unfinished:
+            total = len(self.partitions)
+            said.append(f"unfinished: {len(unfinished):,} of {total:,} partitions are not built")
+        if counts["gap"] and self.missing:
+            share = self.missing / max(self.expected - self.excused, 1)
+            said.append(f"incomplete: {self.missing:,} chunks are missing ({percent(share)})")
+        elif counts["gap"] and not unfinished:
+            zero = sum(array.zero_sized for array in self.arrays)
+            said.append(f"incomplete: {zero:,} chunks are objects of zero bytes")
+        if counts["change"]:
+            said.append("out of date: the source has changed since the build")
+        return "; ".join(said)
+
+    @property
+    def latest_text(self) -> str:
+        """The latest complete step in words, and how far it is whole from the start."""
+        complete = self.completeness
+        if complete is None:
+            return "there is no split dimension"
+        if complete.latest is None:
+            return f"none of {complete.extent:,}"
+        said = f"{self._named(complete.latest)} of 0 to {complete.extent - 1:,}"
+        if complete.through == complete.latest:
+            return f"{said}, and all before it"
+        if complete.through is None:
+            return f"{said}; the very first step is not complete"
+        return f"{said}; without a gap up to {self._named(complete.through)}"
+
+    def _named(self, element: int) -> str:
+        label = self.labels.of(element)
+        return f"{element:,}" + (f" ({label})" if label else "")
+
+    @property
+    def expected(self) -> int:
+        """Chunks that the metadata says there can be."""
+        return sum(array.expected for array in self.arrays)
+
+    @property
+    def present(self) -> int:
+        """Chunks referenced or inlined."""
+        return sum(array.present for array in self.arrays)
+
+    @property
+    def missing(self) -> int:
+        """Chunks that should be there and are not."""
+        return sum(array.missing for array in self.arrays)
+
+    @property
+    def excused(self) -> int:
+        """Missing chunks that a policy does not expect."""
+        return sum(array.excused for array in self.arrays)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the chunks referenced or inlined."""
+        return sum(array.bytes for array in self.arrays)
+
+    @property
+    def strays(self) -> int:
+        """Listed objects that are no chunks."""
+        return sum(array.strays for array in self.arrays)
+
+    def to_json(self, changes: bool = True) -> dict[str, Any]:
+        """Return the report as JSON values; ``changes`` lists every changed chunk by key."""
+        document: dict[str, Any] = {
+            "out": self.url,
+            "source": self.source,
+            "verdict": self.verdict,
+            "complete": self.complete,
+            "published": self.published,
+            "expected": self.expected,
+            "present": self.present,
+            "missing": self.missing,
+            "excused": self.excused,
+            "bytes": self.bytes,
+            "strays": self.strays,
+            "latest_complete": self._completeness(),
+            "findings": [found.to_json() for found in self.findings],
+            "arrays": [_array_json(array) for array in self.arrays],
+            "partitions": [asdict(partition) for partition in self.partitions],
+            "record_files": self.record_files,
+            "record_bytes": self.record_bytes,
+            "list_requests": self.list_requests,
+            "list_requests_least": self.list_requests_least,
+            "retries": self.retries,
+            "build_seconds": round(self.build_seconds, 3),
+            "seconds": round(self.seconds, 3),
+            "peak_memory_bytes": self.peak_memory,
+        }
+        if self.comparison is not None:
+            document["against_source"] = self.comparison.to_json(changes)
+        return document
+
+    def _completeness(self) -> dict[str, Any] | None:
+        found = self.completeness
+        if found is None:
+            return None
+        label = self.labels.of
+        return {
+            **asdict(found),
+            "latest_label": None if found.latest is None else label(found.latest),
+            "through_label": None if found.through is None else label(found.through),
+        }
+
+
+def _array_json(array: ArrayAudit) -> dict[str, Any]:
+    return {
+        "array": array.array,
+        "expected": array.expected,
+        "present": array.present,
+        "missing": array.missing,
+        "excused": array.excused,
+        "unread": array.unread,
+        "zero_sized": array.zero_sized,
+        "inlined": array.inlined,
+        "bytes": array.bytes,
+        "strays": array.strays,
+        "missing_allowed": array.allowed,
+        "median_size": array.sizes.median,
+        "gap_count": array.gap_count,
+        "gaps": [
+            {
+                "dimension": gap.dimension,
+                "chunks": [gap.first, gap.last],
+                "elements": [gap.start, gap.stop],
+                "labels": label or None,
+                "missing": gap.missing,
+                "of": gap.cells,
+            }
+            for gap, label in zip(array.gaps, array.gap_labels, strict=True)
+        ],
+        "size_outliers": None if array.outliers is None else asdict(array.outliers),
+        "notable_strays": [asdict(stray) for stray in array.notable_strays],
+    }
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage that never rounds to 0 or 100 what is not."""
+    value = share * 100
+    for digits in range(1, 9):
+        shown = f"{value:.{digits}f}"
+        if (value <= 0 or float(shown) > 0) and (value >= 100 or float(shown) < 100):
+            return f"{shown} %"
+    return f"{value:.2g} %"

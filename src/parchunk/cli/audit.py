@@ -1,0 +1,187 @@
+"""``parchunk audit``: is every chunk accounted for, every reference right, nothing changed?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from parchunk.auditing import AuditReport, audit
+from parchunk.build import DEFAULT_MEMORY
+from parchunk.cli.options import Size, json_option, output_option, store_option
+from parchunk.cli.tables import bytes_text, console, count, duration, table
+from parchunk.errors import InputError
+
+#: Findings printed; --json and --report have them all.
+_PRINTED = 40
+
+
+@click.command("audit")
+@click.argument("out")
+@click.option(
+    "--against-source", is_flag=True, help="List the source again: new, gone, changed chunks."
+)
+@click.option(
+    "--expect",
+    multiple=True,
+    metavar="DIM=START:STOP",
+    help="Expect chunks only in these elements of a dimension.",
+)
+@click.option("--allow-missing", multiple=True, metavar="GLOB", help="Arrays that may have gaps.")
+@click.option(
+    "--max-missing",
+    type=float,
+    default=0.0,
+    metavar="PERCENT",
+    help="Missing chunks that each array may have.",
+)
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.html",
+    help="Write a page for people: one file, no network.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png",
+    help="Draw the coverage (needs the extra plot).",
+)
+@click.option(
+    "--memory",
+    type=Size(),
+    default=DEFAULT_MEMORY,
+    metavar="SIZE",
+    help="Bound of --against-source above the imports.  [default: 512MiB]",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1024),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Listings side by side of --against-source.",
+)
+@store_option
+@output_option
+@click.option("--no-progress", is_flag=True, help="No progress bar.")
+@json_option
+def command(
+    out: str,
+    against_source: bool,
+    expect: tuple[str, ...],
+    allow_missing: tuple[str, ...],
+    max_missing: float,
+    report: Path | None,
+    plot: Path | None,
+    memory: int,
+    concurrency: int,
+    store_options: Mapping[str, str],
+    output_options: Mapping[str, str],
+    no_progress: bool,
+    as_json: bool,
+) -> int:
+    """Check every reference in OUT. Exits 0 when complete, 1 with findings, 2 when it cannot.
+
+    Strays and unusual sizes are notices: alone they leave the references complete.
+    """
+    if plot is not None:
+        from parchunk.report.plot import require_plot
+
+        require_plot()
+    with _progress(no_progress or as_json) as progress:
+        found = audit(
+            out,
+            against_source=against_source,
+            expect=expect,
+            allow_missing=allow_missing,
+            max_missing=max_missing,
+            store_options=store_options,
+            output_options=output_options,
+            memory=memory,
+            concurrency=concurrency,
+            progress=progress,
+        )
+    if report is not None:
+        from parchunk.report import html_page
+
+        _save(report, html_page(found).encode())
+    if plot is not None:
+        from parchunk.report.plot import coverage_png
+
+        _save(plot, coverage_png(found))
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+    else:
+        print_report(found)
+        for saved in (report, plot):
+            if saved is not None:
+                console().print(f"written: {saved}")
+    return found.exit_code
+
+
+def print_report(found: AuditReport) -> None:
+    """Print the verdict, coverage by array, and the findings with their remedies."""
+    out = console()
+    out.print(f"{found.url}: references of {found.source}")
+    out.print(found.verdict)
+    rows = [
+        (
+            array.array,
+            array.expected,
+            array.present,
+            array.missing,
+            array.excused,
+            array.unread,
+            bytes_text(array.bytes),
+            array.strays,
+        )
+        for array in found.arrays
+    ]
+    columns = (
+        "array", "expected >", "present >", "missing >", "excused >", "unread >", "bytes >",
+        "strays >",
+    )  # fmt: skip
+    out.print(table("", columns, rows))
+    complete = found.completeness
+    if complete is not None:
+        out.print(f"latest complete step along {complete.dimension}: {found.latest_text}")
+    for item in found.findings[:_PRINTED]:
+        out.print(f"{item.severity}: {item.message}  [{item.kind}]")
+    if len(found.findings) > _PRINTED:
+        out.print(f"and {count(len(found.findings) - _PRINTED)} more: --json lists them all")
+    remedies = list(dict.fromkeys(f.remedy for f in found.findings if f.severity != "notice"))
+    for remedy in remedies[:8]:
+        out.print(f"to do: {remedy}")
+    out.print(
+        f"{count(found.record_files)} record files ({bytes_text(found.record_bytes)}) checked in "
+        f"{duration(found.seconds)}, peak memory {bytes_text(found.peak_memory)}"
+    )
+
+
+def _save(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}: name another file") from None
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True, highlight=False), transient=True) as bar:
+        task = bar.add_task("record files", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield show

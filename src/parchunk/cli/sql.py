@@ -1,0 +1,246 @@
+"""``parchunk sql``: questions about every chunk, in SQL, over OUT as it lies there."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from parchunk.build import load_plan
+from parchunk.cli.options import json_option, output_option
+from parchunk.errors import InputError
+from parchunk.output import Output
+from parchunk.views import COLUMNS, connect, contents, view_statements
+
+if TYPE_CHECKING:
+    import duckdb
+
+FORMATS = ("table", "csv", "json", "parquet")
+#: Statements that cannot write outside the connection's memory. COPY, ATTACH and EXPORT could
+#: write into OUT, PREPARE could hide one of them, SET could take the locks off.
+_ALLOWED = frozenset({"SELECT", "EXPLAIN", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE"})
+_EXPLAIN = re.compile(r"\s*explain\b(\s+analyze\b)?", re.I)
+_ROWS = 10_000
+#: Rows of a table that people are shown.
+_SHOWN = 200
+
+
+@click.command("sql")
+@click.argument("out")
+@click.argument("query", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="How the result is printed; all rows but for table, which shows 200.",
+)
+@click.option("--views", is_flag=True, help="Print the SQL that creates the views, for duckdb.")
+@click.option(
+    "--to", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to this file."
+)
+@output_option
+@json_option
+def command(
+    out: str,
+    query: str | None,
+    form: str,
+    views: bool,
+    to: Path | None,
+    output_options: Mapping[str, str],
+    as_json: bool,
+) -> int:
+    """Run SQL over the references in OUT; without a QUERY, prompt for it.
+
+    Views: arrays, regions, refs, coverage, missing, receipts, strays. ARRAY is a word of SQL:
+    write "array" in double quotes, or refs.array. Queries read OUT and nothing else.
+    """
+    output = Output.open(out, output_options)
+    if views:
+        plan = load_plan(output)
+        click.echo(";\n\n".join(view_statements(plan, output.url, contents(output, plan))) + ";")
+        return 0
+    with connect(output, locked=True) as connection:
+        if query is None:
+            return _prompt(connection, "json" if as_json else form)
+        _run(connection, query, "json" if as_json else form, to)
+    return 0
+
+
+def _run(
+    connection: duckdb.DuckDBPyConnection, query: str, form: str, to: Path | None = None
+) -> None:
+    """Run statements and write the last one's result, if it has one."""
+    import duckdb
+
+    try:
+        statements = connection.extract_statements(query)
+        for statement in statements:
+            _refuse_writing(connection, statement)
+        for position, statement in enumerate(statements):
+            if position < len(statements) - 1 or statement.type.name not in ("SELECT", "EXPLAIN"):
+                connection.execute(statement.query)
+            else:
+                _write(connection, statement.query, form, to)
+    except duckdb.Error as error:
+        raise InputError(_explained(error)) from None
+
+
+def _refuse_writing(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
+    kind = statement.type.name
+    if kind == "EXPLAIN":
+        # EXPLAIN ANALYZE runs what it explains. A comment before it could hide what that is.
+        head = _EXPLAIN.match(statement.query)
+        inner = connection.extract_statements(statement.query[head.end() :]) if head else []
+        for explained in inner:
+            _refuse_writing(connection, explained)
+        if not inner:
+            kind = "oddly written EXPLAIN"
+    if kind not in _ALLOWED:
+        raise InputError(
+            f"parchunk sql does not run {kind.replace('_', ' ')} statements: it only reads OUT; "
+            "to save a result use --format and --to, to do more use parchunk.connect in Python"
+        )
+
+
+def _explained(error: Exception) -> str:
+    first = next((line for line in str(error).splitlines() if line.strip()), "the query failed")
+    if "syntax error" in first and "array" in str(error).lower():
+        first += ' (array is a word of SQL: write "array" in double quotes, or refs.array)'
+    return first
+
+
+def _write(connection: duckdb.DuckDBPyConnection, query: str, form: str, to: Path | None) -> None:
+    if form == "parquet" and to is None and sys.stdout.isatty():
+        raise InputError("Parquet is no text: give --to FILE, or send it into a pipe")
+    try:
+        if form == "parquet":
+            _write_parquet(connection, query, to)
+        elif to is None:
+            _write_text(connection, query, form, sys.stdout)
+        else:
+            with to.open("w", encoding="utf-8", newline="") as file:
+                _write_text(connection, query, form, file)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot write {to or 'the result'}: {error.strerror or error}") from None
+
+
+def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, to: Path | None) -> None:
+    import pyarrow.parquet as pq
+
+    result = connection.sql(query)
+    # Called by another name before DuckDB 1.4.
+    reader = (
+        result.to_arrow_reader(_ROWS)
+        if hasattr(result, "to_arrow_reader")
+        else result.fetch_arrow_reader(_ROWS)
+    )
+    target: Any = str(to) if to is not None else sys.stdout.buffer
+    with pq.ParquetWriter(target, reader.schema, compression="zstd") as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+
+
+def _write_text(
+    connection: duckdb.DuckDBPyConnection, query: str, form: str, file: IO[str]
+) -> None:
+    if form == "table":
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            connection.sql(query).show(max_rows=_SHOWN, max_width=_width())
+        file.write(shown.getvalue())
+        return
+    result = connection.execute(query)
+    columns = [column[0] for column in result.description or ()]
+    if form == "csv":
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in _rows(result):
+            writer.writerow([_cell(value) for value in row])
+        return
+    file.write("[")
+    for position, row in enumerate(_rows(result)):
+        values = dict(zip(columns, map(_plain, row), strict=True))
+        file.write(",\n" if position else "\n")
+        file.write(json.dumps(values, ensure_ascii=False, allow_nan=False))
+    file.write("\n]\n")
+
+
+def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := result.fetchmany(_ROWS):
+        yield from rows
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as CSV has it: nothing for NULL, lists as JSON."""
+    plain = _plain(value)
+    if plain is None:
+        return ""
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON has: bytes as hexadecimal digits, times as ISO 8601."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return str(value)
+
+
+def _width() -> int:
+    if not sys.stdout.isatty():
+        return 10_000
+    return shutil.get_terminal_size((120, 40)).columns
+
+
+def _prompt(connection: duckdb.DuckDBPyConnection, form: str) -> int:
+    """Read statements from the terminal, or all of stdin where that is no terminal."""
+    if not sys.stdin.isatty():
+        _run(connection, sys.stdin.read(), form)
+        return 0
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 (gives input() a history)
+    click.echo(f"views: {', '.join(COLUMNS)}; end a statement with ';', leave with Ctrl-D")
+    held = ""
+    while True:
+        try:
+            held += input("... " if held else "sql> ") + "\n"
+        except EOFError:
+            click.echo()
+            return 0
+        except KeyboardInterrupt:
+            held = ""
+            click.echo()
+            continue
+        if held.strip().rstrip(";").lower() in ("", "exit", "quit", ".quit", ".exit"):
+            if held.strip(" \n;"):
+                return 0
+            held = ""
+        elif held.rstrip().endswith(";"):
+            try:
+                _run(connection, held, form)
+            except InputError as error:
+                click.echo(str(error), err=True)
+            held = ""

@@ -1,0 +1,172 @@
+"""``parchunk to-icechunk``: import finished references, one commit a region."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from parchunk.cli.options import json_option, output_option
+from parchunk.cli.tables import console, count, duration
+from parchunk.errors import InputError
+from parchunk.icechunk_import import ImportProgress, ImportResult, adapter, to_icechunk
+from parchunk.icechunk_import.importing import MAX_REFERENCES
+from parchunk.stores import parse_options
+
+
+def _mapping(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    return parse_options(value)
+
+
+@click.command("to-icechunk")
+@click.argument("out")
+@click.argument("repo")
+@click.option("--branch", default="main", show_default=True, help="Where to commit.")
+@click.option(
+    "--publish",
+    is_flag=True,
+    help="Commit on a branch aside; move --branch only when all regions are in.",
+)
+@click.option(
+    "--regions",
+    metavar="N,N-N",
+    help="Only these regions, by their numbers: 0-9,15. Default: all.",
+)
+@click.option(
+    "--no-checksum",
+    is_flag=True,
+    help="Do not let Icechunk refuse objects that change after the listing.",
+)
+@click.option(
+    "--max-references",
+    type=click.IntRange(1),
+    default=MAX_REFERENCES,
+    show_default=True,
+    metavar="N",
+    help="Refuse regions with more: one commit holds them all in memory.",
+)
+@click.option(
+    "--drop-non-finite",
+    is_flag=True,
+    help="Leave out attributes with NaN or an infinity, which Icechunk cannot hold.",
+)
+@click.option(
+    "--repo-option",
+    "repo_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_mapping,
+    help="An option for REPO: endpoint, region, skip_signature, account_name, ...",
+)
+@output_option
+@click.option("--no-progress", is_flag=True, help="No log lines.")
+@json_option
+def command(
+    out: str,
+    repo: str,
+    branch: str,
+    publish: bool,
+    regions: str | None,
+    no_checksum: bool,
+    max_references: int,
+    drop_non_finite: bool,
+    repo_options: Mapping[str, str],
+    output_options: Mapping[str, str],
+    no_progress: bool,
+    as_json: bool,
+) -> int:
+    """Import the references in OUT into the Icechunk repository REPO; run again to resume.
+
+    One commit holds one region of all arrays; the hierarchy and the whole arrays are the first.
+    What the branch's history says is in is not imported again. Exits 1 while regions are out.
+    """
+    chosen = None if regions is None else _parse_regions(regions)
+    adapter.load()
+    adapter.quiet_logs()
+    result = to_icechunk(
+        out,
+        repo,
+        branch=branch,
+        publish=publish,
+        regions=chosen,
+        checksum=not no_checksum,
+        max_references=max_references,
+        drop_non_finite=drop_non_finite,
+        output_options=output_options,
+        repo_options=repo_options,
+        progress=None if no_progress or as_json else _log,
+    )
+    if as_json:
+        click.echo(json.dumps(summary(result)))
+    else:
+        print_summary(result)
+    return 0 if result.finished else 1
+
+
+def summary(result: ImportResult) -> dict[str, Any]:
+    """Return the closing summary as JSON values."""
+    return {
+        "repo": result.url,
+        "branch": result.branch,
+        "created": result.created,
+        "published": result.published,
+        "on_side": result.on_side,
+        "regions_in": result.regions_in,
+        "regions": result.regions_total,
+        "remaining": list(result.remaining),
+        "references": result.references,
+        "seconds": round(result.seconds, 3),
+        "notes": list(result.notes),
+        "commits": [asdict(commit) for commit in result.commits],
+    }
+
+
+def print_summary(result: ImportResult) -> None:
+    """Print the closing summary, and the line of Python that opens the result."""
+    out = console()
+    where = f"{result.url}, branch {result.branch}"
+    if result.commits:
+        deleted = sum(commit.deleted for commit in result.commits)
+        out.print(
+            f"{where}: {count(len(result.commits))} commits, {count(result.references)} references"
+            + (f", {count(deleted)} of an earlier import deleted" if deleted else "")
+            + f", {duration(result.seconds)}"
+        )
+    elif result.finished:
+        out.print(f"{where}: everything is in already; nothing to commit")
+    out.print(f"{count(result.regions_in)} of {count(result.regions_total)} regions are in")
+    for note in result.notes:
+        out.print(f"note: {note}")
+    if result.on_side:
+        out.print(
+            f"on branch {result.on_side} until all are in, then {result.branch} is moved: "
+            "run again without --regions"
+        )
+    else:
+        out.print(f"open it: {result.code}")
+
+
+def _log(now: ImportProgress) -> None:
+    rate = now.references / now.seconds if now.seconds else 0.0
+    click.echo(
+        f"{count(now.regions)} of {count(now.regions_total)} regions: "
+        f"{count(now.commits)} commits, {count(now.references)} references, {count(int(rate))}/s",
+        err=True,
+    )
+
+
+def _parse_regions(text: str) -> list[int]:
+    """Return the numbers that ``0-9,15`` spells."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f"--regions {text!r} is no list of regions: write e.g. 0-9,15")
+        begin, end = int(first), int(last if dash else first)
+        if end < begin or end - begin > 10_000_000:
+            raise InputError(f"--regions {text!r}: {part.strip()} is no range; write e.g. 0-9,15")
+        found.extend(range(begin, end + 1))
+    return found

@@ -1,0 +1,18 @@
+"""From finished references to an Icechunk repository: offline, one commit a region."""
+
+from __future__ import annotations
+
+from parchunk.icechunk_import.comparing import RepoComparison, RepoFinding, compare_with_repo
+from parchunk.icechunk_import.importing import Commit, ImportProgress, ImportResult, to_icechunk
+from parchunk.icechunk_import.reading import open_icechunk
+
+__all__ = [
+    "Commit",
+    "ImportProgress",
+    "ImportResult",
+    "RepoComparison",
+    "RepoFinding",
+    "compare_with_repo",
+    "open_icechunk",
+    "to_icechunk",
+]

@@ -1,0 +1,274 @@
+"""Icechunk 1.1 and 2.x behind one set of functions: what differs between them stays here.
+
+icechunk is imported when the first of them is called, as it is an optional extra.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parchunk.errors import OutputError
+from parchunk.opening import require
+
+if TYPE_CHECKING:
+    import icechunk
+
+_T = TypeVar("_T")
+#: What icechunk's columns call a virtual chunk.
+_VIRTUAL = 2
+_FRAME = re.compile(r"^[\s|│x×>`╰├─▶-]+")
+
+
+def load() -> Any:
+    """Return the icechunk module.
+
+    Raises
+    ------
+    MissingExtraError
+        Naming the extra that brings it.
+    """
+    require("icechunk", "icechunk")
+    import icechunk
+
+    return icechunk
+
+
+def takes_arrays() -> bool:
+    """Whether this icechunk sets references from arrays (2.x), or one object a chunk (1.x)."""
+    return hasattr(load().IcechunkStore, "set_virtual_refs_arr")
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """Return what icechunk raises: in 1.x a conflict is no IcechunkError."""
+    ic = load()
+    return (ic.IcechunkError, ic.ConflictError)
+
+
+def conflicts() -> tuple[type[Exception], ...]:
+    """Return what icechunk raises when somebody else's commit is in the way."""
+    ic = load()
+    return (ic.ConflictError, ic.RebaseFailedError)
+
+
+@contextmanager
+def reported(doing: str, remedy: str) -> Iterator[None]:
+    """Turn icechunk's many-line errors into one `OutputError` line."""
+    try:
+        yield
+    except errors() as error:
+        raise OutputError(f"cannot {doing}: {one_line(error)}; {remedy}") from None
+
+
+def one_line(error: BaseException) -> str:
+    """Return the causes in an icechunk error, without its drawing, context and configuration."""
+    found: list[str] = []
+    context = False
+    for line in str(error).splitlines():
+        text = _FRAME.sub("", line).strip()
+        if text.startswith("context:"):
+            context = True
+            continue
+        # After the context only the chain of causes counts, which repeats what stood before it.
+        cause = re.match(r"^\s*(\|->|`->|├─▶|╰─▶)", line)
+        if text and (not context or cause) and not any(text in known for known in found):
+            found.append(text)
+    said = ": ".join(found) or type(error).__name__
+    return said if len(said) <= 300 else f"{said[:297]}..."
+
+
+def quiet_logs() -> None:
+    """Keep icechunk's log lines about local repositories off the terminal."""
+    load().set_logs_filter("error")
+
+
+def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run one of the store's asynchronous calls on zarr's own event loop."""
+    from zarr.core.sync import sync
+
+    return sync(coroutine)
+
+
+def put(store: Any, items: Mapping[str, bytes]) -> None:
+    """Set keys of a session's store."""
+    from zarr.core.buffer import default_buffer_prototype
+
+    make = default_buffer_prototype().buffer.from_bytes
+
+    async def set_all() -> None:
+        for key, value in items.items():
+            await store.set(key, make(value))
+
+    run(set_all())
+
+
+def get(store: Any, key: str) -> bytes | None:
+    """Return the value of a key, or None when there is none."""
+    from zarr.core.buffer import default_buffer_prototype
+
+    value = run(store.get(key, default_buffer_prototype()))
+    return None if value is None else bytes(value.to_bytes())
+
+
+def delete(store: Any, keys: Sequence[str]) -> None:
+    """Delete keys of a session's store."""
+
+    async def delete_all() -> None:
+        for key in keys:
+            await store.delete(key)
+
+    run(delete_all())
+
+
+def set_references(
+    store: Any,
+    path: str,
+    start: Sequence[int],
+    grid: Sequence[int],
+    locations: list[str],
+    offsets: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    modified: datetime | None,
+) -> int:
+    """Set the references of a box of chunks; return how many icechunk did not take.
+
+    ``grid`` is the box's shape and ``start`` its first chunk index; rows are in C order, and the
+    location ``""`` is a missing chunk. Icechunk does not raise for a location outside its
+    containers: it returns the chunks.
+    """
+    if takes_arrays():
+        refused = store.set_virtual_refs_arr(
+            path,
+            tuple(grid),
+            locations,
+            offsets.astype(np.uint64),
+            lengths.astype(np.uint64),
+            arr_offset=tuple(start),
+            checksum=modified,
+            validate_containers=True,
+        )
+        return 0 if refused is None else len(refused)
+    return _set_one_by_one(store, path, start, grid, locations, offsets, lengths, modified)
+
+
+#: VirtualChunkSpec objects that 1.x is given at once: they take about 700 bytes each.
+_SPECS = 100_000
+
+
+def _set_one_by_one(
+    store: Any,
+    path: str,
+    start: Sequence[int],
+    grid: Sequence[int],
+    locations: list[str],
+    offsets: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    modified: datetime | None,
+) -> int:
+    make = load().VirtualChunkSpec
+    refused = 0
+    for begin in range(0, len(locations), _SPECS):
+        rows = np.arange(begin, min(begin + _SPECS, len(locations)))
+        index = np.empty((len(rows), len(grid)), np.int64)
+        if len(grid):
+            for axis, along in enumerate(np.unravel_index(rows, tuple(grid))):
+                index[:, axis] = along + start[axis]
+        specs = [
+            make(at, location, offset, length, last_updated_at_checksum=modified)
+            for at, location, offset, length in zip(
+                index.tolist(),
+                locations[begin : begin + len(rows)],
+                offsets[begin : begin + len(rows)].tolist(),
+                lengths[begin : begin + len(rows)].tolist(),
+                strict=True,
+            )
+            if location
+        ]
+        if specs:
+            failed = store.set_virtual_refs(path, specs, validate_containers=True)
+            refused += 0 if failed is None else len(failed)
+    return refused
+
+
+@dataclass(frozen=True)
+class Held:
+    """Chunks that an array has: indices of shape (n, rank), and with 2.x what they are.
+
+    ``locations`` is ``""`` for chunks whose bytes are in the repository; 1.x does not tell, and
+    then all but the indices are None.
+    """
+
+    indices: NDArray[np.int64]
+    locations: list[str] | None = None
+    offsets: NDArray[np.uint64] | None = None
+    lengths: NDArray[np.uint64] | None = None
+
+
+def held_chunks(session: Any, path: str, rank: int) -> Iterator[Held]:
+    """Yield the chunks that a read-only session's array has.
+
+    Ask a read-only session: in 2.x a writable one also counts what it has itself deleted.
+    """
+    iterator = _held(session, path, rank)
+
+    async def step() -> Held | None:
+        return await anext(iterator, None)
+
+    while (batch := run(step())) is not None:
+        yield batch
+
+
+async def _held(session: Any, path: str, rank: int) -> AsyncIterator[Held]:
+    if hasattr(session.store, "array_chunk_iterator"):
+        async for indices, kinds, paths, offsets, lengths, _ in session.store.array_chunk_iterator(
+            path
+        ):
+            virtual = (kinds == _VIRTUAL).tolist()
+            locations = [at if is_so else "" for at, is_so in zip(paths, virtual, strict=True)]
+            shaped = indices.astype(np.int64).reshape(len(kinds), rank)
+            yield Held(shaped, locations, offsets, lengths)
+        return
+    found: list[Sequence[int]] = []
+    async for index in session.chunk_coordinates(path):
+        found.append(index)
+        if len(found) == 100_000:
+            yield Held(np.array(found, np.int64).reshape(len(found), rank))
+            found = []
+    if found:
+        yield Held(np.array(found, np.int64).reshape(len(found), rank))
+
+
+def is_virtual(session: Any, path: str, index: Sequence[int]) -> bool:
+    """Whether a chunk that an array has is a reference to an object elsewhere."""
+    return bool(session.chunk_type(path, list(index)) == load().ChunkType.VIRTUAL)
+
+
+def whole_second_after(microseconds: int) -> datetime:
+    """Return the whole second at or after a modification time: icechunk keeps no fractions."""
+    return datetime.fromtimestamp(-(-microseconds // 1_000_000), UTC)
+
+
+def is_anonymous(store: Any) -> bool:
+    """Whether a container's store says that its chunks are read without credentials."""
+    options = getattr(store, "_0", None)
+    if isinstance(options, dict):
+        return str(options.get("google_skip_signature", "")).lower() == "true"
+    return bool(getattr(options, "anonymous", False))
+
+
+def local_access() -> Any:
+    """Return the credential of local virtual chunks: 2.x has a word for it, 1.x takes None."""
+    found = getattr(load().credentials, "LocalFileSystemAccess", None)
+    return found() if isinstance(found, type) else found
+
+
+def manifest_config(ic: Any, config: icechunk.RepositoryConfig) -> Any:
+    """Return the manifest part of a repository's configuration, made where there is none."""
+    return config.manifest if config.manifest is not None else ic.ManifestConfig()

@@ -1,0 +1,243 @@
+"""Comparing references in OUT with what a repository's branch holds: counts, and a sample."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parchunk.build import load_plan
+from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.importing import finished_receipts, positions, ravel, unravel
+from parchunk.icechunk_import.locations import Container
+from parchunk.icechunk_import.references import read_rows
+from parchunk.icechunk_import.repository import open_existing
+from parchunk.icechunk_import.v3_metadata import v3_documents
+from parchunk.metadata.spec import ArraySpec, canonical
+from parchunk.output import Output
+from parchunk.plan import Partition
+
+if TYPE_CHECKING:
+    import icechunk
+
+#: References of each partition that are looked up one by one.
+SAMPLE = 20
+#: Chunks that one finding names.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class RepoFinding:
+    """One way in which a repository differs from the references.
+
+    ``kind`` is ``metadata`` (an array's document), ``missing`` (referenced chunks that the branch
+    has not), ``extra`` (chunks of it that are not referenced), ``location`` (sampled references
+    that point elsewhere) or ``type`` (a virtual chunk where bytes are inlined, or the reverse).
+    ``count`` counts chunks, ``chunks`` names some of them; ``region`` is None for a whole array.
+    """
+
+    array: str
+    region: int | None
+    kind: str
+    count: int
+    message: str
+    chunks: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class RepoComparison:
+    """What was compared, over all partitions, and what was found."""
+
+    branch: str
+    snapshot: str
+    partitions: int
+    chunks: int
+    sampled: int
+    findings: tuple[RepoFinding, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+def compare_with_repo(
+    out: str | Output,
+    repo: str | icechunk.Repository,
+    *,
+    branch: str = "main",
+    sample: int = SAMPLE,
+    seed: int = 0,
+    drop_non_finite: bool = True,
+    output_options: Mapping[str, str] | None = None,
+    repo_options: Mapping[str, str] | None = None,
+) -> RepoComparison:
+    """Compare a finished build with a branch of a repository, region by region.
+
+    Every chunk is compared by its presence; ``sample`` references of each partition by what they
+    are (virtual or not) and, with icechunk 2.x, which tells it, by location, offset and length.
+    Nothing is read from the source.
+
+    Raises
+    ------
+    InputError, OutputError
+        When OUT is unfinished, or there is no such repository or branch.
+    """
+    adapter.load()
+    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    plan = load_plan(output)
+    receipts = finished_receipts(output, plan)
+    repository = open_existing(repo, repo_options) if isinstance(repo, str) else repo
+    with adapter.reported(f"read branch {branch}", "check --branch"):
+        session = repository.readonly_session(branch)
+    documents = v3_documents(plan.hierarchy, drop_non_finite)
+    container = Container.of(plan.location)
+    findings: list[RepoFinding] = []
+    compared = partitions = sampled = 0
+    random = np.random.default_rng(seed)
+    for array in plan.arrays:
+        spec = array.spec
+        with adapter.reported(f"read {spec.name} of the repository", "check the repository"):
+            there = adapter.get(session.store, f"{spec.name}/zarr.json")
+            if there is None:
+                findings.append(
+                    RepoFinding(spec.name, None, "metadata", spec.total, "no such array")
+                )
+                continue
+            if canonical(json.loads(there)) != canonical(documents.arrays[spec.name]):
+                findings.append(
+                    RepoFinding(spec.name, None, "metadata", 0, "its metadata is another")
+                )
+            checks = []
+            for partition in array.partitions(plan.record_size):
+                receipt = receipts[(partition.array, partition.region)]
+                check = _Partition(spec, partition, container, random, sample)
+                for rows in read_rows(output, partition, receipt.record_files, plan.record_size):
+                    check.add(rows)
+                checks.append(check)
+                partitions += 1
+                compared += partition.rows.cells
+                sampled += len(check.sampled)
+            held, references = _held(session, spec, {n for c in checks for n in c.sampled})
+            for check in checks:
+                findings += check.against(held, references)
+    return RepoComparison(
+        branch, session.snapshot_id, partitions, compared, sampled, tuple(findings)
+    )
+
+
+def _held(
+    session: Any, spec: ArraySpec, wanted: set[int]
+) -> tuple[NDArray[np.int64], dict[int, _Reference]]:
+    """Return the numbers of the chunks that an array has in the branch, and some references."""
+    numbers: list[NDArray[np.int64]] = []
+    references: dict[int, _Reference] = {}
+    path = f"/{spec.name}"
+    sought = np.array(sorted(wanted), np.int64)
+    for held in adapter.held_chunks(session, path, spec.rank):
+        inside = (held.indices < np.array(spec.grid, np.int64)).all(axis=1)
+        batch = ravel(held.indices, spec.grid)
+        numbers.append(batch[inside])
+        for row in np.flatnonzero(inside & np.isin(batch, sought)).tolist():
+            number = int(batch[row])
+            if held.locations is None or held.offsets is None or held.lengths is None:
+                virtual = adapter.is_virtual(session, path, held.indices[row].tolist())
+                references[number] = _Reference(virtual)
+            else:
+                location = held.locations[row]
+                at = (location, int(held.offsets[row]), int(held.lengths[row]))
+                references[number] = _Reference(bool(location), at if location else None)
+    return (np.concatenate(numbers) if numbers else np.empty(0, np.int64)), references
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """What a chunk is: ``at`` is its location, offset and length, None where not known."""
+
+    virtual: bool
+    at: tuple[str, int, int] | None = None
+
+
+class _Partition:
+    """One partition's references, and a sample of them."""
+
+    def __init__(
+        self,
+        spec: ArraySpec,
+        partition: Partition,
+        container: Container,
+        random: np.random.Generator,
+        sample: int,
+    ) -> None:
+        self._spec = spec
+        self._partition = partition
+        self._container = container
+        self._present = np.zeros(partition.rows.cells, bool)
+        self._at = 0
+        cells = partition.rows.cells
+        count = min(sample, cells)
+        chosen = random.choice(cells, count, replace=False) if count else np.empty(0, np.int64)
+        self._chosen = np.sort(chosen)
+        #: By chunk number; only chunks that are present.
+        self.sampled: dict[int, _Reference] = {}
+
+    def add(self, rows: Any) -> None:
+        """Take the next rows of the partition."""
+        end = self._at + len(rows)
+        self._present[self._at : end] = rows.referenced | rows.inlined
+        for position in self._chosen[(self._chosen >= self._at) & (self._chosen < end)]:
+            row = int(position) - self._at
+            if rows.inlined[row]:
+                self.sampled[rows.begin + row] = _Reference(False)
+            elif rows.referenced[row]:
+                one = self._container.locations(self._spec.name, rows.path.slice(row, 1))
+                at = (one[0].as_py(), int(rows.offset[row]), int(rows.size[row]))
+                self.sampled[rows.begin + row] = _Reference(True, at)
+        self._at = end
+
+    def against(
+        self, held: NDArray[np.int64], references: Mapping[int, _Reference]
+    ) -> list[RepoFinding]:
+        """Return what differs from the chunks that the branch has, and some of its references."""
+        there = np.zeros(len(self._present), bool)
+        where, among = positions(self._partition.rows, held)
+        there[where[among]] = True
+        found = []
+        for kind, differ, message in (
+            ("missing", self._present & ~there, "referenced, but not in the repository"),
+            ("extra", there & ~self._present, "in the repository, but not referenced"),
+        ):
+            rows = np.flatnonzero(differ)
+            if len(rows):
+                numbers = [self._partition.rows.number(int(at)) for at in rows[:_NAMED]]
+                found.append(self._finding(kind, len(rows), message, numbers))
+        kinds: list[int] = []
+        elsewhere: list[int] = []
+        for number, ours in self.sampled.items():
+            theirs = references.get(number)
+            if theirs is not None and theirs.virtual != ours.virtual:
+                kinds.append(number)
+            elif theirs is not None and theirs.at is not None and theirs.at != ours.at:
+                elsewhere.append(number)
+        for kind, wrong, message in (
+            ("type", kinds, "of the sample are inlined on one side only"),
+            ("location", elsewhere, "of the sample point elsewhere"),
+        ):
+            if wrong:
+                found.append(self._finding(kind, len(wrong), message, wrong[:_NAMED]))
+        return found
+
+    def _finding(self, kind: str, count: int, message: str, numbers: list[int]) -> RepoFinding:
+        indices = unravel(np.array(numbers, np.int64), self._spec.grid)
+        return RepoFinding(
+            self._spec.name,
+            self._partition.region,
+            kind,
+            count,
+            message,
+            tuple(tuple(index) for index in indices.tolist()),
+        )

@@ -1,0 +1,190 @@
+"""What chunks are called in Icechunk: locations, and the virtual chunk container that holds them.
+
+Locations are URLs and so percent-encoded. A container's prefix must not be: icechunk (1.1.21 and
+2.3.0) takes a reference below `file:///a%20b/` and cannot read it back. So the container of a
+source is cut before the first segment that would have to be encoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from parchunk.errors import InputError, UnsupportedError
+from parchunk.icechunk_import import adapter
+from parchunk.stores import Location
+
+#: Icechunk's scheme for each of ours.
+_SCHEMES = {
+    "file": "file",
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gs",
+    "gcs": "gs",
+    "az": "az",
+    "abfs": "az",
+    "azure": "az",
+}
+_SAFE = "/-_.~"
+
+
+@dataclass(frozen=True)
+class Container:
+    """Where Icechunk finds the chunks of a source.
+
+    ``base`` is the source's root as locations spell it, ``prefix`` the URL prefix of its virtual
+    chunk container: both end in ``/``, and the one begins with the other.
+    """
+
+    source: Location
+    base: str
+    prefix: str
+
+    @classmethod
+    def of(cls, source: Location) -> Container:
+        """Return the container of a source.
+
+        Raises
+        ------
+        UnsupportedError
+            When Icechunk has no way to read chunks from there.
+        """
+        scheme = _SCHEMES.get(source.scheme)
+        if scheme is None:
+            raise UnsupportedError(
+                f"{source.url}: Icechunk cannot read chunks from there; build the references from "
+                "a path or an s3://, gs:// or az:// URL"
+            )
+        bucket, segments = "", source.url.lstrip("/").split("/")
+        if scheme != "file":
+            bucket, segments = segments[2], segments[3:]
+        plain = 0
+        while plain < len(segments) and quote(segments[plain], _SAFE) == segments[plain]:
+            plain += 1
+        if scheme == "file" and not plain:
+            raise UnsupportedError(
+                f"{source.url}: Icechunk cannot read chunks below a top folder whose name has "
+                "spaces or special characters; build from a path without them"
+            )
+        root = f"{scheme}://{bucket}/"
+        return cls(
+            source,
+            base=root + "".join(f"{quote(segment, _SAFE)}/" for segment in segments),
+            prefix=root + "".join(f"{segment}/" for segment in segments[:plain]),
+        )
+
+    def locations(self, array: str, paths: pa.StringArray) -> pa.StringArray:
+        """Return the locations of one array's reference paths, null where those are.
+
+        Raises
+        ------
+        InputError
+            When a path is not the array's: the references are not parchunk's.
+        """
+        old = f"{self.source.url.rstrip('/')}/{array}/"
+        new = f"{self.base}{quote(array, _SAFE)}/"
+        if not pc.all(pc.starts_with(paths, old), min_count=0).as_py():
+            raise InputError(
+                f"{array}: a reference lies outside of {old}: the record files were changed; "
+                "build again"
+            )
+        if old == new:
+            return paths
+        return pc.binary_replace_slice(paths, 0, len(old.encode()), new)
+
+    @property
+    def _options(self) -> dict[str, str]:
+        return dict(self.source.options)
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether the source was listed without credentials."""
+        return self._options.get("skip_signature", "").lower() in ("true", "1", "yes")
+
+    def virtual_chunk_container(self) -> Any:
+        """Return icechunk's own value; it holds no secret, as the plan holds none."""
+        ic = adapter.load()
+        return ic.VirtualChunkContainer(self.prefix, self._store(ic))
+
+    def _store(self, ic: Any) -> Any:
+        scheme = self.prefix.partition(":")[0]
+        options = self._options
+        if scheme == "file":
+            return ic.local_filesystem_store(self.prefix.removeprefix("file://"))
+        if scheme == "gs":
+            return ic.gcs_store({"google_skip_signature": "true"} if self.anonymous else {})
+        if scheme == "az":
+            if "account_name" not in options:
+                raise InputError(
+                    f"{self.source.url}: Icechunk needs the account of an Azure source: give "
+                    "--store-option account_name=NAME when planning and building"
+                )
+            return ic.storage.azure_store(account=options["account_name"])
+        return ic.s3_store(**self._s3_arguments())
+
+    def _s3_arguments(self) -> dict[str, Any]:
+        options = self._options
+        found: dict[str, Any] = {"region": options.get("region", "us-east-1")}
+        if "endpoint" in options:
+            endpoint = options["endpoint"]
+            virtual = options.get("virtual_hosted_style_request", "").lower() in ("true", "1")
+            found |= {
+                "endpoint_url": endpoint,
+                "allow_http": endpoint.startswith("http://"),
+                "s3_compatible": True,
+                "force_path_style": not virtual,
+            }
+        if self.anonymous:
+            found["anonymous"] = True
+        if options.get("request_payer"):
+            found["requester_pays"] = True
+        return found
+
+    def access(self) -> dict[str, Any]:
+        """Return what ``authorize_virtual_chunk_access`` takes, to read the chunks."""
+        ic = adapter.load()
+        scheme = self.prefix.partition(":")[0]
+        anonymous = self.anonymous
+        credential: Any
+        if scheme == "file":
+            credential = adapter.local_access()
+        elif scheme == "gs":
+            credential = ic.gcs_credentials(
+                anonymous=anonymous or None, from_env=None if anonymous else True
+            )
+        elif scheme == "az":
+            credential = ic.azure_credentials(from_env=True)
+        else:
+            credential = ic.s3_credentials(
+                anonymous=anonymous or None, from_env=None if anonymous else True
+            )
+        found: dict[str, Any] = ic.containers_credentials({self.prefix: credential})
+        return found
+
+    def code(self) -> str:
+        """Return the Python that adds this container to a repository ``repo``, in one line."""
+        scheme = self.prefix.partition(":")[0]
+        if scheme == "file":
+            store = f"ic.local_filesystem_store({self.prefix.removeprefix('file://')!r})"
+        elif scheme == "gs":
+            store = "ic.gcs_store()"
+        elif scheme == "az":
+            account = self._options.get("account_name", "ACCOUNT")
+            store = f"ic.storage.azure_store(account={account!r})"
+        else:
+            arguments = ", ".join(f"{key}={value!r}" for key, value in self._s3_arguments().items())
+            store = f"ic.s3_store({arguments})"
+        return (
+            "config = repo.config; config.set_virtual_chunk_container("
+            f"ic.VirtualChunkContainer({self.prefix!r}, {store})); "
+            "repo = repo.reopen(config=config); repo.save_config()"
+        )
+
+    def is_declared(self, config: Any) -> bool:
+        """Whether a repository's configuration has a container for this source's chunks."""
+        declared = config.virtual_chunk_containers or {}
+        return any(self.base.startswith(c.url_prefix) for c in declared.values())

@@ -1,0 +1,119 @@
+"""Reading references back from record files, a run of rows at a time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from parchunk.errors import InputError
+from parchunk.output import Output
+from parchunk.plan import Partition
+from parchunk.receipts import RecordFile
+from parchunk.record_files import digest, record_path
+
+#: Rows handled together where record files are shorter.
+BATCH = 250_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The references of the chunk numbers ``[begin, begin + len)`` of one array.
+
+    ``path`` is null for missing and for inlined chunks; ``raw`` has the bytes of the inlined.
+    """
+
+    begin: int
+    path: pa.StringArray
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    raw: pa.BinaryArray
+
+    def __len__(self) -> int:
+        """Return the number of chunks, the missing ones included."""
+        return len(self.offset)
+
+    @cached_property
+    def referenced(self) -> NDArray[np.bool_]:
+        """Which chunks have a reference to an object."""
+        found: NDArray[np.bool_] = np.asarray(self.path.is_valid())
+        return found
+
+    @cached_property
+    def inlined(self) -> NDArray[np.bool_]:
+        """Which chunks have their bytes in the references."""
+        found: NDArray[np.bool_] = np.asarray(self.raw.is_valid())
+        return found
+
+
+def read_rows(
+    output: Output, partition: Partition, files: Iterable[RecordFile], size: int
+) -> Iterator[Rows]:
+    """Yield the references of a partition's rows in the order of chunk numbers.
+
+    ``files`` are those of the receipts, ``size`` is the record size. Rows of one batch have
+    consecutive chunk numbers.
+
+    Raises
+    ------
+    InputError
+        When a record file is gone or is not what its receipt says.
+    """
+    expected = {file.index: file for file in files}
+    held: list[pa.Table] = []
+    begin = count = 0
+    for first, last in _runs(partition):
+        for index in range(first // size, -(-last // size)):
+            low, high = max(first, index * size), min(last, (index + 1) * size)
+            table = _read_file(output, partition, index, expected.get(index))
+            table = table.slice(low - index * size, high - low)
+            if held and (begin + count != low or count + len(table) > BATCH):
+                yield _rows(begin, held)
+                held, count = [], 0
+            if not held:
+                begin = low
+            held.append(table)
+            count += len(table)
+    if held:
+        yield _rows(begin, held)
+
+
+def _read_file(
+    output: Output, partition: Partition, index: int, expected: RecordFile | None
+) -> pa.Table:
+    path = record_path(partition.array, index)
+    data = output.get(path)
+    if data is None or expected is None or digest(data) != expected.digest:
+        what = "is gone" if data is None else "is not what its receipt says"
+        raise InputError(
+            f"{output.describe(path)} {what}: delete OUT's receipt of {partition} and build again, "
+            "then import again"
+        )
+    return pq.read_table(io.BytesIO(data), use_threads=False)
+
+
+def _runs(partition: Partition) -> Iterator[tuple[int, int]]:
+    """Yield the runs of consecutive chunk numbers of a partition, half-open."""
+    rows = partition.rows
+    if not rows.run:
+        return
+    for index in range(rows.first, rows.first + rows.count):
+        yield index * rows.period + rows.start, index * rows.period + rows.stop
+
+
+def _rows(begin: int, tables: list[pa.Table]) -> Rows:
+    table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
+    path, offset, size, raw = (
+        column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        for column in (table.column(name) for name in ("path", "offset", "size", "raw"))
+    )
+    if pa.types.is_dictionary(path.type):
+        path = pc.cast(path, pa.string())
+    return Rows(begin, path, offset.to_numpy(), size.to_numpy(), raw)

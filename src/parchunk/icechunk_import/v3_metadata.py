@@ -1,0 +1,384 @@
+"""The documents of an Icechunk repository: Zarr v3 for every array and group of the source.
+
+A v3 source keeps its own documents, but for the chunk keys, which are Icechunk's. A v2 array is
+converted so that zarr-python and xarray read the same values, or refused by name.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parchunk.metadata.codecs import is_sharded, numcodecs_name
+from parchunk.metadata.data_type import needs_endian, object_codec, quiet, v2_name
+from parchunk.metadata.document import shorten
+from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
+from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
+from parchunk.metadata.v2 import DIMENSIONS
+from parchunk.metadata.v3 import parse_codecs, parse_part
+
+KEYS: JSONObject = {"name": "default", "configuration": {"separator": "/"}}
+"""The chunk keys of every array in Icechunk."""
+
+_ARRAY_FILTERS = frozenset(
+    {"astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize"}
+)
+_SERIALIZERS = frozenset({"pcodec", "zfpy"})
+_BYTES_CODECS = frozenset(
+    {
+        "adler32",
+        "blosc",
+        "bz2",
+        "crc32",
+        "crc32c",
+        "fletcher32",
+        "gzip",
+        "jenkins_lookup3",
+        "lz4",
+        "lzma",
+        "shuffle",
+        "zlib",
+        "zstd",
+    }
+)
+_VLEN = frozenset({"vlen-utf8", "vlen-bytes"})
+_BLOSC_SHUFFLE = ("noshuffle", "shuffle", "bitshuffle")
+
+# What zarr-python raises on documents that it cannot read. It has no base class for them.
+_ZARR_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+@dataclass(frozen=True)
+class V3Documents:
+    """``zarr.json`` documents by node name (``""`` is the root), and lines for people."""
+
+    groups: dict[str, JSONObject]
+    arrays: dict[str, JSONObject]
+    notes: tuple[str, ...] = ()
+
+
+def v3_documents(hierarchy: Hierarchy, drop_non_finite: bool = False) -> V3Documents:
+    """Return the documents of all nodes.
+
+    ``drop_non_finite`` leaves out attributes with NaN or an infinity, for which JSON, and so
+    Icechunk, has no word; without it they are refused.
+
+    Raises
+    ------
+    UnsupportedError
+        Naming every array that cannot be expressed, and why.
+    """
+    refused: list[Refusal] = list(hierarchy.refused)
+    notes: list[str] = []
+    groups, arrays = {}, {}
+    for group in hierarchy.groups:
+        try:
+            groups[group.name] = _finite(_group(group), group.name, drop_non_finite, notes)
+        except UnsupportedFeatureError as error:
+            refused.append(error.of(group.name or "/"))
+    for array in hierarchy.arrays:
+        try:
+            document = convert_to_v3(array)
+            arrays[array.name] = _finite(document, array.name, drop_non_finite, notes)
+            _check(arrays[array.name])
+        except UnsupportedFeatureError as error:
+            refused.append(error.of(array.name))
+    if refused:
+        raise UnsupportedArraysError(sorted(refused, key=lambda item: item.name))
+    return V3Documents(groups, arrays, tuple(notes))
+
+
+def convert_to_v3(array: ArraySpec) -> JSONObject:
+    """Return the ``zarr.json`` under which an array's chunks read as they do in the source.
+
+    Raises `UnsupportedFeatureError` when there is none.
+    """
+    return _keep_v3(array) if array.zarr_format == 3 else _convert_v2(array)
+
+
+def _group(group: GroupSpec) -> JSONObject:
+    if group.zarr_format == 3:
+        document = {k: v for k, v in group.document.items() if k != "consolidated_metadata"}
+        return {**document, "attributes": group.attributes}
+    return {"zarr_format": 3, "node_type": "group", "attributes": group.attributes}
+
+
+def _keep_v3(array: ArraySpec) -> JSONObject:
+    document = copy.deepcopy(array.document)
+    document.pop("consolidated_metadata", None)
+    document["chunk_key_encoding"] = copy.deepcopy(KEYS)
+    fill = document["fill_value"]
+    if isinstance(fill, float) and not math.isfinite(fill):
+        # a bare NaN, which Python reads but Icechunk's JSON does not
+        document["fill_value"] = (
+            "NaN" if math.isnan(fill) else "Infinity" if fill > 0 else "-Infinity"
+        )
+    grid = parse_part(document["chunk_grid"], "chunk_grid")
+    stored = [size or 1 for size in grid.configuration["chunk_shape"]]
+    if stored != [size or 1 for size in array.chunks]:
+        # The references are of the chunks inside the shards: they are the array's chunks now.
+        codecs = parse_codecs(document["codecs"])
+        inner = codecs[0].configuration if len(codecs) == 1 and is_sharded(codecs) else {}
+        if inner.get("chunk_shape") != list(array.chunks):
+            raise UnsupportedFeatureError("references of other chunks than its metadata says")
+        document["chunk_grid"] = {
+            "name": "regular",
+            "configuration": {"chunk_shape": list(array.chunks)},
+        }
+        document["codecs"] = inner["codecs"]
+    return document
+
+
+def _convert_v2(array: ArraySpec) -> JSONObject:
+    source = array.document
+    filters: list[JSONObject] = list(source.get("filters") or ())
+    zdtype = _data_type(source["dtype"], filters)
+    named = None not in array.dimension_names and array.rank > 0
+    attributes = {k: v for k, v in array.attributes.items() if k != DIMENSIONS}
+    document: JSONObject = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(array.shape),
+        "data_type": _v3_name(zdtype),
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": [size or 1 for size in array.chunks]},
+        },
+        "chunk_key_encoding": copy.deepcopy(KEYS),
+        "fill_value": _fill_value(source["fill_value"], zdtype),
+        "codecs": _codecs(array, zdtype, filters, source["compressor"]),
+        "attributes": attributes | _mask(source["fill_value"], attributes, zdtype),
+        "storage_transformers": [],
+    }
+    if named:
+        document["dimension_names"] = list(array.dimension_names)
+    return document
+
+
+def _data_type(dtype: Any, filters: Sequence[JSONObject]) -> Any:
+    """Return zarr-python's value of a v2 data type."""
+    from zarr.dtype import data_type_registry
+
+    codec = next((item["id"] for item in filters if item["id"] in _VLEN), None)
+    with quiet():
+        try:
+            return data_type_registry.match_json(
+                {"name": dtype, "object_codec_id": codec}, zarr_format=2
+            )
+        except _ZARR_ERRORS:
+            pass
+    kinds = ", ".join(str(item["id"]) for item in filters) or "no filter"
+    raise UnsupportedFeatureError(f"dtype {shorten(dtype)} with {kinds} has no Zarr v3 spelling")
+
+
+def _v3_name(zdtype: Any) -> Any:
+    with quiet():
+        try:
+            name = zdtype.to_json(zarr_format=3)
+        except _ZARR_ERRORS:
+            raise UnsupportedFeatureError(
+                f"dtype {shorten(v2_name(zdtype))} has no Zarr v3 spelling"
+            ) from None
+    fields = getattr(zdtype, "fields", None)
+    if fields and any(getattr(kind, "endianness", "little") != "little" for _, kind in fields):
+        raise UnsupportedFeatureError(
+            "a structured dtype with big-endian fields has no Zarr v3 spelling"
+        )
+    return json.loads(json.dumps(name))
+
+
+def _fill_value(value: Any, zdtype: Any) -> Any:
+    """Return the v3 fill value: zarr-python fills missing chunks of null with the default."""
+    with quiet():
+        try:
+            scalar = (
+                zdtype.default_scalar()
+                if value is None
+                else zdtype.from_json_scalar(value, zarr_format=2)
+            )
+            return zdtype.to_json_scalar(scalar, zarr_format=3)
+        except _ZARR_ERRORS:
+            raise UnsupportedFeatureError(
+                f"fill_value {shorten(value)} is none for dtype {shorten(v2_name(zdtype))}"
+            ) from None
+
+
+def _mask(value: Any, attributes: JSONObject, zdtype: Any) -> JSONObject:
+    """Return the attribute ``_FillValue`` that keeps what xarray masks.
+
+    Of a v2 array xarray masks the fill value, of a v3 array only ``_FillValue``, which it spells
+    in its own way: a float as the base64 of a double.
+    """
+    with quiet():
+        if value is not None:
+            scalar = zdtype.from_json_scalar(value, zarr_format=2)
+        elif "_FillValue" in attributes:
+            scalar = attributes["_FillValue"]
+        else:
+            return {}
+    kind = zdtype.to_native_dtype().kind
+    try:
+        if kind == "f":
+            return {"_FillValue": _double(float(scalar))}
+        if kind == "c":
+            return {"_FillValue": [_double(scalar.real), _double(scalar.imag)]}
+        if kind in "iub":
+            return {"_FillValue": bool(scalar) if kind == "b" else int(scalar)}
+        # Of text and bytes xarray cannot read the attribute back, and fails on the whole group.
+    except (TypeError, ValueError, AttributeError):
+        pass
+    return {}
+
+
+def _double(value: float) -> str:
+    return base64.standard_b64encode(struct.pack("<d", value)).decode()
+
+
+def _codecs(
+    array: ArraySpec, zdtype: Any, filters: Sequence[JSONObject], compressor: JSONObject | None
+) -> list[JSONObject]:
+    """Return the v3 pipeline of a v2 array: transpose, array filters, bytes, bytes codecs."""
+    before: list[JSONObject] = []
+    serializer: JSONObject | None = None
+    after: list[JSONObject] = []
+    endian = getattr(zdtype, "endianness", "little") if needs_endian(zdtype) else None
+    if array.document["order"] == "F" and array.rank > 1:
+        axes = list(range(array.rank))[::-1]
+        before.append({"name": "transpose", "configuration": {"order": axes}})
+    for codec in [*filters, *([compressor] if compressor is not None else [])]:
+        name = codec["id"]
+        if name in _ARRAY_FILTERS:
+            if serializer is not None or after:
+                raise UnsupportedFeatureError(
+                    f"filter {name!r} after one that makes bytes has no Zarr v3 spelling"
+                )
+            if endian == "big":
+                raise UnsupportedFeatureError(
+                    f"filter {name!r} with big-endian elements has no Zarr v3 spelling"
+                )
+            if name == "quantize" and codec.get("astype", codec["dtype"]) != codec["dtype"]:
+                # zarr-python reads the v3 codec as if the type did not change
+                raise UnsupportedFeatureError(
+                    "filter 'quantize' to another data type has no Zarr v3 spelling"
+                )
+            before.append(_numcodec(codec))
+        elif name in _VLEN or name in _SERIALIZERS:
+            if serializer is not None or after:
+                raise UnsupportedFeatureError(
+                    f"codec {name!r} after one that makes bytes has no Zarr v3 spelling"
+                )
+            serializer = {"name": name} if name in _VLEN else _numcodec(codec)
+        elif name in _BYTES_CODECS:
+            after.append(_bytes_codec(codec, zdtype))
+        else:
+            raise UnsupportedFeatureError(f"codec {shorten(name)} has no Zarr v3 spelling")
+    if serializer is None:
+        if object_codec(zdtype) is not None:
+            raise UnsupportedFeatureError("variable-length elements without their codec")
+        serializer = {"name": "bytes"}
+        if endian is not None:
+            serializer["configuration"] = {"endian": endian}
+        elif getattr(zdtype, "fields", None):
+            serializer["configuration"] = {"endian": "little"}
+    return [*before, serializer, *after]
+
+
+def _numcodec(codec: JSONObject) -> JSONObject:
+    assert numcodecs_name(f"numcodecs.{codec['id']}") is not None
+    configuration = {key: value for key, value in codec.items() if key != "id"}
+    return {"name": f"numcodecs.{codec['id']}", "configuration": configuration}
+
+
+def _bytes_codec(codec: JSONObject, zdtype: Any) -> JSONObject:
+    name = codec["id"]
+    if name == "zstd":
+        checksum = bool(codec.get("checksum", False))
+        return {
+            "name": "zstd",
+            "configuration": {"level": codec.get("level", 0), "checksum": checksum},
+        }
+    if name == "gzip":
+        return {"name": "gzip", "configuration": {"level": codec.get("level", 5)}}
+    if name == "blosc":
+        size = zdtype.to_native_dtype().itemsize if object_codec(zdtype) is None else 1
+        shuffle = codec.get("shuffle", 1)
+        if shuffle == -1:  # numcodecs' automatic choice; decoding reads it from the data
+            shuffle = 2 if size == 1 else 1
+        if shuffle not in (0, 1, 2):
+            raise UnsupportedFeatureError(f"codec 'blosc' with the shuffle {shorten(shuffle)}")
+        return {
+            "name": "blosc",
+            "configuration": {
+                "typesize": max(size, 1),
+                "cname": codec.get("cname", "lz4"),
+                "clevel": codec.get("clevel", 5),
+                "shuffle": _BLOSC_SHUFFLE[shuffle],
+                "blocksize": codec.get("blocksize", 0),
+            },
+        }
+    if name == "shuffle":
+        codec = {**codec, "elementsize": codec.get("elementsize", 4)}
+    return _numcodec(codec)
+
+
+def _check(document: JSONObject) -> None:
+    """Refuse what zarr-python could not open again."""
+    from zarr.core.metadata.v3 import ArrayV3Metadata
+
+    with quiet():
+        try:
+            ArrayV3Metadata.from_dict(copy.deepcopy(document))
+        except _ZARR_ERRORS as error:
+            said = shorten(" ".join(str(error).split()), 120)
+            raise UnsupportedFeatureError(f"zarr-python cannot read its v3 form: {said}") from None
+
+
+def _finite(document: JSONObject, name: str, drop_non_finite: bool, notes: list[str]) -> JSONObject:
+    """Return the document without attributes that JSON has no word for, or refuse them."""
+    found = (
+        [key for key, value in document["attributes"].items() if not _is_json(value)]
+        if ("attributes" in document)
+        else []
+    )
+    if not found:
+        if not _is_json(document):
+            raise UnsupportedFeatureError("NaN or an infinity as a bare word in its metadata")
+        return document
+    listed = ", ".join(map(shorten, found))
+    if not drop_non_finite:
+        raise UnsupportedFeatureError(
+            f"NaN or an infinity in the attributes {listed}, which Icechunk cannot hold",
+            "give --drop-non-finite to leave these attributes out, or leave it out of the build "
+            "with --exclude",
+        )
+    notes.append(f"{name or '/'}: left out the attributes {listed}: NaN and infinities")
+    kept = {key: value for key, value in document["attributes"].items() if key not in found}
+    return {**document, "attributes": kept}
+
+
+def _is_json(value: Any) -> bool:
+    level = [value]
+    while level:
+        if any(isinstance(item, float) and not math.isfinite(item) for item in level):
+            return False
+        level = [
+            child
+            for item in level
+            if isinstance(item, (dict, list))
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    return True

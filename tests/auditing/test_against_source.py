@@ -1,0 +1,100 @@
+"""The source changed after the build: every chunk concerned is named, and no other."""
+
+import os
+
+import zarr
+
+import parchunk
+
+
+def changes(built, **options):
+    report = built.audit(against_source=True, **options)
+    named = {}
+    for region in report.to_json()["against_source"]["regions"]:
+        for kind in ("new", "gone", "resized", "rewritten"):
+            for key in region[kind]:
+                named[key] = (kind, region["region"])
+    return report, named
+
+
+def test_unchanged(own):
+    report, named = changes(own)
+    assert named == {}
+    assert not any(f.severity == "change" for f in report.findings)
+
+
+def test_every_change_is_named_by_region(own):
+    source = own.source
+    (source / "t/c/12/0").mkdir(parents=True, exist_ok=True)
+    (source / "t/c/12/0/0").write_bytes((source / "t/c/0/0/0").read_bytes())
+    (source / "t/c/20/0/0").write_bytes(b"now it is there")
+    (source / "t/c/1/0/0").unlink()
+    (source / "t/c/2/0/0").write_bytes(b"")
+    (source / "t/c/9/1/1").write_bytes(b"short")
+    same = source / "deep/er/q/c/1/17/0"
+    same.write_bytes(same.read_bytes()[::-1])
+    report, named = changes(own)
+    assert named == {
+        "t/c/12/0/0": ("new", 1),
+        "t/c/20/0/0": ("new", 2),
+        "t/c/1/0/0": ("gone", 0),
+        "t/c/2/0/0": ("gone", 0),
+        "t/c/9/1/1": ("resized", 1),
+        "deep/er/q/c/1/17/0": ("rewritten", 2),
+    }
+    found = {
+        (f.kind, f.array, f.region, f.count) for f in report.findings if f.severity == "change"
+    }
+    assert found == {
+        ("new-chunks", "t", 1, 1),
+        ("new-chunks", "t", 2, 1),
+        ("gone-chunks", "t", 0, 2),
+        ("changed-chunks", "t", 1, 1),
+        ("changed-chunks", "deep/er/q", 2, 1),
+    }
+    assert report.exit_code == 1
+    assert "out of date" in report.verdict
+
+
+def test_older_modification_is_no_change(own):
+    path = own.source / "t/c/9/1/1"
+    os.utime(path, (1e9, 1e9))
+    assert changes(own)[1] == {}
+
+
+def test_metadata_that_grew(own):
+    array = zarr.open_group(own.source, mode="r+")["t"]
+    array.resize((30, 4, 6))
+    report, _ = changes(own)
+    assert "source-metadata" in {f.kind for f in report.findings}
+
+
+def test_partitions_not_built_are_not_listed(own):
+    (own.out / ".zmetadata").unlink()
+    (own.out / ".parchunk/receipts/t/1.json").unlink()
+    (own.source / "t/c/9/1/1").unlink()
+    assert changes(own)[1] == {}
+
+
+def test_ordered_source():
+
+    from benchmarks.synthetic.formula import HashFraction, Without, zarr_store
+    from benchmarks.synthetic.twin import FormulaListing
+
+    def source(rule):
+        arrays = [("t", (300, 40), (1, 1), ("time", "x"))]
+        store = zarr_store(arrays, size=9, present=rule)
+        return parchunk.Source(store=FormulaListing(store), url="s3://formula/s")
+
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as out:
+        plan = parchunk.plan(source(HashFraction(0.9)), region=150)
+        parchunk.build(plan, out)
+        report = parchunk.audit(out, against_source=True, source=source(HashFraction(0.9)))
+        assert not report.comparison.regions
+        assert report.comparison.requests >= report.comparison.requests_least > 0
+        changed = parchunk.audit(out, against_source=True, source=source(Without((7, 11_999))))
+        total = changed.comparison.to_json()
+        assert total["new"] == report.missing - (2 - total["gone"])
+        assert {key for r in total["regions"] for key in r["gone"]} <= {"t/0.7", "t/299.39"}

@@ -1,0 +1,97 @@
+"""``parchunk audit``: exit codes, JSON, and the files it writes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import zarr
+
+import parchunk
+
+
+def run(*arguments):
+    program = [sys.executable, "-c", "from parchunk.cli import main; main()"]
+    command = [*program, "audit", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_findings_exit_1_and_say_what_to_do(built):
+    ran = run(built.out)
+    assert ran.returncode == 1
+    assert "i.e. 2003-05-13 to 2003-05-14: all 8 chunks missing" in ran.stdout
+    assert "to do:" in ran.stdout
+    assert ran.stderr == ""
+
+
+def test_complete_exits_0(built):
+    assert run(built.out, "--allow-missing", "t").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "options", [["--expect", "t"], ["--max-missing", "200"], ["--allow-missing", "none"]]
+)
+def test_policy_that_makes_no_sense_exits_2_in_one_line(built, options):
+    ran = run(built.out, *options)
+    assert ran.returncode == 2
+    assert ran.stderr.count("\n") == 1
+
+
+def test_no_build_exits_2(tmp_path):
+    ran = run(tmp_path, "--json")
+    assert ran.returncode == 2
+    assert "holds no parchunk build" in json.loads(ran.stdout)["error"]
+
+
+def test_json_holds_everything(own):
+    (own.source / "t/c/9/1/1").unlink()
+    ran = run(own.out, "--json", "--against-source", "--report", own.out.parent / "page.html")
+    assert ran.returncode == 1
+    document = json.loads(ran.stdout)
+    assert document["expected"] == document["present"] + document["missing"]
+    assert document["against_source"]["regions"][0]["gone"] == ["t/c/9/1/1"]
+    assert document["latest_complete"]["latest_label"] == "2003-05-24"
+    assert {finding["kind"] for finding in document["findings"]} >= {"gone-chunks", "strays"}
+    assert "t/c/9/1/1" in (own.out.parent / "page.html").read_text()
+
+
+def test_file_that_cannot_be_written_exits_2(built):
+    ran = run(built.out, "--report", built.out / "no/such/folder.html")
+    assert ran.returncode == 2
+    assert "cannot write" in ran.stderr
+
+
+def test_arrays_without_chunks_and_without_a_split(tmp_path):
+    root = zarr.open_group(tmp_path / "s", mode="w", zarr_format=3)
+    root.create_array("empty", shape=(0, 4), chunks=(1, 4), dtype="f4")
+    root.create_array("flat", shape=(4, 0), chunks=(2, 1), dtype="f4")
+    root.create_array("never", shape=(3,), chunks=(1,), dtype="f4")
+    parchunk.build(parchunk.plan(str(tmp_path / "s")), str(tmp_path / "out"))
+    report = parchunk.audit(str(tmp_path / "out"), allow_missing=["never"])
+    assert report.exit_code == 0
+    assert (report.expected, report.present, report.missing) == (3, 0, 3)
+    ran = run(tmp_path / "out", "--report", tmp_path / "page.html")
+    assert ran.returncode == 1
+    assert "all 3 chunks missing" in ran.stdout
+    with parchunk.connect(str(tmp_path / "out")) as connection:
+        assert connection.execute("SELECT sum(expected)::INT FROM coverage").fetchone() == (3,)
+        assert connection.execute("SELECT count(*) FROM missing").fetchone() == (3,)
+
+
+def test_inlined_chunks_are_checked(own):
+    out = own.out.parent / "inlined"
+    plan = parchunk.plan(
+        str(own.source), split="time", region=8, record_size=8, inline_threshold=1_000
+    )
+    parchunk.build(plan, str(out))
+    own.out = out
+    report = own.audit(against_source=True)
+    assert sum(array.inlined for array in report.arrays) == report.present > 0
+    assert own.kinds() == set()
+    assert not report.comparison.regions
+
+    def change(columns):
+        columns["raw"][1] = columns["raw"][1] + b"more"
+
+    own.rewrite("t/refs.4.parq", change)
+    assert own.kinds() == {"wrong-digest", "receipt-mismatch"}

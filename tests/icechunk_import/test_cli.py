@@ -1,0 +1,98 @@
+"""``parchunk to-icechunk`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parchunk.cli.main import run
+
+
+def test_it_imports_resumes_and_says_when_all_is_in(grow, build, tmp_path, capsys):
+    out = build(grow(8), split="time", region=4)
+    repo = str(tmp_path / "repo")
+    assert run(["to-icechunk", out, repo, "--regions", "1"]) == 1
+    shown = capsys.readouterr()
+    assert "2 commits, " in shown.out
+    assert "1 of 2 regions are in" in shown.out
+    assert run(["to-icechunk", out, repo]) == 0
+    shown = capsys.readouterr()
+    assert "1 commits, 20 references" in shown.out
+    code = shown.out.rpartition("open it: ")[2]
+    scope: dict[str, object] = {}
+    exec(f"import parchunk, xarray; ds = {code}", scope)
+    assert scope["ds"]["air"].shape == (8, 4, 6)  # type: ignore[index]
+    assert run(["to-icechunk", out, repo]) == 0
+    assert "everything is in already; nothing to commit" in capsys.readouterr().out
+
+
+def test_json(grow, build, tmp_path, capsys):
+    out = build(grow(8), split="time", region=4)
+    assert run(["to-icechunk", out, str(tmp_path / "repo"), "--json", "--publish"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["published"]
+    assert [commit["region"] for commit in told["commits"]] == [None, 0, 1]
+    assert run(["to-icechunk", out, str(tmp_path / "repo"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["commits"] == []
+
+
+@pytest.mark.parametrize("given", ["x", "3-1", "1,,2", "-4", "1-"])
+def test_bad_regions_are_named(given, grow, build, tmp_path, capsys):
+    out = build(grow(4), split="time", region=4)
+    assert run(["to-icechunk", out, str(tmp_path / "repo"), f"--regions={given}"]) == 2
+    assert "write e.g. 0-9,15" in capsys.readouterr().err
+
+
+def test_errors_are_one_line_without_secrets(grow, build, tmp_path, capsys):
+    out = build(grow(4), split="time", region=4)
+    for arguments in (
+        [str(tmp_path / "none"), str(tmp_path / "repo")],
+        [out, "ftp://x/y"],
+        [out, "s3://bucket"],
+        [out, "s3://bucket/x", "--repo-option", "secret=HUSH"],
+        [out, "az://bucket/x"],
+        [out, "s3://user:HUSH@bucket/x"],
+    ):
+        assert_one_line(arguments, capsys)
+
+
+@pytest.mark.slow  # icechunk tries again for half a minute
+def test_an_unreachable_repository_is_one_line(grow, build, capsys):
+    options = ("endpoint=http://127.0.0.1:9", "access_key_id=a", "secret_access_key=HUSH")
+    given = [word for option in options for word in ("--repo-option", option)]
+    assert_one_line([build(grow(4), split="time", region=4), "s3://bucket/repo", *given], capsys)
+
+
+def assert_one_line(arguments, capsys):
+    assert run(["to-icechunk", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert len(shown.err.strip().splitlines()) == 1, shown.err
+    assert shown.err.startswith("parchunk: ")
+    assert "Traceback" not in shown.err
+    assert "HUSH" not in shown.err + shown.out
+
+
+def test_without_the_extra_it_is_named(grow, build, tmp_path):
+    """In a process of its own, where icechunk cannot be found."""
+    out = build(grow(4), split="time", region=4)
+    code = (
+        "import sys, importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *a: None if name == 'icechunk' else find(name, *a)\n"
+        "from parchunk.cli.main import main\n"
+        f"main(['to-icechunk', {out!r}, {str(tmp_path / 'repo')!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "parchunk: icechunk is not installed: pip install 'parchunk[icechunk]'\n"
+    assert not Path(tmp_path / "repo").exists()
+
+
+def test_importing_parchunk_does_not_import_icechunk_or_zarr():
+    code = "import sys, parchunk; print([m for m in ('icechunk', 'zarr') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,97 @@
+"""Differences that are made on purpose are found, and only those."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import zarr
+
+import icechunk
+import parchunk
+from parchunk.icechunk_import import adapter, compare_with_repo
+
+
+@pytest.fixture
+def imported(grow, build, tmp_path):
+    source = grow(12)
+    (source / "air/c/5/1/0").unlink()
+    out = build(source, split="time", region=4)
+    repo = str(tmp_path / "repo")
+    parchunk.to_icechunk(out, repo)
+    return out, repo
+
+
+def change(repo: str, function) -> None:
+    config = icechunk.Repository.open(icechunk.local_filesystem_storage(repo))
+    session = config.writable_session("main")
+    function(session.store)
+    session.commit("changed")
+
+
+def test_an_import_equals_its_references(imported):
+    out, repo = imported
+    result = compare_with_repo(out, repo)
+    assert result.equal
+    assert result.partitions == 2 * 3 + 3
+    assert result.chunks == 12 * 4 + 6 * 2 + 2 + 3 + 1
+    assert 0 < result.sampled <= result.chunks
+
+
+def test_missing_and_extra_chunks_by_region(imported):
+    out, repo = imported
+
+    def edit(store) -> None:
+        adapter.delete(store, ["air/c/0/0/0", "deep/rain/c/5/0/1"])
+        adapter.put(store, {"air/c/5/1/0": bytes(24)})
+
+    change(repo, edit)
+    found = [
+        (f.array, f.region, f.kind, f.count, f.chunks)
+        for f in compare_with_repo(out, repo).findings
+    ]
+    assert found == [
+        ("air", 0, "missing", 1, ((0, 0, 0),)),
+        ("air", 1, "extra", 1, ((5, 1, 0),)),
+        ("deep/rain", 2, "missing", 1, ((5, 0, 1),)),
+    ]
+
+
+def test_other_locations_and_kinds(imported, tmp_path):
+    out, repo = imported
+
+    def edit(store) -> None:
+        one, size = np.zeros(1, np.int64), np.full(1, 9)
+        place = f"file://{tmp_path}/source/air/c/1/1/1"
+        assert (
+            adapter.set_references(store, "/air", (1, 0, 0), (1, 1, 1), [place], one, size, None)
+            == 0
+        )
+        adapter.put(store, {"air/c/9/0/0": bytes(24)})
+
+    change(repo, edit)
+    found = [(f.region, f.kind, f.chunks) for f in compare_with_repo(out, repo, sample=99).findings]
+    wanted = [(0, "location", ((1, 0, 0),)), (2, "type", ((9, 0, 0),))]
+    assert found == (wanted if adapter.takes_arrays() else wanted[1:])
+
+
+def test_other_metadata_and_absent_arrays(imported):
+    out, repo = imported
+
+    def edit(store) -> None:
+        root = zarr.open_group(store)
+        root["air"].attrs["units"] = "K"
+        del root["height"]
+
+    change(repo, edit)
+    found = {(f.array, f.kind) for f in compare_with_repo(out, repo).findings}
+    assert found == {("air", "metadata"), ("height", "metadata")}
+
+
+def test_a_partial_import_lacks_whole_regions(grow, build, tmp_path):
+    out = build(grow(8), split="time", region=4)
+    repo = str(tmp_path / "repo")
+    parchunk.to_icechunk(out, repo, regions=[1])
+    found = [(f.array, f.region, f.kind, f.count) for f in compare_with_repo(out, repo).findings]
+    assert found == [("air", 0, "missing", 16), ("deep/rain", 0, "missing", 4)]
+    with pytest.raises(parchunk.OutputError, match="cannot read branch none"):
+        compare_with_repo(out, repo, branch="none")

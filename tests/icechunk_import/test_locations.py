@@ -1,0 +1,122 @@
+"""Containers and locations of every scheme, as icechunk takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import icechunk
+import parchunk
+from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.locations import Container
+from parchunk.icechunk_import.repository import storage_at
+from parchunk.stores import Location
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "prefix"),
+    [
+        ("/data/store", "file:///data/store/", "file:///data/store/"),
+        ("/data/a b/store", "file:///data/a%20b/store/", "file:///data/"),
+        ("s3://bkt/a/b.zarr", "s3://bkt/a/b.zarr/", "s3://bkt/a/b.zarr/"),
+        ("s3a://bkt/a", "s3://bkt/a/", "s3://bkt/a/"),
+        ("s3://bkt", "s3://bkt/", "s3://bkt/"),
+        ("s3://bkt/x#1/y", "s3://bkt/x%231/y/", "s3://bkt/"),
+        ("gcs://bkt/a", "gs://bkt/a/", "gs://bkt/a/"),
+        ("abfs://box/a", "az://box/a/", "az://box/a/"),
+    ],
+)
+def test_containers(url, base, prefix):
+    container = Container.of(Location(url, (("account_name", "acc"),)))
+    assert (container.base, container.prefix) == (base, prefix)
+    made = container.virtual_chunk_container()
+    assert made.url_prefix == prefix
+    # the code in messages makes an equal one, and it suffices
+    config = icechunk.RepositoryConfig.default()
+    assert not container.is_declared(config)
+
+    class Repo:
+        def __init__(self) -> None:
+            self.config = config
+
+        def reopen(self, config: Any) -> Repo:
+            return self
+
+        def save_config(self) -> None: ...
+
+    exec(container.code(), {"ic": icechunk, "repo": Repo()})
+    assert container.is_declared(config)
+    assert prefix in container.access()
+
+
+def test_a_container_of_a_neighbour_does_not_count():
+    config = icechunk.RepositoryConfig.default()
+    other = Container.of(Location("/data/air"))
+    config.set_virtual_chunk_container(other.virtual_chunk_container())
+    assert not Container.of(Location("/data/air_temp")).is_declared(config)
+    assert Container.of(Location("/data/air/temp")).is_declared(config)
+
+
+def test_options_of_the_source_reach_the_container():
+    options = {
+        "endpoint": "http://127.0.0.1:9",
+        "region": "eu-west-1",
+        "skip_signature": "true",
+    }
+    container = Container.of(Location("s3://bkt/a", tuple(options.items())))
+    assert container.anonymous
+    assert adapter.is_anonymous(container.virtual_chunk_container().store)
+    assert "endpoint_url='http://127.0.0.1:9'" in container.code()
+    assert "allow_http=True" in container.code()
+
+
+def test_sources_that_icechunk_cannot_read_are_refused():
+    with pytest.raises(parchunk.UnsupportedError, match="Icechunk cannot read chunks from there"):
+        Container.of(Location("memory://store"))
+    with pytest.raises(parchunk.UnsupportedError, match="top folder"):
+        Container.of(Location("/a b/store"))
+    with pytest.raises(parchunk.InputError, match="account_name=NAME"):
+        Container.of(Location("az://box/a")).virtual_chunk_container()
+
+
+def test_locations_are_encoded_by_array():
+    container = Container.of(Location("/data/a b"))
+    paths = pa.array(["/data/a b/x #/c/0/1", None, "/data/a b/x #/c/2/0"])
+    assert container.locations("x #", paths).to_pylist() == [
+        "file:///data/a%20b/x%20%23/c/0/1",
+        None,
+        "file:///data/a%20b/x%20%23/c/2/0",
+    ]
+    with pytest.raises(parchunk.InputError, match="a reference lies outside"):
+        container.locations("x", paths)
+    assert container.locations("x", pa.nulls(2, pa.string())).to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("s3://bkt/repo", {"region": "us-east-1", "endpoint": "http://127.0.0.1:9"}),
+        ("s3://bkt/repo", {"access_key_id": "a", "secret_access_key": "b"}),
+        ("gs://bkt/repo", {"skip_signature": "true"}),
+        ("gs://bkt/repo", {"bearer_token": "t"}),
+        ("az://box/repo", {"account_name": "acc", "account_key": "a2V5"}),
+    ],
+)
+def test_storages(url, options):
+    storage, location = storage_at(url, options)
+    assert isinstance(storage, icechunk.Storage)
+    assert location.url == url
+    assert location.options == ()
+
+
+def test_errors_of_icechunk_become_one_line():
+    drawn = icechunk.IcechunkError(
+        "  x the repository doesn't exist\n  | \n  | context:\n  |    0: icechunk::open\n"
+        "  |              at icechunk/src/repository.rs:260\n  | \n"
+        "  |-> the repository doesn't exist\n  `-> no such bucket\n"
+    )
+    assert adapter.one_line(drawn) == "the repository doesn't exist: no such bucket"
+    plain = icechunk.IcechunkError("ref not found `x`\n\ncontext:\n   0: icechunk::refs\n  at x:1")
+    assert adapter.one_line(plain) == "ref not found `x`"

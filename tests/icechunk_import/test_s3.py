@@ -1,0 +1,133 @@
+"""A source and a repository in S3, on a real server on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from obstore.store import S3Store
+
+import parchunk
+from parchunk.cli.main import run
+
+pytestmark = pytest.mark.s3
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    import sys
+
+    command = Path(sys.executable).parent / "ministack"
+    found = str(command) if command.exists() else shutil.which("ministack")
+    if found is None:
+        pytest.skip("ministack is not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "SERVICES": "s3",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "LOG_LEVEL": "WARNING",
+    }
+    server = subprocess.Popen(
+        [found], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                request = urllib.request.Request(f"{url}/bkt", method="PUT")
+                urllib.request.urlopen(request, timeout=5).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "the S3 server did not start"
+                time.sleep(0.05)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture
+def options(endpoint) -> dict[str, str]:
+    return {"endpoint": endpoint, "region": "us-east-1", "skip_signature": "true"}
+
+
+@pytest.fixture
+def source(endpoint, request) -> tuple[zarr.Group, str]:
+    prefix = f"data of {request.node.name}/store #1.zarr"
+    store = S3Store(
+        "bkt",
+        prefix=prefix,
+        endpoint=endpoint,
+        region="us-east-1",
+        skip_signature=True,
+        client_options={"allow_http": True},
+    )
+    root = zarr.open_group(zarr.storage.ObjectStore(store), mode="w", zarr_format=3)
+    array = root.create_array(
+        "a", shape=(12, 4), chunks=(1, 2), dtype="f4", dimension_names=("time", "x")
+    )
+    array[...] = np.arange(1, 49).reshape(12, 4)
+    return root, f"s3://bkt/{prefix}"
+
+
+def test_source_and_repository_in_s3(source, options, tmp_path, request):
+    root, url = source
+    out = str(tmp_path / "out")
+    parchunk.build(parchunk.plan(url, split="time", region=4, store_options=options), out)
+    repo = f"s3://bkt/repo {request.node.name}"
+    result = parchunk.to_icechunk(out, repo, repo_options=options)
+    assert result.created
+    assert len(result.commits) == 4
+    assert parchunk.to_icechunk(out, repo, repo_options=options).commits == ()
+    opened = parchunk.open_icechunk(repo, repo_options=options)
+    group = zarr.open_group(opened.readonly_session("main").store, mode="r")
+    np.testing.assert_array_equal(group["a"][...], root["a"][...])
+    # the listing has fractions of a second, reading has not: one changed later is refused
+    time.sleep(2.1)
+    root["a"][0] = 7
+    import icechunk
+
+    opened = parchunk.open_icechunk(repo, repo_options=options)
+    group = zarr.open_group(opened.readonly_session("main").store, mode="r")
+    with pytest.raises(icechunk.IcechunkError, match="has changed"):
+        group["a"][0]
+    np.testing.assert_array_equal(group["a"][1:], root["a"][1:])
+
+
+def test_no_secret_is_written(source, options, tmp_path, request, capsys):
+    _, url = source
+    secret = {"access_key_id": "AKIAHUSH", "secret_access_key": "HUSHHUSH"}
+    given = {k: v for k, v in options.items() if k != "skip_signature"} | secret
+    out = str(tmp_path / "out")
+    parchunk.build(parchunk.plan(url, split="time", region=6, store_options=given), out)
+    repo = f"s3://bkt/repo-{request.node.name}"
+    words = [w for k, v in given.items() for w in ("--repo-option", f"{k}={v}")]
+    assert run(["to-icechunk", out, repo, "--json", *words]) == 0
+    shown = capsys.readouterr()
+    told = json.loads(shown.out)
+    assert told["regions_in"] == 2
+    opened = parchunk.open_icechunk(repo, anonymous=True, repo_options=given)
+    metadata = [str(c.metadata) + c.message for c in opened.ancestry(branch="main")]
+    config = repr(opened.config) + "".join(
+        repr(c) + repr(c.store) for c in opened.config.virtual_chunk_containers.values()
+    )
+    for text in (shown.out, shown.err, config, *metadata):
+        assert "HUSH" not in text
+    group = zarr.open_group(opened.readonly_session("main").store, mode="r")
+    assert group["a"][11, 3] == 48
