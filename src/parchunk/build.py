@@ -33,7 +33,7 @@ from parchunk.output import OWN, PLAN, ROOT, Output
 from parchunk.plan import Partition, Plan
 from parchunk.planning import open_source, read_again
 from parchunk.receipts import Receipt, read_receipts
-from parchunk.root import mask_notes, published_root
+from parchunk.root import format_notes, mask_notes, published_root
 from parchunk.source import Source
 from parchunk.stores import Location, is_remote
 
@@ -64,8 +64,8 @@ class Progress:
 class BuildResult:
     """What a finished build came to, over all its runs (``receipts``) and in this one.
 
-    ``requests``, ``requests_least``, ``retries``, ``seconds`` and ``peak_memory`` (bytes, of this
-    process and its largest worker) are this run's; the other numbers are the whole output's.
+    ``requests``, ``requests_least``, ``gets``, ``retries``, ``seconds`` and ``peak_memory`` (bytes,
+    of this process and its largest worker) are this run's; the others are the whole output's.
     """
 
     url: str
@@ -74,6 +74,7 @@ class BuildResult:
     built: int
     requests: int
     requests_least: int
+    gets: int
     retries: int
     seconds: float
     peak_memory: int
@@ -93,6 +94,21 @@ class BuildResult:
     def missing(self) -> int:
         """Chunks without a reference, zero-sized ones included."""
         return sum(receipt.missing for receipt in self.receipts)
+
+    @property
+    def shards(self) -> int:
+        """Shards that expanded arrays can have."""
+        return sum(receipt.shards_expected for receipt in self.receipts)
+
+    @property
+    def shards_present(self) -> int:
+        """Shards that are there."""
+        return sum(receipt.shards_present for receipt in self.receipts)
+
+    @property
+    def empty_entries(self) -> int:
+        """Chunks missing from shards that are there."""
+        return sum(receipt.empty_entries for receipt in self.receipts)
 
     @property
     def zero_sized(self) -> int:
@@ -188,10 +204,16 @@ def build(
         built=len(pending),
         requests=run.requests.lists,
         requests_least=least if is_remote(source.store) else 0,
+        gets=run.requests.gets,
         retries=run.requests.retries,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),
-        notes=(*plan.hierarchy.warnings, *run.notes, *mask_notes(plan, run.receipts)),
+        notes=(
+            *plan.hierarchy.warnings,
+            *format_notes(plan),
+            *run.notes,
+            *mask_notes(plan, run.receipts),
+        ),
     )
 
 
@@ -368,7 +390,10 @@ class _Run:
                 if not local:
                     self.receipts += result.receipts
                     self.requests.add(
-                        lists=result.requests, keys=result.keys, retries=result.retries
+                        lists=result.requests,
+                        keys=result.keys,
+                        retries=result.retries,
+                        gets=result.gets,
                     )
             self.report()
 

@@ -40,3 +40,7 @@ class SourceChangedError(ParchunkError, RuntimeError):
 
 class MissingExtraError(ParchunkError, ImportError):
     """An optional part is not installed; the message names the extra."""
+
+
+class DamagedShardError(SourceError):
+    """A shard's index is wrong, so that nothing can be said of its inner chunks."""

@@ -21,9 +21,12 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output
 from parchunk.partition_writer import PartitionWriter, Written
 from parchunk.receipts import Receipt, check_counts, strays_path, write_receipt
+from parchunk.shard_reading import ShardReader
+from parchunk.shard_writer import ShardWriter
 from parchunk.source import Source
 from parchunk.stores import page_keys
 from parchunk.strays import encode_strays
+from parchunk.tally import Part
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class GroupResult:
     requests: int
     keys: int
     retries: int
+    gets: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -121,22 +125,14 @@ def build_group(
         listed = make_group_listing(
             task.spec, listing, pools.listings, settings.concurrency, settings.trust_listing
         )
-        writer = PartitionWriter(
-            task.spec,
-            source,
-            task.output,
-            task.record_size,
-            task.inline_threshold,
-            pools.writers,
-            pools.fetches,
-        )
+        write = _writer(task, pools, counted)
         receipts = _Receipts(task, counted)
         units = Counter(unit.partition for units in task.group.passes for unit in units)
         written = {position: Written() for position in units}
         for walked in task.group.passes:
             for at, part in listed.parts([unit.rows for unit in walked]):
                 position = walked[at].partition
-                writer.write(part, written[position])
+                write(position, part, written[position])
                 units[position] -= 1
                 if not units[position]:
                     receipts.write(position, written.pop(position), listed.ordered, notify)
@@ -146,8 +142,45 @@ def build_group(
             counted.lists,
             counted.keys,
             counted.retries,
+            counted.gets,
             tuple(listed.notes),
         )
+
+
+def _writer(
+    task: GroupTask, pools: Pools, counted: Requests
+) -> Callable[[int, Part, Written], None]:
+    """Return what writes the record files of a part, given which of the partitions it is of."""
+    if task.spec.inner_chunks is None:
+        plain = PartitionWriter(
+            task.spec,
+            task.source,
+            task.output,
+            task.record_size,
+            task.inline_threshold,
+            pools.writers,
+            pools.fetches,
+        )
+        return lambda _, part, written: plain.write(part, written)
+    reader = ShardReader(
+        task.spec,
+        task.source,
+        pools.fetches,
+        task.settings.concurrency,
+        counted,
+        task.settings.patience,
+        pools.stop,
+    )
+    expanded = ShardWriter(
+        reader,
+        task.output,
+        task.record_size,
+        task.group.inner_cells,
+        task.inline_threshold,
+        pools.writers,
+    )
+    partitions = task.group.partitions
+    return lambda at, part, written: expanded.write(part, partitions[at].rows, written)
 
 
 class _Receipts:
@@ -191,9 +224,15 @@ class _Receipts:
             verified=not task.settings.trust_listing,
             ordered=ordered,
             requests=lists - self._lists,
-            requests_least=cover.least_requests(expected, page_keys(task.source.store)),
+            requests_least=cover.least_requests(
+                partition.objects.cells, page_keys(task.source.store)
+            ),
             retries=retries - self._retries,
             seconds=round(now - self._since, 3),
+            shards_expected=partition.objects.cells if task.spec.inner_chunks is not None else 0,
+            shards_present=written.shards_present,
+            empty_entries=written.empty_entries,
+            index_requests=written.index_requests,
             record_files=tuple(sorted(written.files, key=lambda file: file.index)),
         )
         check_counts(receipt, partition)

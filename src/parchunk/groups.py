@@ -18,10 +18,16 @@ from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec
 from parchunk.plan import Partition, Plan
 from parchunk.rows import RowSet
+from parchunk.shard_grid import inner_slices, shards_of
 from parchunk.stores import page_keys
 
 #: Bytes a chunk costs while its group is listed.
 CHUNK_BYTES = 8
+#: What an inner chunk costs while shards are expanded, in chunks' sizes: an offset and a size,
+#: in one slice that is being read and one that is being written.
+INNER_CELLS = 4
+#: Inner chunks expanded together at most: more saves nothing.
+INNER_MOST = 4_000_000
 #: Bytes a row of a record file costs while the file is written (paths twice, Parquet once).
 ROW_BYTES = 320
 #: Bytes a listing holds: one batch of rows, its Arrow columns and the kernels' temporaries.
@@ -70,16 +76,24 @@ class Group:
     partitions: tuple[Partition, ...]
     passes: tuple[tuple[Unit, ...], ...]
     cells: int
+    #: Of an expanded array: inner chunks in one slice of a partition; counted in ``cells``, too.
+    inner_cells: int = 0
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """LIST requests for a plan, were every chunk there: ``least`` is ceil(keys / page)."""
+    """LIST requests for a plan, were every chunk there: ``least`` is ceil(keys / page).
+
+    ``shards`` are the shard indexes that expanded arrays have, and ``gets`` the requests for them:
+    more only where a slice of a region ends within shards.
+    """
 
     groups: int
     walks: int
     requests: int
     least: int
+    shards: int = 0
+    gets: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,6 +156,9 @@ def make_groups(
     for array, partitions in by_array.items():
         spec = plan.by_name[array].spec
         partitions.sort(key=lambda partition: partition.region or 0)
+        if plan.by_name[array].spec.inner_chunks is not None:
+            groups += _expanded_groups(plan, partitions, cells, workers)
+            continue
         total = sum(partition.rows.cells for partition in partitions)
         share = min(max(-(-total // workers), 1), GROUP_CELLS)
         for run in _runs(partitions, share):
@@ -159,6 +176,34 @@ def make_groups(
 def _order(partitions: Sequence[Partition]) -> int:
     region = partitions[0].region
     return -1 if region is None else region
+
+
+def _expanded_groups(
+    plan: Plan, partitions: Sequence[Partition], cells: int, workers: int
+) -> list[tuple[int, Group]]:
+    """As `make_groups`, for one expanded array: half of ``cells`` is for listing its shards."""
+    total = sum(partition.objects.cells for partition in partitions)
+    share = min(cells // 2, max(-(-total // workers), 1))
+    batches: list[list[Partition]] = [[]]
+    for partition in partitions:
+        size = partition.objects.cells
+        if size > cells // 2:
+            raise InputError(
+                f"{partition} has {size} shards, more than --memory can hold at once: give a "
+                f"smaller --region, or {CHUNK_BYTES * (2 * size - cells) >> 20} MiB more"
+            )
+        if batches[-1] and sum(p.objects.cells for p in batches[-1]) + size > share:
+            batches.append([])
+        batches[-1].append(partition)
+    groups = []
+    for batch in batches:
+        listed = sum(partition.objects.cells for partition in batch)
+        inner = min(max((cells - listed) // INNER_CELLS, plan.record_size), INNER_MOST)
+        inner = min(inner, max(partition.rows.cells for partition in batch))
+        units = tuple(Unit(position, part.objects) for position, part in enumerate(batch))
+        held = listed + INNER_CELLS * inner
+        groups.append((_order(batch), Group(batch[0].array, tuple(batch), (units,), held, inner)))
+    return groups
 
 
 def _runs(partitions: Sequence[Partition], cells: int) -> Iterator[list[Partition]]:
@@ -268,12 +313,17 @@ def _intervals(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> cov
 
 def forecast(plan: Plan, groups: Sequence[Group], width: Width) -> Forecast:
     """Return what listing ``groups`` costs on a store in which every chunk exists."""
-    walks = requests = least = 0
+    walks = requests = least = shards = gets = 0
     for group in groups:
         spec = plan.by_name[group.array].spec
         for units in group.passes:
             intervals = _intervals(spec, [unit.rows for unit in units], width)
             walks += len(intervals)
             requests += cover.requests(intervals, width.page)
-        least += cover.least_requests(sum(p.rows.cells for p in group.partitions), width.page)
-    return Forecast(len(groups), walks, requests, least)
+        least += cover.least_requests(sum(p.objects.cells for p in group.partitions), width.page)
+        if spec.inner_chunks is not None:
+            for partition in group.partitions:
+                shards += partition.objects.cells
+                for rows in inner_slices(spec, partition.rows, group.inner_cells, plan.record_size):
+                    gets += len(shards_of(spec, rows))
+    return Forecast(len(groups), walks, requests, least, shards, gets)

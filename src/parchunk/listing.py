@@ -43,17 +43,20 @@ class Requests:
     lists: int = 0
     keys: int = 0
     retries: int = 0
+    #: Shard indexes read.
+    gets: int = 0
     total: Requests | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def add(self, *, lists: int = 0, keys: int = 0, retries: int = 0) -> None:
+    def add(self, *, lists: int = 0, keys: int = 0, retries: int = 0, gets: int = 0) -> None:
         """Count."""
         with self._lock:
             self.lists += lists
             self.keys += keys
             self.retries += retries
+            self.gets += gets
         if self.total is not None:
-            self.total.add(lists=lists, keys=keys, retries=retries)
+            self.total.add(lists=lists, keys=keys, retries=retries, gets=gets)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ def open_dataset(
         asynchronous=True,
         **reference_options(plan.location, output, store_options, output_options),
     )
-    is_v3 = plan.hierarchy.groups[0].zarr_format == 3
+    kept_v3 = plan.hierarchy.written_format == 3
+    is_v3 = plan.hierarchy.groups[0].zarr_format == 3 and not kept_v3
     if is_v3:
         # What v3 calls a fill value is no mask. The root that other readers see is a compromise
         # where chunks are missing; here it can be exact. By hand, because
@@ -89,7 +90,7 @@ def open_dataset(
         group=group,
         # Without listing, which fsspec cannot do in nested stores.
         consolidated=True,
-        zarr_format=2,
+        zarr_format=plan.hierarchy.written_format,
         use_zarr_fill_value_as_mask=False if is_v3 else None,
     )
     dataset: xarray.Dataset = xarray.open_dataset(store, **kwargs)

@@ -27,12 +27,19 @@ _INLINE_BYTES = 64 << 20
 
 @dataclass
 class Written:
-    """The sums over what has been written of one partition so far."""
+    """The sums over what has been written of one partition so far.
+
+    The last three are of expanded arrays only; ``empty_entries`` are inner chunks that their
+    shard's index says were never written.
+    """
 
     present: int = 0
     zero_sized: int = 0
     inlined: int = 0
     bytes: int = 0
+    shards_present: int = 0
+    empty_entries: int = 0
+    index_requests: int = 0
     found_again: int = 0
     modified: int | None = None
     files: list[RecordFile] = field(default_factory=list)

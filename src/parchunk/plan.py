@@ -59,11 +59,14 @@ class Partition:
 
     ``rows`` are the chunk numbers of its record files, which begin at multiples of the record
     size: on axis 0 without a common divisor, a record file belongs to its first row's region.
+    ``objects`` are the object numbers that are listed for them: the same, except where an
+    array's shards are expanded, so that rows count inner chunks.
     """
 
     array: str
     region: int | None
     rows: RowSet
+    objects: RowSet
 
     @property
     def name(self) -> str:
@@ -77,7 +80,11 @@ class Partition:
 
 @dataclass(frozen=True)
 class ArrayPlan:
-    """One array: split along ``axis`` into regions of ``region_chunks`` chunks, or whole."""
+    """One array: split along ``axis`` into regions of ``region_chunks`` chunks, or whole.
+
+    The chunks are those that references point at: of an expanded array the inner ones, a whole
+    number of shards in each region.
+    """
 
     spec: ArraySpec
     axis: int | None = None
@@ -88,27 +95,23 @@ class ArrayPlan:
         """Number of partitions."""
         if self.axis is None:
             return 1
-        return -(-self.spec.grid[self.axis] // self.region_chunks)
+        return -(-self.spec.reference_grid[self.axis] // self.region_chunks)
 
     def partition(self, region: int | None, record_size: int) -> Partition:
         """Return the partition of one region (None for a whole array)."""
-        grid, total = self.spec.grid, self.spec.total
+        spec = self.spec
         if self.axis is None or region is None:
-            return Partition(self.spec.name, None, RowSet(max(total, 1), 0, total))
-        size = grid[self.axis]
-        low = region * self.region_chunks
-        high = min(low + self.region_chunks, size)
-        if high - low == size:
-            # One run, so that slices of it can end with any record file.
-            return Partition(self.spec.name, region, RowSet(max(total, 1), 0, total))
-        inner = prod(grid[self.axis + 1 :])
-        outer = prod(grid[: self.axis])
-        period = size * inner
-        start, stop = low * inner, high * inner
-        if outer == 1:
-            start = min(-(-start // record_size) * record_size, total)
-            stop = min(-(-stop // record_size) * record_size, total)
-        return Partition(self.spec.name, region, RowSet(period, start, stop, 0, outer))
+            rows = _whole(spec.reference_total)
+            objects = rows if spec.inner_chunks is None else _whole(spec.total)
+            return Partition(spec.name, None, rows, objects)
+        if spec.inner_chunks is None:
+            rows = objects = _run(spec.grid, self.axis, region, self.region_chunks, record_size)
+        else:
+            shard = spec.chunks[self.axis] // spec.reference_chunks[self.axis]
+            # A record file of an expanded array lies in one region: a shard is looked into once.
+            rows = _run(spec.reference_grid, self.axis, region, self.region_chunks, 1)
+            objects = _run(spec.grid, self.axis, region, self.region_chunks // shard, 1)
+        return Partition(spec.name, region, rows, objects)
 
     def partitions(self, record_size: int) -> Iterator[Partition]:
         """Yield all partitions in the order of their regions."""
@@ -117,6 +120,28 @@ class ArrayPlan:
         else:
             for region in range(self.regions):
                 yield self.partition(region, record_size)
+
+
+def _whole(total: int) -> RowSet:
+    return RowSet(max(total, 1), 0, total)
+
+
+def _run(grid: tuple[int, ...], axis: int, region: int, length: int, record_size: int) -> RowSet:
+    """Return the chunk numbers of one region of ``length`` chunks along ``axis``."""
+    size = grid[axis]
+    low = region * length
+    high = min(low + length, size)
+    if low == 0 and high == size:
+        # One run, which may be cut anywhere: its record files need not end where the axis does.
+        return _whole(prod(grid))
+    inner = prod(grid[axis + 1 :])
+    outer = prod(grid[:axis])
+    start, stop = low * inner, high * inner
+    if outer == 1:
+        total = prod(grid)
+        start = min(-(-start // record_size) * record_size, total)
+        stop = min(-(-stop // record_size) * record_size, total)
+    return RowSet(size * inner, start, stop, 0, outer)
 
 
 @dataclass(frozen=True)
@@ -135,6 +160,8 @@ class Plan:
     exclude: tuple[str, ...] = ()
     #: The source was given as one array: its parent, group or not, is the root of names.
     lone_array: bool = False
+    #: What sharded arrays become: ``expand`` or ``whole``.
+    shards: str = "expand"
     #: Where the plan was made from, opened; not part of what the plan says.
     source: Source | None = field(default=None, compare=False, repr=False)
 
@@ -166,8 +193,8 @@ class Plan:
 
     @property
     def chunks(self) -> int:
-        """Chunks expected in all arrays."""
-        return sum(array.spec.total for array in self.arrays)
+        """Chunks expected in all arrays; of expanded ones, inner chunks."""
+        return sum(array.spec.reference_total for array in self.arrays)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -222,6 +249,7 @@ class Plan:
                 include=tuple(document["include"]),
                 exclude=tuple(document["exclude"]),
                 lone_array=document["lone_array"],
+                shards=document["shards"],
             )
             if plan.fingerprint != document["fingerprint"]:
                 raise InputError(
@@ -249,11 +277,15 @@ class Plan:
                 ("region_length", "region length"),
                 ("record_size", "record size"),
                 ("inline_threshold", "inline threshold"),
+                ("shards", "--shards"),
                 ("include", "--include"),
                 ("exclude", "--exclude"),
             )
             if mine[key] != theirs[key]
         ]
+        formats = self.hierarchy.written_format, other.hierarchy.written_format
+        if formats[0] != formats[1]:
+            found.append(f"--format v{formats[0]} there, v{formats[1]} now")
         here = {a["array"]: a for a in mine["arrays"]}
         there = {a["array"]: a for a in theirs["arrays"]}
         found += [f"array {name} is only there" for name in here.keys() - there.keys()]
@@ -284,6 +316,7 @@ class Plan:
             "include": list(self.include),
             "exclude": list(self.exclude),
             "lone_array": self.lone_array,
+            "shards": self.shards,
             "arrays": [
                 {"array": a.spec.name, "axis": a.axis, "region_chunks": a.region_chunks}
                 for a in self.arrays

@@ -18,6 +18,8 @@ RECORD_ROWS = 100_000
 LEAST_ROWS = 1_000
 #: Arrays below this share of the largest one are written whole...
 WHOLE_SHARE = 1_000
+#: ...so is one of up to this many chunks that would leave larger ones tiny record files...
+WHOLE_MOST = 10_000_000
 #: ...and so is one with fewer chunks than this when it would spoil the record size.
 SPOILER_CHUNKS = 100_000
 
@@ -67,6 +69,10 @@ def make_plan(
             choice = attempt
         if choice.rows >= LEAST_ROWS or region is not None:
             break
+    if choice is not None and record_size is None and choice.is_spoilt:
+        # The levels of an image pyramid have grids that share no divisor: the large ones are split.
+        apart = _Choice(hierarchy.arrays, choice.split, region, None, spoilers_apart=True)
+        choice = max(choice, apart, key=lambda one: one.record_size)
     if choice is None:
         arrays = tuple(ArrayPlan(spec) for spec in hierarchy.arrays)
         return Plan(
@@ -97,9 +103,9 @@ def _candidates(specs: Sequence[ArraySpec], wanted: str | int | None) -> list[Sp
     dimensions: dict[str, int] = {}
     axes: dict[int, int] = {}
     # Leading axes of large arrays come first, and so win a tie in the stable sort below.
-    for spec in sorted(specs, key=lambda spec: -spec.total):
+    for spec in sorted(specs, key=lambda spec: -spec.reference_total):
         for axis, (name, size) in enumerate(zip(spec.dimension_names, spec.grid, strict=True)):
-            chunks = spec.total if size > 1 else 0
+            chunks = spec.reference_total if size > 1 else 0
             if name is None:
                 axes[axis] = axes.get(axis, 0) + chunks
             else:
@@ -117,7 +123,7 @@ def _candidates(specs: Sequence[ArraySpec], wanted: str | int | None) -> list[Sp
             return [Split(None, axis)]
         having = [spec for spec in specs if axis < spec.rank]
         if having:
-            return [Split(max(having, key=lambda spec: spec.total).dimension_names[axis])]
+            return [Split(max(having, key=lambda spec: spec.reference_total).dimension_names[axis])]
         largest = max(specs, key=lambda spec: spec.rank)
         raise InputError(
             f"--split {axis}: no array has an axis {axis}; "
@@ -136,15 +142,16 @@ class _Choice:
         split: Split,
         region: int | None,
         record_size: int | None,
+        spoilers_apart: bool = False,
     ) -> None:
         self.split = split
         self.asked_region = region
         members = [(spec, axis) for spec in specs if (axis := split.axis_in(spec)) is not None]
         cut = [(spec, axis) for spec, axis in members if spec.grid[axis] > 1]
         large = [pair for pair in cut if not _is_coordinate(*pair)] or cut
-        most = max((spec.total for spec, _ in large), default=0)
-        large = [(s, axis) for s, axis in large if s.total * WHOLE_SHARE >= most]
-        large.sort(key=lambda pair: (-pair[0].total, pair[0].name))
+        most = max((spec.reference_total for spec, _ in large), default=0)
+        large = [(s, axis) for s, axis in large if s.reference_total * WHOLE_SHARE >= most]
+        large.sort(key=lambda pair: (-pair[0].reference_total, pair[0].name))
         if not large:  # nothing is cut along this dimension: every array has one region of it
             large = members[:1]
         self.leader, self.leader_axis = large[0]
@@ -164,8 +171,24 @@ class _Choice:
             self.members, base = [large[0]], large[0][0].chunks[large[0][1]]
         self.base = base
         self.region = region if region is not None else self._region(base)
+        if spoilers_apart:
+            self._set_spoilers_apart()
         self.record_size = record_size or self._record_size()
         self.asked_record_size = record_size
+
+    def _set_spoilers_apart(self) -> None:
+        """Make whole arrays of the members that leave the larger ones tiny record files."""
+        members, self.members = self.members, self.members[:1]
+        enough = min(self._record_size(), LEAST_ROWS)
+        for member in members[1:]:
+            self.members.append(member)
+            if self._record_size() < enough and member[0].reference_total <= WHOLE_MOST:
+                self.members.pop()
+
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether a large array would have record files that are much too small."""
+        return self.record_size < LEAST_ROWS and self.leader.reference_total > SPOILER_CHUNKS
 
     @property
     def rows(self) -> int:
@@ -176,7 +199,7 @@ class _Choice:
         """Return the plan of one array."""
         for member, axis in self.members:
             if member is spec:
-                return ArrayPlan(spec, axis, self.region // spec.chunks[axis])
+                return ArrayPlan(spec, axis, self.region // spec.reference_chunks[axis])
         return ArrayPlan(spec)
 
     def check(self) -> None:
@@ -191,7 +214,7 @@ class _Choice:
                 f"chunks are {length} long along {self.split}: use {fits}"
             )
         for spec in self.left_out:
-            if spec.total >= SPOILER_CHUNKS:
+            if spec.reference_total >= SPOILER_CHUNKS:
                 chunk = spec.chunks[_axis(self.split, spec)]
                 raise InputError(
                     f"--split {self.split}: {spec.name} has chunks {chunk} long there, "
@@ -205,12 +228,12 @@ class _Choice:
                 f"--record-size {self.record_size}: record files would straddle regions of "
                 f"{self.split}; divisors that fit: {fits}"
             )
-        if divisor and self.record_size < 100 and leader.total > SPOILER_CHUNKS:
+        if divisor and self.record_size < 100 and leader.reference_total > SPOILER_CHUNKS:
             raise InputError(
                 f"--split {self.split}: regions of {self.region} leave record files of only "
                 f"{self.record_size} rows in {leader.name}; split along a leading dimension, or "
                 f"give a --region that shares more divisors with its "
-                f"{leader.grid[axis]} chunks along {self.split}"
+                f"{leader.reference_grid[axis]} chunks along {self.split}"
             )
 
     def _longest(self, base: int) -> int:
@@ -228,15 +251,23 @@ class _Choice:
         aim = max(REGION_REFERENCES // chunk_refs, 1)
         if aim >= blocks:
             return blocks * base
-        if all(prod(s.grid[:a]) == 1 for s, a in self.members):
+        if all(prod(s.reference_grid[:a]) == 1 for s, a in self.members):
             aim = _round_number(aim)
-            shared = gcd(*(prod(s.grid[a + 1 :]) * (base // s.chunks[a]) for s, a in self.members))
+            shared = gcd(
+                *(
+                    prod(s.reference_grid[a + 1 :]) * (base // s.reference_chunks[a])
+                    for s, a in self.members
+                )
+            )
             step = RECORD_ROWS // shared if shared <= RECORD_ROWS else 1
             if 1 < step < aim:
                 aim = round(aim / step) * step
             return min(aim, blocks) * base
         # On a later axis only divisors of the grid make long record files.
-        inner = min(prod(s.grid[a + 1 :]) * (base // s.chunks[a]) for s, a in self.members)
+        inner = min(
+            prod(s.reference_grid[a + 1 :]) * (base // s.reference_chunks[a])
+            for s, a in self.members
+        )
         sizes = _divisors(blocks, blocks)
         best = max(d for d in sizes if d <= 2 * aim or d == 1)
         if inner * best < LEAST_ROWS:
@@ -244,18 +275,23 @@ class _Choice:
         return best * base
 
     def _divisor(self, later_only: bool = False) -> int:
-        """Return what the record size must divide for no file to straddle regions; 0: anything."""
+        """Return what the record size must divide for no file to straddle regions; 0: anything.
+
+        ``later_only`` leaves out the members of which files may straddle regions.
+        """
         shared = 0
         for spec, axis in self.members:
-            inner, outer = prod(spec.grid[axis + 1 :]), prod(spec.grid[:axis])
-            chunks = max(self.region // spec.chunks[axis], 1)
-            if chunks >= spec.grid[axis]:
+            grid = spec.reference_grid
+            inner, outer = prod(grid[axis + 1 :]), prod(grid[:axis])
+            chunks = max(self.region // spec.reference_chunks[axis], 1)
+            if chunks >= grid[axis]:
                 continue  # one region: nothing to straddle
             if outer == 1:
-                if not later_only:
+                # A shard is looked into for one region only, so no file may straddle two.
+                if not later_only or spec.inner_chunks is not None:
                     shared = gcd(shared, inner * chunks)
             else:
-                shared = gcd(shared, inner * gcd(chunks, spec.grid[axis]))
+                shared = gcd(shared, inner * gcd(chunks, grid[axis]))
         return shared
 
     def _record_size(self) -> int:
@@ -277,8 +313,10 @@ def _axis(split: Split, spec: ArraySpec) -> int:
 
 
 def _per_chunk(spec: ArraySpec, axis: int) -> int:
-    """Return the references in one chunk index along ``axis``."""
-    others: int = prod((*spec.grid[:axis], *spec.grid[axis + 1 :]))
+    """Return the references in one index of objects along ``axis``."""
+    grid = spec.reference_grid
+    along = spec.chunks[axis] // spec.reference_chunks[axis]
+    others: int = prod((*grid[:axis], *grid[axis + 1 :])) * along
     return others
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from parchunk.errors import InputError
 from parchunk.metadata import (
     Hierarchy,
     RootIsArrayError,
     read_array,
     read_hierarchy,
     require_supported,
+    skip_refused,
 )
 from parchunk.plan import Plan
 from parchunk.planner import make_plan
@@ -27,6 +29,9 @@ def plan(
     group: str = "",
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    shards: str = "expand",
+    zarr_format: int | None = None,
+    skip_unsupported: bool = False,
     store_options: Mapping[str, str] | None = None,
 ) -> Plan:
     """Return the plan for a Zarr store; only its metadata is read.
@@ -41,6 +46,14 @@ def plan(
         The group whose arrays are referenced; names in the output are relative to it.
     include, exclude
         Globs on array names: only these, and without those.
+    shards
+        ``"expand"``: one reference an inner chunk of a sharded array. ``"whole"``: one reference
+        a shard, which makes the references Zarr v3.
+    zarr_format
+        Format of the references. 2 (the default) is what every kerchunk reader opens; 3 keeps v3
+        arrays as they are, and only zarr-python 3 opens them.
+    skip_unsupported
+        Leave out arrays that cannot be referenced, instead of refusing the store.
     store_options
         Options of obstore's stores and clients, for a source given as URL.
 
@@ -60,6 +73,9 @@ def plan(
         source, name = (source.child(group) if group else source).parent()
         hierarchy = read_array(source, name)
         group, lone_array = "", True
+    hierarchy = _as_wanted(hierarchy, shards, zarr_format)
+    if skip_unsupported:
+        hierarchy = skip_refused(hierarchy)
     require_supported(hierarchy)
     made = make_plan(
         hierarchy,
@@ -76,6 +92,7 @@ def plan(
         include=tuple(include),
         exclude=tuple(exclude),
         lone_array=lone_array,
+        shards=shards,
     )
 
 
@@ -91,4 +108,22 @@ def read_again(plan: Plan, source: Source) -> Hierarchy:
     """Return the hierarchy of a plan's source as it is now, read in the way it was planned."""
     if plan.lone_array:
         return read_array(source, plan.arrays[0].spec.name)
-    return read_hierarchy(source.above(plan.group), plan.group, plan.include, plan.exclude)
+    read = read_hierarchy(source.above(plan.group), plan.group, plan.include, plan.exclude)
+    if not plan.hierarchy.skipped:
+        return read
+    return skip_refused(_as_wanted(read, plan.shards, plan.hierarchy.written_format))
+
+
+def _as_wanted(hierarchy: Hierarchy, shards: str, zarr_format: int | None) -> Hierarchy:
+    """Return the hierarchy with its shards whole, and to be written in another format, if so."""
+    if shards not in ("expand", "whole"):
+        raise InputError(f"--shards {shards}: give expand or whole")
+    if zarr_format not in (None, 2, 3):
+        raise InputError(f"--format {zarr_format}: give v2 or v3")
+    if shards == "whole":
+        if zarr_format == 2:
+            raise InputError("--shards whole needs --format v3: Zarr v2 has no shards")
+        arrays = tuple(replace(array, inner_chunks=None) for array in hierarchy.arrays)
+        hierarchy = replace(hierarchy, arrays=arrays)
+        zarr_format = 3
+    return replace(hierarchy, written_format=zarr_format or 2)

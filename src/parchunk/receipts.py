@@ -31,7 +31,14 @@ class Receipt:
 
     ``present + missing == expected``; ``missing`` includes the ``zero_sized``. ``bytes`` is the
     sum of present chunks' sizes. ``found_again`` chunks were missed by the first listing and
-    found by the second one. ``last_modified`` is the newest modification time among the chunks,
+    found by the second one.
+
+    Of an expanded sharded array these count inner chunks, and the four after ``seconds`` its
+    shards: ``empty_entries`` are inner chunks missing from shards that are there, so that
+    ``missing - empty_entries - zero_sized`` of them lie in absent shards; ``index_requests`` are
+    the GETs for shard indexes. They are 0 for other arrays.
+
+    ``last_modified`` is the newest modification time among the chunks,
     in microseconds since the epoch, None when there are none. ``requests`` are the LIST requests
     that were made since the receipt before it in the same group, so that receipts add up.
     """
@@ -58,6 +65,10 @@ class Receipt:
     requests_least: int
     retries: int
     seconds: float
+    shards_expected: int = 0
+    shards_present: int = 0
+    empty_entries: int = 0
+    index_requests: int = 0
     record_files: tuple[RecordFile, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:

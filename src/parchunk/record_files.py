@@ -31,17 +31,22 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class References:
-    """The rows of one record file; all columns of one length, null where a chunk is missing."""
+    """The rows of one record file; all columns of one length, null where a chunk is missing.
 
-    path: pa.StringArray
+    A ``path`` that is a dictionary stays one in the file: where rows share objects, as the inner
+    chunks of a shard do, their paths are spelled and stored once.
+    """
+
+    path: pa.StringArray | pa.DictionaryArray
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
     raw: pa.BinaryArray
 
     def table(self) -> pa.Table:
-        """Return the rows as a table with SCHEMA."""
+        """Return the rows as a table with SCHEMA, its path perhaps as a dictionary."""
         columns = [self.path, pa.array(self.offset), pa.array(self.size), self.raw]
-        return pa.Table.from_arrays(columns, schema=SCHEMA)
+        schema = SCHEMA.set(0, SCHEMA.field(0).with_type(self.path.type))
+        return pa.Table.from_arrays(columns, schema=schema)
 
 
 def record_path(array: str, index: int) -> str:
@@ -56,7 +61,7 @@ def encode(references: References) -> bytes:
     dictionaries = [
         name
         for name, column in (("path", references.path), ("raw", references.raw))
-        if column.null_count
+        if column.null_count or pa.types.is_dictionary(column.type)
     ]
     table = references.table()
     sink = io.BytesIO()

@@ -9,6 +9,21 @@ from parchunk.plan import Plan
 from parchunk.receipts import Receipt
 from parchunk.record_files import root_document
 
+#: What is to be known of references that are kept in Zarr v3.
+V3_COSTS = (
+    "references in Zarr v3 are opened by zarr-python 3 through fsspec (xarray's engine 'zarr', "
+    "parchunk.open_dataset) and by nothing else: not by older zarr, engine 'kerchunk', "
+    "VirtualiZarr or GDAL"
+)
+
+
+def format_notes(plan: Plan) -> list[str]:
+    """Return lines on what stands in for the source's arrays as they are, or is left out."""
+    notes = [V3_COSTS] if plan.hierarchy.written_format == 3 else []
+    skipped = plan.hierarchy.skipped
+    notes += [f"{name} was skipped, as it cannot be referenced: {why}" for name, why in skipped]
+    return notes
+
 
 def published_root(plan: Plan, receipts: Iterable[Receipt]) -> bytes:
     """Return the bytes of the root that a finished build publishes.
@@ -22,6 +37,8 @@ def published_root(plan: Plan, receipts: Iterable[Receipt]) -> bytes:
 
 def mask_notes(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
     """Return a line when stock xarray masks values of incomplete v3 arrays that it should not."""
+    if plan.hierarchy.written_format == 3:
+        return []
     missing = incomplete(receipts)
     names = [
         array.spec.name

@@ -68,6 +68,17 @@ class RowSet:
             return run * self.run + within - self.start
         return None
 
+    def positions(self, numbers: Int64Array) -> Int64Array:
+        """Return the position of every chunk number, shape (n,); -1 for those not in the set."""
+        if self.count == 1:
+            within = numbers - (self.first * self.period + self.start)
+            return np.where((within >= 0) & (within < self.run), within, -1)
+        runs, within = np.divmod(numbers, self.period)
+        runs -= self.first
+        within -= self.start
+        inside = (runs >= 0) & (runs < self.count) & (within >= 0) & (within < self.run)
+        return np.where(inside, runs * self.run + within, -1)
+
     def boxes(self, grid: tuple[int, ...]) -> tuple[Box, ...]:
         """Return the chunk-index boxes that hold exactly these rows."""
         if not self.cells:

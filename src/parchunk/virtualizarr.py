@@ -177,7 +177,7 @@ class _Reader:
         offsets = np.zeros(count, np.uint64)
         lengths = np.zeros(count, np.uint64)
         inlined: dict[tuple[int, ...], bytes] = {}
-        partition = Partition(self._spec.name, None, rows)
+        partition = Partition(self._spec.name, None, rows, rows)
         at = 0
         size = self._plan.record_size
         for batch in read_rows(self._output, partition, self._files.values(), size):

@@ -413,13 +413,57 @@ LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 BIG = {"name": "bytes", "configuration": {"endian": "big"}}
 DELTA = {"name": "numcodecs.delta", "configuration": {"dtype": "<f4"}}
 TURN = {"name": "transpose", "configuration": {"order": [1, 0]}}
-SHARDING = {
-    "name": "sharding_indexed",
-    "configuration": {"chunk_shape": [5, 6], "codecs": [LITTLE], "index_codecs": [LITTLE]},
-}
+CHECKSUM = {"name": "crc32c"}
+
+
+def sharding(**changes) -> dict:
+    """The codec of shards of [5, 6], with changes."""
+    whole = {
+        "chunk_shape": [5, 3],
+        "codecs": [LITTLE],
+        "index_codecs": [LITTLE, CHECKSUM],
+        "index_location": "end",
+    }
+    return {"name": "sharding_indexed", "configuration": {**whole, **changes}}
+
+
+SHARDING = sharding(codecs=[sharding()])
 REFUSED = {
-    "shards": ({"codecs": [SHARDING]}, "sharded"),
-    "shards, then compressed": ({"codecs": [SHARDING, "crc32c"]}, "sharded"),
+    "nested shards": ({"codecs": [SHARDING]}, "nested shards"),
+    "shards, then compressed": (
+        {"codecs": [sharding(), "crc32c"]},
+        "sharded with other codecs around the shards ('crc32c')",
+    ),
+    "a filter, then shards": ({"codecs": [TURN, sharding()]}, "('transpose')"),
+    "a compressed index": (
+        {"codecs": [sharding(index_codecs=[LITTLE, {"name": "zstd"}])]},
+        "shard index codecs ['bytes', 'zstd']",
+    ),
+    "an index of no byte order": (
+        {"codecs": [sharding(index_codecs=["bytes"])]},
+        "a shard index with the byte order None",
+    ),
+    "an index in the middle": (
+        {"codecs": [sharding(index_location="middle")]},
+        "shard index location middle",
+    ),
+    "inner codecs that v2 lacks": (
+        {"codecs": [sharding(codecs=[LITTLE, {"name": "zfp2000"}])]},
+        "codec 'zfp2000'",
+    ),
+    "an inner transpose": (
+        {
+            "shape": [4, 4, 4],
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 2, 2]}},
+            "codecs": [
+                sharding(
+                    chunk_shape=[2, 2, 2],
+                    codecs=[{"name": "transpose", "configuration": {"order": [1, 0, 2]}}, LITTLE],
+                )
+            ],
+        },
+        "neither C nor F order",
+    ),
     "unknown codec": ({"codecs": [LITTLE, {"name": "zfp2000"}]}, "codec 'zfp2000'"),
     "a codec that v2 lacks": (
         {"codecs": [{"name": "cast_value", "configuration": {"data_type": "int8"}}, LITTLE]},

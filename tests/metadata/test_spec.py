@@ -90,7 +90,7 @@ def test_json_keeps_nan() -> None:
 
 @pytest.mark.parametrize("data", [{}, {"arrays": 5}, {"arrays": [{}]}, {"arrays": [5]}])
 def test_json_of_something_else_is_refused(data) -> None:
-    rest = {"groups": [], "refused": [], "skipped": [], "warnings": []}
+    rest = {"groups": [], "refused": [], "skipped": [], "warnings": [], "written_format": 2}
     with pytest.raises(InputError, match="plan again"):
         Hierarchy.from_json(rest | data)
 

@@ -59,7 +59,34 @@ def test_keys_are_those_that_zarr_writes(store, reader_of, name, separator, rank
 def test_sharded_arrays_have_chunks_of_a_shard(store, reader_of) -> None:
     zarr.create_array(store, name="a", shape=(100,), chunks=(5,), shards=(20,), dtype="f8")
     array = parse_v3_array("a", json.loads(reader_of(store).objects["a/zarr.json"]))
-    assert (array.chunks, array.grid) == ((20,), (5,))
+    assert (array.chunks, array.grid, array.total) == ((20,), (5,), 5)
+    assert (array.reference_chunks, array.reference_grid) == ((5,), (20,))
+    assert array.reference_total == 20
+
+
+def test_the_reference_grid_is_cut_by_the_shape_not_by_shards(store, reader_of) -> None:
+    zarr.create_array(store, name="a", shape=(33, 7), chunks=(5, 2), shards=(20, 4), dtype="f8")
+    array = parse_v3_array("a", json.loads(reader_of(store).objects["a/zarr.json"]))
+    assert (array.grid, array.reference_grid) == ((2, 2), (7, 4))
+
+
+@pytest.mark.parametrize(
+    ("configuration", "reason"),
+    [
+        ({"chunk_shape": [3]}, "do not fill"),
+        ({"chunk_shape": [0]}, "must be 1 or more"),
+        ({"chunk_shape": [5, 5]}, "2 in 'chunk_shape of a shard'"),
+        ({}, "has no 'chunk_shape'"),
+        ({"chunk_shape": [5], "codecs": []}, "codecs that are not a list of one or more"),
+        ({"chunk_shape": [5], "index_codecs": {}}, "codecs that are not a list of one or more"),
+    ],
+)
+def test_broken_shards_are_metadata_errors(store, reader_of, configuration, reason) -> None:
+    zarr.create_array(store, name="a", shape=(100,), chunks=(5,), shards=(20,), dtype="f8")
+    document = json.loads(reader_of(store).objects["a/zarr.json"])
+    document["codecs"][0]["configuration"] = configuration
+    with pytest.raises(MetadataError, match=reason):
+        parse_v3_array("a", document)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,9 @@ def command(
     group: str,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    shards: str,
+    zarr_format: int | None,
+    skip_unsupported: bool,
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
     trust_listing: bool,
@@ -72,6 +75,9 @@ def command(
         group=group,
         include=include,
         exclude=exclude,
+        shards=shards,
+        zarr_format=zarr_format,
+        skip_unsupported=skip_unsupported,
         store_options=store_options,
     )
     with progress_shown(no_progress or as_json) as progress:
@@ -107,10 +113,14 @@ def summary(result: BuildResult) -> dict[str, Any]:
         "present": result.present,
         "missing": result.missing,
         "zero_sized": result.zero_sized,
+        "shards": result.shards,
+        "shards_present": result.shards_present,
+        "empty_entries": result.empty_entries,
         "strays": result.strays,
         "bytes": result.bytes,
         "list_requests": result.requests,
         "list_requests_least": result.requests_least,
+        "get_requests": result.gets,
         "retries": result.retries,
         "seconds": round(result.seconds, 3),
         "peak_memory_bytes": result.peak_memory,
@@ -132,6 +142,12 @@ def print_summary(result: BuildResult) -> None:
         + (f" ({count(result.zero_sized)} of them empty objects)" if result.zero_sized else "")
         + f", {count(result.strays)} strays"
     )
+    if result.shards:
+        out.print(
+            f"{count(result.shards_present)} of {count(result.shards)} shards present, "
+            f"{count(result.gets)} of their indexes read now; {count(result.empty_entries)} of "
+            "the missing chunks are empty entries of shards that are there"
+        )
     if result.requests:
         out.print(
             f"{count(result.requests)} LIST requests, gaps listed twice included "

@@ -36,6 +36,10 @@ def _mapping(ctx: click.Context, param: click.Parameter, value: tuple[str, ...])
     return parse_options(value)
 
 
+def _format(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    return None if value is None else int(value[1:])
+
+
 def source_options(function: _F) -> _F:
     """Add the options that choose and reach the source's arrays."""
     for option in reversed(
@@ -114,6 +118,27 @@ def plan_options(function: _F) -> _F:
                 default=0,
                 metavar="BYTES",
                 help="Keep chunks of at most this size in the references. Default: none.",
+            ),
+            click.option(
+                "--shards",
+                type=click.Choice(["expand", "whole"]),
+                default="expand",
+                show_default=True,
+                help="Sharded arrays: one reference an inner chunk, or one a shard (then only "
+                "zarr-python 3 opens the references).",
+            ),
+            click.option(
+                "--format",
+                "zarr_format",
+                type=click.Choice(["v2", "v3"]),
+                callback=_format,
+                help="Zarr format of the references. v3 keeps what v2 cannot express, and only "
+                "zarr-python 3 opens it. Default: v2.",
+            ),
+            click.option(
+                "--skip-unsupported",
+                is_flag=True,
+                help="Leave out arrays that cannot be referenced, and say so.",
             ),
         ]
     ):

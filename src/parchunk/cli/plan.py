@@ -11,14 +11,20 @@ from parchunk.build import DEFAULT_MEMORY
 from parchunk.cli.options import json_option, plan_options, run_options, source_options
 from parchunk.cli.tables import bytes_text, console, count, duration, grid_text, table
 from parchunk.groups import CHUNK_BYTES, forecast, make_groups, vector_cells, width_of
+from parchunk.metadata import ArraySpec
 from parchunk.plan import Plan
 from parchunk.planning import plan as make_plan
+from parchunk.root import V3_COSTS
 from parchunk.stores import is_remote
 
 #: US dollars for 1,000 LIST requests: S3 Standard in us-east-1; others are near it.
 LIST_PRICE = 0.005
 #: Seconds for one LIST request of 1,000 keys on S3 (icechunk#2371).
 LIST_SECONDS = 0.15
+#: US dollars for 1,000 GET requests there, and seconds for one that returns a few kilobytes: the
+#: better end of the 100 to 200 ms that AWS gives for small objects.
+GET_PRICE = 0.0004
+GET_SECONDS = 0.1
 
 
 @click.command("plan")
@@ -39,6 +45,9 @@ def command(
     group: str,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    shards: str,
+    zarr_format: int | None,
+    skip_unsupported: bool,
     store_options: Mapping[str, str],
     as_json: bool,
 ) -> int:
@@ -52,6 +61,9 @@ def command(
         group=group,
         include=include,
         exclude=exclude,
+        shards=shards,
+        zarr_format=zarr_format,
+        skip_unsupported=skip_unsupported,
         store_options=store_options,
     )
     shown = describe(plan, memory, concurrency, workers)
@@ -73,7 +85,7 @@ def describe(
     groups = make_groups(plan, plan.partitions(), cells, width, workers)
     cost = forecast(plan, groups, width)
     remote = is_remote(plan.source.store)
-    files = sum(-(-array.spec.total // plan.record_size) for array in plan.arrays)
+    files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
     return {
         "chunks": plan.chunks,
         "partitions": sum(array.regions for array in plan.arrays),
@@ -84,6 +96,10 @@ def describe(
         "list_requests_least": cost.least if remote else 0,
         "list_price_usd": round(cost.requests * LIST_PRICE / 1000, 4) if remote else 0,
         "list_seconds": round(cost.requests * LIST_SECONDS / concurrency, 1) if remote else 0,
+        "shards": cost.shards,
+        "get_requests": cost.gets if remote else 0,
+        "get_price_usd": round(cost.gets * GET_PRICE / 1000, 4) if remote else 0,
+        "get_seconds": round(cost.gets * GET_SECONDS / concurrency, 1) if remote else 0,
         "vector_bytes": max((group.cells for group in groups), default=0) * CHUNK_BYTES,
         "memory_bytes": memory,
     }
@@ -105,9 +121,9 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
             f"v{array.spec.zarr_format}",
             array.spec.dtype,
             grid_text(array.spec.shape),
-            grid_text(array.spec.chunks),
-            grid_text(array.spec.grid),
-            array.spec.total,
+            _chunks_text(array.spec),
+            grid_text(array.spec.reference_grid),
+            array.spec.reference_total,
             array.regions if array.axis is not None else "whole",
         )
         for array in plan.arrays
@@ -127,12 +143,32 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
         )
     else:
         out.print("the source is local: directories are walked, no requests are made")
+    if shown["shards"]:
+        out.print(
+            f"sharded arrays are expanded: {count(_int(shown, 'shards'))} shard indexes"
+            + (
+                f", at most {count(_int(shown, 'get_requests'))} GET requests, about "
+                f"${shown['get_price_usd']} and {duration(float(str(shown['get_seconds'])))} "
+                f"at {GET_SECONDS} s a request"
+                if shown["get_requests"]
+                else ""
+            )
+        )
     out.print(
         f"memory: {bytes_text(_int(shown, 'vector_bytes'))} of sizes, "
         f"bound {bytes_text(_int(shown, 'memory_bytes'))} above the imports"
     )
+    if plan.hierarchy.written_format == 3:
+        out.print(f"note: {V3_COSTS}")
+    for name, feature in plan.hierarchy.skipped:
+        out.print(f"skipped: {name}: {feature}")
     for warning in plan.hierarchy.warnings:
         out.print(f"note: {warning}")
+
+
+def _chunks_text(spec: ArraySpec) -> str:
+    text = grid_text(spec.reference_chunks)
+    return text if spec.inner_chunks is None else f"{text} in shards of {grid_text(spec.chunks)}"
 
 
 def _int(shown: dict[str, object], key: str) -> int:

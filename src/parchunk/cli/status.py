@@ -31,6 +31,7 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
                     "partitions": status.partitions,
                     "partitions_done": status.done,
                     "arrays": [asdict(array) for array in status.arrays],
+                    "skipped": [list(pair) for pair in status.plan.hierarchy.skipped],
                 }
             )
         )
@@ -43,6 +44,8 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
         ]
         columns = ("array", "partitions done", "present >", "missing >", "strays >")
         shown.print(table("", columns, rows))
+        for name, feature in status.plan.hierarchy.skipped:
+            shown.print(f"skipped: {name}: {feature}")
         shown.print(
             "published: readers can open it"
             if status.published

@@ -13,6 +13,7 @@ from parchunk.metadata.convert import (
     kerchunk_metadata,
     refusals,
     require_supported,
+    skip_refused,
 )
 from parchunk.metadata.mask import masks_other_values, null_reads_as_fill
 from parchunk.metadata.read import Reader, RootIsArrayError, read_array, read_hierarchy
@@ -37,4 +38,5 @@ __all__ = [
     "read_hierarchy",
     "refusals",
     "require_supported",
+    "skip_refused",
 ]

@@ -104,9 +104,7 @@ def _kind(codec: Part) -> int:
     if codec.name in _CORE_BYTES_CODECS or name in _BYTES_CODECS:
         return 2
     if codec.name == "sharding_indexed":
-        raise UnsupportedFeatureError(
-            "codec 'sharding_indexed' makes shards, which are not supported yet"
-        )
+        raise UnsupportedFeatureError("codec 'sharding_indexed' within other codecs")
     raise UnsupportedFeatureError(f"codec {shorten(ascii(codec.name))} has no Zarr v2 spelling")
 
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import replace
 
+from parchunk.errors import InputError
 from parchunk.metadata.codecs import convert_pipeline, is_sharded
 from parchunk.metadata.data_type import convert_fill_value, read_data_type, v2_name
 from parchunk.metadata.document import shorten
+from parchunk.metadata.dual import dual_metadata, keep_v3
 from parchunk.metadata.mask import masks_other_values, plain_mask
 from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
+from parchunk.metadata.shards import shard_layout
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
 from parchunk.metadata.v2 import DIMENSIONS, v2_itemsize
 from parchunk.metadata.v3 import Part, extension_problem, parse_codecs
@@ -25,10 +29,29 @@ def refusals(hierarchy: Hierarchy) -> tuple[Refusal, ...]:
     found = list(hierarchy.refused)
     for array in hierarchy.arrays:
         try:
-            convert_array(array)
+            if hierarchy.written_format == 3:
+                keep_v3(array)
+            else:
+                convert_array(array)
         except UnsupportedFeatureError as refused:
-            found.append(refused.of(array.name))
+            found.append(_with_remedy(refused, array, hierarchy.written_format))
     return tuple(sorted(found, key=lambda refusal: refusal.name))
+
+
+def _with_remedy(
+    refused: UnsupportedFeatureError, array: ArraySpec, written_format: int
+) -> Refusal:
+    """Return the refusal of an array; where v3 references would do, the remedy says so first."""
+    refusal = refused.of(array.name)
+    if array.zarr_format != 3:
+        return refusal
+    if is_sharded(parse_codecs(array.document["codecs"])):
+        better = "keep its shards whole with --shards whole"
+    elif written_format == 2:
+        better = "keep it in Zarr v3 with --format v3 if zarr-python can read it"
+    else:
+        return refusal
+    return replace(refusal, remedy=f"{better}, or {refusal.remedy}")
 
 
 def require_supported(hierarchy: Hierarchy) -> None:
@@ -38,8 +61,25 @@ def require_supported(hierarchy: Hierarchy) -> None:
         raise UnsupportedArraysError(found)
 
 
+def skip_refused(hierarchy: Hierarchy) -> Hierarchy:
+    """Return the hierarchy without its refused arrays, which ``skipped`` names instead.
+
+    Raises `InputError` when no array would be left.
+    """
+    found = refusals(hierarchy)
+    names = {refusal.name for refusal in found}
+    arrays = tuple(array for array in hierarchy.arrays if array.name not in names)
+    if found and not arrays:
+        raise InputError(
+            f"--skip-unsupported leaves no array: {'; '.join(map(str, found[:8]))}"
+            + (f"; and {len(found) - 8:,} more" if len(found) > 8 else "")
+        )
+    skipped = tuple((refusal.name, refusal.feature) for refusal in found)
+    return replace(hierarchy, arrays=arrays, refused=(), skipped=hierarchy.skipped + skipped)
+
+
 def convert_array(array: ArraySpec) -> JSONObject:
-    """Return the v2 ``.zarray`` under which the array's stored chunks read back bit for bit.
+    """Return the v2 ``.zarray`` under which the array's references read back bit for bit.
 
     Raises `UnsupportedFeatureError` when there is none.
     """
@@ -70,6 +110,8 @@ def kerchunk_metadata(
     (see `parchunk.metadata.mask`).
     """
     require_supported(hierarchy)
+    if hierarchy.written_format == 3:
+        return dual_metadata(hierarchy)
     metadata: dict[str, JSONObject] = {}
     for group in hierarchy.groups:
         _put_group(metadata, group)
@@ -116,9 +158,8 @@ def _convert_v3(array: ArraySpec) -> JSONObject:
         raise UnsupportedFeatureError(problem)
     codecs = parse_codecs(array.document["codecs"])
     if is_sharded(codecs):
-        raise UnsupportedFeatureError(
-            "sharded (codec 'sharding_indexed'), which is not supported yet"
-        )
+        layout = shard_layout(array)
+        return express_in_v2(array, layout.inner_chunks, layout.codecs)
     return express_in_v2(array, array.chunks, codecs)
 
 
@@ -127,8 +168,8 @@ def express_in_v2(
 ) -> JSONObject:
     """Return the ``.zarray`` of a v3 array whose references are of ``chunks`` stored by ``codecs``.
 
-    For a plain array these are its own; for one whose shards are looked into they would be the
-    inner chunk shape and the inner codecs.
+    For a plain array these are its own; for one whose shards are looked into they are the inner
+    chunk shape and the inner codecs.
     """
     source = read_data_type(array.document["data_type"])
     pipeline = convert_pipeline(codecs, chunks, source)

@@ -8,7 +8,7 @@ from typing import Any
 from parchunk.errors import UnsupportedError
 from parchunk.metadata.spec import Refusal
 
-EXCLUDE = "leave the array out with --exclude"
+EXCLUDE = "leave the array out with --exclude or --skip-unsupported"
 
 
 class UnsupportedFeatureError(UnsupportedError):

@@ -53,6 +53,12 @@ class ArraySpec:
     the shard, not its inner chunks. ``dtype`` is a short name for tables and ``itemsize`` the
     bytes of one element (`VARIABLE_ITEMSIZE` where elements vary). ``document`` is the array's
     original ``.zarray`` or ``zarr.json``; of a v2 array, ``attributes`` is the ``.zattrs``.
+
+    ``inner_chunks`` is the shape of what one reference points at where that is only a part of an
+    object: the inner chunks of a sharded array that is expanded. So an array has two grids: that
+    of its objects, which are listed (``chunks``, ``grid``, ``total``), and that of its references,
+    which are written (``reference_chunks``, ``reference_grid``, ``reference_total``). They are
+    equal unless the array is expanded.
     """
 
     name: str
@@ -65,6 +71,7 @@ class ArraySpec:
     keys: KeyEncoding
     attributes: JSONObject = field(hash=False)
     document: JSONObject = field(hash=False)
+    inner_chunks: tuple[int, ...] | None = None
 
     @property
     def rank(self) -> int:
@@ -74,12 +81,30 @@ class ArraySpec:
     @property
     def grid(self) -> tuple[int, ...]:
         """The number of chunks along each dimension: 0 where the shape is 0."""
-        return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
+        return _grid(self.shape, self.chunks)
 
     @property
     def total(self) -> int:
         """The number of chunks the array can have: 1 for rank 0, 0 for a zero-length array."""
         return math.prod(self.grid)
+
+    @property
+    def reference_chunks(self) -> tuple[int, ...]:
+        """The shape of what one reference points at."""
+        return self.inner_chunks or self.chunks
+
+    @property
+    def reference_grid(self) -> tuple[int, ...]:
+        """The number of references along each dimension, cut at the array's edge.
+
+        Not the grid times the inner chunks of a shard: the last shard holds entries beyond it.
+        """
+        return _grid(self.shape, self.reference_chunks)
+
+    @property
+    def reference_total(self) -> int:
+        """The number of references the array can have."""
+        return math.prod(self.reference_grid)
 
     @property
     def chunk_nbytes(self) -> int:
@@ -99,6 +124,7 @@ class ArraySpec:
             "keys": {"marker": self.keys.marker, "separator": self.keys.separator},
             "attributes": self.attributes,
             "document": self.document,
+            "inner_chunks": None if self.inner_chunks is None else list(self.inner_chunks),
         }
 
     @classmethod
@@ -106,6 +132,7 @@ class ArraySpec:
         """Return the value that `to_json` wrote, or raise `InputError`."""
         try:
             shape = tuple(data["shape"])
+            inner = data["inner_chunks"]
             return cls(
                 name=data["name"],
                 zarr_format=data["zarr_format"],
@@ -117,9 +144,14 @@ class ArraySpec:
                 keys=KeyEncoding(data["keys"]["marker"], data["keys"]["separator"], len(shape)),
                 attributes=data["attributes"],
                 document=data["document"],
+                inner_chunks=None if inner is None else tuple(inner),
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"not the description of an array: {error!r}: plan again") from error
+
+
+def _grid(shape: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
 
 
 @dataclass(frozen=True)
@@ -173,6 +205,8 @@ class Hierarchy:
     refused: tuple[Refusal, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    #: The Zarr format that references are written in: 2, or 3 where that was asked for.
+    written_format: int = 2
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of every document that the output depends on.
@@ -190,6 +224,7 @@ class Hierarchy:
                 for array in self.arrays
             ],
             sorted(refusal.name for refusal in self.refused),
+            sorted(name for name, _ in self.skipped),
         ]
         return hashlib.sha256(canonical(documents).encode()).hexdigest()
 
@@ -201,6 +236,7 @@ class Hierarchy:
             "refused": [[item.name, item.feature, item.remedy] for item in self.refused],
             "skipped": [list(pair) for pair in self.skipped],
             "warnings": list(self.warnings),
+            "written_format": self.written_format,
         }
 
     @classmethod
@@ -213,6 +249,7 @@ class Hierarchy:
                 refused=tuple(Refusal(*item) for item in data["refused"]),
                 skipped=tuple((name, reason) for name, reason in data["skipped"]),
                 warnings=tuple(data["warnings"]),
+                written_format=data["written_format"],
             )
         except InputError:
             raise

@@ -7,6 +7,7 @@ configuration is empty.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from parchunk.errors import MetadataError
@@ -44,6 +45,10 @@ _FIELDS = frozenset(
 )
 
 
+#: The codec that makes shards.
+SHARDING = "sharding_indexed"
+
+
 @dataclass(frozen=True)
 class Part:
     """A named part of a v3 document and its configuration (empty when it has none)."""
@@ -76,8 +81,30 @@ def parse_codecs(value: object) -> tuple[Part, ...]:
     return tuple(parse_part(item, "codec") for item in value)
 
 
+def parse_inner_chunks(codecs: Sequence[Part], chunks: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape of a sharded array's inner chunks; None where objects are no plain shards.
+
+    ``chunks`` is the shape of a shard, which inner chunks must fill.
+    """
+    if len(codecs) != 1 or codecs[0].name != SHARDING:
+        return None
+    configuration = codecs[0].configuration
+    require(configuration, "chunk_shape")
+    for key in ("codecs", "index_codecs"):
+        if key in configuration:
+            parse_codecs(configuration[key])
+    inner = parse_chunks(configuration["chunk_shape"], chunks, "chunk_shape of a shard")
+    if any(size % chunk for size, chunk in zip(chunks, inner, strict=True)):
+        raise MetadataError(
+            f"has shards of {shorten(list(chunks))} that inner chunks of {shorten(list(inner))} "
+            "do not fill"
+        )
+    return inner
+
+
 def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
-    """Return the array that a ``zarr.json`` describes; of a sharded one, ``chunks`` is the shard.
+    """Return the array that a ``zarr.json`` describes; of a sharded one, ``chunks`` is the shard
+    and ``inner_chunks`` what its references point at.
 
     Raises `MetadataError` for a broken document, its text being the bare reason, and
     `UnsupportedFeatureError` where the document is valid but chunks have no one shape or no known
@@ -95,7 +122,7 @@ def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
         raise UnsupportedFeatureError(f"chunk grid {shorten(grid.name)} is not regular")
     require(grid.configuration, "chunk_shape")
     chunks = parse_chunks(grid.configuration["chunk_shape"], shape, "chunk_shape")
-    parse_codecs(document["codecs"])
+    codecs = parse_codecs(document["codecs"])
     attributes = parse_attributes(document.get("attributes", {}))
     dtype, itemsize = describe_v3_dtype(document["data_type"])
     return ArraySpec(
@@ -109,6 +136,7 @@ def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
         keys=_keys(parse_part(document["chunk_key_encoding"], "chunk_key_encoding"), len(shape)),
         attributes=attributes,
         document=document,
+        inner_chunks=parse_inner_chunks(codecs, chunks),
     )
 
 

@@ -1,0 +1,312 @@
+"""Which reader opens which arrays exactly: finds out by opening them all, and writes readers.md.
+
+    python docs/readers.py           # rewrite docs/readers.md
+    python docs/readers.py --print   # show what this environment finds
+
+Each row is a small store written by zarr-python, built by parchunk and read by each reader:
+
+- *exact*: the values are those that the same library reads from the original store, bit for bit;
+- *differs*: it opens, and values are not the same, without an error;
+- *error*: it does not open, or raises when it is read;
+- *nor the source*: the original store does not open in that library either.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numcodecs
+import numpy as np
+import xarray
+import zarr
+from zarr.codecs import BytesCodec, Crc32cCodec, GzipCodec, ShardingCodec, TransposeCodec
+from zarr.storage import FsspecStore
+
+import parchunk
+
+PAGE = Path(__file__).with_name("readers.md")
+SHAPE, CHUNKS = (6, 10), (2, 5)
+NUMBERS = (
+    *("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"),
+    *("f2", "f4", "f8", "c8", "c16"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of array: its label, its Zarr format, its data, and how it is written."""
+
+    label: str
+    zarr_format: int
+    data: Any
+    options: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
+    missing: bool = False
+
+    def write(self, root: Path) -> None:
+        """Write the array ``a`` of dimensions y and x."""
+        data = np.asarray(self.data)
+        names = [f"dim{axis}" for axis in range(data.ndim)]
+        options: dict[str, Any] = {"shape": data.shape, "chunks": CHUNKS, "dtype": data.dtype}
+        options |= self.options
+        if self.zarr_format == 3:
+            options["dimension_names"] = names
+        else:
+            options["attributes"] = {"_ARRAY_DIMENSIONS": names}
+        group = zarr.open_group(root, mode="w", zarr_format=self.zarr_format)
+        array = group.create_array("a", config={"write_empty_chunks": True}, **options)
+        array[...] = data
+        if self.missing:
+            first = "c/0/0" if self.zarr_format == 3 else "0.0"
+            (root / "a" / first).unlink()
+
+
+def numbers(dtype: str) -> Any:
+    """Return rising numbers of a data type, no two chunks alike."""
+    return np.arange(60).reshape(SHAPE).astype(dtype)
+
+
+def rows() -> list[Row]:
+    """Return every kind of array, in the order of the table."""
+    found = []
+    for zarr_format in (2, 3):
+        for dtype in NUMBERS:
+            found.append(Row(f"`{dtype}`", zarr_format, numbers(dtype)))
+        found += [
+            Row("`datetime64[ns]`", zarr_format, numbers("i8").astype("M8[ns]")),
+            Row("`timedelta64[s]`", zarr_format, numbers("i8").astype("m8[s]")),
+            Row("`S4`", zarr_format, numbers("i4").astype("S4")),
+            Row("`U4`", zarr_format, numbers("i4").astype("U4")),
+            Row(
+                "variable-length text",
+                zarr_format,
+                numbers("i4").astype("U4").astype(object),
+                {"dtype": "string" if zarr_format == 3 else str},
+            ),
+            Row(
+                "structured",
+                zarr_format,
+                np.array([(i, i / 2) for i in range(60)], "i4,f8").reshape(SHAPE),
+                {"fill_value": np.zeros((), "i4,f8")[()]},
+            ),
+        ]
+    f4, i4 = numbers("f4"), numbers("i4")
+    little, big = BytesCodec(endian="little"), BytesCodec(endian="big")
+    turned = {"filters": [TransposeCodec(order=(1, 0))]}
+    none: dict[str, Any] = {"filters": [], "compressors": []}
+
+    def shards(**changes: Any) -> dict[str, Any]:
+        settings = {"chunk_shape": (2, 5), "codecs": (little,), **changes}
+        return {**none, "chunks": (4, 5), "serializer": ShardingCodec(**settings)}
+
+    found += [
+        Row("big-endian `i4`", 2, numbers(">i4")),
+        Row("big-endian `f4`", 3, f4, {"serializer": big}),
+        Row("F order", 2, f4, {"order": "F"}),
+        Row("F order (transpose)", 3, f4, turned),
+        Row("no compressor", 2, f4, {"compressors": None}),
+        Row("zlib", 2, f4, {"compressors": numcodecs.Zlib()}),
+        Row("gzip", 3, f4, {"compressors": GzipCodec()}),
+        Row("blosc, shuffled", 2, f4, {"compressors": numcodecs.Blosc("lz4", shuffle=1)}),
+        Row("blosc", 3, f4, {"compressors": zarr.codecs.BloscCodec(cname="lz4", typesize=4)}),
+        Row("checksum (crc32c)", 3, f4, {"compressors": [Crc32cCodec()]}),
+        Row("delta filter", 2, i4, {"filters": [numcodecs.Delta("<i4")]}),
+        Row("shuffle filter", 2, i4, {"filters": [numcodecs.Shuffle(4)]}),
+        Row("fill value null, nothing missing", 2, f4, {"fill_value": None}),
+        Row("fill value NaN, a chunk missing", 2, f4, {"fill_value": np.nan}, missing=True),
+        Row("fill value NaN, a chunk missing", 3, f4, {"fill_value": np.nan}, missing=True),
+        Row("fill value infinite, a chunk missing", 2, f4, {"fill_value": np.inf}, missing=True),
+        Row("fill value 0, a chunk missing", 2, f4, {"fill_value": 0}, missing=True),
+        Row("fill value 0, a chunk missing", 3, f4, {"fill_value": 0}, missing=True),
+        Row("fill value 2^64-1, a chunk missing", 3, numbers("u8"), {"fill_value": 2**64 - 1},
+            missing=True),
+        Row("uneven last chunks", 3, f4, {"chunks": (4, 4)}),
+        Row("chunks larger than the array", 3, f4, {"chunks": (64, 64)}),
+        Row("scalar", 2, np.float32(3.5), {"chunks": ()}),
+        Row("scalar", 3, np.float32(3.5), {"chunks": ()}),
+        Row("zero-length", 3, np.empty((0, 10), "f4")),
+        Row("sharded, expanded", 3, f4, shards()),
+        Row("sharded, index at the start, big-endian", 3, f4,
+            shards(index_location="start", index_codecs=(big, Crc32cCodec()))),
+        Row("sharded, compressed within", 3, f4, shards(codecs=(little, GzipCodec()))),
+        Row("sharded, F order within", 3, f4,
+            shards(codecs=(TransposeCodec(order=(1, 0)), little))),
+        Row("sharded, `--shards whole`", 3, f4, shards(), {"shards": "whole"}),
+        Row("plain, `--format v3`", 3, f4, {}, {"zarr_format": 3}),
+    ]  # fmt: skip
+    return found
+
+
+def same(got: Any, wanted: Any) -> bool:
+    """Whether two arrays hold the same values, bit for bit, in whatever byte order."""
+    got, wanted = np.asarray(got), np.asarray(wanted)
+    if got.shape != wanted.shape or got.dtype.kind != wanted.dtype.kind:
+        return False
+    if got.dtype.kind in "OTV":
+        return bool(((got == wanted) | ((got != got) & (wanted != wanted))).all())
+    if got.dtype.newbyteorder("=") != wanted.dtype.newbyteorder("="):
+        return False
+    return bool(got.astype(got.dtype.newbyteorder("=")).tobytes()
+                == wanted.astype(wanted.dtype.newbyteorder("=")).tobytes())  # fmt: skip
+
+
+def _zarr(source: Path, out: Path) -> bool:
+    references = fsspec.filesystem(
+        "reference", fo=str(out), remote_protocol="file", asynchronous=True
+    )
+    opened = zarr.open_group(FsspecStore(references, read_only=True), mode="r")["a"]
+    return same(opened[...], zarr.open_group(source, mode="r")["a"][...])
+
+
+class SourceUnreadableError(Exception):
+    """The original store cannot be read with the library that is compared."""
+
+
+def _original(source: Path) -> Any:
+    try:
+        return xarray.open_dataset(source, engine="zarr", consolidated=False)["a"].values
+    except Exception as error:
+        raise SourceUnreadableError from error
+
+
+def _in_xarray(open_: Callable[[], xarray.Dataset], source: Path) -> bool:
+    original = _original(source)
+    return same(open_()["a"].values, original)
+
+
+def _xarray(source: Path, out: Path) -> bool:
+    options = {"fo": str(out), "remote_protocol": "file"}
+    return _in_xarray(
+        lambda: xarray.open_dataset(
+            "reference://", engine="zarr", backend_kwargs={"storage_options": options}
+        ),
+        source,
+    )
+
+
+def _open_dataset(source: Path, out: Path) -> bool:
+    return _in_xarray(lambda: parchunk.open_dataset(str(out)), source)
+
+
+def _kerchunk(source: Path, out: Path) -> bool:
+    return _in_xarray(
+        lambda: xarray.open_dataset(
+            str(out), engine="kerchunk", storage_options={"remote_protocol": "file"}
+        ),
+        source,
+    )
+
+
+def _virtualizarr(source: Path, out: Path) -> bool:
+    from obstore.store import LocalStore
+    from virtualizarr.parsers import KerchunkParquetParser
+    from virtualizarr.registry import ObjectStoreRegistry
+
+    registry = ObjectStoreRegistry({"file://": LocalStore()})
+    manifests = KerchunkParquetParser()(url=f"file://{out}", registry=registry)
+    # Stored values: it makes Zarr v3 of all arrays, in which xarray masks nothing by fill value.
+    opened = zarr.open_group(manifests, mode="r", zarr_format=3)["a"]
+    return same(opened[...], zarr.open_group(source, mode="r")["a"][...])
+
+
+#: Title of the column, the module without which it stays as it is, how to read.
+READERS: list[tuple[str, str, Callable[[Path, Path], bool]]] = [
+    ("fsspec + zarr", "fastparquet", _zarr),
+    ("parchunk.open_dataset", "xarray", _open_dataset),
+    ("xarray, engine zarr", "xarray", _xarray),
+    ("xarray, engine kerchunk", "kerchunk", _kerchunk),
+    ("VirtualiZarr", "virtualizarr", _virtualizarr),
+]
+
+
+def installed() -> list[str]:
+    """Return the readers that this environment has."""
+    return [title for title, module, _ in READERS if find_spec(module) is not None]
+
+
+def find_out() -> dict[tuple[int, str], dict[str, str]]:
+    """Return what each installed reader makes of each row, by (format, label)."""
+    found: dict[tuple[int, str], dict[str, str]] = {}
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        warnings.simplefilter("ignore")
+        for number, row in enumerate(rows()):
+            source, out = Path(folder, f"{number}.zarr"), Path(folder, f"{number}.refs")
+            row.write(source)
+            parchunk.build(parchunk.plan(str(source), **row.plan), str(out))
+            cells = found[(row.zarr_format, row.label)] = {}
+            for title, _, read in READERS:
+                if title not in installed():
+                    continue
+                try:
+                    cells[title] = "exact" if read(source, out) else "**differs**"
+                except SourceUnreadableError:
+                    cells[title] = "nor the source"
+                except Exception as error:
+                    cells[title] = "error"
+                    if "--print" in sys.argv:
+                        print(row.zarr_format, row.label, title, repr(error)[:300])
+    return found
+
+
+def read_page(text: str) -> dict[tuple[int, str], dict[str, str]]:
+    """Return the table of readers.md in the form of `find_out`."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    titles = [cell.strip() for cell in lines[0].strip("|").split("|")][2:]
+    found = {}
+    for line in lines[2:]:
+        zarr_format, label, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        found[(int(zarr_format[1:]), label)] = dict(zip(titles, cells, strict=True))
+    return found
+
+
+def page(found: dict[tuple[int, str], dict[str, str]]) -> str:
+    """Return readers.md."""
+    titles = [title for title, _, _ in READERS]
+    lines = [
+        "# What each reader makes of each kind of array",
+        "",
+        "Generated by `python docs/readers.py` and checked by `tests/test_readers.py`: every cell",
+        "was found by writing such an array with zarr-python, building its references, and reading",
+        "them. *exact*: the values that the same library reads from the original store, bit for",
+        "bit. **differs**: it opens, and some values are others, with no error. *error*: it does",
+        "not open. *nor the source*: neither does the original store. VirtualiZarr's stored values",
+        "are compared, as it makes Zarr v3 of v2 arrays, in which xarray masks nothing by fill",
+        "value. Versions: zarr 3.1 and 3.4, xarray 2026, kerchunk 0.2, VirtualiZarr 2.8.",
+        "",
+        "| source | array | " + " | ".join(titles) + " |",
+        "|---|---|" + "---|" * len(titles),
+    ]
+    for (zarr_format, label), cells in found.items():
+        lines.append(
+            f"| v{zarr_format} | {label} | " + " | ".join(cells.get(t, "") for t in titles) + " |"
+        )
+    lines += [
+        "",
+        "What differs: VirtualiZarr takes F order for C order. Where chunks are missing, xarray",
+        "masks the fill value of a Zarr v2 array, which it would not do in a v3 source;",
+        "`parchunk.open_dataset` does not.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Rewrite the page; columns of readers that are not installed stay as they were."""
+    before = read_page(PAGE.read_text()) if PAGE.exists() else {}
+    found = find_out()
+    merged = {key: {**before.get(key, {}), **cells} for key, cells in found.items()}
+    if "--print" in sys.argv:
+        print(page(merged))
+    else:
+        PAGE.write_text(page(merged))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Shard indexes by the batch: from bytes to the offset and size of every inner chunk. No I/O.
+
+An entry is a pair of unsigned 64-bit integers, both 2^64 - 1 where the inner chunk was never
+written. Nothing is believed: a checksum is verified, and an entry must lie inside its shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from parchunk.metadata.shards import CHECKSUM_BYTES, ENTRY_BYTES, ShardLayout
+
+#: A size that stands for an inner chunk which its shard's index says was never written.
+EMPTY = -1
+#: A size that stands for an inner chunk of no bytes, which no reader can decode.
+ZERO_SIZED = -2
+
+_NEVER = np.uint64(2**64 - 1)
+
+
+class IndexDamage(Exception):
+    """An index that cannot be right: ``shard`` is its position in the batch, ``reason`` why."""
+
+    def __init__(self, shard: int, reason: str) -> None:
+        """Report the first damaged shard of a batch."""
+        super().__init__(reason)
+        self.shard = shard
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The inner chunks of a batch of shards, shape (shards, inner chunks of one), in C order.
+
+    ``sizes`` are in bytes, or EMPTY, or ZERO_SIZED; ``offsets`` are 0 for these two.
+    """
+
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+
+def decode_indexes(
+    layout: ShardLayout, indexes: Sequence[bytes], shard_sizes: NDArray[np.int64]
+) -> Entries:
+    """Return the entries of a batch of shards from their indexes.
+
+    ``shard_sizes`` are the sizes of the shard objects in bytes, shape (len(indexes),).
+
+    Raises
+    ------
+    IndexDamage
+        For the first shard whose index has the wrong length, fails its checksum, or has an entry
+        that is not within the shard.
+    """
+    for shard, index in enumerate(indexes):
+        if len(index) != layout.index_bytes:
+            raise IndexDamage(
+                shard, f"its index has {len(index)} bytes instead of {layout.index_bytes}"
+            )
+        if layout.checksum and not _checksum_fits(index):
+            raise IndexDamage(shard, "the checksum of its index is wrong")
+    table = np.frombuffer(b"".join(indexes), np.uint8).reshape(len(indexes), layout.index_bytes)
+    pairs = (
+        table[:, : layout.count * ENTRY_BYTES]
+        .reshape(len(indexes), layout.count, ENTRY_BYTES)
+        .view(f"{layout.byte_order}u8")
+    )
+    offsets, sizes = pairs[..., 0].astype(np.uint64), pairs[..., 1].astype(np.uint64)
+    bounds = shard_sizes.astype(np.uint64)[:, None]
+    empty = (offsets == _NEVER) & (sizes == _NEVER)
+    # In this order nothing can overflow: an offset is taken from a bound that is not below it.
+    bad = ~empty & ((offsets > bounds) | (sizes > bounds - np.minimum(offsets, bounds)))
+    if bad.any():
+        shard, entry = (int(at) for at in np.argwhere(bad)[0])
+        raise IndexDamage(
+            shard,
+            f"inner chunk {entry} is said to be {int(sizes[shard, entry])} bytes from "
+            f"{int(offsets[shard, entry])}, past the shard's end at {int(shard_sizes[shard])}",
+        )
+    offsets[empty] = 0
+    sizes[empty] = 0
+    found = sizes.view(np.int64)
+    zero = (found == 0) & ~empty
+    if zero.any():
+        offsets[zero] = 0
+        found[zero] = ZERO_SIZED
+    found[empty] = EMPTY
+    return Entries(offsets.view(np.int64), found)
+
+
+def _checksum_fits(index: bytes) -> bool:
+    stored = int.from_bytes(index[-CHECKSUM_BYTES:], "little")
+    return bool(google_crc32c.value(index[:-CHECKSUM_BYTES]) == stored)

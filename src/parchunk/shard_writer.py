@@ -1,0 +1,166 @@
+"""Writing one partition of an expanded array: shards become rows of inner chunks."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from parchunk.errors import SourceError
+from parchunk.key_kernels import PathBuilder
+from parchunk.output import Output
+from parchunk.partition_writer import Written
+from parchunk.receipts import RecordFile
+from parchunk.record_files import References, digest, encode, record_path
+from parchunk.rows import RowSet
+from parchunk.shard_grid import inner_slices, shard_numbers
+from parchunk.shard_index import EMPTY, ZERO_SIZED
+from parchunk.shard_reading import InnerChunks, ShardReader
+from parchunk.tally import Part
+
+#: A dictionary of paths pays from this many rows of a shard in a record file.
+_SHARED = 4
+
+
+@dataclass(frozen=True)
+class _File:
+    record: RecordFile
+    zero_sized: int
+    empty: int
+    inlined: int
+    bytes: int
+
+
+class ShardWriter:
+    """Writes the record files of one expanded array, one a job of the ``writers`` pool.
+
+    At most two slices of ``inner_cells`` rows are held: one is written while the next is read.
+    """
+
+    def __init__(
+        self,
+        reader: ShardReader,
+        output: Output,
+        record_size: int,
+        inner_cells: int,
+        inline_threshold: int,
+        writers: ThreadPoolExecutor,
+    ) -> None:
+        self._reader = reader
+        self._spec = spec = reader.spec
+        self._output = output
+        self._record_size = record_size
+        self._inner_cells = inner_cells
+        self._inline_threshold = inline_threshold
+        self._writers = writers
+        self._paths = PathBuilder(f"{reader.source.url}/{spec.name}/", spec.keys, spec.grid)
+
+    def write(self, part: Part, rows: RowSet, written: Written) -> None:
+        """Write the record files of ``rows``, whose listed shards are ``part``.
+
+        Raises
+        ------
+        OutputError, SourceError
+            Naming the record file or the shard.
+        """
+        requests = self._reader.requests
+        before = requests.gets
+        jobs: list[Future[_File]] = []
+        try:
+            for some in inner_slices(self._spec, rows, self._inner_cells, self._record_size):
+                found = self._reader.read(some, part)
+                self._gather(jobs, written)
+                jobs = [
+                    self._writers.submit(self._write_file, found, begin)
+                    for begin in range(0, some.cells, self._record_size)
+                ]
+                del found
+            self._gather(jobs, written)
+        finally:
+            for job in jobs:
+                job.cancel()
+        written.shards_present += int(np.count_nonzero(part.vector > 1))
+        written.index_requests += requests.gets - before
+        written.found_again += part.found_again
+        written.strays += part.strays
+        written.modified = part.modified
+
+    def _gather(self, jobs: list[Future[_File]], written: Written) -> None:
+        for job in jobs:
+            done = job.result()
+            written.files.append(done.record)
+            written.present += done.record.present
+            written.zero_sized += done.zero_sized
+            written.empty_entries += done.empty
+            written.inlined += done.inlined
+            written.bytes += done.bytes
+
+    def _write_file(self, found: InnerChunks, begin: int) -> _File:
+        end = min(begin + self._record_size, found.rows.cells)
+        numbers = found.rows.numbers(begin, end)
+        states = found.sizes[begin:end]
+        present = states > 0
+        sizes = np.where(present, states, 0)
+        nbytes = int(sizes.sum())
+        offsets = found.offsets[begin:end]
+        shards = shard_numbers(self._spec, numbers)
+        raw = pa.nulls(len(numbers), pa.binary())
+        referenced, inlined = present, 0
+        if self._inline_threshold:
+            small = present & (sizes <= self._inline_threshold)
+            inlined = int(np.count_nonzero(small))
+            if inlined:
+                raw = self._fetch(shards, small, offsets, sizes)
+                referenced = present & ~small
+                sizes, offsets = np.where(small, 0, sizes), np.where(small, 0, offsets)
+        data = encode(References(self._path(shards, referenced), offsets, sizes, raw))
+        index = int(numbers[0]) // self._record_size
+        self._output.put(record_path(self._spec.name, index), data)
+        count = int(np.count_nonzero(present))
+        return _File(
+            RecordFile(index, len(numbers), count, len(data), digest(data)),
+            int(np.count_nonzero(states == ZERO_SIZED)),
+            int(np.count_nonzero(states == EMPTY)),
+            inlined,
+            nbytes,
+        )
+
+    def _path(
+        self, shards: NDArray[np.int64], referenced: NDArray[np.bool_]
+    ) -> pa.StringArray | pa.DictionaryArray:
+        """Return the path of each row's shard, null where there is no reference."""
+        if not referenced.any():
+            return pa.nulls(len(shards), pa.string())
+        whole = bool(referenced.all())
+        # Arrow's dictionary is by hash: no sort, and shards stay in the order they come.
+        distinct = pa.array(shards, mask=None if whole else ~referenced).dictionary_encode()
+        paths = self._paths.build(np.asarray(distinct.dictionary))
+        if whole and len(paths) * _SHARED > len(shards):
+            return paths.take(distinct.indices)
+        return pa.DictionaryArray.from_arrays(distinct.indices, paths)
+
+    def _fetch(
+        self,
+        shards: NDArray[np.int64],
+        small: NDArray[np.bool_],
+        offsets: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+    ) -> pa.BinaryArray:
+        """Return the bytes of the small inner chunks, null elsewhere; one shard after another."""
+        content: list[bytes | None] = [None] * len(shards)
+        rows = np.flatnonzero(small)
+        rows = rows[np.argsort(shards[rows], kind="stable")]
+        source = self._reader.source
+        for of_shard in np.split(rows, np.flatnonzero(np.diff(shards[rows])) + 1):
+            key = self._reader.key(int(shards[of_shard[0]]))
+            got = source.get_ranges(key, offsets[of_shard].tolist(), sizes[of_shard].tolist())
+            for row, data in zip(of_shard.tolist(), got, strict=True):
+                if len(data) != sizes[row]:
+                    raise SourceError(
+                        f"{source.describe(key)} changed while it was read: run again to resume"
+                    )
+                content[row] = data
+        return pa.array(content, pa.binary())

@@ -1,0 +1,45 @@
+"""The table of docs/readers.md is what the readers that are installed here do."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def readers() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("readers", DOCS / "readers.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # dataclasses look their module up by name
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(__import__("sys").modules, "readers", module)
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_the_table_is_what_readers_do(readers: ModuleType) -> None:
+    """Run `python docs/readers.py` to write it anew, and read what has changed."""
+    written = readers.read_page((DOCS / "readers.md").read_text())
+    found = readers.find_out()
+    assert list(written) == list(found)
+    for row, cells in found.items():
+        for title, cell in cells.items():
+            assert written[row][title] == cell, (row, title)
+
+
+def test_fsspec_and_zarr_read_every_row_exactly(readers: ModuleType) -> None:
+    for row, cells in readers.read_page((DOCS / "readers.md").read_text()).items():
+        assert cells["fsspec + zarr"] == "exact", row
+        assert cells["parchunk.open_dataset"] in ("exact", "nor the source"), row
+
+
+def test_sameness_is_of_bits(readers: ModuleType) -> None:
+    assert readers.same([1.0, float("nan")], [1.0, float("nan")])
+    assert not readers.same([0.0], [-0.0])
+    assert not readers.same([1], [1.0])
