@@ -18,6 +18,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -229,7 +230,17 @@ READERS: list[tuple[str, str, Callable[[Path, Path], bool]]] = [
 
 def installed() -> list[str]:
     """Return the readers that this environment has."""
-    return [title for title, module, _ in READERS if find_spec(module) is not None]
+    return [
+        title
+        for title, module, _ in READERS
+        if find_spec(module) is not None and (module != "virtualizarr" or _recent_virtualizarr())
+    ]
+
+
+def _recent_virtualizarr() -> bool:
+    """Whether VirtualiZarr is of the version that the table speaks of; its API has moved."""
+    major, minor = version("virtualizarr").split(".")[:2]
+    return (int(major), int(minor)) >= (2, 8)
 
 
 def find_out() -> dict[tuple[int, str], dict[str, str]]:
