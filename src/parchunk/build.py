@@ -24,8 +24,9 @@ from functools import partial
 from parchunk.errors import InputError, SourceChangedError
 from parchunk.group_build import GroupResult, GroupTask, Pools, Settings, build_group
 from parchunk.groups import Group, forecast, make_groups, vector_cells, width_of
+from parchunk.lease import held
 from parchunk.listing import Requests
-from parchunk.output import OWN, PLAN, ROOT, Output
+from parchunk.output import LEASE, OWN, PLAN, ROOT, Output
 from parchunk.plan import Partition, Plan
 from parchunk.planning import open_source, read_again
 from parchunk.receipts import Receipt, read_receipts
@@ -154,22 +155,24 @@ def build(
     _refuse_overlap(source, output)
     share = max(concurrency // workers, 1)
     cells = vector_cells(memory // workers, plan.record_size, share)
-    begin_output(plan, output, overwrite)
-    done = read_receipts(output, plan)
-    partitions = list(plan.partitions())
-    pending = [p for p in partitions if (p.array, p.region) not in done]
-    width = width_of(source.store, share)
-    groups = make_groups(plan, pending, cells, width, workers)
-    fine = replace(settings or Settings(), concurrency=share, trust_listing=trust_listing)
-    tasks = [_task(plan, source, output, group, fine) for group in groups]
-    run = _Run(partitions, list(done.values()), progress, began)
-    if executor is not None:
-        run.anywhere(tasks, executor)
-    elif workers > 1:
-        run.in_processes(tasks, workers)
-    else:
-        run.in_threads(tasks, cells, concurrency)
-    publish(plan, source, output, run.receipts)
+    _refuse_foreign(output)
+    with held(output) as lease:
+        begin_output(plan, output, overwrite)
+        done = read_receipts(output, plan)
+        partitions = list(plan.partitions())
+        pending = [p for p in partitions if (p.array, p.region) not in done]
+        width = width_of(source.store, share)
+        groups = make_groups(plan, pending, cells, width, workers)
+        fine = replace(settings or Settings(), concurrency=share, trust_listing=trust_listing)
+        tasks = [_task(plan, source, output, group, fine) for group in groups]
+        run = _Run(partitions, list(done.values()), progress, began, lease.check)
+        if executor is not None:
+            run.anywhere(tasks, executor)
+        elif workers > 1:
+            run.in_processes(tasks, workers)
+        else:
+            run.in_threads(tasks, cells, concurrency)
+        publish(plan, source, output, run.receipts, lease.confirm)
     least = forecast(plan, groups, width).least
     run.report()
     return BuildResult(
@@ -194,11 +197,7 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
     InputError
         When OUT is a file or holds something else; another plan's build, unless ``overwrite``.
     """
-    saved = None if output.is_empty() else output.get(PLAN)
-    if saved is None and not output.is_empty():
-        raise InputError(
-            f"{output.url} holds something that parchunk did not write: name another OUT"
-        )
+    saved = _refuse_foreign(output)
     if saved is not None:
         try:
             old = Plan.from_json(_parse(saved, output.describe(PLAN)), output.describe(PLAN))
@@ -224,8 +223,28 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
     output.put(PLAN, json.dumps(plan.to_json(), indent=1).encode())
 
 
-def publish(plan: Plan, source: Source, output: Output, receipts: Iterable[Receipt]) -> None:
+def _refuse_foreign(output: Output) -> bytes | None:
+    """Return the plan.json of OUT, None for an empty OUT; refuse one that holds something else."""
+    if output.is_empty():
+        return None
+    saved = output.get(PLAN)
+    if saved is None:
+        raise InputError(
+            f"{output.url} holds something that parchunk did not write: name another OUT"
+        )
+    return saved
+
+
+def publish(
+    plan: Plan,
+    source: Source,
+    output: Output,
+    receipts: Iterable[Receipt],
+    confirm: Callable[[], None] | None = None,
+) -> None:
     """Write the root, which makes the references a store, if the source is still what it was.
+
+    ``confirm`` is called right before, and raises when OUT is somebody else's by now.
 
     Raises
     ------
@@ -239,6 +258,8 @@ def publish(plan: Plan, source: Source, output: Output, receipts: Iterable[Recei
             "plan and build again (--overwrite, or another OUT)"
         )
     root = published_root(plan, receipts)
+    if confirm is not None:
+        confirm()
     if output.get(ROOT) != root:
         output.put(ROOT, root)
     output.tidy()
@@ -275,7 +296,9 @@ class _Run:
         done: list[Receipt],
         progress: Callable[[Progress], None] | None,
         began: float,
+        check: Callable[[], None],
     ) -> None:
+        self._check = check
         cells = [partition.rows.cells for partition in partitions]
         self.partitions_total, self.chunks_total = len(cells), sum(cells)
         self.receipts = done
@@ -343,6 +366,7 @@ class _Run:
                     self.requests.add(
                         lists=result.requests, keys=result.keys, retries=result.retries
                     )
+            self._check()
             self.report()
 
     def report(self) -> None:
@@ -391,7 +415,11 @@ def _task(
 
 def _own_paths(output: Output, plan: Plan | None) -> list[str]:
     """Return what parchunk wrote in OUT: its own folder, the root, and record files."""
-    own = [path for path in output.paths() if path.split("/")[0] == OWN or path == ROOT]
+    own = [
+        path
+        for path in output.paths()
+        if (path.split("/")[0] == OWN and path != LEASE) or path == ROOT
+    ]
     for array in plan.arrays if plan else ():
         own += [
             path

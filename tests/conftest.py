@@ -1,0 +1,244 @@
+"""What the tests share: stock readers as oracles, pictures of directory trees, an S3 server."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+import zarr
+from obstore.store import S3Store
+
+from parchunk.keys import KeyEncoding
+from parchunk.metadata.spec import ArraySpec, Hierarchy
+
+SRC = Path(__file__).parents[1] / "src"
+
+
+@pytest.fixture
+def tree() -> Callable[[Path], dict[str, str]]:
+    """Return a function that pictures a directory: every path below it, with its content's hash."""
+
+    def picture(root: Path) -> dict[str, str]:
+        if not root.exists():
+            return {"": "nothing"}
+        if root.is_file():
+            return {"": hashlib.sha256(root.read_bytes()).hexdigest()}
+        return {
+            path.relative_to(root).as_posix(): (
+                "folder" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+            )
+            for path in root.rglob("*")
+        }
+
+    return picture
+
+
+@pytest.fixture
+def published() -> Callable[[Path], dict[str, bytes]]:
+    """Return a function that reads what readers see of OUT: the root and all record files."""
+
+    def read(out: Path) -> dict[str, bytes]:
+        return {
+            path.relative_to(out).as_posix(): path.read_bytes()
+            for path in out.rglob("*")
+            if path.is_file() and path.relative_to(out).parts[0] != ".parchunk"
+        }
+
+    return read
+
+
+@pytest.fixture
+def open_references() -> Callable[..., zarr.Group]:
+    """Return a function that opens OUT with stock fsspec and zarr, nothing of parchunk's."""
+
+    def open_(out: Path | str, **options: Any) -> zarr.Group:
+        remote = {"remote_protocol": "file"} | options
+        filesystem = fsspec.filesystem(
+            "reference", fo=str(out), asynchronous=True, skip_instance_cache=True, **remote
+        )
+        store = zarr.storage.FsspecStore(filesystem, read_only=True, path="")
+        return zarr.open_group(store, mode="r", zarr_format=2)
+
+    return open_
+
+
+@pytest.fixture
+def same_bits() -> Callable[[Any, Any], None]:
+    """Return an assertion that two arrays are equal to the bit, NaN and NaT included."""
+
+    def check(one: Any, other: Any) -> None:
+        one, other = np.asarray(one), np.asarray(other)
+        assert one.shape == other.shape
+        if one.dtype.kind in "OTSU":
+            assert one.tolist() == other.tolist()
+        else:
+            native = one.dtype.newbyteorder("=")
+            assert native == other.dtype.newbyteorder("=")
+            assert one.astype(native).tobytes() == other.astype(native).tobytes()
+
+    return check
+
+
+def spec(
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dimensions: tuple[str | None, ...] | None = None,
+    *,
+    encoding: KeyEncoding | None = None,
+) -> ArraySpec:
+    """Return an array of the planner, whose documents no planning looks at."""
+    return ArraySpec(
+        name=name,
+        zarr_format=2,
+        shape=shape,
+        chunks=chunks,
+        dtype="float32",
+        itemsize=4,
+        dimension_names=dimensions or (None,) * len(shape),
+        keys=encoding or KeyEncoding("", ".", len(shape)),
+        attributes={},
+        document={},
+    )
+
+
+@pytest.fixture(scope="session")
+def array_spec() -> Callable[..., ArraySpec]:
+    """Return the function that makes an array's description for the planner."""
+    return spec
+
+
+@pytest.fixture(scope="session")
+def hierarchy_of() -> Callable[..., Hierarchy]:
+    """Return the function that makes a hierarchy of such descriptions."""
+    return lambda *specs: Hierarchy(tuple(sorted(specs, key=lambda s: s.name)), ())
+
+
+@pytest.fixture
+def parchunk_process() -> Callable[..., subprocess.Popen[str]]:
+    """Return a function that starts the command line in a process of its own."""
+
+    def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+        path = os.pathsep.join(filter(None, (str(SRC), os.environ.get("PYTHONPATH", ""))))
+        return subprocess.Popen(
+            [sys.executable, "-m", "parchunk", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path} | options.pop("env", {}),
+            **options,
+        )
+
+    return start
+
+
+@dataclass(frozen=True)
+class S3Bucket:
+    """A bucket of the loopback server, and how each library reaches it."""
+
+    name: str
+    endpoint: str
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Store options as parchunk takes them."""
+        return {"endpoint": self.endpoint, "region": "us-east-1", "skip_signature": "true"}
+
+    @property
+    def fsspec(self) -> dict[str, Any]:
+        """Keywords of s3fs."""
+        return {"anon": True, "endpoint_url": self.endpoint}
+
+    def store(self, prefix: str | None = None) -> S3Store:
+        """Return obstore's store of the bucket."""
+        return S3Store(
+            self.name,
+            prefix=prefix,
+            endpoint=self.endpoint,
+            region="us-east-1",
+            skip_signature=True,
+            client_options={"allow_http": True},
+        )
+
+    def put(self, key: str, data: bytes) -> None:
+        """Put an object under exactly this key; obstore would strip a marker's slash."""
+        request = urllib.request.Request(
+            f"{self.endpoint}/{self.name}/{urllib.request.quote(key)}", data=data, method="PUT"
+        )
+        with urllib.request.urlopen(request, timeout=30):
+            pass
+
+    def upload(self, folder: Path, prefix: str) -> None:
+        """Put every file below a folder under a prefix."""
+        store = self.store()
+        for path in folder.rglob("*"):
+            if path.is_file():
+                store.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run ministack on a free port of 127.0.0.1 for the session; stopped by its process."""
+    beside = Path(sys.executable).with_name("ministack")
+    program = str(beside) if beside.exists() else shutil.which("ministack")
+    if program is None:
+        pytest.skip("ministack is not installed: pip install --group test")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("ministack") / "log"
+    settings = {
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "SERVICES": "s3",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "LOG_LEVEL": "WARNING",
+    }
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [program], env=os.environ | settings, stdout=output, stderr=output, cwd=log.parent
+        )
+    endpoint = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), urllib.request.urlopen(endpoint, timeout=5):
+                break
+            if server.poll() is not None:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail(f"ministack does not answer: {log.read_text()[-2000:]}")
+        if server.poll() is not None:
+            pytest.fail(f"ministack ended: {log.read_text()[-2000:]}")
+        yield endpoint
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> S3Bucket:
+    """Return a new, empty bucket."""
+    made = S3Bucket(f"b{uuid.uuid4().hex}", s3_endpoint)
+    request = urllib.request.Request(f"{s3_endpoint}/{made.name}", method="PUT")
+    with urllib.request.urlopen(request, timeout=30):
+        pass
+    return made
