@@ -14,6 +14,10 @@ import click
 
 import parchunk
 from parchunk.errors import ParchunkError
+from parchunk.redaction import redact
+from parchunk.stores import PUBLIC_OPTIONS
+
+_STORE_OPTIONS = frozenset({"--store-option", "--output-option"})
 
 #: Command name -> module below parchunk.cli that defines `command`. Loaded when called, so that
 #: `parchunk --help` does not import what only one command needs.
@@ -64,11 +68,11 @@ def run(arguments: list[str]) -> int:
         click.echo(shown.format_message())
         return 0
     except click.ClickException as error:
-        return _fail(error.format_message(), as_json)
+        return _fail(redact(error.format_message(), _secrets(arguments)), as_json)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted: run the same command again to resume", as_json, 130)
     except ParchunkError as error:
-        return _fail(str(error), as_json)
+        return _fail(redact(str(error), _secrets(arguments)), as_json)
     except MemoryError:
         return _fail("out of memory: lower --memory, --workers or --concurrency", as_json)
     except BrokenPipeError:
@@ -77,6 +81,23 @@ def run(arguments: list[str]) -> int:
     finally:
         restore()
     return code if isinstance(code, int) else 0
+
+
+def _secrets(arguments: list[str]) -> list[str]:
+    """Return the values of store options that may be secrets."""
+    found = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, _, text = argument.partition("=") if argument.startswith("--") else ("", "", "")
+        if before in _STORE_OPTIONS:
+            text = argument
+        elif option not in _STORE_OPTIONS:
+            continue
+        key, equals, value = text.partition("=")
+        if not equals:
+            found.append(text)
+        elif key.strip().lower() not in PUBLIC_OPTIONS:
+            found += [text, value]
+    return [text for text in found if len(text) > 3]
 
 
 def _fail(message: str, as_json: bool, code: int = 2) -> int:
