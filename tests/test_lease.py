@@ -170,10 +170,9 @@ def test_the_loser_of_a_lease_stops_and_leaves_the_winner_alone(output: Output) 
         mine = replace(winner, id="another", host="elsewhere", expires=time.time() + 60)
         if output.put_if(LEASE, mine.encode(), seen[1]):
             break
+    time.sleep(0.3)  # several renewals
     with pytest.raises(HeldError, match="on elsewhere"):
-        for _ in range(100):
-            lease.check()
-            time.sleep(0.05)
+        lease.check()
     lease.release()
     assert Holder.decode(output.get(LEASE) or b"") == mine
 

@@ -18,7 +18,7 @@ from parchunk.key_kernels import parse_paths
 from parchunk.listing import Listed
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
-from parchunk.strays import Stray, reason_of
+from parchunk.strays import Stray, Strays, reason_of
 from parchunk.text_order import index_at, position_of, ranks_of
 
 Int64Array = NDArray[np.int64]
@@ -40,7 +40,7 @@ class Part:
     rows: RowSet
     vector: NDArray[np.uint64]
     modified: int | None
-    strays: tuple[Stray, ...]
+    strays: Strays
     found_again: int
 
 
@@ -49,13 +49,13 @@ class Sightings:
     """What one walk met, beside sizes; counted in only when the walk has passed whole.
 
     ``wanted`` rows are chunks of the group, ``found`` those of them that were new, ``foreign``
-    rows chunks of other groups. ``strays`` come with the row set that owns them.
+    rows chunks of other groups. ``strays`` are by the row set that owns them.
     """
 
     wanted: int = 0
     foreign: int = 0
     found: int = 0
-    strays: list[tuple[int, Stray]] = field(default_factory=list)
+    strays: dict[int, Strays] = field(default_factory=dict)
 
 
 def _reserve(size: int) -> mmap.mmap:
@@ -81,7 +81,7 @@ class Tally:
         self.sizes = np.frombuffer(self._memory, np.uint64, int(self.bounds[-1]))
         self._released = np.zeros(len(self.row_sets), bool)
         self.modified = np.full(len(self.row_sets), np.iinfo(np.int64).min)
-        self.strays: list[list[Stray]] = [[] for _ in row_sets]
+        self.strays = [Strays() for _ in row_sets]
         self.wanted = 0
         self.foreign = 0
         self.found = 0
@@ -103,13 +103,14 @@ class Tally:
             self.row_sets[position],
             self.vector(position),
             None if newest == np.iinfo(np.int64).min else newest,
-            tuple(self.strays[position]),
+            self.strays[position],
             found_again,
         )
 
     def release(self, position: int) -> None:
         """Give the memory of a row set back; what comes for it from now on is ignored."""
         self._released[position] = True
+        self.strays[position] = Strays()
         page = mmap.PAGESIZE
         # Only whole pages: the ones at the ends are shared with neighbours.
         start = -(-int(self.bounds[position]) * 8 // page) * page
@@ -160,8 +161,8 @@ class Tally:
             self.wanted += sightings.wanted
             self.foreign += sightings.foreign
             self.found += sightings.found
-            for owner, stray in sightings.strays:
-                self.strays[owner].append(stray)
+            for owner, strays in sightings.strays.items():
+                self.strays[owner].merge(strays)
 
     def gaps(self, positions: Sequence[int]) -> Int64Array:
         """Return rank intervals, shape (n, 2), that hold every absent chunk of the row sets.
@@ -232,7 +233,7 @@ class Tally:
                 continue
             owner = self._owner(tail)
             if owner is not None:
-                sightings.strays.append((owner, Stray(tail, size, reason)))
+                sightings.strays.setdefault(owner, Strays()).add(Stray(tail, size, reason))
 
     def _owner(self, tail: str) -> int | None:
         """Return the row set that a stray belongs to: that of the next chunk in text order.
@@ -246,7 +247,9 @@ class Tally:
         number = 0
         for index, size in zip(index_at(grid, rank), grid, strict=True):
             number = number * size + index
-        for owner, rows in enumerate(self.row_sets):
-            if rows.position(number) is not None:
-                return owner
-        return None
+        if len(self.row_sets) == 1:
+            return 0 if self.row_sets[0].position(number) is not None else None
+        _, owners, mine = self._locate(np.array([number], np.int64))
+        if owners is None or (mine is not None and not mine[0]):
+            return None
+        return int(owners[0])
