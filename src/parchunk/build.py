@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -328,7 +330,7 @@ class _Run:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
             try:
-                self._run(tasks, lambda task: pool.submit(build_group, task), None, workers)
+                self._run(tasks, partial(_submit_quietly, pool), None, workers)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in multiprocessing.active_children():
@@ -450,6 +452,24 @@ def _parse(data: bytes, where: str) -> object:
         ) from None
 
 
+def _submit_quietly(pool: ProcessPoolExecutor, task: GroupTask) -> Future[GroupResult]:
+    """Submit a task; workers that start on it do not see Ctrl-C, not even before `_quiet`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(build_group, task)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _quiet() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers itself."""
+    """Leave Ctrl-C to the parent, which ends its workers itself, and end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent dies: it must not write after OUT is somebody else's."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
