@@ -328,13 +328,16 @@ class _Run:
     def in_processes(self, tasks: list[GroupTask], workers: int) -> None:
         """Run groups in worker processes, one a worker at a time."""
         context = multiprocessing.get_context("spawn")
+        before = multiprocessing.active_children()  # of the caller's: not ours to end
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
             try:
                 self._run(tasks, partial(_submit_quietly, pool), None, workers)
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
+                ours = [child for child in multiprocessing.active_children() if child not in before]
+                for process in ours:
                     process.terminate()
+                # Waited for, which is short now: else the pool's semaphores are left behind.
+                pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
     def anywhere(self, tasks: list[GroupTask], executor: Executor) -> None:

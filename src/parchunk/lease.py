@@ -178,11 +178,18 @@ class Lease:
         if self._lock.acquire(timeout=5):
             try:
                 if not self._lost and self._version is not None:
-                    self._output.delete_if(LEASE, self._version)
+                    self._give_back(self._version)
             except OutputError:
                 pass  # what ended the build is worth more than this; the lease expires
             finally:
                 self._lock.release()
+
+    def _give_back(self, version: str) -> None:
+        try:
+            self._output.delete_if(LEASE, version)
+        except OutputError:  # who may write may not always delete
+            ended = replace(self._holder, expires=0.0)
+            self._output.put_if(LEASE, ended.encode(), version)
 
     def _renew_on(self) -> None:
         wait = self._renewal
