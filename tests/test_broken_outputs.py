@@ -210,9 +210,11 @@ class RefusingS3(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         # DeleteObjects, which obstore sends for one object too.
         asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        for key in re.findall(r"<Key>([^<]*)</Key>", asked):
+        keys = re.findall(r"<Key>([^<]*)</Key>", asked)
+        for key in keys:
             self.objects.pop(f"{self.path.partition('?')[0].rstrip('/')}/{key}", None)
-        self.answer(200, b"<DeleteResult></DeleteResult>")
+        done = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+        self.answer(200, f"<DeleteResult>{done}</DeleteResult>".encode())
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -17,7 +17,7 @@ from parchunk.groups import Width, needed_ranks, walks_over, width_of
 from parchunk.listing import Listing, Unordered
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
-from parchunk.stores import is_ordered
+from parchunk.stores import is_ordered, is_remote
 from parchunk.tally import Part, Sightings, Tally
 from parchunk.text_order import position_of
 
@@ -156,17 +156,41 @@ class GroupListing:
             for _ in self._side_by_side([partial(self._look_again, tally, walk) for walk in walks]):
                 pass
             left = {position: tally.absent(position) for position in positions}
-            if sum(left.values()) == absent:
+            if sum(left.values()) == absent and not self._contradicted(tally, positions):
                 break
             absent = sum(left.values())
         else:
             raise ListingError(
-                f"{self.spec.name}: {_ROUNDS} listings of the same gaps each showed more chunks; "
-                "the store is being written, or cannot be relied on: run again when it is quiet"
+                f"{self.spec.name}: {_ROUNDS} listings of the same gaps each left out chunks that are "
+                "there; the store is being written, or cannot be relied on: run again when it is "
+                "quiet"
             )
         again = {position: first[position] - left[position] for position in positions}
         self._note(sum(again.values()))
         return again
+
+    def _contradicted(self, tally: Tally, positions: Sequence[int]) -> bool:
+        """Whether an object is there that two listings have left out, asked of the object itself.
+
+        A listing that ends without a word (an error in the body of a 200) looks like a gap, and so
+        does the second one that meets the same. It leaves long gaps: a chunk amid each of the
+        longest tells. What cannot be asked (no permission to read) contradicts nothing.
+        """
+        store = self.listing.source.store
+        if not is_remote(store):
+            return False
+        numbers = [number for position in positions for number in tally.amid_gaps(position)]
+
+        def is_there(number: int) -> bool:
+            index = np.unravel_index(number, self.spec.grid) if self.spec.rank else ()
+            path = self.listing.path(self.spec.keys.tail([int(i) for i in index]))
+            try:
+                return not self.listing.stop.is_set() and store.head(path)["size"] > 0
+            except Exception:  # absent, or not to be asked
+                return False
+
+        futures = [self.pool.submit(is_there, number) for number in numbers]
+        return any([future.result() for future in futures])
 
     def _look_again(self, tally: Tally, walk: Walk) -> Sightings:
         sightings = Sightings()

@@ -189,6 +189,15 @@ class Tally:
         stops = (marked[np.concatenate((breaks, [len(marked) - 1]))] + 1) * _BUCKET
         return np.stack([starts, np.minimum(stops, self.spec.total)], axis=1)
 
+    def amid_gaps(self, position: int, most: int = 4) -> list[int]:
+        """Return a chunk number amid each of the longest runs of absent chunks of a row set."""
+        vector = self.vector(position)
+        edges = np.flatnonzero(np.diff(vector == ABSENT, prepend=False, append=False))
+        starts, stops = edges[0::2], edges[1::2]
+        longest = np.argsort(starts - stops, kind="stable")[:most]
+        rows, middles = self.row_sets[position], (starts + stops) // 2
+        return [int(rows.numbers(at, at + 1)[0]) for at in middles[longest].tolist()]
+
     def absent(self, position: int) -> int:
         """Return how many chunks of a row set no listing has shown."""
         vector = self.vector(position)
