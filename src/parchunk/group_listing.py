@@ -161,9 +161,9 @@ class GroupListing:
             absent = sum(left.values())
         else:
             raise ListingError(
-                f"{self.spec.name}: {_ROUNDS} listings of the same gaps each left out chunks that are "
-                "there; the store is being written, or cannot be relied on: run again when it is "
-                "quiet"
+                f"{self.spec.name}: {_ROUNDS} listings of the same gaps each left out chunks that "
+                "are there; the store is being written, or cannot be relied on: run again when it "
+                "is quiet"
             )
         again = {position: first[position] - left[position] for position in positions}
         self._note(sum(again.values()))
@@ -190,7 +190,8 @@ class GroupListing:
                 return False
 
         futures = [self.pool.submit(is_there, number) for number in numbers]
-        return any([future.result() for future in futures])
+        found = [future.result() for future in futures]  # all of them: nothing is left running
+        return any(found)
 
     def _look_again(self, tally: Tally, walk: Walk) -> Sightings:
         sightings = Sightings()
