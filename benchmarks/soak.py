@@ -51,7 +51,7 @@ def main() -> None:
     faults = [Fault(kind, times=None, rate=0.003) for kind in ("503", "cut", "reset", "reset-body")]
     patience = Patience(attempts=20, first_wait=0.01, longest_wait=0.1)
     table = Table(
-        title=f"{arguments.chunks:,} chunks a build, --memory 128MiB",
+        title=f"{arguments.chunks:,} chunks a build, --memory 160MiB",
         box=None,
         title_justify="left",
     )
@@ -65,7 +65,7 @@ def main() -> None:
                 plan,
                 f"{folder}/out",
                 overwrite=True,
-                memory=128 << 20,
+                memory=160 << 20,
                 settings=Settings(patience=patience),
             )
             build += 1
