@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := xarray,s3,icechunk,virtualizarr,dask,plot
 
-.PHONY: demo test test-fast lint format clean
+.PHONY: demo test test-fast test-lowest lint format clean
 
 # Filled again whenever pyproject.toml is newer than the last fill.
 $(VENV)/.filled: pyproject.toml
@@ -21,6 +21,17 @@ test: $(VENV)/.filled
 
 test-fast: $(VENV)/.filled
 	$(BIN)/python -m pytest -m 'not slow and not s3'
+
+# The lowest versions that pyproject.toml promises, in an environment of its own.
+LOWEST := .venv-lowest
+$(LOWEST)/.filled: pyproject.toml tests/lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable '.[xarray,s3]' --group test
+	touch $@
+
+test-lowest: $(LOWEST)/.filled
+	$(LOWEST)/bin/python -m pytest
 
 lint: $(VENV)/.filled
 	$(BIN)/ruff check .

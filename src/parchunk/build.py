@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -28,8 +29,9 @@ from obstore.store import MemoryStore
 from parchunk.errors import InputError, SourceChangedError, SourceError
 from parchunk.group_build import GroupResult, GroupTask, Pools, Settings, build_group
 from parchunk.groups import Group, forecast, make_groups, vector_cells, width_of
+from parchunk.lease import held
 from parchunk.listing import Requests
-from parchunk.output import OWN, PLAN, ROOT, Output
+from parchunk.output import LEASE, OWN, PLAN, ROOT, Output
 from parchunk.plan import Partition, Plan
 from parchunk.planning import open_source, read_again
 from parchunk.receipts import Receipt, read_receipts
@@ -179,22 +181,24 @@ def build(
     processes = 1 if executor is not None else workers
     share = max(concurrency // processes, 1)
     cells = vector_cells(memory // processes, plan.record_size, share)
-    begin_output(plan, output, overwrite)
-    done = read_receipts(output, plan)
-    partitions = list(plan.partitions())
-    pending = [p for p in partitions if (p.array, p.region) not in done]
-    width = width_of(source.store, share)
-    groups = make_groups(plan, pending, cells, width, workers)
-    fine = replace(settings or Settings(), concurrency=share, trust_listing=trust_listing)
-    tasks = [_task(plan, source, output, group, fine) for group in groups]
-    run = _Run(partitions, list(done.values()), progress, began)
-    if executor is not None:
-        run.anywhere(tasks, executor)
-    elif workers > 1:
-        run.in_processes(tasks, workers)
-    else:
-        run.in_threads(tasks, cells, concurrency)
-    publish(plan, source, output, run.receipts)
+    _refuse_foreign(output)
+    with held(output) as lease:
+        begin_output(plan, output, overwrite)
+        done = read_receipts(output, plan)
+        partitions = list(plan.partitions())
+        pending = [p for p in partitions if (p.array, p.region) not in done]
+        width = width_of(source.store, share)
+        groups = make_groups(plan, pending, cells, width, workers)
+        fine = replace(settings or Settings(), concurrency=share, trust_listing=trust_listing)
+        tasks = [_task(plan, source, output, group, fine) for group in groups]
+        run = _Run(partitions, list(done.values()), progress, began, lease.check)
+        if executor is not None:
+            run.anywhere(tasks, executor)
+        elif workers > 1:
+            run.in_processes(tasks, workers)
+        else:
+            run.in_threads(tasks, cells, concurrency)
+        publish(plan, source, output, run.receipts, lease.confirm)
     least = forecast(plan, groups, width).least
     run.report()
     return BuildResult(
@@ -225,11 +229,7 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
     InputError
         When OUT is a file or holds something else; another plan's build, unless ``overwrite``.
     """
-    saved = None if output.is_empty() else output.get(PLAN)
-    if saved is None and not output.is_empty():
-        raise InputError(
-            f"{output.url} holds something that parchunk did not write: name another OUT"
-        )
+    saved = _refuse_foreign(output)
     if saved is not None:
         try:
             old = Plan.from_json(_parse(saved, output.describe(PLAN)), output.describe(PLAN))
@@ -255,8 +255,28 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
     output.put(PLAN, json.dumps(plan.to_json(), indent=1).encode())
 
 
-def publish(plan: Plan, source: Source, output: Output, receipts: Iterable[Receipt]) -> None:
+def _refuse_foreign(output: Output) -> bytes | None:
+    """Return the plan.json of OUT, None for an empty OUT; refuse one that holds something else."""
+    if output.is_empty():
+        return None
+    saved = output.get(PLAN)
+    if saved is None:
+        raise InputError(
+            f"{output.url} holds something that parchunk did not write: name another OUT"
+        )
+    return saved
+
+
+def publish(
+    plan: Plan,
+    source: Source,
+    output: Output,
+    receipts: Iterable[Receipt],
+    confirm: Callable[[], None] | None = None,
+) -> None:
     """Write the root, which makes the references a store, if the source is still what it was.
+
+    ``confirm`` is called right before, and raises when OUT is somebody else's by now.
 
     Raises
     ------
@@ -270,6 +290,8 @@ def publish(plan: Plan, source: Source, output: Output, receipts: Iterable[Recei
             "plan and build again (--overwrite, or another OUT)"
         )
     root = published_root(plan, receipts)
+    if confirm is not None:
+        confirm()
     if output.get(ROOT) != root:
         output.put(ROOT, root)
     output.tidy()
@@ -306,7 +328,9 @@ class _Run:
         done: list[Receipt],
         progress: Callable[[Progress], None] | None,
         began: float,
+        check: Callable[[], None],
     ) -> None:
+        self._check = check
         cells = [partition.rows.cells for partition in partitions]
         self.partitions_total, self.chunks_total = len(cells), sum(cells)
         self.receipts = done
@@ -337,12 +361,13 @@ class _Run:
         before = multiprocessing.active_children()  # of the caller's: not ours to end
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
             try:
-                self._run(tasks, lambda task: pool.submit(build_group, task), None, workers)
+                self._run(tasks, partial(_submit_quietly, pool), None, workers)
             except BaseException as error:
                 ours = [child for child in multiprocessing.active_children() if child not in before]
-                pool.shutdown(wait=False, cancel_futures=True)
                 for process in ours:
                     process.terminate()
+                # Waited for, which is short now: else the pool's semaphores are left behind.
+                pool.shutdown(wait=True, cancel_futures=True)
                 if isinstance(error, BrokenExecutor):
                     raise SourceError(
                         "a worker process died, perhaps for lack of memory: lower --memory or "
@@ -395,6 +420,7 @@ class _Run:
                         retries=result.retries,
                         gets=result.gets,
                     )
+            self._check()
             self.report()
 
     def report(self) -> None:
@@ -443,7 +469,11 @@ def _task(
 
 def _own_paths(output: Output, plan: Plan | None) -> list[str]:
     """Return what parchunk wrote in OUT: its own folder, the root, and record files."""
-    own = [path for path in output.paths() if path.split("/")[0] == OWN or path == ROOT]
+    own = [
+        path
+        for path in output.paths()
+        if (path.split("/")[0] == OWN and path != LEASE) or path == ROOT
+    ]
     for array in plan.arrays if plan else ():
         own += [
             path
@@ -482,6 +512,24 @@ def _parse(data: bytes, where: str) -> object:
         ) from None
 
 
+def _submit_quietly(pool: ProcessPoolExecutor, task: GroupTask) -> Future[GroupResult]:
+    """Submit a task; workers that start on it do not see Ctrl-C, not even before `_quiet`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(build_group, task)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _quiet() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers itself."""
+    """Leave Ctrl-C to the parent, which ends its workers itself, and end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent dies: it must not write after OUT is somebody else's."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -30,6 +30,10 @@ class OutputError(ParchunkError, OSError):
     """The output cannot be written, or holds something else: choose or clear the output."""
 
 
+class HeldError(OutputError):
+    """Another build holds the output, or has taken it over: wait for it."""
+
+
 class ListingError(SourceError):
     """A listing failed for good, or broke a promise (order, offset) that counts rely on."""
 

@@ -217,7 +217,7 @@ class _Receipts:
             zero_sized=written.zero_sized,
             inlined=written.inlined,
             bytes=written.bytes,
-            strays=len(written.strays),
+            strays=written.strays.count,
             stray_reasons=written.reasons,
             found_again=written.found_again,
             last_modified=written.modified,
@@ -236,7 +236,7 @@ class _Receipts:
             record_files=tuple(sorted(written.files, key=lambda file: file.index)),
         )
         check_counts(receipt, partition)
-        if written.strays:
+        if written.strays.count:
             task.output.put(strays_path(partition), encode_strays(partition.array, written.strays))
         write_receipt(task.output, partition, receipt)
         self._lists, self._retries, self._since = lists, retries, now

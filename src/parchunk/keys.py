@@ -25,6 +25,9 @@ from typing import Literal
 
 Separator = Literal["/", "."]
 
+#: Characters of a tail, at most: Python refuses to read longer numbers, and no chunk has one.
+_LONGEST = 4096
+
 
 @dataclass(frozen=True)
 class KeyEncoding:
@@ -57,7 +60,7 @@ class KeyEncoding:
         """Return the chunk index that ``tail`` spells, or None when it is no chunk key."""
         if self.rank == 0:
             return () if tail == self.tail(()) else None
-        if not self._pattern.fullmatch(tail):
+        if len(tail) > _LONGEST or not self._pattern.fullmatch(tail):
             return None
         return tuple(map(int, tail[len(self.head) :].split(self.separator)))
 

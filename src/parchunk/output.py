@@ -7,13 +7,16 @@ after it has reached the disk; remote stores put objects whole by themselves.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 from obstore.store import LocalStore, ObjectStore
 
 from parchunk import stores
@@ -24,6 +27,7 @@ from parchunk.stores import Location
 #: Everything that is parchunk's own lives below this folder of OUT.
 OWN = ".parchunk"
 PLAN = f"{OWN}/plan.json"
+LEASE = f"{OWN}/lease.json"
 RECEIPTS = f"{OWN}/receipts"
 STRAYS = f"{OWN}/strays"
 _TEMPORARY = f"{OWN}/tmp"
@@ -91,6 +95,80 @@ class Output:
                 "make room or give access, then run the same command again to resume"
             ) from None
 
+    def get_version(self, path: str) -> tuple[bytes, str] | None:
+        """Return an object and what tells this version of it from another; None: there is none."""
+        try:
+            if self.store is None:
+                data = self._local(path).read_bytes()
+                return data, _version(data)
+            found = self.store.get(f"{self.prefix}/{path}")
+            return bytes(found.bytes()), str(found.meta["e_tag"])
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except Exception as error:
+            raise OutputError(f"cannot read {self.describe(path)}: {explain(error)}") from None
+
+    def put_if(self, path: str, data: bytes, seen: str | None) -> str | None:
+        """Write one object whole if it is still the version ``seen`` (None: if there is none).
+
+        Return the version written, or None when somebody else was there first. Stores that know
+        no conditional writes are written all the same: there, two that come within the same
+        moment may both believe to be first, until the next of their writes.
+
+        Raises
+        ------
+        OutputError
+            Naming the object.
+        """
+        try:
+            if self.store is None:
+                return self._put_local_if(path, data, seen)
+            key = f"{self.prefix}/{path}"
+            try:
+                put = self.store.put(key, data, mode={"e_tag": seen} if seen else "create")
+            except (NotImplementedError, NotSupportedError):
+                now = self.get_version(path)
+                if (None if now is None else now[1]) != seen:
+                    return None
+                put = self.store.put(key, data)
+            return str(put["e_tag"])
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+            if self.store is None:
+                raise OutputError(
+                    f"cannot write {self.describe(path)}: {self.url} was removed meanwhile; "
+                    "run the same command again"
+                ) from None
+            return None
+        except OutputError:
+            raise
+        except Exception as error:
+            raise OutputError(
+                f"cannot write {self.describe(path)}: {explain(error)}; "
+                "make room or give access, then run the same command again to resume"
+            ) from None
+
+    def delete_if(self, path: str, seen: str) -> None:
+        """Delete one object if it is still the version ``seen``.
+
+        Raises
+        ------
+        OutputError
+            Naming the object.
+        """
+        if self.store is None:
+            with contextlib.suppress(OSError), self._locked():
+                found = self.get_version(path)
+                if found is not None and found[1] == seen:
+                    self._local(path).unlink()
+            # Empty again, when nothing was built.
+            with contextlib.suppress(OSError):
+                self._local(_TEMPORARY).rmdir()
+            return
+        # No store deletes on a condition; between these requests it is nobody's turn to write.
+        found = self.get_version(path)
+        if found is not None and found[1] == seen:
+            self.delete(path)
+
     def paths(self, below: str = "") -> list[str]:
         """Return all objects below a folder of OUT, relative to OUT, sorted."""
         try:
@@ -122,15 +200,21 @@ class Output:
                 return True
             if not root.is_dir():
                 raise InputError(f"{self.url} is a file: OUT must be a folder; name another")
-            # A build that was killed before its plan was written has left this, and no more.
-            left = {self._local(OWN), self._local(_TEMPORARY)}
+            # A build that was killed before its plan was written has left these, and no more.
+            own, temporary = self._local(OWN), self._local(_TEMPORARY)
             return all(
-                path in left and path.is_dir() and left.issuperset(path.iterdir())
+                (
+                    path == own
+                    and path.is_dir()
+                    and {temporary, self._local(LEASE)} >= set(path.iterdir())
+                )
                 for path in root.iterdir()
             )
         try:
-            for page in self.store.list(self.prefix, chunk_size=1):
-                return not page
+            lease = f"{self.prefix}/{LEASE}"
+            for page in self.store.list(self.prefix, chunk_size=2):
+                if any(found["path"] != lease for found in page):
+                    return False
         except Exception as error:
             raise OutputError(f"cannot list {self.url}: {explain(error)}") from None
         return True
@@ -191,6 +275,43 @@ class Output:
     def _local(self, path: str) -> Path:
         return Path(self.prefix) / path if path else Path(self.prefix)
 
+    def _put_local_if(self, path: str, data: bytes, seen: str | None) -> str | None:
+        final = self._local(path)
+        self._local(_TEMPORARY).mkdir(parents=True, exist_ok=True)
+        temporary = self._local(_TEMPORARY) / uuid.uuid4().hex
+        try:
+            temporary.write_bytes(data)
+            with self._locked():
+                if seen is None:
+                    try:
+                        os.link(temporary, final)  # unlike a rename, refused when it is there
+                    except FileExistsError:
+                        return None
+                    except OSError:  # a file system without links
+                        if final.exists():
+                            return None
+                        temporary.replace(final)
+                else:
+                    found = self.get_version(path)
+                    if found is None or found[1] != seen:
+                        return None
+                    temporary.replace(final)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return _version(data)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes of this host from changing the lease meanwhile."""
+        folder = os.open(self._local(OWN), os.O_RDONLY)
+        try:
+            # Network file systems may have no such lock: then the windows are short, not closed.
+            with contextlib.suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
     def _put_local(self, path: str, data: bytes | memoryview) -> None:
         final = self._local(path)
         # A short name: that of an array may already be as long as the file system allows.
@@ -205,3 +326,7 @@ class Output:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _version(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from parchunk.output import Output
 from parchunk.receipts import RecordFile
 from parchunk.record_files import References, digest, encode, record_path
 from parchunk.source import Source
-from parchunk.strays import Stray
+from parchunk.strays import Strays
 from parchunk.tally import Part
 
 #: Bytes of inlined chunks that one record file's fetches may hold before they are encoded.
@@ -43,12 +42,12 @@ class Written:
     found_again: int = 0
     modified: int | None = None
     files: list[RecordFile] = field(default_factory=list)
-    strays: list[Stray] = field(default_factory=list)
+    strays: Strays = field(default_factory=Strays)
 
     @property
     def reasons(self) -> dict[str, int]:
         """Strays by reason."""
-        return dict(sorted(Counter(stray.reason for stray in self.strays).items()))
+        return dict(sorted(self.strays.reasons.items()))
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class PartitionWriter:
             for job in jobs:
                 job.cancel()
         written.found_again += part.found_again
-        written.strays += part.strays
+        written.strays.merge(part.strays)
         if part.modified is not None:
             written.modified = max(part.modified, written.modified or part.modified)
 

@@ -15,12 +15,17 @@ from typing import Any
 
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.plan_document import check_document
 from parchunk.rows import RowSet
 from parchunk.source import Source
 from parchunk.stores import Location
 
 #: Written into plan.json; a reader refuses what it does not know.
 PLAN_VERSION = 1
+#: Partitions of a plan, at most: each has a receipt, and costs some hundred bytes of memory.
+MOST_PARTITIONS = 5_000_000
+#: Chunks of an array, at most: their numbers, and sums of them, must fit 64 bits.
+MOST_CHUNKS = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -224,11 +229,14 @@ class Plan:
             When the document is no plan, of an unknown version, or edited by hand.
         """
         try:
+            if type(document) is not dict:
+                raise TypeError("no JSON object")
             if document["parchunk_plan"] != PLAN_VERSION:
                 raise InputError(
                     f"{where} is of version {document['parchunk_plan']!r}, this parchunk reads "
                     f"{PLAN_VERSION}: use the parchunk that wrote it, or build again elsewhere"
                 )
+            check_document(document, MOST_CHUNKS)
             hierarchy = Hierarchy.from_json(document["hierarchy"])
             specs = {spec.name: spec for spec in hierarchy.arrays}
             split = document["split"]
@@ -256,12 +264,23 @@ class Plan:
                     f"{where} does not match its own fingerprint: it was changed after it was "
                     "written; restore it, or build again with --overwrite"
                 )
+            count = sum(array.regions for array in plan.arrays)
+            if count > MOST_PARTITIONS:
+                raise ValueError(f"{count:,} partitions")
         except InputError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            LookupError,
+            RecursionError,
+        ) as error:
             raise InputError(
-                f"{where} is no parchunk plan ({type(error).__name__}: {error}): "
-                "restore it, or build again with --overwrite"
+                f"{where} is no parchunk plan ({type(error).__name__}: {error}"[:400]
+                + "): restore it, or build again with --overwrite"
             ) from None
         return plan
 

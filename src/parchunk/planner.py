@@ -7,7 +7,7 @@ from math import gcd, lcm, prod
 
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec, Hierarchy
-from parchunk.plan import ArrayPlan, Plan, Split
+from parchunk.plan import MOST_CHUNKS, MOST_PARTITIONS, ArrayPlan, Plan, Split
 from parchunk.stores import Location
 
 #: References aimed at in a region of the largest array.
@@ -73,6 +73,12 @@ def make_plan(
         # The levels of an image pyramid have grids that share no divisor: the large ones are split.
         apart = _Choice(hierarchy.arrays, choice.split, region, None, spoilers_apart=True)
         choice = max(choice, apart, key=lambda one: one.record_size)
+    for spec in hierarchy.arrays:
+        if spec.total > MOST_CHUNKS:
+            raise InputError(
+                f"{spec.name} has {spec.total:,} chunks, more than any listing could show: repair "
+                "its metadata, or leave it out with --exclude"
+            )
     if choice is None:
         arrays = tuple(ArrayPlan(spec) for spec in hierarchy.arrays)
         return Plan(
@@ -86,6 +92,12 @@ def make_plan(
             arrays,
         )
     choice.check()
+    count = sum(array.regions for array in map(choice.array_plan, hierarchy.arrays))
+    if count > MOST_PARTITIONS:
+        raise InputError(
+            f"{count:,} partitions are more than the {MOST_PARTITIONS:,} that receipts are kept "
+            "for: give a longer --region"
+        )
     return Plan(
         location=location,
         group=group,
@@ -169,6 +181,7 @@ class _Choice:
             self.members.append((spec, axis))
         if not self.members:
             self.members, base = [large[0]], large[0][0].chunks[large[0][1]]
+        self._axis_of = {spec.name: axis for spec, axis in self.members}
         self.base = base
         self.region = region if region is not None else self._region(base)
         if spoilers_apart:
@@ -197,10 +210,10 @@ class _Choice:
 
     def array_plan(self, spec: ArraySpec) -> ArrayPlan:
         """Return the plan of one array."""
-        for member, axis in self.members:
-            if member is spec:
-                return ArrayPlan(spec, axis, self.region // spec.reference_chunks[axis])
-        return ArrayPlan(spec)
+        axis = self._axis_of.get(spec.name)
+        if axis is None:
+            return ArrayPlan(spec)
+        return ArrayPlan(spec, axis, self.region // spec.reference_chunks[axis])
 
     def check(self) -> None:
         """Refuse lengths that do not fit, naming one that does."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from parchunk.errors import OutputError
 from parchunk.output import RECEIPTS, STRAYS, Output
@@ -83,8 +85,13 @@ class Receipt:
         if document.get("parchunk_receipt") != RECEIPT_VERSION:
             raise ValueError("not a receipt of this version")
         values = {f.name: document[f.name] for f in fields(cls)}
-        values["record_files"] = tuple(RecordFile(*entry) for entry in document["record_files"])
-        return cls(**values)
+        values["record_files"] = tuple(
+            _checked(RecordFile(*entry)) for entry in document["record_files"]
+        )
+        receipt = _checked(cls(**values))
+        if receipt.present + receipt.missing != receipt.expected:
+            raise ValueError("its counts do not add up")
+        return receipt
 
 
 def receipt_path(partition: Partition) -> str:
@@ -108,20 +115,70 @@ def read_receipts(output: Output, plan: Plan) -> dict[tuple[str, int | None], Re
     A receipt of another plan, or one that cannot be read, counts as none: its partition is done
     again. Nothing is deleted.
     """
-    there = set(output.paths(RECEIPTS))
     found: dict[tuple[str, int | None], Receipt] = {}
-    for partition in plan.partitions():
-        path = receipt_path(partition)
-        if path not in there:
+    # By what is there, not by what could be: a plan may have millions of partitions.
+    for path in output.paths(RECEIPTS):
+        partition = _partition_at(path, plan)
+        if partition is None:
             continue
         data = output.get(path)
         try:
             receipt = Receipt.from_json(json.loads(data or b""))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
-        if receipt.fingerprint == plan.fingerprint:
-            found[(partition.array, partition.region)] = receipt
-    return found
+        if receipt.fingerprint == plan.fingerprint and (receipt.array, receipt.region) == partition:
+            found[partition] = receipt
+    return dict(sorted(found.items(), key=lambda item: _order(item[0])))
+
+
+def _partition_at(path: str, plan: Plan) -> tuple[str, int | None] | None:
+    """Return array and region of the partition whose receipt is at ``path``; None: no partition."""
+    name, _, file = path[len(RECEIPTS) + 1 :].rpartition("/")
+    array = plan.by_name.get(name)
+    if array is None or not file.endswith(".json"):
+        return None
+    if array.axis is None:
+        return (name, None) if file == "whole.json" else None
+    number = file[: -len(".json")]
+    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", number) or int(number) >= array.regions:
+        return None
+    return name, int(number)
+
+
+def _order(partition: tuple[str, int | None]) -> tuple[int, str]:
+    """Sort as `Plan.partitions` does: whole arrays first, then region by region."""
+    array, region = partition
+    return (-1 if region is None else region, array)
+
+
+#: What the fields of receipts may hold, by their annotations.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float": (int, float),
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "bool": (bool,),
+}
+_T = TypeVar("_T", Receipt, RecordFile)
+
+
+def _checked(value: _T) -> _T:
+    """Return a receipt, or a part of one, whose fields are of their types and in range."""
+    for item in fields(value):
+        held = getattr(value, item.name)
+        kinds = _TYPES.get(str(item.type))
+        if kinds is not None and type(held) not in kinds:
+            raise TypeError(f"{item.name} is of type {type(held).__name__}")
+        if type(held) is int and item.name != "last_modified" and not 0 <= held < 1 << 63:
+            raise ValueError(f"{item.name} is {held}")
+        if type(held) is float and not 0 <= held < math.inf:
+            raise ValueError(f"{item.name} is {held}")
+        if item.name == "stray_reasons" and not (
+            type(held) is dict and all(type(count) is int for count in held.values())
+        ):
+            raise TypeError("stray_reasons counts no reasons")
+    return value
 
 
 def check_counts(receipt: Receipt, partition: Partition) -> None:

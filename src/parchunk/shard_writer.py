@@ -85,7 +85,7 @@ class ShardWriter:
         written.shards_present += int(np.count_nonzero(part.vector > 1))
         written.index_requests += requests.gets - before
         written.found_again += part.found_again
-        written.strays += part.strays
+        written.strays.merge(part.strays)
         written.modified = part.modified
 
     def _gather(self, jobs: list[Future[_File]], written: Written) -> None:

@@ -16,11 +16,8 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from parchunk import stores
 from parchunk.errors import InputError, SourceError
+from parchunk.redaction import redact
 from parchunk.stores import Location
-
-_SECRET = re.compile(
-    r"(?i)\b((?:x-amz-[a-z-]*|sig|signature|token|[a-z_]*secret[a-z_]*|[a-z_]*key)=)[^&\s\"']+"
-)
 
 
 @dataclass(frozen=True)
@@ -207,6 +204,6 @@ def explain(error: BaseException) -> str:
         what, hint = "no connection to the store", "check the endpoint and the network"
     else:
         first = text.strip().partition("\n")[0]
-        return _SECRET.sub(r"\1***", re.sub(r"//[^/@\s]*@", "//***@", first))[:300]
+        return redact(first)[:300]
     seen = code.group(1) if code else status.group(0) if status else type(error).__name__
     return f"{what} ({seen}): {hint}"

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store
 
 from parchunk.errors import InputError
+from parchunk.redaction import HIDDEN, holds_credentials, redact
 
 #: Listings are worth waiting for: this outlives an outage of some minutes before a walk fails.
 RETRY: dict[str, Any] = {
@@ -129,14 +130,16 @@ def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStor
             "use a path or a file://, s3://, gs:// or az:// URL"
         )
     parts = urlsplit(url.replace("?", "%3F").replace("#", "%23"))
-    if "@" in parts.netloc or re.search(r"%3F.*(sig|token|key|credential)[^=]*=", url, re.I):
+    if holds_credentials(url):
         raise InputError(
             f"{_without_secrets(url)}: no credentials in URLs please: they would end up in "
             "references; give them in the environment or as --store-option"
         )
     bucket, prefix = unquote(parts.netloc), url[match.end() :].partition("/")[2].strip("/")  # type: ignore[union-attr]
     if not bucket:
-        raise InputError(f"{url}: no bucket is named; write {scheme}://BUCKET/PATH")
+        raise InputError(
+            f"{_without_secrets(url)}: no bucket is named; write {scheme}://BUCKET/PATH"
+        )
     if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
         raise InputError(f"{_without_secrets(url)}: empty, '.' or '..' segments are no object path")
     public = tuple(sorted((k, v) for k, v in options.items() if k in PUBLIC_OPTIONS))
@@ -170,7 +173,8 @@ def is_remote(store: object) -> bool:
 def _open_local(url: str, options: Mapping[str, str]) -> OpenedStore:
     if options:
         raise InputError(
-            f"{url} is local: store option {sorted(options)[0]!r} means nothing there; leave it out"
+            f"{url} is local: store option {_named(sorted(options)[0])} means nothing there; "
+            "leave it out"
         )
     text = unquote(urlsplit(url).path) if url.lower().startswith("file://") else url
     if not text:
@@ -186,6 +190,11 @@ def _open_cloud(scheme: str, bucket: str, options: dict[str, str]) -> ObjectStor
     kind = _CLOUDS[scheme]
     config: dict[str, Any] = {}
     client: dict[str, Any] = {}
+    if any(holds_credentials(value) for key, value in options.items() if key in PUBLIC_OPTIONS):
+        raise InputError(
+            "the endpoint has credentials in it, and would be remembered with them: give them in "
+            "the environment or as store options of their own"
+        )
     for key, value in options.items():
         if _accepts(kind, bucket, {}, {key: value}):
             client[key] = value
@@ -193,7 +202,7 @@ def _open_cloud(scheme: str, bucket: str, options: dict[str, str]) -> ObjectStor
             config[key] = value
         else:
             raise InputError(
-                f"unknown store option {key!r} for {scheme}://, or its value does not fit: "
+                f"unknown store option {_named(key)} for {scheme}://, or its value does not fit: "
                 "see obstore's store config and client options"
             )
     if options.get("endpoint", "").startswith("http://"):
@@ -201,7 +210,14 @@ def _open_cloud(scheme: str, bucket: str, options: dict[str, str]) -> ObjectStor
     try:
         return kind(bucket, config=config, client_options=client, retry_config=RETRY)  # type: ignore[arg-type]
     except Exception as error:  # obstore raises several unrelated classes here
-        raise InputError(f"{scheme}://{bucket} cannot be opened: {_first_line(error)}") from None
+        # obstore repeats the values that it cannot read, those of the environment too.
+        shown = re.sub(
+            r'"[^"]*"?|\bfrom /\S+', HIDDEN, redact(_first_line(error), options.values())
+        )
+        raise InputError(
+            f"{scheme}://{bucket} cannot be opened: {shown}: check the store options "
+            f"({', '.join(map(_named, sorted(options))) or 'none given'}) and the environment"
+        ) from None
 
 
 def _accepts(
@@ -226,7 +242,12 @@ def _text(value: object) -> str:
 
 
 def _without_secrets(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", url).partition("?")[0]
+    return redact(url).partition("?")[0]
+
+
+def _named(key: str) -> str:
+    """Return an option's name for a message; what cannot be one may be a secret, mistyped."""
+    return repr(key) if re.fullmatch(r"(s3_)?[a-z_]{2,40}", key) else "(not repeated here)"
 
 
 def _first_line(error: BaseException) -> str:

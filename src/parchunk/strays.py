@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -38,6 +38,44 @@ class Stray:
     reason: str
 
 
+class Strays:
+    """The strays of a partition: all counted by reason, the first KEPT in key order kept."""
+
+    def __init__(self) -> None:
+        self.reasons: Counter[str] = Counter()
+        self._held: list[Stray] = []
+        #: No stray after this one can be among the first.
+        self._last: Stray | None = None
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.reasons.total()
+
+    def add(self, stray: Stray) -> None:
+        """Count a stray, and keep it while it may be one of the first."""
+        self.reasons[stray.reason] += 1
+        self._keep(stray)
+
+    def merge(self, others: Strays) -> None:
+        """Count and keep those of ``others`` too."""
+        self.reasons.update(others.reasons)
+        for stray in others._held:
+            self._keep(stray)
+
+    def kept(self) -> list[Stray]:
+        """Return the first KEPT strays in key order."""
+        return sorted(self._held)[:KEPT]
+
+    def _keep(self, stray: Stray) -> None:
+        if self._last is not None and stray > self._last:
+            return
+        self._held.append(stray)
+        if len(self._held) >= 2 * KEPT:  # sorted once in KEPT times
+            self._held = self.kept()
+            self._last = self._held[-1]
+
+
 def reason_of(spec: ArraySpec, tail: str, size: int) -> str | None:
     """Return why the object at ``tail`` is a stray, or None for Zarr's own metadata."""
     if tail in _METADATA:
@@ -62,9 +100,9 @@ def _is_marker(spec: ArraySpec, tail: str) -> bool:
     )
 
 
-def encode_strays(array: str, strays: Sequence[Stray]) -> bytes:
+def encode_strays(array: str, strays: Strays) -> bytes:
     """Return the Parquet file that keeps the first KEPT strays of a partition, in key order."""
-    kept = sorted(strays)[:KEPT]
+    kept = strays.kept()
     table = pa.Table.from_arrays(
         [
             pa.array([array] * len(kept), pa.string()),

@@ -18,7 +18,7 @@ from parchunk.key_kernels import parse_paths
 from parchunk.listing import Listed
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
-from parchunk.strays import Stray, reason_of
+from parchunk.strays import Stray, Strays, reason_of
 from parchunk.text_order import index_at, position_of, ranks_of
 
 Int64Array = NDArray[np.int64]
@@ -40,7 +40,7 @@ class Part:
     rows: RowSet
     vector: NDArray[np.uint64]
     modified: int | None
-    strays: tuple[Stray, ...]
+    strays: Strays
     found_again: int
 
 
@@ -49,13 +49,13 @@ class Sightings:
     """What one walk met, beside sizes; counted in only when the walk has passed whole.
 
     ``wanted`` rows are chunks of the group, ``found`` those of them that were new, ``foreign``
-    rows chunks of other groups. ``strays`` come with the row set that owns them.
+    rows chunks of other groups. ``strays`` are by the row set that owns them.
     """
 
     wanted: int = 0
     foreign: int = 0
     found: int = 0
-    strays: list[tuple[int, Stray]] = field(default_factory=list)
+    strays: dict[int, Strays] = field(default_factory=dict)
 
 
 def _reserve(size: int) -> mmap.mmap:
@@ -81,7 +81,7 @@ class Tally:
         self.sizes = np.frombuffer(self._memory, np.uint64, int(self.bounds[-1]))
         self._released = np.zeros(len(self.row_sets), bool)
         self.modified = np.full(len(self.row_sets), np.iinfo(np.int64).min)
-        self.strays: list[list[Stray]] = [[] for _ in row_sets]
+        self.strays = [Strays() for _ in row_sets]
         self.wanted = 0
         self.foreign = 0
         self.found = 0
@@ -99,13 +99,14 @@ class Tally:
             self.row_sets[position],
             self.vector(position),
             None if newest == np.iinfo(np.int64).min else newest,
-            tuple(self.strays[position]),
+            self.strays[position],
             found_again,
         )
 
     def release(self, position: int) -> None:
         """Give the memory of a row set back; what comes for it from now on is ignored."""
         self._released[position] = True
+        self.strays[position] = Strays()
         page = mmap.PAGESIZE
         # Only whole pages: the ones at the ends are shared with neighbours.
         start = -(-int(self.bounds[position]) * 8 // page) * page
@@ -156,15 +157,13 @@ class Tally:
             self.wanted += sightings.wanted
             self.foreign += sightings.foreign
             self.found += sightings.found
-            for owner, stray in sightings.strays:
-                self.strays[owner].append(stray)
+            for owner, strays in sightings.strays.items():
+                self.strays[owner].merge(strays)
 
-    def gaps(self, positions: Sequence[int]) -> tuple[Int64Array, NDArray[np.bool_]]:
+    def gaps(self, positions: Sequence[int]) -> Int64Array:
         """Return rank intervals, shape (n, 2), that hold every absent chunk of the row sets.
 
-        They are widened to multiples of a fraction of a page, which bounds their number. Where
-        the flag of an interval is set, it begins with a chunk that has been listed: a listing
-        that does not show it shows nothing.
+        They are widened to multiples of a fraction of a page, which bounds their number.
         """
         marked: Int64Array = np.empty(0, np.int64)
         for position in positions:
@@ -177,24 +176,21 @@ class Tally:
                     ranks = ranks_of(self.spec.grid, numbers)
                     marked = np.union1d(marked, ranks // _BUCKET)
         if not len(marked):
-            return np.empty((0, 2), np.int64), np.empty(0, bool)
+            return np.empty((0, 2), np.int64)
         # Neighbours up to a page apart cost no more together than a request of their own.
         breaks = np.flatnonzero(np.diff(marked) > 4)
         starts = marked[np.concatenate(([0], breaks + 1))] * _BUCKET
         stops = (marked[np.concatenate((breaks, [len(marked) - 1]))] + 1) * _BUCKET
-        known = self._present(np.maximum(starts - 1, 0)) & (starts > 0)
-        starts = starts - known
-        return np.stack([starts, np.minimum(stops, self.spec.total)], axis=1), known
+        return np.stack([starts, np.minimum(stops, self.spec.total)], axis=1)
 
-    def _present(self, ranks: Int64Array) -> NDArray[np.bool_]:
-        """Whether the chunks at ``ranks`` are held here and have been listed."""
-        index = [index_at(self.spec.grid, rank) for rank in ranks.tolist()]
-        numbers = np.ravel_multi_index(tuple(np.array(index).T), self.spec.grid)
-        positions, owners, mine = self._locate(np.asarray(numbers, np.int64))
-        held = np.ones(len(ranks), bool) if mine is None else mine.copy()
-        held &= ~self._released[0 if owners is None else owners]
-        held[held] = self.sizes[positions[held]] != ABSENT
-        return held
+    def amid_gaps(self, position: int, most: int = 4) -> list[int]:
+        """Return a chunk number amid each of the longest runs of absent chunks of a row set."""
+        vector = self.vector(position)
+        edges = np.flatnonzero(np.diff(vector == ABSENT, prepend=False, append=False))
+        starts, stops = edges[0::2], edges[1::2]
+        longest = np.argsort(starts - stops, kind="stable")[:most]
+        rows, middles = self.row_sets[position], (starts + stops) // 2
+        return [int(rows.numbers(at, at + 1)[0]) for at in middles[longest].tolist()]
 
     def absent(self, position: int) -> int:
         """Return how many chunks of a row set no listing has shown."""
@@ -224,7 +220,7 @@ class Tally:
                 continue
             owner = self._owner(tail)
             if owner is not None:
-                sightings.strays.append((owner, Stray(tail, size, reason)))
+                sightings.strays.setdefault(owner, Strays()).add(Stray(tail, size, reason))
 
     def _owner(self, tail: str) -> int | None:
         """Return the row set that a stray belongs to: that of the next chunk in text order.

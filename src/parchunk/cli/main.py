@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import signal
+import os
 import sys
-from collections.abc import Callable
+import threading
 from importlib import import_module
-from types import FrameType
-from typing import Any
 
 import click
 
 import parchunk
+from parchunk.cli.interrupts import Interrupted, interrupts
 from parchunk.errors import ParchunkError
+from parchunk.redaction import redact
+from parchunk.stores import PUBLIC_OPTIONS
+
+_STORE_OPTIONS = frozenset({"--store-option", "--output-option"})
 
 #: Command name -> module below parchunk.cli that defines `command`. Loaded when called, so that
 #: `parchunk --help` does not import what only one command needs.
@@ -54,32 +58,59 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
-    sys.exit(run(arguments if arguments is not None else sys.argv[1:]))
+    code = run(arguments if arguments is not None else sys.argv[1:])
+    hanging = any(not t.daemon and t is not threading.main_thread() for t in threading.enumerate())
+    if code == 130 and hanging:
+        # Threads that hang in a request would keep the interpreter from ending.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
     as_json = "--json" in arguments
-    restore = _interrupt_on_sigterm()
     try:
-        code = cli.main(arguments, prog_name="parchunk", standalone_mode=False)
+        with interrupts(lambda: _interrupted(as_json)):
+            code = cli.main(arguments, prog_name="parchunk", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as shown:
         click.echo(shown.format_message())
         return 0
     except click.ClickException as error:
-        return _fail(error.format_message(), as_json)
-    except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted: run the same command again to resume", as_json, 130)
+        return _fail(redact(error.format_message(), _secrets(arguments)), as_json)
+    except (click.Abort, KeyboardInterrupt, Interrupted):
+        return _interrupted(as_json)
     except ParchunkError as error:
-        return _fail(str(error), as_json)
+        return _fail(redact(str(error), _secrets(arguments)), as_json)
     except MemoryError:
         return _fail("out of memory: lower --memory, --workers or --concurrency", as_json)
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    finally:
-        restore()
     return code if isinstance(code, int) else 0
+
+
+def _interrupted(as_json: bool) -> int:
+    return _fail("interrupted: run the same command again to resume", as_json, 130)
+
+
+def _secrets(arguments: list[str]) -> list[str]:
+    """Return the values of store options that may be secrets."""
+    found = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, _, text = argument.partition("=") if argument.startswith("--") else ("", "", "")
+        if before in _STORE_OPTIONS:
+            text = argument
+        elif option not in _STORE_OPTIONS:
+            continue
+        key, equals, value = text.partition("=")
+        if not equals:
+            found.append(text)
+        elif key.strip().lower() not in PUBLIC_OPTIONS:
+            found += [text, value]
+    return [text for text in found if len(text) > 3]
 
 
 def _fail(message: str, as_json: bool, code: int = 2) -> int:
@@ -89,20 +120,3 @@ def _fail(message: str, as_json: bool, code: int = 2) -> int:
         click.echo(json.dumps({"error": line}))
     click.echo(f"parchunk: {line}", err=True)
     return code
-
-
-def _interrupt_on_sigterm() -> Callable[[], None]:
-    """Make SIGTERM end a build as Ctrl-C does; return what undoes that."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> Any:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread: nothing to arrange
-        return lambda: None
-
-    def restore() -> None:
-        signal.signal(signal.SIGTERM, before)
-
-    return restore

@@ -1,0 +1,75 @@
+"""SIGINT and SIGTERM: the command ends within seconds, whatever it waits for, and says so."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+#: Seconds in which a build may end in order: what is being written is written, OUT released.
+#: Then it is ended all the same, as if killed: a listing may hang for as long as a server likes.
+GRACE = 4.0
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM came. No KeyboardInterrupt: click would print an empty line for that."""
+
+
+@contextlib.contextmanager
+def interrupts(give_up: Callable[[], object], grace: float = GRACE) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into `Interrupted`; end the process after ``grace``.
+
+    Later ones are ignored, so that nothing disturbs the orderly end. ``give_up`` is called before
+    the process is ended, from another thread, as this one may hang in a request.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's to arrange
+        return
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    over = threading.Event()
+    seen = False
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        nonlocal seen
+        if not seen:
+            seen = True
+            raise Interrupted
+
+    def watch() -> None:
+        # The byte comes from the handler in C: this thread knows even while the main one hangs.
+        while not over.is_set():
+            numbers = reading.recv(64)
+            if not numbers or over.is_set():
+                return
+            if signal.SIGINT in numbers or signal.SIGTERM in numbers:
+                if not over.wait(grace):
+                    for child in multiprocessing.active_children():
+                        child.kill()
+                    give_up()
+                    os._exit(130)
+                return
+
+    watcher = threading.Thread(target=watch, name="interrupts", daemon=True)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    wakeup = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    try:
+        for number in before:
+            # What the caller has told to be ignored (nohup, a shell's &) stays ignored.
+            if before[number] is not signal.SIG_IGN:
+                signal.signal(number, interrupt)
+        watcher.start()
+        yield
+    finally:
+        over.set()
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        writing.close()
+        watcher.join(1)
+        reading.close()
