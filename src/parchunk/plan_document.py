@@ -85,7 +85,6 @@ def _check_hierarchy(hierarchy: Any, most_chunks: int) -> None:
         _require(keys["marker"] in ("", "c") and keys["separator"] in ("/", "."), "keys")
     for group in _list(hierarchy["groups"], "hierarchy"):
         _check_node(group, "group")
-    _require(bool(hierarchy["groups"]), "hierarchy")
     for entry, width in (("refused", 3), ("skipped", 2)):
         for item in _list(hierarchy[entry], entry):
             _require(len(_list(item, entry)) == width, entry)
