@@ -181,11 +181,11 @@ class _Choice:
             self.members.append((spec, axis))
         if not self.members:
             self.members, base = [large[0]], large[0][0].chunks[large[0][1]]
-        self._axis_of = {spec.name: axis for spec, axis in self.members}
         self.base = base
         self.region = region if region is not None else self._region(base)
         if spoilers_apart:
             self._set_spoilers_apart()
+        self._axis_of = {spec.name: axis for spec, axis in self.members}
         self.record_size = record_size or self._record_size()
         self.asked_record_size = record_size
 

@@ -98,7 +98,7 @@ def parse_options(pairs: Mapping[str, str] | tuple[str, ...] | list[str]) -> dic
         key, equals, value = pair.partition("=")
         if not equals or not key:
             # The text may hold a secret, so it is not repeated.
-            raise InputError("a store option is not KEY=VALUE: write e.g. region=us-east-1")
+            raise InputError("a store option lacks its =VALUE: write for example timeout=30s")
         options[key.strip().lower()] = value
     return options
 

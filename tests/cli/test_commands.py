@@ -114,7 +114,7 @@ BAD = {
     "secrets": (["s3://key:hush@bucket/s", "{out}"], "credentials"),
     "local option": (["{src}", "{out}", "--store-option", "region=x"], "region"),
     "unknown option": (["s3://b/s", "{out}", "--store-option", "regoin=x"], "regoin"),
-    "no value": (["s3://b/s", "{out}", "--store-option", "region"], "KEY=VALUE"),
+    "no value": (["s3://b/s", "{out}", "--store-option", "region"], "=VALUE"),
     "include": (["{src}", "{out}", "--include", "none*"], "none*"),
     "OUT a file": (["{src}", "{tmp}/file"], "file"),
     "OUT below a file": (["{src}", "{tmp}/file/refs"], "file/refs"),
