@@ -246,3 +246,14 @@ def test_views_count_inner_chunks_and_shards(store):
         ([1, 0], "a/c/0/0"),
         *(([t, x], "a/c/1/1") for t in (2, 3) for x in (2, 3)),
     ]
+
+
+def test_a_sharded_coordinate_labels_gaps(store):
+    root = zarr.open_group(store, mode="a")
+    time = root.create_array(
+        "time", shape=(12,), chunks=(2,), shards=(6,), dtype="i4", dimension_names=("time",),
+        attributes={"units": "days since 2003-05-01"}, fill_value=-1,
+    )  # fmt: skip
+    time[...] = np.arange(12)
+    report = parchunk.audit(built(store))
+    assert any("2003-05-01 to 2003-05-08" in message for message in said(report, "missing-chunks"))
