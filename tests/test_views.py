@@ -313,3 +313,54 @@ def test_command_says_why_array_needs_quotes(folder):
     ran = sql(folder, "SELECT array FROM arrays")
     assert ran.returncode == 2
     assert b'"array" in double quotes' in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("split", "region", "shards", "inner", "keys"),
+    [
+        ("time", 4, (4, 6, 6), (2, 3, 2), ("default", "/")),
+        ("y", 6, (4, 6, 6), (2, 3, 2), ("v2", ".")),
+        ("x", 6, (4, 6, 6), (4, 6, 6), ("default", ".")),
+        (None, None, (14, 12, 10), (7, 6, 5), ("default", "/")),
+    ],
+)
+def test_views_of_shards_agree_with_each_other_and_the_store(
+    tmp_path, split, region, shards, inner, keys
+):
+    shape = (13, 11, 9)
+    source = tmp_path / "store.zarr"
+    array = zarr.open_group(source, mode="w", zarr_format=3).create_array(
+        "g/a", shape=shape, chunks=inner, shards=shards, dtype="i4", fill_value=0,
+        dimension_names=("time", "y", "x"), config={"write_empty_chunks": False},
+        chunk_key_encoding={"name": keys[0], "separator": keys[1]},
+    )  # fmt: skip
+    values = np.random.default_rng(1).integers(1, 9, shape).astype("i4")
+    values[: inner[0], : inner[1], : inner[2]] = 0
+    array[...] = values
+    plan = parchunk.plan(str(source), split=split, region=region)
+    parchunk.build(plan, str(tmp_path / "refs"))
+    con = parchunk.connect(str(tmp_path / "refs"))
+    grid = tuple(-(-size // chunk) for size, chunk in zip(shape, inner, strict=True))
+    extent = [shard // chunk for shard, chunk in zip(shards, inner, strict=True)]
+    rows = con.execute(
+        "SELECT chunk_index, chunk_key, path, present FROM refs ORDER BY chunk_number"
+    ).fetchall()
+    assert [tuple(row[0]) for row in rows] == list(np.ndindex(grid))
+    prefix = f"c{keys[1]}" if keys[0] == "default" else ""
+    for index, key, path, present in rows:
+        shard = keys[1].join(str(i // e) for i, e in zip(index, extent, strict=True))
+        assert key == f"g/a/{prefix}{shard}"
+        box = tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, inner, strict=True))
+        assert present == bool(values[box].any())
+        assert path == (f"{source}/{key}" if present else None)
+    differing = con.execute(
+        "SELECT * FROM (SELECT region, count(*) AS n, count(*) FILTER (present) AS p FROM refs "
+        "GROUP BY region) r FULL JOIN coverage c ON r.region IS NOT DISTINCT FROM c.region "
+        "WHERE n IS DISTINCT FROM expected OR p IS DISTINCT FROM c.present"
+    ).fetchall()
+    assert differing == []
+    (shards_present,) = con.execute("SELECT sum(shards_present) FROM coverage").fetchone()
+    files = [p for p in (source / "g/a").rglob("*") if p.is_file() and p.name != "zarr.json"]
+    assert shards_present == len(files)
+    findings = parchunk.audit(str(tmp_path / "refs"), against_source=True).findings
+    assert {found.severity for found in findings} <= {"gap", "notice"}

@@ -187,3 +187,46 @@ def build(tmp_path: Path) -> Any:
         return parchunk.build(plan, str(tmp_path / "out")).url
 
     return make
+
+
+def write_sharded(path: Path) -> Any:
+    """Write an array of shards with several inner chunks, and one with a single one in each."""
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    values = np.arange(1, 121, dtype="f4").reshape(12, 10)
+    values[4:8, 6:] = 0
+    for name, inner in (("air", (2, 3)), ("single", (4, 6))):
+        array = root.create_array(
+            name, shape=(12, 10), chunks=inner, shards=(4, 6), dtype="f4", fill_value=0,
+            dimension_names=("time", "x"),
+        )  # fmt: skip
+        array[...] = values
+    return values
+
+
+@pytest.mark.parametrize(
+    ("shards", "regions"), [("expand", range(3)), ("expand", [None]), ("whole", [None])]
+)
+def test_sharded_arrays(registry, build, tmp_path, shards, regions):
+    values = write_sharded(tmp_path / "source")
+    out = build(tmp_path / "source", split="time", region=4, shards=shards)
+    repo = repository(tmp_path)
+    for region in regions:
+        session = repo.writable_session("main")
+        with open_virtual_dataset(
+            out, registry=registry, parser=RegionParser(region=region), loadable_variables=[]
+        ) as dataset:
+            append = {"append_dim": "time"} if region else {}
+            dataset.vz.to_icechunk(session.store, **append)
+        session.commit(str(region))
+    store = parchunk.open_icechunk(str(tmp_path / "repo")).readonly_session("main").store
+    got = zarr.open_group(store, mode="r")
+    for name in ("air", "single"):
+        assert np.asarray(got[name][...]).tobytes() == values.tobytes()
+
+
+def test_regions_of_whole_shards_are_refused(registry, build, tmp_path):
+    # VirtualiZarr would append them at the number of inner chunks, and not of shards.
+    write_sharded(tmp_path / "source")
+    out = build(tmp_path / "source", split="time", region=4, shards="whole")
+    with pytest.raises(parchunk.UnsupportedError, match=r"air.*--shards whole"):
+        RegionParser(region=1)(f"file://{out}", registry)

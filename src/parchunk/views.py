@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from parchunk.build import load_plan
 from parchunk.output import RECEIPTS, STRAYS, Output
 from parchunk.plan import ArrayPlan, Plan
+from parchunk.shard_grid import extents
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,14 +36,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "coverage": (
         "array", "region", "start", "stop", "expected", "present", "missing", "zero_sized",
-        "bytes", "strays",
+        "bytes", "strays", "shards_expected", "shards_present", "empty_entries",
     ),
     "missing": ("array", "region", "chunk_number", "chunk_index", "chunk_key"),
     "receipts": (
         "array", "region", "dimension", "start", "stop", "expected", "present", "missing",
         "zero_sized", "inlined", "bytes", "strays", "stray_reasons", "found_again",
         "last_modified", "verified", "ordered", "requests", "requests_least", "retries", "seconds",
-        "record_files",
+        "record_files", "shards_expected", "shards_present", "empty_entries", "index_requests",
     ),
     "strays": ("array", "path", "size", "reason"),
 }  # fmt: skip
@@ -72,6 +73,10 @@ _RECEIPT_FIELDS = {
     "retries": "BIGINT",
     "seconds": "DOUBLE",
     "record_files": "JSON",
+    "shards_expected": "BIGINT",
+    "shards_present": "BIGINT",
+    "empty_entries": "BIGINT",
+    "index_requests": "BIGINT",
 }
 #: Columns of `receipts` that are not the receipt's field as it stands.
 _RECEIPT_COLUMNS = {
@@ -147,7 +152,7 @@ def connect(
 
 def contents(output: Output, plan: Plan) -> Contents:
     """Return what OUT holds of what the views read."""
-    names = [array.spec.name for array in plan.arrays if array.spec.total]
+    names = [array.spec.name for array in plan.arrays if array.spec.reference_total]
     if output.store is None:
         arrays = [name for name in names if output.holds(name, ".parq")]
     else:
@@ -211,15 +216,15 @@ def _arrays(plan: Plan) -> str:
                 str(spec.zarr_format),
                 text(spec.dtype),
                 _list(spec.shape, "BIGINT"),
-                _list(spec.chunks, "BIGINT"),
-                _list(spec.grid, "BIGINT"),
+                _list(spec.reference_chunks, "BIGINT"),
+                _list(spec.reference_grid, "BIGINT"),
                 _list(
                     ["NULL" if name is None else text(name) for name in spec.dimension_names],
                     "VARCHAR",
                 ),
                 "NULL::INTEGER" if array.axis is None else str(array.axis),
                 str(plan.record_size),
-                f"{spec.total}::BIGINT",
+                f"{spec.reference_total}::BIGINT",
             ]
         )
         for array in plan.arrays
@@ -290,7 +295,7 @@ def _region(array: ArrayPlan, record_size: int) -> str:
     """A record file belongs to the region of its first row (`parchunk.plan.ArrayPlan`)."""
     if array.axis is None:
         return "CAST(NULL AS BIGINT)"
-    grid = array.spec.grid
+    grid = array.spec.reference_grid
     inner = prod(grid[array.axis + 1 :])
     first = f"refs_file(filename) * {record_size}"
     if prod(grid[: array.axis]) > 1:
@@ -306,13 +311,20 @@ def _tail(array: ArrayPlan, number: str) -> str:
     keys = array.spec.keys
     if not array.spec.rank:
         return text(keys.tail(()))
-    parts = f" || {text(keys.separator)} || ".join(_axes(array, number))
+    axes = _axes(array, number)
+    if array.spec.inner_chunks is not None:
+        # An inner chunk's key is that of the shard that it lies in.
+        axes = [
+            at if extent == 1 else f"({at} // {extent})"
+            for at, extent in zip(axes, extents(array.spec), strict=True)
+        ]
+    parts = f" || {text(keys.separator)} || ".join(axes)
     return f"{text(keys.head)} || {parts}" if keys.head else f"'' || {parts}"
 
 
 def _axes(array: ArrayPlan, number: str) -> list[str]:
     """Return an expression for the chunk index along each axis."""
-    grid = array.spec.grid
+    grid = array.spec.reference_grid
     found = []
     for axis, size in enumerate(grid):
         inner = prod(grid[axis + 1 :])
@@ -341,17 +353,19 @@ def _coverage(plan: Plan) -> str:
     for array in plan.arrays:
         spec = array.spec
         if array.axis is None:
-            rows.append(f"{text(spec.name)}, 1, NULL, NULL, NULL, NULL, NULL, {spec.total}")
+            rows.append(
+                f"{text(spec.name)}, 1, NULL, NULL, NULL, NULL, NULL, {spec.reference_total}"
+            )
             continue
-        inner = prod(spec.grid[array.axis + 1 :])
+        inner = prod(spec.reference_grid[array.axis + 1 :])
         numbers = (
             array.regions,
             array.region_chunks * inner,
-            spec.grid[array.axis] * inner,
-            prod(spec.grid[: array.axis]),
-            array.region_chunks * spec.chunks[array.axis],
+            spec.reference_grid[array.axis] * inner,
+            prod(spec.reference_grid[: array.axis]),
+            array.region_chunks * spec.reference_chunks[array.axis],
             spec.shape[array.axis],
-            spec.total,
+            spec.reference_total,
         )
         rows.append(f"{text(spec.name)}, {', '.join(map(str, numbers))}")
     size = plan.record_size
@@ -374,7 +388,8 @@ def _coverage(plan: Plan) -> str:
         'SELECT partitions."array", partitions.region,\n'
         "  if(partitions.region IS NULL, NULL, partitions.start) AS start,\n"
         "  if(partitions.region IS NULL, NULL, partitions.stop) AS stop,\n"
-        "  partitions.expected, present, missing, zero_sized, bytes, strays\n"
+        "  partitions.expected, present, missing, zero_sized, bytes, strays,\n"
+        "  shards_expected, shards_present, empty_entries\n"
         'FROM partitions LEFT JOIN receipts ON receipts."array" = partitions."array"\n'
         "  AND receipts.region IS NOT DISTINCT FROM partitions.region"
     )

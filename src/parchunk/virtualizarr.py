@@ -20,12 +20,14 @@ import numpy as np
 import pyarrow.compute as pc
 
 from parchunk.build import load_plan
-from parchunk.errors import InputError
+from parchunk.errors import InputError, UnsupportedError
 from parchunk.icechunk_import.importing import Receipts, finished_receipts
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.references import read_rows
 from parchunk.icechunk_import.v3_metadata import v3_documents
+from parchunk.metadata.codecs import is_sharded
 from parchunk.metadata.spec import ArraySpec, Hierarchy, JSONObject
+from parchunk.metadata.v3 import parse_codecs
 from parchunk.opening import require
 from parchunk.output import Output
 from parchunk.plan import Partition, Plan, Region
@@ -68,7 +70,7 @@ class RegionParser:
         InputError
             When ``url`` is no finished build, or has no such region.
         UnsupportedError
-            When an array has no Zarr v3 form.
+            When an array has no Zarr v3 form, or a region is wanted of one that is kept sharded.
         MissingExtraError
             When VirtualiZarr is not installed.
         """
@@ -99,6 +101,13 @@ class RegionParser:
             axis = None if region is None or plan.split is None else plan.split.axis_in(spec)
             if region is None or axis is None:
                 arrays[name] = read.all()
+            elif is_sharded(parse_codecs(documents.arrays[spec.name]["codecs"])):
+                # VirtualiZarr counts inner chunks where it appends, and writes beside the place.
+                raise UnsupportedError(
+                    f"{spec.name}: VirtualiZarr cannot append regions of arrays whose shards are "
+                    "kept whole: build without --shards whole, take region=None, or import with "
+                    "parchunk to-icechunk"
+                )
             elif read.holds_whole_chunks(axis, region):
                 arrays[name] = read.part(axis, region)
             else:
@@ -148,17 +157,21 @@ class _Reader:
 
     def all(self) -> Any:
         """Return the whole array."""
-        rows = RowSet(max(self._spec.total, 1), 0, self._spec.total)
-        return self._array(rows, self._spec.grid, self._spec.shape)
+        rows = RowSet(max(self._spec.reference_total, 1), 0, self._spec.reference_total)
+        return self._array(rows, self._spec.reference_grid, self._spec.shape)
 
     def holds_whole_chunks(self, axis: int, region: Region) -> bool:
         """Whether a region begins and ends between two chunks, or at the array's end."""
-        size, chunk = self._spec.shape[axis], self._spec.chunks[axis]
+        size, chunk = self._spec.shape[axis], self._spec.reference_chunks[axis]
         return region.start % chunk == 0 and (region.stop % chunk == 0 or region.stop >= size)
 
     def part(self, axis: int, region: Region) -> Any:
         """Return the region of the array, cut to its elements."""
-        shape, grid, chunk = self._spec.shape, self._spec.grid, self._spec.chunks[axis]
+        shape, grid, chunk = (
+            self._spec.shape,
+            self._spec.reference_grid,
+            self._spec.reference_chunks[axis],
+        )
         start = min(region.start, shape[axis])
         stop = min(region.stop, shape[axis])
         low, high = -(-start // chunk), -(-stop // chunk)

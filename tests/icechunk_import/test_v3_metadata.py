@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -224,20 +223,13 @@ def test_little_endian_structs(build, opened, tmp_path):
     assert opened(tmp_path / "repo")["s"][...].tolist() == values.tolist()
 
 
-def test_whole_shards_keep_their_codecs(tmp_path, monkeypatch, opened, assert_equal):
-    # Only kerchunk's readers need shards to be looked into.
-    monkeypatch.setattr("parchunk.planning.require_supported", lambda hierarchy: None)
-    for module in ("parchunk.build", "parchunk.root"):
-        if module in sys.modules:
-            monkeypatch.setattr(
-                sys.modules[module], "kerchunk_metadata", lambda *_, **__: {}, raising=False
-            )
+def test_whole_shards_keep_their_codecs(tmp_path, opened, assert_equal):
     root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=3)
     array = root.create_array(
         "a", shape=(9, 8), chunks=(1, 2), shards=(3, 4), dtype="f4", dimension_names=("t", "x")
     )
     array[:7] = np.arange(56).reshape(7, 8)
-    plan = parchunk.plan(str(tmp_path / "source"), split="t", region=3)
+    plan = parchunk.plan(str(tmp_path / "source"), split="t", region=3, shards="whole")
     parchunk.build(plan, str(tmp_path / "out"))
     parchunk.to_icechunk(str(tmp_path / "out"), str(tmp_path / "repo"))
     ours = opened(tmp_path / "repo")

@@ -2,6 +2,10 @@
 
 Chunks that are new, gone, or changed are named by region. Changed means another size, or modified
 after everything that the build saw of that partition, so that a rewrite of equal size is found too.
+
+Of expanded sharded arrays the objects are shards, whose sizes references do not hold: a shard
+counts as resized when it ends before a reference into it does. Where it was not modified since,
+that is damage of the references.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from numpy.typing import NDArray
 
 from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.receipt_check import Audited
-from parchunk.auditing.record_check import RecordJob, chunk_key
+from parchunk.auditing.record_check import RecordJob, object_key
 from parchunk.group_listing import GroupListing
 from parchunk.groups import make_groups, vector_cells, width_of
 from parchunk.key_kernels import parse_paths
@@ -32,6 +36,7 @@ from parchunk.plan import Plan
 from parchunk.planning import open_source, read_again
 from parchunk.record_files import record_path
 from parchunk.rows import RowSet
+from parchunk.shard_grid import shard_numbers
 from parchunk.source import Source
 from parchunk.stores import is_ordered, is_remote, page_keys
 from parchunk.tally import Part, Sightings, Tally
@@ -51,7 +56,8 @@ class RegionChanges:
     """What changed in one partition, as chunk numbers that rise, shape (n,) each.
 
     A chunk of zero bytes now is gone. ``resized`` and ``rewritten`` (same size, modified later)
-    are both changed.
+    are both changed. Of an expanded array the numbers are of shards, and ``overrun`` are those
+    that end before a reference into them though they were not modified: damage, not a change.
     """
 
     spec: ArraySpec = field(repr=False)
@@ -60,6 +66,7 @@ class RegionChanges:
     gone: Int64Array
     resized: Int64Array
     rewritten: Int64Array
+    overrun: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def array(self) -> str:
@@ -73,7 +80,7 @@ class RegionChanges:
 
     def keys(self, numbers: Int64Array) -> list[str]:
         """Return chunk keys of the source."""
-        return [chunk_key(self.spec, number) for number in numbers.tolist()]
+        return [object_key(self.spec, number) for number in numbers.tolist()]
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,7 @@ class Comparison:
                     "gone": region.keys(region.gone),
                     "resized": region.keys(region.resized),
                     "rewritten": region.keys(region.rewritten),
+                    "overrun": region.keys(region.overrun),
                 }
                 for region in self.regions
             ]
@@ -165,14 +173,15 @@ def compare(
                 listed = _WatchedListing(
                     spec, listing, pool, width, False, ordered=is_ordered(source.store)
                 )
-                differences = [_Differences(item, plan.record_size) for item in items]
+                compared = _Differences if spec.inner_chunks is None else _ShardDifferences
+                differences = [compared(item, spec, plan.record_size) for item in items]
                 for units in group.passes:
                     listed.since = {unit.rows: _newest(items[unit.partition]) for unit in units}
                     for at, part in listed.parts([unit.rows for unit in units]):
                         later = listed.later(part.rows)
                         differences[units[at].partition].take(output, part, later)
                 notes += listed.notes
-                regions += [made for found in differences if (made := found.made(spec)) is not None]
+                regions += [made for found in differences if (made := found.made()) is not None]
         except BaseException:
             stop.set()
             raise
@@ -254,14 +263,15 @@ class _WatchedListing(GroupListing):
 class _Differences:
     """The differences found in one partition so far."""
 
-    def __init__(self, item: Audited, record_size: int) -> None:
+    def __init__(self, item: Audited, spec: ArraySpec, record_size: int) -> None:
         """Begin with none."""
-        self._item, self._record_size = item, record_size
+        self._item, self._spec, self._record_size = item, spec, record_size
         self._jobs: dict[int, RecordJob] = {}
         self._new: list[Int64Array] = []
         self._gone: list[Int64Array] = []
         self._resized: list[Int64Array] = []
         self._rewritten: list[Int64Array] = []
+        self._overrun: list[Int64Array] = []
 
     def take(self, output: Output, part: Part, later: Int64Array) -> None:
         """Compare a part (a partition, or some of its rows) with its record files."""
@@ -272,9 +282,10 @@ class _Differences:
             vector = part.vector[begin : begin + size]
             numbers = part.rows.numbers(begin, begin + len(vector))
             job = self._jobs[int(numbers[0]) // size]
-            held = _held(output, self._item.partition.array, job)
-            if held is None:
+            references = _held(output, self._item.partition.array, job)
+            if references is None:
                 continue  # damage, which is reported as that
+            held = references.sizes
             there = vector > 1
             now = np.where(there, vector - np.uint64(1), np.uint64(0)).astype(np.int64)
             both = there & (held > 0)
@@ -285,30 +296,80 @@ class _Differences:
                 same = numbers[both & (now == held)]
                 self._rewritten.append(same[np.isin(same, later, assume_unique=True)])
 
-    def made(self, spec: ArraySpec) -> RegionChanges | None:
+    def made(self) -> RegionChanges | None:
         """Return the differences, or None when there are none."""
         joined = [
             np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
-            for parts in (self._new, self._gone, self._resized, self._rewritten)
+            for parts in (self._new, self._gone, self._resized, self._rewritten, self._overrun)
         ]
         if not any(map(len, joined)):
             return None
-        return RegionChanges(spec, self._item.partition.region, *joined)
+        return RegionChanges(self._spec, self._item.partition.region, *joined)
 
 
-def _held(output: Output, array: str, job: RecordJob) -> Int64Array | None:
-    """Return the sizes that a record file gives, 0 where a chunk is missing; None if unreadable."""
+class _ShardDifferences(_Differences):
+    """The differences found in one partition of an expanded array, by shard."""
+
+    def take(self, output: Output, part: Part, later: Int64Array) -> None:
+        """Compare the shards of a partition with all its record files."""
+        objects = part.rows
+        # Where the last reference into each shard ends; 0 is for shards without any.
+        ends = np.zeros(objects.cells, np.int64)
+        unknown = np.zeros(objects.cells, bool)
+        for job in self._item.jobs(self._record_size):
+            numbers = np.arange(job.first, job.first + job.rows, dtype=np.int64)
+            at = objects.positions(shard_numbers(self._spec, numbers))
+            references = _held(output, self._item.partition.array, job)
+            if references is None:
+                unknown[at] = True  # damage, which is reported as that
+                continue
+            there = references.sizes > 0
+            # An inlined chunk has no place in its shard, but shows that there was one.
+            np.maximum.at(ends, at[there], np.where(references.inlined, 1, references.ends)[there])
+        there = part.vector > 1
+        now = np.where(there, part.vector - np.uint64(1), np.uint64(0)).astype(np.int64)
+        held = ends > 0
+        numbers = objects.numbers(0, objects.cells)
+        since = np.isin(numbers, later, assume_unique=True)
+        new = there & ~held & ~unknown
+        receipt = self._item.receipt
+        if unknown.any() or receipt is None or receipt.shards_present > np.count_nonzero(held):
+            # Shards may be there without any inner chunk: only those modified since are new.
+            new &= since
+        short = there & held & (ends > now)
+        self._new.append(numbers[new])
+        self._gone.append(numbers[~there & held])
+        self._resized.append(numbers[short & since])
+        self._rewritten.append(numbers[there & held & since & ~short])
+        self._overrun.append(numbers[short & ~since])
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The rows of a record file: sizes, 0 where a chunk is missing, and where each one ends."""
+
+    sizes: Int64Array
+    ends: Int64Array
+    inlined: NDArray[np.bool_]
+
+
+def _held(output: Output, array: str, job: RecordJob) -> _Held | None:
+    """Return what a record file gives; None if it is unreadable."""
     data = output.get(record_path(array, job.index))
     try:
-        table = pq.read_table(pa.BufferReader(data or b""), columns=["path", "size", "raw"])
+        table = pq.read_table(
+            pa.BufferReader(data or b""), columns=["path", "offset", "size", "raw"]
+        )
         sizes = np.asarray(table["size"]).astype(np.int64)
+        ends = np.asarray(table["offset"]).astype(np.int64) + sizes
         there = np.asarray(table["path"].is_valid())
         raw = table["raw"]
         lengths = np.asarray(pc.fill_null(pc.binary_length(raw), 0)).astype(np.int64)
-        held = np.where(np.asarray(raw.is_valid()), lengths, np.where(there, sizes, 0))
+        inlined = np.asarray(raw.is_valid())
+        held = np.where(inlined, lengths, np.where(there, sizes, 0))
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
-    return held if len(held) == job.rows else None
+    return _Held(held, ends, inlined) if len(held) == job.rows else None
 
 
 def _newest(item: Audited) -> int:
@@ -320,6 +381,19 @@ def _newest(item: Audited) -> int:
 
 def _findings(region: RegionChanges) -> Iterator[Finding]:
     where = region.array if region.region is None else f"{region.array}, region {region.region}"
+    what = "chunks" if region.spec.inner_chunks is None else "shards"
+    if len(region.overrun):
+        keys = region.keys(region.overrun[:3])
+        yield finding(
+            "wrong-offset",
+            f"{where}: references reach past the end of {len(region.overrun):,} shards that have "
+            f"not changed since the build: {', '.join(keys)}",
+            "delete the receipts of these partitions and run the same build again",
+            array=region.array,
+            region=region.region,
+            key=keys[0],
+            count=len(region.overrun),
+        )
     for kind, numbers, said in (
         ("new", region.new, "are in the source and not in the references"),
         ("gone", region.gone, "are referenced and no longer in the source"),
@@ -334,10 +408,12 @@ def _findings(region: RegionChanges) -> Iterator[Finding]:
             detail = (
                 f" ({len(region.resized):,} have another size, {len(region.rewritten):,} were "
                 "written again with the same)"
+                if region.spec.inner_chunks is None
+                else f" ({len(region.resized):,} end before what references ask for)"
             )
         yield finding(
             f"{kind}-chunks",
-            f"{where}: {len(numbers):,} chunks {said}{detail}: {', '.join(keys)}{more}",
+            f"{where}: {len(numbers):,} {what} {said}{detail}: {', '.join(keys)}{more}",
             _REMEDY[kind],
             array=region.array,
             region=region.region,

@@ -63,21 +63,21 @@ class Steps:
         size = self.size
         self.missing = np.zeros(size, np.int64)
         self.unknown = np.zeros(size, bool)
-        self.first = np.full(size, self.spec.total, np.int64)
+        self.first = np.full(size, self.spec.reference_total, np.int64)
 
     @property
     def size(self) -> int:
         """Chunk indices along the axis: 1 for a scalar."""
-        return self.spec.grid[self.axis] if self.spec.rank else 1
+        return self.spec.reference_grid[self.axis] if self.spec.rank else 1
 
     @property
     def cells(self) -> int:
         """Chunks at each index."""
-        return self.spec.total // self.size if self.size else 0
+        return self.spec.reference_total // self.size if self.size else 0
 
     @property
     def _inner(self) -> int:
-        return prod(self.spec.grid[self.axis + 1 :])
+        return prod(self.spec.reference_grid[self.axis + 1 :])
 
     def lose(self, numbers: Int64Array) -> None:
         """Count missing chunks, numbers rising."""
@@ -88,7 +88,7 @@ class Steps:
         counts = np.bincount(steps - low)
         self.missing[low : low + len(counts)] += counts
         # Written backwards, the first of equal indices is the one that stays.
-        first = np.full(len(counts), self.spec.total, np.int64)
+        first = np.full(len(counts), self.spec.reference_total, np.int64)
         first[steps[::-1] - low] = numbers[::-1]
         np.minimum(
             self.first[low : low + len(counts)], first, out=self.first[low : low + len(counts)]
@@ -116,7 +116,7 @@ class Steps:
         starts = np.concatenate(([0], edges)).tolist() if len(state) else []
         stops = [*edges.tolist(), len(state)]
         spec = self.spec
-        length = spec.chunks[self.axis] if spec.rank else 1
+        length = spec.reference_chunks[self.axis] if spec.rank else 1
         extent = spec.shape[self.axis] if spec.rank else 1
         name = (spec.dimension_names[self.axis] if spec.rank else None) or f"axis {self.axis}"
         for low, high in zip(starts, stops, strict=False):
@@ -140,7 +140,9 @@ class Steps:
         edges = np.flatnonzero(np.diff(bad.astype(np.int8)))
         ranges = edges.reshape(-1, 2).astype(np.int64)
         if self.spec.rank:
-            ranges = np.minimum(ranges * self.spec.chunks[self.axis], self.spec.shape[self.axis])
+            ranges = np.minimum(
+                ranges * self.spec.reference_chunks[self.axis], self.spec.shape[self.axis]
+            )
         return ranges
 
 

@@ -104,9 +104,9 @@ class Policy:
         for expected in self.expect:
             for axis, name in enumerate(spec.dimension_names):
                 if name == expected.dimension:
-                    size = spec.chunks[axis]
+                    size = spec.reference_chunks[axis]
                     stop = spec.shape[axis] if expected.stop is None else expected.stop
-                    end = min(-(-stop // size), spec.grid[axis]) if size else 0
+                    end = min(-(-stop // size), spec.reference_grid[axis]) if size else 0
                     found.append((axis, expected.start // size if size else 0, end))
         return tuple(found)
 

@@ -105,6 +105,18 @@ def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | 
             f"does not add up: {receipt.present} present and {receipt.missing} missing "
             f"({receipt.zero_sized} zero-sized) of {receipt.expected}"
         )
+    expanded = plan.by_name[partition.array].spec.inner_chunks is not None
+    shards = partition.objects.cells if expanded else 0
+    if receipt.shards_expected != shards or not 0 <= receipt.shards_present <= shards:
+        return (
+            f"says that {receipt.shards_present} of {receipt.shards_expected} shards are there, "
+            f"the partition has {shards}"
+        )
+    if receipt.empty_entries + receipt.zero_sized > receipt.missing:
+        return (
+            f"does not add up: {receipt.empty_entries} empty entries of shards among "
+            f"{receipt.missing} missing"
+        )
     if sum(file.present for file in receipt.record_files) != receipt.present:
         return "does not add up: its record files hold another number of references"
     jobs = list(Audited(partition, None).jobs(plan.record_size))

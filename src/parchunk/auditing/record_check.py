@@ -20,6 +20,7 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output
 from parchunk.receipts import RecordFile
 from parchunk.record_files import SCHEMA, digest, record_path
+from parchunk.shard_grid import extents, shard_numbers
 
 #: Rows of one file that are named when they are wrong.
 _NAMED = 3
@@ -195,10 +196,13 @@ class RecordChecker:
         offsets, sizes = np.asarray(offset), np.asarray(size)
         referenced, inlined = _there(path), _there(raw)
         self._check_paths(result, name, path, numbers)
-        self._name(
-            result, "wrong-offset", name, numbers, offsets != 0,
-            "offset is not 0, so that readers get a part of the chunk's object",
-        )  # fmt: skip
+        if self._spec.inner_chunks is None:
+            self._name(
+                result, "wrong-offset", name, numbers, offsets != 0,
+                "offset is not 0, so that readers get a part of the chunk's object",
+            )  # fmt: skip
+        else:
+            self._check_ranges(result, name, numbers, referenced, offsets, sizes)
         self._name(
             result, "wrong-size", name, numbers, referenced & (sizes <= 0),
             "size is not above 0, so that readers get the whole object whatever it is",
@@ -222,19 +226,62 @@ class RecordChecker:
         if result.present < job.rows:
             lost = numbers[~present]
             if self._bounds:
-                expected = inside(lost, self._spec.grid, self._bounds)
+                expected = inside(lost, self._spec.reference_grid, self._bounds)
                 result.excused = int(len(lost) - np.count_nonzero(expected))
                 lost = lost[expected]
             result.lost = lost
         counted = sizes > 0
         result.sizes.take(sizes[counted], numbers[counted])
-        result.heat = Heat(self._spec.grid, self._axis)
+        result.heat = Heat(self._spec.reference_grid, self._axis)
         result.heat.take(job.first, sizes)
+
+    def _check_ranges(
+        self,
+        result: RecordResult,
+        name: str,
+        numbers: NDArray[np.int64],
+        referenced: NDArray[np.bool_],
+        offsets: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+    ) -> None:
+        """Check offsets of inner chunks: each a range of its shard that no other row has.
+
+        Where the shard ends is not known here: only a listing of the source tells.
+        """
+        self._name(
+            result, "wrong-offset", name, numbers, ~referenced & (offsets != 0),
+            "offset is given without a path",
+        )  # fmt: skip
+        beyond = np.iinfo(np.int64).max - np.maximum(offsets, 0) < np.maximum(sizes, 0)
+        absurd = referenced & ((offsets < 0) | beyond)
+        self._name(
+            result, "wrong-offset", name, numbers, absurd, "no object has such a range of bytes"
+        )
+        rows = np.flatnonzero(referenced & ~absurd & (sizes > 0))
+        if len(rows) < 2:
+            return
+        shards = shard_numbers(self._spec, numbers[rows])
+        order = np.lexsort((offsets[rows], shards))
+        rows, shards = rows[order], shards[order]
+        starts, stops = offsets[rows], offsets[rows] + sizes[rows]
+        overlapping = np.zeros(len(numbers), bool)
+        overlapping[rows[1:]] = (shards[1:] == shards[:-1]) & (starts[1:] < stops[:-1])
+        self._name(
+            result, "wrong-offset", name, numbers, overlapping,
+            "its bytes are also those of another inner chunk of its shard",
+        )  # fmt: skip
+
+    def _expected_paths(self, numbers: NDArray[np.int64]) -> pa.StringArray:
+        """Return the path that each row must have: of an inner chunk, its shard's."""
+        if self._spec.inner_chunks is None:
+            return self._paths.build(numbers)
+        shards = pa.array(shard_numbers(self._spec, numbers)).dictionary_encode()
+        return self._paths.build(np.asarray(shards.dictionary)).take(shards.indices)
 
     def _check_paths(
         self, result: RecordResult, name: str, path: pa.Array, numbers: NDArray[np.int64]
     ) -> None:
-        right = pc.equal(path, self._paths.build(numbers))
+        right = pc.equal(path, self._expected_paths(numbers))
         if pc.all(right, skip_nulls=True).as_py() is not False:
             return
         wrong = np.flatnonzero(~np.asarray(pc.fill_null(right, True)))
@@ -244,12 +291,13 @@ class RecordChecker:
             result,
             "wrong-path",
             f"{name}: {len(wrong):,} rows do not point at their own chunk; the row of "
-            f"{self._key(int(numbers[row]))} holds {path[row].as_py()[:200]!r}",
+            f"{chunk_label(self._spec, int(numbers[row]))} holds {path[row].as_py()[:200]!r}",
             count=len(wrong),
             key=self._key(int(numbers[row])),
         )
         ours = paths.filter(pc.starts_with(paths, pattern=self._base))
-        if len(ours):
+        # Many rows of an expanded array share a path: that says nothing of chunks told twice.
+        if len(ours) and self._spec.inner_chunks is None:
             result.elsewhere = parse_paths(
                 ours, self._base, self._spec.keys, self._spec.grid
             ).numbers
@@ -267,10 +315,14 @@ class RecordChecker:
         if not wrong.any():
             return
         rows = np.flatnonzero(wrong)
-        keys = [self._key(int(numbers[row])) for row in rows[:_NAMED]]
+        labels = [chunk_label(self._spec, int(numbers[row])) for row in rows[:_NAMED]]
         more = f" and {len(rows) - _NAMED:,} more" if len(rows) > _NAMED else ""
         self._find(
-            result, kind, f"{name}: {', '.join(keys)}{more}: {what}", count=len(rows), key=keys[0]
+            result,
+            kind,
+            f"{name}: {', '.join(labels)}{more}: {what}",
+            count=len(rows),
+            key=self._key(int(numbers[rows[0]])),
         )
 
     def _key(self, number: int) -> str:
@@ -278,14 +330,34 @@ class RecordChecker:
 
 
 def chunk_key(spec: ArraySpec, number: int) -> str:
-    """Return the source's key of a chunk by number."""
-    return f"{spec.name}/{spec.keys.tail(chunk_index(spec, number))}"
+    """Return the source's key of a chunk by number: of an inner chunk, its shard's."""
+    index = chunk_index(spec, number)
+    if spec.inner_chunks is not None:
+        index = tuple(at // extent for at, extent in zip(index, extents(spec), strict=True))
+    return f"{spec.name}/{spec.keys.tail(index)}"
+
+
+def chunk_label(spec: ArraySpec, number: int) -> str:
+    """Return what a message calls a chunk: its key, and which inner chunk of the array it is."""
+    if spec.inner_chunks is None:
+        return chunk_key(spec, number)
+    index = ", ".join(map(str, chunk_index(spec, number)))
+    return f"inner chunk ({index}) in {chunk_key(spec, number)}"
+
+
+def object_key(spec: ArraySpec, number: int) -> str:
+    """Return the source's key of an object by number: of an expanded array, of a shard."""
+    return f"{spec.name}/{spec.keys.tail(_unravelled(spec.grid, number))}"
 
 
 def chunk_index(spec: ArraySpec, number: int) -> tuple[int, ...]:
-    """Return the chunk index of a chunk number."""
+    """Return the chunk index of a chunk number, in the grid of the references."""
+    return _unravelled(spec.reference_grid, number)
+
+
+def _unravelled(grid: tuple[int, ...], number: int) -> tuple[int, ...]:
     index = []
-    for size in reversed(spec.grid):
+    for size in reversed(grid):
         number, at = divmod(number, size)
         index.append(at)
     return tuple(reversed(index))

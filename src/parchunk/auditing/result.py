@@ -46,6 +46,9 @@ class ArrayAudit:
     ``missing`` chunks should be there, ``excused`` ones a policy does not expect, ``unread`` ones
     are in partitions that are not built or in record files that cannot be read. ``gaps`` are the
     largest of ``gap_count`` runs; ``notable_strays`` the first of ``strays``.
+
+    Of an expanded sharded array chunks are inner ones. The last three are of its shards, from the
+    receipts of what is built: ``empty_entries`` are missing from shards that are there.
     """
 
     array: str
@@ -66,6 +69,9 @@ class ArrayAudit:
     notable_strays: tuple[Stray, ...]
     sizes: Sizes = field(repr=False)
     heat: Heat = field(repr=False)
+    shards_expected: int = 0
+    shards_present: int = 0
+    empty_entries: int = 0
 
 
 @dataclass(frozen=True)
@@ -241,6 +247,9 @@ def _array_json(array: ArrayAudit) -> dict[str, Any]:
         "inlined": array.inlined,
         "bytes": array.bytes,
         "strays": array.strays,
+        "shards_expected": array.shards_expected,
+        "shards_present": array.shards_present,
+        "empty_entries": array.empty_entries,
         "missing_allowed": array.allowed,
         "median_size": array.sizes.median,
         "gap_count": array.gap_count,

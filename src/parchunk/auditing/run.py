@@ -30,6 +30,7 @@ from parchunk.auditing.record_check import (
     RecordJob,
     RecordResult,
     chunk_key,
+    chunk_label,
 )
 from parchunk.auditing.result import ArrayAudit, AuditReport, PartitionAudit, percent
 from parchunk.auditing.root_check import check_root
@@ -204,7 +205,7 @@ class _Array:
             self.spec, plan.location.url, output, axis, policy.bounds(self.spec)
         )
         self.steps = Steps(self.spec, axis)
-        self._heat = Heat(self.spec.grid, axis)
+        self._heat = Heat(self.spec.reference_grid, axis)
         self._sizes = Sizes()
         self._findings: list[Finding] = []
         #: Digest of a file that is not what its receipt says -> the finding's place in the list.
@@ -215,6 +216,7 @@ class _Array:
         self.files = self.file_bytes = self.inlined = self.unread = 0
         self._zero_sized: dict[int | None, int] = {}
         self._stray_counts: dict[str, int] = {}
+        self._shards_expected = self._shards_present = self._empty_entries = 0
 
     def leave(self, partition: Partition) -> None:
         """Note a partition that is not built."""
@@ -250,6 +252,10 @@ class _Array:
                 yield result.job
             self._agree(item, readable, present, inlined, total)
             receipt = item.receipt
+            if receipt:
+                self._shards_expected += receipt.shards_expected
+                self._shards_present += receipt.shards_present
+                self._empty_entries += receipt.empty_entries
             zero_sized = receipt.zero_sized if receipt else 0
             strays = receipt.strays if receipt else 0
             if zero_sized:
@@ -267,7 +273,7 @@ class _Array:
 
     def extra_files(self) -> list[Finding]:
         """Return record files that no partition owns: a reader may still come upon them."""
-        files = -(-self.spec.total // self._plan.record_size)
+        files = -(-self.spec.reference_total // self._plan.record_size)
         name = self.spec.name
         extra = []
         for path in self._output.paths(name):
@@ -351,7 +357,7 @@ class _Array:
         missing = int(self.steps.missing.sum())
         return ArrayAudit(
             array=self.spec.name,
-            expected=self.spec.total,
+            expected=self.spec.reference_total,
             present=int(sum(p.present for p in self.partitions)),
             missing=missing,
             excused=self.steps.excused,
@@ -368,6 +374,9 @@ class _Array:
             notable_strays=tuple(self._strays[:_STRAYS_SHOWN]),
             sizes=self._sizes,
             heat=self._heat,
+            shards_expected=self._shards_expected,
+            shards_present=self._shards_present,
+            empty_entries=self._empty_entries,
         )
 
     def coverage_findings(self, audited: ArrayAudit) -> list[Finding]:
@@ -391,7 +400,10 @@ class _Array:
             )
         if audited.gap_count > GAP_FINDINGS:
             rest = audited.missing - sum(gap.missing for gap in told)
-            further, share = audited.gap_count - GAP_FINDINGS, audited.missing / self.spec.total
+            further, share = (
+                audited.gap_count - GAP_FINDINGS,
+                audited.missing / self.spec.reference_total,
+            )
             findings.append(
                 finding(
                     "missing-chunks",
@@ -405,10 +417,15 @@ class _Array:
             )
         for region, count in list(self._zero_sized.items())[:GAP_FINDINGS]:
             where = name if region is None else f"{name}, region {region}"
+            what = (
+                "chunks are objects of zero bytes"
+                if self.spec.inner_chunks is None
+                else "inner chunks have zero bytes, or their shards have"
+            )
             findings.append(
                 finding(
                     "zero-sized",
-                    f"{where}: {count:,} chunks are objects of zero bytes, and counted as missing",
+                    f"{where}: {count:,} {what}, and counted as missing",
                     "have the producer write them again: a writer was interrupted",
                     severity=severity,  # type: ignore[arg-type]
                     array=name,
@@ -419,7 +436,7 @@ class _Array:
         if audited.outliers:
             far = audited.outliers
             examples = ", ".join(
-                f"{chunk_key(self.spec, number)} ({size:,} bytes)"
+                f"{chunk_label(self.spec, number)} ({size:,} bytes)"
                 for number, size in far.examples[:4]
             )
             findings.append(
@@ -450,7 +467,7 @@ class _Array:
     def _allowed(self, missing: int) -> bool:
         if self.policy.allows_gaps(self.spec.name):
             return True
-        expected = self.spec.total - self.steps.excused - self.unread
+        expected = self.spec.reference_total - self.steps.excused - self.unread
         return missing * 100 <= self.policy.max_missing * expected and self.policy.max_missing > 0
 
     def _take(self, result: RecordResult) -> None:

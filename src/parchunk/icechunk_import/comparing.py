@@ -105,7 +105,7 @@ def compare_with_repo(
             there = adapter.get(session.store, f"{spec.name}/zarr.json")
             if there is None:
                 findings.append(
-                    RepoFinding(spec.name, None, "metadata", spec.total, "no such array")
+                    RepoFinding(spec.name, None, "metadata", spec.reference_total, "no such array")
                 )
                 continue
             if canonical(json.loads(there)) != canonical(documents.arrays[spec.name]):
@@ -139,8 +139,8 @@ def _held(
     path = f"/{spec.name}"
     sought = np.array(sorted(wanted), np.int64)
     for held in adapter.held_chunks(session, path, spec.rank):
-        inside = (held.indices < np.array(spec.grid, np.int64)).all(axis=1)
-        batch = ravel(held.indices, spec.grid)
+        inside = (held.indices < np.array(spec.reference_grid, np.int64)).all(axis=1)
+        batch = ravel(held.indices, spec.reference_grid)
         numbers.append(batch[inside])
         for row in np.flatnonzero(inside & np.isin(batch, sought)).tolist():
             number = int(batch[row])
@@ -232,7 +232,7 @@ class _Partition:
         return found
 
     def _finding(self, kind: str, count: int, message: str, numbers: list[int]) -> RepoFinding:
-        indices = unravel(np.array(numbers, np.int64), self._spec.grid)
+        indices = unravel(np.array(numbers, np.int64), self._spec.reference_grid)
         return RepoFinding(
             self._spec.name,
             self._partition.region,

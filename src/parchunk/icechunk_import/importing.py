@@ -585,7 +585,7 @@ class _Run:
             return
         for held in adapter.held_chunks(base, f"/{spec.name}", spec.rank):
             indices = held.indices
-            outside = indices[(indices >= np.array(spec.grid)).any(axis=1)]
+            outside = indices[(indices >= np.array(spec.reference_grid)).any(axis=1)]
             adapter.delete(session.store, [_key(spec.name, at) for at in outside.tolist()])
 
     def _write(self, session: Any, base: Any, partition: Partition, replace: bool) -> int:
@@ -623,7 +623,7 @@ class _Run:
                 self._container.locations(spec.name, rows.path), ""
             ).to_pylist()
             at = 0
-            for box in boxes_of_numbers(spec.grid, rows.begin, rows.begin + len(rows)):
+            for box in boxes_of_numbers(spec.reference_grid, rows.begin, rows.begin + len(rows)):
                 shape = tuple(b - a for a, b in zip(box.start, box.stop, strict=True))
                 end = at + int(np.prod(shape, dtype=np.int64))
                 whole = at == 0 and end == len(rows)
@@ -646,7 +646,7 @@ class _Run:
                 at = end
         inlined = np.flatnonzero(rows.inlined)
         if len(inlined):
-            index = unravel(inlined + rows.begin, spec.grid)
+            index = unravel(inlined + rows.begin, spec.reference_grid)
             adapter.put(
                 store,
                 {
@@ -662,10 +662,10 @@ def _delete_others(
 ) -> int:
     """Delete the chunks that the branch has among ``rows`` and that are not ``present``."""
     deleted = 0
-    grid = np.array(spec.grid, np.int64)
+    grid = np.array(spec.reference_grid, np.int64)
     for held in adapter.held_chunks(base, f"/{spec.name}", spec.rank):
         inside = held.indices[(held.indices < grid).all(axis=1)]
-        numbers = ravel(inside, spec.grid)
+        numbers = ravel(inside, spec.reference_grid)
         position, among = positions(rows, numbers)
         stale = inside[among][~present[position[among]]]
         adapter.delete(session.store, [_key(spec.name, at) for at in stale.tolist()])

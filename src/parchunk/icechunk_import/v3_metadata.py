@@ -129,17 +129,16 @@ def _keep_v3(array: ArraySpec) -> JSONObject:
         )
     grid = parse_part(document["chunk_grid"], "chunk_grid")
     stored = [size or 1 for size in grid.configuration["chunk_shape"]]
-    if stored != [size or 1 for size in array.chunks]:
+    # Not by the chunks' shape alone: a shard may hold a single inner chunk.
+    if array.inner_chunks is not None or stored != [size or 1 for size in array.chunks]:
         # The references are of the chunks inside the shards: they are the array's chunks now.
+        chunks = list(array.reference_chunks)
         codecs = parse_codecs(document["codecs"])
         inner = codecs[0].configuration if len(codecs) == 1 and is_sharded(codecs) else {}
-        if inner.get("chunk_shape") != list(array.chunks):
+        if inner.get("chunk_shape") != chunks:
             raise UnsupportedFeatureError("references of other chunks than its metadata says")
-        document["chunk_grid"] = {
-            "name": "regular",
-            "configuration": {"chunk_shape": list(array.chunks)},
-        }
-        document["codecs"] = inner["codecs"]
+        document["chunk_grid"] = {"name": "regular", "configuration": {"chunk_shape": chunks}}
+        document["codecs"] = inner.get("codecs", [{"name": "bytes"}])
     return document
 
 

@@ -200,10 +200,17 @@ def _array(report: AuditReport, array: ArrayAudit, pictured: bool, opened: bool)
         ("Zarr format", f"v{spec.zarr_format}"),
         ("data type", spec.dtype),
         ("shape", grid_text(spec.shape)),
-        ("chunk shape", grid_text(spec.chunks)),
-        ("chunk grid", grid_text(spec.grid)),
+        ("chunk shape", grid_text(spec.reference_chunks)),
+        ("chunk grid", grid_text(spec.reference_grid)),
         ("median chunk", bytes_text(array.sizes.median) if array.sizes.count else "none"),
     ]
+    if spec.inner_chunks is not None:
+        absent = array.shards_expected - array.shards_present
+        facts += [
+            ("shard shape", grid_text(spec.chunks)),
+            ("shards", f"{array.shards_present:,} of {array.shards_expected:,}, {absent:,} absent"),
+            ("empty in shards that are there", f"{array.empty_entries:,} chunks"),
+        ]
     if array.inlined:
         facts.append(("inlined chunks", f"{array.inlined:,}"))
     parts: list[object] = [_facts(facts)]
