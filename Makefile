@@ -17,7 +17,7 @@ demo: $(VENV)/.filled
 	$(BIN)/parchunk demo demo
 
 test: $(VENV)/.filled
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-fast: $(VENV)/.filled
 	$(BIN)/python -m pytest -m 'not slow and not s3'
