@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,11 @@ from parchunk.metadata.spec import ArraySpec, Hierarchy
 # Machines are busy: no test may fail for its time. CI draws the same examples each time.
 settings.register_profile("parchunk", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("parchunk")
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and what they start too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SRC = Path(__file__).parents[1] / "src"
 
