@@ -44,7 +44,7 @@ from parchunk.tally import Part, Sightings, Tally
 Int64Array = NDArray[np.int64]
 
 _REMEDY = {
-    "new": "run parchunk update, or build again with --overwrite",
+    "new": "build again with --overwrite, or into another OUT",
     "gone": "build again with --overwrite, or restore them: readers of the references fail here",
     "changed": "nothing if the change was meant and the size is equal; else build again with "
     "--overwrite: readers ask for the old sizes",
@@ -144,7 +144,7 @@ def compare(
             finding(
                 "source-metadata",
                 f"the metadata of {source.url} is no longer what was built from",
-                "run parchunk update where the source grew, else build again with --overwrite",
+                "build again with --overwrite, or into another OUT",
             )
         )
     counted = Requests()
