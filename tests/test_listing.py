@@ -121,6 +121,33 @@ def test_a_fault_that_stays_is_one_line(tmp_path: Path, kind: Any) -> None:
         assert "permission" not in message
 
 
+@pytest.mark.parametrize("kind", ["drop", "short", "reverse"])
+def test_strays_that_only_the_second_listing_shows_are_counted(tmp_path: Path, kind: Any) -> None:
+    extra = {f"v403/{step}.{x}.tmp": b"x" for step in range(58) for x in range(0, 200, 8)}
+    store = wide(present=HashFraction(0.8), extra=extra)
+    with source_of(store, Fault(kind, first=2, times=2, within="v403/")) as (server, source):
+        plan = parchunk.plan(source, region=20)
+        result = parchunk.build(plan, str(tmp_path / "r"), settings=QUICK, concurrency=2)
+        assert server.counts()["faults"][kind] == 2
+    assert result.strays == len(extra)
+    check_exact(tmp_path / "r", plan, store)
+
+
+@pytest.mark.parametrize("times", [2, None])
+def test_a_gap_that_cannot_be_asked_about_is_not_missing(tmp_path: Path, times: int | None) -> None:
+    store = wide(present=HashFraction(0.8))
+    with source_of(store, Fault("500", times=times, on="HEAD")) as (server, source):
+        plan = parchunk.plan(source, region=20)
+        if times is None:
+            with pytest.raises(parchunk.ListingError, match=r"v403/.* is not listed, and asking"):
+                parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+            assert not (tmp_path / "r" / ".zmetadata").exists()
+        else:
+            result = parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+            assert result.retries == server.counts()["faults"]["500"] == times
+            check_exact(tmp_path / "r", plan, store)
+
+
 def test_numbers_in_keys_are_no_status(tmp_path: Path) -> None:
     """``start-after=v403/40.3`` stands in the error's text; it is not what is wrong."""
     with source_of(wide(), Fault("500", first=4, times=1, within="v403/")) as (_, source):

@@ -155,8 +155,8 @@ class GroupListing:
                 break
             walks = cover.walks(self.spec.grid, self.spec.keys, tally.gaps(positions))
             tasks = [partial(self._look_again, tally, walk) for walk in walks]
-            for _ in self._side_by_side(tasks):
-                pass
+            for _, sightings in self._side_by_side(tasks):
+                tally.merge_again(sightings)
             left = {position: tally.absent(position) for position in positions}
             if sum(left.values()) == absent and not self._contradicted(tally, positions):
                 break
@@ -178,22 +178,16 @@ class GroupListing:
         does the second one that meets the same. It leaves long gaps: a chunk amid each of the
         longest tells. What cannot be asked (no permission to read) contradicts nothing.
         """
-        store = self.listing.source.store
-        if not is_remote(store):
+        if not is_remote(self.listing.source.store):
             return False
         numbers = [number for position in positions for number in tally.amid_gaps(position)]
+        futures = [self.pool.submit(self._is_there, number) for number in numbers]
+        wait(futures)  # all of them: nothing is left running
+        return any(future.result() for future in futures)
 
-        def is_there(number: int) -> bool:
-            index = np.unravel_index(number, self.spec.grid) if self.spec.rank else ()
-            path = self.listing.path(self.spec.keys.tail([int(i) for i in index]))
-            try:
-                return not self.listing.stop.is_set() and store.head(path)["size"] > 0
-            except Exception:  # absent, or not to be asked
-                return False
-
-        futures = [self.pool.submit(is_there, number) for number in numbers]
-        found = [future.result() for future in futures]  # all of them: nothing is left running
-        return any(found)
+    def _is_there(self, number: int) -> bool:
+        index = np.unravel_index(number, self.spec.grid) if self.spec.rank else ()
+        return self.listing.has(self.spec.keys.tail([int(i) for i in index]))
 
     def _look_again(self, tally: Tally, walk: Walk) -> Sightings:
         sightings = Sightings()
@@ -211,8 +205,8 @@ class GroupListing:
             tally.merge(sightings)
         before = [tally.absent(position) for position in range(len(row_sets))]
         if sum(before) and not self.trust:
-            for _ in self._side_by_side(tasks):
-                pass
+            for _, sightings in self._side_by_side(tasks):
+                tally.merge_again(sightings)
         again = [count - tally.absent(position) for position, count in enumerate(before)]
         self._note(sum(again))
         for position, count in enumerate(again):

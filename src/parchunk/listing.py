@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from parchunk.cover import Walk
 from parchunk.errors import ListingError, ParchunkError
-from parchunk.source import Source, explain, is_denied, without_urls
+from parchunk.source import Source
+from parchunk.store_errors import explain, is_final
 from parchunk.stores import is_remote
 
 #: Rows gathered before they are handed on: enough to make the kernels' fixed costs small.
@@ -146,6 +147,37 @@ class Listing:
                 self._again(attempt, broken, None, directory)
                 yield None
 
+    def has(self, tail: str) -> bool:
+        """Whether an object with bytes is at ``tail`` of the array, asked of the object itself.
+
+        What must not be asked (no permission to read) counts as not there: it tells nothing.
+
+        Raises
+        ------
+        ListingError
+            When the question failed `Patience.attempts` times.
+        """
+        attempt = 0
+        while True:
+            if self.stop.is_set():
+                raise Cancelled("cancelled")
+            try:
+                return int(self.source.store.head(self.path(tail))["size"]) > 0
+            except FileNotFoundError:
+                return False
+            except Exception as error:  # obstore's classes do not tell which ones pass
+                if is_final(error):
+                    return False
+                attempt += 1
+                if attempt >= self.patience.attempts:
+                    where = self.source.describe(f"{self.array}/{tail}")
+                    raise ListingError(
+                        f"{where} is not listed, and asking for it failed at {attempt} attempts: "
+                        f"{explain(error)}; run the same command again to resume"
+                    ) from None
+                self.requests.add(retries=1)
+                self.patience.wait(attempt, self.stop)
+
     def _again(self, attempt: int, broken: _Broken, walk: Walk | None, after: str | None) -> None:
         self.requests.add(retries=1)
         if broken.final or attempt >= self.patience.attempts:
@@ -209,7 +241,7 @@ class Listing:
                 kept = _in_order(_join(gathered), previous)
                 if last is not None:
                     kept = _up_to(kept, last)
-            raise _Broken(explain(error), kept, _is_final(error)) from None
+            raise _Broken(explain(error), kept, is_final(error)) from None
         finally:
             remote = is_remote(self.source.store)
             pages = max(-(-fetched // self.page), 1) if remote else 0
@@ -224,14 +256,6 @@ class _Broken(Exception):
         self.reason = reason
         self.listed = listed if listed is not None and len(listed.paths) else None
         self.final = final
-
-
-def _is_final(error: BaseException) -> bool:
-    """Whether trying again cannot help: no permission, no bucket, a mistake in the call."""
-    if isinstance(error, PermissionError | TypeError | ValueError):
-        return True
-    text = without_urls(error)
-    return is_denied(text) or "NoSuchBucket" in text or "Loop" in text
 
 
 def _join(batches: list[pa.RecordBatch]) -> Listed:

@@ -21,7 +21,7 @@ from obstore.store import LocalStore, ObjectStore
 
 from parchunk import stores
 from parchunk.errors import InputError, OutputError
-from parchunk.source import explain
+from parchunk.store_errors import explain
 from parchunk.stores import Location
 
 #: Everything that is parchunk's own lives below this folder of OUT.

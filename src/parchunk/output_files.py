@@ -18,7 +18,7 @@ from fsspec.utils import glob_translate
 
 from parchunk.errors import OutputError
 from parchunk.output import Output
-from parchunk.source import explain
+from parchunk.store_errors import explain
 
 #: Seconds for which a listing of OUT serves further globs.
 _FRESH = 10.0

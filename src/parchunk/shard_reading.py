@@ -21,7 +21,8 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.shard_grid import extents, shards_of
 from parchunk.shard_index import ZERO_SIZED, IndexDamage, decode_indexes
-from parchunk.source import Source, is_denied, without_urls
+from parchunk.source import Source
+from parchunk.store_errors import is_final
 from parchunk.tally import Part
 
 Int64Array = NDArray[np.int64]
@@ -217,10 +218,7 @@ class ShardReader:
 def _is_final(error: SourceError) -> bool:
     """Whether trying again cannot help."""
     cause = error.__cause__
-    if cause is None or isinstance(cause, PermissionError | TypeError | ValueError):
-        return True
-    text = without_urls(cause)
-    return is_denied(text) or "NoSuchBucket" in text
+    return cause is None or is_final(cause)
 
 
 def _batches(numbers: Int64Array, cells: int, each: int) -> Iterator[Int64Array]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from parchunk import stores
 from parchunk.errors import InputError, SourceError
-from parchunk.redaction import redact
+from parchunk.store_errors import explain
 from parchunk.stores import Location
 
 
@@ -175,35 +174,3 @@ def _read_local(path: str, start: int, stop: int) -> tuple[bytes, int]:
         return os.pread(file, stop - start, start), os.fstat(file).st_size
     finally:
         os.close(file)
-
-
-def without_urls(error: BaseException) -> str:
-    """Return an error's text without the URLs in it, whose keys and ports look like anything."""
-    return re.sub(r"[a-z]+://[^\s,]+", "URL", str(error))
-
-
-def is_denied(text: str) -> bool:
-    """Whether an error's text, without URLs, says that permission is missing."""
-    return bool(re.search(r"\b40[13]\b|AccessDenied|Unauthorized", text))
-
-
-def explain(error: BaseException) -> str:
-    """Return what went wrong in one line without secrets, from an obstore exception.
-
-    obstore's messages run over many lines and repeat the request, signed URL included.
-    """
-    text = without_urls(error)
-    status = re.search(r"\b(4\d\d|5\d\d) [A-Z][A-Za-z ]+", text)
-    code = re.search(r"<Code>([A-Za-z0-9]+)</Code>", text)
-    if is_denied(text):
-        what = "permission denied"
-        hint = "check the credentials, or --store-option skip_signature=true for public data"
-    elif "NoSuchBucket" in text:
-        return "no such bucket: check the URL"
-    elif "dns error" in text or "Connect" in text or "connection" in text.lower():
-        what, hint = "no connection to the store", "check the endpoint and the network"
-    else:
-        first = text.strip().partition("\n")[0]
-        return redact(first)[:300]
-    seen = code.group(1) if code else status.group(0) if status else type(error).__name__
-    return f"{what} ({seen}): {hint}"

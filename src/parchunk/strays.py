@@ -63,6 +63,17 @@ class Strays:
         for stray in others._held:
             self._keep(stray)
 
+    def merge_again(self, others: Strays) -> None:
+        """Count and keep those of ``others``, a second listing's, that are not known by name.
+
+        Beyond the KEPT known by name, none can be told from one that the first listing counted.
+        """
+        known = set(self._held)
+        for stray in others._held:
+            if stray not in known and (self._last is None or stray < self._last):
+                known.add(stray)
+                self.add(stray)
+
     def kept(self) -> list[Stray]:
         """Return the first KEPT strays in key order."""
         return sorted(self._held)[:KEPT]

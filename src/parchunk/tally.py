@@ -82,6 +82,7 @@ class Tally:
         self._released = np.zeros(len(self.row_sets), bool)
         self.modified = np.full(len(self.row_sets), np.iinfo(np.int64).min)
         self.strays = [Strays() for _ in row_sets]
+        self._again: dict[int, Strays] = {}
         self.wanted = 0
         self.foreign = 0
         self.found = 0
@@ -95,6 +96,10 @@ class Tally:
     def part(self, position: int, found_again: int = 0) -> Part:
         """Return what is known of one row set, once every walk that concerns it has passed."""
         newest = int(self.modified[position])
+        with self._lock:
+            again = self._again.pop(position, None)
+            if again is not None:
+                self.strays[position].merge_again(again)
         return Part(
             self.row_sets[position],
             self.vector(position),
@@ -159,6 +164,17 @@ class Tally:
             self.found += sightings.found
             for owner, strays in sightings.strays.items():
                 self.strays[owner].merge(strays)
+
+    def merge_again(self, sightings: Sightings) -> None:
+        """Note the strays that a second listing met: `part` adds those that no other showed.
+
+        They may be of a row set whose own walks have yet to pass: its gaps are closed by then,
+        so that no later listing would meet them.
+        """
+        with self._lock:
+            for owner, strays in sightings.strays.items():
+                if not self._released[owner]:
+                    self._again.setdefault(owner, Strays()).merge(strays)
 
     def gaps(self, positions: Sequence[int]) -> Int64Array:
         """Return rank intervals, shape (n, 2), that hold every absent chunk of the row sets.
