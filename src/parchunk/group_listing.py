@@ -148,15 +148,28 @@ class GroupListing:
         """
         if self.trust:
             return {}
+
+        def look_again() -> None:
+            walks = cover.walks(self.spec.grid, self.spec.keys, tally.gaps(positions))
+            tasks = [partial(self._look_again, tally, walk) for walk in walks]
+            for _, sightings in self._side_by_side(tasks):
+                tally.merge_again(sightings)
+
+        return self._until_settled(tally, positions, look_again)
+
+    def _until_settled(
+        self, tally: Tally, positions: Sequence[int], look_again: Callable[[], None]
+    ) -> dict[int, int]:
+        """Look again where chunks are absent until that shows nothing new and nothing contradicts.
+
+        Return how many chunks that brought, by position.
+        """
         first = {position: tally.absent(position) for position in positions}
         left, absent = first, sum(first.values())
         for _ in range(_ROUNDS):
             if not absent:
                 break
-            walks = cover.walks(self.spec.grid, self.spec.keys, tally.gaps(positions))
-            tasks = [partial(self._look_again, tally, walk) for walk in walks]
-            for _, sightings in self._side_by_side(tasks):
-                tally.merge_again(sightings)
+            look_again()
             left = {position: tally.absent(position) for position in positions}
             if sum(left.values()) == absent and not self._contradicted(tally, positions):
                 break
@@ -203,14 +216,17 @@ class GroupListing:
         tasks = [partial(self._drain, tally, directory) for directory in directories]
         for _, sightings in self._side_by_side(tasks):
             tally.merge(sightings)
-        before = [tally.absent(position) for position in range(len(row_sets))]
-        if sum(before) and not self.trust:
-            for _, sightings in self._side_by_side(tasks):
-                tally.merge_again(sightings)
-        again = [count - tally.absent(position) for position, count in enumerate(before)]
-        self._note(sum(again))
-        for position, count in enumerate(again):
-            yield tally.part(position, count)
+        positions = range(len(row_sets))
+        again: dict[int, int] = {}
+        if not self.trust:
+
+            def look_again() -> None:
+                for _, sightings in self._side_by_side(tasks):
+                    tally.merge_again(sightings)
+
+            again = self._until_settled(tally, positions, look_again)
+        for position in positions:
+            yield tally.part(position, again.get(position, 0))
             tally.release(position)
 
     def _drain(self, tally: Tally, directory: str) -> Sightings:
