@@ -43,11 +43,7 @@ class Command:
         """Wait for it; return its exit code, standard output and standard error."""
         self.process.join(timeout)
         assert self.process.exitcode is not None, "it does not end"
-        return (
-            self.process.exitcode,
-            (self.folder / "said").read_text(),
-            (self.folder / "error").read_text(),
-        )
+        return self.process.exitcode, self._text("said"), self._text("error")
 
     def kill(self) -> None:
         """Kill it with SIGKILL."""
@@ -56,8 +52,11 @@ class Command:
     @property
     def steps(self) -> list[str]:
         """The steps that it has begun."""
-        path = self.folder / "steps"
-        return path.read_text().splitlines() if path.exists() else []
+        return self._text("steps").splitlines()
+
+    def _text(self, name: str) -> str:
+        path = self.folder / name  # killed early, it has not written any
+        return path.read_text() if path.exists() else ""
 
 
 def start(arguments: list[str], folder: Path, kill_at: Step | None = None) -> Command:
