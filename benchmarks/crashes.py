@@ -17,6 +17,7 @@ import collections
 import contextlib
 import itertools
 import json
+import os
 import random
 import re
 import signal
@@ -99,9 +100,10 @@ class Folder:
     def files(self) -> dict[str, bytes]:
         """Return every file below OUT; one that is gone meanwhile was temporary."""
         found = {}
-        for path in self.path.rglob("*"):
-            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-                found[path.relative_to(self.path).as_posix()] = path.read_bytes()
+        for folder, _, names in os.walk(self.path):  # which passes over folders that are gone
+            for path in (Path(folder) / name for name in names):
+                with contextlib.suppress(FileNotFoundError):
+                    found[path.relative_to(self.path).as_posix()] = path.read_bytes()
         return found
 
     def holds_root(self) -> bool:
@@ -228,7 +230,10 @@ class Reader:
 
         def go_on() -> None:
             while not over.wait(self.place.pause):
-                self.look()
+                try:
+                    self.look()
+                except Exception as error:
+                    self.wrong.append(f"look {self.looks} failed: {error!r}")
 
         thread = threading.Thread(target=go_on, name="reader")
         thread.start()

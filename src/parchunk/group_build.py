@@ -76,7 +76,11 @@ class GroupResult:
 
 
 class Pools:
-    """Threads that the groups of one process share; a context manager that ends them."""
+    """Threads that the groups of one process share; a context manager that ends them.
+
+    A `KeyboardInterrupt` does not wait for those that read: a listing may hang for as long as a
+    server likes, and writes nothing when it returns.
+    """
 
     def __init__(self, concurrency: int) -> None:
         self.listings = ThreadPoolExecutor(concurrency, thread_name_prefix="listing")
@@ -87,10 +91,11 @@ class Pools:
     def __enter__(self) -> Pools:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         self.stop.set()
+        orderly = error is None or isinstance(error, Exception)
         for pool in (self.listings, self.fetches, self.writers):
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=orderly, cancel_futures=True)
 
 
 def build_group(
