@@ -13,6 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from parchunk import cover
 from parchunk.group_listing import make_group_listing
 from parchunk.groups import WRITERS, Group
@@ -80,6 +82,9 @@ class Pools:
 
     A `KeyboardInterrupt` does not wait for those that read: a listing may hang for as long as a
     server likes, and writes nothing when it returns.
+
+    Meanwhile Arrow takes memory from the system: its own pool keeps, for every thread, what that
+    thread took once, which came to more than all that a build holds.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -89,10 +94,13 @@ class Pools:
         self.stop = threading.Event()
 
     def __enter__(self) -> Pools:
+        self._memory = pa.default_memory_pool()
+        pa.set_memory_pool(pa.system_memory_pool())
         return self
 
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         self.stop.set()
+        pa.set_memory_pool(self._memory)
         orderly = error is None or isinstance(error, Exception)
         for pool in (self.listings, self.fetches, self.writers):
             pool.shutdown(wait=orderly, cancel_futures=True)

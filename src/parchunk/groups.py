@@ -40,12 +40,12 @@ WRITERS = 2
 #: A walk is cut in pieces for listings side by side, but not shorter than this many pages...
 LEAST_PAGES = 20
 #: ...and not longer than this many: what a piece has completed is written and given back.
-MOST_PAGES = 200
+MOST_PAGES = 50
 #: Rows of a large partition that are tallied, written and given back together: few enough that
 #: writing goes on beside listing.
 UNIT_CELLS = 200_000
 #: Units that a large group is cut in; then they are longer.
-UNITS = 1_000
+UNITS = 5_000
 #: Units of a group, at most: each is some Python objects.
 MOST_UNITS = 50_000
 #: A group's chunks, at most: they are address space until they are met.
