@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 # What a child needs, imported once by the server that it is forked from.
 import parchunk.cli.build  # noqa: F401
+from parchunk import stores
 from parchunk.cli.main import main
 from parchunk.output import Output
 
@@ -59,10 +60,15 @@ class Command:
         return path.read_text() if path.exists() else ""
 
 
-def start(arguments: list[str], folder: Path, kill_at: Step | None = None) -> Command:
-    """Start the command line; it kills itself at a step, or at none."""
+def start(
+    arguments: list[str], folder: Path, kill_at: Step | None = None, retries: int | None = None
+) -> Command:
+    """Start the command line; it kills itself at a step, or at none.
+
+    ``retries`` are those of its clients in place of their minutes of patience.
+    """
     folder.mkdir(parents=True)
-    process = _FORKS.Process(target=_run, args=(arguments, folder, kill_at))
+    process = _FORKS.Process(target=_run, args=(arguments, folder, kill_at, retries))
     process.start()
     return Command(process, folder)
 
@@ -79,12 +85,14 @@ def step_of(path: str) -> str:
     return {".zmetadata": "root", "plan.json": "plan", "lease.json": "lease"}.get(name, name)
 
 
-def _run(arguments: list[str], folder: Path, kill_at: Step | None) -> None:
+def _run(arguments: list[str], folder: Path, kill_at: Step | None, retries: int | None) -> None:
     for descriptor, name in ((1, "said"), (2, "error")):
         file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, descriptor)
         os.close(file)
     _note_steps(folder / "steps", kill_at)
+    if retries is not None:
+        stores.RETRY["max_retries"] = retries
     main(arguments)
 
 

@@ -64,9 +64,9 @@ class S3Bucket:
                 store.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
 
 
-def new_bucket(endpoint: str) -> S3Bucket:
-    """Return a new, empty bucket."""
-    made = S3Bucket(f"b{uuid.uuid4().hex}", endpoint)
+def new_bucket(endpoint: str, name: str = "") -> S3Bucket:
+    """Return a new, empty bucket, of a name of its own unless one is given."""
+    made = S3Bucket(name or f"b{uuid.uuid4().hex}", endpoint)
     request = urllib.request.Request(f"{endpoint}/{made.name}", method="PUT")
     with urllib.request.urlopen(request, timeout=30):
         pass
