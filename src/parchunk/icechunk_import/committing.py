@@ -14,9 +14,10 @@ from parchunk.icechunk_import.branches import AGAIN, Branch
 from parchunk.icechunk_import.chunk_indices import chunk_key, ravel
 from parchunk.icechunk_import.history import History
 from parchunk.icechunk_import.nodes import write_nodes
-from parchunk.icechunk_import.pieces import Piece, Pieces
+from parchunk.icechunk_import.pieces import Pieces
 from parchunk.icechunk_import.references import Receipts
 from parchunk.icechunk_import.results import Commit
+from parchunk.icechunk_import.setting import Setter
 from parchunk.icechunk_import.v3_metadata import V3Documents
 from parchunk.icechunk_import.work import Work
 from parchunk.metadata.spec import ArraySpec
@@ -40,6 +41,7 @@ class Committer:
         self._plan = plan
         self._receipts = receipts
         self._documents = documents
+        self._setter = Setter(branch)
 
     def commit(self, work: Work, pieces: Pieces) -> Commit | None:
         """Commit one item of work; None when there was nothing to change."""
@@ -52,10 +54,16 @@ class Committer:
             if work.entry.kind == "hierarchy" or self._history.may_hold(work.entry):
                 base = branch.at(session.snapshot_id)
                 replacing = self._replacing(session, base, work)
-            deleted = sum(
-                self._write(session, base, partition, partition.array in replacing, pieces)
-                for partition in work.partitions
-            )
+            # the hierarchy's arrays are new, and in this session alone
+            of_region = work.entry.kind == "region"
+            setting = self._setter.session_for(session) if of_region else session
+            deleted = 0
+            for partition in work.partitions:
+                present = self._set(session.store, setting.store, partition, pieces)
+                if partition.array in replacing:
+                    spec = self._plan.by_name[partition.array].spec
+                    deleted += _delete_others(session, base, spec, partition.rows, present)
+            self._setter.merge(session, setting)
             if not session.has_uncommitted_changes:
                 return None
             snapshot = self._commit(session, work)
@@ -87,14 +95,18 @@ class Committer:
             f"{work.name}: {entry.references:,} references{inlined}, {entry.missing:,} missing, "
             f"from {entry.source}"
         )
+        message = message[:1].upper() + message[1:]
         try:
-            return str(
-                session.commit(
-                    message[:1].upper() + message[1:],
-                    metadata=entry.to_metadata(),
-                    rebase_with=adapter.load().ConflictDetector(),
+            try:
+                snapshot = str(session.commit(message, metadata=entry.to_metadata()))
+                self._setter.committed(snapshot)
+            except adapter.load().ConflictError:
+                self._setter.committed(None)
+                over = adapter.load().ConflictDetector()
+                snapshot = str(
+                    session.commit(message, metadata=entry.to_metadata(), rebase_with=over)
                 )
-            )
+            return snapshot
         except adapter.conflicts() as error:
             if self._branch.history().has(entry):
                 return None  # another import of the same references was faster
@@ -104,38 +116,31 @@ class Committer:
                 f"({adapter.one_line(error)}); {AGAIN}"
             ) from None
 
-    def _write(
-        self, session: Any, base: Any, partition: Partition, replace: bool, pieces: Pieces
-    ) -> int:
-        """Set a partition's references; return how many of an earlier import were deleted."""
-        present: list[NDArray[np.bool_]] = []
-        written = 0
+    def _set(
+        self, store: Any, virtual: Any, partition: Partition, pieces: Pieces
+    ) -> NDArray[np.bool_]:
+        """Set a partition's chunks in two stores; return which of its chunks are present."""
+        present = [np.empty(0, bool)]
         for piece in pieces.of(partition):
-            self._set(session.store, partition.array, piece)
-            written += int(np.count_nonzero(piece.present))
-            if replace:
-                present.append(piece.present)
+            refused = sum(call(virtual) for call in piece.calls)
+            if refused:
+                raise OutputError(
+                    f"{self._branch.url} did not take {refused:,} references of "
+                    f"{partition.array}: no virtual chunk container matches them; nothing of this "
+                    "commit was made"
+                )
+            if piece.inlined:
+                adapter.put(store, piece.inlined)
+            present.append(piece.present)
+        there = np.concatenate(present)
+        written = int(np.count_nonzero(there))
         receipt = self._receipts[(partition.array, partition.region)]
         if written != receipt.present:
             raise InputError(
                 f"{partition}: {written:,} references in its record files, {receipt.present:,} in "
                 "its receipt: delete that receipt and build again, then import again"
             )
-        if not replace:
-            return 0
-        spec = self._plan.by_name[partition.array].spec
-        there = np.concatenate([np.empty(0, bool), *present])
-        return _delete_others(session, base, spec, partition.rows, there)
-
-    def _set(self, store: Any, array: str, piece: Piece) -> None:
-        refused = sum(call(store) for call in piece.calls)
-        if refused:
-            raise OutputError(
-                f"{self._branch.url} did not take {refused:,} references of {array}: no virtual "
-                "chunk container matches them; nothing of this commit was made"
-            )
-        if piece.inlined:
-            adapter.put(store, piece.inlined)
+        return there
 
 
 def _delete_others(
