@@ -39,9 +39,9 @@ def build_references(folder: Path, steps: int, rest: tuple[int, ...], region: in
     shape = (steps, *(64 * size for size in rest))
     store = zarr_store(
         [("air", shape, (1, *(64 for _ in rest)), dimensions[: 1 + len(rest)])],
-        # VirtualiZarr 2.5 takes a v2 compressor, a JSON object, for a list, and so reads none;
-        # 2.8 does. (Its own writer puts all codecs among the filters.)
-        compressed=False,
+        # Uncompressed: VirtualiZarr 2.5 takes a v2 compressor, a JSON object, for a list, and so
+        # reads none; 2.8 does. (Its own writer puts all codecs among the filters.)
+        size="exact",
     )
     out = str(folder / f"refs-{steps}-{region}")
     with serve(store) as server:
