@@ -338,8 +338,8 @@ def page(found: dict[tuple[int, str], dict[str, str]]) -> str:
         "",
         "What differs: VirtualiZarr takes F order for C order. Where chunks are missing, xarray",
         "masks the fill value of a Zarr v2 array, which it would not do in a v3 source;",
-        "`parchunk.open_dataset` does not. Text of Zarr v2 with a fill value becomes Python objects",
-        "in xarray, which can be masked; through Icechunk no text is masked.",
+        "`parchunk.open_dataset` does not. Text of Zarr v2 with a fill value becomes Python",
+        "objects in xarray, which can be masked; through Icechunk no text is masked.",
     ]
     return "\n".join(lines) + "\n"
 
