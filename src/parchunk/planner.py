@@ -76,8 +76,8 @@ def make_plan(
     for spec in hierarchy.arrays:
         if spec.reference_total > MOST_CHUNKS:
             raise InputError(
-                f"{spec.name} has {spec.reference_total:,} chunks, more than any listing could show: repair "
-                "its metadata, or leave it out with --exclude"
+                f"{spec.name} has {spec.reference_total:,} chunks, more than a listing could show: "
+                "repair its metadata, or leave it out with --exclude"
             )
     if choice is None:
         arrays = tuple(ArrayPlan(spec) for spec in hierarchy.arrays)

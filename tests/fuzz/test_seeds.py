@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tests.fuzz.targets import TARGETS
 
 SEEDS = sorted((Path(__file__).parent / "seeds").glob("*/*"))
