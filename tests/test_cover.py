@@ -18,6 +18,7 @@ from parchunk.cover import (
     boxes_of_numbers,
     cut,
     directories,
+    intervals_of_each_run,
     least_requests,
     rank_intervals,
     requests,
@@ -143,6 +144,29 @@ def test_intervals_are_what_sorting_all_wanted_ranks_gives(grid, max_gap, data):
     assert found.dtype == np.int64
     assert found.shape == (len(found), 2)
     assert found.tolist() == brute_intervals(grid, boxes, max_gap)
+
+
+@settings(deadline=None)
+@given(grids, gaps, st.data())
+def test_runs_of_numbers_are_met_all_at_once(grid, max_gap, data):
+    total = prod(grid)
+    runs = data.draw(st.lists(st.tuples(*[st.integers(0, total)] * 2).map(sorted), max_size=5))
+    owners, intervals = intervals_of_each_run(
+        grid, [low for low, _ in runs], [high for _, high in runs], max_gap
+    )
+    assert (np.diff(owners) >= 0).all()
+    order = np.argsort([rank_of(grid, index) for index in np.ndindex(*grid)])
+    ranks = np.argsort(order)
+    for owner, (low, high) in enumerate(runs):
+        mine = intervals[owners == owner]
+        met = np.zeros(total, bool)
+        for start, stop in mine.tolist():
+            assert 0 <= start < stop <= total
+            met[start:stop] = True
+        assert met[ranks[low:high]].all()
+        assert met.sum() <= (high - low) * (2 * max_gap + 1)
+        if max_gap == 0:
+            assert met.sum() == high - low
 
 
 @pytest.mark.parametrize("size", [1, 2, 9, 10, 11, 12, 99, 100, 101, 1000, 1234])

@@ -96,6 +96,41 @@ def test_parsing_agrees_with_the_definition(data: st.DataObject, base: str) -> N
 
 
 @settings(deadline=None, max_examples=200)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 18).flatmap(lambda digits: st.integers(0, 10**digits)),
+            st.sampled_from(["", "", "", "0", "000000000"]),
+            st.integers(0, 6),
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    st.sampled_from([10**17, 10**16 + 7, 10**9, 10**8, 99_999_999]),
+    st.sampled_from([(1, 1), (1,), (7, 1), (7,), ()]),
+)
+def test_numbers_of_any_length_are_read(
+    drawn: list[tuple[int, str, int]], size: int, rest: tuple[int, ...]
+) -> None:
+    grid, width = (size, *rest), math.prod(rest)
+    encoding = KeyEncoding("", ".", len(grid))
+    last = [min(part, grid[1] - 1) if rest else 0 for _, _, part in drawn]
+    paths = [
+        "t/"
+        + ".".join([f"{zeros}{number}", *([str(part)] if rest else []), *["0"] * len(rest[1:])])
+        for (number, zeros, _), part in zip(drawn, last, strict=True)
+    ]
+    parsed = parse_paths(pa.array(paths, pa.string()), "t/", encoding, grid)
+    good = [not zeros and number < size for number, zeros, _ in drawn]
+    assert parsed.others.tolist() == [row for row, fine in enumerate(good) if not fine]
+    assert parsed.numbers.tolist() == [
+        number * width + part
+        for (number, _, _), part, fine in zip(drawn, last, good, strict=True)
+        if fine
+    ]
+
+
+@settings(deadline=None, max_examples=200)
 @given(data=st.data(), base=st.sampled_from(BASES))
 def test_paths_are_spelled_as_defined(data: st.DataObject, base: str) -> None:
     encoding = data.draw(encodings())

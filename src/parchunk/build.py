@@ -283,7 +283,7 @@ def publish(
     SourceChangedError
         When the source's metadata has changed since the plan: nothing is published.
     """
-    now = read_again(plan, source)
+    now = read_again(plan, source, arrays_to_come=False)
     if now.digest() != plan.hierarchy.digest():
         raise SourceChangedError(
             f"the metadata of {source.url} changed since it was planned: nothing was published; "

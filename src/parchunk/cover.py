@@ -21,20 +21,14 @@ from itertools import pairwise
 from math import prod
 
 import numpy as np
-import numpy.typing as npt
 
+from parchunk.digit_tree import Ints, Ranges, axis_intervals, intervals_of_each, merged
 from parchunk.keys import KeyEncoding
-from parchunk.text_order import axis_ranks, digits, index_at
-
-Ints = npt.NDArray[np.int64]
-Ranges = tuple[tuple[int, int], ...]
+from parchunk.text_order import axis_rank, index_at
 
 PAGE = 1000
 """Keys in one page of a LIST response: S3 and Google Cloud Storage. Azure sends 5,000."""
 
-_BATCH = (
-    1 << 16
-)  # nodes of the digit tree looked at together: bounds what is held beside the output
 _NONE: Ints = np.empty((0, 2), np.int64)
 
 
@@ -102,7 +96,44 @@ def rank_intervals(grid: Sequence[int], boxes: Iterable[Box], max_gap: int) -> I
     if max_gap < 0:
         raise ValueError(f"max_gap is {max_gap}: it counts ranks, and cannot be negative")
     found = [_product_intervals(grid, product, max_gap) for product in _products(grid, boxes)]
-    return _merged(np.concatenate(found), max_gap) if found else _NONE.copy()
+    return merged(np.concatenate(found), max_gap) if found else _NONE.copy()
+
+
+def intervals_of_each_run(
+    grid: Sequence[int], starts: Sequence[int], stops: Sequence[int], max_gap: int
+) -> tuple[Ints, Ints]:
+    """Return owners, shape (n,), and rank intervals, shape (n, 2), that meet runs of numbers.
+
+    Run ``i`` is the chunk numbers ``[starts[i], stops[i])``. As `rank_intervals` of each, but all
+    at once and coarser: an interval may start or end up to ``max_gap`` ranks beside a wanted
+    chunk. Intervals are sorted by rank within an owner, and may touch.
+    """
+    grid = tuple(grid)
+    axes = len(grid)
+    while axes and prod(grid[axes - 1 :]) <= max_gap + 1:
+        axes -= 1
+    outer, inner = grid[:axes], prod(grid[axes:])
+    # A box of a run is one index on some axes, a range on the next, and whole on the others.
+    by_axis: dict[int, list[tuple[int, int, int, int]]] = {}
+    for owner, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        if start < stop:
+            for box in _boxes(outer, start // inner, -(-stop // inner)):
+                axis, base = 0, 0
+                while axis < axes - 1 and box[axis][1] - box[axis][0] == 1:
+                    base = base * outer[axis] + axis_rank(outer[axis], box[axis][0])
+                    axis += 1
+                low, high = box[axis] if box else (0, 1)
+                by_axis.setdefault(axis, []).append((owner, base, low, high))
+    found = [np.empty((0, 3), np.int64)]
+    for axis, boxes in by_axis.items():
+        owners, bases, lows, highs = np.array(boxes, np.int64).T
+        size, within = (outer[axis], prod(grid[axis + 1 :])) if axes else (1, inner)
+        boxed, intervals = intervals_of_each(size, lows, highs, max_gap // within)
+        intervals = (bases[boxed] * size)[:, None] * within + intervals * within
+        found.append(np.column_stack([owners[boxed], intervals]))
+    rows = np.concatenate(found)
+    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+    return rows[:, 0], rows[:, 1:]
 
 
 def cut(intervals: Ints, pieces: int, least: int, page: int = PAGE) -> Ints:
@@ -314,12 +345,12 @@ def _product_intervals(grid: tuple[int, ...], product: tuple[Ranges, ...], max_g
         between = inner - last + first  # foreign ranks between two blocks that follow each other
         if len(block) == 1 and between <= max_gap:
             # blocks that follow each other are one interval: never look into them again
-            joined = _axis_intervals(size, ranges, (max_gap - between) // inner)
+            joined = axis_intervals(size, ranges, (max_gap - between) // inner)
             block = joined * inner + (first, last - inner)
         else:
-            wanted = _members(_axis_intervals(size, ranges, 0))
+            wanted = _members(axis_intervals(size, ranges, 0))
             block = (wanted[:, None, None] * inner + block).reshape(-1, 2)
-            block = _merged(block, max_gap) if between <= max_gap else block
+            block = merged(block, max_gap) if between <= max_gap else block
         inner *= size
     return block
 
@@ -330,87 +361,3 @@ def _members(intervals: Ints) -> Ints:
     nth = np.arange(int(lengths.sum()), dtype=np.int64)
     members: Ints = nth + np.repeat(intervals[:, 0] - before, lengths)
     return members
-
-
-def _merged(intervals: Ints, max_gap: int) -> Ints:
-    """Sort intervals and join those that overlap or have at most ``max_gap`` ranks between."""
-    if len(intervals) < 2:
-        return intervals
-    starts, stops = intervals[:, 0], intervals[:, 1]
-    if np.any(starts[1:] < starts[:-1]):
-        order = np.argsort(starts, kind="stable")
-        starts, stops = starts[order], stops[order]
-    stops = np.maximum.accumulate(stops)
-    apart = np.flatnonzero(starts[1:] - stops[:-1] > max_gap)
-    return np.stack(
-        [starts[np.append(0, apart + 1)], stops[np.append(apart, len(stops) - 1)]], axis=1
-    )
-
-
-def _axis_intervals(size: int, ranges: Ranges, max_gap: int) -> Ints:
-    """`rank_intervals` of one axis: ``ranges`` of its indices, sorted, disjoint, not empty.
-
-    Goes down the tree of decimal strings, many nodes at a time. A subtree that is wanted as a
-    whole is one interval, one that is not wanted at all is none, and one of at most ``max_gap``
-    ranks between its first and last wanted one is one interval again. Only the others are opened.
-    """
-    begins, ends = np.array(ranges, np.int64).T
-    held = np.cumsum(ends - begins)
-    if held[-1] == size:
-        return np.array([[0, size]], np.int64)
-    sums = held - (ends - begins)  # wanted indices before each range
-
-    def wanted_below(bound: Ints) -> Ints:
-        at = np.maximum(np.searchsorted(begins, bound, side="right") - 1, 0)
-        below: Ints = sums[at] + np.maximum(np.minimum(bound, ends[at]) - begins[at], 0)
-        return below
-
-    def hull(nodes: Ints, below: int) -> Ints:
-        """First and last wanted rank of subtrees that hold wanted indices."""
-        low, high = np.full(len(nodes), size, np.int64), np.zeros(len(nodes), np.int64)
-        for power in (10**exponent for exponent in range(below + 1)):
-            # among strings of one length, text order is numeric order
-            start, stop = nodes * power, np.minimum((nodes + 1) * power, size)
-            after = np.searchsorted(ends, start, side="right")
-            some = after < len(ends)
-            first = np.maximum(begins[np.where(some, after, 0)], start)
-            some &= first < stop
-            last = np.minimum(ends[np.searchsorted(begins, stop[some]) - 1], stop[some]) - 1
-            low[some] = np.minimum(low[some], axis_ranks(size, first[some]))
-            high[some] = np.maximum(high[some], axis_ranks(size, last) + 1)
-        return np.stack([low, high], axis=1)
-
-    found: list[Ints] = []
-    if begins[0] == 0:
-        found.append(np.array([[0, 1]], np.int64))
-    longest = digits(size)
-    todo = [(longest - 1, np.arange(1, min(10, size), dtype=np.int64))]
-    while todo:
-        below, nodes = todo.pop()
-        if len(nodes) > _BATCH:
-            todo += [(below, nodes[_BATCH:]), (below, nodes[:_BATCH])]
-            continue
-        power: int = 10**below
-        counts = (power - 1) // 9 + np.clip(size - nodes * power, 0, power)
-        wanted = np.zeros(len(nodes), np.int64)
-        for shorter in (10**exponent for exponent in range(below + 1)):
-            wanted += wanted_below(np.minimum((nodes + 1) * shorter, size))
-            wanted -= wanted_below(np.minimum(nodes * shorter, size))
-        some = wanted > 0
-        nodes, counts, wanted = nodes[some], counts[some], wanted[some]
-        starts = axis_ranks(size, nodes)
-        whole = wanted == counts
-        small = ~whole & (counts - 2 <= max_gap)
-        opened = ~(whole | small)
-        parts = [
-            np.stack([starts[whole], starts[whole] + counts[whole]], axis=1),
-            hull(nodes[small], below),
-        ]
-        if opened.any():
-            nodes, starts = nodes[opened], starts[opened]
-            own = starts[wanted_below(nodes + 1) > wanted_below(nodes)]
-            parts.append(np.stack([own, own + 1], axis=1))
-            children = (nodes[:, None] * 10 + np.arange(10)).ravel()
-            todo.append((below - 1, children[children < size]))
-        found.append(_merged(np.concatenate(parts), max_gap))
-    return _merged(np.concatenate(found), max_gap)

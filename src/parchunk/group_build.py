@@ -13,6 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from parchunk import cover
 from parchunk.group_listing import make_group_listing
 from parchunk.groups import WRITERS, Group
@@ -76,7 +78,11 @@ class GroupResult:
 
 
 class Pools:
-    """Threads that the groups of one process share; a context manager that ends them."""
+    """Threads that the groups of one process share; a context manager that ends them.
+
+    Meanwhile Arrow takes memory from the system: its own pool keeps, for every thread, what that
+    thread took once, which came to more than all that a build holds.
+    """
 
     def __init__(self, concurrency: int) -> None:
         self.listings = ThreadPoolExecutor(concurrency, thread_name_prefix="listing")
@@ -85,10 +91,13 @@ class Pools:
         self.stop = threading.Event()
 
     def __enter__(self) -> Pools:
+        self._memory = pa.default_memory_pool()
+        pa.set_memory_pool(pa.system_memory_pool())
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
+        pa.set_memory_pool(self._memory)
         for pool in (self.listings, self.fetches, self.writers):
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -14,6 +14,7 @@ from obstore.store import MemoryStore
 
 from parchunk import cover
 from parchunk.cover import Walk
+from parchunk.digit_tree import Ints
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec
 from parchunk.plan import Partition, Plan
@@ -39,12 +40,12 @@ WRITERS = 2
 #: A walk is cut in pieces for listings side by side, but not shorter than this many pages...
 LEAST_PAGES = 20
 #: ...and not longer than this many: what a piece has completed is written and given back.
-MOST_PAGES = 200
+MOST_PAGES = 50
 #: Rows of a large partition that are tallied, written and given back together: few enough that
 #: writing goes on beside listing.
 UNIT_CELLS = 200_000
 #: Units that a large group is cut in; then they are longer.
-UNITS = 1_000
+UNITS = 5_000
 #: Units of a group, at most: each is some Python objects.
 MOST_UNITS = 50_000
 #: A group's chunks, at most: they are address space until they are met.
@@ -277,22 +278,32 @@ def needed_ranks(
     """Return, for each row set, the walks that it needs and the rank that each must pass."""
     starts = np.array([walk.start for walk in walks], np.int64)
     stops = np.array([walk.stop for walk in walks], np.int64)
-    found = []
-    for rows in row_sets:
-        # Coarse: to wait for a walk in vain costs less than to tell thousands of intervals apart.
-        gap = LEAST_PAGES * page
-        intervals = cover.rank_intervals(spec.grid, rows.boxes(spec.grid), max_gap=gap)
-        needs: dict[int, int] = {}
-        # Walks are disjoint and rise, so those an interval meets stand side by side.
-        firsts = np.searchsorted(stops, intervals[:, 0], side="right")
-        lasts = np.searchsorted(starts, intervals[:, 1], side="left")
-        for first, last, stop in zip(
-            firsts.tolist(), lasts.tolist(), intervals[:, 1].tolist(), strict=True
-        ):
-            for walk in range(first, last):
-                needs[walk] = min(stop, int(stops[walk]))
-        found.append(needs)
+    found: list[dict[int, int]] = [{} for _ in row_sets]
+    # Coarse: to wait for a walk in vain costs less than to tell thousands of intervals apart.
+    owners, intervals = _intervals_of_each(spec, row_sets, LEAST_PAGES * page)
+    # Walks are disjoint and rise, so those an interval meets stand side by side.
+    firsts = np.searchsorted(stops, intervals[:, 0], side="right")
+    lasts = np.searchsorted(starts, intervals[:, 1], side="left")
+    for owner, first, last, stop in zip(
+        owners.tolist(), firsts.tolist(), lasts.tolist(), intervals[:, 1].tolist(), strict=True
+    ):
+        needs = found[owner]
+        for walk in range(first, last):
+            needs[walk] = max(min(stop, int(stops[walk])), needs.get(walk, 0))
     return found
+
+
+def _intervals_of_each(
+    spec: ArraySpec, row_sets: Sequence[RowSet], max_gap: int
+) -> tuple[Ints, Ints]:
+    """Return owners and rank intervals that meet all chunks of each of ``row_sets``."""
+    if all(rows.count == 1 for rows in row_sets):
+        begins = [rows.first * rows.period + rows.start for rows in row_sets]
+        ends = [begin + rows.cells for begin, rows in zip(begins, row_sets, strict=True)]
+        return cover.intervals_of_each_run(spec.grid, begins, ends, max_gap)
+    each = [cover.rank_intervals(spec.grid, rows.boxes(spec.grid), max_gap) for rows in row_sets]
+    owners = np.repeat(np.arange(len(each)), [len(intervals) for intervals in each])
+    return owners, np.concatenate(each)
 
 
 def walks_over(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> list[Walk]:
@@ -300,7 +311,7 @@ def walks_over(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> lis
     return cover.walks(spec.grid, spec.keys, _intervals(spec, row_sets, width))
 
 
-def _intervals(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> cover.Ints:
+def _intervals(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> Ints:
     boxes = [box for rows in row_sets for box in rows.boxes(spec.grid)]
     # Foreign keys up to a page cost no more than the request that skipping them would need.
     intervals = cover.rank_intervals(spec.grid, boxes, max_gap=width.page)

@@ -11,6 +11,7 @@ from parchunk.metadata import (
     RootIsArrayError,
     read_array,
     read_hierarchy,
+    read_known,
     require_supported,
     skip_refused,
 )
@@ -104,11 +105,21 @@ def open_source(plan: Plan, store_options: Mapping[str, str] | None = None) -> S
     return Source.open(plan.location.url, options)
 
 
-def read_again(plan: Plan, source: Source) -> Hierarchy:
-    """Return the hierarchy of a plan's source as it is now, read in the way it was planned."""
+def read_again(plan: Plan, source: Source, arrays_to_come: bool = True) -> Hierarchy:
+    """Return the hierarchy of a plan's source as it is now, read in the way it was planned.
+
+    Without ``arrays_to_come``, arrays that the plan does not know are not looked for, which saves
+    listing every group.
+    """
     if plan.lone_array:
         return read_array(source, plan.arrays[0].spec.name)
-    read = read_hierarchy(source.above(plan.group), plan.group, plan.include, plan.exclude)
+    root = source.above(plan.group)
+    if arrays_to_come:
+        read = read_hierarchy(root, plan.group, plan.include, plan.exclude)
+    else:
+        skipped = [name for name, _ in plan.hierarchy.skipped]
+        names = [array.spec.name for array in plan.arrays]
+        read = read_known(root, plan.group, sorted(names + skipped))
     if not plan.hierarchy.skipped:
         return read
     return skip_refused(_as_wanted(read, plan.shards, plan.hierarchy.written_format))

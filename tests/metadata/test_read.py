@@ -14,6 +14,7 @@ from parchunk.metadata import (
     kerchunk_metadata,
     read_array,
     read_hierarchy,
+    read_known,
     refusals,
 )
 from parchunk.metadata import read as module
@@ -80,6 +81,19 @@ def test_arrays_are_never_listed(nested, reader_of) -> None:
     groups = {"", "levels", "levels/0", "levels/1", "empty", "empty/deeper"}
     assert set(reader.lists) <= groups
     assert len(reader.lists) == len(set(reader.lists))
+
+
+@pytest.mark.parametrize("known", [["air", "levels/0/t"], ["levels/1/t"]])
+def test_known_arrays_are_read_again_without_a_listing(nested, reader_of, known) -> None:
+    before = read_hierarchy(reader_of(nested), include=known)
+    reader = reader_of(nested)
+    again = read_known(reader, "", known)
+    assert again.digest() == before.digest()
+    assert reader.lists == []
+    below = read_known(reader_of(nested), "levels", ["1/t"])
+    assert below.digest() == read_hierarchy(reader_of(nested), "levels", ["1/t"]).digest()
+    # One that has gone is left out.
+    assert names(read_known(reader_of(nested), "", [*known, "gone"])) == known
 
 
 def test_consolidated_stores_are_not_listed_at_all(store, reader_of) -> None:

@@ -16,7 +16,7 @@ from parchunk.metadata.convert import (
     skip_refused,
 )
 from parchunk.metadata.mask import masks_other_values, null_reads_as_fill
-from parchunk.metadata.read import Reader, RootIsArrayError, read_array, read_hierarchy
+from parchunk.metadata.read import Reader, RootIsArrayError, read_array, read_hierarchy, read_known
 from parchunk.metadata.refused import UnsupportedArraysError
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
 
@@ -36,6 +36,7 @@ __all__ = [
     "null_reads_as_fill",
     "read_array",
     "read_hierarchy",
+    "read_known",
     "refusals",
     "require_supported",
     "skip_refused",

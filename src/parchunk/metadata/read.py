@@ -126,6 +126,15 @@ def read_array(reader: Reader, name: str) -> Hierarchy:
     return _Walk(reader, "").read_one(name)
 
 
+def read_known(reader: Reader, group: str, names: Sequence[str]) -> Hierarchy:
+    """Return the hierarchy of arrays whose names are known, as `read_hierarchy` would now.
+
+    No directory is listed: arrays that have come since are not seen. Those that have gone are
+    left out.
+    """
+    return _Walk(reader, group).read_known(names)
+
+
 class _Walk:
     def __init__(self, reader: Reader, group: str) -> None:
         self.reader = reader
@@ -150,6 +159,22 @@ class _Walk:
         if consolidated is not None:
             self._prefer_own_documents(nodes, kept, root.zarr_format)
         return self._parse(nodes, root, wanted, unusable)
+
+    def read_known(self, names: Sequence[str]) -> Hierarchy:
+        root, consolidated = self._read_root()
+        nodes = (
+            {} if consolidated is None else self._parse_consolidated(consolidated, root.zarr_format)
+        )
+        nodes[""] = root
+        kept = [*names, *(name for name in _ancestors(names) if name)]
+        if consolidated is None:
+            visit = self._visit_v3 if root.zarr_format == 3 else self._visit_v2
+            found = zip(kept, self._side_by_side(visit, kept), strict=True)
+            nodes.update((name, node) for name, node in found if node is not None)
+        else:
+            self._prefer_own_documents(nodes, kept, root.zarr_format)
+        there = [name for name in names if name in nodes and nodes[name].is_array]
+        return self._parse(nodes, root, there, {})
 
     def read_one(self, name: str) -> Hierarchy:
         problem = name_problem(name)
