@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from parchunk.key_kernels import PathBuilder, parse_paths
+from parchunk.key_kernels import PathBuilder, parse_paths, positions_of
 from parchunk.keys import KeyEncoding
+from parchunk.text_order import position_of
 
 BASES = ["air/", "a b/é%#?/日本/", "c/", "0/", ""]
 
@@ -182,6 +183,23 @@ def test_an_index_is_read_back_from_its_tail(data: st.DataObject | None) -> None
         data.draw(st.lists(st.integers(0, 10**12), min_size=encoding.rank, max_size=encoding.rank))
     )
     assert encoding.index(encoding.tail(index)) == index
+
+
+@given(
+    grid=st.sampled_from([(12,), (3, 0), (101, 7), (3, 1, 23), (), (10**9,), (10**4, 10**5)]),
+    data=st.data(),
+)
+def test_what_is_no_chunk_has_the_position_of_its_definition(
+    grid: tuple[int, ...], data: st.DataObject
+) -> None:
+    style = data.draw(st.sampled_from(["", "c"])), data.draw(st.sampled_from("./"))
+    encoding = KeyEncoding(*style, len(grid))
+    keys = st.tuples(*[st.integers(0, max(size - 1, 0)) for size in grid]).map(encoding.tail)
+    after = st.one_of(st.sampled_from([".tmp", "/", "~", "\U0010ffff"]), st.text(min_size=1))
+    strays = st.one_of(st.builds(str.__add__, keys, after), st.text(max_size=3))
+    tails = [tail for tail in data.draw(st.lists(strays)) if encoding.index(tail) is None]
+    found = positions_of(pa.array(tails, pa.string()), encoding, grid)
+    assert found.tolist() == [position_of(grid, encoding, tail) for tail in tails]
 
 
 def test_no_paths_are_no_numbers() -> None:

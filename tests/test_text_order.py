@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from parchunk.keys import KeyEncoding
 from parchunk.text_order import (
     axis_index,
+    axis_indices,
     axis_rank,
     axis_ranks,
     index_at,
+    numbers_at,
     position_of,
     rank_of,
     ranks_of,
@@ -70,6 +72,7 @@ def test_big_axes_go_there_and_back(size, data):
     index = axis_index(size, rank)
     assert axis_rank(size, index) == rank
     assert axis_ranks(size, np.array([index])).tolist() == [rank]
+    assert axis_indices(size, np.array([rank])).tolist() == [index]
     if rank:
         assert str(axis_index(size, rank - 1)) < str(index)
 
@@ -85,6 +88,7 @@ def test_ranks_are_places_in_text_order(grid, style):
     expected = [place[encoding.tail(index)] for index in indices]
     assert [rank_of(grid, index) for index in indices] == expected
     assert ranks_of(grid, np.arange(prod(grid))).tolist() == expected
+    assert numbers_at(grid, np.array(expected, np.int64)).tolist() == list(range(prod(grid)))
     some = np.arange(prod(grid) - 1, -1, -7)  # fewer numbers than an axis has indices
     assert ranks_of(grid, some).tolist() == [expected[number] for number in some]
 

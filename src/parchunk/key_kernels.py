@@ -1,7 +1,8 @@
 """Chunk keys by the batch: from paths to chunk numbers and back, without a Python loop over keys.
 
-`parse_paths` reads what a listing delivered; `PathBuilder` spells the paths of references. Both
-agree with `parchunk.keys.KeyEncoding`, which is the definition (and the tests' oracle).
+`parse_paths` reads what a listing delivered, `positions_of` places what is no chunk among the
+chunks, `PathBuilder` spells the paths of references. All agree with `parchunk.keys.KeyEncoding` and
+`parchunk.text_order`, which are the definitions (and the tests' oracles).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from parchunk.keys import KeyEncoding
+from parchunk.text_order import numbers_at, position_of
 
 Int64Array = NDArray[np.int64]
 
@@ -24,6 +26,8 @@ _DIGITS = 18
 _LEAST = np.array([0, 0, *(10**digits for digits in range(1, _DIGITS))], np.int64)
 #: Paths are spelled from two parts when the trailing axes have at most this many chunks together.
 _TAILS = 65_536
+#: Chunk keys spelled to place keys among them, for each of these and at least.
+_SPELLED, _SPELLED_LEAST = 16, 100_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,37 @@ def parse_paths(
     if numbers is None:
         return _parse_irregular(paths, base, encoding, grid)
     return _split(numbers, inside)
+
+
+def tails_of(paths: pa.StringArray, base: str) -> pa.StringArray:
+    """Return what follows ``base`` in each of ``paths``, all of which must start with it."""
+    return _cut(paths, len(base.encode()))
+
+
+def positions_of(tails: pa.StringArray, encoding: KeyEncoding, grid: tuple[int, ...]) -> Int64Array:
+    """Return `position_of` each tail: how many chunk keys of the grid sort before it.
+
+    ``tails`` are any strings but chunk keys of the grid, in any order.
+    """
+    order = np.asarray(pc.array_sort_indices(tails))
+    if not len(order):
+        return np.empty(0, np.int64)
+    ends = (tails[int(order[0])].as_py(), tails[int(order[-1])].as_py())
+    first, last = (position_of(grid, encoding, tail) for tail in ends)
+    if first == last:
+        return np.full(len(order), first, np.int64)
+    if last - first > max(_SPELLED * len(order), _SPELLED_LEAST):
+        # Among so many absent chunks, spelling them all would take longer.
+        each = (position_of(grid, encoding, tail) for tail in tails.to_pylist())
+        return np.fromiter(each, np.int64, len(tails))
+    # Sorted among the chunk keys between them, each stands after those that are before it.
+    numbers = numbers_at(grid, np.arange(first, last, dtype=np.int64))
+    keys = PathBuilder("", encoding, grid).build(numbers)
+    merged = np.asarray(pc.array_sort_indices(pa.concat_arrays([tails, keys])))
+    is_key = merged >= len(tails)
+    positions = np.empty(len(tails), np.int64)
+    positions[merged[~is_key]] = first + np.cumsum(is_key)[~is_key]
+    return positions
 
 
 def _parse_irregular(
@@ -226,6 +261,10 @@ class PathBuilder:
         separator = self._encoding.separator
         if self._tails is None:
             return pc.binary_join_element_wise(self._base, self._spell(numbers, self._grid), "")
+        if self._inner == 1:  # the trailing axes have one index each: every path ends alike
+            end = f"{separator}{self._tails[0]}"
+            spelled = self._spell(numbers, self._grid[: self._split])
+            return pc.binary_join_element_wise(self._base, spelled, end, "")
         leading, trailing = np.divmod(numbers, self._inner)
         heads = self._heads(leading)
         tails = self._tails.take(pa.array(trailing))

@@ -58,6 +58,10 @@ def check_document(document: Any, most_chunks: int) -> None:
         else:
             _whole(entry["axis"], 0, len(spec["shape"]) - 1, "axis")
             _whole(entry["region_chunks"], 1, _LARGEST, "region_chunks")
+            if spec["inner_chunks"] is not None:
+                axis = entry["axis"]
+                shard = spec["chunks"][axis] // spec["inner_chunks"][axis]
+                _require(entry["region_chunks"] % shard == 0, "region_chunks within a shard")
 
 
 def _check_hierarchy(hierarchy: Any, most_chunks: int) -> None:
@@ -76,7 +80,14 @@ def _check_hierarchy(hierarchy: Any, most_chunks: int) -> None:
         _require(rank == len(spec["chunks"]) == len(spec["dimension_names"]) <= 64, "rank")
         for dimension in _list(spec["dimension_names"], "dimension_names"):
             _require(dimension is None or type(dimension) is str, "dimension_names")
-        total = prod(-(-s // c) for s, c in zip(spec["shape"], spec["chunks"], strict=True))
+        pointed_at = spec["chunks"]
+        if spec["inner_chunks"] is not None:
+            pointed_at = _list(spec["inner_chunks"], "inner_chunks")
+            _require(rank == len(pointed_at), "rank")
+            for size, inner in zip(spec["chunks"], pointed_at, strict=True):
+                _whole(inner, 1, size, "inner_chunks")
+                _require(size % inner == 0, "inner_chunks")
+        total = prod(-(-s // c) for s, c in zip(spec["shape"], pointed_at, strict=True))
         _require(total <= most_chunks, "the number of chunks")
         _text(spec["dtype"], "dtype")
         _whole(spec["itemsize"], 0, _LARGEST, "itemsize")

@@ -74,10 +74,10 @@ def make_plan(
         apart = _Choice(hierarchy.arrays, choice.split, region, None, spoilers_apart=True)
         choice = max(choice, apart, key=lambda one: one.record_size)
     for spec in hierarchy.arrays:
-        if spec.total > MOST_CHUNKS:
+        if spec.reference_total > MOST_CHUNKS:
             raise InputError(
-                f"{spec.name} has {spec.total:,} chunks, more than any listing could show: repair "
-                "its metadata, or leave it out with --exclude"
+                f"{spec.name} has {spec.reference_total:,} chunks, more than a listing could show: "
+                "repair its metadata, or leave it out with --exclude"
             )
     if choice is None:
         arrays = tuple(ArrayPlan(spec) for spec in hierarchy.arrays)

@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from parchunk.key_kernels import parse_paths
+from parchunk.key_kernels import parse_paths, positions_of, tails_of
 from parchunk.listing import Listed
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
-from parchunk.strays import Stray, Strays, reason_of
-from parchunk.text_order import index_at, position_of, ranks_of
+from parchunk.strays import Strays, find_strays
+from parchunk.text_order import numbers_at, ranks_of
 
 Int64Array = NDArray[np.int64]
 
@@ -227,33 +228,31 @@ class Tally:
         return self.bounds[owners] + offsets, owners, mine
 
     def _take_strays(self, listed: Listed, rows: Int64Array, sightings: Sightings) -> None:
-        skip = len(self.base)
-        for row in rows.tolist():
-            tail = listed.paths[row].as_py()[skip:]
-            size = int(listed.sizes[row])
-            reason = reason_of(self.spec, tail, size)
-            if reason is None:
-                continue
-            owner = self._owner(tail)
-            if owner is not None:
-                sightings.strays.setdefault(owner, Strays()).add(Stray(tail, size, reason))
+        tails = tails_of(listed.paths.take(pa.array(rows)), self.base)
+        sizes = np.minimum(listed.sizes[rows], np.iinfo(np.int64).max).astype(np.int64)
+        found = find_strays(self.spec, tails, sizes)
+        if not found.num_rows:
+            return
+        owners = self._stray_owners(found["path"].combine_chunks())
+        for owner in np.unique(owners).tolist():
+            if owner >= 0:
+                mine = found.filter(pa.array(owners == owner))
+                sightings.strays.setdefault(owner, Strays()).add(mine)
 
-    def _owner(self, tail: str) -> int | None:
-        """Return the row set that a stray belongs to: that of the next chunk in text order.
+    def _stray_owners(self, tails: pa.StringArray) -> Int64Array:
+        """Return the row set that each stray belongs to: that of the next chunk in text order.
 
-        So every stray has one owner, however the array is cut into groups and walks.
+        So every stray has one owner, however the array is cut into groups and walks. It is -1 for
+        those of other groups.
         """
         grid, total = self.spec.grid, self.spec.total
-        if total == 0:
-            return 0
-        rank = min(position_of(grid, self.spec.keys, tail), total - 1)
-        number = 0
-        for index, size in zip(index_at(grid, rank), grid, strict=True):
-            number = number * size + index
-        owners, _, mine = self._places.of(np.array([number]))
-        if mine is not None and not mine[0]:
-            return None
-        return 0 if owners is None else int(owners[0])
+        if not total or (len(self.row_sets) == 1 and self.bounds[-1] == total):
+            return np.zeros(len(tails), np.int64)
+        ranks = np.minimum(positions_of(tails, self.spec.keys, grid), total - 1)
+        owners, _, mine = self._places.of(numbers_at(grid, ranks))
+        if owners is None:
+            owners = np.zeros(len(tails), np.int64)
+        return owners if mine is None else np.where(mine, owners, -1)
 
 
 class _Places:

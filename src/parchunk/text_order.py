@@ -141,6 +141,47 @@ def ranks_of(grid: Sequence[int], chunk_numbers: Ints) -> Ints:
     return ranks
 
 
+def numbers_at(grid: Sequence[int], ranks: Ints) -> Ints:
+    """Return the chunk number at each rank: the inverse of `ranks_of`. IndexError outside."""
+    total = prod(grid)
+    if ranks.size and (ranks.min() < 0 or ranks.max() >= total):
+        raise IndexError(f"a rank is outside the grid {tuple(grid)}")
+    numbers = np.zeros(ranks.shape, np.int64)
+    rest, weight = ranks, 1
+    for size in reversed(grid):
+        if size <= 1:
+            continue
+        rest, at = np.divmod(rest, size)
+        numbers += axis_indices(size, at) * weight
+        weight *= size
+    return numbers
+
+
+def axis_indices(size: int, ranks: Ints) -> Ints:
+    """Return `axis_index` of each of ``ranks`` (any shape; not checked against the axis)."""
+    indices = np.zeros(ranks.shape, np.int64)
+    left = ranks - 1  # keys to pass over before the wanted one, from the first below the parent
+    parent = np.zeros(ranks.shape, np.int64)
+    looking = ranks > 0
+    for below in range(digits(size) - 1, -1, -1):
+        power = 10**below
+        descended = np.zeros(ranks.shape, bool)
+        for digit in range(10):
+            if not digit and below == digits(size) - 1:
+                continue  # 0 has nothing below it, and is rank 0
+            node = parent * 10 + digit
+            count = (power - 1) // 9 + np.clip(size - node * power, 0, power)
+            here = looking & (left < count)
+            found = here & (left == 0)
+            indices[found] = node[found]
+            descended |= here & ~found
+            parent = np.where(here, node, parent)
+            left = np.where(here, left - 1, left - np.where(looking, count, 0))
+            looking &= ~here
+        looking = descended
+    return indices
+
+
 def position_of(grid: Sequence[int], encoding: KeyEncoding, tail: str) -> int:
     """Return how many chunk keys of the grid sort strictly before ``tail``, in UTF-8 order.
 

@@ -16,6 +16,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from parchunk.build import load_plan
+from parchunk.errors import InputError
 from parchunk.output import RECEIPTS, STRAYS, Output
 from parchunk.plan import ArrayPlan, Plan
 from parchunk.shard_grid import extents
@@ -120,7 +121,7 @@ def connect(
     Raises
     ------
     InputError
-        When OUT holds no build.
+        When OUT holds no build, or what DuckDB cannot read.
     """
     import duckdb
 
@@ -138,8 +139,17 @@ def connect(
         from parchunk.output_files import OutputFileSystem
 
         connection.register_filesystem(OutputFileSystem.of(output))
-    for statement in view_statements(plan, output.url, contents(output, plan)):
-        connection.execute(statement)
+    try:
+        for statement in view_statements(plan, output.url, contents(output, plan)):
+            connection.execute(statement)
+    except duckdb.Error as error:
+        # A view reads the footer of a file of each layout of arrays.
+        connection.close()
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"{output.url} cannot be queried ({reason}): parchunk audit names what is damaged, and "
+            "how to have it built again"
+        ) from None
     if locked:
         # Globs are checked as they are written, before they are matched.
         folders = dict.fromkeys([f"{output.url}/", f"{glob_escaped(output.url)}/"])

@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from parchunk.cli.main import run
 from parchunk.errors import ParchunkError
 from parchunk.keys import KeyEncoding
 from parchunk.metadata.spec import ArraySpec
-from parchunk.strays import KEPT, Stray, Strays, reason_of
+from parchunk.strays import find_strays
 from parchunk.text_order import position_of
 
 EXAMPLES = int(os.environ.get("PARCHUNK_FUZZ", "40"))
@@ -131,18 +133,5 @@ def test_keys(tail: str, grid: tuple[int, ...], marker: str, separator: str, siz
     index = keys.index(tail)
     if index is not None:
         assert keys.tail(index) == tail
-    reason_of(spec, tail, size)
+    find_strays(spec, pa.array([tail]), np.array([size]))
     assert 0 <= position_of(grid, keys, tail) <= spec.total
-
-
-def test_many_strays_are_counted_in_full_and_kept_in_part() -> None:
-    strays, others = Strays(), Strays()
-    total = 5 * KEPT
-    for number in range(total):
-        stray = Stray(f"{number * 7919 % total:06}.tmp", 1, "not a chunk key")
-        (strays if number % 2 else others).add(stray)
-        assert len(strays._held) <= 2 * KEPT
-    strays.merge(others)
-    assert strays.count == total
-    assert strays.reasons == {"not a chunk key": total}
-    assert [stray.path for stray in strays.kept()] == [f"{n:06}.tmp" for n in range(KEPT)]

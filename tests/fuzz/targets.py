@@ -1,0 +1,215 @@
+"""What is fuzzed: functions of bytes that raise nothing, however hostile the bytes are.
+
+`test_seeds` runs each of them over the inputs in ``seeds/``; `tests.fuzz.atheris_run` searches for
+new ones. An input that is refused in one line is fine: only tracebacks, wrong values and bounds
+that do not hold fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import itertools
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from obstore.store import MemoryStore
+from tests.fuzz.conftest import make_store, signed
+
+from parchunk.build import load_plan
+from parchunk.cli.main import run
+from parchunk.errors import InputError, ParchunkError
+from parchunk.groups import forecast, make_groups, width_of
+from parchunk.key_kernels import parse_paths, positions_of
+from parchunk.keys import KeyEncoding
+from parchunk.metadata.spec import ArraySpec
+from parchunk.output import Output
+from parchunk.plan import Plan
+from parchunk.planning import plan as plan_of
+from parchunk.receipts import Receipt, read_receipts
+from parchunk.source import Source
+from parchunk.status import read_status
+from parchunk.strays import find_strays
+from parchunk.text_order import position_of
+from parchunk.views import Contents, view_statements
+
+#: Partitions of one plan that are looked at: a hostile one may have millions.
+_LOOKED_AT = 200
+#: Chunks of plans whose listings are computed.
+_COMPUTED = 10**6
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Let errors that parchunk raises on purpose pass, when they are one line."""
+    try:
+        yield
+    except ParchunkError as error:
+        said = str(error)
+    else:
+        said = ""
+    assert "\n" not in said
+    assert len(said) < 100_000
+
+
+def plan_json(data: bytes) -> None:
+    """A plan.json, signed as whoever edits it can sign it."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if isinstance(document, dict):
+        with contextlib.suppress(UnicodeEncodeError, RecursionError):
+            document = signed(document)
+    with refusing():
+        plan = Plan.from_json(document)
+        _look_at(plan)
+
+
+def receipt(data: bytes) -> None:
+    """A receipt, as a resume and `status` read it."""
+    output = Output.open(str(_built()))
+    plan = load_plan(output)
+    data = data.replace(b"@FINGERPRINT@", plan.fingerprint.encode())
+    with _holding(".parchunk/receipts/air/1.json", data), refusing():
+        for found in read_receipts(output, plan).values():
+            assert found.present + found.missing == found.expected
+            assert Receipt.from_json(json.loads(json.dumps(found.to_json()))) == found
+        read_status(output)
+
+
+def record_file(data: bytes) -> None:
+    """A record file, as the audit and the views read it."""
+    with _holding("air/refs.0.parq", data):
+        _command("audit", str(_built()), "--json")
+        query = "SELECT count(*), sum(size), max(path), max(chunk_key) FROM refs"
+        _command("sql", str(_built()), query)
+
+
+def metadata(data: bytes) -> None:
+    """A metadata document: the first byte says which, the rest is its content."""
+    names = ("t/.zarray", "t/.zattrs", "zarr.json", "t/zarr.json", ".zmetadata", ".zgroup")
+    which = names[data[0] % len(names)] if data else names[0]
+    store = MemoryStore()
+    zarray = {"zarr_format": 2, "shape": [4], "chunks": [2], "dtype": "<i4", "order": "C"}
+    zarray |= {"fill_value": 0, "filters": None, "compressor": None}
+    if "zarr.json" in which:
+        store.put("s/zarr.json", b'{"zarr_format": 3, "node_type": "group", "attributes": {}}')
+    else:
+        store.put("s/.zgroup", b'{"zarr_format": 2}')
+        store.put("s/t/.zarray", json.dumps(zarray).encode())
+    store.put(f"s/{which}", data[1:])
+    for skip in (False, True):
+        with refusing():
+            plan = plan_of(Source(store=store, prefix="s"), skip_unsupported=skip)
+            again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+            assert again.fingerprint == plan.fingerprint
+            _look_at(plan)
+
+
+def keys(data: bytes) -> None:
+    """Object keys below an array: 8 bytes choose the grid, lines are keys."""
+    head, body = data[:8].ljust(8, b"\0"), data[8:]
+    grid = tuple(1 + size**3 for size in head[1 : 1 + head[0] % 4])
+    encoding = KeyEncoding("c" if head[5] % 2 else "", "/" if head[6] % 2 else ".", len(grid))
+    base = "s/é/" if head[7] % 2 else "s/a/"
+    tails = body.decode("utf-8", "replace").split("\n")
+    paths = pa.array([base + tail for tail in tails], pa.string())
+    parsed = parse_paths(paths, base, encoding, grid)
+    expected, others = [], []
+    for row, tail in enumerate(tails):
+        index = encoding.index(tail)
+        if index is None or any(at >= size for at, size in zip(index, grid, strict=True)):
+            others.append(row)
+        else:
+            number = 0
+            for at, size in zip(index, grid, strict=True):
+                number = number * size + at
+            expected.append(number)
+    assert parsed.numbers.tolist() == expected
+    assert parsed.others.tolist() == others
+    spec = ArraySpec("a", 2, grid, (1,) * len(grid), "i4", 4, (None,) * len(grid), encoding, {}, {})
+    ordered = sorted(tails, key=str.encode)
+    positions = [position_of(grid, encoding, tail) for tail in ordered]
+    assert positions == sorted(positions)
+    assert all(0 <= position <= prod(grid) for position in positions)
+    strays = [tail for row, tail in enumerate(tails) if row in set(others)]
+    found = positions_of(pa.array(strays, pa.string()), encoding, grid).tolist()
+    assert found == [position_of(grid, encoding, tail) for tail in strays]
+    sizes = np.array([len(tail) % 2 for tail in strays], np.int64)
+    assert find_strays(spec, pa.array(strays, pa.string()), sizes).num_rows <= len(strays)
+
+
+def sql(data: bytes) -> None:
+    """A query: it may fail, and change nothing."""
+    before = _picture(_built().parent)
+    _command("sql", str(_built()), data.decode("utf-8", "replace"))
+    assert _picture(_built().parent) == before
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target for target in (plan_json, receipt, record_file, metadata, keys, sql)
+}
+
+
+def _look_at(plan: Plan) -> None:
+    """Do with a plan what commands do before they list anything."""
+    for partition in itertools.islice(plan.partitions(), _LOOKED_AT):
+        assert str(partition)
+        assert partition.rows.cells >= 0
+    assert plan.differences(plan) == []
+    view_statements(plan, "/out", Contents(frozenset(plan.by_name), True, True))
+    if plan.chunks <= _COMPUTED and sum(array.regions for array in plan.arrays) <= _LOOKED_AT:
+        width = width_of(object(), 8)
+        with contextlib.suppress(InputError):
+            forecast(plan, make_groups(plan, plan.partitions(), 10**7, width), width)
+
+
+def _command(*arguments: str) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(list(arguments))
+    said = err.getvalue()
+    assert code in (0, 1, 2), said
+    assert said.count("\n") == (code == 2), said
+
+
+@functools.cache
+def _folder() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="parchunk-fuzz-")
+    _folder.__dict__["kept"] = folder  # removed with the process
+    return Path(folder.name)
+
+
+@functools.cache
+def _built() -> Path:
+    """Return a finished build of two small arrays."""
+    source = make_store(_folder() / "source", {"air": 12, "air_temp": 4})
+    _command("build", str(source), str(_folder() / "out"), "--region", "4")
+    return _folder() / "out"
+
+
+@contextlib.contextmanager
+def _holding(file: str, data: bytes) -> Iterator[None]:
+    """Have a file of the build hold ``data`` meanwhile."""
+    path = _built() / file
+    before = path.read_bytes()
+    path.write_bytes(data)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def _picture(root: Path) -> dict[str, Any]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in root.rglob("*")
+    }
