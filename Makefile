@@ -4,7 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := xarray,s3,icechunk,virtualizarr,dask,plot
 
-.PHONY: demo test test-fast test-lowest lint format clean
+# Tests start hundreds of processes: what they import is compiled once, not by each of them.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo fill test test-fast test-lowest lint format clean
 
 # Filled again whenever pyproject.toml is newer than the last fill.
 $(VENV)/.filled: pyproject.toml
@@ -12,6 +15,8 @@ $(VENV)/.filled: pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]' --group test --group lint
 	touch $@
+
+fill: $(VENV)/.filled
 
 demo: $(VENV)/.filled
 	$(BIN)/parchunk demo demo

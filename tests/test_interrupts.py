@@ -28,6 +28,7 @@ def start(server: Any, out: Path, *more: str) -> subprocess.Popen[str]:
             *(sys.executable, "-m", "parchunk", "build", f"s3://{server.bucket}", str(out)),
             *("--store-option", f"endpoint={server.endpoint}", "--region", "10000"),
             *("--store-option", "region=us-east-1", "--store-option", "skip_signature=true"),
+            "--no-progress",  # whose log lines come when a busy machine is slow
             *more,
         ],
         stdout=subprocess.PIPE,

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-import subprocess
 import time
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
+from benchmarks.s3_server import new_bucket
 from obstore.store import S3Store
 
 import parchunk
@@ -24,42 +18,9 @@ pytestmark = pytest.mark.s3
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    import sys
-
-    command = Path(sys.executable).parent / "ministack"
-    found = str(command) if command.exists() else shutil.which("ministack")
-    if found is None:
-        pytest.skip("ministack is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {
-        "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
-        "SERVICES": "s3",
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "LOG_LEVEL": "WARNING",
-    }
-    server = subprocess.Popen(
-        [found], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                request = urllib.request.Request(f"{url}/bkt", method="PUT")
-                urllib.request.urlopen(request, timeout=5).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the S3 server did not start"
-                time.sleep(0.05)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(10)
+def endpoint(s3_endpoint) -> str:
+    new_bucket(s3_endpoint, "bkt")
+    return s3_endpoint
 
 
 @pytest.fixture
