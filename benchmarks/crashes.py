@@ -1,49 +1,164 @@
 """Builds killed with SIGKILL at every named step, and at random moments, then resumed.
 
-    python -m benchmarks.crashes [--runs N] [--seed N]
+    python -m benchmarks.crashes [--runs N] [--s3-runs N] [--seed N]
 
 Each run starts a build in a process of its own that kills itself at one step (before or after a
-write, a rename, a receipt, the root), or is killed from outside at a random moment. Then: no root
-that readers could open stands there unless everything is written; the resume lists nothing of
-finished partitions; it ends with the bytes of an undisturbed build and leaves nothing temporary.
+write, a rename, a receipt, the root, the lease's release), or is killed from outside at a random
+moment, some of them three times in a row. Then: no root that readers could open stands there, at
+any time, unless everything is written; the resume lists nothing of finished partitions; it ends
+with the bytes of an undisturbed build and leaves nothing temporary, no upload either. Runs onto S3
+use ministack on loopback, which must be installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
+import itertools
 import json
 import os
 import random
+import re
 import signal
-import subprocess
-import sys
 import tempfile
+import threading
 import time
-from dataclasses import dataclass
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.synthetic.formula import FormulaStore, zarr_store
+from benchmarks import crash_process
+from benchmarks.crash_process import Command, Step
+from benchmarks.s3_server import S3Bucket, new_bucket, s3_server
+from benchmarks.synthetic.formula import FormulaStore, HashFraction, zarr_store
 from benchmarks.synthetic.server import Server, serve
 
-ROOT = Path(__file__).parents[1]
 CHUNKS = 12_000
 REGION = 3_000
+KILLED = -signal.SIGKILL
 
 
 def store() -> FormulaStore:
-    """Return the store that is built: two split arrays and a whole one."""
+    """Return the store that is built: two split arrays, one with gaps, and a whole one."""
     return zarr_store(
         [
             ("t", (CHUNKS,), (1,), ("time",)),
             ("t_air", (CHUNKS,), (1,), ("time",)),
             ("x", (5,), (1,), ("x",)),
-        ]
+        ],
+        present={"t_air": HashFraction(0.95)},
+        extra={"t/stray.tmp": b"left behind"},
     )
+
+
+class Place(Protocol):
+    """Where OUT lies: what is there, seen without parchunk."""
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two looks of a reader."""
+
+    @property
+    def out(self) -> str:
+        """The argument of the command line."""
+
+    def arguments(self) -> list[str]:
+        """Return the options that the command line needs for it."""
+
+    def files(self) -> dict[str, bytes]:
+        """Return every file below OUT."""
+
+    def holds_root(self) -> bool:
+        """Return whether a reader finds a store there."""
+
+    def unfinished(self) -> list[str]:
+        """Return what was begun and not ended: temporary files, uploads."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """OUT is a local folder."""
+
+    path: Path
+    pause: float = 0.01
+
+    @property
+    def out(self) -> str:
+        """The argument of the command line."""
+        return str(self.path)
+
+    def arguments(self) -> list[str]:
+        """Return no options: none are needed."""
+        return []
+
+    def files(self) -> dict[str, bytes]:
+        """Return every file below OUT; one that is gone meanwhile was temporary."""
+        found = {}
+        for folder, _, names in os.walk(self.path):  # which passes over folders that are gone
+            for path in (Path(folder) / name for name in names):
+                with contextlib.suppress(FileNotFoundError):
+                    found[path.relative_to(self.path).as_posix()] = path.read_bytes()
+        return found
+
+    def holds_root(self) -> bool:
+        """Return whether a reader finds a store there."""
+        return (self.path / ".zmetadata").exists()
+
+    def unfinished(self) -> list[str]:
+        """Return folders, too, that only a build under way has."""
+        own = self.path / ".parchunk"
+        return [p.name for p in own.iterdir() if p.name not in ("plan.json", "receipts", "strays")]
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """OUT is a prefix in a bucket of an S3 server."""
+
+    bucket: S3Bucket
+    prefix: str = "refs"
+    pause: float = 0.1
+
+    @property
+    def out(self) -> str:
+        """The argument of the command line."""
+        return f"s3://{self.bucket.name}/{self.prefix}"
+
+    def arguments(self) -> list[str]:
+        """Return the output options of the bucket."""
+        return [f"--output-option={key}={value}" for key, value in self.bucket.options.items()]
+
+    def files(self) -> dict[str, bytes]:
+        """Return every object below OUT; one that is gone meanwhile was a lease."""
+        store, found = self.bucket.store(), {}
+        for page in store.list(self.prefix):
+            for entry in page:
+                with contextlib.suppress(FileNotFoundError):
+                    data = bytes(store.get(entry["path"]).bytes())
+                    found[entry["path"][len(self.prefix) + 1 :]] = data
+        return found
+
+    def holds_root(self) -> bool:
+        """Return whether a reader finds a store there."""
+        try:
+            self.bucket.store().head(f"{self.prefix}/.zmetadata")
+        except FileNotFoundError:
+            return False
+        return True
+
+    def unfinished(self) -> list[str]:
+        """Return uploads that were not completed, and objects that are not parchunk's contract."""
+        asked = f"{self.bucket.endpoint}/{self.bucket.name}?uploads"
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            uploads = re.findall(r"<UploadId>[^<]*", answer.read().decode())
+        own = [key for key in self.files() if key.startswith(".parchunk/")]
+        kept = re.compile(r"\.parchunk/(plan\.json|receipts/.*\.json|strays/.*\.parquet)")
+        return uploads + [key for key in own if not kept.fullmatch(key)]
 
 
 @dataclass(frozen=True)
@@ -52,231 +167,192 @@ class Undisturbed:
 
     steps: list[str]
     partitions: int
+    present: int
     files: dict[str, bytes]
 
 
-# The child ------------------------------------------------------------------------------------
+def seen_by_readers(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the root and all record files."""
+    return {key: data for key, data in files.items() if not key.startswith(".parchunk/")}
 
 
-def step_of(path: str) -> str:
-    """Return what a test calls the write of ``path``."""
-    name = path.rsplit("/", 1)[-1]
-    if "/receipts/" in path:
-        return "receipt"
-    if name.startswith("refs."):
-        return "record file"
-    return {".zmetadata": "root", "plan.json": "plan", "lease.json": "lease"}.get(name, name)
+def receipts_in(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the receipts."""
+    return {k: data for k, data in files.items() if k.startswith(".parchunk/receipts/")}
 
 
-def child(kill_at: int, steps_file: str, arguments: list[str]) -> None:
-    """Run the command line; note each step, and kill this process at the one of that number."""
-    from parchunk.cli.main import main
-    from parchunk.output import Output
-
-    lock_file = os.open(steps_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    count = 0
-
-    def step(name: str) -> None:
-        nonlocal count
-        os.write(lock_file, (name + "\n").encode())
-        if count == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(60)
-        count += 1
-
-    put, put_if, replace = Output.put, Output.put_if, Path.replace
-
-    def noted_put(self: Output, path: str, data: Any) -> None:
-        step(f"before {step_of(path)}")
-        put(self, path, data)
-        step(f"after {step_of(path)}")
-
-    def noted_put_if(self: Output, path: str, data: bytes, seen: str | None) -> str | None:
-        step(f"before {step_of(path)}")
-        found = put_if(self, path, data, seen)
-        step(f"after {step_of(path)}")
-        return found
-
-    def noted_replace(self: Path, target: Any) -> Path:
-        step("before rename")
-        found = replace(self, target)
-        step("after rename")
-        return found
-
-    Output.put, Output.put_if, Path.replace = noted_put, noted_put_if, noted_replace  # type: ignore[method-assign,assignment]
-    main(arguments)
-
-
-def start(
-    server: Server, out: str, steps: Path, kill_at: int = -1, more: tuple[str, ...] = ()
-) -> subprocess.Popen[str]:
-    """Start a build that kills itself at a step (-1: at none)."""
-    paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
-    return subprocess.Popen(
+def start(server: Server, place: Place, folder: Path, kill_at: Step | None = None) -> Command:
+    """Start a build that kills itself at a step, or at none."""
+    options = (f"endpoint={server.endpoint}", "region=us-east-1", "skip_signature=true")
+    return crash_process.start(
         [
-            *(sys.executable, "-m", "benchmarks.crashes", "--child", str(kill_at), str(steps)),
-            *("build", f"s3://{server.bucket}", out, "--region", str(REGION), "--json"),
-            *("--concurrency", "2", "--store-option", f"endpoint={server.endpoint}"),
-            *("--store-option=region=us-east-1", "--store-option=skip_signature=true", *more),
+            *("build", f"s3://{server.bucket}", place.out, "--region", str(REGION), "--json"),
+            *("--concurrency", "2", *(f"--store-option={option}" for option in options)),
+            *place.arguments(),
         ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        folder,
+        kill_at,
     )
 
 
-# The checks -----------------------------------------------------------------------------------
-
-
-def seen_by_readers(out: Path) -> dict[str, bytes]:
-    """Return the root and all record files."""
-    return {
-        path.relative_to(out).as_posix(): path.read_bytes()
-        for path in out.rglob("*")
-        if path.is_file() and path.relative_to(out).parts[0] != ".parchunk"
-    }
-
-
-def undisturbed(folder: Path) -> Undisturbed:
-    """Build once, undisturbed, into a local folder."""
+def undisturbed(place: Place, folder: Path) -> Undisturbed:
+    """Build once, undisturbed."""
     with serve(store(), process=False) as server:
-        build = start(server, str(folder / "out"), folder / "steps")
-        said, error = build.communicate(timeout=120)
-    assert build.returncode == 0, error
-    steps = (folder / "steps").read_text().splitlines()
-    result = json.loads(said)
-    assert result["present"] == 2 * CHUNKS + 5
-    receipts = list((folder / "out/.parchunk/receipts").rglob("*.json"))
-    return Undisturbed(steps, len(receipts), seen_by_readers(folder / "out"))
+        build = start(server, place, folder / "undisturbed")
+        code, said, error = build.end()
+    assert code == 0, error
+    files = place.files()
+    present = json.loads(said)["present"]
+    assert present == sum(array.count for array in store().arrays)
+    assert not place.unfinished()
+    return Undisturbed(build.steps, len(receipts_in(files)), present, seen_by_readers(files))
 
 
-def check_local(wanted: Undisturbed, folder: Path, kill_at: int, after: float = 0.0) -> str:
-    """Kill a build at a step, or ``after`` seconds when that is -1; resume and check all.
+@dataclass
+class Reader:
+    """Looks for a store in OUT all the time, as a reader would that waits for one."""
+
+    place: Place
+    wanted: Undisturbed
+    looks: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Look once: a store that can be opened must be whole."""
+        self.looks += 1
+        if self.place.holds_root() and seen_by_readers(self.place.files()) != self.wanted.files:
+            self.wrong.append(f"look {self.looks} found a part of a store")
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look again and again meanwhile."""
+        over = threading.Event()
+
+        def go_on() -> None:
+            while not over.wait(self.place.pause):
+                try:
+                    self.look()
+                except Exception as error:
+                    self.wrong.append(f"look {self.looks} failed: {error!r}")
+
+        thread = threading.Thread(target=go_on, name="reader")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self.look()
+            assert not self.wrong, self.wrong
+
+
+def check(
+    wanted: Undisturbed,
+    place: Place,
+    folder: Path,
+    kill_at: Step | None = None,
+    moments: Sequence[float] = (),
+) -> str:
+    """Kill a build at a step, or after some seconds (again and again); resume and check all.
 
     Returns the name of the step that it was killed at.
     """
-    out, steps = folder / "out", folder / "steps"
-    with serve(store(), latency=0.02 if kill_at < 0 else 0, process=False) as server:
-        first = start(server, str(out), steps, kill_at)
-        if kill_at < 0:
-            time.sleep(after)
-            first.kill()
-        _, error = first.communicate(timeout=120)
-        assert first.returncode in (-signal.SIGKILL, 0), error
-        seen = steps.read_text().splitlines() if steps.exists() else ["start"]
-        if (out / ".zmetadata").exists():
-            assert seen_by_readers(out) == wanted.files, "a reader could open a part"
-        done = {
-            path.relative_to(out / ".parchunk/receipts").as_posix(): path.stat().st_mtime_ns
-            for path in out.glob(".parchunk/receipts/**/*.json")
-        }
+    reader = Reader(place, wanted)
+    with serve(store(), latency=0.02 if moments else 0, process=False) as server, reader.looking():
+        step = ""
+        for number, after in enumerate(moments or (None,)):
+            killed = start(server, place, folder / f"killed-{number}", kill_at)
+            if after is not None:
+                time.sleep(after)
+                killed.kill()
+            code, _, error = killed.end()
+            assert code == KILLED or (moments and code == 0), error
+            step = "a random moment" if kill_at is None else kill_at.name
+            assert kill_at is None or step in killed.steps
+        files = place.files()
+        done = receipts_in(files)
         server.reset()
-        again = start(server, str(out), folder / "again")
-        said, error = again.communicate(timeout=120)
-        assert again.returncode == 0, error
-        listed = [asked for asked in server.lists() if asked["prefix"]]
+        again = start(server, place, folder / "resumed")
+        code, said, error = again.end()
+        assert code == 0, error
+        listed = {str(asked["prefix"]) for asked in server.lists() if not asked["delimiter"]}
     result = json.loads(said)
-    check_resume(wanted, result, len(done), listed)
-    for path, modified in done.items():
-        assert (out / ".parchunk/receipts" / path).stat().st_mtime_ns == modified
-    assert seen_by_readers(out) == wanted.files, "the resumed build differs"
-    left = {path.name for path in (out / ".parchunk").iterdir()}
-    assert left == {"plan.json", "receipts"}, f"left behind: {left}"
-    return seen[-1] if seen else "start"
+    assert result["partitions_built"] == wanted.partitions - len(done)
+    assert result["present"] == wanted.present
+    for array in store().arrays:
+        mine = [key for key in done if key.split("/")[2] == array.name]
+        if len(mine) == (1 if array.name == "x" else CHUNKS // REGION):
+            assert f"{array.name}/" not in listed, f"{array.name} was done, and listed again"
+    files = place.files()
+    assert receipts_in(files).items() >= done.items(), "a receipt was written again"
+    assert seen_by_readers(files) == wanted.files, "the resumed build differs"
+    assert not place.unfinished(), f"left behind: {place.unfinished()}"
+    return step
 
 
-def check_resume(
-    wanted: Undisturbed, result: dict[str, Any], done: int, listed: list[dict[str, Any]]
-) -> None:
-    """Check that finished partitions were not built again, and not listed when all were."""
-    assert result["partitions_built"] == wanted.partitions - done
-    assert result["present"] == 2 * CHUNKS + 5
-    if done == wanted.partitions:
-        assert result["list_requests"] == 0, listed
-
-
-def undisturbed_s3(folder: Path, bucket: Any, prefix: str) -> Undisturbed:
-    """Build once, undisturbed, onto S3."""
-    folder.mkdir()
-    more = tuple(f"--output-option={key}={value}" for key, value in bucket.options.items())
-    with serve(store(), process=False) as server:
-        build = start(server, f"s3://{bucket.name}/{prefix}", folder / "steps", more=more)
-        _, error = build.communicate(timeout=120)
-    assert build.returncode == 0, error
-    steps = (folder / "steps").read_text().splitlines()
-    return Undisturbed(steps, 0, s3_files(bucket, prefix))
-
-
-def s3_files(bucket: Any, prefix: str) -> dict[str, bytes]:
-    """Return everything below a prefix of a bucket."""
-    found = bucket.store()
+def steps_of(wanted: Undisturbed) -> dict[str, list[Step]]:
+    """Return every step by its name."""
     return {
-        entry["path"][len(prefix) + 1 :]: bytes(found.get(entry["path"]).bytes())
-        for page in found.list(prefix)
-        for entry in page
+        name: [Step(name, number) for number in range(count)]
+        for name, count in collections.Counter(wanted.steps).items()
     }
 
 
-def check_s3(wanted: Undisturbed, folder: Path, bucket: Any, kill_at: int) -> str:
-    """Kill a build onto S3 at a step, resume it and check all."""
-    more = tuple(f"--output-option={key}={value}" for key, value in bucket.options.items())
-    out = f"s3://{bucket.name}/refs"
-    with serve(store(), process=False) as server:
-        first = start(server, out, folder / "steps", kill_at, more)
-        _, error = first.communicate(timeout=120)
-        assert first.returncode in (-signal.SIGKILL, 0), error
-        seen = (folder / "steps").read_text().splitlines()
-        files = s3_files(bucket, "refs")
-        visible = {k: v for k, v in files.items() if not k.startswith(".parchunk/")}
-        if ".zmetadata" in files:
-            assert visible == wanted.files, "a reader could open a part"
-        done = sum(key.startswith(".parchunk/receipts/") for key in files)
-        server.reset()
-        again = start(server, out, folder / "again", more=more)
-        said, error = again.communicate(timeout=120)
-        assert again.returncode == 0, error
-        listed = server.lists()
-    check_resume(wanted, json.loads(said), done, listed)
-    files = s3_files(bucket, "refs")
-    assert {k: v for k, v in files.items() if not k.startswith(".parchunk/")} == wanted.files
-    own = {key for key in files if key.startswith(".parchunk/")}
-    assert all(key == ".parchunk/plan.json" or "/receipts/" in key for key in own), own
-    return seen[-1]
+def drawn(wanted: Undisturbed, runs: int, chance: random.Random) -> list[Step]:
+    """Return steps to kill at: one of each name, and then each one, as far as they reach."""
+    by_name = list(steps_of(wanted).values())
+    steps = [step for those in by_name for step in those]
+    chance.shuffle(steps)
+    return [*map(chance.choice, by_name), *itertools.islice(itertools.cycle(steps), runs)][:runs]
+
+
+def kill_all(
+    make_place: Callable[[Path], Place], runs: int, chance: random.Random
+) -> collections.Counter[str]:
+    """Kill that many builds: three quarters at steps, the others at random moments."""
+    killed: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        wanted = undisturbed(make_place(folder / "first"), folder)
+        for number, at in enumerate(drawn(wanted, runs - runs // 4, chance)):
+            there = folder / f"step-{number}"
+            killed[check(wanted, make_place(there / "out"), there, at)] += 1
+        for number in range(runs // 4):
+            there = folder / f"moment-{number}"
+            times = 3 if number % 3 == 2 else 1
+            moments = [chance.uniform(0.05, 1.2) for _ in range(times)]
+            killed[check(wanted, make_place(there / "out"), there, moments=moments)] += 1
+    assert killed.keys() >= set(wanted.steps), "a step was never killed at"
+    return killed
 
 
 def main() -> None:
     """Print how many runs were killed where, all of which resumed."""
-    if sys.argv[1:2] == ["--child"]:
-        child(int(sys.argv[2]), sys.argv[3], sys.argv[4:])
-        return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--s3-runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
-    killed: collections.Counter[str] = collections.Counter()
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        wanted = undisturbed(Path(folder))
-    for run in range(arguments.runs):
-        with tempfile.TemporaryDirectory() as folder:
-            if run % 4 == 3:
-                check_local(wanted, Path(folder), -1, chance.uniform(0.3, 3.0))
-                killed["a random moment"] += 1
-            else:
-                at = run if run < len(wanted.steps) else chance.randrange(len(wanted.steps))
-                killed[check_local(wanted, Path(folder), at)] += 1
+    local = kill_all(Folder, arguments.runs, chance)
+    remote: collections.Counter[str] = collections.Counter()
+    if arguments.s3_runs:
+        with tempfile.TemporaryDirectory() as name, s3_server(Path(name)) as server:
+            remote = kill_all(
+                lambda _: Prefix(new_bucket(server.endpoint)), arguments.s3_runs, chance
+            )
     table = Table(
-        title=f"{arguments.runs} builds killed and resumed to the same bytes, "
-        f"{time.monotonic() - began:.0f} s",
+        title=f"{local.total()} builds onto a disk and {remote.total()} onto S3 killed and resumed "
+        f"to the same bytes, {time.monotonic() - began:.0f} s",
         box=None,
         title_justify="left",
     )
     table.add_column("killed at")
-    table.add_column("builds", justify="right")
-    for name, count in sorted(killed.items()):
-        table.add_row(name, str(count))
+    for place in ("disk", "S3"):
+        table.add_column(place, justify="right")
+    for name in sorted(local | remote):
+        table.add_row(name, str(local[name]), str(remote[name]))
     Console(width=100, highlight=False).print(table)
 
 

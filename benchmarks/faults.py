@@ -2,10 +2,11 @@
 
     python -m benchmarks.faults [--seeds N] [--first N]
 
-Each seed draws a store, what goes wrong, and how often. The build is run, and run again while it
-ends in an error, at most some times; every reference is then compared with the formula that the
-server lists by. A build that ends in a clear error each time has lost nothing either, and is
-counted apart; a wrong, lost or doubled reference ends the script.
+Each seed draws a store, with gaps or without, what goes wrong, on which requests and how often;
+some draw a second fault beside the first. The build is run, and run again while it ends in an
+error, at most some times; every reference is then compared with the formula that the server lists
+by. A build that ends in a clear error each time has lost nothing either, and is counted apart; a
+wrong, lost or doubled reference ends the script, and so does a kind of fault that never struck.
 """
 
 from __future__ import annotations
@@ -15,60 +16,79 @@ import collections
 import random
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
-import numpy as np
-import pyarrow.parquet as pq
 from obstore.store import S3Store
 from rich.console import Console
 from rich.table import Table
 
 import parchunk
-from benchmarks.synthetic.faults import Fault, Kind
-from benchmarks.synthetic.formula import FormulaStore, zarr_store
+from benchmarks.synthetic.faults import ANY_METHOD, Fault, Kind
+from benchmarks.synthetic.formula import FormulaStore, HashFraction, zarr_store
+from benchmarks.synthetic.references import wrong_references
 from benchmarks.synthetic.server import Server, serve
 from parchunk.errors import ParchunkError
 from parchunk.group_build import Settings
 from parchunk.listing import Patience
 
-KINDS: tuple[Kind, ...] = (
-    "429",
-    "500",
-    "503",
-    "reset",
-    "cut",
-    "reset-body",
-    "stall",
-    "error-body",
-    "no-token",
-    "short",
-    "drop",
-    "repeat-page",
-    "swap-pages",
-    "reverse",
-    "ignore-start-after",
-    "expired-token",
-)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 RUNS = 8
 
 
-def draw(seed: int) -> tuple[FormulaStore, Fault]:
-    """Return the store and the fault of a seed; every kind comes in turn."""
+@dataclass(frozen=True)
+class Trial:
+    """What a seed draws: ``page`` is the server's own page size."""
+
+    store: FormulaStore
+    faults: tuple[Fault, ...]
+    page: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a trial; ``struck`` counts the requests befallen, by kind."""
+
+    trial: Trial
+    exact: bool
+    runs: int
+    retries: int
+    struck: dict[str, int]
+
+
+def draw(seed: int) -> Trial:
+    """Return the trial of a seed; every kind comes in turn."""
     chance = random.Random(seed)
     kind = KINDS[seed % len(KINDS)]
     grid = chance.choice([(40_000,), (200, 150), (9, 60, 50), (1200, 25)])
+    if kind == "ignore-start-after":
+        grid = (40_000,)  # long enough for a second walk, which begins after a key
     dims = ("time", "y", "x")[: len(grid)]
-    store = zarr_store([("t", grid, (1,) * len(grid), dims), ("t_air", (3000,), (1,), ("time",))])
-    once = chance.random() < 0.3
-    fault = Fault(
+    store = zarr_store(
+        [("t", grid, (1,) * len(grid), dims), ("t_air", (3000,), (1,), ("time",))],
+        present=HashFraction(0.98, seed) if chance.random() < 0.3 else None,
+    )
+    faults = [draw_fault(kind, chance)]
+    if chance.random() < 0.3:
+        faults.append(draw_fault(chance.choice(KINDS), chance))
+    return Trial(store, tuple(faults), chance.choice([1000, 300]))
+
+
+def draw_fault(kind: Kind, chance: random.Random) -> Fault:
+    """Return a fault of a kind: once, now and then, or from some request on for a while."""
+    rate, times = chance.choice([(1.0, 1), (0.1, 200), (0.3, 100), (1.0, 6)])
+    # A listing starts anew some times only, where it goes on many times.
+    first = 0 if kind == "ignore-start-after" else chance.randrange(4)
+    return Fault(
         kind,
-        first=chance.randrange(4),
-        times=1 if once else chance.randrange(2, 30),
-        rate=1.0 if once else chance.choice([0.1, 0.3]),
-        seed=seed,
+        first=first,
+        times=times,
+        rate=1.0 if kind == "ignore-start-after" else rate,
+        seed=chance.randrange(1 << 30),
+        on=chance.choice(["LIST", "LIST", "LIST", "GET"]) if kind in ANY_METHOD else "LIST",
         seconds=0.2,
     )
-    return store, fault
 
 
 def source_of(server: Server) -> parchunk.Source:
@@ -84,36 +104,18 @@ def source_of(server: Server) -> parchunk.Source:
     return parchunk.Source(store=store, url=f"s3://{server.bucket}")
 
 
-def wrong_references(store: FormulaStore, out: Path, record_size: int, name: str) -> int:
-    """Return how many references of an array are lost, invented or wrong."""
-    array = store.array(name)
-    sizes = array.expected_sizes()
-    wrong = 0
-    for start in range(0, len(sizes), record_size):
-        rows = pq.read_table(out / name / f"refs.{start // record_size}.parq")
-        wanted = sizes[start : start + record_size]
-        if rows.num_rows != len(wanted):
-            wrong += abs(rows.num_rows - len(wanted))
-            continue
-        paths = rows.column("path").to_pylist()
-        found = np.where([path is not None for path in paths], np.asarray(rows.column("size")), 0)
-        wrong += int((found != np.maximum(wanted, 0)).sum())
-        keys = {path for path in paths if path is not None}
-        wrong += sum(path is not None for path in paths) - len(keys)
-    return wrong
-
-
-def run(seed: int) -> tuple[str, str, int, int]:
-    """Build under the fault of a seed: (kind, outcome, runs, retries)."""
-    store, fault = draw(seed)
-    retries = 0
+def run(seed: int) -> Outcome:
+    """Build under the faults of a seed, and compare every reference."""
+    trial = draw(seed)
+    patience = Patience(attempts=4, first_wait=0.01, longest_wait=0.05)
+    runs, retries, exact = 0, 0, False
     with (
-        serve(store, faults=[fault], process=False) as server,
+        serve(trial.store, faults=trial.faults, page=trial.page, process=False) as server,
         tempfile.TemporaryDirectory() as folder,
     ):
         out = Path(folder) / "out"
-        patience = Patience(attempts=4, first_wait=0.01, longest_wait=0.05)
-        for attempt in range(1, RUNS + 1):
+        while runs < RUNS and not exact:
+            runs += 1
             try:
                 plan = parchunk.plan(source_of(server), split="time")
                 result = parchunk.build(
@@ -123,40 +125,48 @@ def run(seed: int) -> tuple[str, str, int, int]:
                 if "\n" in str(error) or (out / ".zmetadata").exists():
                     raise SystemExit(f"seed {seed}: published, or not one line: {error}") from None
                 continue
-            retries = result.retries
-            for name in ("t", "t_air"):
-                wrong = wrong_references(store, out, plan.record_size, name)
+            retries, exact = result.retries, True
+            for array in trial.store.arrays:
+                wrong = wrong_references(array, f"s3://{server.bucket}", out, plan.record_size)
                 if wrong:
-                    raise SystemExit(f"seed {seed} ({fault}): {wrong} wrong references in {name}")
-            befallen = sum(server.counts()["faults"].values())
-            return fault.kind, "exact" if befallen else "exact, not befallen", attempt, retries
-    return fault.kind, "clear error each time", RUNS, retries
+                    raise SystemExit(
+                        f"seed {seed} ({trial.faults}): {wrong} wrong references in {array.name}"
+                    )
+        return Outcome(trial, exact, runs, retries, server.counts()["faults"])
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table; fail when a kind never struck."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=112)
+    parser.add_argument("--seeds", type=int, default=11 * len(KINDS))
     parser.add_argument("--first", type=int, default=0)
     arguments = parser.parse_args()
     rows: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    struck: collections.Counter[str] = collections.Counter()
     began = time.monotonic()
     for seed in range(arguments.first, arguments.first + arguments.seeds):
-        kind, outcome, runs, retries = run(seed)
-        rows[kind].update({outcome: 1, "runs": runs, "retries": retries})
+        outcome = run(seed)
+        kind = outcome.trial.faults[0].kind
+        struck.update(outcome.struck)
+        end = "exact" if outcome.exact else "clear error each time"
+        end = end if outcome.struck else "exact, not struck"
+        rows[kind].update({end: 1, "runs": outcome.runs, "retries": outcome.retries})
     table = Table(
         title=f"{arguments.seeds} builds under faults, {time.monotonic() - began:.0f} s: "
         "0 references lost, doubled or wrong",
         box=None,
         title_justify="left",
     )
-    columns = ("exact", "exact, not befallen", "clear error each time", "runs", "retries")
+    columns = ("exact", "exact, not struck", "clear error each time", "runs", "retries")
     table.add_column("fault")
+    table.add_column("struck", justify="right")
     for column in columns:
         table.add_column(column, justify="right")
-    for kind in sorted(rows):
-        table.add_row(kind, *(str(rows[kind][column]) for column in columns))
+    for kind in KINDS:
+        table.add_row(kind, str(struck[kind]), *(str(rows[kind][column]) for column in columns))
     Console(width=110, highlight=False).print(table)
+    if missed := [kind for kind in KINDS if not struck[kind]]:
+        raise SystemExit(f"never struck: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

@@ -3,16 +3,10 @@
 import contextlib
 import hashlib
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +14,8 @@ import fsspec
 import numpy as np
 import pytest
 import zarr
+from benchmarks.s3_server import S3Bucket, ministack, new_bucket, s3_server
 from hypothesis import settings
-from obstore.store import S3Store
 
 from parchunk.keys import KeyEncoding
 from parchunk.metadata.spec import ArraySpec, Hierarchy
@@ -156,100 +150,16 @@ def parchunk_process() -> Callable[..., subprocess.Popen[str]]:
     return start
 
 
-@dataclass(frozen=True)
-class S3Bucket:
-    """A bucket of the loopback server, and how each library reaches it."""
-
-    name: str
-    endpoint: str
-
-    @property
-    def options(self) -> dict[str, str]:
-        """Store options as parchunk takes them."""
-        return {"endpoint": self.endpoint, "region": "us-east-1", "skip_signature": "true"}
-
-    @property
-    def fsspec(self) -> dict[str, Any]:
-        """Keywords of s3fs."""
-        return {"anon": True, "endpoint_url": self.endpoint}
-
-    def store(self, prefix: str | None = None) -> S3Store:
-        """Return obstore's store of the bucket."""
-        return S3Store(
-            self.name,
-            prefix=prefix,
-            endpoint=self.endpoint,
-            region="us-east-1",
-            skip_signature=True,
-            client_options={"allow_http": True},
-        )
-
-    def put(self, key: str, data: bytes) -> None:
-        """Put an object under exactly this key; obstore would strip a marker's slash."""
-        request = urllib.request.Request(
-            f"{self.endpoint}/{self.name}/{urllib.request.quote(key)}", data=data, method="PUT"
-        )
-        with urllib.request.urlopen(request, timeout=30):
-            pass
-
-    def upload(self, folder: Path, prefix: str) -> None:
-        """Put every file below a folder under a prefix."""
-        store = self.store()
-        for path in folder.rglob("*"):
-            if path.is_file():
-                store.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
-
-
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run ministack on a free port of 127.0.0.1 for the session; stopped by its process."""
-    beside = Path(sys.executable).with_name("ministack")
-    program = str(beside) if beside.exists() else shutil.which("ministack")
-    if program is None:
+    """Run an S3 server on 127.0.0.1 for the session."""
+    if ministack() is None:
         pytest.skip("ministack is not installed: pip install --group test")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("ministack") / "log"
-    settings = {
-        "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
-        "SERVICES": "s3",
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "LOG_LEVEL": "WARNING",
-    }
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [program], env=os.environ | settings, stdout=output, stderr=output, cwd=log.parent
-        )
-    endpoint = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(200):
-            with contextlib.suppress(OSError), urllib.request.urlopen(endpoint, timeout=5):
-                break
-            if server.poll() is not None:
-                break
-            time.sleep(0.1)
-        else:
-            pytest.fail(f"ministack does not answer: {log.read_text()[-2000:]}")
-        if server.poll() is not None:
-            pytest.fail(f"ministack ended: {log.read_text()[-2000:]}")
-        yield endpoint
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    with s3_server(tmp_path_factory.mktemp("ministack")) as server:
+        yield server.endpoint
 
 
 @pytest.fixture
 def bucket(s3_endpoint: str) -> S3Bucket:
     """Return a new, empty bucket."""
-    made = S3Bucket(f"b{uuid.uuid4().hex}", s3_endpoint)
-    request = urllib.request.Request(f"{s3_endpoint}/{made.name}", method="PUT")
-    with urllib.request.urlopen(request, timeout=30):
-        pass
-    return made
+    return new_bucket(s3_endpoint)

@@ -100,6 +100,24 @@ def test_a_fault_in_passing_costs_nothing(tmp_path: Path, name: str, holes: bool
         assert sum(r.found_again for r in result.receipts) >= 1
 
 
+@pytest.mark.parametrize("kind", ["short", "no-token", "error-body"])
+def test_listings_that_end_early_are_not_believed_without_order_either(
+    tmp_path: Path, kind: Any
+) -> None:
+    """Two that end alike look like a gap; an object amid it tells."""
+    out = tmp_path / "r"
+    faults = (
+        Fault("reverse", first=1, within="v403/"),
+        Fault(kind, first=3, times=None, within="v403/"),
+    )
+    with source_of(wide(), *faults) as (server, source):
+        plan = parchunk.plan(source, region=20)
+        with pytest.raises(parchunk.ListingError, match="v403: 5 listings of the same gaps"):
+            parchunk.build(plan, str(out), settings=QUICK, concurrency=1)
+        assert server.counts()["faults"].keys() == {"reverse", kind}
+    assert not (out / ".zmetadata").exists()
+
+
 @pytest.mark.parametrize("kind", ["503", "cut", "reset", "short", "reverse", "no-token"])
 def test_a_fault_that_stays_is_one_line(tmp_path: Path, kind: Any) -> None:
     store = wide()

@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -43,3 +44,12 @@ def test_sameness_is_of_bits(readers: ModuleType) -> None:
     assert readers.same([1.0, float("nan")], [1.0, float("nan")])
     assert not readers.same([0.0], [-0.0])
     assert not readers.same([1], [1.0])
+
+
+def test_text_of_another_type_is_told_apart(readers: ModuleType) -> None:
+    texts = np.array([["0", "1"]], object)
+    assert readers.verdict(texts.astype("U4"), texts) == "other type"
+    assert readers.verdict(texts, texts) == "exact"
+    assert readers.verdict(texts[:, :1].astype("U4"), texts) == "**differs**"
+    assert readers.verdict(np.array([["0", "2"]]), texts) == "**differs**"
+    assert readers.verdict(np.zeros((1, 2), "i8"), np.zeros((1, 2), "i4")) == "**differs**"

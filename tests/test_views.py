@@ -1,11 +1,14 @@
 """The views against a reading of the same references by hand, and what queries touch."""
 
+import contextlib
+import io
 import itertools
 import json
 import re
 import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import duckdb
 import numpy as np
@@ -15,6 +18,7 @@ import zarr
 
 import parchunk
 from parchunk.build import load_plan
+from parchunk.cli.main import run
 from parchunk.output import Output
 from parchunk.views import COLUMNS, connect, contents, view_statements
 
@@ -262,16 +266,31 @@ def test_remote_output_through_obstore(folder):
     assert not any("x.csv" in o["path"] for page in store.list() for o in page)
 
 
-def sql(folder, *arguments, stdin=None):
-    program = [sys.executable, "-c", "from parchunk.cli import main; main()"]
-    command = [*program, "sql", str(folder / "refs"), *arguments]
-    return subprocess.run(command, capture_output=True, input=stdin, timeout=120)
+def sql(folder, *arguments, stdin=b""):
+    """Run the command in this process; starting Python takes longer than any query here."""
+    given, said, error = (io.TextIOWrapper(io.BytesIO(data)) for data in (stdin, b"", b""))
+    with (
+        mock.patch("sys.stdin", given),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(error),
+    ):
+        code = run(["sql", str(folder / "refs"), *arguments])
+        said.flush()
+        error.flush()
+    return subprocess.CompletedProcess(
+        arguments, code, said.buffer.getvalue(), error.buffer.getvalue()
+    )
 
 
 def test_command_prints_every_format(folder, tmp_path):
     query = "SELECT chunk_key, chunk_index FROM missing WHERE missing.array = 't' ORDER BY ALL"
     table = sql(folder, query)
     assert table.returncode == 0
+    program = [sys.executable, "-c", "from parchunk.cli import main; main()"]
+    started = subprocess.run(
+        [*program, "sql", str(folder / "refs")], capture_output=True, input=f"{query};".encode()
+    )
+    assert (started.returncode, started.stdout) == (0, table.stdout)
     assert "t/c/5/0/1" in table.stdout.decode()
     csv = sql(folder, query, "--format", "csv").stdout.decode()
     assert csv == 'chunk_key,chunk_index\nt/c/5/0/1,"[5, 0, 1]"\nt/c/7/1/1,"[7, 1, 1]"\n'

@@ -56,6 +56,7 @@ those with a token, ``ignore-start-after`` only those with start-after and no to
 
 BEFORE_ANSWER = frozenset({"reset", "hang"})
 INSIDE_BODY = frozenset({"cut", "reset-body", "stall"})
+ANY_METHOD = BEFORE_ANSWER | INSIDE_BODY | {k for k in get_args(Kind) if k.isdigit()}
 _WITH_TOKEN = frozenset({"repeat-page", "expired-token"})
 
 

@@ -46,6 +46,8 @@ DEFAULT_CONCURRENCY = 8
 _GROUPS_IN_FLIGHT = 32
 #: Chunks of a group that is built by one thread from its listing to its receipt.
 _SMALL = 1_000
+#: Seconds that Ctrl-C waits for writes under way.
+GRACE = 3.0
 #: Seconds between two progress reports when nothing is finished meanwhile.
 _TICK = 0.5
 
@@ -171,6 +173,9 @@ def build(
     ------
     InputError, OutputError, SourceError, SourceChangedError
         In one line. Finished partitions stay, and the same call resumes.
+    KeyboardInterrupt
+        Within seconds, whatever the source does; the same call resumes. Tasks that run in an
+        ``executor`` of the caller's go on to their ends.
     """
     if concurrency < 1 or workers < 1:
         raise InputError("--concurrency and --workers must be 1 or more")
@@ -194,12 +199,16 @@ def build(
         fine = replace(settings or Settings(), concurrency=share, trust_listing=trust_listing)
         tasks = [_task(plan, source, output, group, fine) for group in groups]
         run = _Run(partitions, list(done.values()), progress, began, lease.check)
-        if executor is not None:
-            run.anywhere(tasks, executor)
-        elif workers > 1:
-            run.in_processes(tasks, workers)
-        else:
-            run.in_threads(tasks, cells, concurrency)
+        try:
+            if executor is not None:
+                run.anywhere(tasks, executor)
+            elif workers > 1:
+                run.in_processes(tasks, workers)
+            else:
+                run.in_threads(tasks, cells, concurrency)
+        finally:
+            if run.writing:
+                lease.leave()
         publish(plan, source, output, run.receipts, lease.confirm)
     least = forecast(plan, groups, width).least
     run.report()
@@ -333,6 +342,10 @@ class _Run:
         check: Callable[[], None],
     ) -> None:
         self._check = check
+        #: The cells of each group that is under way.
+        self._flying: dict[Future[GroupResult], int] = {}
+        #: Whether a write still hangs, somewhere, though the build has ended.
+        self.writing = False
         cells = [partition.rows.cells for partition in partitions]
         self.partitions_total, self.chunks_total = len(cells), sum(cells)
         self.receipts = done
@@ -344,10 +357,8 @@ class _Run:
 
     def in_threads(self, tasks: list[GroupTask], cells: int, concurrency: int) -> None:
         """Run groups in this process, as many at once as fit the memory bound together."""
-        with (
-            Pools(concurrency) as pools,
-            ThreadPoolExecutor(_GROUPS_IN_FLIGHT, thread_name_prefix="group") as coordinators,
-        ):
+        coordinators = ThreadPoolExecutor(_GROUPS_IN_FLIGHT, thread_name_prefix="group")
+        with Pools(concurrency) as pools:
             call = partial(
                 build_group, pools=pools, requests=self.requests, notify=self.receipts.append
             )
@@ -361,10 +372,17 @@ class _Run:
 
             try:
                 self._run(tasks, submit, cells)
-            except BaseException:
+            except Exception:
                 pools.stop.set()
-                coordinators.shutdown(wait=False, cancel_futures=True)
+                coordinators.shutdown(cancel_futures=True)
                 raise
+            except BaseException:  # Ctrl-C
+                pools.stop.set()
+                pools.writers.shutdown(wait=False, cancel_futures=True)
+                coordinators.shutdown(wait=False, cancel_futures=True)
+                self.writing = bool(wait(self._flying, timeout=GRACE).not_done)
+                raise
+            coordinators.shutdown()
 
     def in_processes(self, tasks: list[GroupTask], workers: int) -> None:
         """Run groups in worker processes, one a worker at a time."""
@@ -410,7 +428,7 @@ class _Run:
     ) -> None:
         """Submit tasks in order while they fit ``cells`` together; the first error ends it."""
         queue = deque(tasks)
-        flying: dict[Future[GroupResult], int] = {}
+        flying = self._flying
         local = cells is not None
         while queue or flying:
             while queue and len(flying) < at_once:

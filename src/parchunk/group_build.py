@@ -85,6 +85,9 @@ class GroupResult:
 class Pools:
     """Threads that the groups of one process share; a context manager that ends them.
 
+    A `KeyboardInterrupt` does not wait for those that read: a listing may hang for as long as a
+    server likes, and writes nothing when it returns.
+
     Meanwhile Arrow takes memory from the system: its own pool keeps, for every thread, what that
     thread took once, which came to more than all that a build holds.
     """
@@ -107,11 +110,12 @@ class Pools:
         pa.set_memory_pool(pa.system_memory_pool())
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         self.stop.set()
         pa.set_memory_pool(self._memory)
+        orderly = error is None or isinstance(error, Exception)
         for pool in (self.listings, self.fetches, self.writers):
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=orderly, cancel_futures=True)
 
 
 class Here(Executor):

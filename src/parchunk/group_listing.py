@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from parchunk import cover
 from parchunk.cover import Walk
 from parchunk.errors import ListingError
 from parchunk.groups import Width, needed_ranks, walks_over, width_of
-from parchunk.listing import Listing, Unordered
+from parchunk.listing import TICK, Cancelled, Listing, Unordered, result_unless
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.stores import is_ordered, is_remote
@@ -95,7 +96,7 @@ class GroupListing:
                         tally.release(position)
                 if under_way.finished:
                     break
-                event = passed.get()
+                event = self._next(passed)
                 if event.error is not None:
                     raise event.error
                 if event.rank is None:
@@ -104,9 +105,7 @@ class GroupListing:
                 else:
                     ready = waiting.without(event.walk, event.rank)
         finally:
-            for future in futures:
-                future.cancel()
-            wait(futures)
+            self._leave(futures)
         # More may be recorded than these walks met: a second listing of gaps goes past others'.
         if tally.wanted > recorded:
             raise ListingError(
@@ -150,15 +149,28 @@ class GroupListing:
         """
         if self.trust:
             return {}
+
+        def look_again() -> None:
+            walks = cover.walks(self.spec.grid, self.spec.keys, tally.gaps(positions))
+            tasks = [partial(self._look_again, tally, walk) for walk in walks]
+            for _, sightings in self._side_by_side(tasks):
+                tally.merge_again(sightings)
+
+        return self._until_settled(tally, positions, look_again)
+
+    def _until_settled(
+        self, tally: Tally, positions: Sequence[int], look_again: Callable[[], None]
+    ) -> dict[int, int]:
+        """Look again where chunks are absent until that shows nothing new and nothing contradicts.
+
+        Return how many chunks that brought, by position.
+        """
         first = {position: tally.absent(position) for position in positions}
         left, absent = first, sum(first.values())
         for _ in range(_ROUNDS):
             if not absent:
                 break
-            walks = cover.walks(self.spec.grid, self.spec.keys, tally.gaps(positions))
-            tasks = [partial(self._look_again, tally, walk) for walk in walks]
-            for _, sightings in self._side_by_side(tasks):
-                tally.merge_again(sightings)
+            look_again()
             left = {position: tally.absent(position) for position in positions}
             if sum(left.values()) == absent and not self._contradicted(tally, positions):
                 break
@@ -184,8 +196,10 @@ class GroupListing:
             return False
         numbers = [number for position in positions for number in tally.amid_gaps(position)]
         futures = [self.pool.submit(self._is_there, number) for number in numbers]
-        wait(futures)  # all of them: nothing is left running
-        return any(future.result() for future in futures)
+        try:
+            return any(result_unless(self.listing.stop, future) for future in futures)
+        finally:
+            self._leave(futures)
 
     def _is_there(self, number: int) -> bool:
         index = np.unravel_index(number, self.spec.grid) if self.spec.rank else ()
@@ -205,14 +219,17 @@ class GroupListing:
         tasks = [partial(self._drain, tally, directory) for directory in directories]
         for _, sightings in self._side_by_side(tasks):
             tally.merge(sightings)
-        before = [tally.absent(position) for position in range(len(row_sets))]
-        if sum(before) and not self.trust:
-            for _, sightings in self._side_by_side(tasks):
-                tally.merge_again(sightings)
-        again = [count - tally.absent(position) for position, count in enumerate(before)]
-        self._note(sum(again))
-        for position, count in enumerate(again):
-            yield tally.part(position, count)
+        positions = range(len(row_sets))
+        again: dict[int, int] = {}
+        if not self.trust:
+
+            def look_again() -> None:
+                for _, sightings in self._side_by_side(tasks):
+                    tally.merge_again(sightings)
+
+            again = self._until_settled(tally, positions, look_again)
+        for position in positions:
+            yield tally.part(position, again.get(position, 0))
             tally.release(position)
 
     def _drain(self, tally: Tally, directory: str) -> Sightings:
@@ -240,13 +257,31 @@ class GroupListing:
                 futures[self.pool.submit(task)] = position
             pending = set(futures)
             while pending:
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                finished, pending = wait(pending, TICK, return_when=FIRST_COMPLETED)
                 for future in finished:
                     yield futures[future], future.result()
+                self._go_on()
         finally:
-            for future in futures:
-                future.cancel()
-            wait(futures)
+            self._leave(futures)
+
+    def _next(self, passed: SimpleQueue[_Passed]) -> _Passed:
+        while True:
+            try:
+                return passed.get(timeout=TICK)
+            except Empty:
+                self._go_on()
+
+    def _go_on(self) -> None:
+        """Do not wait for a listing that may hang while the build is ending."""
+        if self.listing.stop.is_set():
+            raise Cancelled("cancelled")
+
+    def _leave(self, futures: Iterable[Future[Any]]) -> None:
+        """Leave nothing running, but what hangs while the build is ending: it only reads."""
+        for future in futures:
+            future.cancel()
+        while wait(futures, TICK).not_done and not self.listing.stop.is_set():
+            pass
 
     def _note(self, found_again: int) -> None:
         if found_again:

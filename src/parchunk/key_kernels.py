@@ -261,6 +261,10 @@ class PathBuilder:
         separator = self._encoding.separator
         if self._tails is None:
             return pc.binary_join_element_wise(self._base, self._spell(numbers, self._grid), "")
+        if self._inner == 1:  # the trailing axes have one index each: every path ends alike
+            end = f"{separator}{self._tails[0]}"
+            spelled = self._spell(numbers, self._grid[: self._split])
+            return pc.binary_join_element_wise(self._base, spelled, end, "")
         leading, trailing = np.divmod(numbers, self._inner)
         heads = self._heads(leading)
         tails = self._tails.take(pa.array(trailing))

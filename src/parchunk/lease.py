@@ -30,6 +30,8 @@ EXPIRY = 60.0
 RENEWAL = 20.0
 #: Longest expiry believed: a lease from a broken clock must not lock OUT for ever.
 _LONGEST = 3600.0
+#: Seconds that giving a lease back may take.
+_RELEASE = 5.0
 #: Tries to take a lease while others take and release it.
 _TRIES = 5
 
@@ -99,6 +101,7 @@ class Lease:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._lost = ""
+        self._left = False
         self._version: str | None = None
         now = time.time()
         self._holder = Holder(
@@ -169,20 +172,24 @@ class Lease:
             self._renew()
         self.check()
 
+    def leave(self) -> None:
+        """Let the lease expire instead of giving it back: something may still be written."""
+        self._left = True
+
     def release(self) -> None:
-        """Give the lease back, if it is still this one."""
+        """Give the lease back, if it is still this one; where that hangs, it is left to expire."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(5)
-        # A request that hangs keeps the lock: then the lease is left to expire.
-        if self._lock.acquire(timeout=5):
-            try:
-                if not self._lost and self._version is not None:
+        if not self._left:
+            releasing = threading.Thread(target=self._release, name="release", daemon=True)
+            releasing.start()
+            releasing.join(_RELEASE)
+
+    def _release(self) -> None:
+        with self._lock:
+            if not self._lost and self._version is not None:
+                # What ended the build is worth more than this.
+                with contextlib.suppress(OutputError):
                     self._give_back(self._version)
-            except OutputError:
-                pass  # what ended the build is worth more than this; the lease expires
-            finally:
-                self._lock.release()
 
     def _give_back(self, version: str) -> None:
         try:
@@ -246,8 +253,8 @@ def held(output: Output, expiry: float = EXPIRY, renewal: float = RENEWAL) -> It
         When another build holds it.
     """
     lease = Lease(output, expiry, renewal)
-    lease.take()
     try:
+        lease.take()  # within: an interrupt may come right after it
         yield lease
     finally:
         lease.release()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +29,10 @@ BATCH_ROWS = 10_000
 #: Rows asked of obstore at a time where they cost requests: one page, so that a walk that stops
 #: early fetches no page too many, and a stream that breaks loses none.
 STREAM_ROWS = 1_000
+#: Seconds after which one who waits looks whether the build is ending.
+TICK = 0.25
+
+T = TypeVar("T")
 
 
 class Unordered(Exception):
@@ -35,6 +41,15 @@ class Unordered(Exception):
 
 class Cancelled(ParchunkError):
     """The build is ending for another reason; not an error of its own."""
+
+
+def result_unless(stop: threading.Event, future: Future[T]) -> T:
+    """Return a future's result; raise `Cancelled` once ``stop`` is set, however long it hangs."""
+    while not future.done():
+        wait([future], TICK)
+        if stop.is_set():
+            raise Cancelled("cancelled")
+    return future.result()
 
 
 @dataclass

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parchunk.errors import DamagedShardError, SourceError
-from parchunk.listing import Cancelled, Patience, Requests
+from parchunk.listing import Cancelled, Patience, Requests, result_unless
 from parchunk.metadata.shards import ShardLayout, shard_layout
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
@@ -105,7 +105,7 @@ class ShardReader:
                     self.pool.submit(self._take, found, numbers[begin:end], sizes[begin:end])
                 )
             for task in tasks:
-                task.result()
+                result_unless(self.stop, task)
         finally:
             for task in tasks:
                 task.cancel()

@@ -26,12 +26,15 @@ def is_final(error: BaseException) -> bool:
 
 
 def explain(error: BaseException) -> str:
-    """Return what went wrong in one line without secrets, from an obstore exception."""
+    """Return what went wrong in one line without secrets, from an obstore exception.
+
+    The system's own errors (of a local folder) say it themselves: they know no credentials.
+    """
     text = _without_urls(error)
     status = _STATUS.search(text)
     if _code(text) in _NO_BUCKET:
         return "no such bucket: check the URL"
-    if _is_denied(error, text):
+    if _is_denied(error, text) and getattr(error, "errno", None) is None:
         what = "permission denied"
         hint = "check the credentials, or --store-option skip_signature=true for public data"
     elif status is None and re.search(r"dns error|\bkind: Connect\b|[Cc]onnection", text):

@@ -21,9 +21,8 @@ import pyarrow.compute as pc
 
 from parchunk.build import load_plan
 from parchunk.errors import InputError, UnsupportedError
-from parchunk.icechunk_import.importing import Receipts, finished_receipts
 from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.references import read_rows
+from parchunk.icechunk_import.references import Receipts, finished_receipts, read_rows
 from parchunk.icechunk_import.v3_metadata import v3_documents
 from parchunk.metadata.codecs import is_sharded
 from parchunk.metadata.spec import ArraySpec, Hierarchy, JSONObject

@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,33 +235,6 @@ def test_no_permission_and_no_bucket_on_s3(
         assert "permission denied" in err
         assert err.count("\n") == 1
     assert not (tmp_path / "refs").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_build_is_one_line_and_goes_on(
-    tmp_path: Path, parchunk_process: Callable[..., subprocess.Popen[str]], stop: signal.Signals
-) -> None:
-    store = zarr_store([("v", (400, 300), (1, 1), ("time", "x"))])
-    out = tmp_path / "refs"
-    with serve(store, latency=0.1) as server:
-        options = ["--store-option", f"endpoint={server.endpoint}", "--region", "40"]
-        options += ["--store-option", "skip_signature=true", "--concurrency", "1"]
-        process = parchunk_process("build", "s3://formula", out, *options)
-        began = time.monotonic()
-        while server.counts()["LIST"] < 3 and time.monotonic() - began < 30:
-            time.sleep(0.02)
-        process.send_signal(stop)
-        _, err = process.communicate(timeout=30)
-        assert process.returncode == 130
-        # click ends the terminal's ^C with a line of its own.
-        assert err.strip() == "parchunk: interrupted: run the same command again to resume"
-        assert not (out / ".zmetadata").exists()
-        options[-1] = "8"
-        again = parchunk_process("build", "s3://formula", out, *options)
-        shown, err = again.communicate(timeout=60)
-        assert again.returncode == 0, err
-        assert "120,000 of 120,000 chunks present" in shown
 
 
 def test_lines_off_the_terminal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import zarr
 
@@ -61,11 +62,9 @@ def test_other_locations_and_kinds(imported, tmp_path):
 
     def edit(store) -> None:
         one, size = np.zeros(1, np.int64), np.full(1, 9)
-        place = f"file://{tmp_path}/source/air/c/1/1/1"
-        assert (
-            adapter.set_references(store, "/air", (1, 0, 0), (1, 1, 1), [place], one, size, None)
-            == 0
-        )
+        place = pa.array([f"file://{tmp_path}/source/air/c/1/1/1"])
+        call = adapter.prepare("/air", (1, 0, 0), (1, 1, 1), place, one, size, None)
+        assert call(store) == 0
         adapter.put(store, {"air/c/9/0/0": bytes(24)})
 
     change(repo, edit)

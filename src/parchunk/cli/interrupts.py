@@ -24,8 +24,9 @@ class Interrupted(BaseException):
 def interrupts(give_up: Callable[[], object], grace: float = GRACE) -> Iterator[None]:
     """Turn the first SIGINT or SIGTERM into `Interrupted`; end the process after ``grace``.
 
-    Later ones are ignored, so that nothing disturbs the orderly end. ``give_up`` is called before
-    the process is ended, from another thread, as this one may hang in a request.
+    Later ones are ignored, also after this context, so that nothing disturbs the orderly end of
+    the process. ``give_up`` is called before it is ended, from another thread, as this one may hang
+    in a request.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's to arrange
@@ -69,7 +70,8 @@ def interrupts(give_up: Callable[[], object], grace: float = GRACE) -> Iterator[
         over.set()
         signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # A handler in Python is replaced by the system's own while the interpreter ends.
+            signal.signal(number, signal.SIG_IGN if seen else handler)
         writing.close()
         watcher.join(1)
         reading.close()

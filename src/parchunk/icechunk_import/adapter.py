@@ -6,13 +6,15 @@ icechunk is imported when the first of them is called, as it is an optional extr
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import compress, product, repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from parchunk.errors import OutputError
@@ -127,74 +129,64 @@ def delete(store: Any, keys: Sequence[str]) -> None:
     run(delete_all())
 
 
-def set_references(
-    store: Any,
+#: Sets references in a session's store; returns how many icechunk did not take.
+SetCall = Callable[[Any], int]
+
+
+def prepare(
     path: str,
     start: Sequence[int],
     grid: Sequence[int],
-    locations: list[str],
+    locations: pa.StringArray,
     offsets: NDArray[np.int64],
     lengths: NDArray[np.int64],
     modified: datetime | None,
-) -> int:
-    """Set the references of a box of chunks; return how many icechunk did not take.
+) -> SetCall:
+    """Return the call that sets the references of a box of chunks; any thread can prepare it.
 
-    ``grid`` is the box's shape and ``start`` its first chunk index; rows are in C order, and the
-    location ``""`` is a missing chunk. Icechunk does not raise for a location outside its
-    containers: it returns the chunks.
+    ``grid`` is the box's shape and ``start`` its first chunk index; rows are in C order, and a
+    null location is a missing chunk. Icechunk does not raise for a location outside its
+    containers: it returns the chunks, which the call counts.
     """
+    there = locations.to_pylist()
     if takes_arrays():
-        refused = store.set_virtual_refs_arr(
-            path,
-            tuple(grid),
-            locations,
-            offsets.astype(np.uint64),
-            lengths.astype(np.uint64),
-            arr_offset=tuple(start),
-            checksum=modified,
-            validate_containers=True,
-        )
-        return 0 if refused is None else len(refused)
-    return _set_one_by_one(store, path, start, grid, locations, offsets, lengths, modified)
+        # not by pc.fill_null, which imports pandas
+        filled = [at or "" for at in there] if locations.null_count else there
+
+        def refused(store: Any) -> Any:
+            return store.set_virtual_refs_arr(
+                path,
+                tuple(grid),
+                filled,
+                offsets.view(np.uint64),
+                lengths.view(np.uint64),
+                arr_offset=tuple(start),
+                checksum=modified,
+                validate_containers=True,
+            )
+    else:
+        specs = _specs(start, grid, there, offsets, lengths, modified)
+
+        def refused(store: Any) -> Any:
+            return store.set_virtual_refs(path, specs, validate_containers=True)
+
+    return lambda store: len(refused(store) or ())
 
 
-#: VirtualChunkSpec objects that 1.x is given at once: they take about 700 bytes each.
-_SPECS = 100_000
-
-
-def _set_one_by_one(
-    store: Any,
-    path: str,
+def _specs(
     start: Sequence[int],
     grid: Sequence[int],
-    locations: list[str],
+    there: list[str | None],
     offsets: NDArray[np.int64],
     lengths: NDArray[np.int64],
     modified: datetime | None,
-) -> int:
+) -> list[Any]:
+    """Return 1.x's object for every chunk that is there: about 700 bytes each."""
     make = load().VirtualChunkSpec
-    refused = 0
-    for begin in range(0, len(locations), _SPECS):
-        rows = np.arange(begin, min(begin + _SPECS, len(locations)))
-        index = np.empty((len(rows), len(grid)), np.int64)
-        if len(grid):
-            for axis, along in enumerate(np.unravel_index(rows, tuple(grid))):
-                index[:, axis] = along + start[axis]
-        specs = [
-            make(at, location, offset, length, last_updated_at_checksum=modified)
-            for at, location, offset, length in zip(
-                index.tolist(),
-                locations[begin : begin + len(rows)],
-                offsets[begin : begin + len(rows)].tolist(),
-                lengths[begin : begin + len(rows)].tolist(),
-                strict=True,
-            )
-            if location
-        ]
-        if specs:
-            failed = store.set_virtual_refs(path, specs, validate_containers=True)
-            refused += 0 if failed is None else len(failed)
-    return refused
+    ranges = (range(low, low + size) for low, size in zip(start, grid, strict=True))
+    columns = (product(*ranges), there, offsets.tolist(), lengths.tolist())
+    kept = (compress(column, there) for column in columns)
+    return list(map(make, *kept, repeat(None), repeat(modified)))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from parchunk.build import load_plan
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.importing import finished_receipts, positions, ravel, unravel
+from parchunk.icechunk_import.chunk_indices import ravel, unravel
 from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.references import read_rows
+from parchunk.icechunk_import.references import finished_receipts, read_rows
 from parchunk.icechunk_import.repository import open_existing
 from parchunk.icechunk_import.v3_metadata import v3_documents
 from parchunk.metadata.spec import ArraySpec, canonical
@@ -204,8 +204,8 @@ class _Partition:
     ) -> list[RepoFinding]:
         """Return what differs from the chunks that the branch has, and some of its references."""
         there = np.zeros(len(self._present), bool)
-        where, among = positions(self._partition.rows, held)
-        there[where[among]] = True
+        where = self._partition.rows.positions(held)
+        there[where[where >= 0]] = True
         found = []
         for kind, differ, message in (
             ("missing", self._present & ~there, "referenced, but not in the repository"),

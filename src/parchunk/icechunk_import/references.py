@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,13 +13,27 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.errors import InputError
-from parchunk.output import Output
-from parchunk.plan import Partition
-from parchunk.receipts import RecordFile
+from parchunk.output import ROOT, Output
+from parchunk.plan import Partition, Plan
+from parchunk.receipts import Receipt, RecordFile, read_receipts
 from parchunk.record_files import digest, record_path
 
-#: Rows handled together where record files are shorter.
-BATCH = 250_000
+#: Rows handled together.
+BATCH = 100_000
+
+Receipts = Mapping[tuple[str, int | None], Receipt]
+
+
+def finished_receipts(output: Output, plan: Plan) -> Receipts:
+    """Return the receipts of a finished build; InputError for one that is not."""
+    receipts = read_receipts(output, plan)
+    missing = [str(p) for p in plan.partitions() if (p.array, p.region) not in receipts]
+    if missing or output.get(ROOT) is None:
+        what = f"{len(missing)} partitions are missing" if missing else "it was not published"
+        raise InputError(
+            f"{output.url} is unfinished ({what}): run its build again to resume, then import it"
+        )
+    return receipts
 
 
 @dataclass(frozen=True)
@@ -43,14 +56,12 @@ class Rows:
     @cached_property
     def referenced(self) -> NDArray[np.bool_]:
         """Which chunks have a reference to an object."""
-        found: NDArray[np.bool_] = np.asarray(self.path.is_valid())
-        return found
+        return _is_valid(self.path)
 
     @cached_property
     def inlined(self) -> NDArray[np.bool_]:
         """Which chunks have their bytes in the references."""
-        found: NDArray[np.bool_] = np.asarray(self.raw.is_valid())
-        return found
+        return _is_valid(self.raw)
 
 
 def read_rows(
@@ -59,7 +70,7 @@ def read_rows(
     """Yield the references of a partition's rows in the order of chunk numbers.
 
     ``files`` are those of the receipts, ``size`` is the record size. Rows of one batch have
-    consecutive chunk numbers.
+    consecutive chunk numbers, and are BATCH at most.
 
     Raises
     ------
@@ -72,15 +83,16 @@ def read_rows(
     for first, last in _runs(partition):
         for index in range(first // size, -(-last // size)):
             low, high = max(first, index * size), min(last, (index + 1) * size)
-            table = _read_file(output, partition, index, expected.get(index))
-            table = table.slice(low - index * size, high - low)
-            if held and (begin + count != low or count + len(table) > BATCH):
-                yield _rows(begin, held)
-                held, count = [], 0
-            if not held:
-                begin = low
-            held.append(table)
-            count += len(table)
+            file = _read_file(output, partition, index, expected.get(index))
+            for at in range(low, high, BATCH):
+                table = file.slice(at - index * size, min(high - at, BATCH))
+                if held and (begin + count != at or count + len(table) > BATCH):
+                    yield _rows(begin, held)
+                    held, count = [], 0
+                if not held:
+                    begin = at
+                held.append(table)
+                count += len(table)
     if held:
         yield _rows(begin, held)
 
@@ -96,7 +108,9 @@ def _read_file(
             f"{output.describe(path)} {what}: delete OUT's receipt of {partition} and build again, "
             "then import again"
         )
-    return pq.read_table(io.BytesIO(data), use_threads=False)
+    # not read_table, which imports pandas first
+    with pq.ParquetFile(pa.BufferReader(data)) as file:
+        return file.read(use_threads=False)
 
 
 def _runs(partition: Partition) -> Iterator[tuple[int, int]]:
@@ -116,4 +130,24 @@ def _rows(begin: int, tables: list[pa.Table]) -> Rows:
     )
     if pa.types.is_dictionary(path.type):
         path = pc.cast(path, pa.string())
-    return Rows(begin, path, offset.to_numpy(), size.to_numpy(), raw)
+    return Rows(begin, path, _integers(offset), _integers(size), raw)
+
+
+# Not by Arrow's own conversions, which import pandas where it is installed: that takes longer
+# than a small import.
+
+
+def _integers(column: pa.Int64Array) -> NDArray[np.int64]:
+    """Return the values of a column without nulls; not a copy."""
+    assert not column.null_count, "a digest vouches for the file, which the build wrote without"
+    return np.frombuffer(column.buffers()[1], np.int64, len(column), 8 * column.offset)
+
+
+def _is_valid(column: pa.Array) -> NDArray[np.bool_]:
+    """Return which values of a column are not null."""
+    validity = column.buffers()[0]
+    if validity is None:
+        return np.ones(len(column), bool)
+    end = column.offset + len(column)
+    bits = np.unpackbits(np.frombuffer(validity, np.uint8), count=end, bitorder="little")
+    return bits[column.offset :].view(bool)

@@ -1,0 +1,265 @@
+"""Imports into Icechunk killed with SIGKILL at every named step, then resumed.
+
+    python -m benchmarks.icechunk_crashes
+
+Each run starts an import with ``publish`` in a process of its own that kills itself at one step:
+before or after the repository is created, documents are put, references are set, chunks are
+deleted, a commit, a branch made, moved or deleted. Then: readers of the branch see what was there
+before or everything; the resumed import ends with the documents, references and values of an
+undisturbed one, and with its history: no region is committed twice. Once into a new repository,
+and once over an earlier import whose source has grown, changed and lost chunks since.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from rich.console import Console
+from rich.table import Table
+
+import parchunk
+
+ROOT = Path(__file__).parents[1]
+#: Chunks of up to this many bytes become chunks of the repository: those of ``rain``.
+INLINED = 64
+
+
+@dataclass(frozen=True)
+class Case:
+    """An import to be disturbed: of ``out``, over the repository ``start`` where there is one.
+
+    ``steps`` are those of an undisturbed import, ``state`` is what the branch has after it, and
+    ``before`` what it had.
+    """
+
+    source: Path
+    out: str
+    start: Path | None
+    steps: list[str]
+    before: Any
+    state: Any
+
+
+# The child ------------------------------------------------------------------------------------
+
+
+def child(kill_at: int, steps_file: str, out: str, repo: str) -> None:
+    """Import; note each step, and kill this process at the one of that number."""
+    import icechunk
+    from parchunk.icechunk_import import adapter
+
+    icechunk.set_logs_filter("error")
+    file = os.open(steps_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    count = 0
+
+    def step(name: str) -> None:
+        nonlocal count
+        os.write(file, (name + "\n").encode())
+        if count == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)
+        count += 1
+
+    def noted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def noting(*args: Any, **kwargs: Any) -> Any:
+            step(f"before {name}")
+            result = call(*args, **kwargs)
+            step(f"after {name}")
+            return result
+
+        return noting
+
+    prepare = adapter.prepare
+    adapter.prepare = lambda *args: noted("set", prepare(*args))
+    for name, call in (("put", "put"), ("delete", "delete")):
+        setattr(adapter, call, noted(name, getattr(adapter, call)))
+    for name, owner, call in (
+        ("create", icechunk.Repository, "create"),
+        ("commit", icechunk.Session, "commit"),
+        ("branch", icechunk.Repository, "create_branch"),
+        ("publish", icechunk.Repository, "reset_branch"),
+        ("clean up", icechunk.Repository, "delete_branch"),
+    ):
+        setattr(owner, call, noted(name, getattr(owner, call)))
+    parchunk.to_icechunk(out, repo, publish=True)
+
+
+def run_child(kill_at: int, steps: Path, out: str, repo: Path) -> list[str]:
+    """Import in a process that kills itself at a step (-1: at none); return its steps."""
+    paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.icechunk_crashes", "--child"),
+            *(str(kill_at), str(steps), out, str(repo)),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )
+    assert done.returncode == (0 if kill_at < 0 else -signal.SIGKILL), done.stderr
+    return steps.read_text().splitlines()
+
+
+# The cases ------------------------------------------------------------------------------------
+
+
+def write_source(path: Path, steps: int) -> None:
+    """Write two split arrays and a whole one, or lengthen the split ones that are there."""
+    root = zarr.open_group(path, mode="a", zarr_format=3)
+    if "air" not in root:
+        names = ("time", "x")
+        root.create_array("air", shape=(0, 40), chunks=(1, 20), dtype="f8", dimension_names=names)
+        root.create_array("rain", shape=(0, 4), chunks=(2, 2), dtype="i2", dimension_names=names)
+        height = root.create_array("height", shape=(40,), chunks=(20,), dtype="f8")
+        height[...] = np.arange(40)
+    for name in ("air", "rain"):
+        old = root[name].shape[0]
+        width = root[name].shape[1]
+        root[name].resize((steps, width))
+        root[name][old:] = np.arange(1, steps * width + 1).reshape(steps, width)[old:]
+
+
+def build(source: Path, out: Path) -> str:
+    """Build references in regions of four steps."""
+    plan = parchunk.plan(str(source), split="time", region=4, inline_threshold=INLINED)
+    return parchunk.build(plan, str(out)).url
+
+
+def new_case(folder: Path) -> Case:
+    """Return an import of three regions into a new repository."""
+    write_source(folder / "source", 12)
+    out = build(folder / "source", folder / "out")
+    return _case(folder, out, None)
+
+
+def update_case(folder: Path) -> Case:
+    """Return an import over an earlier one, of a source that changed since."""
+    source = folder / "source"
+    write_source(source, 10)
+    parchunk.to_icechunk(build(source, folder / "earlier"), str(folder / "start"))
+    write_source(source, 16)
+    root = zarr.open_group(source)
+    root["air"][1] = -1
+    root["rain"][1] = -1
+    for key in ("air/c/2/0", "air/c/9/1", "rain/c/0/1"):
+        (source / key).unlink()
+    return _case(folder, build(source, folder / "out"), folder / "start")
+
+
+def _case(folder: Path, out: str, start: Path | None) -> Case:
+    repo = folder / "undisturbed"
+    before = None
+    if start is not None:
+        shutil.copytree(start, repo)
+        before = state_of(repo)
+    steps = run_child(-1, folder / "steps", out, repo)
+    return Case(folder / "source", out, start, steps, before, state_of(repo))
+
+
+def state_of(repo: Path) -> Any:
+    """Return what readers of the branch get: documents, references, and what each commit was."""
+    from parchunk.icechunk_import import adapter
+
+    opened = parchunk.open_icechunk(str(repo))
+    session = opened.readonly_session("main")
+    arrays = {}
+    for name in ("air", "rain", "height"):
+        document = adapter.get(session.store, f"{name}/zarr.json")
+        if document is None:
+            return None
+        chunks: list[Any] = []
+        rank = len(json.loads(document)["shape"])
+        for held in adapter.held_chunks(session, f"/{name}", rank):
+            nothing = [None] * len(held.indices)
+            offsets, lengths = (
+                nothing if column is None else column.tolist()
+                for column in (held.offsets, held.lengths)
+            )
+            places = held.locations or nothing
+            # of a chunk that is no reference only the place is told, and it is a new one each time
+            chunks += [
+                (tuple(index), place, *((offset, length) if place else ()))
+                for index, place, offset, length in zip(
+                    held.indices.tolist(), places, offsets, lengths, strict=True
+                )
+            ]
+        arrays[name] = (json.loads(document), sorted(chunks))
+    commits = [dict(commit.metadata) for commit in opened.ancestry(branch="main")]
+    return arrays, commits
+
+
+# The check ------------------------------------------------------------------------------------
+
+
+def check(case: Case, folder: Path, kill_at: int) -> str:
+    """Kill an import at a step, resume it and check all; return the step's name."""
+    repo = folder / "repo"
+    if case.start is not None:
+        shutil.copytree(case.start, repo)
+    steps = run_child(kill_at, folder / "steps", case.out, repo)
+    assert steps == case.steps[: kill_at + 1]
+    if any(step == "after create" for step in steps) or case.start is not None:
+        assert state_of(repo) in (case.before, case.state), "a reader could open a part"
+    result = parchunk.to_icechunk(case.out, str(repo), publish=True)
+    assert result.published
+    assert state_of(repo) == case.state, "the resumed import differs"
+    opened = parchunk.open_icechunk(str(repo))
+    assert set(opened.list_branches()) == {"main"}
+    theirs = zarr.open_group(case.source, mode="r")
+    ours = zarr.open_group(opened.readonly_session("main").store, mode="r")
+    for name in ("air", "rain", "height"):
+        assert np.array_equal(theirs[name][...], ours[name][...]), name
+    assert parchunk.to_icechunk(case.out, str(repo), publish=True).commits == ()
+    return steps[-1]
+
+
+def main() -> None:
+    """Print how many imports were killed where, all of which resumed."""
+    if sys.argv[1:2] == ["--child"]:
+        child(int(sys.argv[2]), *sys.argv[3:])
+        return
+    import icechunk
+
+    icechunk.set_logs_filter("error")
+    killed: dict[str, collections.Counter[str]] = {}
+    began = time.monotonic()
+    for name, make in (("new", new_case), ("update", update_case)):
+        with tempfile.TemporaryDirectory() as folder:
+            case = make(Path(folder))
+            counts = killed[name] = collections.Counter()
+            for kill_at in range(len(case.steps)):
+                with tempfile.TemporaryDirectory() as run:
+                    counts[check(case, Path(run), kill_at)] += 1
+    total = sum(counts.total() for counts in killed.values())
+    table = Table(
+        title=f"icechunk {icechunk.__version__}: {total} imports killed and resumed to the same "
+        f"content and history, {time.monotonic() - began:.0f} s",
+        box=None,
+        title_justify="left",
+    )
+    table.add_column("killed")
+    table.add_column("into a new repository", justify="right")
+    table.add_column("over an earlier import", justify="right")
+    for step in dict.fromkeys(step for counts in killed.values() for step in counts):
+        table.add_row(step, *(str(counts[step]) for counts in killed.values()))
+    Console(width=100, highlight=False).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Branches of a repository: their history, and publishing what was imported aside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parchunk.errors import InputError
+from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.history import History, read_history
+
+#: What to do after an import that could not go on.
+AGAIN = "run the same import again to continue"
+
+
+class Branch:
+    """One branch of the repository at ``url``; made from the tip of ``main`` if there is none."""
+
+    def __init__(self, repository: Any, url: str, name: str) -> None:
+        self._repository = repository
+        self.url = url
+        self.name = name
+        with self._reported("find"):
+            if name not in repository.list_branches():
+                repository.create_branch(name, repository.lookup_branch("main"))
+
+    def _reported(self, doing: str) -> Any:
+        return adapter.reported(f"{doing} branch {self.name} of {self.url}", AGAIN)
+
+    def tip(self) -> str:
+        """Return the snapshot that it ends with."""
+        with self._reported("read"):
+            return str(self._repository.lookup_branch(self.name))
+
+    def history(self) -> History:
+        """Return what its commits say is in."""
+        with self._reported("read the history of"):
+            return read_history(self._repository.ancestry(branch=self.name))
+
+    def at(self, snapshot: str) -> Any:
+        """Return a session that reads one of its snapshots."""
+        with self._reported("read"):
+            return self._repository.readonly_session(snapshot_id=snapshot)
+
+    def session(self) -> Any:
+        """Return a session that writes on from its tip."""
+        with self._reported("write to"):
+            return self._repository.writable_session(self.name)
+
+    @property
+    def _side_name(self) -> str:
+        return f"parchunk-import-{self.name}"
+
+    def side(self) -> Branch:
+        """Return the branch to import on, made from this one's tip or begun before.
+
+        Raises
+        ------
+        InputError
+            When this branch has moved since: publishing would lose what it got.
+        """
+        name, tip = self._side_name, self.tip()
+        with self._reported("branch off"):
+            if name not in self._repository.list_branches():
+                self._repository.create_branch(name, tip)
+        side = Branch(self._repository, self.url, name)
+        self._check_behind(side, tip)
+        return side
+
+    def _check_behind(self, side: Branch, tip: str) -> None:
+        with self._reported("read the history of"):
+            known = any(commit.id == tip for commit in self._repository.ancestry(branch=side.name))
+        if not known:
+            raise InputError(
+                f"branch {self.name} of {self.url} has got commits since the import on "
+                f"{side.name} began, which publishing would lose: run "
+                f"repo.delete_branch({side.name!r}), then the import again"
+            )
+
+    def move_to(self, side: Branch) -> None:
+        """Make this branch what the side branch is, and drop that one."""
+        tip = self.tip()
+        self._check_behind(side, tip)
+        with self._reported("publish on"):
+            self._repository.reset_branch(self.name, side.tip(), from_snapshot_id=tip)
+        self.drop_side()
+
+    def drop_side(self) -> None:
+        """Delete the side branch of an import that is published."""
+        with self._reported("clean up beside"):
+            if self._side_name in self._repository.list_branches():
+                self._repository.delete_branch(self._side_name)

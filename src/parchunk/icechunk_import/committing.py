@@ -1,0 +1,159 @@
+"""Writing one commit: references and inlined chunks set, those of an earlier import deleted."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parchunk.errors import InputError, OutputError
+from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.branches import AGAIN, Branch
+from parchunk.icechunk_import.chunk_indices import chunk_key, ravel
+from parchunk.icechunk_import.history import History
+from parchunk.icechunk_import.nodes import write_nodes
+from parchunk.icechunk_import.pieces import Pieces
+from parchunk.icechunk_import.references import Receipts
+from parchunk.icechunk_import.results import Commit
+from parchunk.icechunk_import.setting import Setter
+from parchunk.icechunk_import.v3_metadata import V3Documents
+from parchunk.icechunk_import.work import Work
+from parchunk.metadata.spec import ArraySpec
+from parchunk.plan import Partition, Plan
+from parchunk.rows import RowSet
+
+
+class Committer:
+    """Writes commits to a branch; ``history`` is what that had when the import began."""
+
+    def __init__(
+        self,
+        branch: Branch,
+        history: History,
+        plan: Plan,
+        receipts: Receipts,
+        documents: V3Documents,
+    ) -> None:
+        self._branch = branch
+        self._history = history
+        self._plan = plan
+        self._receipts = receipts
+        self._documents = documents
+        self._setter = Setter(branch)
+
+    def commit(self, work: Work, pieces: Pieces) -> Commit | None:
+        """Commit one item of work; None when there was nothing to change."""
+        began = time.monotonic()
+        branch = self._branch
+        session = branch.session()
+        with adapter.reported(f"import {work.name} into {branch.url}", AGAIN):
+            replacing: frozenset[str] = frozenset()
+            base = None
+            if work.entry.kind == "hierarchy" or self._history.may_hold(work.entry):
+                base = branch.at(session.snapshot_id)
+                replacing = self._replacing(session, base, work)
+            # the hierarchy's arrays are new, and in this session alone
+            of_region = work.entry.kind == "region"
+            setting = self._setter.session_for(session) if of_region else session
+            deleted = 0
+            for partition in work.partitions:
+                present = self._set(session.store, setting.store, partition, pieces)
+                if partition.array in replacing:
+                    spec = self._plan.by_name[partition.array].spec
+                    deleted += _delete_others(session, base, spec, partition.rows, present)
+            self._setter.merge(session, setting)
+            if not session.has_uncommitted_changes:
+                return None
+            snapshot = self._commit(session, work)
+        if snapshot is None:
+            return None
+        entry = work.entry
+        return Commit(
+            entry.region,
+            snapshot,
+            entry.references,
+            entry.inlined,
+            entry.missing,
+            deleted,
+            time.monotonic() - began,
+        )
+
+    def _replacing(self, session: Any, base: Any, work: Work) -> frozenset[str]:
+        """Return the arrays that may have chunks of an earlier import; set the nodes first."""
+        if work.entry.kind == "region":
+            return frozenset(partition.array for partition in work.partitions)
+        ours = self._history.hierarchy is not None
+        return write_nodes(session, base, self._branch.url, self._plan, self._documents, ours)
+
+    def _commit(self, session: Any, work: Work) -> str | None:
+        """Commit, over commits of others where they touch nothing of ours."""
+        entry = work.entry
+        inlined = f", {entry.inlined:,} inlined" if entry.inlined else ""
+        message = (
+            f"{work.name}: {entry.references:,} references{inlined}, {entry.missing:,} missing, "
+            f"from {entry.source}"
+        )
+        message = message[:1].upper() + message[1:]
+        try:
+            try:
+                snapshot = str(session.commit(message, metadata=entry.to_metadata()))
+                self._setter.committed(snapshot)
+            except adapter.load().ConflictError:
+                self._setter.committed(None)
+                over = adapter.load().ConflictDetector()
+                snapshot = str(
+                    session.commit(message, metadata=entry.to_metadata(), rebase_with=over)
+                )
+            return snapshot
+        except adapter.conflicts() as error:
+            if self._branch.history().has(entry):
+                return None  # another import of the same references was faster
+            raise OutputError(
+                f"cannot commit {work.name} to branch {self._branch.name} of {self._branch.url}: "
+                "another writer changed the same arrays meanwhile "
+                f"({adapter.one_line(error)}); {AGAIN}"
+            ) from None
+
+    def _set(
+        self, store: Any, virtual: Any, partition: Partition, pieces: Pieces
+    ) -> NDArray[np.bool_]:
+        """Set a partition's chunks in two stores; return which of its chunks are present."""
+        present = [np.empty(0, bool)]
+        for piece in pieces.of(partition):
+            refused = sum(call(virtual) for call in piece.calls)
+            if refused:
+                raise OutputError(
+                    f"{self._branch.url} did not take {refused:,} references of "
+                    f"{partition.array}: no virtual chunk container matches them; nothing of this "
+                    "commit was made"
+                )
+            if piece.inlined:
+                adapter.put(store, piece.inlined)
+            present.append(piece.present)
+        there = np.concatenate(present)
+        written = int(np.count_nonzero(there))
+        receipt = self._receipts[(partition.array, partition.region)]
+        if written != receipt.present:
+            raise InputError(
+                f"{partition}: {written:,} references in its record files, {receipt.present:,} in "
+                "its receipt: delete that receipt and build again, then import again"
+            )
+        return there
+
+
+def _delete_others(
+    session: Any, base: Any, spec: ArraySpec, rows: RowSet, present: NDArray[np.bool_]
+) -> int:
+    """Delete the chunks that the branch has among ``rows`` and that are not ``present``."""
+    deleted = 0
+    grid = np.array(spec.reference_grid, np.int64)
+    for held in adapter.held_chunks(base, f"/{spec.name}", spec.rank):
+        inside = held.indices[(held.indices < grid).all(axis=1)]
+        positions = rows.positions(ravel(inside, spec.reference_grid))
+        among = positions >= 0
+        stale = inside[among][~present[positions[among]]]
+        adapter.delete(session.store, [chunk_key(spec.name, at) for at in stale.tolist()])
+        deleted += len(stale)
+    return deleted

@@ -1,0 +1,77 @@
+"""The nodes of a repository: groups and arrays as OUT has them, beside those of others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from parchunk.errors import InputError
+from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.chunk_indices import chunk_key
+from parchunk.icechunk_import.v3_metadata import V3Documents
+from parchunk.metadata.spec import ArraySpec, canonical
+from parchunk.plan import Plan
+
+
+def write_nodes(
+    session: Any, base: Any, url: str, plan: Plan, documents: V3Documents, ours: bool
+) -> frozenset[str]:
+    """Set groups and arrays in a session; return the arrays that were there before.
+
+    ``base`` is a read-only session of what the branch has; ``ours`` says whether an import has
+    set nodes there.
+
+    Raises
+    ------
+    InputError
+        When the branch has a node that is not this import's, or has other chunks.
+    """
+    replaced: set[str] = set()
+    items: dict[str, bytes] = {}
+    for name, document in {**documents.groups, **documents.arrays}.items():
+        key = f"{name}/zarr.json" if name else "zarr.json"
+        held = adapter.get(base.store, key)
+        found = None if held is None else json.loads(held)
+        if found is None or not _is_same(url, name, found, document, ours):
+            items[key] = json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+        if found is not None and name in documents.arrays:
+            replaced.add(name)
+            _drop_outside(session, base, plan.by_name[name].spec, found["shape"])
+    adapter.put(session.store, items)
+    return frozenset(replaced)
+
+
+def _is_same(
+    url: str, name: str, found: Mapping[str, Any], document: Mapping[str, Any], ours: bool
+) -> bool:
+    """Whether a node of the branch is as wanted already; refused where it must not be changed."""
+    is_array = document["node_type"] == "array"
+    if canonical(found) == canonical(document) and (ours or not is_array):
+        return True
+    empty = not is_array and found.get("node_type") == "group" and not found.get("attributes")
+    fits = ours and _chunks_of(found) == _chunks_of(document)
+    if not fits and not empty:
+        node = f"an array {name!r}" if is_array else f"a group {name or '/'!r}"
+        what = "of other chunks, data type or codecs" if ours else "that is not parchunk's"
+        raise InputError(
+            f"{url} already has {node} {what}: import on another --branch, or into another REPO"
+        )
+    return False
+
+
+def _chunks_of(document: Mapping[str, Any]) -> str:
+    """Return what must be equal for old references to keep their meaning."""
+    free = {"shape", "attributes", "dimension_names"}
+    return canonical({key: value for key, value in document.items() if key not in free})
+
+
+def _drop_outside(session: Any, base: Any, spec: ArraySpec, shape: list[int]) -> None:
+    """Delete the chunks of an array of that shape which its new one does not have."""
+    if all(old <= new for old, new in zip(shape, spec.shape, strict=True)):
+        return
+    for held in adapter.held_chunks(base, f"/{spec.name}", spec.rank):
+        outside = held.indices[(held.indices >= np.array(spec.reference_grid)).any(axis=1)]
+        adapter.delete(session.store, [chunk_key(spec.name, at) for at in outside.tolist()])

@@ -1,0 +1,94 @@
+"""What an import reports: while it goes on, and at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ImportProgress:
+    """How far an import is: ``commits`` and ``references`` are those of this run."""
+
+    regions: int
+    regions_total: int
+    commits: int
+    references: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit that was made; ``region`` is None for the hierarchy."""
+
+    region: int | None
+    snapshot: str
+    references: int
+    inlined: int
+    missing: int
+    deleted: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What an import came to.
+
+    ``commits`` were made now; ``regions_in`` of ``regions_total`` are on ``branch`` after it, and
+    ``remaining`` are the numbers of the others. ``on_side`` names the branch that holds an import
+    to be published while regions are still out.
+    """
+
+    url: str
+    branch: str
+    commits: tuple[Commit, ...]
+    regions_in: int
+    regions_total: int
+    remaining: tuple[int, ...]
+    created: bool
+    published: bool
+    on_side: str | None
+    seconds: float
+    notes: tuple[str, ...] = ()
+    code: str = field(default="", repr=False)
+
+    @property
+    def references(self) -> int:
+        """Virtual references set now."""
+        return sum(commit.references for commit in self.commits)
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything is in."""
+        return not self.remaining
+
+
+class Reporter:
+    """Calls the caller's progress after each region; ``regions`` are those in before."""
+
+    def __init__(
+        self,
+        progress: Callable[[ImportProgress], None] | None,
+        regions: int,
+        total: int,
+        began: float,
+    ) -> None:
+        self._progress = progress
+        self._total = total
+        self._began = began
+        self._regions = regions
+
+    def add(self, commits: Sequence[Commit]) -> None:
+        """Report one region more; ``commits`` are all that were made."""
+        self._regions += 1
+        if self._progress is not None:
+            self._progress(
+                ImportProgress(
+                    self._regions,
+                    self._total,
+                    len(commits),
+                    sum(commit.references for commit in commits),
+                    time.monotonic() - self._began,
+                )
+            )

@@ -1,0 +1,155 @@
+"""The commits to be: the hierarchy first, then one a region; what each is known by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from parchunk.errors import InputError
+from parchunk.icechunk_import.history import Entry, History
+from parchunk.icechunk_import.locations import Container
+from parchunk.icechunk_import.references import Receipts
+from parchunk.icechunk_import.v3_metadata import V3Documents
+from parchunk.metadata.spec import canonical
+from parchunk.plan import Partition, Plan
+from parchunk.rows import RowSet
+
+
+@dataclass(frozen=True)
+class Work:
+    """One commit to be: what history will say of it, and the partitions it consists of."""
+
+    entry: Entry
+    partitions: tuple[Partition, ...]
+
+    def is_in(self, history: History) -> bool:
+        """Whether a branch has it; a region without a chunk needs no commit where none was."""
+        entry = self.entry
+        empty = entry.kind == "region" and not entry.references + entry.inlined
+        return history.has(entry) or (empty and not history.may_hold(entry))
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        entry = self.entry
+        if entry.region is None:
+            return "the hierarchy and the whole arrays"
+        return f"region {entry.region} ({entry.dimension} {entry.start} to {entry.stop})"
+
+
+def plan_work(
+    plan: Plan,
+    receipts: Receipts,
+    documents: V3Documents,
+    container: Container,
+    checksum: bool,
+) -> list[Work]:
+    """Return the commits to be: the hierarchy first, then every region."""
+    whole: list[Partition] = []
+    by_region: dict[int, list[Partition]] = {region.index: [] for region in plan.regions}
+    for partition in plan.partitions():
+        (whole if partition.region is None else by_region[partition.region]).append(partition)
+    words = [container.base, documents.groups, documents.arrays]
+    found = [_work(plan, receipts, whole, words, checksum)]
+    for region in plan.regions:
+        parts = by_region[region.index]
+        found.append(_work(plan, receipts, parts, [container.base], checksum, region.index))
+    return found
+
+
+def _work(
+    plan: Plan,
+    receipts: Receipts,
+    partitions: Sequence[Partition],
+    words: Sequence[Any],
+    checksum: bool,
+    region: int | None = None,
+) -> Work:
+    held = [receipts[(p.array, p.region)] for p in partitions]
+    # Of the content, and not of the plan: an update leaves the regions that it did not touch.
+    content = canonical(
+        [
+            *words,
+            [
+                [
+                    receipt.array,
+                    _rows_words(partition.rows),
+                    [[file.index, file.rows, file.digest] for file in receipt.record_files],
+                    receipt.last_modified if checksum else None,
+                ]
+                for partition, receipt in zip(partitions, held, strict=True)
+            ],
+        ]
+    )
+    inlined = sum(receipt.inlined for receipt in held)
+    entry = Entry(
+        kind="hierarchy" if region is None else "region",
+        content=hashlib.sha256(content.encode()).hexdigest(),
+        fingerprint=plan.fingerprint,
+        source=plan.location.url,
+        references=sum(receipt.present for receipt in held) - inlined,
+        inlined=inlined,
+        missing=sum(receipt.missing for receipt in held),
+        dimension=None if region is None else str(plan.split),
+        region=region,
+        start=None if region is None else plan.regions[region].start,
+        stop=None if region is None else plan.regions[region].stop,
+        length=None if region is None else plan.region_length,
+    )
+    return Work(entry, tuple(partitions))
+
+
+def _rows_words(rows: RowSet) -> list[int]:
+    """Return what names a row set; on axis 0 not its period, which grows with the array."""
+    if rows.count == 1:
+        begin = rows.first * rows.period
+        return [begin + rows.start, begin + rows.stop]
+    return [rows.period, rows.start, rows.stop, rows.first, rows.count]
+
+
+def choose(plan: Plan, regions: Iterable[int] | None) -> frozenset[int | None]:
+    """Return the numbers of the regions to import, and None for the hierarchy.
+
+    Raises
+    ------
+    InputError
+        For a number that is none of the plan's.
+    """
+    there = range(len(plan.regions))
+    chosen = frozenset(there if regions is None else regions)
+    unknown = sorted(chosen - set(there))
+    if unknown:
+        raise InputError(
+            f"there is no region {unknown[0]}: the plan has {len(there)}"
+            + (f", 0 to {there[-1]}" if there else "")
+        )
+    return chosen | {None}
+
+
+def check_limit(plan: Plan, work: Sequence[Work], most: int) -> None:
+    """Refuse commits of too many references, naming the region length that fits."""
+    largest = max(work, key=lambda item: item.entry.references)
+    count = largest.entry.references
+    if count <= most:
+        return
+    if largest.entry.region is None:
+        raise InputError(
+            f"{largest.name} have {count:,} references, more than the {most:,} that one commit "
+            "shall have: build with --split along their large dimension, or give --max-references"
+        )
+    chunk = _alignment(plan)
+    length = max(plan.region_length * most // count // chunk * chunk, chunk)
+    raise InputError(
+        f"{largest.name} has {count:,} references, more than the {most:,} that one commit shall "
+        f"have: build with --region {length}, or give --max-references"
+    )
+
+
+def _alignment(plan: Plan) -> int:
+    """Return the elements that every region length of the plan's split arrays must divide by."""
+    sizes = [a.spec.chunks[a.axis] for a in plan.arrays if a.axis is not None]
+    return int(np.lcm.reduce(sizes)) if sizes else 1

@@ -1,0 +1,96 @@
+"""Reading ahead of icechunk: one piece, no more, and its errors where it would be taken."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import icechunk
+import parchunk
+from parchunk.icechunk_import import adapter, references
+from parchunk.icechunk_import.pieces import one_ahead
+
+
+def test_the_next_item_is_made_while_one_is_in_use() -> None:
+    made = [threading.Event() for _ in range(4)]
+
+    def items() -> Iterator[int]:
+        for number, event in enumerate(made):
+            event.set()
+            yield number
+
+    with closing(one_ahead(items())) as ahead:
+        assert next(ahead) == 0
+        assert made[1].wait(30)
+        assert next(ahead) == 1
+        assert made[2].wait(30)
+        assert not made[3].is_set(), "two ahead"
+        assert list(ahead) == [2, 3]
+
+
+def test_an_error_comes_in_its_turn() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise parchunk.InputError("the second is damaged")
+
+    ahead = one_ahead(items())
+    assert next(ahead) == 1
+    with pytest.raises(parchunk.InputError, match="the second is damaged"):
+        next(ahead)
+
+
+def test_no_thread_stays_when_an_import_ends_early() -> None:
+    def names() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if "parchunk-read" in thread.name]
+
+    ahead = one_ahead(iter(range(9)))
+    next(ahead)
+    assert names()
+    ahead.close()
+    assert not names()
+
+
+def test_many_small_pieces_import_the_same(
+    grow, build, opened, assert_equal, monkeypatch, tmp_path
+):
+    """Pieces smaller than a record file, ending within rows, with missing chunks among them."""
+    import zarr
+
+    source = grow(12)
+    for key in ("air/c/0/0/0", "air/c/5/1/0", "air/c/11/1/1", "deep/rain/c/3/0/1"):
+        (source / key).unlink()
+    out = build(source, split="time", region=4, record_size=5)
+    monkeypatch.setattr(references, "BATCH", 3)
+    calls = []
+    real = adapter.prepare
+
+    def counted(path: str, start: Any, grid: Any, locations: pa.StringArray, *rest: Any) -> Any:
+        calls.append(len(locations))
+        return real(path, start, grid, locations, *rest)
+
+    monkeypatch.setattr(adapter, "prepare", counted)
+    parchunk.to_icechunk(out, str(tmp_path / "repo"))
+    assert max(calls) <= 3
+    assert len(calls) > 12 * 4 / 3
+    assert_equal(zarr.open_group(source, mode="r"), opened(tmp_path / "repo"))
+
+
+def test_a_reference_that_icechunk_does_not_take_stops_the_commit(
+    grow, build, commits, monkeypatch, tmp_path
+):
+    """It says so by a return value alone."""
+    real = icechunk.IcechunkStore
+
+    def refusing(name: str) -> None:
+        monkeypatch.setattr(real, name, lambda *_, **__: [(0, 0, 0), (1, 0, 0)])
+
+    out = build(grow(8), split="time", region=4, include=["air"])
+    refusing("set_virtual_refs_arr" if adapter.takes_arrays() else "set_virtual_refs")
+    with pytest.raises(parchunk.OutputError, match="did not take 2 references of air: no virtual"):
+        parchunk.to_icechunk(out, str(tmp_path / "repo"))
+    assert len(commits(tmp_path / "repo")) == 1

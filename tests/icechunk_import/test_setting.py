@@ -1,0 +1,82 @@
+"""References are set in a fork with icechunk 1.x, and never in one that knows other arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+import icechunk
+import parchunk
+from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.locations import Container
+from parchunk.icechunk_import.setting import Setter
+from parchunk.stores import Location
+
+
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each region's references went into another session than the committed one."""
+    found: list[bool] = []
+    real = Setter.session_for
+
+    def noted(self: Setter, session: Any) -> Any:
+        given = real(self, session)
+        found.append(given is not session)
+        return given
+
+    monkeypatch.setattr(Setter, "session_for", noted)
+    return found
+
+
+def test_forks_are_for_1x_alone(grow, build, used, tmp_path):
+    parchunk.to_icechunk(build(grow(12), split="time", region=4), str(tmp_path / "repo"))
+    assert used == [not adapter.takes_arrays()] * 3
+
+
+def test_a_repository_in_memory_cannot_be_forked(grow, build, used):
+    source = grow(8)
+    container = Container.of(Location(str(source)))
+    config = icechunk.RepositoryConfig.default()
+    config.set_virtual_chunk_container(container.virtual_chunk_container())
+    repo = icechunk.Repository.create(
+        icechunk.in_memory_storage(),
+        config=config,
+        authorize_virtual_chunk_access=container.access(),
+    )
+    assert parchunk.to_icechunk(build(source, split="time", region=4), repo).finished
+    assert used == [False, False]
+    air = zarr.open_group(repo.readonly_session("main").store, mode="r")["air"]
+    np.testing.assert_array_equal(air[...], zarr.open_array(source / "air")[...])
+
+
+def test_an_array_that_another_writer_made_anew_gets_its_references(
+    grow, build, opened, monkeypatch, tmp_path
+):
+    """The new one has the same name and metadata, but is not the one that an old fork knows."""
+    repo = str(tmp_path / "repo")
+    out = build(grow(12), split="time", region=4, include=["air"])
+    real = icechunk.Session.commit
+    made: list[str] = []
+
+    def commit(self: Any, message: str, **options: Any) -> Any:
+        snapshot = real(self, message, **options)
+        made.append(message)
+        if len(made) == 3:  # the hierarchy and two regions
+            other = icechunk.Repository.open(icechunk.local_filesystem_storage(repo))
+            session = other.writable_session("main")
+            document = adapter.get(session.store, "air/zarr.json")
+            assert document is not None
+            del zarr.open_group(session.store)["air"]
+            adapter.put(session.store, {"air/zarr.json": document})
+            real(session, "made anew")
+        return snapshot
+
+    monkeypatch.setattr(icechunk.Session, "commit", commit)
+    assert parchunk.to_icechunk(out, repo).finished
+    air = opened(Path(repo))["air"]
+    assert np.isnan(air[:8]).all()
+    assert air[8, 0, 0] == 193
