@@ -314,6 +314,9 @@ def test_command_prints_every_format(folder, tmp_path):
         "-- SELECT 1 --\nEXPLAIN ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
         "EXPLAIN /**/ ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
         "EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN (ANALYZE, FORMAT JSON) COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN (FORMAT JSON) EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN (/*)*/ ANALYZE) COPY (SELECT 1) TO '{out}/x.csv'",
         "CREATE PERSISTENT SECRET x (TYPE s3)",
         "ATTACH '{out}/x.csv'",
         "PREPARE p AS COPY (SELECT 1) TO '{out}/x.csv'; EXECUTE p",
@@ -326,6 +329,12 @@ def test_command_writes_nothing_into_out(folder, query):
     assert ran.returncode == 2
     assert ran.stderr.decode().count("\n") == 1
     assert not (folder / "refs/x.csv").exists()
+
+
+def test_command_explains_queries_in_any_format(folder):
+    ran = sql(folder, "EXPLAIN (FORMAT JSON) SELECT count(*) FROM missing", "--format", "json")
+    assert ran.returncode == 0
+    assert json.loads(json.loads(ran.stdout)[0]["explain_value"])
 
 
 def test_command_says_why_array_needs_quotes(folder):

@@ -10,8 +10,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
 
 import pyarrow as pa
 
@@ -29,6 +31,9 @@ from parchunk.source import Source
 from parchunk.stores import page_keys
 from parchunk.strays import encode_strays
 from parchunk.tally import Part
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,17 @@ class Pools:
     """
 
     def __init__(self, concurrency: int) -> None:
-        self.listings = ThreadPoolExecutor(concurrency, thread_name_prefix="listing")
-        self.writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
-        self.fetches = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
+        self.listings: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="listing")
+        self.writers: Executor = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
+        self.fetches: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
         self.stop = threading.Event()
+
+    @property
+    def here(self) -> Pools:
+        """These for a group so small that to hand work over would take longer than the work."""
+        same = copy(self)
+        same.listings = same.writers = Here()
+        return same
 
     def __enter__(self) -> Pools:
         self._memory = pa.default_memory_pool()
@@ -104,6 +116,19 @@ class Pools:
         orderly = error is None or isinstance(error, Exception)
         for pool in (self.listings, self.fetches, self.writers):
             pool.shutdown(wait=orderly, cancel_futures=True)
+
+
+class Here(Executor):
+    """Runs what is submitted at once, in the thread that submits it."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Return a future that has ended."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 def build_group(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -35,7 +35,7 @@ class GroupListing:
 
     spec: ArraySpec
     listing: Listing
-    pool: ThreadPoolExecutor
+    pool: Executor
     width: Width
     trust: bool
     notes: list[str] = field(default_factory=list)
@@ -132,6 +132,8 @@ class GroupListing:
                 if left:
                     tail = listed.paths[-1].as_py()[base:]
                     reached = position_of(self.spec.grid, self.spec.keys, tail)
+                    # Strays after the last chunk are its row set's, which waits for the walk's end.
+                    reached = min(reached, self.spec.total - 1)
                     while left and left[-1] <= reached:
                         passed.put(_Passed(at, left.pop()))
             while left:
@@ -363,7 +365,7 @@ class _Waiting:
 def make_group_listing(
     spec: ArraySpec,
     listing: Listing,
-    pool: ThreadPoolExecutor,
+    pool: Executor,
     concurrency: int,
     trust: bool,
 ) -> GroupListing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,8 +68,8 @@ class PartitionWriter:
         output: Output,
         record_size: int,
         inline_threshold: int,
-        writers: ThreadPoolExecutor,
-        fetches: ThreadPoolExecutor,
+        writers: Executor,
+        fetches: Executor,
     ) -> None:
         self._spec = spec
         self._source = source

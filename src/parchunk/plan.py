@@ -314,9 +314,10 @@ class Plan:
                 old, new = self.by_name[name], other.by_name[name]
                 if old.spec.shape != new.spec.shape:
                     found.append(f"array {name} has shape {old.spec.shape} there, {new.spec.shape}")
-                elif old != new:
+                elif _canonical(old.spec.to_json()) != _canonical(new.spec.to_json()):
                     found.append(f"the metadata of array {name}")
-        if not found and mine != theirs:
+        # As text: a NaN among attributes is not equal to itself.
+        if not found and _canonical(mine) != _canonical(theirs):
             found.append("the metadata of a group")
         return found
 

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from parchunk.errors import OutputError
@@ -75,8 +75,9 @@ class Receipt:
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of the receipt's file."""
-        document = asdict(self)
-        document["record_files"] = [list(asdict(f).values()) for f in self.record_files]
+        # Not `asdict`, which copies everything deeply: there may be a hundred thousand receipts.
+        document: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        document["record_files"] = [list(vars(file).values()) for file in self.record_files]
         return {"parchunk_receipt": RECEIPT_VERSION, **document}
 
     @classmethod

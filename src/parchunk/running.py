@@ -29,6 +29,8 @@ from parchunk.receipts import Receipt
 
 #: Groups whose coordinators wait side by side; each is a thread that mostly sleeps.
 _GROUPS_IN_FLIGHT = 32
+#: Chunks of a group that is built by one thread from its listing to its receipt.
+_SMALL = 1_000
 #: Seconds that Ctrl-C waits for writes under way.
 GRACE = 3.0
 #: Seconds between two progress reports when nothing is finished meanwhile.
@@ -70,6 +72,7 @@ class Run:
         self.receipts = done
         self.requests = Requests()
         self.notes: list[str] = []
+        self._summed = self._chunks = 0
         self._progress = progress
         self._began = began
 
@@ -80,8 +83,16 @@ class Run:
             call = partial(
                 build_group, pools=pools, requests=self.requests, notify=self.receipts.append
             )
+            alone = partial(call, pools=pools.here)
+
+            def submit(task: GroupTask) -> Future[GroupResult]:
+                # A small group takes one listing, and the place of one.
+                if task.group.cells <= _SMALL and task.spec.inner_chunks is None:
+                    return pools.listings.submit(alone, task)
+                return coordinators.submit(call, task)
+
             try:
-                self._run(tasks, lambda task: coordinators.submit(call, task), cells)
+                self._run(tasks, submit, cells)
             except Exception:
                 pools.stop.set()
                 coordinators.shutdown(cancel_futures=True)
@@ -166,12 +177,15 @@ class Run:
         """Tell the caller how far the build is."""
         if self._progress is None:
             return
-        receipts = list(self.receipts)
+        # Only the new ones are looked at: there may be a hundred thousand.
+        while self._summed < len(self.receipts):
+            self._chunks += self.receipts[self._summed].expected
+            self._summed += 1
         self._progress(
             Progress(
-                partitions=len(receipts),
+                partitions=self._summed,
                 partitions_total=self.partitions_total,
-                chunks=sum(receipt.expected for receipt in receipts),
+                chunks=self._chunks,
                 chunks_total=self.chunks_total,
                 listed=self.requests.keys,
                 requests=self.requests.lists,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +60,7 @@ class ShardReader:
 
     spec: ArraySpec
     source: Source
-    pool: ThreadPoolExecutor
+    pool: Executor
     concurrency: int
     requests: Requests
     patience: Patience

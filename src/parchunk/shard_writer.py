@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,7 @@ class ShardWriter:
         record_size: int,
         inner_cells: int,
         inline_threshold: int,
-        writers: ThreadPoolExecutor,
+        writers: Executor,
     ) -> None:
         self._reader = reader
         self._spec = spec = reader.spec

@@ -117,7 +117,7 @@ def metadata(data: bytes) -> None:
 def keys(data: bytes) -> None:
     """Object keys below an array: 8 bytes choose the grid, lines are keys."""
     head, body = data[:8].ljust(8, b"\0"), data[8:]
-    grid = tuple(1 + size**3 for size in head[1 : 1 + head[0] % 4])
+    grid = tuple(1 + size**2 for size in head[1 : 1 + head[0] % 4])
     encoding = KeyEncoding("c" if head[5] % 2 else "", "/" if head[6] % 2 else ".", len(grid))
     base = "s/é/" if head[7] % 2 else "s/a/"
     tails = body.decode("utf-8", "replace").split("\n")

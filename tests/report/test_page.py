@@ -269,18 +269,6 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_plot_is_a_png_or_says_what_to_install(audited):
-    from parchunk.report.plot import coverage_png
-
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        with pytest.raises(parchunk.MissingExtraError, match=r"parchunk\[plot\]"):
-            coverage_png(audited)
-        return
-    assert coverage_png(audited).startswith(b"\x89PNG")
-
-
 def test_page_of_many_arrays_stays_small(tmp_path):
     root = zarr.open_group(tmp_path / "s", mode="w", zarr_format=2)
     for at in range(50):

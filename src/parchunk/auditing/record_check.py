@@ -115,6 +115,7 @@ class RecordChecker:
             if not self._shape_is_right(result, name, file):
                 return result
             table = file.read(use_threads=False).combine_chunks()
+            table.validate(full=True)  # a path may be no text
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = str(error).partition("\n")[0][:160]
             self._find(result, "unreadable-file", f"{name} cannot be read: {reason}")

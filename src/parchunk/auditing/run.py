@@ -7,7 +7,7 @@ import os
 import resource
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -120,15 +120,19 @@ def audit(
     arrays: list[_Array] = []
     total = sum(-(-partition.partition.rows.cells // plan.record_size) for partition in done)
     passed = 0
+    done_of: defaultdict[str, list[Audited]] = defaultdict(list)
+    for item in done:
+        done_of[item.partition.array].append(item)
+    undone_of: defaultdict[str, list[Partition]] = defaultdict(list)
+    for partition in undone:
+        undone_of[partition.array].append(partition)
     with ThreadPoolExecutor(readers, thread_name_prefix="audit") as pool:
         for array in plan.arrays:
             state = _Array(plan, array, output, policy)
             arrays.append(state)
-            ours = [item for item in done if item.partition.array == array.spec.name]
-            for partition in undone:
-                if partition.array == array.spec.name:
-                    state.leave(partition)
-            for _ in state.check(ours, pool, 2 * readers):
+            for partition in undone_of[array.spec.name]:
+                state.leave(partition)
+            for _ in state.check(done_of[array.spec.name], pool, 2 * readers):
                 passed += 1
                 if progress:
                     progress(passed, total)

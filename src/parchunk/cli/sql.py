@@ -29,7 +29,7 @@ FORMATS = ("table", "csv", "json", "parquet")
 #: Statements that cannot write outside the connection's memory. COPY, ATTACH and EXPORT could
 #: write into OUT, PREPARE could hide one of them, SET could take the locks off.
 _ALLOWED = frozenset({"SELECT", "EXPLAIN", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE"})
-_EXPLAIN = re.compile(r"\s*explain\b(\s+analyze\b)?", re.I)
+_EXPLAIN = re.compile(r"\s*explain\b(\s+analyze\b|\s*\([\w\s,]*\))?", re.I)
 _ROWS = 10_000
 #: Rows of a table that people are shown.
 _SHOWN = 200

@@ -1,0 +1,48 @@
+"""The walks of a group: what they tell, and when."""
+
+import threading
+from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import Any
+
+from benchmarks.synthetic.formula import FormulaArray, FormulaStore
+from benchmarks.synthetic.twin import FormulaListing
+
+from parchunk.cover import Walk
+from parchunk.group_listing import make_group_listing
+from parchunk.keys import KeyEncoding
+from parchunk.listing import Listed, Listing, Patience, Requests
+from parchunk.metadata.spec import ArraySpec
+from parchunk.plan import ArrayPlan
+from parchunk.source import Source
+from parchunk.tally import Tally
+
+
+class Watched(Listing):
+    """A listing that notes how many messages there are each time it is asked for more."""
+
+    messages: SimpleQueue[Any]
+    seen: list[int]
+
+    def follow(self, walk: Walk) -> Iterator[Listed]:
+        for listed in super().follow(walk):
+            self.seen.append(self.messages.qsize())
+            yield listed
+
+
+def test_the_last_region_waits_for_strays_after_its_last_chunk() -> None:
+    keys = KeyEncoding("", "/", 1)
+    arrays = [FormulaArray("t", (20,), keys), FormulaArray("t/tmp", (30_000,), keys)]
+    store = FormulaListing(FormulaStore(arrays))
+    source = Source(store, "", "s3://formula")  # type: ignore[arg-type]
+    listing = Watched(source, "t", 1000, Requests(), Patience(), threading.Event())
+    listing.messages, listing.seen = SimpleQueue(), []
+    spec = ArraySpec("t", 2, (20,), (1,), "<i4", 4, (None,), keys, {}, {})
+    rows = [partition.rows for partition in ArrayPlan(spec, 0, 10).partitions(10)]
+    tally = Tally(spec, "t/", rows)
+    group = make_group_listing(spec, listing, None, 1, False)  # type: ignore[arg-type]
+    group._follow(tally, 0, Walk(0, 20, "", None, None), [11, 20], listing.messages)
+    # Rank 11 has passed with the first of four batches; rank 20, the end, not before the last.
+    assert listing.seen == [0, 1, 1, 1]
+    # In text order 9 is the last chunk of twenty: they are its region's.
+    assert tally.strays[0].count == 30_000
