@@ -293,12 +293,12 @@ def main(references: int = 1_000_000) -> None:
 
         print(f"\n{COMMITS} successive regions of {REFERENCES_A_COMMIT:,} references; seconds")
         out50 = build_references(folder, COMMITS * 20, (10, 10, 10), 20)
-        for label, found in (
-            ("parchunk.to_icechunk", measure("run_parchunk", out50, str(folder / "fifty"))),
-            ("bare, the same splitting", measure("run_bare", out50, str(folder / "split"))),
-            ("bare, default splitting", measure("run_bare", out50, str(folder / "plain"), True)),
+        for label, call in (
+            ("parchunk.to_icechunk", ["run_parchunk", out50, str(folder / "fifty")]),
+            ("bare, the same splitting", ["run_bare", out50, str(folder / "split")]),
+            ("bare, default splitting", ["run_bare", out50, str(folder / "plain"), True]),
         ):
-            print_growth(label, found["each"])
+            print_growth(label, measure(*call)["each"])
         print("medians of five; the very first region opens files for the first time")
 
         if find_spec("virtualizarr"):
