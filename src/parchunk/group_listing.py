@@ -76,7 +76,7 @@ class GroupListing:
         needs = needed_ranks(self.spec, row_sets, walks, self.width.page)
         passed: SimpleQueue[_Passed] = SimpleQueue()
         under_way = _UnderWay(self.width.window, len(walks))
-        futures: list[Future[None]] = []
+        futures: dict[int, Future[None]] = {}
         recorded = 0
         try:
             waiting = _Waiting(needs)
@@ -84,9 +84,7 @@ class GroupListing:
             while True:
                 for at in under_way.next():
                     ends = sorted({need[at] for need in needs if at in need})
-                    futures.append(
-                        self.pool.submit(self._follow, tally, at, walks[at], ends, passed)
-                    )
+                    futures[at] = self.pool.submit(self._follow, tally, at, walks[at], ends, passed)
                 if ready:
                     again = self._verify(tally, ready)
                     for position in ready:
@@ -101,11 +99,12 @@ class GroupListing:
                     raise event.error
                 if event.rank is None:
                     under_way.passed(event.walk)
+                    del futures[event.walk]  # there may be tens of thousands
                     ready = []
                 else:
                     ready = waiting.without(event.walk, event.rank)
         finally:
-            self._leave(futures)
+            self._leave(futures.values())
         # More may be recorded than these walks met: a second listing of gaps goes past others'.
         if tally.wanted > recorded:
             raise ListingError(
