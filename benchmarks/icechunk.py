@@ -93,13 +93,13 @@ def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, 
     import pyarrow.parquet as pq
 
     import icechunk
-    from parchunk.build import load_plan
     from parchunk.icechunk_import import adapter
     from parchunk.icechunk_import.locations import Container
     from parchunk.icechunk_import.references import finished_receipts
     from parchunk.icechunk_import.repository import split_manifests
     from parchunk.icechunk_import.v3_metadata import v3_documents
     from parchunk.output import Output
+    from parchunk.saved_plan import load_plan
 
     icechunk.set_logs_filter("error")
     output = Output.open(out)

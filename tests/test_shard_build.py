@@ -29,10 +29,11 @@ from zarr.storage import FsspecStore
 
 import parchunk
 from parchunk import group_build, groups, shard_reading
-from parchunk.build import build, load_plan
+from parchunk.build import build
 from parchunk.errors import DamagedShardError, SourceError
 from parchunk.output import Output
 from parchunk.receipts import Receipt, read_receipts
+from parchunk.saved_plan import load_plan
 
 # fsspec reads references through pandas and fastparquet; zarr-python warns of types beyond v3.
 pytestmark = [

@@ -140,6 +140,15 @@ def test_a_second_listing_adds_what_no_other_showed() -> None:
     first.merge_again(second)
     assert first.kept()["path"].to_pylist() == ["a", "b", "c", "d"]
     assert first.count == 4
+    # Met by two more listings, and gathered to more than are held as they came.
+    first, again = Strays(), Strays()
+    names = [f"{number:06}" for number in range(KEPT - 1)]
+    for _ in range(3):
+        listed = Strays()
+        listed.add(strays_named(names))
+        again.merge_again(listed)
+    first.merge_again(again)
+    assert first.count == len(names)
     # Beyond those known by name nobody can tell.
     full = Strays()
     full.add(strays_named([f"m{number:06}" for number in range(3 * KEPT)]))

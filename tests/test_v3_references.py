@@ -14,10 +14,11 @@ from zarr.codecs import BytesCodec, ShardingCodec, TransposeCodec, ZstdCodec
 from zarr.storage import FsspecStore
 
 import parchunk
-from parchunk.build import build, load_plan
+from parchunk.build import build
 from parchunk.cli.main import run
 from parchunk.errors import InputError, SourceChangedError, UnsupportedError
 from parchunk.output import Output
+from parchunk.saved_plan import load_plan
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The 'fastparquet' engine is deprecated"),

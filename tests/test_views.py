@@ -17,9 +17,9 @@ import pytest
 import zarr
 
 import parchunk
-from parchunk.build import load_plan
 from parchunk.cli.main import run
 from parchunk.output import Output
+from parchunk.saved_plan import load_plan
 from parchunk.views import COLUMNS, connect, contents, view_statements
 
 ODD = "t_it's *[odd]"

@@ -8,7 +8,7 @@ dataset = parchunk.open_dataset("refs.parquet")
 from __future__ import annotations
 
 from parchunk.auditing import AuditReport, Finding, audit
-from parchunk.build import BuildResult, Progress, build
+from parchunk.build import BuildResult, build
 from parchunk.errors import (
     InputError,
     ListingError,
@@ -24,6 +24,7 @@ from parchunk.icechunk_import import ImportResult, open_icechunk, to_icechunk
 from parchunk.opening import open_dataset
 from parchunk.plan import Plan
 from parchunk.planning import plan
+from parchunk.running import Progress
 from parchunk.source import Source
 from parchunk.views import connect
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from parchunk.build import load_plan
 from parchunk.errors import InputError, MissingExtraError
 from parchunk.metadata import kerchunk_metadata
 from parchunk.output import ROOT, Output
 from parchunk.record_files import root_document
+from parchunk.saved_plan import load_plan
 from parchunk.stores import Location, parse_options
 
 if TYPE_CHECKING:

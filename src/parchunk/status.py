@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from parchunk.build import load_plan
 from parchunk.output import ROOT, Output
 from parchunk.plan import Plan
 from parchunk.receipts import Receipt, read_receipts
+from parchunk.saved_plan import load_plan
 
 
 @dataclass(frozen=True)

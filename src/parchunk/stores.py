@@ -35,6 +35,7 @@ PUBLIC_OPTIONS = frozenset(
     {
         "account_name",
         "allow_http",
+        "base_url",
         "endpoint",
         "region",
         "request_payer",
@@ -205,7 +206,7 @@ def _open_cloud(scheme: str, bucket: str, options: dict[str, str]) -> ObjectStor
                 f"unknown store option {_named(key)} for {scheme}://, or its value does not fit: "
                 "see obstore's store config and client options"
             )
-    if options.get("endpoint", "").startswith("http://"):
+    if options.get("endpoint", options.get("base_url", "")).startswith("http://"):
         client.setdefault("allow_http", "true")
     try:
         return kind(bucket, config=config, client_options=client, retry_config=RETRY)  # type: ignore[arg-type]

@@ -175,7 +175,7 @@ class Tally:
         with self._lock:
             for owner, strays in sightings.strays.items():
                 if not self._released[owner]:
-                    self._again.setdefault(owner, Strays()).merge(strays)
+                    self._again.setdefault(owner, Strays()).merge_again(strays)
 
     def gaps(self, positions: Sequence[int]) -> Int64Array:
         """Return rank intervals, shape (n, 2), that hold every absent chunk of the row sets.

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from parchunk.build import load_plan
 from parchunk.errors import InputError
 from parchunk.output import RECEIPTS, STRAYS, Output
 from parchunk.plan import ArrayPlan, Plan
+from parchunk.saved_plan import load_plan
 from parchunk.shard_grid import extents
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.compute as pc
 
-from parchunk.build import load_plan
 from parchunk.errors import InputError, UnsupportedError
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.references import Receipts, finished_receipts, read_rows
@@ -31,6 +30,7 @@ from parchunk.opening import require
 from parchunk.output import Output
 from parchunk.plan import Partition, Plan, Region
 from parchunk.rows import RowSet
+from parchunk.saved_plan import load_plan
 
 if TYPE_CHECKING:
     from virtualizarr.manifests import ManifestStore

@@ -23,7 +23,6 @@ import pyarrow as pa
 from obstore.store import MemoryStore
 from tests.fuzz.conftest import make_store, signed
 
-from parchunk.build import load_plan
 from parchunk.cli.main import run
 from parchunk.errors import InputError, ParchunkError
 from parchunk.groups import forecast, make_groups, width_of
@@ -34,6 +33,7 @@ from parchunk.output import Output
 from parchunk.plan import Plan
 from parchunk.planning import plan as plan_of
 from parchunk.receipts import Receipt, read_receipts
+from parchunk.saved_plan import load_plan
 from parchunk.source import Source
 from parchunk.status import read_status
 from parchunk.strays import find_strays

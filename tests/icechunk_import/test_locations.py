@@ -10,7 +10,7 @@ import pytest
 import icechunk
 import parchunk
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.locations import Container
+from parchunk.icechunk_import.locations import Container, settings
 from parchunk.icechunk_import.repository import storage_at
 from parchunk.stores import Location
 
@@ -72,6 +72,42 @@ def test_options_of_the_source_reach_the_container():
     assert "allow_http=True" in container.code()
 
 
+@pytest.mark.parametrize(
+    ("url", "options", "wanted"),
+    [
+        ("gs://bkt/a", {}, {}),
+        ("gs://bkt/a", {"skip_signature": "1"}, {"google_skip_signature": "true"}),
+        (
+            "gs://bkt/a",
+            {"base_url": "http://127.0.0.1:9"},
+            {"google_base_url": "http://127.0.0.1:9", "allow_http": "true"},
+        ),
+        (
+            "abfs://box/a",
+            {"account_name": "acc", "endpoint": "https://acc.example", "timeout": "9s"},
+            {"azure_storage_endpoint": "https://acc.example"},
+        ),
+        (
+            "az://box/a",
+            {"account_name": "acc", "use_emulator": "True", "account_key": "HUSH"},
+            {"azure_storage_use_emulator": "true"},
+        ),
+    ],
+)
+def test_options_of_gs_and_az_reach_the_container_but_no_credential(url, options, wanted):
+    scheme = {"gs": "gs", "abfs": "az", "az": "az"}[url.partition(":")[0]]
+    assert settings(scheme, options) == wanted
+    container = Container.of(Location(url, tuple(options.items())))
+    made = container.virtual_chunk_container()
+    assert "HUSH" not in repr(made) + repr(made.store) + container.code()
+    if hasattr(made.store, "_0"):
+        assert made.store._0 == wanted | ({"account": "acc"} if scheme == "az" else {})
+    scope: dict[str, Any] = {"ic": icechunk}
+    code = container.code().partition("set_virtual_chunk_container(")[2].partition("); repo =")[0]
+    assert (eval(code, scope).store._0 or {}) == made.store._0
+    assert container.anonymous == adapter.is_anonymous(made.store) == bool("skip" in str(wanted))
+
+
 def test_sources_that_icechunk_cannot_read_are_refused():
     with pytest.raises(parchunk.UnsupportedError, match="Icechunk cannot read chunks from there"):
         Container.of(Location("memory://store"))
@@ -101,7 +137,9 @@ def test_locations_are_encoded_by_array():
         ("s3://bkt/repo", {"access_key_id": "a", "secret_access_key": "b"}),
         ("gs://bkt/repo", {"skip_signature": "true"}),
         ("gs://bkt/repo", {"bearer_token": "t"}),
+        ("gs://bkt/repo", {"base_url": "http://127.0.0.1:9", "skip_signature": "true"}),
         ("az://box/repo", {"account_name": "acc", "account_key": "a2V5"}),
+        ("az://box/repo", {"account_name": "devstoreaccount1", "use_emulator": "true"}),
     ],
 )
 def test_storages(url, options):

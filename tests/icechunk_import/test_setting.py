@@ -11,7 +11,7 @@ import zarr
 
 import icechunk
 import parchunk
-from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import import adapter, setting
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.setting import Setter
 from parchunk.stores import Location
@@ -19,22 +19,28 @@ from parchunk.stores import Location
 
 @pytest.fixture
 def used(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each region's references went into another session than the committed one."""
+    """Whether each piece of references went into another session than the committed one."""
     found: list[bool] = []
-    real = Setter.session_for
+    real = Setter.set
 
-    def noted(self: Setter, session: Any) -> Any:
-        given = real(self, session)
-        found.append(given is not session)
-        return given
+    def noted(self: Setter, piece: Any) -> int:
+        found.append(self._fork is not None)
+        return real(self, piece)
 
-    monkeypatch.setattr(Setter, "session_for", noted)
+    monkeypatch.setattr(Setter, "set", noted)
     return found
 
 
-def test_forks_are_for_1x_alone(grow, build, used, tmp_path):
-    parchunk.to_icechunk(build(grow(12), split="time", region=4), str(tmp_path / "repo"))
-    assert used == [not adapter.takes_arrays()] * 3
+@pytest.mark.parametrize("merged_at", [1, 500_000])
+def test_forks_are_for_regions_and_1x_alone(
+    grow, build, used, opened, assert_equal, monkeypatch, tmp_path, merged_at
+):
+    monkeypatch.setattr(setting, "MERGED_AT", merged_at)
+    source = grow(12)
+    parchunk.to_icechunk(build(source, split="time", region=4), str(tmp_path / "repo"))
+    whole, regions = 3, 2 * 3
+    assert used == [False] * whole + [not adapter.takes_arrays()] * regions
+    assert_equal(zarr.open_group(source, mode="r"), opened(tmp_path / "repo"))
 
 
 def test_a_repository_in_memory_cannot_be_forked(grow, build, used):
@@ -48,7 +54,8 @@ def test_a_repository_in_memory_cannot_be_forked(grow, build, used):
         authorize_virtual_chunk_access=container.access(),
     )
     assert parchunk.to_icechunk(build(source, split="time", region=4), repo).finished
-    assert used == [False, False]
+    assert used
+    assert not any(used)
     air = zarr.open_group(repo.readonly_session("main").store, mode="r")["air"]
     np.testing.assert_array_equal(air[...], zarr.open_array(source / "air")[...])
 

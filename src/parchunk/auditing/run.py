@@ -35,11 +35,12 @@ from parchunk.auditing.record_check import (
 from parchunk.auditing.result import ArrayAudit, AuditReport, PartitionAudit, percent
 from parchunk.auditing.root_check import check_root
 from parchunk.auditing.sizes import Sizes
-from parchunk.build import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, load_plan
+from parchunk.build import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.output import ROOT, Output
 from parchunk.plan import ArrayPlan, Partition, Plan
 from parchunk.receipts import receipt_path, strays_path
 from parchunk.record_files import record_path
+from parchunk.saved_plan import load_plan
 from parchunk.strays import Stray
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from parchunk.build import Progress
 from parchunk.cli.tables import count, duration
+from parchunk.running import Progress
 
 #: Seconds between two log lines.
 LOG_EVERY = 10.0

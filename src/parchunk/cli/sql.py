@@ -16,10 +16,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from parchunk.build import load_plan
 from parchunk.cli.options import json_option, output_option
 from parchunk.errors import InputError
 from parchunk.output import Output
+from parchunk.saved_plan import load_plan
 from parchunk.views import COLUMNS, connect, contents, view_statements
 
 if TYPE_CHECKING:

@@ -54,16 +54,14 @@ class Committer:
             if work.entry.kind == "hierarchy" or self._history.may_hold(work.entry):
                 base = branch.at(session.snapshot_id)
                 replacing = self._replacing(session, base, work)
-            # the hierarchy's arrays are new, and in this session alone
-            of_region = work.entry.kind == "region"
-            setting = self._setter.session_for(session) if of_region else session
+            self._setter.begin(session, work.entry.kind == "region")
             deleted = 0
             for partition in work.partitions:
-                present = self._set(session.store, setting.store, partition, pieces)
+                present = self._set(session.store, partition, pieces)
                 if partition.array in replacing:
                     spec = self._plan.by_name[partition.array].spec
                     deleted += _delete_others(session, base, spec, partition.rows, present)
-            self._setter.merge(session, setting)
+            self._setter.merge()
             if not session.has_uncommitted_changes:
                 return None
             snapshot = self._commit(session, work)
@@ -116,13 +114,11 @@ class Committer:
                 f"({adapter.one_line(error)}); {AGAIN}"
             ) from None
 
-    def _set(
-        self, store: Any, virtual: Any, partition: Partition, pieces: Pieces
-    ) -> NDArray[np.bool_]:
-        """Set a partition's chunks in two stores; return which of its chunks are present."""
+    def _set(self, store: Any, partition: Partition, pieces: Pieces) -> NDArray[np.bool_]:
+        """Set a partition's chunks; return which of them are present."""
         present = [np.empty(0, bool)]
         for piece in pieces.of(partition):
-            refused = sum(call(virtual) for call in piece.calls)
+            refused = self._setter.set(piece)
             if refused:
                 raise OutputError(
                     f"{self._branch.url} did not take {refused:,} references of "

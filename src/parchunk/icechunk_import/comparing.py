@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parchunk.build import load_plan
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.chunk_indices import ravel, unravel
 from parchunk.icechunk_import.locations import Container
@@ -20,6 +19,7 @@ from parchunk.icechunk_import.v3_metadata import v3_documents
 from parchunk.metadata.spec import ArraySpec, canonical
 from parchunk.output import Output
 from parchunk.plan import Partition
+from parchunk.saved_plan import load_plan
 
 if TYPE_CHECKING:
     import icechunk

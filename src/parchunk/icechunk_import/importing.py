@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from parchunk.build import load_plan
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import Branch
@@ -20,6 +19,7 @@ from parchunk.icechunk_import.v3_metadata import v3_documents
 from parchunk.icechunk_import.work import check_limit, choose, plan_work
 from parchunk.output import Output
 from parchunk.plan import Plan
+from parchunk.saved_plan import load_plan
 
 if TYPE_CHECKING:
     import icechunk

@@ -7,6 +7,7 @@ source is cut before the first segment that would have to be encoded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +31,31 @@ _SCHEMES = {
     "azure": "az",
 }
 _SAFE = "/-_.~"
+
+
+#: Options of gs and az stores that are no credentials, as the library below icechunk spells them.
+_SETTINGS = {
+    "gs": {"base_url": "google_base_url", "skip_signature": "google_skip_signature"},
+    "az": {
+        "endpoint": "azure_storage_endpoint",
+        "use_emulator": "azure_storage_use_emulator",
+        "skip_signature": "azure_skip_signature",
+    },
+}
+
+
+def is_true(value: str) -> bool:
+    """Whether an option's text says yes."""
+    return value.lower() in ("true", "1", "yes")
+
+
+def settings(scheme: str, options: Mapping[str, str]) -> dict[str, str]:
+    """Return what icechunk hands on to a gs or az store, besides account and credentials."""
+    named = _SETTINGS[scheme]
+    found = {named[key]: value for key, value in options.items() if key in named}
+    found |= {named[key]: "true" for key in named.keys() & options.keys() if is_true(options[key])}
+    plain = any(value.startswith("http://") for value in found.values())
+    return {**found, "allow_http": "true"} if plain else found
 
 
 @dataclass(frozen=True)
@@ -101,9 +127,13 @@ class Container:
         return dict(self.source.options)
 
     @property
+    def _settings(self) -> dict[str, str]:
+        return settings(self.prefix.partition(":")[0], self._options)
+
+    @property
     def anonymous(self) -> bool:
         """Whether the source was listed without credentials."""
-        return self._options.get("skip_signature", "").lower() in ("true", "1", "yes")
+        return is_true(self._options.get("skip_signature", ""))
 
     def virtual_chunk_container(self) -> Any:
         """Return icechunk's own value; it holds no secret, as the plan holds none."""
@@ -116,14 +146,14 @@ class Container:
         if scheme == "file":
             return ic.local_filesystem_store(self.prefix.removeprefix("file://"))
         if scheme == "gs":
-            return ic.gcs_store({"google_skip_signature": "true"} if self.anonymous else {})
+            return ic.gcs_store(self._settings)
         if scheme == "az":
             if "account_name" not in options:
                 raise InputError(
                     f"{self.source.url}: Icechunk needs the account of an Azure source: give "
                     "--store-option account_name=NAME when planning and building"
                 )
-            return ic.storage.azure_store(account=options["account_name"])
+            return ic.storage.azure_store(account=options["account_name"], config=self._settings)
         return ic.s3_store(**self._s3_arguments())
 
     def _s3_arguments(self) -> dict[str, Any]:
@@ -131,7 +161,7 @@ class Container:
         found: dict[str, Any] = {"region": options.get("region", "us-east-1")}
         if "endpoint" in options:
             endpoint = options["endpoint"]
-            virtual = options.get("virtual_hosted_style_request", "").lower() in ("true", "1")
+            virtual = is_true(options.get("virtual_hosted_style_request", ""))
             found |= {
                 "endpoint_url": endpoint,
                 "allow_http": endpoint.startswith("http://"),
@@ -171,10 +201,11 @@ class Container:
         if scheme == "file":
             store = f"ic.local_filesystem_store({self.prefix.removeprefix('file://')!r})"
         elif scheme == "gs":
-            store = "ic.gcs_store()"
+            store = f"ic.gcs_store({self._settings or ''})"
         elif scheme == "az":
             account = self._options.get("account_name", "ACCOUNT")
-            store = f"ic.storage.azure_store(account={account!r})"
+            given = f", config={self._settings}" if self._settings else ""
+            store = f"ic.storage.azure_store(account={account!r}{given})"
         else:
             arguments = ", ".join(f"{key}={value!r}" for key, value in self._s3_arguments().items())
             store = f"ic.s3_store({arguments})"

@@ -8,7 +8,7 @@ from typing import Any
 
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.locations import Container
+from parchunk.icechunk_import.locations import Container, is_true, settings
 from parchunk.plan import Plan
 from parchunk.stores import Location, open_store, parse_options
 
@@ -33,12 +33,14 @@ _KNOWN = {
             "application_credentials",
             "bearer_token",
             "skip_signature",
+            "base_url",
         }
     ),
-    "az": frozenset({"account_name", "account_key", "sas_token", "bearer_token"}),
+    "az": frozenset(
+        {"account_name", "account_key", "sas_token", "bearer_token", "endpoint", "use_emulator"}
+    ),
     "file": frozenset(),
 }
-_TRUE = ("true", "1", "yes")
 
 
 def storage_at(url: str, options: Mapping[str, str] | None = None) -> tuple[Any, Location]:
@@ -67,7 +69,7 @@ def storage_at(url: str, options: Mapping[str, str] | None = None) -> tuple[Any,
     bucket, _, prefix = location.url.partition("://")[2].partition("/")
     if not prefix:
         raise InputError(f"{location.url} is a whole bucket: name a folder in it for the repo")
-    anonymous = given.get("skip_signature", "").lower() in _TRUE
+    anonymous = is_true(given.get("skip_signature", ""))
     make: Callable[[], Any]
     if scheme == "s3":
         make = _s3(ic, bucket, prefix, given, anonymous)
@@ -89,6 +91,7 @@ def storage_at(url: str, options: Mapping[str, str] | None = None) -> tuple[Any,
                 bearer_token=given.get("bearer_token"),
                 anonymous=anonymous or None,
                 from_env=None if anonymous or keyed else True,
+                config=settings("gs", given),
             )
     else:
         if "account_name" not in given:
@@ -105,6 +108,7 @@ def storage_at(url: str, options: Mapping[str, str] | None = None) -> tuple[Any,
                 from_env=None
                 if given.keys() & {"account_key", "sas_token", "bearer_token"}
                 else True,
+                config=settings("az", given),
             )
 
     try:
@@ -129,14 +133,14 @@ def _s3(
     ic: Any, bucket: str, prefix: str, given: Mapping[str, str], anonymous: bool
 ) -> Callable[[], Any]:
     endpoint = given.get("endpoint")
-    virtual = given.get("virtual_hosted_style_request", "").lower() in _TRUE
+    virtual = is_true(given.get("virtual_hosted_style_request", ""))
     keyed = "access_key_id" in given
     arguments: dict[str, Any] = {
         "bucket": bucket,
         "prefix": prefix,
         "region": given.get("region", "us-east-1" if endpoint else None),
         "endpoint_url": endpoint,
-        "allow_http": given.get("allow_http", "").lower() in _TRUE
+        "allow_http": is_true(given.get("allow_http", ""))
         or (endpoint or "").startswith("http://"),
         "force_path_style": endpoint is not None and not virtual,
         "access_key_id": given.get("access_key_id"),
@@ -145,7 +149,7 @@ def _s3(
         "anonymous": anonymous or None,
         "from_env": None if anonymous or keyed else True,
     }
-    if given.get("request_payer", "").lower() in _TRUE:
+    if is_true(given.get("request_payer", "")):
         arguments["requester_pays"] = True
     return lambda: ic.s3_storage(**arguments)
 

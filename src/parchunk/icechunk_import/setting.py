@@ -12,10 +12,14 @@ from typing import Any
 
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import Branch
+from parchunk.icechunk_import.pieces import Piece
+
+#: References that a fork holds before it is merged, which copies them.
+MERGED_AT = 500_000
 
 
 class Setter:
-    """Gives sessions to set references in.
+    """Sets references that a session is to commit.
 
     A fork knows the arrays as they were. So it is used only while every commit since then was one
     of this import, which changes no array once the hierarchy is in.
@@ -25,33 +29,51 @@ class Setter:
         self._branch = branch
         self._early: Any = None
         self._tip: str | None = None
+        self._session: Any = None
+        self._fork: Any = None
+        self._held = 0
 
-    def session_for(self, session: Any) -> Any:
-        """Return what takes the virtual references that ``session`` is to commit."""
-        if adapter.takes_arrays():
-            return session
+    def begin(self, session: Any, of_region: bool) -> None:
+        """Take the session to be committed; the hierarchy's new arrays are in it alone."""
+        self._session = session
+        if not of_region or adapter.takes_arrays():
+            self._fork = None
+            return
         if self._early is None or session.snapshot_id != self._tip:
-            self._early = self._branch.session()
-            if self._early.snapshot_id != session.snapshot_id:
-                self._early = None
-                return session
-        return _fork(self._early) or session
+            early = self._branch.session()
+            self._early = early if early.snapshot_id == session.snapshot_id else None
+        self._fork = _fork(self._early)
+        self._held = 0
 
-    def merge(self, session: Any, setting: Any) -> None:
-        """Put what was set into the session to be committed."""
-        if setting is not session:
-            session.merge(setting)
+    def set(self, piece: Piece) -> int:
+        """Set the references of a piece; return how many icechunk did not take."""
+        if self._fork is None:
+            return sum(call(self._session.store) for call in piece.calls)
+        refused = sum(call(self._fork.store) for call in piece.calls)
+        self._held += len(piece.present)
+        if self._held >= MERGED_AT:
+            self.merge()
+            self._fork = _fork(self._early)
+        return refused
+
+    def merge(self) -> None:
+        """See that all that was set is in the session to be committed."""
+        if self._fork is not None:
+            self._session.merge(self._fork)
+            self._fork, self._held = None, 0
 
     def committed(self, snapshot: str | None) -> None:
         """Take note of the branch's new tip; None when commits of others lie before it."""
         self._tip = snapshot
 
 
-def _fork(session: Any) -> Any | None:
+def _fork(session: Any | None) -> Any | None:
     """Return a fork, or None where there can be none: of a repository in memory, say.
 
     Forking is pickling, so credentials of a caller's own making may be in the way, too.
     """
+    if session is None:
+        return None
     try:
         fork = session.fork()
         return None if adapter.get(fork.store, "zarr.json") is None else fork

@@ -15,8 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parchunk.metadata.codecs import is_sharded, numcodecs_name
-from parchunk.metadata.data_type import needs_endian, object_codec, quiet, v2_name
+from parchunk.metadata.codecs import (
+    ARRAY_FILTERS,
+    BYTES_CODECS,
+    SERIALIZERS,
+    is_sharded,
+    numcodecs_name,
+)
+from parchunk.metadata.data_type import ZARR_ERRORS, needs_endian, object_codec, quiet, v2_name
 from parchunk.metadata.document import shorten
 from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
@@ -26,40 +32,8 @@ from parchunk.metadata.v3 import parse_codecs, parse_part
 KEYS: JSONObject = {"name": "default", "configuration": {"separator": "/"}}
 """The chunk keys of every array in Icechunk."""
 
-_ARRAY_FILTERS = frozenset(
-    {"astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize"}
-)
-_SERIALIZERS = frozenset({"pcodec", "zfpy"})
-_BYTES_CODECS = frozenset(
-    {
-        "adler32",
-        "blosc",
-        "bz2",
-        "crc32",
-        "crc32c",
-        "fletcher32",
-        "gzip",
-        "jenkins_lookup3",
-        "lz4",
-        "lzma",
-        "shuffle",
-        "zlib",
-        "zstd",
-    }
-)
 _VLEN = frozenset({"vlen-utf8", "vlen-bytes"})
 _BLOSC_SHUFFLE = ("noshuffle", "shuffle", "bitshuffle")
-
-# What zarr-python raises on documents that it cannot read. It has no base class for them.
-_ZARR_ERRORS = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    NotImplementedError,
-    RuntimeError,
-)
 
 
 @dataclass(frozen=True)
@@ -178,7 +152,7 @@ def _data_type(dtype: Any, filters: Sequence[JSONObject]) -> Any:
             return data_type_registry.match_json(
                 {"name": dtype, "object_codec_id": codec}, zarr_format=2
             )
-        except _ZARR_ERRORS:
+        except ZARR_ERRORS:
             pass
     kinds = ", ".join(str(item["id"]) for item in filters) or "no filter"
     raise UnsupportedFeatureError(f"dtype {shorten(dtype)} with {kinds} has no Zarr v3 spelling")
@@ -188,7 +162,7 @@ def _v3_name(zdtype: Any) -> Any:
     with quiet():
         try:
             name = zdtype.to_json(zarr_format=3)
-        except _ZARR_ERRORS:
+        except ZARR_ERRORS:
             raise UnsupportedFeatureError(
                 f"dtype {shorten(v2_name(zdtype))} has no Zarr v3 spelling"
             ) from None
@@ -210,7 +184,7 @@ def _fill_value(value: Any, zdtype: Any) -> Any:
                 else zdtype.from_json_scalar(value, zarr_format=2)
             )
             return zdtype.to_json_scalar(scalar, zarr_format=3)
-        except _ZARR_ERRORS:
+        except ZARR_ERRORS:
             raise UnsupportedFeatureError(
                 f"fill_value {shorten(value)} is none for dtype {shorten(v2_name(zdtype))}"
             ) from None
@@ -260,7 +234,7 @@ def _codecs(
         before.append({"name": "transpose", "configuration": {"order": axes}})
     for codec in [*filters, *([compressor] if compressor is not None else [])]:
         name = codec["id"]
-        if name in _ARRAY_FILTERS:
+        if name in ARRAY_FILTERS:
             if serializer is not None or after:
                 raise UnsupportedFeatureError(
                     f"filter {name!r} after one that makes bytes has no Zarr v3 spelling"
@@ -275,13 +249,13 @@ def _codecs(
                     "filter 'quantize' to another data type has no Zarr v3 spelling"
                 )
             before.append(_numcodec(codec))
-        elif name in _VLEN or name in _SERIALIZERS:
+        elif name in _VLEN or name in SERIALIZERS:
             if serializer is not None or after:
                 raise UnsupportedFeatureError(
                     f"codec {name!r} after one that makes bytes has no Zarr v3 spelling"
                 )
             serializer = {"name": name} if name in _VLEN else _numcodec(codec)
-        elif name in _BYTES_CODECS:
+        elif name in BYTES_CODECS:
             after.append(_bytes_codec(codec, zdtype))
         else:
             raise UnsupportedFeatureError(f"codec {shorten(name)} has no Zarr v3 spelling")
@@ -341,7 +315,7 @@ def _check(document: JSONObject) -> None:
     with quiet():
         try:
             ArrayV3Metadata.from_dict(copy.deepcopy(document))
-        except _ZARR_ERRORS as error:
+        except ZARR_ERRORS as error:
             said = shorten(" ".join(str(error).split()), 120)
             raise UnsupportedFeatureError(f"zarr-python cannot read its v3 form: {said}") from None
 

@@ -23,11 +23,11 @@ _PREFIX = "numcodecs."
 
 # What zarr-python writes as "numcodecs.<name>". Some writers leave the prefix out: that is taken
 # where no registered v3 codec of the same name means something else, as "packbits" does.
-_ARRAY_FILTERS = frozenset(
+ARRAY_FILTERS = frozenset(
     {"astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize"}
 )
-_SERIALIZERS = frozenset({"pcodec", "zfpy"})
-_BYTES_CODECS = frozenset(
+SERIALIZERS = frozenset({"pcodec", "zfpy"})
+BYTES_CODECS = frozenset(
     {
         "adler32",
         "blosc",
@@ -44,7 +44,7 @@ _BYTES_CODECS = frozenset(
         "zstd",
     }
 )
-_BARE = (_ARRAY_FILTERS | _BYTES_CODECS) - {"packbits", "blosc", "crc32c", "gzip", "zstd"}
+_BARE = (ARRAY_FILTERS | BYTES_CODECS) - {"packbits", "blosc", "crc32c", "gzip", "zstd"}
 
 # What zarr-python fills in from the array's data type when the document leaves it out.
 _DTYPE_DEFAULTS = {"fixedscaleoffset": "dtype", "quantize": "dtype", "astype": "decode_dtype"}
@@ -97,11 +97,11 @@ def _split(codecs: Sequence[Part]) -> tuple[list[Part], Part, list[Part]]:
 def _kind(codec: Part) -> int:
     """0 for array to array, 1 for array to bytes, 2 for bytes to bytes."""
     name = numcodecs_name(codec.name)
-    if codec.name == "transpose" or name in _ARRAY_FILTERS:
+    if codec.name == "transpose" or name in ARRAY_FILTERS:
         return 0
-    if codec.name in {"bytes", "endian", "vlen-utf8", "vlen-bytes"} or name in _SERIALIZERS:
+    if codec.name in {"bytes", "endian", "vlen-utf8", "vlen-bytes"} or name in SERIALIZERS:
         return 1
-    if codec.name in _CORE_BYTES_CODECS or name in _BYTES_CODECS:
+    if codec.name in _CORE_BYTES_CODECS or name in BYTES_CODECS:
         return 2
     if codec.name == "sharding_indexed":
         raise UnsupportedFeatureError("codec 'sharding_indexed' within other codecs")

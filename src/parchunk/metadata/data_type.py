@@ -23,17 +23,19 @@ _RAW_BITS = re.compile(r"r([0-9]{1,9})")
 MAX_ITEMSIZE = 2**24
 """Elements above 16 MiB are refused: reading their fill value alone could exhaust memory."""
 
-# What zarr-python raises on documents that are not as it expects. It has no base class for them.
-_ZARR_ERRORS = (
+ZARR_ERRORS = (
     ValueError,
     TypeError,
     LookupError,
     AttributeError,
     ArithmeticError,
-    NotImplementedError,
-    RecursionError,
+    RuntimeError,
     AssertionError,
 )
+"""What zarr-python raises on documents that are not as it expects: it has no base class for them.
+
+RuntimeError is the base of NotImplementedError and RecursionError.
+"""
 
 
 def describe_v3_dtype(data_type: object) -> tuple[str, int]:
@@ -70,7 +72,7 @@ def read_data_type(data_type: object) -> Any:
         try:
             zdtype = data_type_registry.match_json(spec, zarr_format=3)
             size = v2_itemsize(v2_name(zdtype))
-        except _ZARR_ERRORS:
+        except ZARR_ERRORS:
             remedy = f"{EXCLUDE}, or try a newer zarr-python"
             raise UnsupportedFeatureError(
                 f"{feature} is not known to zarr-python", remedy
@@ -130,7 +132,7 @@ def convert_fill_value(value: object, source: Any, target: Any) -> Any:
             scalar = target.cast_scalar(scalar)
             converted = target.to_json_scalar(scalar, zarr_format=2)
             again = target.cast_scalar(target.from_json_scalar(converted, zarr_format=2))
-        except _ZARR_ERRORS:
+        except ZARR_ERRORS:
             raise UnsupportedFeatureError(
                 f"{feature} is none for data type {shorten(dtype)}"
             ) from None

@@ -1,0 +1,204 @@
+"""Running groups side by side: in threads, in worker processes, or in a caller's executor."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass
+from functools import partial
+
+from parchunk.errors import SourceError
+from parchunk.group_build import GroupResult, GroupTask, Pools, build_group
+from parchunk.listing import Requests
+from parchunk.plan import Partition
+from parchunk.receipts import Receipt
+
+#: Groups whose coordinators wait side by side; each is a thread that mostly sleeps.
+_GROUPS_IN_FLIGHT = 32
+#: Seconds that Ctrl-C waits for writes under way.
+GRACE = 3.0
+#: Seconds between two progress reports when nothing is finished meanwhile.
+_TICK = 0.5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a build is. ``partitions`` and ``chunks`` count those done before, too."""
+
+    partitions: int
+    partitions_total: int
+    chunks: int
+    chunks_total: int
+    listed: int
+    requests: int
+    retries: int
+    seconds: float
+
+
+class Run:
+    """The groups of one build as they run, and what has come of them."""
+
+    def __init__(
+        self,
+        partitions: Iterable[Partition],
+        done: list[Receipt],
+        progress: Callable[[Progress], None] | None,
+        began: float,
+        check: Callable[[], None],
+    ) -> None:
+        self._check = check
+        #: The cells of each group that is under way.
+        self._flying: dict[Future[GroupResult], int] = {}
+        #: Whether a write still hangs, somewhere, though the build has ended.
+        self.writing = False
+        cells = [partition.rows.cells for partition in partitions]
+        self.partitions_total, self.chunks_total = len(cells), sum(cells)
+        self.receipts = done
+        self.requests = Requests()
+        self.notes: list[str] = []
+        self._progress = progress
+        self._began = began
+
+    def in_threads(self, tasks: list[GroupTask], cells: int, concurrency: int) -> None:
+        """Run groups in this process, as many at once as fit the memory bound together."""
+        coordinators = ThreadPoolExecutor(_GROUPS_IN_FLIGHT, thread_name_prefix="group")
+        with Pools(concurrency) as pools:
+            call = partial(
+                build_group, pools=pools, requests=self.requests, notify=self.receipts.append
+            )
+            try:
+                self._run(tasks, lambda task: coordinators.submit(call, task), cells)
+            except Exception:
+                pools.stop.set()
+                coordinators.shutdown(cancel_futures=True)
+                raise
+            except BaseException:  # Ctrl-C
+                pools.stop.set()
+                pools.writers.shutdown(wait=False, cancel_futures=True)
+                coordinators.shutdown(wait=False, cancel_futures=True)
+                self.writing = bool(wait(self._flying, timeout=GRACE).not_done)
+                raise
+            coordinators.shutdown()
+
+    def in_processes(self, tasks: list[GroupTask], workers: int) -> None:
+        """Run groups in worker processes, one a worker at a time."""
+        context = multiprocessing.get_context("spawn")
+        before = multiprocessing.active_children()  # of the caller's: not ours to end
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
+            try:
+                self._run(tasks, partial(_submit_quietly, pool), None, workers)
+            except BaseException as error:
+                ours = [child for child in multiprocessing.active_children() if child not in before]
+                for process in ours:
+                    process.terminate()
+                # Waited for, which is short now: else the pool's semaphores are left behind.
+                pool.shutdown(wait=True, cancel_futures=True)
+                if isinstance(error, BrokenExecutor):
+                    raise SourceError(
+                        "a worker process died, perhaps for lack of memory: lower --memory or "
+                        "--workers, and run again to resume"
+                    ) from None
+                raise
+
+    def anywhere(self, tasks: list[GroupTask], executor: Executor) -> None:
+        """Run groups in an executor of the caller's, a window of tasks at a time."""
+        submitted: list[Future[GroupResult]] = []
+
+        def submit(task: GroupTask) -> Future[GroupResult]:
+            submitted.append(executor.submit(build_group, task))
+            return submitted[-1]
+
+        try:
+            self._run(tasks, submit, None, 256)
+        except BaseException:
+            for future in submitted:  # the executor is the caller's, and goes on
+                future.cancel()
+            raise
+
+    def _run(
+        self,
+        tasks: list[GroupTask],
+        submit: Callable[[GroupTask], Future[GroupResult]],
+        cells: int | None,
+        at_once: int = _GROUPS_IN_FLIGHT,
+    ) -> None:
+        """Submit tasks in order while they fit ``cells`` together; the first error ends it."""
+        queue = deque(tasks)
+        flying = self._flying
+        local = cells is not None
+        while queue or flying:
+            while queue and len(flying) < at_once:
+                size = queue[0].group.cells
+                if flying and cells is not None and sum(flying.values()) + size > cells:
+                    break
+                flying[submit(queue.popleft())] = size
+            finished, _ = wait(flying, timeout=_TICK, return_when=FIRST_COMPLETED)
+            for future in finished:
+                del flying[future]
+                result = future.result()
+                self.notes += result.notes
+                if not local:
+                    self.receipts += result.receipts
+                    self.requests.add(
+                        lists=result.requests,
+                        keys=result.keys,
+                        retries=result.retries,
+                        gets=result.gets,
+                    )
+            self._check()
+            self.report()
+
+    def report(self) -> None:
+        """Tell the caller how far the build is."""
+        if self._progress is None:
+            return
+        receipts = list(self.receipts)
+        self._progress(
+            Progress(
+                partitions=len(receipts),
+                partitions_total=self.partitions_total,
+                chunks=sum(receipt.expected for receipt in receipts),
+                chunks_total=self.chunks_total,
+                listed=self.requests.keys,
+                requests=self.requests.lists,
+                retries=self.requests.retries,
+                seconds=time.monotonic() - self._began,
+            )
+        )
+
+
+def _submit_quietly(pool: ProcessPoolExecutor, task: GroupTask) -> Future[GroupResult]:
+    """Submit a task; workers that start on it do not see Ctrl-C, not even before `_quiet`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(build_group, task)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _quiet() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers itself, and end when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent dies: it must not write after OUT is somebody else's."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
