@@ -1,6 +1,5 @@
 """Ctrl-C in Python (a notebook): at once, OUT resumable, nothing left running that could write."""
 
-import importlib
 import multiprocessing
 import os
 import signal
@@ -18,6 +17,7 @@ from benchmarks.synthetic.server import Server, serve
 from obstore.store import S3Store
 
 import parchunk
+from parchunk import running
 from parchunk.output import LEASE, Output
 
 STORE = zarr_store([("t", (60_000,), (1,), ("time",)), ("u", (60_000,), (1,), ("time",))])
@@ -94,7 +94,7 @@ def test_while_worker_processes_list(tmp_path: Path) -> None:
 def test_while_a_write_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then OUT is nobody else's until the lease has expired: the write may still come."""
     out = tmp_path / "out"
-    monkeypatch.setattr(importlib.import_module("parchunk.build"), "GRACE", 0.2)
+    monkeypatch.setattr(running, "GRACE", 0.2)
     hangs, over = threading.Event(), threading.Event()
     put = Output.put
 
