@@ -226,10 +226,10 @@ def publish(
     output.tidy()
 
 
-def peak_memory() -> int:
-    """Return the peak resident size of this process and its largest child, in bytes."""
+def peak_memory(children: bool = True) -> int:
+    """Return the peak resident size of this process (and its largest child), in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
-    usage = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    usage = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)[: 1 + children]
     return sum(resource.getrusage(who).ru_maxrss for who in usage) * unit
 
 

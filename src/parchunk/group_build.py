@@ -15,9 +15,8 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
-import pyarrow as pa
-
 from parchunk import cover
+from parchunk.arrow_memory import SYSTEM_MEMORY
 from parchunk.group_listing import make_group_listing
 from parchunk.groups import WRITERS, Group
 from parchunk.listing import Listing, Patience, Requests
@@ -88,8 +87,7 @@ class Pools:
     A `KeyboardInterrupt` does not wait for those that read: a listing may hang for as long as a
     server likes, and writes nothing when it returns.
 
-    Meanwhile Arrow takes memory from the system: its own pool keeps, for every thread, what that
-    thread took once, which came to more than all that a build holds.
+    Meanwhile Arrow takes memory from the system.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -106,13 +104,12 @@ class Pools:
         return same
 
     def __enter__(self) -> Pools:
-        self._memory = pa.default_memory_pool()
-        pa.set_memory_pool(pa.system_memory_pool())
+        SYSTEM_MEMORY.use()
         return self
 
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         self.stop.set()
-        pa.set_memory_pool(self._memory)
+        SYSTEM_MEMORY.leave()
         orderly = error is None or isinstance(error, Exception)
         for pool in (self.listings, self.fetches, self.writers):
             pool.shutdown(wait=orderly, cancel_futures=True)

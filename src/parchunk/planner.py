@@ -157,7 +157,6 @@ class _Choice:
         spoilers_apart: bool = False,
     ) -> None:
         self.split = split
-        self.asked_region = region
         members = [(spec, axis) for spec in specs if (axis := split.axis_in(spec)) is not None]
         cut = [(spec, axis) for spec, axis in members if spec.grid[axis] > 1]
         large = [pair for pair in cut if not _is_coordinate(*pair)] or cut
@@ -187,7 +186,6 @@ class _Choice:
             self._set_spoilers_apart()
         self._axis_of = {spec.name: axis for spec, axis in self.members}
         self.record_size = record_size or self._record_size()
-        self.asked_record_size = record_size
 
     def _set_spoilers_apart(self) -> None:
         """Make whole arrays of the members that leave the larger ones tiny record files."""

@@ -174,6 +174,14 @@ def test_record_file_beyond_the_grid(built):
     assert built.kinds() == {"extra-file"}
 
 
+def test_extra_files_are_counted_beyond_those_named(built):
+    for number in range(130):
+        (built.out / REFS.format(1000 + number)).write_bytes(b"")
+    found = [f for f in parchunk.audit(str(built.out)).findings if f.kind == "extra-file"]
+    assert sum(f.count or 1 for f in found) == 130
+    assert len(found) == 101
+
+
 def test_root_deleted(built):
     (built.out / ".zmetadata").unlink()
     assert built.kinds() == {"missing-root"}

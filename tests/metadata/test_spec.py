@@ -57,11 +57,6 @@ def test_grids_are_exact(pairs) -> None:
     assert array.total == total
 
 
-def test_nominal_chunk_size() -> None:
-    assert spec((3, 3), (2, 5)).chunk_nbytes == 40
-    assert spec((), ()).chunk_nbytes == 4
-
-
 def hierarchy(**attributes: object) -> Hierarchy:
     return Hierarchy(
         arrays=(spec((3,), (2,), dimension_names=("x",), attributes=attributes),),

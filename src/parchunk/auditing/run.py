@@ -2,59 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import os
-import resource
-import sys
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from parchunk.auditing.against_repository import repository_findings
-from parchunk.auditing.findings import Finding, finding, rebuild
-from parchunk.auditing.gaps import Completeness, Gap, Steps, completeness, largest
-from parchunk.auditing.heat import Heat
-from parchunk.auditing.labels import Labels, read_labels
+from parchunk.auditing.array_state import ArrayState
+from parchunk.auditing.findings import Finding, finding
+from parchunk.auditing.gaps import Completeness, completeness
+from parchunk.auditing.labels import read_labels
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited, read_partitions
-from parchunk.auditing.record_check import (
-    RecordChecker,
-    RecordJob,
-    RecordResult,
-    chunk_key,
-    chunk_label,
-)
-from parchunk.auditing.result import ArrayAudit, AuditReport, PartitionAudit, percent
+from parchunk.auditing.result import AuditReport
 from parchunk.auditing.root_check import check_root
-from parchunk.auditing.sizes import Sizes
-from parchunk.build import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
+from parchunk.build import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.output import ROOT, Output
-from parchunk.plan import ArrayPlan, Partition, Plan
-from parchunk.receipts import receipt_path, strays_path
+from parchunk.plan import Partition, Plan
 from parchunk.record_files import record_path
 from parchunk.saved_plan import load_plan
-from parchunk.strays import Stray
 
 if TYPE_CHECKING:
     from icechunk import Repository
     from parchunk.auditing.against_source import Comparison
     from parchunk.source import Source
 
-#: Gaps of one array that become findings; and that a report lists. All are counted.
-GAP_FINDINGS = 50
-GAPS_LISTED = 1_000
-#: Files of one array and kind of damage that become findings of their own.
-_DAMAGE_FINDINGS = 100
-#: Strays of one array that a report shows.
-_STRAYS_SHOWN = 20
 #: Record files read side by side when each is a request.
 _REMOTE_READERS = 16
 
@@ -117,7 +93,7 @@ def audit(
     policy.check(plan)
     done, undone, findings = read_partitions(plan, output)
     readers = workers or (min(os.cpu_count() or 2, 8) if output.store is None else _REMOTE_READERS)
-    arrays: list[_Array] = []
+    arrays: list[ArrayState] = []
     total = sum(-(-partition.partition.rows.cells // plan.record_size) for partition in done)
     passed = 0
     done_of: defaultdict[str, list[Audited]] = defaultdict(list)
@@ -128,7 +104,7 @@ def audit(
         undone_of[partition.array].append(partition)
     with ThreadPoolExecutor(readers, thread_name_prefix="audit") as pool:
         for array in plan.arrays:
-            state = _Array(plan, array, output, policy)
+            state = ArrayState(plan, array, output, policy)
             arrays.append(state)
             for partition in undone_of[array.spec.name]:
                 state.leave(partition)
@@ -192,403 +168,13 @@ def audit(
         retries=sum(receipt.retries for receipt in receipts),
         build_seconds=sum(receipt.seconds for receipt in receipts),
         seconds=time.monotonic() - began,
-        peak_memory=_peak_memory(),
+        peak_memory=peak_memory(children=False),
         labels=labels,
         comparison=comparison,
     )
 
 
-class _Array:
-    """One array's record files as they are read."""
-
-    def __init__(self, plan: Plan, array: ArrayPlan, output: Output, policy: Policy) -> None:
-        self._plan, self._array, self._output = plan, array, output
-        self.spec = array.spec
-        axis = array.axis or 0
-        self.policy = policy
-        self._checker = RecordChecker(
-            self.spec, plan.location.url, output, axis, policy.bounds(self.spec)
-        )
-        self.steps = Steps(self.spec, axis)
-        self._heat = Heat(self.spec.reference_grid, axis)
-        self._sizes = Sizes()
-        self._findings: list[Finding] = []
-        #: Digest of a file that is not what its receipt says -> the finding's place in the list.
-        self.strangers: dict[int, str] = {}
-        self._elsewhere: list[NDArray[np.int64]] = []
-        self.partitions: list[PartitionAudit] = []
-        self._strays: list[Stray] = []
-        self.files = self.file_bytes = self.inlined = self.unread = 0
-        self._zero_sized: dict[int | None, int] = {}
-        self._stray_counts: dict[str, int] = {}
-        self._shards_expected = self._shards_present = self._empty_entries = 0
-
-    def leave(self, partition: Partition) -> None:
-        """Note a partition that is not built."""
-        rows = partition.rows
-        self.unread += rows.cells
-        for run in range(rows.first, rows.first + rows.count):
-            self.steps.doubt(run * rows.period + rows.start, run * rows.period + rows.stop)
-            if rows.count > 1:
-                break  # every run lies at the same indices of the split axis
-        self.partitions.append(self._partition(partition, False, 0, 0, 0, 0, 0, 0))
-
-    def check(
-        self, done: Sequence[Audited], pool: ThreadPoolExecutor, window: int
-    ) -> Iterator[RecordJob]:
-        """Check partitions' record files, a window of them at a time; yield each one's job."""
-        size = self._plan.record_size
-        flying: deque[Future[RecordResult]] = deque()
-        waiting = (job for item in done for job in item.jobs(size))
-        for item in done:
-            present = inlined = total = excused = lost = 0
-            readable = True
-            for _ in item.jobs(size):
-                while len(flying) < window and (job := next(waiting, None)) is not None:
-                    flying.append(pool.submit(self._checker.check, job))
-                result = flying.popleft().result()
-                self._take(result)
-                readable &= result.readable
-                present += result.present
-                inlined += result.inlined
-                total += result.bytes
-                excused += result.excused
-                lost += len(result.lost)
-                yield result.job
-            self._agree(item, readable, present, inlined, total)
-            receipt = item.receipt
-            if receipt:
-                self._shards_expected += receipt.shards_expected
-                self._shards_present += receipt.shards_present
-                self._empty_entries += receipt.empty_entries
-            zero_sized = receipt.zero_sized if receipt else 0
-            strays = receipt.strays if receipt else 0
-            if zero_sized:
-                self._zero_sized[item.partition.region] = zero_sized
-            if receipt and strays:
-                self._read_strays(item.partition)
-                for reason, count in receipt.stray_reasons.items():
-                    self._stray_counts[reason] = self._stray_counts.get(reason, 0) + count
-            self.inlined += inlined
-            self.partitions.append(
-                self._partition(
-                    item.partition, True, present, lost, excused, zero_sized, total, strays
-                )
-            )
-
-    def extra_files(self) -> list[Finding]:
-        """Return record files that no partition owns: a reader may still come upon them."""
-        files = -(-self.spec.reference_total // self._plan.record_size)
-        name = self.spec.name
-        extra = []
-        for path in self._output.paths(name):
-            tail = path[len(name) + 1 :]
-            if tail.startswith("refs.") and tail.endswith(".parq"):
-                number = tail[5:-5]
-                # Not `int` alone: refs.01.parq is no record file that a reader would open.
-                if not (number.isdecimal() and str(int(number)) == number and int(number) < files):
-                    extra.append(path)
-        return [
-            finding(
-                "extra-file",
-                f"{path} is beyond the {files:,} record files of {name}",
-                f"delete {path}",
-                array=name,
-                key=path,
-            )
-            for path in extra[:_DAMAGE_FINDINGS]
-        ]
-
-    def damage(self, by_digest: Mapping[str, str]) -> list[Finding]:
-        """Return what is wrong with the array's files, with what a strange file really is."""
-        findings = []
-        for place, found in enumerate(self._findings):
-            other = by_digest.get(self.strangers.get(place, ""))
-            if other:
-                found = Finding(
-                    **{**found.to_json(), "message": f"{found.key} holds what belongs in {other}"}
-                )
-            findings.append(found)
-        return _shortened(findings) + self._duplicates()
-
-    def _duplicates(self) -> list[Finding]:
-        """Return chunks that more than one row points at: their own row, or two strange ones."""
-        if not self._elsewhere:
-            return []
-        numbers, counts = np.unique(np.concatenate(self._elsewhere), return_counts=True)
-        twice = [
-            number
-            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
-            if count > 1 or self._is_referenced(number)
-        ][: _DAMAGE_FINDINGS + 1]
-        if not twice:
-            return []
-        keys = [chunk_key(self.spec, number) for number in twice[:3]]
-        more = " and more" if len(twice) > 3 else ""
-        return [
-            finding(
-                "duplicate-path",
-                f"{self.spec.name}: more than one row points at {', '.join(keys)}{more}",
-                "rebuild the partitions named for wrong paths",
-                array=self.spec.name,
-                key=keys[0],
-                count=len(twice),
-            )
-        ]
-
-    def _is_referenced(self, number: int) -> bool:
-        """Whether the chunk's own row points at it."""
-        size = self._plan.record_size
-        data = self._output.get(record_path(self.spec.name, number // size))
-        try:
-            paths = pq.read_table(pa.BufferReader(data or b""), columns=["path"]).column("path")
-            row = paths[number % size].as_py()
-        except (pa.ArrowException, OSError, ValueError, KeyError, IndexError):
-            return False
-        wanted = f"{self._plan.location.url}/{chunk_key(self.spec, number)}"
-        return bool(row == wanted)
-
-    def summary(self, labels: Labels) -> ArrayAudit:
-        """Return what the array amounts to."""
-        count, gaps = largest(self.steps.runs(), GAPS_LISTED)
-        split = self._plan.split
-        named = split is not None and split.dimension is not None
-        own = [
-            labels.between(gap.start, gap.stop)
-            if named and split is not None and gap.dimension == split.dimension
-            else None
-            for gap in gaps
-        ]
-        missing = int(self.steps.missing.sum())
-        return ArrayAudit(
-            array=self.spec.name,
-            expected=self.spec.reference_total,
-            present=int(sum(p.present for p in self.partitions)),
-            missing=missing,
-            excused=self.steps.excused,
-            unread=self.unread,
-            zero_sized=sum(p.zero_sized for p in self.partitions),
-            inlined=self.inlined,
-            bytes=sum(p.bytes for p in self.partitions),
-            strays=sum(p.strays for p in self.partitions),
-            allowed=self._allowed(missing),
-            gap_count=count,
-            gaps=tuple(gaps),
-            gap_labels=tuple(label or "" for label in own),
-            outliers=self._sizes.outliers(),
-            notable_strays=tuple(self._strays[:_STRAYS_SHOWN]),
-            sizes=self._sizes,
-            heat=self._heat,
-            shards_expected=self._shards_expected,
-            shards_present=self._shards_present,
-            empty_entries=self._empty_entries,
-        )
-
-    def coverage_findings(self, audited: ArrayAudit) -> list[Finding]:
-        """Return gaps, zero-sized chunks, outliers and strays as findings."""
-        name, findings = self.spec.name, []
-        severity = "notice" if audited.allowed else None
-        _, told = largest(audited.gaps, GAP_FINDINGS)
-        labelled = dict(zip(audited.gaps, audited.gap_labels, strict=True))
-        for gap in told:
-            findings.append(
-                finding(
-                    "missing-chunks",
-                    gap_text(gap, labelled[gap]),
-                    "see whether they should exist: --expect and --allow-missing say where "
-                    "not; else have the producer write them, then build again",
-                    severity=severity,  # type: ignore[arg-type]
-                    array=name,
-                    key=chunk_key(self.spec, gap.number),
-                    count=gap.missing,
-                )
-            )
-        if audited.gap_count > GAP_FINDINGS:
-            rest = audited.missing - sum(gap.missing for gap in told)
-            further, share = (
-                audited.gap_count - GAP_FINDINGS,
-                audited.missing / self.spec.reference_total,
-            )
-            findings.append(
-                finding(
-                    "missing-chunks",
-                    f"{name}: {further:,} further gaps with {rest:,} missing chunks "
-                    f"({percent(share)} of the array in all)",
-                    "list them all: parchunk sql OUT 'SELECT * FROM missing'",
-                    severity=severity,  # type: ignore[arg-type]
-                    array=name,
-                    count=rest,
-                )
-            )
-        for region, count in list(self._zero_sized.items())[:GAP_FINDINGS]:
-            where = name if region is None else f"{name}, region {region}"
-            what = (
-                "chunks are objects of zero bytes"
-                if self.spec.inner_chunks is None
-                else "inner chunks have zero bytes, or their shards have"
-            )
-            findings.append(
-                finding(
-                    "zero-sized",
-                    f"{where}: {count:,} {what}, and counted as missing",
-                    "have the producer write them again: a writer was interrupted",
-                    severity=severity,  # type: ignore[arg-type]
-                    array=name,
-                    region=region,
-                    count=count,
-                )
-            )
-        if audited.outliers:
-            far = audited.outliers
-            examples = ", ".join(
-                f"{chunk_label(self.spec, number)} ({size:,} bytes)"
-                for number, size in far.examples[:4]
-            )
-            findings.append(
-                finding(
-                    "size-outliers",
-                    f"{name}: {far.count:,} chunks are far from the usual {far.median:,} bytes, "
-                    f"below {far.low:,} or above {far.high:,}: {examples}",
-                    "read one of them: constant data is small by nature, a cut-off write is not",
-                    array=name,
-                    key=chunk_key(self.spec, far.examples[0][0]) if far.examples else None,
-                    count=far.count,
-                )
-            )
-        if audited.strays:
-            reasons = ", ".join(f"{n:,} {why}" for why, n in sorted(self._stray_counts.items()))
-            findings.append(
-                finding(
-                    "strays",
-                    f"{name}: strays among the source's objects: {reasons}",
-                    "nothing need be done; the view strays names them",
-                    array=name,
-                    key=f"{name}/{self._strays[0].path}" if self._strays else None,
-                    count=audited.strays,
-                )
-            )
-        return findings
-
-    def _allowed(self, missing: int) -> bool:
-        if self.policy.allows_gaps(self.spec.name):
-            return True
-        expected = self.spec.reference_total - self.steps.excused - self.unread
-        return missing * 100 <= self.policy.max_missing * expected and self.policy.max_missing > 0
-
-    def _take(self, result: RecordResult) -> None:
-        job = result.job
-        self.files += 1
-        self.file_bytes += result.file_bytes
-        for found in result.findings:
-            if found.kind == "wrong-digest":
-                self.strangers[len(self._findings)] = result.digest
-            self._findings.append(found)
-        if not result.readable:
-            self.unread += job.rows
-            self.steps.doubt(job.first, job.first + job.rows)
-            return
-        self.steps.lose(result.lost)
-        self.steps.excused += result.excused
-        if len(result.elsewhere):
-            self._elsewhere.append(result.elsewhere)
-        self._sizes.merge(result.sizes)
-        if result.heat is not None:
-            self._heat.merge(result.heat)
-
-    def _agree(self, item: Audited, readable: bool, present: int, inlined: int, total: int) -> None:
-        """Compare a receipt's sums with the record files'."""
-        receipt = item.receipt
-        if receipt is None or not readable:
-            return
-        pairs = (
-            ("present", receipt.present, present),
-            ("inlined", receipt.inlined, inlined),
-            ("bytes", receipt.bytes, total),
-        )
-        wrong = [f"{name} {said:,}, found {seen:,}" for name, said, seen in pairs if said != seen]
-        if wrong:
-            path = receipt_path(item.partition)
-            self._findings.append(
-                finding(
-                    "receipt-mismatch",
-                    f"{path} does not agree with its record files: {'; '.join(wrong)}",
-                    rebuild(path),
-                    array=item.partition.array,
-                    region=item.partition.region,
-                    key=path,
-                )
-            )
-
-    def _read_strays(self, partition: Partition) -> None:
-        if len(self._strays) >= _STRAYS_SHOWN:
-            return
-        data = self._output.get(strays_path(partition))
-        try:
-            table = pq.read_table(io.BytesIO(data or b""))
-            table = table.filter(pc.equal(table["array"], partition.array))
-            rows = table.slice(0, _STRAYS_SHOWN).to_pylist()
-            self._strays += [Stray(row["path"], row["size"], row["reason"]) for row in rows]
-        except (pa.ArrowException, OSError, ValueError, KeyError):
-            self._findings.append(
-                finding(
-                    "unreadable-file",
-                    f"{strays_path(partition)} cannot be read, though its receipt counts strays",
-                    rebuild(receipt_path(partition)),
-                    array=partition.array,
-                    region=partition.region,
-                    key=strays_path(partition),
-                )
-            )
-
-    def _partition(
-        self,
-        partition: Partition,
-        done: bool,
-        present: int,
-        missing: int,
-        excused: int,
-        zero_sized: int,
-        total: int,
-        strays: int,
-    ) -> PartitionAudit:
-        start = stop = None
-        if partition.region is not None and self._array.axis is not None:
-            region = self._plan.regions[partition.region]
-            start = region.start
-            stop = min(region.stop, self.spec.shape[self._array.axis])
-        return PartitionAudit(
-            partition.array,
-            partition.region,
-            start,
-            stop,
-            done,
-            partition.rows.cells,
-            present,
-            missing,
-            excused,
-            zero_sized,
-            total,
-            strays,
-        )
-
-
-def gap_text(gap: Gap, label: str = "") -> str:
-    """Return a gap in words: where, what that is in the coordinate, how much is missing."""
-    if not gap.cells:
-        return f"{gap.array}: missing"
-    if gap.first == gap.last:
-        where = f"chunk {gap.first:,} along {gap.dimension}"
-    else:
-        where = f"chunks {gap.first:,}-{gap.last:,} along {gap.dimension}"
-    said = f", i.e. {label}" if label else ""
-    if gap.whole:
-        what = "missing" if gap.cells == 1 else f"all {gap.cells:,} chunks missing"
-    else:
-        what = f"{gap.missing:,} of {gap.cells:,} chunks missing"
-    return f"{gap.array}: {where}{said}: {what}"
-
-
-def _completeness(plan: Plan, arrays: Sequence[_Array]) -> Completeness | None:
+def _completeness(plan: Plan, arrays: Sequence[ArrayState]) -> Completeness | None:
     """Return the latest complete step over all split arrays whose gaps are not allowed."""
     if plan.split is None or not plan.regions:
         return None
@@ -626,35 +212,6 @@ def _unfinished(undone: Sequence[Partition]) -> list[Finding]:
     ]
 
 
-def _shortened(findings: list[Finding]) -> list[Finding]:
-    """Return findings with at most so many of one kind; the rest are counted in one."""
-    kept: list[Finding] = []
-    by_kind: dict[str, list[Finding]] = {}
-    for found in findings:
-        same = by_kind.setdefault(found.kind, [])
-        same.append(found)
-        if len(same) <= _DAMAGE_FINDINGS:
-            kept.append(found)
-    for kind, same in by_kind.items():
-        if len(same) > _DAMAGE_FINDINGS:
-            rest = len(same) - _DAMAGE_FINDINGS
-            kept.append(
-                finding(
-                    kind,
-                    f"{same[0].array}: {rest:,} further findings of this kind",
-                    "build again with --overwrite: damage of this size is cheaper to replace",
-                    array=same[0].array,
-                    count=rest,
-                )
-            )
-    return kept
-
-
 def _importance(found: Finding) -> tuple[int, str, str, int]:
     order = ("damage", "change", "gap", "notice")
     return (order.index(found.severity), found.array or "", found.kind, found.region or 0)
-
-
-def _peak_memory() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -106,11 +106,6 @@ class ArraySpec:
         """The number of references the array can have."""
         return math.prod(self.reference_grid)
 
-    @property
-    def chunk_nbytes(self) -> int:
-        """The bytes of one chunk before compression, edge chunks being stored whole."""
-        return math.prod(self.chunks) * self.itemsize
-
     def to_json(self) -> JSONObject:
         """Return the JSON object that `from_json` turns into an equal value."""
         return {
