@@ -17,8 +17,9 @@ import tempfile
 from pathlib import Path
 
 import parchunk
-from benchmarks.synthetic.formula import HashFraction, zarr_store
+from benchmarks.synthetic.rules import HashFraction
 from benchmarks.synthetic.twin import FormulaListing
+from benchmarks.synthetic.zarr_stores import zarr_store
 
 _STEPS_A_MILLION = 1_000
 _CHILD = """

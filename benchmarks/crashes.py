@@ -37,8 +37,10 @@ from rich.table import Table
 from benchmarks import crash_process
 from benchmarks.crash_process import Command, Step
 from benchmarks.s3_server import S3Bucket, new_bucket, s3_server
-from benchmarks.synthetic.formula import FormulaStore, HashFraction, zarr_store
+from benchmarks.synthetic.formula import FormulaStore
+from benchmarks.synthetic.rules import HashFraction
 from benchmarks.synthetic.server import Server, serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 
 CHUNKS = 12_000
 REGION = 3_000

@@ -26,9 +26,11 @@ from rich.table import Table
 
 import parchunk
 from benchmarks.synthetic.faults import ANY_METHOD, Fault, Kind
-from benchmarks.synthetic.formula import FormulaStore, HashFraction, zarr_store
+from benchmarks.synthetic.formula import FormulaStore
 from benchmarks.synthetic.references import wrong_references
+from benchmarks.synthetic.rules import HashFraction
 from benchmarks.synthetic.server import Server, serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 from parchunk.errors import ParchunkError
 from parchunk.group_build import Settings
 from parchunk.listing import Patience

@@ -25,8 +25,9 @@ from rich.table import Table
 
 import parchunk
 from benchmarks.measuring import in_process, measured
-from benchmarks.synthetic.formula import FormulaArray, FormulaStore, zarr_documents, zarr_store
+from benchmarks.synthetic.formula import FormulaArray, FormulaStore
 from benchmarks.synthetic.twin import FormulaListing
+from benchmarks.synthetic.zarr_stores import zarr_documents, zarr_store
 from parchunk.cli.main import run
 from parchunk.keys import KeyEncoding
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import parchunk
-from benchmarks.synthetic.formula import zarr_store
 from benchmarks.synthetic.server import serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 
 REGIONS_OF_MILLION = 4
 ROUNDS = 5

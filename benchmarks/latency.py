@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 import parchunk
-from benchmarks.synthetic.formula import FormulaStore, zarr_store
+from benchmarks.synthetic.formula import FormulaStore
 from benchmarks.synthetic.server import Server, serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 
 
 def store_of(chunks: int) -> FormulaStore:

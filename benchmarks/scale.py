@@ -18,8 +18,8 @@ from rich.table import Table
 
 import parchunk
 from benchmarks.measuring import in_process, measured
-from benchmarks.synthetic.formula import zarr_store
 from benchmarks.synthetic.twin import FormulaListing
+from benchmarks.synthetic.zarr_stores import zarr_store
 
 
 def build(chunks: int, concurrency: int) -> dict[str, object]:

@@ -27,9 +27,11 @@ from obstore.store import S3Store
 
 import parchunk
 from benchmarks.synthetic.faults import Fault
-from benchmarks.synthetic.formula import FormulaStore, LeadingRange, zarr_store
+from benchmarks.synthetic.formula import FormulaStore
 from benchmarks.synthetic.references import wrong_references
+from benchmarks.synthetic.rules import LeadingRange
 from benchmarks.synthetic.server import Server, serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 from parchunk.build import DEFAULT_CONCURRENCY, Progress
 from parchunk.errors import ParchunkError
 from parchunk.group_build import Settings

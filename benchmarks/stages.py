@@ -25,8 +25,8 @@ from rich.table import Table
 
 import parchunk
 from benchmarks.measuring import in_process
-from benchmarks.synthetic.formula import zarr_store
 from benchmarks.synthetic.twin import FormulaListing
+from benchmarks.synthetic.zarr_stores import zarr_store
 from benchmarks.versus_virtualizarr import LEVELS, filled
 from parchunk import listing, partition_writer, planning, tally
 from parchunk.output import Output

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.synthetic.formula import zarr_store
 from benchmarks.synthetic.server import Server, serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 
 import parchunk
 from parchunk.cli.main import run

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.synthetic.formula import zarr_store
+from benchmarks.synthetic.zarr_stores import zarr_store
 
 import parchunk
 from benchmarks import crashes

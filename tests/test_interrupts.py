@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from benchmarks.synthetic.faults import Fault
-from benchmarks.synthetic.formula import zarr_store
 from benchmarks.synthetic.server import serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 
 import parchunk
 from parchunk.output import LEASE

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from benchmarks.synthetic.faults import Fault
-from benchmarks.synthetic.formula import zarr_store
 from benchmarks.synthetic.server import Server, serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
 
 import parchunk

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 from benchmarks.synthetic.faults import Fault
-from benchmarks.synthetic.formula import FormulaStore, zarr_store
+from benchmarks.synthetic.formula import FormulaStore
 from benchmarks.synthetic.server import serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 from obstore.store import MemoryStore
 
 import parchunk

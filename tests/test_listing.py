@@ -10,9 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from benchmarks.synthetic.faults import Fault
-from benchmarks.synthetic.formula import FormulaStore, HashFraction, LeadingRange, zarr_store
+from benchmarks.synthetic.formula import FormulaStore
+from benchmarks.synthetic.rules import HashFraction, LeadingRange
 from benchmarks.synthetic.server import Server, serve
 from benchmarks.synthetic.twin import FormulaListing
+from benchmarks.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
 
 import parchunk

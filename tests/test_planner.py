@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.synthetic.formula import field_store, zarr_store
 from benchmarks.synthetic.twin import FormulaListing
+from benchmarks.synthetic.zarr_stores import field_store, zarr_store
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from benchmarks.s3_server import S3Bucket, S3Server, ministack, new_bucket, s3_server
-from benchmarks.synthetic.formula import zarr_store
 from benchmarks.synthetic.server import serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 
 from benchmarks import crash_process
 

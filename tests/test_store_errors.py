@@ -4,8 +4,8 @@ import re
 
 import pytest
 from benchmarks.synthetic.faults import Fault
-from benchmarks.synthetic.formula import zarr_store
 from benchmarks.synthetic.server import serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 from obstore.exceptions import GenericError
 from obstore.store import S3Store
 

@@ -11,9 +11,10 @@ import time
 
 from obstore.store import S3Store
 
-from benchmarks.synthetic.formula import FormulaArray, zarr_store
+from benchmarks.synthetic.formula import FormulaArray
 from benchmarks.synthetic.server import Server, serve
 from benchmarks.synthetic.twin import FormulaListing
+from benchmarks.synthetic.zarr_stores import zarr_store
 
 
 def pages_without_a_client(server: Server, pages: int) -> float:

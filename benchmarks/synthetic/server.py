@@ -35,7 +35,9 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from benchmarks.synthetic.faults import BEFORE_ANSWER, INSIDE_BODY, Fault
-from benchmarks.synthetic.formula import FormulaStore, HashedSizes, Run
+from benchmarks.synthetic.formula import FormulaStore
+from benchmarks.synthetic.layout import Run
+from benchmarks.synthetic.rules import HashedSizes
 
 BUCKET = "formula"
 

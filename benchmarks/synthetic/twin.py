@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from arro3.core import RecordBatch
 
-from benchmarks.synthetic.formula import FormulaStore, Run
+from benchmarks.synthetic.formula import FormulaStore
+from benchmarks.synthetic.layout import Run
 
 SCHEMA = pa.schema(
     [

@@ -78,8 +78,9 @@ def test_partitions_not_built_are_not_listed(own):
 
 def test_ordered_source():
 
-    from benchmarks.synthetic.formula import HashFraction, Without, zarr_store
+    from benchmarks.synthetic.rules import HashFraction, Without
     from benchmarks.synthetic.twin import FormulaListing
+    from benchmarks.synthetic.zarr_stores import zarr_store
 
     def source(rule):
         arrays = [("t", (300, 40), (1, 1), ("time", "x"))]

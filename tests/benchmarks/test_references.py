@@ -7,9 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from benchmarks.synthetic.formula import HashFraction, zarr_store
 from benchmarks.synthetic.references import wrong_references
+from benchmarks.synthetic.rules import HashFraction
 from benchmarks.synthetic.server import serve
+from benchmarks.synthetic.zarr_stores import zarr_store
 
 import parchunk
 

@@ -17,24 +17,20 @@ import obstore
 import pyarrow as pa
 import pytest
 import zarr
-from benchmarks.synthetic import formula
+from benchmarks.synthetic import layout
 from benchmarks.synthetic.faults import Fault
-from benchmarks.synthetic.formula import (
-    FIELD_STORES,
+from benchmarks.synthetic.formula import FormulaArray, FormulaStore
+from benchmarks.synthetic.rules import (
     Both,
-    FormulaArray,
-    FormulaStore,
     HashedSizes,
     HashFraction,
     LeadingRange,
     Nothing,
     Without,
-    field_store,
-    zarr_documents,
-    zarr_store,
 )
 from benchmarks.synthetic.server import Server, serve
 from benchmarks.synthetic.twin import SCHEMA, FormulaListing
+from benchmarks.synthetic.zarr_stores import FIELD_STORES, field_store, zarr_documents, zarr_store
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from obstore.exceptions import BaseError, PermissionDeniedError
@@ -123,10 +119,10 @@ def dirty_store() -> FormulaStore:
 def _table_rows(request: pytest.FixtureRequest) -> Iterator[None]:
     """Small tables, so that small grids take the ways of large ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(formula, "TABLE_ROWS", request.param)
-        formula._layout.cache_clear()
+        patch.setattr(layout, "TABLE_ROWS", request.param)
+        layout.layout_of.cache_clear()
         yield
-    formula._layout.cache_clear()
+    layout.layout_of.cache_clear()
 
 
 @pytest.mark.usefixtures("_table_rows")
