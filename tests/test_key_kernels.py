@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from parchunk.key_kernels import PathBuilder, parse_paths, positions_of
+from parchunk.key_kernels import parse_paths, positions_of
 from parchunk.keys import KeyEncoding
+from parchunk.path_builder import PathBuilder
 from parchunk.text_order import position_of
 
 BASES = ["air/", "a b/é%#?/日本/", "c/", "0/", ""]
@@ -128,26 +129,6 @@ def test_numbers_of_any_length_are_read(
         for (number, _, _), part, fine in zip(drawn, last, good, strict=True)
         if fine
     ]
-
-
-@settings(deadline=None, max_examples=200)
-@given(data=st.data(), base=st.sampled_from(BASES))
-def test_paths_are_spelled_as_defined(data: st.DataObject, base: str) -> None:
-    encoding = data.draw(encodings())
-    grid = data.draw(grids(encoding.rank))
-    total = math.prod(grid)
-    numbers = np.array(
-        data.draw(
-            st.one_of(
-                st.lists(st.integers(0, total - 1), min_size=1, max_size=50),
-                st.integers(0, total - 1).map(lambda n: list(range(n, min(n + 300, total)))),
-            )
-        ),
-        np.int64,
-    )
-    paths = PathBuilder(base, encoding, grid).build(numbers).to_pylist()
-    indices = np.stack(np.unravel_index(numbers, grid), axis=-1) if grid else [()] * len(numbers)
-    assert paths == [base + encoding.tail(tuple(map(int, index))) for index in indices]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""Chunk keys by the batch: from paths to chunk numbers and back, without a Python loop over keys.
+"""Chunk keys by the batch: from paths to chunk numbers, without a Python loop over keys.
 
 `parse_paths` reads what a listing delivered, `positions_of` places what is no chunk among the
-chunks, `PathBuilder` spells the paths of references. All agree with `parchunk.keys.KeyEncoding` and
-`parchunk.text_order`, which are the definitions (and the tests' oracles).
+chunks. Both agree with `parchunk.keys.KeyEncoding` and `parchunk.text_order`, which are the
+definitions (and the tests' oracles). The way back is in `parchunk.path_builder`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from parchunk.keys import KeyEncoding
+from parchunk.path_builder import PathBuilder
 from parchunk.text_order import numbers_at, position_of
 
 Int64Array = NDArray[np.int64]
@@ -24,8 +25,6 @@ Int64Array = NDArray[np.int64]
 _DIGITS = 18
 #: The least number of so many digits.
 _LEAST = np.array([0, 0, *(10**digits for digits in range(1, _DIGITS))], np.int64)
-#: Paths are spelled from two parts when the trailing axes have at most this many chunks together.
-_TAILS = 65_536
 #: Chunk keys spelled to place keys among them, for each of these and at least.
 _SPELLED, _SPELLED_LEAST = 16, 100_000
 
@@ -231,65 +230,3 @@ def _eight(words: NDArray[np.uint64], ends: Int64Array, lengths: Int64Array) -> 
     word *= np.uint64(10_000 << 32 | 1)
     word >>= np.uint64(32)
     return word.view(np.int64)
-
-
-class PathBuilder:
-    """Spells the reference paths of chunk numbers of one array.
-
-    ``base`` is what references call the array, with its trailing slash.
-    """
-
-    def __init__(self, base: str, encoding: KeyEncoding, grid: tuple[int, ...]) -> None:
-        self._base = base + encoding.head if encoding.rank else base + encoding.tail(())
-        self._encoding = encoding
-        self._grid = grid
-        split = len(grid)
-        while split > 1 and prod(grid[split - 1 :]) <= _TAILS:
-            split -= 1
-        self._split = split
-        self._inner = prod(grid[split:])
-        self._tails = (
-            self._spell(np.arange(self._inner, dtype=np.int64), grid[split:])
-            if split < len(grid)
-            else None
-        )
-
-    def build(self, numbers: Int64Array) -> pa.StringArray:
-        """Return the paths of ``numbers``, shape (n,)."""
-        if not self._grid:
-            return pa.array([self._base] * len(numbers), pa.string())
-        separator = self._encoding.separator
-        if self._tails is None:
-            return pc.binary_join_element_wise(self._base, self._spell(numbers, self._grid), "")
-        if self._inner == 1:  # the trailing axes have one index each: every path ends alike
-            end = f"{separator}{self._tails[0]}"
-            spelled = self._spell(numbers, self._grid[: self._split])
-            return pc.binary_join_element_wise(self._base, spelled, end, "")
-        leading, trailing = np.divmod(numbers, self._inner)
-        heads = self._heads(leading)
-        tails = self._tails.take(pa.array(trailing))
-        return pc.binary_join_element_wise(heads, tails, separator)
-
-    def _heads(self, leading: Int64Array) -> pa.StringArray:
-        """Spell the base and the leading axes; neighbours that share them are spelled once."""
-        changes = np.flatnonzero(np.diff(leading)) + 1
-        if len(changes) * 4 > len(leading):
-            spelled = self._spell(leading, self._grid[: self._split])
-            return pc.binary_join_element_wise(self._base, spelled, "")
-        firsts = np.concatenate(([0], changes)).astype(np.int64)
-        spelled = self._spell(leading[firsts], self._grid[: self._split])
-        heads = pc.binary_join_element_wise(self._base, spelled, "")
-        repeats = np.diff(firsts, append=len(leading))
-        return heads.take(pa.array(np.repeat(np.arange(len(firsts)), repeats)))
-
-    def _spell(self, numbers: Int64Array, grid: tuple[int, ...]) -> pa.StringArray:
-        """Spell indices of the axes ``grid`` with separators between them."""
-        parts = []
-        rest = numbers
-        for size in reversed(grid[1:]):
-            rest, index = np.divmod(rest, size)
-            parts.append(pa.array(index).cast(pa.string()))
-        parts.append(pa.array(rest).cast(pa.string()))
-        if len(parts) == 1:
-            return parts[0]
-        return pc.binary_join_element_wise(*reversed(parts), self._encoding.separator)

@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from parchunk.errors import SourceError
-from parchunk.key_kernels import PathBuilder
 from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output
+from parchunk.path_builder import PathBuilder
 from parchunk.receipts import RecordFile
 from parchunk.record_files import References, digest, encode, record_path
 from parchunk.source import Source
@@ -145,14 +145,8 @@ class PartitionWriter:
                 referenced = present & ~small
                 sizes = np.where(small, 0, sizes)
                 count -= inlined
-        if count == rows:
-            paths = self._paths.build(numbers)
-        elif count == 0:
-            paths = pa.nulls(rows, pa.string())
-        else:
-            # A row without a reference takes from index null, and so is null.
-            where = np.cumsum(referenced) - 1
-            paths = self._paths.build(numbers[referenced]).take(pa.array(where, mask=~referenced))
+        # Spelling them all is quicker than picking those that are referenced.
+        paths = self._paths.build(numbers, referenced) if count else pa.nulls(rows, pa.string())
         return References(paths, offsets, sizes, raw), inlined
 
     def _fetch(

@@ -10,9 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from parchunk.errors import SourceError
-from parchunk.key_kernels import PathBuilder
 from parchunk.output import Output
 from parchunk.partition_writer import Written
+from parchunk.path_builder import PathBuilder
 from parchunk.receipts import RecordFile
 from parchunk.record_files import References, digest, encode, record_path
 from parchunk.rows import RowSet

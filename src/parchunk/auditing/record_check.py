@@ -15,9 +15,10 @@ from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.policy import inside
 from parchunk.auditing.sizes import Sizes
-from parchunk.key_kernels import PathBuilder, parse_paths
+from parchunk.key_kernels import parse_paths
 from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output
+from parchunk.path_builder import PathBuilder
 from parchunk.receipts import RecordFile
 from parchunk.record_files import SCHEMA, digest, record_path
 from parchunk.shard_grid import extents, shard_numbers
