@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
@@ -9,13 +10,14 @@ from benchmarks.synthetic.formula import FormulaArray, FormulaStore
 from benchmarks.synthetic.twin import FormulaListing
 
 from parchunk.cover import Walk
+from parchunk.group_build import Here
 from parchunk.group_listing import make_group_listing
 from parchunk.keys import KeyEncoding
 from parchunk.listing import Listed, Listing, Patience, Requests
 from parchunk.metadata.spec import ArraySpec
 from parchunk.plan import ArrayPlan
 from parchunk.source import Source
-from parchunk.tally import Tally
+from parchunk.tally import Sightings, Tally
 
 
 class Watched(Listing):
@@ -40,9 +42,37 @@ def test_the_last_region_waits_for_strays_after_its_last_chunk() -> None:
     spec = ArraySpec("t", 2, (20,), (1,), "<i4", 4, (None,), keys, {}, {})
     rows = [partition.rows for partition in ArrayPlan(spec, 0, 10).partitions(10)]
     tally = Tally(spec, "t/", rows)
-    group = make_group_listing(spec, listing, None, 1, False)  # type: ignore[arg-type]
+    group = make_group_listing(spec, listing, None, Here(), 1, False)  # type: ignore[arg-type]
     group._follow(tally, 0, Walk(0, 20, "", None, None), [11, 20], listing.messages)
     # Rank 11 has passed with the first of four batches; rank 20, the end, not before the last.
     assert listing.seen == [0, 1, 1, 1]
     # In text order 9 is the last chunk of twenty: they are its region's.
     assert tally.strays[0].count == 30_000
+
+
+def test_the_store_is_asked_for_more_while_a_batch_is_read() -> None:
+    asked: SimpleQueue[None] = SimpleQueue()
+
+    class Asked(Listing):
+        def follow(self, walk: Walk) -> Iterator[Listed]:
+            for listed in super().follow(walk):
+                yield listed
+                asked.put(None)
+
+    class Waits(Tally):
+        def take(self, listed: Listed, sightings: Sightings) -> None:
+            asked.get(timeout=30)
+            super().take(listed, sightings)
+
+    keys = KeyEncoding("", "/", 1)
+    store = FormulaListing(FormulaStore([FormulaArray("t", (25_000,), keys)]))
+    source = Source(store, "", "s3://formula")  # type: ignore[arg-type]
+    listing = Asked(source, "t", 1000, Requests(), Patience(), threading.Event())
+    spec = ArraySpec("t", 2, (25_000,), (1,), "<i4", 4, (None,), keys, {}, {})
+    tally = Waits(spec, "t/", [p.rows for p in ArrayPlan(spec, None, 10).partitions(10)])
+    passed: SimpleQueue[Any] = SimpleQueue()
+    with ThreadPoolExecutor(1) as takers:
+        group = make_group_listing(spec, listing, Here(), takers, 1, False)
+        group._follow(tally, 0, Walk(0, 25_000, "", None, None), [], passed)
+    assert passed.get().error is None
+    assert tally.wanted == tally.found == 25_000

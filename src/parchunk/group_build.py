@@ -18,7 +18,7 @@ from typing import ParamSpec, TypeVar
 from parchunk import cover
 from parchunk.arrow_memory import SYSTEM_MEMORY
 from parchunk.group_listing import make_group_listing
-from parchunk.groups import WRITERS, Group
+from parchunk.groups import TAKERS, WRITERS, Group
 from parchunk.listing import Listing, Patience, Requests
 from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output
@@ -92,6 +92,7 @@ class Pools:
 
     def __init__(self, concurrency: int) -> None:
         self.listings: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="listing")
+        self.takers: Executor = ThreadPoolExecutor(TAKERS, thread_name_prefix="taker")
         self.writers: Executor = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
         self.fetches: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
         self.stop = threading.Event()
@@ -100,7 +101,7 @@ class Pools:
     def here(self) -> Pools:
         """These for a group so small that to hand work over would take longer than the work."""
         same = copy(self)
-        same.listings = same.writers = Here()
+        same.listings = same.takers = same.writers = Here()
         return same
 
     def __enter__(self) -> Pools:
@@ -111,7 +112,7 @@ class Pools:
         self.stop.set()
         SYSTEM_MEMORY.leave()
         orderly = error is None or isinstance(error, Exception)
-        for pool in (self.listings, self.fetches, self.writers):
+        for pool in (self.listings, self.takers, self.fetches, self.writers):
             pool.shutdown(wait=orderly, cancel_futures=True)
 
 
@@ -158,7 +159,12 @@ def build_group(
             stop=pools.stop,
         )
         listed = make_group_listing(
-            task.spec, listing, pools.listings, settings.concurrency, settings.trust_listing
+            task.spec,
+            listing,
+            pools.listings,
+            pools.takers,
+            settings.concurrency,
+            settings.trust_listing,
         )
         write = _writer(task, pools, counted)
         receipts = _Receipts(task, counted)

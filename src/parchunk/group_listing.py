@@ -15,7 +15,7 @@ from parchunk import cover
 from parchunk.cover import Walk
 from parchunk.errors import ListingError
 from parchunk.groups import Width, needed_ranks, walks_over, width_of
-from parchunk.listing import TICK, Cancelled, Listing, Unordered, result_unless
+from parchunk.listing import TICK, Cancelled, Listed, Listing, Unordered, result_unless
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.stores import is_ordered, is_remote
@@ -30,12 +30,15 @@ _ROUNDS = 5
 class GroupListing:
     """How the row sets of one array are listed.
 
-    ``trust`` skips the second listing of gaps. ``notes`` collects what a user should know.
+    Walks are followed in ``pool`` and what they deliver is read in ``takers``, which must be
+    another: walks wait for it. ``trust`` skips the second listing of gaps. ``notes`` collects what
+    a user should know.
     """
 
     spec: ArraySpec
     listing: Listing
     pool: Executor
+    takers: Executor
     width: Width
     trust: bool
     notes: list[str] = field(default_factory=list)
@@ -121,25 +124,44 @@ class GroupListing:
         passed: SimpleQueue[_Passed],
     ) -> None:
         """Follow a walk; tell when it has passed each of the ranks ``ends``, and its end."""
-        base = len(tally.base)
         left = list(reversed(ends))
+        taking: Future[None] | None = None
         try:
             for listed in self.listing.follow(walk):
-                sightings = Sightings()
-                tally.take(listed, sightings)
-                tally.merge(sightings)
-                if left:
-                    tail = listed.paths[-1].as_py()[base:]
-                    reached = position_of(self.spec.grid, self.spec.keys, tail)
-                    # Strays after the last chunk are its row set's, which waits for the walk's end.
-                    reached = min(reached, self.spec.total - 1)
-                    while left and left[-1] <= reached:
-                        passed.put(_Passed(at, left.pop()))
+                if taking is not None:
+                    taking.result()
+                # The store is asked for more while this is read.
+                taking = self.takers.submit(self._take, tally, listed, at, left, passed)
+            if taking is not None:
+                taking.result()
             while left:
                 passed.put(_Passed(at, left.pop()))
             passed.put(_Passed(at))
         except Exception as error:  # handed to the thread that waits for it
             passed.put(_Passed(at, error=error))
+        finally:
+            if taking is not None:
+                wait([taking])
+
+    def _take(
+        self,
+        tally: Tally,
+        listed: Listed,
+        at: int,
+        left: list[int],
+        passed: SimpleQueue[_Passed],
+    ) -> None:
+        """Count a batch of a walk in; tell which of the ranks ``left``, falling, it has passed."""
+        sightings = Sightings()
+        tally.take(listed, sightings)
+        tally.merge(sightings)
+        if left:
+            tail = listed.paths[-1].as_py()[len(tally.base) :]
+            reached = position_of(self.spec.grid, self.spec.keys, tail)
+            # Strays after the last chunk are its row set's, which waits for the walk's end.
+            reached = min(reached, self.spec.total - 1)
+            while left and left[-1] <= reached:
+                passed.put(_Passed(at, left.pop()))
 
     def _verify(self, tally: Tally, positions: Sequence[int]) -> dict[int, int]:
         """List gaps a second time, until a listing of them shows nothing that was not known.
@@ -365,6 +387,7 @@ def make_group_listing(
     spec: ArraySpec,
     listing: Listing,
     pool: Executor,
+    takers: Executor,
     concurrency: int,
     trust: bool,
 ) -> GroupListing:
@@ -373,6 +396,7 @@ def make_group_listing(
         spec,
         listing,
         pool,
+        takers,
         width_of(listing.source.store, concurrency),
         trust,
         ordered=is_ordered(listing.source.store),

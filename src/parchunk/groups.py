@@ -35,6 +35,8 @@ ROW_BYTES = 320
 LISTING_BYTES = 4 << 20
 #: What is used however small the job: thread stacks, connections, the allocator's slack.
 FIXED_BYTES = 40 << 20
+#: Batches of listed keys read at the same time.
+TAKERS = 2
 #: Record files written at the same time.
 WRITERS = 2
 #: A walk is cut in pieces for listings side by side, but not shorter than this many pages...

@@ -27,7 +27,7 @@ from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob, object_key
 from parchunk.group_listing import GroupListing
-from parchunk.groups import make_groups, vector_cells, width_of
+from parchunk.groups import TAKERS, make_groups, vector_cells, width_of
 from parchunk.key_kernels import parse_paths
 from parchunk.listing import Listed, Listing, Patience, Requests
 from parchunk.metadata.spec import ArraySpec
@@ -156,7 +156,10 @@ def compare(
     regions: list[RegionChanges] = []
     notes: list[str] = []
     least = 0
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="listing") as pool:
+    with (
+        ThreadPoolExecutor(concurrency, thread_name_prefix="listing") as pool,
+        ThreadPoolExecutor(TAKERS, thread_name_prefix="taker") as takers,
+    ):
         try:
             for group in groups:
                 spec = plan.by_name[group.array].spec
@@ -171,7 +174,7 @@ def compare(
                     stop=stop,
                 )
                 listed = _WatchedListing(
-                    spec, listing, pool, width, False, ordered=is_ordered(source.store)
+                    spec, listing, pool, takers, width, False, ordered=is_ordered(source.store)
                 )
                 compared = _Differences if spec.inner_chunks is None else _ShardDifferences
                 differences = [compared(item, spec, plan.record_size) for item in items]
