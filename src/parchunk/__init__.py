@@ -26,6 +26,7 @@ from parchunk.plan import Plan
 from parchunk.planning import plan
 from parchunk.running import Progress
 from parchunk.source import Source
+from parchunk.update import update
 from parchunk.views import connect
 
 __version__ = "0.1.0"
@@ -54,4 +55,5 @@ __all__ = [
     "open_icechunk",
     "plan",
     "to_icechunk",
+    "update",
 ]

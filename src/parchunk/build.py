@@ -14,8 +14,8 @@ from obstore.store import MemoryStore
 from parchunk.errors import InputError, SourceChangedError
 from parchunk.group_build import GroupTask, Settings
 from parchunk.groups import Group, forecast, make_groups, vector_cells, width_of
-from parchunk.lease import held
-from parchunk.output import ROOT, Output
+from parchunk.lease import Lease, held
+from parchunk.output import PREVIOUS, ROOT, Output
 from parchunk.ownership import begin_output, refuse_foreign, refuse_overlap
 from parchunk.plan import Plan
 from parchunk.planning import open_source, read_again
@@ -96,6 +96,47 @@ class BuildResult:
         return sum(receipt.bytes for receipt in self.receipts)
 
 
+@dataclass(frozen=True)
+class Effort:
+    """What a build may use, and how; see `build`."""
+
+    memory: int = DEFAULT_MEMORY
+    concurrency: int = DEFAULT_CONCURRENCY
+    workers: int = 1
+    executor: Executor | None = None
+    trust_listing: bool = False
+    settings: Settings | None = None
+    progress: Callable[[Progress], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1 or self.workers < 1:
+            raise InputError("--concurrency and --workers must be 1 or more")
+
+    @property
+    def processes(self) -> int:
+        """Processes that share memory and listings; an executor's tasks have each their own."""
+        return 1 if self.executor is not None else self.workers
+
+    @property
+    def share(self) -> int:
+        """Listings side by side in one process."""
+        return max(self.concurrency // self.processes, 1)
+
+    def cells(self, source: Source, plan: Plan) -> int:
+        """Return how many chunks' sizes one process may hold.
+
+        Raises
+        ------
+        InputError
+            When the plan cannot be built with that much memory, or in these processes.
+        """
+        if self.processes > 1 and isinstance(source.store, MemoryStore):
+            raise InputError(
+                "a store in memory cannot be reached by other processes: use --workers 1"
+            )
+        return vector_cells(self.memory // self.processes, plan.record_size, self.share)
+
+
 def build(
     plan: Plan,
     out: str | Output,
@@ -141,39 +182,53 @@ def build(
         Within seconds, whatever the source does; the same call resumes. Tasks that run in an
         ``executor`` of the caller's go on to their ends.
     """
-    if concurrency < 1 or workers < 1:
-        raise InputError("--concurrency and --workers must be 1 or more")
+    effort = Effort(memory, concurrency, workers, executor, trust_listing, settings, progress)
     began = time.monotonic()
     output = out if isinstance(out, Output) else Output.open(out, output_options)
     source = open_source(plan, store_options)
     refuse_overlap(plan, source, output)
-    if workers > 1 and executor is None and isinstance(source.store, MemoryStore):
-        raise InputError("a store in memory cannot be reached by other processes: use --workers 1")
-    processes = 1 if executor is not None else workers
-    share = max(concurrency // processes, 1)
-    cells = vector_cells(memory // processes, plan.record_size, share)
     refuse_foreign(output)
+    effort.cells(source, plan)  # refused before anything is written
     with held(output) as lease:
         begin_output(plan, output, overwrite)
-        done = read_receipts(output, plan)
-        partitions = list(plan.partitions())
-        pending = [p for p in partitions if (p.array, p.region) not in done]
-        width = width_of(source.store, share)
-        groups = make_groups(plan, pending, cells, width, workers)
-        fine = replace(settings or Settings(), concurrency=share, trust_listing=trust_listing)
-        tasks = [_task(plan, source, output, group, fine) for group in groups]
-        run = Run(partitions, list(done.values()), progress, began, lease.check)
-        try:
-            if executor is not None:
-                run.anywhere(tasks, executor)
-            elif workers > 1:
-                run.in_processes(tasks, workers)
-            else:
-                run.in_threads(tasks, cells, concurrency)
-        finally:
-            if run.writing:
-                lease.leave()
-        publish(plan, source, output, run.receipts, lease.confirm)
+        return carry_out(plan, source, output, lease, effort, began)
+
+
+def carry_out(
+    plan: Plan, source: Source, output: Output, lease: Lease, effort: Effort, began: float
+) -> BuildResult:
+    """List and write what has no receipt yet, and publish; ``began`` is by the monotonic clock.
+
+    Raises
+    ------
+    ParchunkError, KeyboardInterrupt
+        As `build` does.
+    """
+    cells = effort.cells(source, plan)
+    done = read_receipts(output, plan)
+    partitions = list(plan.partitions())
+    pending = [p for p in partitions if (p.array, p.region) not in done]
+    width = width_of(source.store, effort.share)
+    groups = make_groups(plan, pending, cells, width, effort.workers)
+    fine = replace(
+        effort.settings or Settings(),
+        concurrency=effort.share,
+        trust_listing=effort.trust_listing,
+    )
+    tasks = [_task(plan, source, output, group, fine) for group in groups]
+    run = Run(partitions, list(done.values()), effort.progress, began, lease.check)
+    try:
+        if effort.executor is not None:
+            run.anywhere(tasks, effort.executor)
+        elif effort.workers > 1:
+            run.in_processes(tasks, effort.workers)
+        else:
+            run.in_threads(tasks, cells, effort.concurrency)
+    finally:
+        if run.writing:
+            lease.leave()
+    publish(plan, source, output, run.receipts, lease.confirm)
+    output.delete(PREVIOUS)
     least = forecast(plan, groups, width).least
     run.report()
     return BuildResult(
@@ -216,7 +271,7 @@ def publish(
     if now.digest() != plan.hierarchy.digest():
         raise SourceChangedError(
             f"the metadata of {source.url} changed since it was planned: nothing was published; "
-            "plan and build again (--overwrite, or another OUT)"
+            "run parchunk update if it grew; else build again (--overwrite, or another OUT)"
         )
     root = published_root(plan, receipts)
     if confirm is not None:
@@ -236,21 +291,13 @@ def peak_memory(children: bool = True) -> int:
 def _task(
     plan: Plan, source: Source, output: Output, group: Group, settings: Settings
 ) -> GroupTask:
-    array = plan.by_name[group.array]
-    ranges: list[tuple[int, int] | None] = []
-    for partition in group.partitions:
-        if partition.region is None or array.axis is None:
-            ranges.append(None)
-        else:
-            region = plan.regions[partition.region]
-            ranges.append((region.start, min(region.stop, array.spec.shape[array.axis])))
     return GroupTask(
         source=source,
         output=output,
-        spec=array.spec,
+        spec=plan.by_name[group.array].spec,
         group=group,
         dimension=None if plan.split is None else str(plan.split),
-        ranges=tuple(ranges),
+        ranges=tuple(plan.elements(partition) for partition in group.partitions),
         record_size=plan.record_size,
         inline_threshold=plan.inline_threshold,
         fingerprint=plan.fingerprint,

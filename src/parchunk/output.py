@@ -27,6 +27,8 @@ from parchunk.stores import Location
 #: Everything that is parchunk's own lives below this folder of OUT.
 OWN = ".parchunk"
 PLAN = f"{OWN}/plan.json"
+#: The plan before the update that is under way.
+PREVIOUS = f"{OWN}/previous.json"
 LEASE = f"{OWN}/lease.json"
 RECEIPTS = f"{OWN}/receipts"
 STRAYS = f"{OWN}/strays"

@@ -33,8 +33,8 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
                 assert old is not None
                 raise InputError(
                     f"{output.url} holds a build of another plan "
-                    f"({'; '.join(old.differences(plan)[:3])}): give --overwrite to replace it, "
-                    "or name another OUT"
+                    f"({'; '.join(old.differences(plan)[:3])}): run parchunk update if the source "
+                    "grew; else give --overwrite to replace it, or name another OUT"
                 )
             output.clear(_own_paths(output, old))
         elif overwrite:

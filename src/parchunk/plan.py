@@ -196,6 +196,14 @@ class Plan:
                 if array.axis is not None and region.index < array.regions:
                     yield array.partition(region.index, self.record_size)
 
+    def elements(self, partition: Partition) -> tuple[int, int] | None:
+        """Return the range of the split dimension that a partition is of; None: a whole array."""
+        array = self.by_name[partition.array]
+        if partition.region is None or array.axis is None:
+            return None
+        region = self.regions[partition.region]
+        return region.start, min(region.stop, array.spec.shape[array.axis])
+
     @property
     def chunks(self) -> int:
         """Chunks expected in all arrays; of expanded ones, inner chunks."""

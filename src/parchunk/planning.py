@@ -125,6 +125,19 @@ def read_again(plan: Plan, source: Source, arrays_to_come: bool = True) -> Hiera
     return skip_refused(_as_wanted(read, plan.shards, plan.hierarchy.written_format))
 
 
+def read_as_planned(plan: Plan, source: Source) -> Hierarchy:
+    """Return the hierarchy of a plan's source as it is now, as one that can be planned with.
+
+    Raises
+    ------
+    SourceError, MetadataError, UnsupportedError
+        As for `plan`.
+    """
+    hierarchy = _as_wanted(read_again(plan, source), plan.shards, plan.hierarchy.written_format)
+    require_supported(hierarchy)
+    return hierarchy
+
+
 def _as_wanted(hierarchy: Hierarchy, shards: str, zarr_format: int | None) -> Hierarchy:
     """Return the hierarchy with its shards whole, and to be written in another format, if so."""
     if shards not in ("expand", "whole"):

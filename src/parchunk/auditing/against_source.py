@@ -44,10 +44,11 @@ from parchunk.tally import Part, Sightings, Tally
 Int64Array = NDArray[np.int64]
 
 _REMEDY = {
-    "new": "build again with --overwrite, or into another OUT",
-    "gone": "build again with --overwrite, or restore them: readers of the references fail here",
-    "changed": "nothing if the change was meant and the size is equal; else build again with "
-    "--overwrite: readers ask for the old sizes",
+    "new": "parchunk update OUT",
+    "gone": "parchunk update OUT --regions with its number, or restore them: readers of the "
+    "references fail here",
+    "changed": "nothing if the change was meant and the size is equal; else parchunk update OUT "
+    "--regions with its number: readers ask for the old sizes",
 }
 
 
@@ -144,7 +145,7 @@ def compare(
             finding(
                 "source-metadata",
                 f"the metadata of {source.url} is no longer what was built from",
-                "build again with --overwrite, or into another OUT",
+                "parchunk update OUT if it grew; else build with --overwrite, or into another OUT",
             )
         )
     counted = Requests()

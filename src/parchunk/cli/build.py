@@ -10,6 +10,7 @@ import click
 
 from parchunk.build import BuildResult, build
 from parchunk.cli.options import (
+    effort_options,
     json_option,
     output_option,
     plan_options,
@@ -30,14 +31,7 @@ from parchunk.planning import plan as make_plan
 @run_options
 @source_options
 @output_option
-@click.option("--trust-listing", is_flag=True, help="Do not list gaps a second time.")
-@click.option(
-    "--attempts",
-    type=click.IntRange(1, 1000),
-    default=5,
-    show_default=True,
-    help="Tries of a listing that gets no further, before giving up.",
-)
+@effort_options
 @click.option("--overwrite", is_flag=True, help="Replace a build of another plan in OUT.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, no log lines.")
 @json_option

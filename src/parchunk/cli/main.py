@@ -28,6 +28,7 @@ COMMANDS = {
     "audit": "audit",
     "sql": "sql",
     "to-icechunk": "to_icechunk",
+    "update": "update",
     "demo": "demo",
 }
 

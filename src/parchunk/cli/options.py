@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from parchunk.errors import InputError
 from parchunk.stores import parse_options
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -184,6 +185,44 @@ def run_options(function: _F) -> _F:
     ):
         function = option(function)
     return function
+
+
+def effort_options(function: _F) -> _F:
+    """Add the options that say how much is done to be sure of what a listing shows."""
+    for option in reversed(
+        [
+            click.option("--trust-listing", is_flag=True, help="Do not list gaps a second time."),
+            click.option(
+                "--attempts",
+                type=click.IntRange(1, 1000),
+                default=5,
+                show_default=True,
+                help="Tries of a listing that gets no further, before giving up.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def parse_regions(text: str) -> list[int]:
+    """Return the region numbers that ``0-9,15`` spells.
+
+    Raises
+    ------
+    InputError
+        When it spells none, or more than there can be.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f"--regions {text!r} is no list of regions: write e.g. 0-9,15")
+        begin, end = int(first), int(last if dash else first)
+        if end < begin or end - begin > 10_000_000:
+            raise InputError(f"--regions {text!r}: {part.strip()} is no range; write e.g. 0-9,15")
+        found.extend(range(begin, end + 1))
+    return found
 
 
 def json_option(function: _F) -> _F:

@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from parchunk.cli.options import json_option, output_option, repo_option
+from parchunk.cli.options import json_option, output_option, parse_regions, repo_option
 from parchunk.cli.tables import console, count, duration
-from parchunk.errors import InputError
 from parchunk.icechunk_import import ImportProgress, ImportResult, adapter, to_icechunk
 from parchunk.icechunk_import.importing import MAX_REFERENCES
 
@@ -71,7 +70,7 @@ def command(
     One commit holds one region of all arrays; the hierarchy and the whole arrays are the first.
     What the branch's history says is in is not imported again. Exits 1 while regions are out.
     """
-    chosen = None if regions is None else _parse_regions(regions)
+    chosen = None if regions is None else parse_regions(regions)
     adapter.load()
     adapter.quiet_logs()
     result = to_icechunk(
@@ -144,17 +143,3 @@ def _log(now: ImportProgress) -> None:
         f"{count(now.commits)} commits, {count(now.references)} references, {count(int(rate))}/s",
         err=True,
     )
-
-
-def _parse_regions(text: str) -> list[int]:
-    """Return the numbers that ``0-9,15`` spells."""
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f"--regions {text!r} is no list of regions: write e.g. 0-9,15")
-        begin, end = int(first), int(last if dash else first)
-        if end < begin or end - begin > 10_000_000:
-            raise InputError(f"--regions {text!r}: {part.strip()} is no range; write e.g. 0-9,15")
-        found.extend(range(begin, end + 1))
-    return found

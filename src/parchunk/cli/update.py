@@ -1,0 +1,74 @@
+"""``parchunk update``: the source grew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import click
+
+from parchunk.cli.build import print_summary, summary
+from parchunk.cli.options import (
+    effort_options,
+    json_option,
+    output_option,
+    parse_regions,
+    run_options,
+    store_option,
+)
+from parchunk.cli.progress import progress_shown
+from parchunk.group_build import Settings
+from parchunk.listing import Patience
+from parchunk.update import update
+
+
+@click.command("update")
+@click.argument("out")
+@click.option(
+    "--regions",
+    metavar="N,N-N",
+    help="List these again, too, by their numbers: 0-9,15.",
+)
+@run_options
+@store_option
+@output_option
+@effort_options
+@click.option("--no-progress", is_flag=True, help="No progress bar, no log lines.")
+@json_option
+def command(
+    out: str,
+    regions: str | None,
+    memory: int,
+    concurrency: int,
+    workers: int,
+    store_options: Mapping[str, str],
+    output_options: Mapping[str, str],
+    trust_listing: bool,
+    attempts: int,
+    no_progress: bool,
+    as_json: bool,
+) -> int:
+    """List and write what came to the source of OUT since; run again to resume.
+
+    That is: new regions and arrays, regions whose last chunks were partly filled, regions with
+    missing chunks, and whole arrays of up to one page of keys. Readers see OUT as it was until
+    all of it is done.
+    """
+    with progress_shown(no_progress or as_json) as progress:
+        result = update(
+            out,
+            regions=() if regions is None else parse_regions(regions),
+            memory=memory,
+            concurrency=concurrency,
+            workers=workers,
+            trust_listing=trust_listing,
+            settings=Settings(patience=Patience(attempts=attempts)),
+            store_options=store_options,
+            output_options=output_options,
+            progress=progress,
+        )
+    if as_json:
+        click.echo(json.dumps(summary(result)))
+    else:
+        print_summary(result)
+    return 0

@@ -1,0 +1,331 @@
+"""Sources that grew: what is listed, what is written, and what readers see meanwhile."""
+
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from benchmarks.crash_process import Step
+from benchmarks.synthetic.rules import LeadingRange
+from benchmarks.synthetic.server import serve
+from benchmarks.synthetic.zarr_stores import zarr_store
+
+import parchunk
+from benchmarks import crash_process
+from parchunk.cli.main import run
+
+Reader = Callable[..., zarr.Group]
+Bits = Callable[[Any, Any], None]
+Published = Callable[[Path], dict[str, bytes]]
+
+
+def grow(path: Path, steps: int, zarr_format: int = 2) -> None:
+    """Make the store, or make it longer: ``steps`` in all, each value its own number."""
+    root = zarr.open_group(path, mode="a", zarr_format=zarr_format)  # type: ignore[arg-type]
+    for name, shape, chunks in (
+        ("air", (steps, 6), (2, 3)),
+        ("rain", (steps, 6), (4, 6)),
+        ("time", (steps,), (100,)),
+        ("x", (6,), (6,)),
+    ):
+        if name not in root:
+            names = ["time", "x"][: len(shape)] if name != "x" else ["x"]
+            root.create_array(
+                name,
+                shape=shape,
+                chunks=chunks,
+                dtype="i4",
+                compressors=None,
+                fill_value=-1,
+                **(
+                    {"dimension_names": names}
+                    if zarr_format == 3
+                    else {"attributes": {"_ARRAY_DIMENSIONS": names}}
+                ),
+            )
+        array = root[name]
+        assert isinstance(array, zarr.Array)
+        written = array.shape[0] if array.nchunks_initialized else 0
+        array.resize(shape)
+        array[written:] = np.arange(np.prod(shape)).reshape(shape)[written:]
+
+
+def same_values(out: Path, source: Path, open_references: Reader, same_bits: Bits) -> None:
+    opened, original = open_references(out), zarr.open_group(source, mode="r")
+    for name in ("air", "rain", "time", "x"):
+        same_bits(opened[name][...], original[name][...])
+
+
+def built_receipts(out: Path) -> dict[str, int]:
+    """Modification times of receipts' record files: what was written again has another."""
+    return {p.relative_to(out).as_posix(): p.stat().st_mtime_ns for p in out.rglob("refs.*.parq")}
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize(("before", "after"), [(16, 24), (16, 19), (17, 18), (13, 40), (3, 9)])
+def test_a_grown_store_reads_as_its_source_does(
+    tmp_path: Path,
+    open_references: Reader,
+    same_bits: Bits,
+    published: Published,
+    zarr_format: int,
+    before: int,
+    after: int,
+) -> None:
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    grow(source, before, zarr_format)
+    plan = parchunk.plan(str(source), split="time", region=8, record_size=4)
+    parchunk.build(plan, str(out))
+    written = built_receipts(out)
+    grow(source, after, zarr_format)
+    result = parchunk.update(str(out))
+    same_values(out, source, open_references, same_bits)
+    assert result.missing == 0
+    assert not (out / ".parchunk" / "previous.json").exists()
+    assert parchunk.audit(str(out), against_source=True).findings == ()
+    # The same as when it is built at once.
+    fresh = parchunk.plan(str(source), split="time", region=8, record_size=4)
+    parchunk.build(fresh, str(tmp_path / "fresh"))
+    assert published(out) == published(tmp_path / "fresh")
+    # Full regions were left alone: of `air`, 8 steps are 8 references, 2 record files.
+    full = before // 8 * 2
+    left = {name for name, at in built_receipts(out).items() if written.get(name) == at}
+    assert {f"air/refs.{i}.parq" for i in range(full)} <= left
+    assert f"air/refs.{-(-after // 2) * 2 // 4}.parq" not in left
+    # And again: only the small whole arrays are looked at.
+    assert parchunk.update(str(out)).built == sum(a.axis is None for a in plan.arrays)
+
+
+def test_nothing_but_what_is_new_is_listed(tmp_path: Path) -> None:
+    """A store of 60 regions of 2,000 chunks, six of which are due, on a server that counts."""
+
+    def store(steps: int) -> Any:
+        return zarr_store([("t", (steps, 10), (1, 1), ("time", "x")), ("x", (10,), (10,), ("x",))])
+
+    out = tmp_path / "refs"
+    with serve(store(12_000)) as server:
+        source = parchunk.Source.open(f"s3://{server.bucket}", _options(server))
+        parchunk.build(parchunk.plan(source, split="time", region=200), str(out))
+    with serve(store(12_100)) as server:
+        server.reset()
+        result = parchunk.update(str(out), store_options=_options(server), trust_listing=True)
+        lists = server.counts()["LIST"]
+    assert (result.expected, result.missing) == (121_001, 0)
+    assert result.built == 2  # the region that came, and `x`
+    # 1,000 chunks that came, one of `x`, and the groups that are looked through for new arrays.
+    assert result.requests <= 4
+    assert lists <= result.requests + 4
+
+
+def _options(server: Any) -> dict[str, str]:
+    return {"endpoint": server.endpoint, "region": "us-east-1", "skip_signature": "true"}
+
+
+def test_regions_that_were_incomplete_are_listed_again(
+    tmp_path: Path, open_references: Reader, same_bits: Bits
+) -> None:
+    """An axis made far too long, and filled as time goes by."""
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    grow(source, 32)
+    late = [p for i in range(9, 16) for p in (source / "air").glob(f"{i}.*")]
+    kept = {path: path.read_bytes() for path in late}
+    for path in late[:-2]:
+        path.unlink()
+    parchunk.build(parchunk.plan(str(source), split="time", region=8), str(out))
+    for path in late[:6]:
+        path.write_bytes(kept[path])
+    result = parchunk.update(str(out))
+    # Regions 2 and 3 of `air`; `time` and `x` are small.
+    assert result.built == 4
+    assert result.missing == len(late) - 2 - 6
+    same_values(out, source, open_references, same_bits)
+    for path in late:
+        path.write_bytes(kept[path])
+    assert parchunk.update(str(out)).missing == 0
+    same_values(out, source, open_references, same_bits)
+
+
+def test_named_regions_are_listed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], open_references: Reader, same_bits: Bits
+) -> None:
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    grow(source, 32)
+    parchunk.build(parchunk.plan(str(source), split="time", region=8), str(out))
+    root = zarr.open_group(source, mode="a")
+    array = root["air"]
+    assert isinstance(array, zarr.Array)
+    # Rewritten in place, with another size: no sign of that is in the metadata.
+    (source / "air" / "5.0").write_bytes(bytes(24) + b"longer")
+    assert parchunk.update(str(out)).built == 2
+    assert parchunk.audit(str(out), against_source=True).findings
+    assert run(["update", str(out), "--regions", "1-1,3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["partitions_built"] == 6
+    assert parchunk.audit(str(out), against_source=True).findings == ()
+    assert run(["update", str(out), "--regions", "4"]) == 2
+    assert "there is no region 4" in capsys.readouterr().err
+
+
+def test_arrays_that_came_are_taken_in(
+    tmp_path: Path, open_references: Reader, same_bits: Bits
+) -> None:
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    grow(source, 16)
+    parchunk.build(parchunk.plan(str(source), split="time", region=8), str(out))
+    root = zarr.open_group(source, mode="a")
+    snow = root.create_array(
+        "snow",
+        shape=(16, 6),
+        chunks=(2, 6),
+        dtype="f8",
+        attributes={"_ARRAY_DIMENSIONS": ["time", "x"]},
+    )
+    snow[...] = np.random.default_rng(1).random((16, 6))
+    result = parchunk.update(str(out))
+    assert result.plan.by_name["snow"].regions == 2
+    assert result.built == 2 + 2
+    same_bits(open_references(out)["snow"][...], snow[...])
+    same_values(out, source, open_references, same_bits)
+
+
+@pytest.mark.parametrize("what", ["shorter", "wider", "gone", "other chunks"])
+def test_what_is_no_growth_is_refused_and_nothing_is_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tree: Any, what: str
+) -> None:
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    grow(source, 16)
+    parchunk.build(parchunk.plan(str(source), split="time", region=8), str(out))
+    before = tree(out)
+    if what == "gone":
+        shutil.rmtree(source / "air")
+    else:
+        path = source / "air" / ".zarray"
+        document = json.loads(path.read_text())
+        document |= {
+            "shorter": {"shape": [14, 6]},
+            "wider": {"shape": [16, 9]},
+            "other chunks": {"chunks": [4, 3]},
+        }[what]
+        path.write_text(json.dumps(document))
+    assert run(["update", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "air" in said
+    assert "--overwrite" in said
+    assert tree(out) == before
+
+
+def test_update_needs_a_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tree: Any
+) -> None:
+    for folder in (tmp_path / "nothing", tmp_path / "theirs"):
+        if folder.name == "theirs":
+            folder.mkdir()
+            (folder / "file").write_text("theirs")
+        before = tree(folder)
+        assert run(["update", str(folder)]) == 2
+        assert "holds no parchunk build" in capsys.readouterr().err
+        assert tree(folder) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grown", [True, False])
+def test_killed_at_any_step_an_update_is_finished_by_the_next(
+    tmp_path: Path,
+    open_references: Reader,
+    same_bits: Bits,
+    published: Published,
+    grown: bool,
+) -> None:
+    """Before it is finished readers see the old store, and see it whole."""
+    old, new = tmp_path / "old.zarr", tmp_path / "s.zarr"
+    grow(new, 20)
+    if not grown:
+        (new / "air" / "4.1").rename(tmp_path / "late")
+    shutil.copytree(new, old)
+    first = tmp_path / "first"
+    parchunk.build(parchunk.plan(str(new), split="time", region=8, record_size=4), str(first))
+    if grown:
+        grow(new, 27)
+    else:
+        (tmp_path / "late").rename(new / "air" / "4.1")
+
+    def update(out: Path, folder: str, kill_at: Step | None = None) -> tuple[int, list[str]]:
+        command = crash_process.start(
+            ["update", str(out), "--no-progress"], tmp_path / folder, kill_at
+        )
+        return command.end()[0], command.steps
+
+    whole = tmp_path / "whole"
+    shutil.copytree(first, whole)
+    code, steps = update(whole, "whole-said")
+    assert code == 0
+    wanted = published(whole)
+    same_values(whole, new, open_references, same_bits)
+    names = [name for name in dict.fromkeys(steps) if "rename" not in name]
+    assert {"before record file", "after receipt"} <= set(names)
+    assert {"before plan", "after previous.json", "after root"} <= set(names) or not grown
+    for count, name in enumerate(names):
+        out = tmp_path / f"out{count}"
+        shutil.copytree(first, out)
+        code, _ = update(out, f"killed{count}", Step(name, steps.count(name) // 2))
+        assert code == -signal.SIGKILL, name
+        same_values(
+            out,
+            new if name in ("after root", "before release", "after release") else old,
+            open_references,
+            same_bits,
+        ) if grown else open_references(out)
+        code, _ = update(out, f"resumed{count}")
+        assert code == 0, name
+        assert published(out) == wanted, name
+        assert not (out / ".parchunk" / "previous.json").exists()
+        assert parchunk.audit(str(out)).findings == (), name
+
+
+def test_an_update_that_was_killed_is_taken_up_after_more_has_come(
+    tmp_path: Path, open_references: Reader, same_bits: Bits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of what was full before is listed again, however often an update is cut short."""
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    grow(source, 16)
+    parchunk.build(parchunk.plan(str(source), split="time", region=8), str(out))
+    for steps in (24, 32, 40):
+        grow(source, steps)
+        with monkeypatch.context() as patched:
+
+            def killed(*_: Any) -> None:
+                raise KeyboardInterrupt
+
+            patched.setattr(import_module("parchunk.update"), "carry_out", killed)
+            with pytest.raises(KeyboardInterrupt):
+                parchunk.update(str(out))
+    result = parchunk.update(str(out))
+    same_values(out, source, open_references, same_bits)
+    # Of `air` and `rain` regions 2 to 4 came; `time` and `x` are small.
+    assert result.built == 2 * 3 + 2
+
+
+def test_a_tail_of_present_chunks_is_read_from_a_server(tmp_path: Path) -> None:
+    """Chunks that come where some were missing, seen through listings in text order."""
+
+    def store(steps: int) -> Any:
+        return zarr_store([("t", (5_000,), (1,), ("time",))], present={"t": LeadingRange(0, steps)})
+
+    out = tmp_path / "refs"
+    for steps in (1_234, 3_456):
+        with serve(store(steps)) as server:
+            options = _options(server)
+            if not out.exists():
+                source = parchunk.Source.open(f"s3://{server.bucket}", options)
+                plan = parchunk.plan(source, split="time", region=500)
+                result = parchunk.build(plan, str(out))
+            else:
+                result = parchunk.update(str(out), store_options=options)
+        assert (result.present, result.missing) == (steps, 5_000 - steps)
+    assert result.built == 8  # regions 2 to 9: two were full
