@@ -140,6 +140,7 @@ def test_regions_that_were_incomplete_are_listed_again(
     parchunk.build(parchunk.plan(str(source), split="time", region=8), str(out))
     for path in late[:6]:
         path.write_bytes(kept[path])
+    assert parchunk.update(str(out), gaps=False).built == 2
     result = parchunk.update(str(out))
     # Regions 2 and 3 of `air`; `time` and `x` are small.
     assert result.built == 4
@@ -329,3 +330,50 @@ def test_a_tail_of_present_chunks_is_read_from_a_server(tmp_path: Path) -> None:
                 result = parchunk.update(str(out), store_options=options)
         assert (result.present, result.missing) == (steps, 5_000 - steps)
     assert result.built == 8  # regions 2 to 9: two were full
+
+
+@pytest.mark.parametrize("shards", ["expand", "whole"])
+@pytest.mark.parametrize("after", [21, 48])
+def test_sharded_arrays_grow(
+    tmp_path: Path, published: Published, same_bits: Bits, shards: str, after: int
+) -> None:
+    """A shard that was partly filled is written anew by the source, with another index."""
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    root = zarr.open_group(source, mode="w", zarr_format=3)
+    array = root.create_array(
+        "air",
+        shape=(20, 6),
+        chunks=(2, 3),
+        shards=(8, 6),
+        dtype="i4",
+        dimension_names=["time", "x"],
+    )
+    array[...] = np.arange(120).reshape(20, 6)
+    chosen = {"split": "time", "region": 8, "record_size": 8, "shards": shards}
+    parchunk.build(parchunk.plan(str(source), **chosen), str(out))  # type: ignore[arg-type]
+    array.resize((after, 6))
+    array[20:] = np.arange(6 * (after - 20)).reshape(-1, 6)
+    result = parchunk.update(str(out))
+    assert result.built == len(result.plan.regions) - 2
+    dataset = parchunk.open_dataset(str(out))
+    same_bits(dataset["air"].values, array[...])
+    assert parchunk.audit(str(out), against_source=True).findings == ()
+    fresh = parchunk.plan(str(source), **chosen)  # type: ignore[arg-type]
+    parchunk.build(fresh, str(tmp_path / "fresh"))
+    assert published(out) == published(tmp_path / "fresh")
+
+
+@pytest.mark.s3
+def test_references_on_s3_are_updated(tmp_path: Path, bucket: Any) -> None:
+    source, out = tmp_path / "s.zarr", f"s3://{bucket.name}/refs"
+    grow(source, 13)
+    plan = parchunk.plan(str(source), split="time", region=8)
+    parchunk.build(plan, out, output_options=bucket.options)
+    grow(source, 33)
+    result = parchunk.update(out, output_options=bucket.options)
+    assert (result.missing, len(result.plan.regions)) == (0, 5)
+    dataset = parchunk.open_dataset(out, output_options=bucket.options)
+    assert dataset["air"].shape == (33, 6)
+    assert int(dataset["air"].sum()) == sum(range(33 * 6))
+    keys = [found["path"] for page in bucket.store().list("refs/.parchunk") for found in page]
+    assert "refs/.parchunk/previous.json" not in keys

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 
 from parchunk.build import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, BuildResult, Effort, carry_out
 from parchunk.errors import InputError
@@ -28,6 +29,7 @@ def update(
     out: str | Output,
     *,
     regions: Iterable[int] = (),
+    gaps: bool = True,
     memory: int = DEFAULT_MEMORY,
     concurrency: int = DEFAULT_CONCURRENCY,
     workers: int = 1,
@@ -52,6 +54,9 @@ def update(
     ----------
     regions
         Numbers of regions to list again in any case.
+    gaps
+        Whether to list regions with missing chunks again. In a store that never writes some of its
+        chunks, such as those without data, that may be every region.
     memory, concurrency, workers, executor, trust_listing, settings, progress
         As for `parchunk.build`.
 
@@ -73,23 +78,23 @@ def update(
         refuse_overlap(old, source, output)
         new = grown_plan(old, read_as_planned(old, source))
         again = set(regions)
+        due = partial(_is_due, page=page_keys(source.store), again=again, gaps=gaps)
         if again and not again <= set(range(len(new.regions))):
             raise InputError(
                 f"--regions: there is no region {max(again)}; {output.url} has "
                 f"{len(new.regions)}, numbered from 0"
             )
         previous = _previous(output)
-        page = page_keys(source.store)
         output.prepare()
         if previous is not None and previous.fingerprint != old.fingerprint:
             # An update was killed; its plan is what this one begins with.
-            _carry_over(previous, old, output, page, again)
+            _carry_over(previous, old, output, due)
         if new.fingerprint != old.fingerprint:
             output.put(PREVIOUS, output.get(PLAN) or b"")
             save_plan(new, output)
-            _carry_over(old, new, output, page, again)
+            _carry_over(old, new, output, due)
         elif previous is None:
-            _forget(new, output, page, again)
+            _forget(new, output, due)
         return carry_out(new, source, output, lease, effort, began)
 
 
@@ -99,28 +104,32 @@ def _previous(output: Output) -> Plan | None:
     return None if saved is None else parse_plan(saved, output)
 
 
-def _carry_over(previous: Plan, new: Plan, output: Output, page: int, again: set[int]) -> None:
+def _carry_over(
+    previous: Plan, new: Plan, output: Output, is_due: Callable[[Partition, Receipt], bool]
+) -> None:
     """Make receipts of ``previous`` that still hold receipts of ``new``."""
     receipts = read_receipts(output, previous)
     for partition in unchanged(previous, new):
         receipt = receipts.get((partition.array, partition.region))
-        if receipt is not None and not _is_due(partition, receipt, page, again):
+        if receipt is not None and not is_due(partition, receipt):
             # Its rows are the same; its range may be longer, where others own the rows at its end.
             start, stop = new.elements(partition) or (None, None)
             renewed = replace(receipt, fingerprint=new.fingerprint, start=start, stop=stop)
             write_receipt(output, partition, renewed)
 
 
-def _forget(plan: Plan, output: Output, page: int, again: set[int]) -> None:
+def _forget(plan: Plan, output: Output, is_due: Callable[[Partition, Receipt], bool]) -> None:
     """Delete the receipts of partitions that are to be listed again."""
     for (name, region), receipt in read_receipts(output, plan).items():
         partition = plan.by_name[name].partition(region, plan.record_size)
-        if _is_due(partition, receipt, page, again):
+        if is_due(partition, receipt):
             output.delete(receipt_path(partition))
 
 
-def _is_due(partition: Partition, receipt: Receipt, page: int, again: set[int]) -> bool:
+def _is_due(
+    partition: Partition, receipt: Receipt, *, page: int, again: set[int], gaps: bool
+) -> bool:
     """Whether a partition is listed again although the array did not grow there."""
-    if partition.region is None:
-        return receipt.missing > 0 or partition.objects.cells <= page
-    return receipt.missing > 0 or partition.region in again
+    if partition.region is None and partition.objects.cells <= page:
+        return True
+    return partition.region in again or (gaps and receipt.missing > 0)

@@ -29,6 +29,12 @@ from parchunk.update import update
     metavar="N,N-N",
     help="List these again, too, by their numbers: 0-9,15.",
 )
+@click.option(
+    "--no-gaps",
+    is_flag=True,
+    help="Leave regions alone that were full but for missing chunks: for stores that never write "
+    "some of their chunks.",
+)
 @run_options
 @store_option
 @output_option
@@ -38,6 +44,7 @@ from parchunk.update import update
 def command(
     out: str,
     regions: str | None,
+    no_gaps: bool,
     memory: int,
     concurrency: int,
     workers: int,
@@ -58,6 +65,7 @@ def command(
         result = update(
             out,
             regions=() if regions is None else parse_regions(regions),
+            gaps=not no_gaps,
             memory=memory,
             concurrency=concurrency,
             workers=workers,
