@@ -86,7 +86,7 @@ class GroupListing:
             ready = waiting.for_nothing()
             while True:
                 for at in under_way.next():
-                    ends = sorted({need[at] for need in needs if at in need})
+                    ends = waiting.ranks(at)
                     futures[at] = self.pool.submit(self._follow, tally, at, walks[at], ends, passed)
                 if ready:
                     again = self._verify(tally, ready)
@@ -366,6 +366,10 @@ class _Waiting:
         for position, need in enumerate(needs):
             for walk in need:
                 self._by_walk.setdefault(walk, []).append(position)
+
+    def ranks(self, walk: int) -> list[int]:
+        """Return the ranks of a walk that row sets wait for, rising."""
+        return sorted({self._needs[position][walk] for position in self._by_walk.get(walk, ())})
 
     def for_nothing(self) -> list[int]:
         """Return the row sets that wait for no walk at all: those without rows."""
