@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SRC = Path(__file__).parents[1] / "src"
+
+
+@pytest.fixture
+def quiet_zarr() -> Iterator[None]:
+    """Let zarr-python write what it calls unstable; it is what real stores hold."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def chunk_files(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".z") and path.name != "zarr.json"
+    )
 
 
 @pytest.fixture

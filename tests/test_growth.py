@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conftest import spec
 
 from parchunk.errors import InputError
 from parchunk.growth import grown_plan, unchanged
@@ -14,8 +15,6 @@ from parchunk.metadata.spec import ArraySpec, Hierarchy
 from parchunk.plan import ArrayPlan, Plan, Split
 from parchunk.planner import make_plan
 from parchunk.stores import Location
-
-from .conftest import spec
 
 
 def plan_of(*specs: ArraySpec, axis: int | None = 0, region: int = 4, record_size: int = 3) -> Plan:
