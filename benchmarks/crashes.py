@@ -80,6 +80,9 @@ class Place(Protocol):
     def holds_root(self) -> bool:
         """Return whether a reader finds a store there."""
 
+    def lay(self, files: dict[str, bytes]) -> None:
+        """Write files below OUT, which is empty."""
+
     def unfinished(self) -> list[str]:
         """Return what was begun and not ended: temporary files, uploads."""
 
@@ -112,6 +115,12 @@ class Folder:
     def holds_root(self) -> bool:
         """Return whether a reader finds a store there."""
         return (self.path / ".zmetadata").exists()
+
+    def lay(self, files: dict[str, bytes]) -> None:
+        """Write files below OUT, which is empty."""
+        for key, data in files.items():
+            (self.path / key).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / key).write_bytes(data)
 
     def unfinished(self) -> list[str]:
         """Return folders, too, that only a build under way has."""
@@ -153,6 +162,12 @@ class Prefix:
         except FileNotFoundError:
             return False
         return True
+
+    def lay(self, files: dict[str, bytes]) -> None:
+        """Put objects below OUT, which is empty."""
+        store = self.bucket.store()
+        for key, data in files.items():
+            store.put(f"{self.prefix}/{key}", data)
 
     def unfinished(self) -> list[str]:
         """Return uploads that were not completed, and objects that are not parchunk's contract."""
@@ -293,17 +308,17 @@ def check(
     return step
 
 
-def steps_of(wanted: Undisturbed) -> dict[str, list[Step]]:
-    """Return every step by its name."""
+def steps_of(names: Sequence[str]) -> dict[str, list[Step]]:
+    """Return every step by its name, given the names in the order in which they were noted."""
     return {
         name: [Step(name, number) for number in range(count)]
-        for name, count in collections.Counter(wanted.steps).items()
+        for name, count in collections.Counter(names).items()
     }
 
 
-def drawn(wanted: Undisturbed, runs: int, chance: random.Random) -> list[Step]:
+def drawn(names: Sequence[str], runs: int, chance: random.Random) -> list[Step]:
     """Return steps to kill at: one of each name, and then each one, as far as they reach."""
-    by_name = list(steps_of(wanted).values())
+    by_name = list(steps_of(names).values())
     steps = [step for those in by_name for step in those]
     chance.shuffle(steps)
     return [*map(chance.choice, by_name), *itertools.islice(itertools.cycle(steps), runs)][:runs]
@@ -317,7 +332,7 @@ def kill_all(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wanted = undisturbed(make_place(folder / "first"), folder)
-        for number, at in enumerate(drawn(wanted, runs - runs // 4, chance)):
+        for number, at in enumerate(drawn(wanted.steps, runs - runs // 4, chance)):
             there = folder / f"step-{number}"
             killed[check(wanted, make_place(there / "out"), there, at)] += 1
             shutil.rmtree(there)

@@ -31,7 +31,7 @@ STEPS = [(f"{when} {name}", 0.6) for name in NAMES for when in ("before", "after
 
 
 def one_of(wanted: crashes.Undisturbed, name: str, share: float) -> crashes.Step:
-    steps = crashes.steps_of(wanted)[name]
+    steps = crashes.steps_of(wanted.steps)[name]
     return steps[int(share * (len(steps) - 1))]
 
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import zarr
 from benchmarks.crash_process import Step
+from benchmarks.s3_server import new_bucket
 from benchmarks.synthetic.rules import LeadingRange
 from benchmarks.synthetic.server import serve
 from benchmarks.synthetic.zarr_stores import zarr_store
 
 import parchunk
-from benchmarks import crash_process
+from benchmarks import crash_process, crashes, update_crashes
 from parchunk.cli.main import run
 
 Reader = Callable[..., zarr.Group]
@@ -287,6 +288,25 @@ def test_killed_at_any_step_an_update_is_finished_by_the_next(
         assert published(out) == wanted, name
         assert not (out / ".parchunk" / "previous.json").exists()
         assert parchunk.audit(str(out)).findings == (), name
+
+
+@pytest.mark.slow
+@pytest.mark.s3
+def test_killed_on_s3_an_update_is_finished_by_the_next(tmp_path: Path, s3_endpoint: str) -> None:
+    """`python -m benchmarks.update_crashes` kills at every step, on a disk and on S3."""
+    first = update_crashes.Prefix(new_bucket(s3_endpoint))
+    wanted = update_crashes.undisturbed(first, tmp_path)
+    steps = crashes.steps_of(wanted.steps)
+    for name in ("after plan", "after record file", "before root"):
+        place = update_crashes.Prefix(new_bucket(s3_endpoint))
+        update_crashes.check(wanted, place, tmp_path / name, steps[name][len(steps[name]) // 2])
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_an_update_is_finished_by_the_next(tmp_path: Path) -> None:
+    wanted = update_crashes.undisturbed(update_crashes.Folder(tmp_path / "first"), tmp_path)
+    place = update_crashes.Folder(tmp_path / "out")
+    update_crashes.check(wanted, place, tmp_path / "killed", moments=(0.1, 0.35, 0.2))
 
 
 def test_an_update_that_was_killed_is_taken_up_after_more_has_come(
