@@ -10,20 +10,28 @@ of chunks.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, TypeVar
 
 from parchunk.errors import InputError, MetadataError
 from parchunk.metadata.document import (
-    parse_attributes,
     parse_document,
-    require_format,
     shorten,
 )
 from parchunk.metadata.names import name_problem
+from parchunk.metadata.nodes import (
+    Node,
+    agreed,
+    made_up_group,
+    parse_array,
+    parse_group,
+    read_v2_node,
+    read_v3_node,
+    v2_node,
+    v3_node,
+)
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import (
     ArraySpec,
@@ -31,10 +39,7 @@ from parchunk.metadata.spec import (
     Hierarchy,
     JSONObject,
     Refusal,
-    canonical,
 )
-from parchunk.metadata.v2 import parse_v2_array
-from parchunk.metadata.v3 import parse_v3_array
 
 CONCURRENCY = 16
 """Documents read side by side."""
@@ -84,19 +89,6 @@ class RootIsArrayError(InputError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments: an exception's default is its message."""
         return type(self), (self.url, self.group)
-
-
-@dataclass
-class _Node:
-    """An array or a group as found: its documents, or what is wrong with them."""
-
-    name: str
-    zarr_format: int
-    is_array: bool
-    document: JSONObject = field(default_factory=dict)
-    attributes: JSONObject = field(default_factory=dict)
-    problem: str | None = None
-    children: list[str] = field(default_factory=list)
 
 
 def read_hierarchy(
@@ -186,30 +178,30 @@ class _Walk:
             array = found[name]
             if array is not None and array.is_array:
                 nodes = {name: node for name, node in found.items() if node is not None}
-                root = nodes.get("") or _made_up_group("", array.zarr_format)
+                root = nodes.get("") or made_up_group("", array.zarr_format)
                 return self._parse(nodes, root, [name], {})
         raise InputError(self._no_metadata(name))
 
     # Finding nodes
 
-    def _read_root(self) -> tuple[_Node, JSONObject | None]:
+    def _read_root(self) -> tuple[Node, JSONObject | None]:
         """Return the node of the group and its consolidated metadata, if it has any."""
         names = ("zarr.json", ".zmetadata", *_V2_DOCUMENTS)
         keys = [self._key("", name) for name in names]
         found = dict(zip(names, self._side_by_side(self.reader.get, keys), strict=True))
         v3, zmetadata = found.pop("zarr.json"), found.pop(".zmetadata")
         if v3 is not None:
-            root = _read_v3_node("", v3)
+            root = read_v3_node("", v3)
             self._require_group(root)
             return root, self._inline_consolidated(root.document.pop("consolidated_metadata", None))
-        group = _read_v2_node("", found)
+        group = read_v2_node("", found)
         if group is None and zmetadata is None:
             raise InputError(self._no_metadata(""))
-        group = group or _made_up_group("", 2)
+        group = group or made_up_group("", 2)
         self._require_group(group)
         return group, None if zmetadata is None else self._read_zmetadata(zmetadata)
 
-    def _require_group(self, root: _Node) -> None:
+    def _require_group(self, root: Node) -> None:
         if root.is_array and root.problem is None:
             raise RootIsArrayError(self.reader.describe(self.group), self.group)
         if root.problem is not None:
@@ -251,9 +243,9 @@ class _Walk:
             raise MetadataError(f"{key} has no 'metadata' object: consolidate the store again")
         return entries
 
-    def _parse_consolidated(self, entries: JSONObject, zarr_format: int) -> dict[str, _Node]:
+    def _parse_consolidated(self, entries: JSONObject, zarr_format: int) -> dict[str, Node]:
         if zarr_format == 3:
-            return {name: _v3_node(name, entry) for name, entry in entries.items()}
+            return {name: v3_node(name, entry) for name, entry in entries.items()}
         found: dict[str, dict[str, object]] = {}
         for key, entry in entries.items():
             name, _, last = key.rpartition("/")
@@ -261,12 +253,12 @@ class _Walk:
             if last in {".zarray", ".zattrs", ".zgroup"} and (name or "/" not in key):
                 found.setdefault(name, {})[last] = entry
         return {
-            name: _v2_node(name, documents)
+            name: v2_node(name, documents)
             for name, documents in found.items()
             if documents.keys() & {".zarray", ".zgroup"}
         }
 
-    def _walk(self, root: _Node) -> dict[str, _Node]:
+    def _walk(self, root: Node) -> dict[str, Node]:
         visit = self._visit_v3 if root.zarr_format == 3 else self._visit_v2
         nodes = {"": root}
         level = self._children("")
@@ -279,14 +271,14 @@ class _Walk:
         where = self.reader.describe(self._key(level[0]))
         raise MetadataError(f"{where} lies more than {MAX_LEVELS} groups deep: check for links")
 
-    def _visit_below(self, visit: Callable[[str], _Node | None], name: str) -> _Node | None:
+    def _visit_below(self, visit: Callable[[str], Node | None], name: str) -> Node | None:
         node = visit(name)
         if node is None:
             # v2 lets members imply a group; v3 does not. Hidden directories are not of Zarr.
             hidden = name.rpartition("/")[2].startswith(".")
             if visit == self._visit_v3 or hidden:
                 return None
-            node = _made_up_group(name, 2)
+            node = made_up_group(name, 2)
         if not node.is_array:
             # of a broken group too: it counts as soon as an array below it does
             node.children = self._children(name)
@@ -296,25 +288,25 @@ class _Walk:
         directories, _ = self.reader.list_dir(self._key(name))
         return [f"{name}/{child}" if name else child for child in sorted(directories)]
 
-    def _visit_v3(self, name: str) -> _Node | None:
+    def _visit_v3(self, name: str) -> Node | None:
         data = self.reader.get(self._key(name, "zarr.json"))
         if data is None:
             return None
-        node = _read_v3_node(name, data)
+        node = read_v3_node(name, data)
         node.document.pop("consolidated_metadata", None)
         return node
 
-    def _visit_v2(self, name: str) -> _Node | None:
+    def _visit_v2(self, name: str) -> Node | None:
         found: dict[str, bytes | None] = {}
         for last in _V2_DOCUMENTS:
             found[last] = self.reader.get(self._key(name, last))
             if last == ".zarray" and found[last] is not None:
                 found[".zattrs"] = self.reader.get(self._key(name, ".zattrs"))
                 break
-        return _read_v2_node(name, found)
+        return read_v2_node(name, found)
 
     def _prefer_own_documents(
-        self, nodes: dict[str, _Node], names: Sequence[str], zarr_format: int
+        self, nodes: dict[str, Node], names: Sequence[str], zarr_format: int
     ) -> None:
         visit = self._visit_v3 if zarr_format == 3 else self._visit_v2
         for name, own in zip(names, self._side_by_side(visit, names), strict=True):
@@ -326,7 +318,7 @@ class _Walk:
                         f"{kind} {name!r} is in the consolidated metadata only: used as it is there"
                     )
                 continue
-            if listed is not None and _agreed(own) != _agreed(listed):
+            if listed is not None and agreed(own) != agreed(listed):
                 self.warnings.append(
                     f"{kind} {name!r}: the consolidated metadata disagrees with its own, "
                     "which counts: consolidate the store again"
@@ -365,8 +357,8 @@ class _Walk:
 
     def _parse(
         self,
-        nodes: dict[str, _Node],
-        root: _Node,
+        nodes: dict[str, Node],
+        root: Node,
         wanted: Sequence[str],
         unusable: dict[str, str | None],
     ) -> Hierarchy:
@@ -380,7 +372,7 @@ class _Walk:
                 continue
             node = nodes[name]
             try:
-                arrays.append(_parse_array(node))
+                arrays.append(parse_array(node))
             except UnsupportedFeatureError as error:
                 refused.append(error.of(name))
             except MetadataError as error:
@@ -388,9 +380,9 @@ class _Walk:
         groups: list[GroupSpec] = []
         used = [spec.name for spec in arrays] + [refusal.name for refusal in refused]
         for name in _ancestors(used):
-            node = root if not name else nodes.get(name) or _made_up_group(name, root.zarr_format)
+            node = root if not name else nodes.get(name) or made_up_group(name, root.zarr_format)
             try:
-                groups.append(_parse_group(node))
+                groups.append(parse_group(node))
             except MetadataError as error:
                 problems.append((self._describe_document(node), str(error)))
         if problems:
@@ -407,7 +399,7 @@ class _Walk:
     def _key(self, name: str, last: str = "") -> str:
         return "/".join(part for part in (self.group, name, last) if part)
 
-    def _describe_document(self, node: _Node) -> str:
+    def _describe_document(self, node: Node) -> str:
         last = "zarr.json" if node.zarr_format == 3 else ".zarray" if node.is_array else ".zgroup"
         return self.reader.describe(self._key(node.name, last))
 
@@ -417,90 +409,6 @@ class _Walk:
             return [function(item) for item in todo]
         with ThreadPoolExecutor(min(CONCURRENCY, len(todo))) as pool:
             return list(pool.map(function, todo))
-
-
-def _read_v3_node(name: str, data: bytes) -> _Node:
-    try:
-        return _v3_node(name, parse_document(data))
-    except MetadataError as error:
-        # it may be a group, but as an array it can be excluded by name
-        return _Node(name, 3, True, problem=str(error))
-
-
-def _read_v2_node(name: str, found: Mapping[str, bytes | None]) -> _Node | None:
-    """Return the node of which ``found`` has the objects by their last segment, if there is one."""
-    documents: dict[str, object] = {}
-    for last, data in found.items():
-        if data is None:
-            continue
-        try:
-            documents[last] = parse_document(data)
-        except MetadataError as error:
-            problem = f"has a .zattrs that {error}" if last == ".zattrs" else str(error)
-            return _Node(name, 2, found.get(".zarray") is not None, problem=problem)
-    return _v2_node(name, documents) if documents.keys() & {".zarray", ".zgroup"} else None
-
-
-def _v3_node(name: str, entry: object) -> _Node:
-    if not isinstance(entry, dict):
-        return _Node(name, 3, True, problem=f"is not a JSON object but {shorten(entry)}")
-    node = _Node(name, 3, entry.get("node_type") != "group", document=dict(entry))
-    if entry.get("node_type") not in ("array", "group"):
-        kind = shorten(entry.get("node_type"))
-        node.problem = f"has a node_type that is neither 'array' nor 'group' but {kind}"
-    if not node.is_array:
-        if name:
-            node.document.pop("consolidated_metadata", None)
-        attributes = entry.get("attributes", {})
-        if isinstance(attributes, dict):
-            node.attributes = attributes
-        else:
-            node.problem = f"has attributes that are not a JSON object but {shorten(attributes)}"
-    return node
-
-
-def _v2_node(name: str, documents: dict[str, object]) -> _Node:
-    is_array = ".zarray" in documents
-    document = documents[".zarray" if is_array else ".zgroup"]
-    attributes = documents.get(".zattrs", {})
-    node = _Node(name, 2, is_array)
-    if not isinstance(document, dict):
-        node.problem = f"is not a JSON object but {shorten(document)}"
-    elif not isinstance(attributes, dict):
-        node.problem = f"has a .zattrs that is not a JSON object but {shorten(attributes)}"
-    else:
-        # zarr-python leaves this in the .zgroup documents that it consolidates
-        document = {key: item for key, item in document.items() if key != "consolidated_metadata"}
-        node.document, node.attributes = document, attributes
-    return node
-
-
-def _made_up_group(name: str, zarr_format: int) -> _Node:
-    if zarr_format == 3:
-        return _Node(name, 3, False, document={"zarr_format": 3, "node_type": "group"})
-    return _Node(name, 2, False, document={"zarr_format": 2})
-
-
-def _parse_array(node: _Node) -> ArraySpec:
-    if node.problem is not None:
-        raise MetadataError(node.problem)
-    if node.zarr_format == 3:
-        return parse_v3_array(node.name, node.document)
-    return parse_v2_array(node.name, node.document, node.attributes)
-
-
-def _parse_group(node: _Node) -> GroupSpec:
-    if node.problem is not None:
-        raise MetadataError(node.problem)
-    if node.is_array:
-        raise MetadataError("is an array that holds other arrays")
-    require_format(node.document, node.zarr_format)
-    return GroupSpec(
-        name=node.name,
-        zarr_format=node.zarr_format,
-        attributes=parse_attributes(node.attributes),
-        document=node.document,
-    )
 
 
 def _ancestors(names: Iterable[str]) -> list[str]:
@@ -520,13 +428,6 @@ def _arrays_inside_arrays(wanted: Iterable[str], arrays: frozenset[str]) -> dict
             if above in arrays:
                 inside[name] = f"it lies inside the array {shorten(above)}"
     return inside
-
-
-def _agreed(node: _Node) -> str:
-    """Return what two copies of a document must share, their harmless differences left out."""
-    optional = {"attributes", "storage_transformers", "dimension_names"}
-    document = {key: value for key, value in node.document.items() if value or key not in optional}
-    return canonical([node.is_array, document, node.attributes, node.problem])
 
 
 def _broken_message(problems: Sequence[tuple[str, str]]) -> str:

@@ -1,0 +1,143 @@
+"""Nodes: an array or a group as its documents, or a consolidated entry, say it is.
+
+What is wrong with a document is kept with its node, so that a broken one can still be excluded by
+name; `parse_array` and `parse_group` raise it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from parchunk.errors import MetadataError
+from parchunk.metadata.document import (
+    parse_attributes,
+    parse_document,
+    require_format,
+    shorten,
+)
+from parchunk.metadata.spec import ArraySpec, GroupSpec, JSONObject, canonical
+from parchunk.metadata.v2 import parse_v2_array
+from parchunk.metadata.v3 import parse_v3_array
+
+
+@dataclass
+class Node:
+    """An array or a group as found: its documents, or what is wrong with them."""
+
+    name: str
+    zarr_format: int
+    is_array: bool
+    document: JSONObject = field(default_factory=dict)
+    attributes: JSONObject = field(default_factory=dict)
+    problem: str | None = None
+    children: list[str] = field(default_factory=list)
+
+
+def read_v3_node(name: str, data: bytes) -> Node:
+    """Return the node of a ``zarr.json``."""
+    try:
+        return v3_node(name, parse_document(data))
+    except MetadataError as error:
+        # it may be a group, but as an array it can be excluded by name
+        return Node(name, 3, True, problem=str(error))
+
+
+def read_v2_node(name: str, found: Mapping[str, bytes | None]) -> Node | None:
+    """Return the node of which ``found`` has the objects by their last segment, if there is one."""
+    documents: dict[str, object] = {}
+    for last, data in found.items():
+        if data is None:
+            continue
+        try:
+            documents[last] = parse_document(data)
+        except MetadataError as error:
+            problem = f"has a .zattrs that {error}" if last == ".zattrs" else str(error)
+            return Node(name, 2, found.get(".zarray") is not None, problem=problem)
+    return v2_node(name, documents) if documents.keys() & {".zarray", ".zgroup"} else None
+
+
+def v3_node(name: str, entry: object) -> Node:
+    """Return the node of a parsed ``zarr.json``, or of what consolidated metadata has of it."""
+    if not isinstance(entry, dict):
+        return Node(name, 3, True, problem=f"is not a JSON object but {shorten(entry)}")
+    node = Node(name, 3, entry.get("node_type") != "group", document=dict(entry))
+    if entry.get("node_type") not in ("array", "group"):
+        kind = shorten(entry.get("node_type"))
+        node.problem = f"has a node_type that is neither 'array' nor 'group' but {kind}"
+    if not node.is_array:
+        if name:
+            node.document.pop("consolidated_metadata", None)
+        attributes = entry.get("attributes", {})
+        if isinstance(attributes, dict):
+            node.attributes = attributes
+        else:
+            node.problem = f"has attributes that are not a JSON object but {shorten(attributes)}"
+    return node
+
+
+def v2_node(name: str, documents: dict[str, object]) -> Node:
+    """Return the node of parsed documents by their last segment, one of them its own."""
+    is_array = ".zarray" in documents
+    document = documents[".zarray" if is_array else ".zgroup"]
+    attributes = documents.get(".zattrs", {})
+    node = Node(name, 2, is_array)
+    if not isinstance(document, dict):
+        node.problem = f"is not a JSON object but {shorten(document)}"
+    elif not isinstance(attributes, dict):
+        node.problem = f"has a .zattrs that is not a JSON object but {shorten(attributes)}"
+    else:
+        # zarr-python leaves this in the .zgroup documents that it consolidates
+        document = {key: item for key, item in document.items() if key != "consolidated_metadata"}
+        node.document, node.attributes = document, attributes
+    return node
+
+
+def made_up_group(name: str, zarr_format: int) -> Node:
+    """Return a group that has no document: its members imply it."""
+    if zarr_format == 3:
+        return Node(name, 3, False, document={"zarr_format": 3, "node_type": "group"})
+    return Node(name, 2, False, document={"zarr_format": 2})
+
+
+def parse_array(node: Node) -> ArraySpec:
+    """Return the array of a node.
+
+    Raises
+    ------
+    MetadataError, UnsupportedFeatureError
+        What is wrong with its document, or has no one chunk shape or no known chunk keys.
+    """
+    if node.problem is not None:
+        raise MetadataError(node.problem)
+    if node.zarr_format == 3:
+        return parse_v3_array(node.name, node.document)
+    return parse_v2_array(node.name, node.document, node.attributes)
+
+
+def parse_group(node: Node) -> GroupSpec:
+    """Return the group of a node.
+
+    Raises
+    ------
+    MetadataError
+        What is wrong with its document.
+    """
+    if node.problem is not None:
+        raise MetadataError(node.problem)
+    if node.is_array:
+        raise MetadataError("is an array that holds other arrays")
+    require_format(node.document, node.zarr_format)
+    return GroupSpec(
+        name=node.name,
+        zarr_format=node.zarr_format,
+        attributes=parse_attributes(node.attributes),
+        document=node.document,
+    )
+
+
+def agreed(node: Node) -> str:
+    """Return what two copies of a document must share, their harmless differences left out."""
+    optional = {"attributes", "storage_transformers", "dimension_names"}
+    document = {key: value for key, value in node.document.items() if value or key not in optional}
+    return canonical([node.is_array, document, node.attributes, node.problem])
