@@ -129,7 +129,7 @@ def made(plan: Plan, groups: Sequence[Group], width: Width, listing: FormulaList
 
 def forecast(plan: Plan, groups: Sequence[Group], width: Width) -> int:
     """Return parchunk's own forecast for the groups."""
-    from parchunk.groups import forecast as forecast_of
+    from parchunk.groups import forecast_groups as forecast_of
 
     return forecast_of(plan, groups, width).requests
 

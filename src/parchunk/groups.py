@@ -20,7 +20,7 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.plan import Partition, Plan
 from parchunk.rows import RowSet
 from parchunk.shard_grid import inner_slices, shards_of
-from parchunk.stores import page_keys
+from parchunk.stores import is_ordered, is_remote, page_keys
 
 #: Bytes a chunk costs while its group is listed.
 CHUNK_BYTES = 8
@@ -101,11 +101,15 @@ class Forecast:
 class Width:
     """How a store is listed: in how many ``pieces`` at least walks are cut, how many of them may
     be under way before the first has passed (``window``), and the keys of a ``page``.
+
+    ``bundles`` says whether one walk may list several arrays: where it ends early and each
+    request that is saved counts.
     """
 
     pieces: int
     window: int
     page: int
+    bundles: bool = False
 
 
 def width_of(store: object, concurrency: int) -> Width:
@@ -117,7 +121,8 @@ def width_of(store: object, concurrency: int) -> Width:
     """
     if isinstance(store, MemoryStore):
         return Width(1, 1, page_keys(store))
-    return Width(4 * concurrency, 2 * concurrency, page_keys(store))
+    bundles = is_remote(store) and is_ordered(store)
+    return Width(4 * concurrency, 2 * concurrency, page_keys(store), bundles)
 
 
 def vector_cells(memory: int, record_size: int, concurrency: int) -> int:
@@ -165,16 +170,17 @@ def make_groups(
         for run in _runs(partitions, share):
             group = _group(spec, run, cells, width, plan.record_size)
             if group is not None:
-                groups.append((_order(run), group))
+                groups.append((order_of(run), group))
                 continue
             for part in _runs(run, cells):
                 group = _group(spec, part, cells, width, plan.record_size)
-                groups.append((_order(part), group or _sliced(spec, part, cells, plan)))
+                groups.append((order_of(part), group or _sliced(spec, part, cells, plan)))
     groups.sort(key=lambda pair: (pair[0], pair[1].array))
     return [group for _, group in groups]
 
 
-def _order(partitions: Sequence[Partition]) -> int:
+def order_of(partitions: Sequence[Partition]) -> int:
+    """Return when a group's turn is: whole arrays come first, then region by region."""
     region = partitions[0].region
     return -1 if region is None else region
 
@@ -203,7 +209,7 @@ def _expanded_groups(
         inner = min(inner, max(partition.rows.cells for partition in batch))
         units = tuple(Unit(position, part.objects) for position, part in enumerate(batch))
         held = listed + INNER_CELLS * inner
-        groups.append((_order(batch), Group(batch[0].array, tuple(batch), (units,), held, inner)))
+        groups.append((order_of(batch), Group(batch[0].array, tuple(batch), (units,), held, inner)))
     return groups
 
 
@@ -322,7 +328,7 @@ def _intervals(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> Int
     return cover.cut(intervals, pieces, LEAST_PAGES * width.page, width.page)
 
 
-def forecast(plan: Plan, groups: Sequence[Group], width: Width) -> Forecast:
+def forecast_groups(plan: Plan, groups: Sequence[Group], width: Width) -> Forecast:
     """Return what listing ``groups`` costs on a store in which every chunk exists."""
     walks = requests = least = shards = gets = 0
     for group in groups:
