@@ -17,6 +17,7 @@ from parchunk.groups import (
     Group,
     Unit,
     Width,
+    documents_of,
     forecast_groups,
     make_groups,
     order_of,
@@ -152,12 +153,12 @@ def _contents(plan: Plan) -> list[_Content]:
     found: list[_Content] = []
     for group in plan.hierarchy.groups:
         below = f"{group.name}/" if group.name else ""
-        found += [_Content(below + name, 1) for name in _documents("group", group.zarr_format)]
+        found += [_Content(below + name, 1) for name in documents_of(group)]
     if plan.hierarchy.groups and plan.hierarchy.groups[0].zarr_format == 2:
         found.append(_Content(".zmetadata", 1))
     for array in plan.arrays:
         spec = array.spec
-        documents = _documents("array", spec.zarr_format)
+        documents = documents_of(spec)
         directory = _directory(spec)
         if directory == spec.name:  # they lie among its chunks
             found.append(_Content(f"{directory}/", spec.total + len(documents), spec.name))
@@ -166,12 +167,6 @@ def _contents(plan: Plan) -> list[_Content]:
             found += [_Content(f"{spec.name}/{name}", 1) for name in documents]
     found.sort(key=lambda content: content.first)
     return found
-
-
-def _documents(kind: str, zarr_format: int) -> tuple[str, ...]:
-    if zarr_format == 3:
-        return ("zarr.json",)
-    return (".zattrs", ".zarray" if kind == "array" else ".zgroup")
 
 
 def _directory(spec: ArraySpec) -> str:

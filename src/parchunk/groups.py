@@ -16,7 +16,7 @@ from parchunk import cover
 from parchunk.cover import Walk
 from parchunk.digit_tree import Ints
 from parchunk.errors import InputError
-from parchunk.metadata.spec import ArraySpec
+from parchunk.metadata.spec import ArraySpec, GroupSpec
 from parchunk.plan import Partition, Plan
 from parchunk.rows import RowSet
 from parchunk.shard_grid import inner_slices, shards_of
@@ -329,14 +329,14 @@ def _intervals(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> Int
 
 
 def forecast_groups(plan: Plan, groups: Sequence[Group], width: Width) -> Forecast:
-    """Return what listing ``groups`` costs on a store in which every chunk exists."""
+    """Return what listing ``groups`` costs where every chunk exists, and every document."""
     walks = requests = least = shards = gets = 0
     for group in groups:
         spec = plan.by_name[group.array].spec
         for units in group.passes:
             intervals = _intervals(spec, [unit.rows for unit in units], width)
             walks += len(intervals)
-            requests += cover.requests(intervals, width.page)
+            requests += cover.requests(_with_documents(spec, intervals), width.page)
         least += cover.least_requests(sum(p.objects.cells for p in group.partitions), width.page)
         if spec.inner_chunks is not None:
             for partition in group.partitions:
@@ -344,3 +344,26 @@ def forecast_groups(plan: Plan, groups: Sequence[Group], width: Width) -> Foreca
                 for rows in inner_slices(spec, partition.rows, group.inner_cells, plan.record_size):
                     gets += len(shards_of(spec, rows))
     return Forecast(len(groups), walks, requests, least, shards, gets)
+
+
+def _with_documents(spec: ArraySpec, intervals: Ints) -> Ints:
+    """Return intervals as long as walks over them are: Zarr's documents are listed, too.
+
+    Those of v2 (``.zarray``) sort before an array's chunks, ``zarr.json`` after them, and neither
+    lies in the directory ``c``.
+    """
+    if not len(intervals) or cover.chunk_directory(spec.keys):
+        return intervals
+    longer, documents = intervals.copy(), len(documents_of(spec))
+    if spec.zarr_format == 2 and longer[0, 0] == 0:
+        longer[0, 0] -= documents
+    elif spec.zarr_format == 3 and longer[-1, 1] == spec.total:
+        longer[-1, 1] += documents
+    return longer
+
+
+def documents_of(node: ArraySpec | GroupSpec) -> tuple[str, ...]:
+    """Return the names of the documents that writers of Zarr put beside a node's members."""
+    if node.zarr_format == 3:
+        return ("zarr.json",)
+    return (".zarray" if isinstance(node, ArraySpec) else ".zgroup", ".zattrs")
