@@ -12,6 +12,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
 from parchunk.bundle_listing import BundleListing, Member
+from parchunk.errors import ListingError
 from parchunk.group_build import (
     Cost,
     Costs,
@@ -101,6 +102,12 @@ def _build_bundle(
             jobs.append(pools.partitions.submit(write, at, position, part, ordered, costs.since()))
             while jobs and jobs[0].done():
                 jobs.popleft().result()
+    except ListingError:
+        # What the walk had passed is complete: it need not be listed again.
+        for job in jobs:
+            result_unless(pools.stop, job)
+        raise
+    else:
         for job in jobs:
             result_unless(pools.stop, job)
     finally:
