@@ -163,7 +163,8 @@ def build(
         width = width_of(source.store, share)
         work = make_work(plan, pending, cells, width, workers)
         fine = replace(settings or Settings(), concurrency=share, trust_listing=trust_listing)
-        tasks = [_task(plan, source, output, item, fine) for item in work]
+        least = forecast(plan, work, width).least
+        tasks = (_task(plan, source, output, item, fine) for item in work)
         run = Run(partitions, list(done.values()), progress, began, lease.check)
         try:
             if executor is not None:
@@ -176,7 +177,6 @@ def build(
             if run.writing:
                 lease.leave()
         publish(plan, source, output, run.receipts, lease.confirm)
-    least = forecast(plan, work, width).least
     run.report()
     return BuildResult(
         url=output.url,

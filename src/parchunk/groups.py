@@ -52,7 +52,7 @@ MOST_UNITS = 50_000
 GROUP_CELLS = 1 << 31
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """Rows that are tallied together and written when they are complete.
 
@@ -64,7 +64,7 @@ class Unit:
     rows: RowSet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """Partitions of one array that are covered together.
 

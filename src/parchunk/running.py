@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -77,7 +76,7 @@ class Run:
         self._progress = progress
         self._began = began
 
-    def in_threads(self, tasks: list[Task], cells: int, concurrency: int) -> None:
+    def in_threads(self, tasks: Iterable[Task], cells: int, concurrency: int) -> None:
         """Run groups in this process, as many at once as fit the memory bound together."""
         coordinators = ThreadPoolExecutor(_GROUPS_IN_FLIGHT, thread_name_prefix="group")
         with Pools(concurrency) as pools:
@@ -111,7 +110,7 @@ class Run:
                 raise
             coordinators.shutdown()
 
-    def in_processes(self, tasks: list[Task], workers: int) -> None:
+    def in_processes(self, tasks: Iterable[Task], workers: int) -> None:
         """Run groups in worker processes, one a worker at a time."""
         context = multiprocessing.get_context("spawn")
         before = multiprocessing.active_children()  # of the caller's: not ours to end
@@ -131,7 +130,7 @@ class Run:
                     ) from None
                 raise
 
-    def anywhere(self, tasks: list[Task], executor: Executor) -> None:
+    def anywhere(self, tasks: Iterable[Task], executor: Executor) -> None:
         """Run groups in an executor of the caller's, a window of tasks at a time."""
         submitted: list[Future[TaskResult]] = []
 
@@ -148,21 +147,24 @@ class Run:
 
     def _run(
         self,
-        tasks: list[Task],
+        tasks: Iterable[Task],
         submit: Callable[[Task], Future[TaskResult]],
         cells: int | None,
         at_once: int = _GROUPS_IN_FLIGHT,
     ) -> None:
         """Submit tasks in order while they fit ``cells`` together; the first error ends it."""
-        queue = deque(tasks)
+        # Tasks are made when their turn comes: there may be a hundred thousand.
+        rest = iter(tasks)
+        following = next(rest, None)
         flying = self._flying
         local = cells is not None
-        while queue or flying:
-            while queue and len(flying) < at_once:
-                size = queue[0].cells
+        while following is not None or flying:
+            while following is not None and len(flying) < at_once:
+                size = following.cells
                 if flying and cells is not None and sum(flying.values()) + size > cells:
                     break
-                flying[submit(queue.popleft())] = size
+                flying[submit(following)] = size
+                following = next(rest, None)
             finished, _ = wait(flying, timeout=_TICK, return_when=FIRST_COMPLETED)
             for future in finished:
                 del flying[future]
