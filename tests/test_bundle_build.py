@@ -155,12 +155,8 @@ def test_a_walk_that_breaks_for_good_names_the_key_and_is_resumed(tmp_path: Path
     check_exact(out, plan, store)
 
 
-class Killed(Exception):
-    """As if the process had ended."""
-
-
 @pytest.mark.parametrize("writes", [1, 7, 60, 139])
-def test_a_bundle_killed_at_any_write_is_resumed(
+def test_a_bundle_that_ends_at_any_write_is_resumed(
     tmp_path: Path,
     published: Published,
     monkeypatch: pytest.MonkeyPatch,
