@@ -1,12 +1,13 @@
 """Time, memory and requests where a store holds very many strays, or very many arrays.
 
     python -m benchmarks.hostile [--strays N ...] [--arrays N ...]      default: up to a million
-                                                                        strays, 10,000 arrays
+                                                                        strays, 10^5 arrays
 
 Each row runs in a process of its own, with in-process listings of computed stores: only OUT is
 written. Strays lie beyond the grid among the chunks of an array of ten regions, or below a folder
-beside them. Arrays have 40 chunks each, a thousand of them in a group. "MiB" is the growth of the
-peak resident size over imports and inputs; "least" are the requests for each array on its own.
+beside them. Arrays have 96 chunks each, a thousand of them in a group. "MiB" is the growth of the
+peak resident size over imports and inputs, the first one until the build has ended, and "build
+cpu" the processor seconds of planning and building; "least" are the requests for as many keys.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import contextlib
 import io
 import json
+import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -54,9 +56,9 @@ def with_strays(kind: str, count: int) -> FormulaStore:
 
 
 def with_arrays(count: int) -> FormulaStore:
-    """Return a store of ``count`` arrays of 40 chunks."""
+    """Return a store of ``count`` arrays of 96 chunks."""
     arrays = [
-        (f"g{number // 1000}/a{number}", (4, 10), (1, 1), ("time", "x")) for number in range(count)
+        (f"g{number // 1000}/a{number}", (8, 12), (1, 1), ("y", "x")) for number in range(count)
     ]
     return zarr_store(arrays, separator="/")
 
@@ -91,13 +93,22 @@ def build_arrays(count: int) -> dict[str, Any]:
         def everything() -> dict[str, Any]:
             plan = timed("plan", lambda: parchunk.plan(source))
             built = timed("build", lambda: parchunk.build(plan, out))
+            usage = resource.getrusage(resource.RUSAGE_SELF)
             timed("again", lambda: parchunk.build(plan, out))
             with contextlib.redirect_stdout(io.StringIO()):
                 assert timed("status", lambda: run(["status", out, "--json"])) == 0
             report = timed("audit", lambda: parchunk.audit(out))
-            assert report.present == built.present == 40 * count
-            return {"requests": built.requests, "least": built.requests_least, **seconds}
+            assert report.present == built.present == 96 * count
+            return {
+                "requests": built.requests,
+                "least": -(-96 * count // 1000),
+                "build_cpu": usage.ru_utime + usage.ru_stime - cpu,
+                "build_mib": (usage.ru_maxrss - before.ru_maxrss) / 1024,
+                **seconds,
+            }
 
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = before.ru_utime + before.ru_stime
         return measured(everything)
 
 
@@ -105,7 +116,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--strays", nargs="*", type=int, default=[10**4, 10**5, 10**6])
-    parser.add_argument("--arrays", nargs="*", type=int, default=[10**2, 10**3, 10**4])
+    parser.add_argument("--arrays", nargs="*", type=int, default=[10**3, 10**4, 10**5])
     parser.add_argument("--one", nargs="+", help="measure here, print JSON")
     arguments = parser.parse_args()
     if arguments.one:
@@ -130,8 +141,17 @@ def main() -> None:
             )
     console.print(table)
     names = ("plan", "build", "again", "status", "audit")
-    table = Table(title="arrays of 40 chunks; seconds", box=None, title_justify="left")
-    for column in ("arrays", *names, "cpu s", "MiB", "LIST requests", "least"):
+    table = Table(title="arrays of 96 chunks; seconds", box=None, title_justify="left")
+    for column in (
+        "arrays",
+        *names,
+        "cpu s",
+        "MiB",
+        "build cpu s",
+        "build MiB",
+        "LIST requests",
+        "least",
+    ):
         table.add_column(column, justify="right")
     for count in arguments.arrays:
         one = in_process("benchmarks.hostile", "arrays", count)
@@ -140,6 +160,8 @@ def main() -> None:
             *(f"{one[name]:.1f}" for name in names),
             f"{one['cpu_seconds']:.1f}",
             f"{one['mib']:.0f}",
+            f"{one['build_cpu']:.1f}",
+            f"{one['build_mib']:.0f}",
             f"{one['requests']:,}",
             f"{one['least']:,}",
         )

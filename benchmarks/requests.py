@@ -5,14 +5,15 @@
 Every figure in the columns "together" and "one by one" is counted while a synthetic listing is
 followed to its end, page by page (`benchmarks.synthetic.twin`); ``--quick`` takes parchunk's
 forecast instead. "together" is what a build does within the default memory bound; "one by one"
-forces a group for each region, as when regions are left to workers that share nothing.
+forces a group for each region, as when regions are left to workers that share nothing. The last
+rows are of very many small arrays, whose "regions" are the arrays.
 """
 
 from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -21,8 +22,13 @@ from rich.table import Table
 
 from benchmarks.synthetic.formula import FormulaArray, FormulaStore
 from benchmarks.synthetic.twin import FormulaListing
+from benchmarks.synthetic.zarr_stores import zarr_store
 from parchunk import Source, cover
+from parchunk import plan as make_plan
 from parchunk.build import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
+from parchunk.bundles import Bundle, Work, make_work, ranges_over
+from parchunk.bundles import forecast as forecast_of
+from parchunk.cover import Walk
 from parchunk.groups import (
     Group,
     Unit,
@@ -32,6 +38,7 @@ from parchunk.groups import (
     walks_over,
     width_of,
 )
+from parchunk.key_ranges import KeyRange, follow_ranges
 from parchunk.keys import KeyEncoding
 from parchunk.listing import Listing, Patience, Requests
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy
@@ -72,6 +79,14 @@ CASES = [
 ]
 
 
+#: Label, arrays, and the grid of each.
+MANY = [
+    ("HRRR-Zarr fields, 96 chunks", 3_000, (8, 12)),
+    ("100,000 arrays of 96 chunks", 100_000, (8, 12)),
+    ("10,000 arrays of one chunk", 10_000, (1, 1)),
+]
+
+
 def plan_of(case: Case) -> Plan:
     """Return the plan of one array with the case's grid, made by hand."""
     rank = len(case.grid)
@@ -108,36 +123,55 @@ def alone(plan: Plan) -> list[Group]:
     return [Group(p.array, (p,), ((Unit(0, p.rows),),), p.rows.cells) for p in plan.partitions()]
 
 
-def made(plan: Plan, groups: Sequence[Group], width: Width, listing: FormulaListing) -> int:
-    """Follow all walks of the groups to their ends; return the pages that were fetched."""
-    spec = plan.arrays[0].spec
-    follower = Listing(
-        Source(store=listing, url="s3://formula/store"),  # type: ignore[arg-type]
-        "v",
-        width.page,
-        Requests(),
-        Patience(),
-        threading.Event(),
-    )
+def many(arrays: int, grid: tuple[int, ...]) -> FormulaStore:
+    """Return a store of many fields of one grid, 150 a level, as HRRR-Zarr has them."""
+    fields = [(f"{n // 150}_mb/F{n % 150}", grid, (1,) * len(grid), "yx") for n in range(arrays)]
+    return zarr_store(fields)
+
+
+def made(plan: Plan, work: Sequence[Work], width: Width, listing: FormulaListing) -> int:
+    """Follow all walks to their ends; return the pages that were fetched."""
+    source = Source(store=listing, url="s3://formula/store")  # type: ignore[arg-type]
     listing.reset()
-    for row_sets in _passes(groups):
-        for walk in walks_over(spec, row_sets, width):
-            for _ in follower.follow(walk):
+    for item in work:
+        follower = Listing(
+            source, item.array, width.page, Requests(), Patience(), threading.Event()
+        )
+        if isinstance(item, Group):
+            for walk in _walks(plan, [item], width):
+                for _ in follower.follow(walk):
+                    pass
+        else:
+            for _ in follow_ranges(follower, _ranges(plan, item, width)):
                 pass
     return int(listing.requests)
 
 
-def forecast(plan: Plan, groups: Sequence[Group], width: Width) -> int:
-    """Return parchunk's own forecast for the groups."""
-    from parchunk.groups import forecast as forecast_of
-
-    return forecast_of(plan, groups, width).requests
+def forecast(plan: Plan, work: Sequence[Work], width: Width, _: FormulaListing) -> int:
+    """Return parchunk's own forecast."""
+    return forecast_of(plan, work, width).requests
 
 
-def _passes(groups: Sequence[Group]) -> Iterator[list]:  # type: ignore[type-arg]
-    for group in groups:
-        for units in group.passes:
-            yield [unit.rows for unit in units]
+def _walks(plan: Plan, groups: Sequence[Group], width: Width) -> list[Walk]:
+    return [
+        walk
+        for group in groups
+        for units in group.passes
+        for walk in walks_over(plan.by_name[group.array].spec, [u.rows for u in units], width)
+    ]
+
+
+def _ranges(plan: Plan, bundle: Bundle, width: Width) -> list[KeyRange]:
+    return [
+        found
+        for at, group in enumerate(bundle.groups)
+        for found in ranges_over(
+            plan.by_name[group.array].spec,
+            [unit.rows for units in group.passes for unit in units],
+            width.page,
+            at,
+        )
+    ]
 
 
 def naive(case: Case, regions: int) -> tuple[int | None, int]:
@@ -176,6 +210,7 @@ def main() -> None:
         "list all, filter",
     ):
         table.add_column(column, justify="left" if column in ("store", "keys") else "right")
+    count = forecast if quick else made
     for case in CASES:
         plan = plan_of(case)
         spec = plan.arrays[0].spec
@@ -184,10 +219,10 @@ def main() -> None:
         width = width_of(listing, DEFAULT_CONCURRENCY)
         cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
         groups = make_groups(plan, plan.partitions(), cells, width)
-        walks = sum(len(walks_over(spec, row_sets, width)) for row_sets in _passes(groups))
+        walks = len(_walks(plan, groups, width))
         least = cover.least_requests(spec.total)
-        count = forecast if quick else lambda *args, listing=listing: made(*args, listing)
-        together, apart = count(plan, groups, width), count(plan, alone(plan), width)
+        together = count(plan, groups, width, listing)
+        apart = count(plan, alone(plan), width, listing)
         prefixes, filtered = naive(case, len(plan.regions))
         table.add_row(
             case.label,
@@ -201,6 +236,29 @@ def main() -> None:
             f"{apart / least:.2f}",
             "-" if prefixes is None else f"{prefixes:,}",
             f"{filtered:,}",
+        )
+    for label, arrays, grid in MANY:
+        listing = FormulaListing(many(arrays, grid))
+        source = Source(store=listing, url="s3://formula/store")  # type: ignore[arg-type]
+        plan = make_plan(source)
+        width = width_of(listing, DEFAULT_CONCURRENCY)
+        cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
+        work = make_work(plan, plan.partitions(), cells, width)
+        least = cover.least_requests(plan.chunks)
+        together = count(plan, work, width, listing)
+        apart = count(plan, alone(plan), width, listing)
+        table.add_row(
+            label,
+            ".",
+            f"{arrays:,}",
+            f"{least:,}",
+            f"{together:,}",
+            f"{together / least:.3f}",
+            f"{len(work):,}",
+            f"{apart:,}",
+            f"{apart / least:.2f}",
+            "-",
+            "-",
         )
     Console(width=150, highlight=False).print(table)
 

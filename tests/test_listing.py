@@ -36,7 +36,7 @@ def source_of(
 ) -> Iterator[tuple[Server, parchunk.Source]]:
     with serve(store, faults=faults, process=False) as server:
         kwargs = server.store_kwargs()
-        kwargs["client_options"]["timeout"] = "500ms"
+        kwargs["client_options"]["timeout"] = "2s"
         kwargs["retry_config"] = {"max_retries": 0} | options
         s3 = S3Store(server.bucket, **kwargs)
         yield server, parchunk.Source(s3, "", "s3://formula")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.synthetic.formula import FormulaArray, FormulaStore, below
-from benchmarks.synthetic.rules import HashedSizes, LeadingRange, Mask, SizeRule
+from benchmarks.synthetic.rules import HASHED_SIZES, LeadingRange, Mask, SizeRule
 from parchunk.keys import KeyEncoding, Separator
 
 ArraySpec = tuple[str, Sequence[int], Sequence[int], Sequence[str]]
@@ -47,7 +47,7 @@ def zarr_store(
     formulas = []
     for name, shape, chunks, _ in specs:
         rule = present.get(name) if isinstance(present, Mapping) else present
-        sized = math.prod(chunks) * 4 if exact else HashedSizes() if size is None else size
+        sized = math.prod(chunks) * 4 if exact else HASHED_SIZES if size is None else size
         if isinstance(sized, str):
             raise ValueError(f'size={size!r}: give a rule, a number of bytes, None or "exact"')
         grid = chunk_grid(shape, chunks)

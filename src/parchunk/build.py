@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from obstore.store import MemoryStore
 
+from parchunk.bundle_build import BundleTask, Task
+from parchunk.bundles import Work, forecast, make_work
 from parchunk.errors import InputError, SourceChangedError
 from parchunk.group_build import GroupTask, Settings
-from parchunk.groups import Group, forecast, make_groups, vector_cells, width_of
+from parchunk.groups import Group, vector_cells, width_of
 from parchunk.lease import Lease, held
 from parchunk.output import PREVIOUS, ROOT, Output
 from parchunk.ownership import begin_output, refuse_foreign, refuse_overlap
@@ -209,13 +211,14 @@ def carry_out(
     partitions = list(plan.partitions())
     pending = [p for p in partitions if (p.array, p.region) not in done]
     width = width_of(source.store, effort.share)
-    groups = make_groups(plan, pending, cells, width, effort.workers)
+    work = make_work(plan, pending, cells, width, effort.workers)
+    least = forecast(plan, work, width).least
     fine = replace(
         effort.settings or Settings(),
         concurrency=effort.share,
         trust_listing=effort.trust_listing,
     )
-    tasks = [_task(plan, source, output, group, fine) for group in groups]
+    tasks = (_task(plan, source, output, item, fine) for item in work)
     run = Run(partitions, list(done.values()), effort.progress, began, lease.check)
     try:
         if effort.executor is not None:
@@ -229,7 +232,6 @@ def carry_out(
             lease.leave()
     publish(plan, source, output, run.receipts, lease.confirm)
     output.delete(PREVIOUS)
-    least = forecast(plan, groups, width).least
     run.report()
     return BuildResult(
         url=output.url,
@@ -288,7 +290,14 @@ def peak_memory(children: bool = True) -> int:
     return sum(resource.getrusage(who).ru_maxrss for who in usage) * unit
 
 
-def _task(
+def _task(plan: Plan, source: Source, output: Output, work: Work, settings: Settings) -> Task:
+    if isinstance(work, Group):
+        return _group_task(plan, source, output, work, settings)
+    members = (_group_task(plan, source, output, group, settings) for group in work.groups)
+    return BundleTask(tuple(members), work.cells)
+
+
+def _group_task(
     plan: Plan, source: Source, output: Output, group: Group, settings: Settings
 ) -> GroupTask:
     return GroupTask(

@@ -217,7 +217,7 @@ def walk(grid: Sequence[int], encoding: KeyEncoding, start: int, stop: int) -> W
     return Walk(
         start,
         stop,
-        prefix=_root(encoding),
+        prefix=chunk_directory(encoding),
         offset=encoding.tail(index_at(grid, start - 1)) if start else None,
         last=encoding.tail(index_at(grid, stop - 1)) if stop < total else None,
     )
@@ -246,7 +246,7 @@ def directories(
     products = _products(grid, boxes)
     if not products:
         return []
-    root = _root(encoding)
+    root = chunk_directory(encoding)
     if encoding.separator == "." or len(grid) < 2:
         return [root]
     for depth in range(len(grid) - 1, 0, -1):
@@ -256,8 +256,8 @@ def directories(
     return [root]
 
 
-def _root(encoding: KeyEncoding) -> str:
-    """The directory, relative to the array, that holds all chunk keys and as little else."""
+def chunk_directory(encoding: KeyEncoding) -> str:
+    """Return the directory, relative to the array, that holds all chunk keys and little else."""
     return encoding.marker if encoding.separator == "/" and encoding.rank else ""
 
 

@@ -1,11 +1,7 @@
-"""Building one group: list it, write its partitions as they become known, receipt each.
-
-`build_group` is one function of picklable values, so that any executor can run it anywhere.
-"""
+"""Building one group: list it, write its partitions as they become known, receipt each."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import Counter
@@ -17,13 +13,14 @@ from typing import ParamSpec, TypeVar
 
 from parchunk import cover
 from parchunk.arrow_memory import SYSTEM_MEMORY
-from parchunk.group_listing import make_group_listing
+from parchunk.group_listing import GroupListing, make_group_listing
 from parchunk.groups import TAKERS, WRITERS, Group
 from parchunk.listing import Listing, Patience, Requests
 from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output
 from parchunk.partition_writer import PartitionWriter, Written
 from parchunk.receipts import Receipt, check_counts, strays_path, write_receipt
+from parchunk.rows import RowSet
 from parchunk.shard_reading import ShardReader
 from parchunk.shard_writer import ShardWriter
 from parchunk.source import Source
@@ -50,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class GroupTask:
-    """Everything that `build_group` needs, picklable when the source's store is.
+    """Everything that building a group needs, picklable when the source's store is.
 
     ``ranges`` stands beside ``group.partitions``: each one's elements of the split dimension,
     None for a whole array.
@@ -67,12 +64,41 @@ class GroupTask:
     fingerprint: str
     settings: Settings
 
+    @property
+    def cells(self) -> int:
+        """The chunks that are held at the same time, at most."""
+        return self.group.cells
+
+    @property
+    def row_sets(self) -> list[RowSet]:
+        """The rows of its units, where it has one pass."""
+        (units,) = self.group.passes
+        return [unit.rows for unit in units]
+
+    def listing(self, pools: Pools, counted: Requests) -> GroupListing:
+        """Return how the group is listed."""
+        listing = Listing(
+            source=self.source,
+            array=self.spec.name,
+            page=page_keys(self.source.store),
+            requests=counted,
+            patience=self.settings.patience,
+            stop=pools.stop,
+        )
+        return make_group_listing(
+            self.spec,
+            listing,
+            pools.listings,
+            pools.takers,
+            self.settings.concurrency,
+            self.settings.trust_listing,
+        )
+
 
 @dataclass(frozen=True)
-class GroupResult:
-    """What building a group came to. ``notes`` are lines that a user should read."""
+class TaskResult:
+    """What building a task came to. ``notes`` are lines that a user should read."""
 
-    array: str
     receipts: tuple[Receipt, ...]
     requests: int
     keys: int
@@ -95,6 +121,8 @@ class Pools:
         self.takers: Executor = ThreadPoolExecutor(TAKERS, thread_name_prefix="taker")
         self.writers: Executor = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
         self.fetches: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
+        #: For small partitions: each is written from its rows to its receipt by one thread.
+        self.partitions: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
         self.stop = threading.Event()
 
     @property
@@ -112,7 +140,7 @@ class Pools:
         self.stop.set()
         SYSTEM_MEMORY.leave()
         orderly = error is None or isinstance(error, Exception)
-        for pool in (self.listings, self.takers, self.fetches, self.writers):
+        for pool in (self.listings, self.takers, self.fetches, self.writers, self.partitions):
             pool.shutdown(wait=orderly, cancel_futures=True)
 
 
@@ -131,64 +159,40 @@ class Here(Executor):
 
 def build_group(
     task: GroupTask,
-    pools: Pools | None = None,
-    requests: Requests | None = None,
-    notify: Callable[[Receipt], None] | None = None,
-) -> GroupResult:
-    """Build all partitions of a group; each one that is done has its receipt.
-
-    ``pools`` are the process's own when several groups share them, ``requests`` counts live, and
-    ``notify`` is called with each receipt once it is written: these stay in one process.
-
-    Raises
-    ------
-    ParchunkError
-        Naming the array and what failed. Finished partitions keep their receipts.
-    """
-    with contextlib.ExitStack() as stack:
-        if pools is None:
-            pools = stack.enter_context(Pools(task.settings.concurrency))
-        counted = Requests(total=requests)
-        source, settings = task.source, task.settings
-        listing = Listing(
-            source=source,
-            array=task.spec.name,
-            page=page_keys(source.store),
-            requests=counted,
-            patience=settings.patience,
-            stop=pools.stop,
-        )
-        listed = make_group_listing(
-            task.spec,
-            listing,
-            pools.listings,
-            pools.takers,
-            settings.concurrency,
-            settings.trust_listing,
-        )
-        write = _writer(task, pools, counted)
-        receipts = _Receipts(task, counted)
-        units = Counter(unit.partition for units in task.group.passes for unit in units)
-        written = {position: Written() for position in units}
-        for walked in task.group.passes:
-            for at, part in listed.parts([unit.rows for unit in walked]):
-                position = walked[at].partition
-                write(position, part, written[position])
-                units[position] -= 1
-                if not units[position]:
-                    receipts.write(position, written.pop(position), listed.ordered, notify)
-        return GroupResult(
-            task.spec.name,
-            tuple(receipts.written),
-            counted.lists,
-            counted.keys,
-            counted.retries,
-            counted.gets,
-            tuple(listed.notes),
-        )
+    pools: Pools,
+    counted: Requests,
+    notify: Callable[[Receipt], None] | None,
+) -> TaskResult:
+    """Build all partitions of a group; each one that is done has its receipt."""
+    listed = task.listing(pools, counted)
+    write = part_writer(task, pools, counted)
+    costs = Costs(counted)
+    receipts: list[Receipt] = []
+    units = Counter(unit.partition for units in task.group.passes for unit in units)
+    written = {position: Written() for position in units}
+    for walked in task.group.passes:
+        for at, part in listed.parts([unit.rows for unit in walked]):
+            position = walked[at].partition
+            write(position, part, written[position])
+            units[position] -= 1
+            if not units[position]:
+                done = written.pop(position)
+                receipt = receipt_of(task, position, done, listed.ordered, costs.since())
+                finish(task, position, done, receipt)
+                receipts.append(receipt)
+                if notify:
+                    notify(receipt)
+    return TaskResult(
+        tuple(receipts),
+        counted.lists,
+        counted.keys,
+        counted.retries,
+        counted.gets,
+        tuple(listed.notes),
+    )
 
 
-def _writer(
+def part_writer(
     task: GroupTask, pools: Pools, counted: Requests
 ) -> Callable[[int, Part, Written], None]:
     """Return what writes the record files of a part, given which of the partitions it is of."""
@@ -224,63 +228,72 @@ def _writer(
     return lambda at, part, written: expanded.write(part, partitions[at].rows, written)
 
 
-class _Receipts:
-    """Writes a group's receipts; each accounts for the requests since the one before it."""
+@dataclass(frozen=True)
+class Cost:
+    """What the partitions between two receipts cost."""
 
-    def __init__(self, task: GroupTask, counted: Requests) -> None:
-        self.written: list[Receipt] = []
-        self._task = task
+    lists: int
+    retries: int
+    seconds: float
+
+
+class Costs:
+    """The costs of a task, shared out among its receipts so that they add up."""
+
+    def __init__(self, counted: Requests) -> None:
         self._counted = counted
         self._lists = self._retries = 0
         self._since = time.monotonic()
 
-    def write(
-        self,
-        position: int,
-        written: Written,
-        ordered: bool,
-        notify: Callable[[Receipt], None] | None,
-    ) -> None:
-        task = self._task
-        partition, elements = task.group.partitions[position], task.ranges[position]
+    def since(self) -> Cost:
+        """Return what was spent since it was asked last."""
         now, lists, retries = time.monotonic(), self._counted.lists, self._counted.retries
-        expected = partition.rows.cells
-        receipt = Receipt(
-            fingerprint=task.fingerprint,
-            array=partition.array,
-            region=partition.region,
-            dimension=task.dimension if elements else None,
-            start=elements[0] if elements else None,
-            stop=elements[1] if elements else None,
-            expected=expected,
-            present=written.present,
-            missing=expected - written.present,
-            zero_sized=written.zero_sized,
-            inlined=written.inlined,
-            bytes=written.bytes,
-            strays=written.strays.count,
-            stray_reasons=written.reasons,
-            found_again=written.found_again,
-            last_modified=written.modified,
-            verified=not task.settings.trust_listing,
-            ordered=ordered,
-            requests=lists - self._lists,
-            requests_least=cover.least_requests(
-                partition.objects.cells, page_keys(task.source.store)
-            ),
-            retries=retries - self._retries,
-            seconds=round(now - self._since, 3),
-            shards_expected=partition.objects.cells if task.spec.inner_chunks is not None else 0,
-            shards_present=written.shards_present,
-            empty_entries=written.empty_entries,
-            index_requests=written.index_requests,
-            record_files=tuple(sorted(written.files, key=lambda file: file.index)),
-        )
-        check_counts(receipt, partition)
-        if written.strays.count:
-            task.output.put(strays_path(partition), encode_strays(partition.array, written.strays))
-        write_receipt(task.output, partition, receipt)
+        spent = Cost(lists - self._lists, retries - self._retries, round(now - self._since, 3))
         self._lists, self._retries, self._since = lists, retries, now
-        self.written.append(receipt)
-        if notify:
-            notify(receipt)
+        return spent
+
+
+def receipt_of(
+    task: GroupTask, position: int, written: Written, ordered: bool, cost: Cost
+) -> Receipt:
+    """Return the receipt of one of a group's partitions, all of which is written."""
+    partition, elements = task.group.partitions[position], task.ranges[position]
+    expected = partition.rows.cells
+    return Receipt(
+        fingerprint=task.fingerprint,
+        array=partition.array,
+        region=partition.region,
+        dimension=task.dimension if elements else None,
+        start=elements[0] if elements else None,
+        stop=elements[1] if elements else None,
+        expected=expected,
+        present=written.present,
+        missing=expected - written.present,
+        zero_sized=written.zero_sized,
+        inlined=written.inlined,
+        bytes=written.bytes,
+        strays=written.strays.count,
+        stray_reasons=written.reasons,
+        found_again=written.found_again,
+        last_modified=written.modified,
+        verified=not task.settings.trust_listing,
+        ordered=ordered,
+        requests=cost.lists,
+        requests_least=cover.least_requests(partition.objects.cells, page_keys(task.source.store)),
+        retries=cost.retries,
+        seconds=cost.seconds,
+        shards_expected=partition.objects.cells if task.spec.inner_chunks is not None else 0,
+        shards_present=written.shards_present,
+        empty_entries=written.empty_entries,
+        index_requests=written.index_requests,
+        record_files=tuple(sorted(written.files, key=lambda file: file.index)),
+    )
+
+
+def finish(task: GroupTask, position: int, written: Written, receipt: Receipt) -> None:
+    """Write the strays and the receipt of a partition: from here on it counts as done."""
+    partition = task.group.partitions[position]
+    check_counts(receipt, partition)
+    if written.strays.count:
+        task.output.put(strays_path(partition), encode_strays(partition.array, written.strays))
+    write_receipt(task.output, partition, receipt)

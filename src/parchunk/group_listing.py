@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from parchunk.rows import RowSet
 from parchunk.stores import is_ordered, is_remote
 from parchunk.tally import Part, Sightings, Tally
 from parchunk.text_order import position_of
+
+T = TypeVar("T")
 
 #: Times that gaps are listed again while each listing still shows more.
 _ROUNDS = 5
@@ -54,7 +57,7 @@ class GroupListing:
         """
         rest = dict(enumerate(row_sets))
         if not sum(rows.cells for rows in row_sets):
-            tally = self._tally(row_sets)
+            tally = self.tally_of(row_sets)
             yield from ((position, tally.part(position)) for position in rest)
             return
         if self.ordered:
@@ -74,7 +77,7 @@ class GroupListing:
 
     def _walked(self, row_sets: Sequence[RowSet]) -> Iterator[tuple[int, Part]]:
         """As `parts`, on a store that lists in order."""
-        tally = self._tally(row_sets)
+        tally = self.tally_of(row_sets)
         walks = walks_over(self.spec, row_sets, self.width)
         needs = needed_ranks(self.spec, row_sets, walks, self.width.page)
         passed: SimpleQueue[_Passed] = SimpleQueue()
@@ -97,7 +100,7 @@ class GroupListing:
                         tally.release(position)
                 if under_way.finished:
                     break
-                event = self._next(passed)
+                event = next_from(passed, self.listing.stop)
                 if event.error is not None:
                     raise event.error
                 if event.rank is None:
@@ -107,8 +110,19 @@ class GroupListing:
                 else:
                     ready = waiting.without(event.walk, event.rank)
         finally:
-            self._leave(futures.values())
-        # More may be recorded than these walks met: a second listing of gaps goes past others'.
+            leave(self.listing.stop, futures.values())
+        self.check_recorded(tally, recorded)
+
+    def check_recorded(self, tally: Tally, recorded: int) -> None:
+        """Check that no chunk which walks met was lost on its way.
+
+        More may be recorded than walks met: a second listing of gaps goes past others'.
+
+        Raises
+        ------
+        ListingError
+            When one was: a fault in parchunk.
+        """
         if tally.wanted > recorded:
             raise ListingError(
                 f"{self.spec.name}: {tally.wanted} chunks were listed and {recorded} recorded; "
@@ -168,30 +182,50 @@ class GroupListing:
 
         Return how many chunks that brought, by position.
         """
-        if self.trust:
-            return {}
 
         def look_again() -> None:
-            walks = cover.walks(self.spec.grid, self.spec.keys, tally.gaps(positions))
+            walks = self.gap_walks(tally, positions)
             tasks = [partial(self._look_again, tally, walk) for walk in walks]
             for _, sightings in self._side_by_side(tasks):
                 tally.merge_again(sightings)
 
         return self._until_settled(tally, positions, look_again)
 
+    def gap_walks(self, tally: Tally, positions: Sequence[int]) -> list[Walk]:
+        """Return the walks that meet every absent chunk of some row sets."""
+        return cover.walks(self.spec.grid, self.spec.keys, tally.gaps(positions))
+
     def _until_settled(
         self, tally: Tally, positions: Sequence[int], look_again: Callable[[], None]
     ) -> dict[int, int]:
-        """Look again where chunks are absent until that shows nothing new and nothing contradicts.
+        """Look again until nothing is in doubt; return what `doubts` found."""
+        again = None
+        for again in self.doubts(tally, positions):
+            if again is None:
+                look_again()
+        assert again is not None, "the last thing that doubts yields"
+        return again
 
-        Return how many chunks that brought, by position.
+    def doubts(self, tally: Tally, positions: Sequence[int]) -> Iterator[dict[int, int] | None]:
+        """Yield None as often as the gaps of row sets are to be listed again, then the outcome.
+
+        They are so where chunks are absent until that shows nothing new and nothing contradicts.
+        The outcome is how many chunks that brought, by position.
+
+        Raises
+        ------
+        ListingError
+            When each listing shows more than the one before.
         """
+        if self.trust:
+            yield {}
+            return
         first = {position: tally.absent(position) for position in positions}
         left, absent = first, sum(first.values())
         for _ in range(_ROUNDS):
             if not absent:
                 break
-            look_again()
+            yield None
             left = {position: tally.absent(position) for position in positions}
             if sum(left.values()) == absent and not self._contradicted(tally, positions):
                 break
@@ -204,7 +238,7 @@ class GroupListing:
             )
         again = {position: first[position] - left[position] for position in positions}
         self._note(sum(again.values()))
-        return again
+        yield again
 
     def _contradicted(self, tally: Tally, positions: Sequence[int]) -> bool:
         """Whether an object is there that two listings have left out, asked of the object itself.
@@ -220,7 +254,7 @@ class GroupListing:
         try:
             return any(result_unless(self.listing.stop, future) for future in futures)
         finally:
-            self._leave(futures)
+            leave(self.listing.stop, futures)
 
     def _is_there(self, number: int) -> bool:
         index = np.unravel_index(number, self.spec.grid) if self.spec.rank else ()
@@ -236,19 +270,17 @@ class GroupListing:
         """List directories to their ends, and again where chunks are missing."""
         boxes = [box for rows in row_sets for box in rows.boxes(self.spec.grid)]
         directories = cover.directories(self.spec.grid, self.spec.keys, boxes, limit=1_000)
-        tally = self._tally(row_sets)
+        tally = self.tally_of(row_sets)
         tasks = [partial(self._drain, tally, directory) for directory in directories]
         for _, sightings in self._side_by_side(tasks):
             tally.merge(sightings)
         positions = range(len(row_sets))
-        again: dict[int, int] = {}
-        if not self.trust:
 
-            def look_again() -> None:
-                for _, sightings in self._side_by_side(tasks):
-                    tally.merge_again(sightings)
+        def look_again() -> None:
+            for _, sightings in self._side_by_side(tasks):
+                tally.merge_again(sightings)
 
-            again = self._until_settled(tally, positions, look_again)
+        again = self._until_settled(tally, positions, look_again)
         for position in positions:
             yield tally.part(position, again.get(position, 0))
             tally.release(position)
@@ -281,28 +313,9 @@ class GroupListing:
                 finished, pending = wait(pending, TICK, return_when=FIRST_COMPLETED)
                 for future in finished:
                     yield futures[future], future.result()
-                self._go_on()
+                go_on(self.listing.stop)
         finally:
-            self._leave(futures)
-
-    def _next(self, passed: SimpleQueue[_Passed]) -> _Passed:
-        while True:
-            try:
-                return passed.get(timeout=TICK)
-            except Empty:
-                self._go_on()
-
-    def _go_on(self) -> None:
-        """Do not wait for a listing that may hang while the build is ending."""
-        if self.listing.stop.is_set():
-            raise Cancelled("cancelled")
-
-    def _leave(self, futures: Iterable[Future[Any]]) -> None:
-        """Leave nothing running, but what hangs while the build is ending: it only reads."""
-        for future in futures:
-            future.cancel()
-        while wait(futures, TICK).not_done and not self.listing.stop.is_set():
-            pass
+            leave(self.listing.stop, futures)
 
     def _note(self, found_again: int) -> None:
         if found_again:
@@ -311,9 +324,39 @@ class GroupListing:
                 "the first had left out; they are referenced"
             )
 
-    def _tally(self, row_sets: Sequence[RowSet]) -> Tally:
+    def tally_of(self, row_sets: Sequence[RowSet]) -> Tally:
+        """Return a tally of row sets of the array."""
         base = self.listing.source.path(self.spec.name) + "/"
         return Tally(self.spec, base, row_sets)
+
+
+def next_from(passed: SimpleQueue[T], stop: threading.Event) -> T:
+    """Return what comes next, unless the build is ending."""
+    while True:
+        try:
+            return passed.get(timeout=TICK)
+        except Empty:
+            go_on(stop)
+
+
+def go_on(stop: threading.Event) -> None:
+    """Do not wait for a listing that may hang while the build is ending.
+
+    Raises
+    ------
+    Cancelled
+        When it is.
+    """
+    if stop.is_set():
+        raise Cancelled("cancelled")
+
+
+def leave(stop: threading.Event, futures: Iterable[Future[Any]]) -> None:
+    """Leave nothing running, but what hangs while the build is ending: it only reads."""
+    for future in futures:
+        future.cancel()
+    while wait(futures, TICK).not_done and not stop.is_set():
+        pass
 
 
 @dataclass(frozen=True)

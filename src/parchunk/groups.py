@@ -16,11 +16,11 @@ from parchunk import cover
 from parchunk.cover import Walk
 from parchunk.digit_tree import Ints
 from parchunk.errors import InputError
-from parchunk.metadata.spec import ArraySpec
+from parchunk.metadata.spec import ArraySpec, GroupSpec
 from parchunk.plan import Partition, Plan
 from parchunk.rows import RowSet
 from parchunk.shard_grid import inner_slices, shards_of
-from parchunk.stores import page_keys
+from parchunk.stores import is_ordered, is_remote, page_keys
 
 #: Bytes a chunk costs while its group is listed.
 CHUNK_BYTES = 8
@@ -54,7 +54,7 @@ MOST_UNITS = 50_000
 GROUP_CELLS = 1 << 31
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """Rows that are tallied together and written when they are complete.
 
@@ -66,7 +66,7 @@ class Unit:
     rows: RowSet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """Partitions of one array that are covered together.
 
@@ -103,11 +103,15 @@ class Forecast:
 class Width:
     """How a store is listed: in how many ``pieces`` at least walks are cut, how many of them may
     be under way before the first has passed (``window``), and the keys of a ``page``.
+
+    ``bundles`` says whether one walk may list several arrays: where it ends early and each
+    request that is saved counts.
     """
 
     pieces: int
     window: int
     page: int
+    bundles: bool = False
 
 
 def width_of(store: object, concurrency: int) -> Width:
@@ -119,7 +123,8 @@ def width_of(store: object, concurrency: int) -> Width:
     """
     if isinstance(store, MemoryStore):
         return Width(1, 1, page_keys(store))
-    return Width(4 * concurrency, 2 * concurrency, page_keys(store))
+    bundles = is_remote(store) and is_ordered(store)
+    return Width(4 * concurrency, 2 * concurrency, page_keys(store), bundles)
 
 
 def vector_cells(memory: int, record_size: int, concurrency: int) -> int:
@@ -167,16 +172,17 @@ def make_groups(
         for run in _runs(partitions, share):
             group = _group(spec, run, cells, width, plan.record_size)
             if group is not None:
-                groups.append((_order(run), group))
+                groups.append((order_of(run), group))
                 continue
             for part in _runs(run, cells):
                 group = _group(spec, part, cells, width, plan.record_size)
-                groups.append((_order(part), group or _sliced(spec, part, cells, plan)))
+                groups.append((order_of(part), group or _sliced(spec, part, cells, plan)))
     groups.sort(key=lambda pair: (pair[0], pair[1].array))
     return [group for _, group in groups]
 
 
-def _order(partitions: Sequence[Partition]) -> int:
+def order_of(partitions: Sequence[Partition]) -> int:
+    """Return when a group's turn is: whole arrays come first, then region by region."""
     region = partitions[0].region
     return -1 if region is None else region
 
@@ -205,7 +211,7 @@ def _expanded_groups(
         inner = min(inner, max(partition.rows.cells for partition in batch))
         units = tuple(Unit(position, part.objects) for position, part in enumerate(batch))
         held = listed + INNER_CELLS * inner
-        groups.append((_order(batch), Group(batch[0].array, tuple(batch), (units,), held, inner)))
+        groups.append((order_of(batch), Group(batch[0].array, tuple(batch), (units,), held, inner)))
     return groups
 
 
@@ -324,15 +330,15 @@ def _intervals(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> Int
     return cover.cut(intervals, pieces, LEAST_PAGES * width.page, width.page)
 
 
-def forecast(plan: Plan, groups: Sequence[Group], width: Width) -> Forecast:
-    """Return what listing ``groups`` costs on a store in which every chunk exists."""
+def forecast_groups(plan: Plan, groups: Sequence[Group], width: Width) -> Forecast:
+    """Return what listing ``groups`` costs where every chunk exists, and every document."""
     walks = requests = least = shards = gets = 0
     for group in groups:
         spec = plan.by_name[group.array].spec
         for units in group.passes:
             intervals = _intervals(spec, [unit.rows for unit in units], width)
             walks += len(intervals)
-            requests += cover.requests(intervals, width.page)
+            requests += cover.requests(_with_documents(spec, intervals), width.page)
         least += cover.least_requests(sum(p.objects.cells for p in group.partitions), width.page)
         if spec.inner_chunks is not None:
             for partition in group.partitions:
@@ -340,3 +346,26 @@ def forecast(plan: Plan, groups: Sequence[Group], width: Width) -> Forecast:
                 for rows in inner_slices(spec, partition.rows, group.inner_cells, plan.record_size):
                     gets += len(shards_of(spec, rows))
     return Forecast(len(groups), walks, requests, least, shards, gets)
+
+
+def _with_documents(spec: ArraySpec, intervals: Ints) -> Ints:
+    """Return intervals as long as walks over them are: Zarr's documents are listed, too.
+
+    Those of v2 (``.zarray``) sort before an array's chunks, ``zarr.json`` after them, and neither
+    lies in the directory ``c``.
+    """
+    if not len(intervals) or cover.chunk_directory(spec.keys):
+        return intervals
+    longer, documents = intervals.copy(), len(documents_of(spec))
+    if spec.zarr_format == 2 and longer[0, 0] == 0:
+        longer[0, 0] -= documents
+    elif spec.zarr_format == 3 and longer[-1, 1] == spec.total:
+        longer[-1, 1] += documents
+    return longer
+
+
+def documents_of(node: ArraySpec | GroupSpec) -> tuple[str, ...]:
+    """Return the names of the documents that writers of Zarr put beside a node's members."""
+    if node.zarr_format == 3:
+        return ("zarr.json",)
+    return (".zarray" if isinstance(node, ArraySpec) else ".zgroup", ".zattrs")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -102,7 +102,11 @@ class Listed:
 
 @dataclass
 class Listing:
-    """How the walks of one array are followed: shared settings, no state but the counters."""
+    """How the walks of one array are followed: shared settings, no state but the counters.
+
+    ``array`` may be a group, too: walks are relative to it. ``batch`` rows or more are handed on
+    together.
+    """
 
     source: Source
     array: str
@@ -110,12 +114,13 @@ class Listing:
     requests: Requests
     patience: Patience
     stop: threading.Event
+    batch: int = BATCH_ROWS
 
     def path(self, tail: str) -> str:
         """Return the store path of a tail of the array."""
         return self.source.path("/".join(part for part in (self.array, tail) if part))
 
-    def follow(self, walk: Walk) -> Iterator[Listed]:
+    def follow(self, walk: Walk) -> Generator[Listed, None, None]:
         """Yield what ``walk`` meets, in order, each key once however often the listing breaks.
 
         Raises
@@ -233,7 +238,7 @@ class Listing:
                 done = batch is None or (
                     last is not None and batch.column(0)[-1].as_py().encode() >= last.encode()
                 )
-                if gathered and (done or rows >= BATCH_ROWS):
+                if gathered and (done or rows >= self.batch):
                     listed = _join(gathered)
                     gathered, rows = [], 0
                     if check:

@@ -58,7 +58,7 @@ class Region:
     stop: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Partition:
     """One array's references in one region; ``region`` is None for a whole array.
 

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields
 from typing import Any, TypeVar
 
 from parchunk.errors import OutputError
@@ -16,7 +16,8 @@ from parchunk.plan import Partition, Plan
 RECEIPT_VERSION = 1
 
 
-@dataclass(frozen=True)
+# Slots: there may be a hundred thousand of both.
+@dataclass(frozen=True, slots=True)
 class RecordFile:
     """One record file of a partition: ``digest`` is the blake2b-128 of its bytes, in hex."""
 
@@ -27,7 +28,7 @@ class RecordFile:
     digest: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What was found and written for one partition.
 
@@ -77,7 +78,7 @@ class Receipt:
         """Return the document of the receipt's file."""
         # Not `asdict`, which copies everything deeply: there may be a hundred thousand receipts.
         document: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
-        document["record_files"] = [list(vars(file).values()) for file in self.record_files]
+        document["record_files"] = [list(astuple(file)) for file in self.record_files]
         return {"parchunk_receipt": RECEIPT_VERSION, **document}
 
     @classmethod

@@ -19,7 +19,7 @@ from parchunk.cover import Box, boxes_of_numbers
 Int64Array = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RowSet:
     """The chunk numbers ``j * period + [start, stop)`` for ``first <= j < first + count``.
 

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -21,8 +20,9 @@ from concurrent.futures import (
 from dataclasses import dataclass
 from functools import partial
 
+from parchunk.bundle_build import Task, build_task
 from parchunk.errors import SourceError
-from parchunk.group_build import GroupResult, GroupTask, Pools, build_group
+from parchunk.group_build import GroupTask, Pools, TaskResult
 from parchunk.listing import Requests
 from parchunk.plan import Partition
 from parchunk.receipts import Receipt
@@ -64,7 +64,7 @@ class Run:
     ) -> None:
         self._check = check
         #: The cells of each group that is under way.
-        self._flying: dict[Future[GroupResult], int] = {}
+        self._flying: dict[Future[TaskResult], int] = {}
         #: Whether a write still hangs, somewhere, though the build has ended.
         self.writing = False
         cells = [partition.rows.cells for partition in partitions]
@@ -76,18 +76,22 @@ class Run:
         self._progress = progress
         self._began = began
 
-    def in_threads(self, tasks: list[GroupTask], cells: int, concurrency: int) -> None:
+    def in_threads(self, tasks: Iterable[Task], cells: int, concurrency: int) -> None:
         """Run groups in this process, as many at once as fit the memory bound together."""
         coordinators = ThreadPoolExecutor(_GROUPS_IN_FLIGHT, thread_name_prefix="group")
         with Pools(concurrency) as pools:
             call = partial(
-                build_group, pools=pools, requests=self.requests, notify=self.receipts.append
+                build_task, pools=pools, requests=self.requests, notify=self.receipts.append
             )
             alone = partial(call, pools=pools.here)
 
-            def submit(task: GroupTask) -> Future[GroupResult]:
+            def submit(task: Task) -> Future[TaskResult]:
                 # A small group takes one listing, and the place of one.
-                if task.group.cells <= _SMALL and task.spec.inner_chunks is None:
+                if (
+                    isinstance(task, GroupTask)
+                    and task.cells <= _SMALL
+                    and task.spec.inner_chunks is None
+                ):
                     return pools.listings.submit(alone, task)
                 return coordinators.submit(call, task)
 
@@ -100,12 +104,13 @@ class Run:
             except BaseException:  # Ctrl-C
                 pools.stop.set()
                 pools.writers.shutdown(wait=False, cancel_futures=True)
+                pools.partitions.shutdown(wait=False, cancel_futures=True)
                 coordinators.shutdown(wait=False, cancel_futures=True)
                 self.writing = bool(wait(self._flying, timeout=GRACE).not_done)
                 raise
             coordinators.shutdown()
 
-    def in_processes(self, tasks: list[GroupTask], workers: int) -> None:
+    def in_processes(self, tasks: Iterable[Task], workers: int) -> None:
         """Run groups in worker processes, one a worker at a time."""
         context = multiprocessing.get_context("spawn")
         before = multiprocessing.active_children()  # of the caller's: not ours to end
@@ -125,12 +130,12 @@ class Run:
                     ) from None
                 raise
 
-    def anywhere(self, tasks: list[GroupTask], executor: Executor) -> None:
+    def anywhere(self, tasks: Iterable[Task], executor: Executor) -> None:
         """Run groups in an executor of the caller's, a window of tasks at a time."""
-        submitted: list[Future[GroupResult]] = []
+        submitted: list[Future[TaskResult]] = []
 
-        def submit(task: GroupTask) -> Future[GroupResult]:
-            submitted.append(executor.submit(build_group, task))
+        def submit(task: Task) -> Future[TaskResult]:
+            submitted.append(executor.submit(build_task, task))
             return submitted[-1]
 
         try:
@@ -142,21 +147,24 @@ class Run:
 
     def _run(
         self,
-        tasks: list[GroupTask],
-        submit: Callable[[GroupTask], Future[GroupResult]],
+        tasks: Iterable[Task],
+        submit: Callable[[Task], Future[TaskResult]],
         cells: int | None,
         at_once: int = _GROUPS_IN_FLIGHT,
     ) -> None:
         """Submit tasks in order while they fit ``cells`` together; the first error ends it."""
-        queue = deque(tasks)
+        # Tasks are made when their turn comes: there may be a hundred thousand.
+        rest = iter(tasks)
+        following = next(rest, None)
         flying = self._flying
         local = cells is not None
-        while queue or flying:
-            while queue and len(flying) < at_once:
-                size = queue[0].group.cells
+        while following is not None or flying:
+            while following is not None and len(flying) < at_once:
+                size = following.cells
                 if flying and cells is not None and sum(flying.values()) + size > cells:
                     break
-                flying[submit(queue.popleft())] = size
+                flying[submit(following)] = size
+                following = next(rest, None)
             finished, _ = wait(flying, timeout=_TICK, return_when=FIRST_COMPLETED)
             for future in finished:
                 del flying[future]
@@ -195,11 +203,11 @@ class Run:
         )
 
 
-def _submit_quietly(pool: ProcessPoolExecutor, task: GroupTask) -> Future[GroupResult]:
+def _submit_quietly(pool: ProcessPoolExecutor, task: Task) -> Future[TaskResult]:
     """Submit a task; workers that start on it do not see Ctrl-C, not even before `_quiet`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(build_group, task)
+        return pool.submit(build_task, task)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -19,7 +19,8 @@ from parchunk.metadata.spec import ArraySpec
 KEPT = 10_000
 
 #: Zarr's own documents, which every array folder holds.
-_METADATA = pa.array(["zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"])
+DOCUMENTS = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+_METADATA = pa.array(sorted(DOCUMENTS))
 
 SCHEMA = pa.schema(
     [

@@ -26,6 +26,8 @@ Int64Array = NDArray[np.int64]
 
 #: A vector's value for a chunk that no listing has shown; else the value is the size plus 1.
 ABSENT = 0
+#: Bytes from which on a vector is mapped memory.
+_MAPPED = 1 << 16
 #: Ranks looked at together when gaps are searched: a fraction of a page.
 _BUCKET = 256
 #: Positions looked at together when gaps are searched: bounds the temporaries.
@@ -59,13 +61,18 @@ class Sightings:
     strays: dict[int, Strays] = field(default_factory=dict)
 
 
-def _reserve(size: int) -> mmap.mmap:
-    """Return zeroed memory that takes room only where it is touched, and can be given back."""
+def _reserve(size: int) -> mmap.mmap | None:
+    """Return zeroed memory that takes room only where it is touched, and can be given back.
+
+    None for a little, which is not worth it: a process may map only so many.
+    """
+    if size < _MAPPED:
+        return None
     if not hasattr(mmap, "MAP_ANONYMOUS"):
-        return mmap.mmap(-1, max(size, 1))
+        return mmap.mmap(-1, size)
     # Address space is not memory: a billion chunks may be reserved where eight million are held.
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-    return mmap.mmap(-1, max(size, 1), flags=flags)
+    return mmap.mmap(-1, size, flags=flags)
 
 
 class Tally:
@@ -79,7 +86,11 @@ class Tally:
         cells = np.array([rows.cells for rows in row_sets], np.int64)
         self.bounds = np.concatenate(([0], np.cumsum(cells)))
         self._memory = _reserve(int(self.bounds[-1]) * 8)
-        self.sizes = np.frombuffer(self._memory, np.uint64, int(self.bounds[-1]))
+        self.sizes: NDArray[np.uint64] = (
+            np.zeros(int(self.bounds[-1]), np.uint64)
+            if self._memory is None
+            else np.frombuffer(self._memory, np.uint64, int(self.bounds[-1]))
+        )
         self._released = np.zeros(len(self.row_sets), bool)
         self.modified = np.full(len(self.row_sets), np.iinfo(np.int64).min)
         self.strays = [Strays() for _ in row_sets]
@@ -117,7 +128,7 @@ class Tally:
         # Only whole pages: the ones at the ends are shared with neighbours.
         start = -(-int(self.bounds[position]) * 8 // page) * page
         stop = int(self.bounds[position + 1]) * 8 // page * page
-        if stop > start and hasattr(self._memory, "madvise"):
+        if stop > start and self._memory is not None and hasattr(self._memory, "madvise"):
             self._memory.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
     def take(self, listed: Listed, sightings: Sightings) -> None:

@@ -23,9 +23,10 @@ import pyarrow as pa
 from obstore.store import MemoryStore
 from tests.fuzz.conftest import make_store, signed
 
+from parchunk.bundles import forecast, make_work
 from parchunk.cli.main import run
 from parchunk.errors import InputError, ParchunkError
-from parchunk.groups import forecast, make_groups, width_of
+from parchunk.groups import width_of
 from parchunk.key_kernels import parse_paths, positions_of
 from parchunk.keys import KeyEncoding
 from parchunk.metadata.spec import ArraySpec
@@ -169,7 +170,7 @@ def _look_at(plan: Plan) -> None:
     if plan.chunks <= _COMPUTED and sum(array.regions for array in plan.arrays) <= _LOOKED_AT:
         width = width_of(object(), 8)
         with contextlib.suppress(InputError):
-            forecast(plan, make_groups(plan, plan.partitions(), 10**7, width), width)
+            forecast(plan, make_work(plan, plan.partitions(), 10**7, width), width)
 
 
 def _command(*arguments: str) -> None:

@@ -257,7 +257,8 @@ class _WatchedListing(GroupListing):
         assert self.tally is not None
         return self.tally.later(rows)
 
-    def _tally(self, row_sets: Sequence[RowSet]) -> Tally:
+    def tally_of(self, row_sets: Sequence[RowSet]) -> Tally:
+        """Return a watched tally, which is kept."""
         base = self.listing.source.path(self.spec.name) + "/"
         since = [self.since[rows] for rows in row_sets]
         self.tally = _WatchedTally(self.spec, base, row_sets, since)

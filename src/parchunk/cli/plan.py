@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import click
 
 from parchunk.build import DEFAULT_MEMORY
+from parchunk.bundles import forecast, make_work
 from parchunk.cli.options import json_option, plan_options, run_options, source_options
 from parchunk.cli.tables import bytes_text, console, count, duration, grid_text, table
-from parchunk.groups import CHUNK_BYTES, forecast, make_groups, vector_cells, width_of
+from parchunk.groups import CHUNK_BYTES, vector_cells, width_of
 from parchunk.metadata import ArraySpec
 from parchunk.plan import Plan
 from parchunk.planning import plan as make_plan
@@ -82,8 +83,8 @@ def describe(
     share = max(concurrency // workers, 1)
     width = width_of(plan.source.store, share)
     cells = vector_cells(memory // workers, plan.record_size, share)
-    groups = make_groups(plan, plan.partitions(), cells, width, workers)
-    cost = forecast(plan, groups, width)
+    work = make_work(plan, plan.partitions(), cells, width, workers)
+    cost = forecast(plan, work, width)
     remote = is_remote(plan.source.store)
     files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
     return {
@@ -100,7 +101,7 @@ def describe(
         "get_requests": cost.gets if remote else 0,
         "get_price_usd": round(cost.gets * GET_PRICE / 1000, 4) if remote else 0,
         "get_seconds": round(cost.gets * GET_SECONDS / concurrency, 1) if remote else 0,
-        "vector_bytes": max((group.cells for group in groups), default=0) * CHUNK_BYTES,
+        "vector_bytes": max((item.cells for item in work), default=0) * CHUNK_BYTES,
         "memory_bytes": memory,
     }
 

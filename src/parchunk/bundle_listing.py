@@ -1,0 +1,160 @@
+"""Listing a bundle: one walk over its arrays, then one over all their gaps, until none is in doubt.
+
+Each array has a tally and the rules of `parchunk.group_listing`; only the walks are shared.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+
+from parchunk.bundles import ranges_over
+from parchunk.group_listing import GroupListing, leave, next_from
+from parchunk.key_ranges import KeyRange, follow_ranges, key_range
+from parchunk.listing import Unordered
+from parchunk.rows import RowSet
+from parchunk.tally import Part, Sightings, Tally
+
+
+@dataclass
+class Member:
+    """One array of a bundle: how it is listed on its own, and its row sets."""
+
+    listing: GroupListing
+    row_sets: Sequence[RowSet]
+
+
+@dataclass
+class BundleListing:
+    """How the members of a bundle, in the order of their keys, are listed together.
+
+    ``notes`` collects what a user should know, and the members' notes are theirs.
+    """
+
+    members: Sequence[Member]
+    pool: Executor
+    notes: list[str] = field(default_factory=list)
+
+    def parts(self) -> Iterator[tuple[int, int, Part]]:
+        """Yield (member, position, part) for each row set as soon as everything about it is known.
+
+        Raises
+        ------
+        ListingError
+            When the store cannot be listed, or not to any reliable end.
+        """
+        rest = dict(enumerate(self.members))
+        try:
+            for at, parts in self._walked():
+                del rest[at]
+                yield from ((at, position, part) for position, part in parts)
+            return
+        except Unordered as broken:
+            # Early stops and offsets prove nothing here; only whole listings do.
+            names = [member.listing.spec.name for member in rest.values()]
+            self.notes.append(
+                f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: the store does "
+                f"not list in order ({broken}); each array was listed whole instead"
+            )
+        for at, member in rest.items():
+            member.listing.ordered = False
+            for position, part in member.listing.parts(member.row_sets):
+                yield at, position, part
+
+    def _walked(self) -> Iterator[tuple[int, list[tuple[int, Part]]]]:
+        """Yield each member with its parts, on a store that lists in order."""
+        tallies = [member.listing.tally_of(member.row_sets) for member in self.members]
+        ranges: list[KeyRange] = []
+        for at, member in enumerate(self.members):
+            listing = member.listing
+            ranges += ranges_over(listing.spec, member.row_sets, listing.width.page, at)
+        doubts: dict[int, Iterator[dict[int, int] | None]] = {}
+        for at in self._followed(tallies, ranges, range(len(tallies)), again=False):
+            doubts[at] = self.members[at].listing.doubts(tallies[at], self._positions(at))
+            yield from self._settled(tallies, doubts, at)
+        while doubts:
+            left = sorted(doubts)
+            gaps = [
+                key_range(at, listing.spec.name, walk)
+                for at in left
+                for listing in (self.members[at].listing,)
+                for walk in listing.gap_walks(tallies[at], self._positions(at))
+            ]
+            # Not before the walk has ended: who is asked about its gaps is asked in its threads.
+            for at in list(self._followed(tallies, gaps, left, again=True)):
+                yield from self._settled(tallies, doubts, at)
+
+    def _settled(
+        self, tallies: list[Tally], doubts: dict[int, Iterator[dict[int, int] | None]], at: int
+    ) -> Iterator[tuple[int, list[tuple[int, Part]]]]:
+        """Yield a member and its parts if no gap of it is to be listed again."""
+        again = next(doubts[at])
+        if again is None:
+            return
+        del doubts[at]
+        tally = tallies[at]
+        parts = [
+            (position, tally.part(position, again.get(position, 0)))
+            for position in self._positions(at)
+        ]
+        self.members[at].listing.check_recorded(
+            tally, sum(len(part.vector) - tally.absent(position) for position, part in parts)
+        )
+        yield at, parts
+
+    def _followed(
+        self,
+        tallies: Sequence[Tally],
+        ranges: Sequence[KeyRange],
+        members: Sequence[int],
+        *,
+        again: bool,
+    ) -> Iterator[int]:
+        """Walk over ranges of some members; yield each once its ranges have passed."""
+        left = Counter(found.owner for found in ranges)
+        yield from (at for at in members if at not in left)
+        if not ranges:
+            return
+        passed: SimpleQueue[int | Exception | None] = SimpleQueue()
+        stop = self.members[0].listing.listing.stop
+        future = self.pool.submit(self._follow, tallies, ranges, again, passed)
+        complete = 0
+        try:
+            while (event := next_from(passed, stop)) is not None:
+                if isinstance(event, Exception):
+                    raise event
+                for found in ranges[complete:event]:
+                    left[found.owner] -= 1
+                    if not left[found.owner]:
+                        yield found.owner
+                complete = event
+        finally:
+            leave(stop, [future])
+
+    def _follow(
+        self,
+        tallies: Sequence[Tally],
+        ranges: Sequence[KeyRange],
+        again: bool,
+        passed: SimpleQueue[int | Exception | None],
+    ) -> None:
+        """Follow a walk over ranges; tell how many are complete, and its end."""
+        try:
+            complete = 0
+            for shares, now in follow_ranges(self.members[0].listing.listing, ranges):
+                for at, listed in shares:
+                    tally, sightings = tallies[ranges[at].owner], Sightings()
+                    tally.take(listed, sightings)
+                    (tally.merge_again if again else tally.merge)(sightings)
+                if now > complete:
+                    complete = now
+                    passed.put(complete)
+            passed.put(None)
+        except Exception as error:  # handed to the thread that waits for it
+            passed.put(error)
+
+    def _positions(self, at: int) -> range:
+        return range(len(self.members[at].row_sets))
