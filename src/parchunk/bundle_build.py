@@ -111,9 +111,8 @@ def _build_bundle(
         for job in jobs:
             result_unless(pools.stop, job)
     finally:
-        for job in jobs:
-            job.cancel()
-        wait(jobs)
+        # Those that are cancelled are not waited for: their pool may have ended.
+        wait([job for job in jobs if not job.cancel()])
     notes = listed.notes + [note for member in listed.members for note in member.listing.notes]
     return TaskResult(
         tuple(receipts), counted.lists, counted.keys, counted.retries, counted.gets, tuple(notes)

@@ -154,7 +154,8 @@ class GroupListing:
         except Exception as error:  # handed to the thread that waits for it
             passed.put(_Passed(at, error=error))
         finally:
-            if taking is not None:
+            # One that is cancelled and whose pool has ended would be waited for without an end.
+            if taking is not None and not taking.cancel():
                 wait([taking])
 
     def _take(
