@@ -11,8 +11,8 @@ from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import Branch
 from parchunk.icechunk_import.committing import Committer
 from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.pieces import Pieces
-from parchunk.icechunk_import.references import finished_receipts
+from parchunk.icechunk_import.pieces import one_ahead, read_pieces
+from parchunk.icechunk_import.references import BATCH, finished_receipts
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult, Reporter
 from parchunk.icechunk_import.v3_metadata import v3_documents
@@ -106,7 +106,8 @@ def to_icechunk(
     partitions = [partition for item in to_do.values() for partition in item.partitions]
     before = len(plan.regions) - len(remaining) - len(to_do.keys() - {None})
     reporter = Reporter(progress, before, len(plan.regions), began)
-    with Pieces(output, plan, receipts, container, checksum, partitions) as pieces:
+    read = read_pieces(output, plan, receipts, container, checksum, BATCH, partitions)
+    with one_ahead(read) as pieces:
         for item in to_do.values():
             commit = committer.commit(item, pieces)
             if commit is not None:
