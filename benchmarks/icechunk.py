@@ -25,6 +25,7 @@ from typing import Any
 import parchunk
 from benchmarks.synthetic.server import serve
 from benchmarks.synthetic.zarr_stores import zarr_store
+from parchunk.icechunk_import.importing import MEMORY
 
 REGIONS_OF_MILLION = 4
 ROUNDS = 5
@@ -65,7 +66,7 @@ def _peak() -> int:
     raise RuntimeError("no VmHWM in /proc/self/status: run this on Linux")
 
 
-def run_parchunk(out: str, repo: str) -> dict[str, Any]:
+def run_parchunk(out: str, repo: str, memory: int = MEMORY) -> dict[str, Any]:
     """Import with parchunk; seconds of each commit's whole work."""
     import icechunk
 
@@ -75,7 +76,10 @@ def run_parchunk(out: str, repo: str) -> dict[str, Any]:
     at: list[tuple[float, float]] = []
     before, began, busy = _peak(), time.perf_counter(), time.process_time()
     result = parchunk.to_icechunk(
-        out, repo, progress=lambda _: at.append((time.perf_counter(), time.process_time()))
+        out,
+        repo,
+        memory=memory,
+        progress=lambda _: at.append((time.perf_counter(), time.process_time())),
     )
     seconds, cpu = time.perf_counter() - began, time.process_time() - busy
     return {

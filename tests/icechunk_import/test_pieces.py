@@ -11,7 +11,7 @@ import pytest
 
 import icechunk
 import parchunk
-from parchunk.icechunk_import import adapter, importing
+from parchunk.icechunk_import import adapter, memory
 from parchunk.icechunk_import.pieces import one_ahead
 
 
@@ -65,7 +65,7 @@ def test_many_small_pieces_import_the_same(
     for key in ("air/c/0/0/0", "air/c/5/1/0", "air/c/11/1/1", "deep/rain/c/3/0/1"):
         (source / key).unlink()
     out = build(source, split="time", region=4, record_size=5)
-    monkeypatch.setattr(importing, "BATCH", 3)
+    monkeypatch.setattr(memory, "BATCH", 3)
     calls = []
     real = adapter.prepare
 
