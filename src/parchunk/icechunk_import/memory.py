@@ -2,7 +2,7 @@
 
 Icechunk holds all references of a commit until that is made, and writes a manifest from copies of
 them. So a commit's references decide, and not the store's. The numbers of bytes here were measured
-with `benchmarks.icechunk_memory`, which prints them beside what an import really took.
+with `benchmarks.icechunk`, which prints what imports really take beside what was computed.
 """
 
 from __future__ import annotations
