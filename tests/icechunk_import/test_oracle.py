@@ -24,6 +24,7 @@ def quiet_zarr() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=25,
