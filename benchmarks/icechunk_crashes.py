@@ -7,7 +7,8 @@ before or after the repository is created, documents are put, references are set
 deleted, a commit, a branch made, moved or deleted. Then: readers of the branch see what was there
 before or everything; the resumed import ends with the documents, references and values of an
 undisturbed one, and with its history: no region is committed twice. Once into a new repository,
-and once over an earlier import whose source has grown, changed and lost chunks since.
+and once over an earlier import whose source has grown, changed and lost chunks since; both with
+OUT and REPO on a disk, and in S3, on a server on loopback.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ from rich.console import Console
 from rich.table import Table
 
 import parchunk
+from benchmarks.s3_server import S3Bucket, new_bucket, s3_server
 
+#: How OUT and REPO are reached; None on the disk.
+Options = dict[str, str] | None
 ROOT = Path(__file__).parents[1]
 #: Chunks of up to this many bytes become chunks of the repository: those of ``rain``.
 INLINED = 64
@@ -43,22 +47,27 @@ INLINED = 64
 class Case:
     """An import to be disturbed: of ``out``, over the repository ``start`` where there is one.
 
-    ``steps`` are those of an undisturbed import, ``state`` is what the branch has after it, and
-    ``before`` what it had.
+    ``bucket`` is where ``out`` is and repositories are made, if not on the disk. ``steps`` are
+    those of an undisturbed import, ``state`` is what the branch has after it, and ``before`` what
+    it had.
     """
 
     source: Path
     out: str
     start: Path | None
+    bucket: S3Bucket | None
     steps: list[str]
     before: Any
     state: Any
 
 
+Make = Callable[[Path, S3Bucket | None], Case]
+
+
 # The child ------------------------------------------------------------------------------------
 
 
-def child(kill_at: int, steps_file: str, out: str, repo: str) -> None:
+def child(kill_at: int, steps_file: str, out: str, repo: str, options: Options) -> None:
     """Import; note each step, and kill this process at the one of that number."""
     import icechunk
     from parchunk.icechunk_import import adapter
@@ -97,16 +106,23 @@ def child(kill_at: int, steps_file: str, out: str, repo: str) -> None:
         ("clean up", icechunk.Repository, "delete_branch"),
     ):
         setattr(owner, call, noted(name, getattr(owner, call)))
-    parchunk.to_icechunk(out, repo, publish=True)
+    import_into(out, repo, options)
 
 
-def run_child(kill_at: int, steps: Path, out: str, repo: Path) -> list[str]:
+def import_into(out: str, repo: str, options: Options) -> parchunk.icechunk_import.ImportResult:
+    """Import, to be published when all is in."""
+    return parchunk.to_icechunk(
+        out, repo, publish=True, output_options=options, repo_options=options
+    )
+
+
+def run_child(kill_at: int, steps: Path, out: str, repo: str, options: Options) -> list[str]:
     """Import in a process that kills itself at a step (-1: at none); return its steps."""
     paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.icechunk_crashes", "--child"),
-            *(str(kill_at), str(steps), out, str(repo)),
+            *(str(kill_at), str(steps), out, repo, json.dumps(options)),
         ],
         capture_output=True,
         text=True,
@@ -135,48 +151,74 @@ def write_source(path: Path, steps: int) -> None:
         root[name][old:] = np.arange(1, steps * width + 1).reshape(steps, width)[old:]
 
 
-def build(source: Path, out: Path) -> str:
+def build(source: Path, out: str, options: Options = None) -> str:
     """Build references in regions of four steps."""
     plan = parchunk.plan(str(source), split="time", region=4, inline_threshold=INLINED)
-    return parchunk.build(plan, str(out)).url
+    return parchunk.build(plan, out, output_options=options).url
 
 
-def new_case(folder: Path) -> Case:
+def new_case(folder: Path, bucket: S3Bucket | None = None) -> Case:
     """Return an import of three regions into a new repository."""
     write_source(folder / "source", 12)
-    out = build(folder / "source", folder / "out")
-    return _case(folder, out, None)
+    return _case(folder, None, bucket)
 
 
-def update_case(folder: Path) -> Case:
+def update_case(folder: Path, bucket: S3Bucket | None = None) -> Case:
     """Return an import over an earlier one, of a source that changed since."""
     source = folder / "source"
     write_source(source, 10)
-    parchunk.to_icechunk(build(source, folder / "earlier"), str(folder / "start"))
+    parchunk.to_icechunk(build(source, str(folder / "earlier")), str(folder / "start"))
     write_source(source, 16)
     root = zarr.open_group(source)
     root["air"][1] = -1
     root["rain"][1] = -1
     for key in ("air/c/2/0", "air/c/9/1", "rain/c/0/1"):
         (source / key).unlink()
-    return _case(folder, build(source, folder / "out"), folder / "start")
+    return _case(folder, folder / "start", bucket)
 
 
-def _case(folder: Path, out: str, start: Path | None) -> Case:
-    repo = folder / "undisturbed"
-    before = None
+def _case(folder: Path, start: Path | None, bucket: S3Bucket | None) -> Case:
+    options = options_of(bucket)
+    out = build(folder / "source", _place(folder / "out", bucket), options)
+    repo = begin(start, folder / "undisturbed", bucket)
+    before = None if start is None else state_of(repo, options)
+    steps = run_child(-1, folder / "steps", out, repo, options)
+    state = state_of(repo, options)
+    return Case(folder / "source", out, start, bucket, steps, before, state)
+
+
+def options_of(bucket: S3Bucket | None) -> Options:
+    """Return the options to reach a bucket."""
+    return None if bucket is None else bucket.options
+
+
+def begin(start: Path | None, repo: Path, bucket: S3Bucket | None) -> str:
+    """Return where to import: ``repo``, or the folder of its name in the bucket.
+
+    It holds what ``start`` does.
+    """
     if start is not None:
-        shutil.copytree(start, repo)
-        before = state_of(repo)
-    steps = run_child(-1, folder / "steps", out, repo)
-    return Case(folder / "source", out, start, steps, before, state_of(repo))
+        if bucket is None:
+            shutil.copytree(start, repo)
+        else:
+            bucket.upload(start, _key(repo))
+    return _place(repo, bucket)
 
 
-def state_of(repo: Path) -> Any:
+def _place(path: Path, bucket: S3Bucket | None) -> str:
+    return str(path) if bucket is None else f"s3://{bucket.name}/{_key(path)}"
+
+
+def _key(path: Path) -> str:
+    # the last two names tell runs apart
+    return "/".join(path.parts[-2:])
+
+
+def state_of(repo: str, options: Options) -> Any:
     """Return what readers of the branch get: documents, references, and what each commit was."""
     from parchunk.icechunk_import import adapter
 
-    opened = parchunk.open_icechunk(str(repo))
+    opened = parchunk.open_icechunk(repo, repo_options=options)
     session = opened.readonly_session("main")
     arrays = {}
     for name in ("air", "rain", "height"):
@@ -209,43 +251,52 @@ def state_of(repo: Path) -> Any:
 
 def check(case: Case, folder: Path, kill_at: int) -> str:
     """Kill an import at a step, resume it and check all; return the step's name."""
-    repo = folder / "repo"
-    if case.start is not None:
-        shutil.copytree(case.start, repo)
-    steps = run_child(kill_at, folder / "steps", case.out, repo)
+    options = options_of(case.bucket)
+    repo = begin(case.start, folder / "repo", case.bucket)
+    steps = run_child(kill_at, folder / "steps", case.out, repo, options)
     assert steps == case.steps[: kill_at + 1]
     if any(step == "after create" for step in steps) or case.start is not None:
-        assert state_of(repo) in (case.before, case.state), "a reader could open a part"
-    result = parchunk.to_icechunk(case.out, str(repo), publish=True)
+        assert state_of(repo, options) in (case.before, case.state), "a reader could open a part"
+    result = import_into(case.out, repo, options)
     assert result.published
-    assert state_of(repo) == case.state, "the resumed import differs"
-    opened = parchunk.open_icechunk(str(repo))
+    assert state_of(repo, options) == case.state, "the resumed import differs"
+    opened = parchunk.open_icechunk(repo, repo_options=options)
     assert set(opened.list_branches()) == {"main"}
     theirs = zarr.open_group(case.source, mode="r")
     ours = zarr.open_group(opened.readonly_session("main").store, mode="r")
     for name in ("air", "rain", "height"):
         assert np.array_equal(theirs[name][...], ours[name][...]), name
-    assert parchunk.to_icechunk(case.out, str(repo), publish=True).commits == ()
+    assert import_into(case.out, repo, options).commits == ()
     return steps[-1]
+
+
+def kill_everywhere(make: Make, bucket: S3Bucket | None) -> collections.Counter[str]:
+    """Kill an import at each of its steps; return how many of each name there were."""
+    counts: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        case = make(Path(folder), bucket)
+        for kill_at in range(len(case.steps)):
+            with tempfile.TemporaryDirectory() as run:
+                counts[check(case, Path(run), kill_at)] += 1
+    return counts
 
 
 def main() -> None:
     """Print how many imports were killed where, all of which resumed."""
     if sys.argv[1:2] == ["--child"]:
-        child(int(sys.argv[2]), *sys.argv[3:])
+        kill_at, steps, out, repo, options = sys.argv[2:]
+        child(int(kill_at), steps, out, repo, json.loads(options))
         return
     import icechunk
 
     icechunk.set_logs_filter("error")
-    killed: dict[str, collections.Counter[str]] = {}
     began = time.monotonic()
-    for name, make in (("new", new_case), ("update", update_case)):
-        with tempfile.TemporaryDirectory() as folder:
-            case = make(Path(folder))
-            counts = killed[name] = collections.Counter()
-            for kill_at in range(len(case.steps)):
-                with tempfile.TemporaryDirectory() as run:
-                    counts[check(case, Path(run), kill_at)] += 1
+    with tempfile.TemporaryDirectory() as folder, s3_server(Path(folder)) as server:
+        killed = {
+            f"{what}, {where}": kill_everywhere(make, bucket)
+            for where, bucket in (("disk", None), ("S3", new_bucket(server.endpoint)))
+            for what, make in (("new", new_case), ("update", update_case))
+        }
     total = sum(counts.total() for counts in killed.values())
     table = Table(
         title=f"icechunk {icechunk.__version__}: {total} imports killed and resumed to the same "
@@ -254,8 +305,8 @@ def main() -> None:
         title_justify="left",
     )
     table.add_column("killed")
-    table.add_column("into a new repository", justify="right")
-    table.add_column("over an earlier import", justify="right")
+    for name in killed:
+        table.add_column(name, justify="right")
     for step in dict.fromkeys(step for counts in killed.values() for step in counts):
         table.add_row(step, *(str(counts[step]) for counts in killed.values()))
     Console(width=100, highlight=False).print(table)

@@ -49,7 +49,16 @@ def ctrl_c_when(condition: Callable[[], object]) -> Iterator[None]:
 
 def check_threads_end(*but: str) -> None:
     """Wait until none of a build's threads is left, ``but`` those that may hang."""
-    kinds = {"group", "writer", "listing", "taker", "partition", "fetch", "lease", "release"}.difference(but)
+    kinds = {
+        "group",
+        "writer",
+        "listing",
+        "taker",
+        "partition",
+        "fetch",
+        "lease",
+        "release",
+    }.difference(but)
     until = time.monotonic() + 60
     while left := kinds & {t.name.split("_")[0] for t in threading.enumerate()}:
         assert time.monotonic() < until, left

@@ -10,6 +10,7 @@ from collections import Counter
 
 import pytest
 import zarr
+from benchmarks.s3_server import new_bucket
 
 import parchunk
 from benchmarks import icechunk_crashes
@@ -107,5 +108,36 @@ def test_steps_are_what_they_are_thought_to_be(cases):
 def test_killed_at_a_named_step(name, step, occurrence, cases, tmp_path):
     """All of them: `python -m benchmarks.icechunk_crashes`."""
     case = cases[name]
+    at = [number for number, found in enumerate(case.steps) if found == step][occurrence]
+    assert icechunk_crashes.check(case, tmp_path, at) == step
+
+
+@pytest.fixture(scope="module")
+def cases_in_s3(
+    tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str
+) -> dict[str, icechunk_crashes.Case]:
+    bucket = new_bucket(s3_endpoint)
+    return {
+        "new": icechunk_crashes.new_case(tmp_path_factory.mktemp("new"), bucket),
+        "update": icechunk_crashes.update_case(tmp_path_factory.mktemp("update"), bucket),
+    }
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize(
+    ("name", "step", "occurrence"),
+    [
+        ("new", "after create", 0),
+        ("new", "after set", 2),
+        ("new", "after commit", 1),
+        ("new", "before publish", 0),
+        ("update", "after delete", 2),
+        ("update", "before commit", -1),
+        ("update", "after publish", 0),
+    ],
+)
+def test_killed_with_all_in_s3(name, step, occurrence, cases_in_s3, tmp_path):
+    case = cases_in_s3[name]
+    assert case.out.startswith("s3://")
     at = [number for number, found in enumerate(case.steps) if found == step][occurrence]
     assert icechunk_crashes.check(case, tmp_path, at) == step

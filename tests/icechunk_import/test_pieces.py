@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +11,7 @@ import pytest
 
 import icechunk
 import parchunk
-from parchunk.icechunk_import import adapter, references
+from parchunk.icechunk_import import adapter, memory
 from parchunk.icechunk_import.pieces import one_ahead
 
 
@@ -24,7 +23,9 @@ def test_the_next_item_is_made_while_one_is_in_use() -> None:
             event.set()
             yield number
 
-    with closing(one_ahead(items())) as ahead:
+    with one_ahead(items()) as ahead:
+        assert made[0].wait(30), "the first is made before it is asked for"
+        assert not made[1].is_set()
         assert next(ahead) == 0
         assert made[1].wait(30)
         assert next(ahead) == 1
@@ -38,20 +39,19 @@ def test_an_error_comes_in_its_turn() -> None:
         yield 1
         raise parchunk.InputError("the second is damaged")
 
-    ahead = one_ahead(items())
-    assert next(ahead) == 1
-    with pytest.raises(parchunk.InputError, match="the second is damaged"):
-        next(ahead)
+    with one_ahead(items()) as ahead:
+        assert next(ahead) == 1
+        with pytest.raises(parchunk.InputError, match="the second is damaged"):
+            next(ahead)
 
 
 def test_no_thread_stays_when_an_import_ends_early() -> None:
     def names() -> list[str]:
         return [thread.name for thread in threading.enumerate() if "parchunk-read" in thread.name]
 
-    ahead = one_ahead(iter(range(9)))
-    next(ahead)
-    assert names()
-    ahead.close()
+    with one_ahead(iter(range(9))) as ahead:
+        next(ahead)
+        assert names()
     assert not names()
 
 
@@ -65,7 +65,7 @@ def test_many_small_pieces_import_the_same(
     for key in ("air/c/0/0/0", "air/c/5/1/0", "air/c/11/1/1", "deep/rain/c/3/0/1"):
         (source / key).unlink()
     out = build(source, split="time", region=4, record_size=5)
-    monkeypatch.setattr(references, "BATCH", 3)
+    monkeypatch.setattr(memory, "BATCH", 3)
     calls = []
     real = adapter.prepare
 

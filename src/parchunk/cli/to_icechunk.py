@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from parchunk.cli.options import json_option, output_option, parse_regions, repo_option
+from parchunk.cli.options import Size, json_option, output_option, parse_regions, repo_option
 from parchunk.cli.tables import console, count, duration
 from parchunk.icechunk_import import ImportProgress, ImportResult, adapter, to_icechunk
 from parchunk.icechunk_import.importing import MAX_REFERENCES
@@ -40,7 +40,15 @@ from parchunk.icechunk_import.importing import MAX_REFERENCES
     default=MAX_REFERENCES,
     show_default=True,
     metavar="N",
-    help="Refuse regions with more: one commit holds them all in memory.",
+    help="Refuse regions with more.",
+)
+@click.option(
+    "--memory",
+    type=Size(),
+    default="4GiB",
+    show_default=True,
+    metavar="SIZE",
+    help="Bound on the peak above the imports; refuse regions that one commit cannot hold in it.",
 )
 @click.option(
     "--drop-non-finite",
@@ -59,6 +67,7 @@ def command(
     regions: str | None,
     no_checksum: bool,
     max_references: int,
+    memory: int,
     drop_non_finite: bool,
     repo_options: Mapping[str, str],
     output_options: Mapping[str, str],
@@ -81,6 +90,7 @@ def command(
         regions=chosen,
         checksum=not no_checksum,
         max_references=max_references,
+        memory=memory,
         drop_non_finite=drop_non_finite,
         output_options=output_options,
         repo_options=repo_options,

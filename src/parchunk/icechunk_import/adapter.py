@@ -264,3 +264,11 @@ def local_access() -> Any:
 def manifest_config(ic: Any, config: icechunk.RepositoryConfig) -> Any:
     """Return the manifest part of a repository's configuration, made where there is none."""
     return config.manifest if config.manifest is not None else ic.ManifestConfig()
+
+
+def forget_manifests(config: icechunk.RepositoryConfig) -> None:
+    """Keep no manifest that was written: an import reads none again, and holds them all else."""
+    ic = load()
+    caching = config.caching if config.caching is not None else ic.CachingConfig()
+    caching.num_chunk_refs = 1
+    config.caching = caching

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from parchunk.icechunk_import.branches import AGAIN, Branch
 from parchunk.icechunk_import.chunk_indices import chunk_key, ravel
 from parchunk.icechunk_import.history import History
 from parchunk.icechunk_import.nodes import write_nodes
-from parchunk.icechunk_import.pieces import Pieces
+from parchunk.icechunk_import.pieces import Piece, pieces_of
 from parchunk.icechunk_import.references import Receipts
 from parchunk.icechunk_import.results import Commit
 from parchunk.icechunk_import.setting import Setter
@@ -43,8 +44,8 @@ class Committer:
         self._documents = documents
         self._setter = Setter(branch)
 
-    def commit(self, work: Work, pieces: Pieces) -> Commit | None:
-        """Commit one item of work; None when there was nothing to change."""
+    def commit(self, work: Work, pieces: Iterator[Piece]) -> Commit | None:
+        """Commit one item of work, whose pieces are next; None when there was nothing to change."""
         began = time.monotonic()
         branch = self._branch
         session = branch.session()
@@ -57,8 +58,10 @@ class Committer:
             self._setter.begin(session, work.entry.kind == "region")
             deleted = 0
             for partition in work.partitions:
-                present = self._set(session.store, partition, pieces)
-                if partition.array in replacing:
+                replaced = partition.array in replacing
+                present = np.zeros(partition.rows.cells if replaced else 0, bool)
+                self._set(session.store, partition, pieces, present if replaced else None)
+                if replaced:
                     spec = self._plan.by_name[partition.array].spec
                     deleted += _delete_others(session, base, spec, partition.rows, present)
             self._setter.merge()
@@ -114,10 +117,16 @@ class Committer:
                 f"({adapter.one_line(error)}); {AGAIN}"
             ) from None
 
-    def _set(self, store: Any, partition: Partition, pieces: Pieces) -> NDArray[np.bool_]:
-        """Set a partition's chunks; return which of them are present."""
-        present = [np.empty(0, bool)]
-        for piece in pieces.of(partition):
+    def _set(
+        self,
+        store: Any,
+        partition: Partition,
+        pieces: Iterator[Piece],
+        present: NDArray[np.bool_] | None,
+    ) -> None:
+        """Set a partition's chunks; note in ``present``, one value a chunk, which there are."""
+        begin = written = 0
+        for piece in pieces_of(partition, pieces):
             refused = self._setter.set(piece)
             if refused:
                 raise OutputError(
@@ -127,16 +136,16 @@ class Committer:
                 )
             if piece.inlined:
                 adapter.put(store, piece.inlined)
-            present.append(piece.present)
-        there = np.concatenate(present)
-        written = int(np.count_nonzero(there))
+            written += int(np.count_nonzero(piece.present))
+            if present is not None:
+                present[begin : begin + len(piece.present)] = piece.present
+            begin += len(piece.present)
         receipt = self._receipts[(partition.array, partition.region)]
         if written != receipt.present:
             raise InputError(
                 f"{partition}: {written:,} references in its record files, {receipt.present:,} in "
                 "its receipt: delete that receipt and build again, then import again"
             )
-        return there
 
 
 def _delete_others(

@@ -10,13 +10,15 @@ from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import Branch
 from parchunk.icechunk_import.committing import Committer
+from parchunk.icechunk_import.limits import check_memory, check_references
 from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.pieces import Pieces
+from parchunk.icechunk_import.memory import budget
+from parchunk.icechunk_import.pieces import one_ahead, read_pieces
 from parchunk.icechunk_import.references import finished_receipts
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult, Reporter
 from parchunk.icechunk_import.v3_metadata import v3_documents
-from parchunk.icechunk_import.work import check_limit, choose, plan_work
+from parchunk.icechunk_import.work import choose, plan_work
 from parchunk.output import Output
 from parchunk.plan import Plan
 from parchunk.saved_plan import load_plan
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 #: References in one commit. Icechunk was seen to panic at 72 million, and holds them in memory.
 MAX_REFERENCES = 20_000_000
+#: Bytes above the imports: enough for some four million references in one commit.
+MEMORY = 4 << 30
 
 
 def to_icechunk(
@@ -37,6 +41,7 @@ def to_icechunk(
     regions: Iterable[int] | None = None,
     checksum: bool = True,
     max_references: int = MAX_REFERENCES,
+    memory: int = MEMORY,
     drop_non_finite: bool = False,
     output_options: Mapping[str, str] | None = None,
     repo_options: Mapping[str, str] | None = None,
@@ -64,6 +69,10 @@ def to_icechunk(
         later.
     max_references
         The most references in one commit; a larger region is refused before anything is written.
+    memory
+        Bound on the peak, in bytes above the imports. What is read ahead keeps within it, and a
+        region whose references Icechunk cannot hold within it is refused before anything is
+        written.
     drop_non_finite
         Leave out attributes with NaN or an infinity, which Icechunk cannot hold; else they are
         refused.
@@ -86,7 +95,10 @@ def to_icechunk(
     container = Container.of(plan.location)
     work = plan_work(plan, receipts, documents, container, checksum)
     chosen = choose(plan, regions)
-    check_limit(plan, work, max_references)
+    wanted = [item for item in work if item.entry.region in chosen]
+    check_references(plan, wanted, max_references)
+    planned = budget(plan, receipts, container, wanted, memory)
+    check_memory(plan, wanted, planned)
     repository, url, created = _open(repo, plan, container, repo_options)
     target = Branch(repository, url, branch)
     history = target.history()
@@ -106,7 +118,8 @@ def to_icechunk(
     partitions = [partition for item in to_do.values() for partition in item.partitions]
     before = len(plan.regions) - len(remaining) - len(to_do.keys() - {None})
     reporter = Reporter(progress, before, len(plan.regions), began)
-    with Pieces(output, plan, receipts, container, checksum, partitions) as pieces:
+    read = read_pieces(output, plan, receipts, container, checksum, planned.rows, partitions)
+    with one_ahead(read) as pieces:
         for item in to_do.values():
             commit = committer.commit(item, pieces)
             if commit is not None:
@@ -156,9 +169,12 @@ def _open(
             f"reads no chunk from there: open it in Python as repo and run: import icechunk as ic; "
             f"{container.code()}"
         )
-    if not created and split_manifests(config, plan):
-        with adapter.reported(f"set the manifest splitting of {url}", "check the access"):
-            repository = repository.reopen(config=config)
+    if not created:
+        split_manifests(config, plan)
+    adapter.forget_manifests(config)
+    # Not saved: the splitting of a repository that was there, and the cache, are this import's.
+    with adapter.reported(f"open {url} for the import", "check the access"):
+        repository = repository.reopen(config=config)
     return repository, url, created
 
 

@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -18,7 +17,7 @@ from parchunk.plan import Partition, Plan
 from parchunk.receipts import Receipt, RecordFile, read_receipts
 from parchunk.record_files import digest, record_path
 
-#: Rows handled together.
+#: Rows handled together, unless fewer are asked for.
 BATCH = 100_000
 
 Receipts = Mapping[tuple[str, int | None], Receipt]
@@ -65,12 +64,16 @@ class Rows:
 
 
 def read_rows(
-    output: Output, partition: Partition, files: Iterable[RecordFile], size: int
+    output: Output,
+    partition: Partition,
+    files: Iterable[RecordFile],
+    size: int,
+    rows: int = BATCH,
 ) -> Iterator[Rows]:
     """Yield the references of a partition's rows in the order of chunk numbers.
 
     ``files`` are those of the receipts, ``size`` is the record size. Rows of one batch have
-    consecutive chunk numbers, and are BATCH at most.
+    consecutive chunk numbers, and are ``rows`` at most.
 
     Raises
     ------
@@ -78,39 +81,59 @@ def read_rows(
         When a record file is gone or is not what its receipt says.
     """
     expected = {file.index: file for file in files}
-    held: list[pa.Table] = []
+    held: list[pa.RecordBatch] = []
     begin = count = 0
     for first, last in _runs(partition):
         for index in range(first // size, -(-last // size)):
             low, high = max(first, index * size), min(last, (index + 1) * size)
-            file = _read_file(output, partition, index, expected.get(index))
-            for at in range(low, high, BATCH):
-                table = file.slice(at - index * size, min(high - at, BATCH))
-                if held and (begin + count != at or count + len(table) > BATCH):
+            at = low
+            file = expected.get(index)
+            for batch in _read_file(output, partition, index, file, range(low, high), size, rows):
+                if held and (begin + count != at or count + len(batch) > rows):
                     yield _rows(begin, held)
                     held, count = [], 0
                 if not held:
                     begin = at
-                held.append(table)
-                count += len(table)
+                held.append(batch)
+                count += len(batch)
+                at += len(batch)
+            if at < high:
+                raise _damaged(output, partition, index, "is not what its receipt says")
     if held:
         yield _rows(begin, held)
 
 
 def _read_file(
-    output: Output, partition: Partition, index: int, expected: RecordFile | None
-) -> pa.Table:
+    output: Output,
+    partition: Partition,
+    index: int,
+    expected: RecordFile | None,
+    numbers: range,
+    size: int,
+    rows: int,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of some chunk numbers of a record file, decoding no more than is taken."""
     path = record_path(partition.array, index)
     data = output.get(path)
-    if data is None or expected is None or digest(data) != expected.digest:
-        what = "is gone" if data is None else "is not what its receipt says"
-        raise InputError(
-            f"{output.describe(path)} {what}: delete OUT's receipt of {partition} and build again, "
-            "then import again"
-        )
+    if data is None:
+        raise _damaged(output, partition, index, "is gone")
+    if expected is None or digest(data) != expected.digest:
+        raise _damaged(output, partition, index, "is not what its receipt says")
+    begin = index * size
     # not read_table, which imports pandas first
     with pq.ParquetFile(pa.BufferReader(data)) as file:
-        return file.read(use_threads=False)
+        for batch in file.iter_batches(rows, use_threads=False):
+            low, high = max(numbers.start, begin), min(numbers.stop, begin + len(batch))
+            if low < high:
+                yield batch.slice(low - begin, high - low)
+            begin += len(batch)
+
+
+def _damaged(output: Output, partition: Partition, index: int, what: str) -> InputError:
+    return InputError(
+        f"{output.describe(record_path(partition.array, index))} {what}: delete OUT's receipt of "
+        f"{partition} and build again, then import again"
+    )
 
 
 def _runs(partition: Partition) -> Iterator[tuple[int, int]]:
@@ -122,14 +145,13 @@ def _runs(partition: Partition) -> Iterator[tuple[int, int]]:
         yield index * rows.period + rows.start, index * rows.period + rows.stop
 
 
-def _rows(begin: int, tables: list[pa.Table]) -> Rows:
-    table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
+def _rows(begin: int, batches: list[pa.RecordBatch]) -> Rows:
     path, offset, size, raw = (
-        column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-        for column in (table.column(name) for name in ("path", "offset", "size", "raw"))
+        batches[0].column(name)
+        if len(batches) == 1
+        else pa.concat_arrays([batch.column(name) for batch in batches])
+        for name in ("path", "offset", "size", "raw")
     )
-    if pa.types.is_dictionary(path.type):
-        path = pc.cast(path, pa.string())
     return Rows(begin, path, _integers(offset), _integers(size), raw)
 
 

@@ -193,8 +193,8 @@ def open_existing(url: str, options: Mapping[str, str] | None = None, **kwargs: 
         return adapter.load().Repository.open(storage, **kwargs)
 
 
-def split_manifests(config: Any, plan: Plan) -> bool:
-    """Make manifests of split arrays end where regions do; return whether that was a change.
+def split_manifests(config: Any, plan: Plan) -> None:
+    """Make manifests of split arrays end where regions do.
 
     Then a commit writes the manifests of its own region, and never again those of the others.
     """
@@ -205,7 +205,7 @@ def split_manifests(config: Any, plan: Plan) -> bool:
         if array.axis is not None and array.regions > 1
     }
     if not ours:
-        return False
+        return
     condition, dimension = ic.ManifestSplitCondition, ic.ManifestSplitDimCondition
     rules = [
         (condition.path_matches(path), ((dimension.Axis(axis), length),))
@@ -215,10 +215,9 @@ def split_manifests(config: Any, plan: Plan) -> bool:
     before = manifest.splitting
     kept = tuple(before.split_sizes) if before is not None else ()
     if [repr(rule) for rule in kept[: len(rules)]] == [repr(rule) for rule in rules]:
-        return False
+        return
     manifest.splitting = ic.ManifestSplittingConfig((*rules, *kept))
     config.manifest = manifest
-    return True
 
 
 def _exact_path(name: str) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from parchunk.errors import InputError
 from parchunk.icechunk_import.history import Entry, History
 from parchunk.icechunk_import.locations import Container
@@ -128,28 +126,3 @@ def choose(plan: Plan, regions: Iterable[int] | None) -> frozenset[int | None]:
             + (f", 0 to {there[-1]}" if there else "")
         )
     return chosen | {None}
-
-
-def check_limit(plan: Plan, work: Sequence[Work], most: int) -> None:
-    """Refuse commits of too many references, naming the region length that fits."""
-    largest = max(work, key=lambda item: item.entry.references)
-    count = largest.entry.references
-    if count <= most:
-        return
-    if largest.entry.region is None:
-        raise InputError(
-            f"{largest.name} have {count:,} references, more than the {most:,} that one commit "
-            "shall have: build with --split along their large dimension, or give --max-references"
-        )
-    chunk = _alignment(plan)
-    length = max(plan.region_length * most // count // chunk * chunk, chunk)
-    raise InputError(
-        f"{largest.name} has {count:,} references, more than the {most:,} that one commit shall "
-        f"have: build with --region {length}, or give --max-references"
-    )
-
-
-def _alignment(plan: Plan) -> int:
-    """Return the elements that every region length of the plan's split arrays must divide by."""
-    sizes = [a.spec.chunks[a.axis] for a in plan.arrays if a.axis is not None]
-    return int(np.lcm.reduce(sizes)) if sizes else 1

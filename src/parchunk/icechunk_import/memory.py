@@ -1,0 +1,129 @@
+"""How much memory an import takes, computed beforehand, and what is read ahead within a bound.
+
+Icechunk holds all references of a commit until that is made, and writes a manifest from copies of
+them. So a commit's references decide, and not the store's. The numbers of bytes here were measured
+with `benchmarks.icechunk`, which prints what imports really take beside what was computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.locations import Container
+from parchunk.icechunk_import.references import BATCH, Receipts
+from parchunk.icechunk_import.setting import MERGED_AT
+from parchunk.icechunk_import.work import Work
+from parchunk.metadata.spec import ArraySpec
+from parchunk.plan import Plan
+from parchunk.planner import RECORD_ROWS
+
+#: Bytes for what does not grow with references: threads, connections, compressors, allocators.
+FIXED = 48 << 20
+#: Bytes by which each commit of an import adds to that.
+EACH_COMMIT = 100_000
+#: The share of the bound for what is read ahead.
+AHEAD = 8
+#: Pieces at the same time: one in use, one made, and what the next one is made from.
+PIECES = 3
+FEWEST_ROWS = 1_000
+
+
+@dataclass(frozen=True)
+class Held:
+    """Bytes that icechunk holds for a reference: ``fixed + by_rank * rank + by_byte * length``."""
+
+    fixed: float
+    by_rank: float
+    by_byte: float
+
+    def of(self, rank: int, length: int) -> float:
+        """Return the bytes of a reference whose location has ``length`` bytes."""
+        return self.fixed + self.by_rank * rank + self.by_byte * length
+
+
+#: Held from setting until the commit, for every array; by whether icechunk takes arrays (2.x).
+SET = {True: Held(300, 8, 1.0), False: Held(260, 10, 1.25)}
+#: Held besides while the manifest of one array is written.
+WRITTEN = {True: Held(520, 32, 1.4), False: Held(130, 30, 2.5)}
+#: Python's objects for a reference that is handed over.
+OBJECTS = {True: 75, False: 775}
+#: Icechunk keeps longer chunks elsewhere, and does not hold them.
+LONGEST_INLINED = 512
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an import within ``memory`` bytes does, and what its commits need.
+
+    Pieces have ``rows`` chunks, of ``row`` bytes each while they are made. A commit needs what is
+    ``constant``, what is read ahead and, by region (None is the hierarchy), what is ``held`` for
+    its references.
+    """
+
+    memory: int
+    rows: int
+    row: int
+    constant: int
+    held: dict[int | None, int]
+
+    def needed(self, region: int | None) -> int:
+        """Return the bytes that a commit needs."""
+        return self.constant + PIECES * self.rows * self.row + self.held[region]
+
+    def share(self, region: int | None) -> float:
+        """Return the part of a commit's references that would fit: 1 or more when all do."""
+        free = self.memory - self.needed(region) + self.held[region]
+        return free / max(self.held[region], 1)
+
+    def enough(self, region: int | None) -> int:
+        """Return a bound that would do for a commit, in whole MiB."""
+        rest = self.constant + self.held[region]
+        least, most = (PIECES * rows * self.row for rows in (FEWEST_ROWS, BATCH))
+        # with the bound grows what is read ahead
+        wanted = rest + min(max(rest // (AHEAD - 1), least), most)
+        return -(-wanted >> 20) + 1
+
+
+def budget(
+    plan: Plan, receipts: Receipts, container: Container, work: Sequence[Work], memory: int
+) -> Budget:
+    """Return how to import ``work`` within ``memory`` bytes; it may need more nevertheless."""
+    arrays = adapter.takes_arrays()
+    lengths = {a.spec.name: location_length(container, a.spec) for a in plan.arrays}
+    longest = max(lengths.values(), default=0)
+    inlining = any(receipt.inlined for receipt in receipts.values())
+    inlined = plan.inline_threshold if inlining else 0
+    # Arrow's column and its copy, Python's string, offset and size
+    row = 3 * longest + OBJECTS[arrays] + 2 * inlined
+    rows = min(max(memory // AHEAD // (PIECES * row), FEWEST_ROWS), BATCH)
+    # A column with nulls has a dictionary of all its values, which is decoded whole.
+    # For another region length the planner may choose files of as many rows as it ever does.
+    file = max(plan.record_size, RECORD_ROWS) * (longest + 16 + inlined)
+    constant = FIXED + EACH_COMMIT * len(work) + file
+    by_region: dict[int | None, int] = {}
+    for item in work:
+        held = written = 0.0
+        references = 0
+        for partition in item.partitions:
+            receipt = receipts[(partition.array, partition.region)]
+            rank, length = plan.by_name[partition.array].spec.rank, lengths[partition.array]
+            count = receipt.present
+            references += count
+            native = receipt.inlined * min(plan.inline_threshold, LONGEST_INLINED)
+            # a byte a chunk tells which are there, in case that others must be deleted
+            held += count * SET[arrays].of(rank, length) + native + partition.rows.cells
+            written = max(written, count * WRITTEN[arrays].of(rank, length) + native)
+        if not arrays:
+            # in a fork and, copied, in the session
+            held += min(references, MERGED_AT) * SET[arrays].of(rank=4, length=longest)
+        by_region[item.entry.region] = int(held + written)
+    return Budget(memory, rows, row, constant, by_region)
+
+
+def location_length(container: Container, spec: ArraySpec) -> int:
+    """Return the most bytes of a location of one array's chunks."""
+    indices = sum(len(str(max(size - 1, 0))) + 1 for size in spec.reference_grid)
+    return len(container.base) + len(quote(spec.name)) + len("/c") + indices

@@ -1,0 +1,112 @@
+"""The bound on an import's memory: kept, measured in a process of its own; else refused before."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import parchunk
+from benchmarks import icechunk as benchmark
+from parchunk.cli.main import run
+from parchunk.icechunk_import.importing import MEMORY
+from parchunk.icechunk_import.locations import Container
+from parchunk.icechunk_import.memory import (
+    FEWEST_ROWS,
+    PIECES,
+    Budget,
+    budget,
+    location_length,
+)
+from parchunk.icechunk_import.references import BATCH, finished_receipts
+from parchunk.icechunk_import.v3_metadata import v3_documents
+from parchunk.icechunk_import.work import plan_work
+from parchunk.output import Output
+from parchunk.saved_plan import load_plan
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def references(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Four regions of 50,000 references of one array, which came from a listing in S3."""
+    return benchmark.build_references(tmp_path_factory.mktemp("memory"), 200, (10, 10, 10), 50)
+
+
+def planned(out: str, memory: int) -> Budget:
+    output = Output.open(out)
+    plan = load_plan(output)
+    receipts = finished_receipts(output, plan)
+    container = Container.of(plan.location)
+    work = plan_work(plan, receipts, v3_documents(plan.hierarchy), container, True)
+    return budget(plan, receipts, container, work, memory)
+
+
+@pytest.mark.slow
+def test_the_peak_stays_within_the_bound_and_near_what_was_computed(references, tmp_path):
+    needed = planned(references, 160 * MIB).needed(3)
+    found = benchmark.measure("run_parchunk", references, str(tmp_path / "repo"), 160 * MIB)
+    peak = found["memory"] * 1024
+    assert found["references"] == 200_000
+    assert needed <= 160 * MIB
+    assert needed / 4 < peak < needed
+
+
+def test_a_region_that_cannot_be_held_is_refused_before_anything_is_written(
+    references, tmp_path, capsys
+):
+    repo = tmp_path / "repo"
+    assert run(["to-icechunk", references, str(repo), "--memory", "64MiB"]) == 2
+    said = capsys.readouterr().err
+    assert "region 0 (time 0 to 50) has 50,000 references, to commit which takes" in said
+    assert not repo.exists()
+    region, memory = said.split("--region ")[1].split(",")[0], said.split("--memory ")[-1].strip()
+    assert 0 < int(region) < 50
+    assert run(["to-icechunk", references, str(repo), "--memory", memory, "--regions", "0"]) == 1
+
+
+def test_the_region_length_that_is_named_fits(references, tmp_path, capsys):
+    assert run(["to-icechunk", references, str(tmp_path / "repo"), "--memory", "80MiB"]) == 2
+    region = int(capsys.readouterr().err.split("--region ")[1].split(",")[0])
+    out = benchmark.build_references(tmp_path, 200, (10, 10, 10), region)
+    assert parchunk.to_icechunk(out, str(tmp_path / "repo"), memory=80 * MIB, regions=[0])
+
+
+def test_where_no_region_is_short_enough_only_the_memory_is_named(grow, build, tmp_path, capsys):
+    out = build(grow(12), split="time", region=4)
+    assert run(["to-icechunk", out, str(tmp_path / "repo"), "--memory", "1MiB"]) == 2
+    said = capsys.readouterr().err
+    assert "give --memory " in said
+    assert "--region " not in said
+    assert not Path(tmp_path / "repo").exists()
+
+
+def test_what_is_read_ahead_follows_from_the_bound(references):
+    least, some, most = (planned(references, m).rows for m in (MIB, 64 * MIB, MEMORY))
+    assert least == FEWEST_ROWS
+    assert least < some < most
+    assert most == BATCH
+    plan = load_plan(Output.open(references))
+    length = location_length(Container.of(plan.location), plan.arrays[0].spec)
+    assert PIECES * some * 3 * length <= 64 * MIB / 8
+
+
+def test_many_arrays_need_less_than_one_of_all_their_references(grow, build):
+    """Manifests are written one after another."""
+    out = build(grow(12), split="time", region=12)
+    alone = build(grow(12), out="alone", split="time", region=12, include=["air"])
+    both, one = planned(out, MEMORY), planned(alone, MEMORY)
+    assert one.held[0] < both.held[0] < 2 * one.held[0]
+
+
+def test_the_option_has_the_default_of_the_function():
+    shown = subprocess.run(
+        [sys.executable, "-m", "parchunk", "to-icechunk", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "4GiB" in shown
+    assert MEMORY == 4 << 30
