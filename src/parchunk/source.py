@@ -17,6 +17,7 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from parchunk import stores
 from parchunk.errors import InputError, SourceError
+from parchunk.redaction import holds_credentials, redact
 from parchunk.store_errors import explain
 from parchunk.stores import Location
 
@@ -46,6 +47,12 @@ class Source:
                     "e.g. s3://bucket/store.zarr"
                 )
             url = "memory://" + (f"{self.prefix}" if self.prefix else "store")
+        if "://" in url and holds_credentials(url):
+            # References would carry them: parchunk.stores refuses them for paths and URLs alike.
+            raise InputError(
+                f"{redact(url)} carries credentials, and every reference would: leave them out of "
+                "url=, the store holds its own"
+            )
         object.__setattr__(self, "url", url)
 
     @classmethod
