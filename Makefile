@@ -27,20 +27,21 @@ test: $(VENV)/.filled
 test-fast: $(VENV)/.filled
 	$(BIN)/python -m pytest -m 'not slow and not s3'
 
-# The lowest versions that pyproject.toml promises, in an environment of its own; the S3 server
-# in another, as it wants a botocore that the lowest s3fs does not.
+# The lowest versions that pyproject.toml promises, in an environment of its own: tests/lowest.txt
+# names them, and tests/test_lowest.py compares what is installed with it. The S3 server is in
+# another, as it wants a botocore that the lowest s3fs does not.
 LOWEST := .venv-lowest
 $(LOWEST)/.filled: pyproject.toml tests/lowest.txt
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable '.[xarray,s3]' --group test-tools
+	$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable '.[$(EXTRAS)]' --group test-tools
 	$(PYTHON) -m venv $(LOWEST)/server
 	$(LOWEST)/server/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(LOWEST)/server/bin/python -m pip install --quiet --group server
 	touch $@
 
 test-lowest: $(LOWEST)/.filled
-	PATH="$(CURDIR)/$(LOWEST)/server/bin:$$PATH" $(LOWEST)/bin/python -m pytest -n 3 --dist loadfile
+	PATH="$(CURDIR)/$(LOWEST)/server/bin:$$PATH" PARCHUNK_LOWEST=1 $(LOWEST)/bin/python -m pytest -n 3 --dist loadfile
 
 lint: $(VENV)/.filled
 	$(BIN)/ruff check .

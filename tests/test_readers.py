@@ -6,8 +6,16 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from packaging.version import Version
 
+xarray = pytest.importorskip("xarray")
 DOCS = Path(__file__).parents[1] / "docs"
+#: What xarray makes of v3 attributes before 2026.4, where it differs from the table.
+OLDER_XARRAY = {
+    (2, "`c8`"): {"Icechunk + xarray": "error"},
+    (2, "`c16`"): {"Icechunk + xarray": "error"},
+    (2, "variable-length text"): {"Icechunk + xarray": "exact"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +37,11 @@ def test_the_table_is_what_readers_do(readers: ModuleType) -> None:
     written = readers.read_page((DOCS / "readers.md").read_text())
     found = readers.find_out()
     assert list(written) == list(found)
+    older = OLDER_XARRAY if Version(xarray.__version__) < Version("2026.4") else {}
     for row, cells in found.items():
+        wanted = written[row] | older.get(row, {})
         for title, cell in cells.items():
-            assert written[row][title] == cell, (row, title)
+            assert wanted[title] == cell, (row, title)
 
 
 def test_fsspec_and_zarr_read_every_row_exactly(readers: ModuleType) -> None:

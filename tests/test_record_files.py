@@ -5,12 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import fastparquet
 import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.reference import LazyReferenceMapper
+from packaging.version import Version
 
 from parchunk.record_files import SCHEMA, References, digest, encode, record_path, root_document
 
@@ -195,6 +197,10 @@ def test_equal_rows_give_equal_bytes() -> None:
     assert digest(encode(references("dense", 9))) != digest(encode(references("dense", 10)))
 
 
+@pytest.mark.skipif(
+    Version(fastparquet.__version__) < Version("2026.5"),
+    reason="fastparquet loses references with pandas 3 since 2026.5",
+)
 def test_the_fact_behind_trap_one(tmp_path: Path) -> None:
     """pyarrow's defaults lose references under fastparquet: should this ever pass, simplify."""
     made = references("dense", MANY)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.s3_server import S3Bucket
 from benchmarks.synthetic.faults import Fault
 from benchmarks.synthetic.server import serve
 from benchmarks.synthetic.zarr_stores import zarr_store
+from obstore.store import S3Store
 
 import parchunk
 from parchunk import stores
@@ -74,7 +76,77 @@ def test_after_success(watched: list[str], tmp_path: Path, as_json: list[str]) -
         assert run(["plan", source, *given, *as_json]) == 0
         assert run(["build", source, out, *given, *as_json]) == 0
         assert run(["status", out, *as_json]) == 0
+        report = str(tmp_path / "report.html")
+        assert run(["audit", out, "--report", report, *as_json]) == 0
+        assert run(["audit", out, "--against-source", *given, *as_json]) == 0
+        for query in ("FROM refs LIMIT 3", "FROM receipts", "FROM arrays", "FROM regions"):
+            assert run(["sql", out, query, *as_json]) == 0
+        # What the connection holds of the environment: settings, secrets, logs.
+        for table in ("duckdb_settings", "duckdb_secrets", "duckdb_logs", "duckdb_variables"):
+            run(["sql", out, f"FROM {table}()", *as_json])
+        run(["sql", out, "SELECT getenv('AWS_SECRET_ACCESS_KEY')", *as_json])
+        assert run(["sql", out, "--views"]) == 0
         assert server.counts()["LIST"] > 0
+
+
+def test_after_an_import(watched: list[str], tmp_path: Path) -> None:
+    icechunk = pytest.importorskip("icechunk", reason="the extra 'icechunk' is not installed")
+    icechunk.set_logs_filter("error")
+    with serve(STORE, process=False) as server:
+        given = options(server.endpoint, f"session_token={WORD}")
+        out, repo = str(tmp_path / "out"), str(tmp_path / "repo")
+        assert run(["build", f"s3://{server.bucket}", out, *given]) == 0
+        assert run(["to-icechunk", out, repo]) == 0
+        assert run(["to-icechunk", out, repo, "--json"]) == 0
+        assert run(["audit", out, "--icechunk", repo]) == 0
+        assert run(["to-icechunk", out, f"s3://user:{WORD}@bucket/repo"]) == 2
+        assert run(["to-icechunk", out, f"s3://bucket/repo?X-Amz-Signature={WORD}", "--json"]) == 2
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_remote_outputs(
+    bucket: S3Bucket, watched: list[str], tmp_path: Path, as_json: list[str]
+) -> None:
+    given = ["region=us-east-1", f"endpoint={bucket.endpoint}", "allow_http=true"]
+    given += [f"secret_access_key={WORD}", f"session_token={WORD}"]
+    hidden = [f"--output-option={option}" for option in given]
+    with serve(STORE, process=False) as server:
+        source, out = f"s3://{server.bucket}", f"s3://{bucket.name}/refs"
+        arguments = ["build", source, out, *options(server.endpoint), *hidden, *as_json]
+        assert run(arguments) == 0
+        assert run(["status", out, *hidden, *as_json]) == 0
+        assert run(["sql", out, "SELECT count(*) FROM refs", *hidden, *as_json]) == 0
+        report = str(tmp_path / "report.html")
+        assert run(["audit", out, "--report", report, *hidden, *as_json]) == 0
+        # Refused: a plan of another region length over the same OUT.
+        assert run([*arguments, "--region", "7"]) == 2
+    (tmp_path / "out").mkdir()
+    for page in bucket.store().list():
+        for item in page:
+            data = bytes(bucket.store().get(item["path"]).bytes())
+            (tmp_path / "out" / item["path"].replace("/", "_")).write_bytes(data)
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_sources_in_python(watched: list[str], tmp_path: Path) -> None:
+    with serve(STORE, process=False) as server:
+        store = S3Store(
+            server.bucket,
+            endpoint=server.endpoint,
+            region="us-east-1",
+            secret_access_key=WORD,
+            access_key_id=WORD,
+            session_token=WORD,
+            client_options={"allow_http": True},
+        )
+        source = parchunk.Source(store=store, url=f"s3://{server.bucket}")
+        result = parchunk.build(parchunk.plan(source), str(tmp_path / "out"))
+        watched += [repr(source), repr(result), repr(parchunk.plan(source))]
+        for url in (f"s3://me:{WORD}@bucket", f"https://host/x?sig={WORD}"):
+            with pytest.raises(parchunk.ParchunkError) as caught:
+                parchunk.plan(parchunk.Source(store=store, url=url))
+            watched.append(str(caught.value))
 
 
 @pytest.mark.parametrize(

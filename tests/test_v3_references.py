@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray
 import zarr
+from packaging.version import Version
 from zarr.codecs import BytesCodec, ShardingCodec, TransposeCodec, ZstdCodec
 from zarr.storage import FsspecStore
 
@@ -99,7 +100,9 @@ def test_shards_kept_whole_read_back_bit_for_bit(source: Path, tmp_path: Path) -
     for name in ARRAYS:
         assert opened[name][...].tobytes() == group[name][...].tobytes(), name
         assert opened[name].metadata.codecs == group[name].metadata.codecs
-        assert (opened[name][3:5, ...] == group[name][3:5, ...]).all()
+        # zarr before 3.1.6 reads no part of nested shards, of this store or of any other.
+        if name != "nested" or Version(zarr.__version__) >= Version("3.1.6"):
+            assert (opened[name][3:5, ...] == group[name][3:5, ...]).all()
     (sharded,) = [r for r in result.receipts if r.array == "sharded" and r.region == 2]
     assert (sharded.expected, sharded.missing, sharded.shards_expected) == (1, 1, 0)
     assert opened.attrs["title"] == "all sorts"

@@ -40,6 +40,7 @@ def check_document(document: Any, most_chunks: int) -> None:
     for entry in ("include", "exclude"):
         for glob in _list(document[entry], entry):
             _text(glob, entry)
+    _require(document["shards"] in ("expand", "whole"), "shards")
     split = document["split"]
     if split is not None:
         _require(type(split) is dict, "split")
@@ -103,6 +104,7 @@ def _check_hierarchy(hierarchy: Any, most_chunks: int) -> None:
                 _text(text, entry)
     for warning in _list(hierarchy["warnings"], "warnings"):
         _text(warning, "warnings")
+    _whole(hierarchy["written_format"], 2, 3, "written_format")
 
 
 def _check_node(node: Any, kind: str) -> None:
@@ -110,7 +112,7 @@ def _check_node(node: Any, kind: str) -> None:
     _text(node["name"], f"the name of an {kind}")
     problem = name_problem(node["name"]) if node["name"] else None
     _require(problem is None, f"the name {node['name']!r:.80}: {problem}")
-    _require(node["zarr_format"] in (2, 3), "zarr_format")
+    _whole(node["zarr_format"], 2, 3, "zarr_format")
     _require(type(node["document"]) is dict and type(node["attributes"]) is dict, "a document")
 
 

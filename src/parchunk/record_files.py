@@ -97,4 +97,4 @@ def root_document(metadata: Mapping[str, Any], record_size: int) -> bytes:
         "record_size": record_size,
         "zarr_consolidated_format": 1,
     }
-    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+    return json.dumps(document, indent=1).encode()

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from parchunk import stores
 from parchunk.errors import InputError, SourceError
+from parchunk.redaction import holds_credentials, redact
 from parchunk.store_errors import explain
 from parchunk.stores import Location
 
@@ -44,6 +47,12 @@ class Source:
                     "e.g. s3://bucket/store.zarr"
                 )
             url = "memory://" + (f"{self.prefix}" if self.prefix else "store")
+        if "://" in url and holds_credentials(url):
+            # References would carry them: parchunk.stores refuses them for paths and URLs alike.
+            raise InputError(
+                f"{redact(url)} carries credentials, and every reference would: leave them out of "
+                "url=, the store holds its own"
+            )
         object.__setattr__(self, "url", url)
 
     @classmethod
@@ -95,6 +104,7 @@ class Source:
         SourceError
             When the store refuses or cannot be reached.
         """
+        self._refuse_devices(key)
         try:
             return bytes(self.store.get(self.path(key)).bytes())
         except FileNotFoundError:
@@ -106,6 +116,7 @@ class Source:
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Return ``length`` bytes of the object at ``key`` from ``start``."""
+        self._refuse_devices(key)
         try:
             return bytes(self.store.get_range(self.path(key), start=start, length=length))
         except Exception as error:
@@ -142,11 +153,26 @@ class Source:
 
     def get_ranges(self, key: str, starts: list[int], lengths: list[int]) -> list[bytes]:
         """Return ranges of the object at ``key``, near ones fetched together."""
+        self._refuse_devices(key)
         try:
             found = self.store.get_ranges(self.path(key), starts=starts, lengths=lengths)
             return [bytes(data) for data in found]
         except Exception as error:
             raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
+
+    def _refuse_devices(self, key: str) -> None:
+        """Raise for what is no file of a local store: a pipe has no end that comes, a device none.
+
+        Named as the file system names it, which is how obstore does too but for odd characters.
+        """
+        if self._root is None:
+            return
+        try:
+            mode = Path(self._root + self.path(key)).stat().st_mode
+        except (OSError, ValueError):
+            return
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise SourceError(f"cannot read {self.describe(key)}: it is no regular file")
 
     def list_dir(self, prefix: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the objects right below ``prefix``."""
@@ -169,7 +195,8 @@ class Source:
 
 def _read_local(path: str, start: int, stop: int) -> tuple[bytes, int]:
     """Return a part of a file and the file's size, five times as fast as a store's GET."""
-    file = os.open(path, os.O_RDONLY)
+    # A pipe would be waited for otherwise; that it cannot be read from a position is an error.
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         return os.pread(file, stop - start, start), os.fstat(file).st_size
     finally:

@@ -115,8 +115,9 @@ def connect(
     output_options
         Options to reach OUT, as `parchunk.build` takes them.
     locked
-        Let queries read OUT and nothing else, for good: other files, extensions and settings are
-        refused. `parchunk sql` locks its connection.
+        Let queries reach OUT and nothing else, for good: other files, extensions and settings are
+        refused. A COPY into OUT is not: DuckDB has no lock for that. `parchunk sql`, which locks
+        its connection, looks for it in every statement.
 
     Raises
     ------

@@ -15,10 +15,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from parchunk.auditing.record_check import RecordChecker, RecordJob
 from parchunk.cli.main import run
 from parchunk.errors import InputError
+from parchunk.output import Output
 from parchunk.plan import Plan
-from parchunk.receipts import Receipt
+from parchunk.receipts import Receipt, read_receipts
+from parchunk.saved_plan import load_plan
 
 #: PARCHUNK_FUZZ=5000 is the long form.
 EXAMPLES = int(os.environ.get("PARCHUNK_FUZZ", "40"))
@@ -148,6 +151,7 @@ def test_plan_that_was_edited(
         {"source_options": {"endpoint": 1}},
         {"split": {"dimension": "time", "axis": 10**9}},
         {"arrays": []},
+        {"shards": "some"},
         {"lone_array": 1},
         {"include": [1]},
     ],
@@ -264,3 +268,43 @@ def test_receipts_are_trusted_by_a_resume(copied: Callable[[], tuple[Path, Path]
     (out / ".parchunk/receipts/air/0.json").unlink()
     assert said_by("build", str(source), str(out), "--region", "4")[0] == 0
     assert (out / "air/refs.0.parq").exists()
+
+
+def test_receipts_and_plans_cut_at_every_byte(
+    copied: Callable[[], tuple[Path, Path]],
+) -> None:
+    """A write that was cut short: no part of a receipt is taken for one."""
+    _, out = copied()
+    output = Output.open(str(out))
+    plan = load_plan(output)
+    receipt = out / ".parchunk/receipts/air/1.json"
+    whole = receipt.read_bytes()
+    others = len(read_receipts(output, plan)) - 1
+    for length in range(len(whole)):
+        receipt.write_bytes(whole[:length])
+        complete = whole[:length].rstrip() == whole.rstrip()
+        assert len(read_receipts(output, plan)) == others + complete, length
+    document = out / ".parchunk/plan.json"
+    text = document.read_bytes()
+    for length in range(0, len(text.rstrip()), 7):
+        document.write_bytes(text[:length])
+        with pytest.raises(InputError):
+            load_plan(output)
+
+
+def test_record_files_cut_at_every_byte(copied: Callable[[], tuple[Path, Path]]) -> None:
+    """The audit names the file, however much of it is there."""
+    _, out = copied()
+    file = out / "air/refs.0.parq"
+    whole = file.read_bytes()
+    plan = load_plan(Output.open(str(out)))
+    checker = RecordChecker(plan.by_name["air"].spec, "/s", Output.open(str(out)), 0, [])
+    job = RecordJob(index=0, first=0, rows=4, region=0, receipt="r", promised=None)
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        kinds = {finding.kind for finding in checker.check(job).findings}
+        assert kinds == {"unreadable-file"}, length
+    for length in (0, 3, 4, 11, len(whole) // 2, len(whole) - 8, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        assert said_by("audit", str(out))[0] == 1
+        said_by("sql", str(out), "SELECT count(*), max(path) FROM refs")

@@ -111,6 +111,46 @@ def test_links_that_go_round(
         assert not (tmp_path / "out/.zmetadata").exists()
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("where", [".zgroup", "t/.zarray", ".zmetadata", "zarr.json"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_metadata_that_is_no_file(
+    store_of: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    where: str,
+    kind: str,
+) -> None:
+    """A pipe would be waited for, and /dev/zero read, for ever."""
+    source = store_of(tmp_path / "source", {"t": 30})
+    (source / where).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(source / where)
+    else:
+        (source / where).symlink_to("/dev/zero")
+    assert run(["build", str(source), str(tmp_path / "out")]) == 2
+    assert "no regular file" in capsys.readouterr().err
+    assert not (tmp_path / "out/.zmetadata").exists()
+
+
+@pytest.mark.timeout(60)
+def test_inlined_chunks_that_are_no_files(store_of: Callable[..., Path], tmp_path: Path) -> None:
+    source = store_of(tmp_path / "source", {"t": 30})
+    (source / "t/4").unlink()
+    os.mkfifo(source / "t/4")
+    assert run(["build", str(source), str(tmp_path / "out"), "--inline-threshold", "100"]) in (0, 2)
+
+
+def test_attributes_that_are_no_unicode(store_of: Callable[..., Path], tmp_path: Path) -> None:
+    """JSON can spell half of a surrogate pair, which UTF-8 cannot: it stays spelled."""
+    source = store_of(tmp_path / "source", {"t": 30})
+    (source / "t/.zattrs").write_text(r'{"units": "\ud800", "é": "💾"}')
+    assert run(["build", str(source), str(tmp_path / "out")]) == 0
+    root = json.loads((tmp_path / "out/.zmetadata").read_text())
+    assert root["metadata"]["t/.zattrs"] == {"units": "\ud800", "é": "💾"}
+    assert run(["status", str(tmp_path / "out"), "--json"]) == 0
+
+
 TAILS = st.one_of(
     st.text(max_size=40),
     st.from_regex(r"c?[/.]?[0-9]{1,30}([/.][0-9]{0,30}){0,4}.?", fullmatch=True),

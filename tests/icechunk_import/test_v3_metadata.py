@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray
 import zarr
+from packaging.version import Version
 
 import icechunk
 import parchunk
@@ -26,6 +27,8 @@ pytestmark = [
 SHAPE, CHUNKS = (7, 5), (2, 3)
 NUMBERS = np.random.default_rng(3).integers(0, 90, SHAPE)
 
+#: In a group of its own: xarray before 2026.4 opens none that holds complex numbers with a mask.
+COMPLEX = "apart/complex"
 CASES: dict[str, dict[str, Any]] = {
     "plain": {"dtype": "<i4"},
     "big": {"dtype": ">f8"},
@@ -60,7 +63,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "summed": {"dtype": "<i4", "filters": [numcodecs.CRC32()], "compressors": None},
     "fletched": {"dtype": "<i4", "filters": [numcodecs.Fletcher32()], "compressors": None},
-    "complex": {"dtype": "<c16", "fill_value": 1 + 2j},
+    COMPLEX: {"dtype": "<c16", "fill_value": 1 + 2j},
     "half": {"dtype": "<f2", "fill_value": np.inf},
     "bool": {"dtype": "|b1", "fill_value": True},
     "time": {"dtype": "<M8[s]", "fill_value": np.datetime64("NaT", "s")},
@@ -128,10 +131,15 @@ def test_xarray_masks_and_decodes_the_same(name, imported):
     source, repo = imported
     if name in ("bytes", "text", "text_big", "strings"):
         pytest.skip("xarray masks the fill value of v2 text, and has no way to say so in v3")
+    if name == COMPLEX and Version(xarray.__version__) < Version("2026.4"):
+        pytest.skip("before 2026.4 xarray has no masks of complex numbers in v3")
+    group, _, variable = name.rpartition("/")
     drop = [other for other in CASES if other != name]
-    theirs = xarray.open_zarr(source, consolidated=False, chunks=None, drop_variables=drop)
+    how = {"consolidated": False, "chunks": None, "group": group, "drop_variables": drop}
+    theirs = xarray.open_zarr(source, **how)
     store = parchunk.open_icechunk(str(repo)).readonly_session("main").store
-    ours = xarray.open_zarr(store, consolidated=False, chunks=None, drop_variables=drop)
+    ours = xarray.open_zarr(store, **how)
+    name = variable
     assert theirs[name].dims == ours[name].dims
     expected, got = theirs[name].values, ours[name].values
     if expected.dtype.kind in "OT" or got.dtype.kind in "OT":

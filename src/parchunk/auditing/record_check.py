@@ -117,6 +117,12 @@ class RecordChecker:
                 return result
             table = file.read(use_threads=False).combine_chunks()
             table.validate(full=True)  # a path may be no text
+            if table.num_rows != job.rows:
+                raise ValueError(
+                    f"its footer promises {job.rows:,} rows, it has {table.num_rows:,}"
+                )
+            # Only now: looked at before it could be read, damaged metadata ends the process.
+            self._check_encodings(result, name, file.metadata)
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = str(error).partition("\n")[0][:160]
             self._find(result, "unreadable-file", f"{name} cannot be read: {reason}")
@@ -141,7 +147,7 @@ class RecordChecker:
         )
 
     def _shape_is_right(self, result: RecordResult, name: str, file: pq.ParquetFile) -> bool:
-        """Check rows, columns, types and encodings; False when rows cannot be checked."""
+        """Check rows, columns and types; False when rows cannot be checked."""
         schema = file.schema_arrow
         if schema.names[: len(SCHEMA)] != SCHEMA.names or any(
             schema.field(field.name).type != field.type for field in SCHEMA
@@ -154,7 +160,6 @@ class RecordChecker:
                 "size int64, raw binary, in this order",
             )
             return False
-        self._check_encodings(result, name, file.metadata)
         if file.metadata.num_rows != result.job.rows:
             self._find(
                 result,

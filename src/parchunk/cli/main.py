@@ -13,6 +13,7 @@ import click
 
 import parchunk
 from parchunk.cli.interrupts import Interrupted, interrupts
+from parchunk.cli.printable import printable
 from parchunk.errors import ParchunkError
 from parchunk.redaction import redact
 from parchunk.stores import PUBLIC_OPTIONS
@@ -116,7 +117,7 @@ def _secrets(arguments: list[str]) -> list[str]:
 
 def _fail(message: str, as_json: bool, code: int = 2) -> int:
     """Say what happened in one line on stderr; as JSON on stdout where that was asked for."""
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     if as_json:
         click.echo(json.dumps({"error": line}))
     click.echo(f"parchunk: {line}", err=True)

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from parchunk.cli.options import json_option, output_option
+from parchunk.cli.printable import printable
 from parchunk.errors import InputError
 from parchunk.output import Output
 from parchunk.saved_plan import load_plan
@@ -29,6 +30,10 @@ FORMATS = ("table", "csv", "json", "parquet")
 #: Statements that cannot write outside the connection's memory. COPY, ATTACH and EXPORT could
 #: write into OUT, PREPARE could hide one of them, SET could take the locks off.
 _ALLOWED = frozenset({"SELECT", "EXPLAIN", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE"})
+#: What a statement that writes all the same must say: DuckDB 2.0 takes WITH x AS (COPY ... TO ...)
+#: SELECT for a SELECT. Looked for in the text, quotes and comments included: what a scanner takes
+#: for a quote may be none to DuckDB's.
+_COPIES = [re.compile(rf"\b{word}\b", re.I | re.A) for word in ("with", "copy", "to")]
 _EXPLAIN = re.compile(r"\s*explain\b(\s+analyze\b|\s*\([\w\s,]*\))?", re.I)
 _ROWS = 10_000
 #: Rows of a table that people are shown.
@@ -98,7 +103,16 @@ def _run(
 
 
 def _refuse_writing(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
-    kind = statement.type.name
+    try:
+        kind = statement.type.name
+    except ValueError:
+        # DuckDB parses statements that its Python has no name for, such as UPDATE EXTENSIONS.
+        kind = " ".join(statement.query.split()[:2])
+    if all(word.search(statement.query) for word in _COPIES):
+        raise InputError(
+            "parchunk sql does not run statements with the words WITH, COPY and TO, which may "
+            "write a file: it only reads OUT; to save a result use --format and --to"
+        )
     if kind == "EXPLAIN":
         # EXPLAIN ANALYZE runs what it explains. A comment before it could hide what that is.
         head = _EXPLAIN.match(statement.query)
@@ -141,13 +155,7 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, form: str, to: Pat
 def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, to: Path | None) -> None:
     import pyarrow.parquet as pq
 
-    result = connection.sql(query)
-    # Called by another name before DuckDB 1.4.
-    reader = (
-        result.to_arrow_reader(_ROWS)
-        if hasattr(result, "to_arrow_reader")
-        else result.fetch_arrow_reader(_ROWS)
-    )
+    reader = connection.sql(query).to_arrow_reader(_ROWS)
     target: Any = str(to) if to is not None else sys.stdout.buffer
     with pq.ParquetWriter(target, reader.schema, compression="zstd") as writer:
         for batch in reader:
@@ -161,7 +169,7 @@ def _write_text(
         shown = io.StringIO()
         with contextlib.redirect_stdout(shown):
             connection.sql(query).show(max_rows=_SHOWN, max_width=_width())
-        file.write(shown.getvalue())
+        file.write(printable(shown.getvalue()))
         return
     result = connection.execute(query)
     columns = [column[0] for column in result.description or ()]
@@ -242,5 +250,5 @@ def _prompt(connection: duckdb.DuckDBPyConnection, form: str) -> int:
             try:
                 _run(connection, held, form)
             except InputError as error:
-                click.echo(str(error), err=True)
+                click.echo(printable(str(error)), err=True)
             held = ""

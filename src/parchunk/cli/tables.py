@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from parchunk.cli.printable import printable
+
+
+class _Console(Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(printable(o) if isinstance(o, str) else o for o in objects), **options)
+
 
 def console() -> Console:
     """Return a console for stdout; a pipe gets plain text of any width."""
-    made = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    made = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     return (
         made
         if made.is_terminal
-        else Console(
+        else _Console(
             highlight=False, markup=False, emoji=False, soft_wrap=True, width=200, color_system=None
         )
     )
@@ -27,7 +35,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         number = column.endswith(">")
         made.add_column(column.rstrip(">"), justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        made.add_row(*(count(cell) if isinstance(cell, int) else str(cell) for cell in row))
+        made.add_row(
+            *(count(cell) if isinstance(cell, int) else printable(str(cell)) for cell in row)
+        )
     return made
 
 
