@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
+from tests.test_build_oracle import planned, stores, write_store
 
 import parchunk
 from parchunk.icechunk_import import compare_with_repo
-from tests.test_build_oracle import planned, stores, write_store
 
 
 @pytest.fixture(autouse=True)
