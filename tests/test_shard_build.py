@@ -293,7 +293,7 @@ def test_slices_change_nothing(
     assert len(seen) > len(receipts)
     plan = load_plan(Output.open(str(tmp_path / "refs")))
     made = groups.make_groups(plan, plan.partitions(), 10**6, WIDTH)
-    forecast = groups.forecast(plan, made, WIDTH)
+    forecast = groups.forecast_groups(plan, made, WIDTH)
     assert forecast.shards == sum(r.shards_expected for r in receipts)
     assert sum(r.index_requests for r in receipts) <= forecast.gets
 

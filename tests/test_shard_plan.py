@@ -88,7 +88,7 @@ def test_real_stores_have_sensible_plans(spec: ArraySpec, shards: int, reference
     cells = groups.vector_cells(512 << 20, plan.record_size, 8)
     made = groups.make_groups(plan, plan.partitions(), cells, WIDTH)
     assert all(group.cells <= cells for group in made)
-    forecast = groups.forecast(plan, made, WIDTH)
+    forecast = groups.forecast_groups(plan, made, WIDTH)
     assert forecast.shards == shards
     # A slice that ends within shards reads some of them again.
     assert shards <= forecast.gets <= 1.15 * shards
