@@ -36,7 +36,7 @@ def plan_of(*specs: ArraySpec, axis: int | None = 0, region: int = 4, record_siz
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=500)
 @given(data=st.data())
 def test_what_is_unchanged_is_so_chunk_by_chunk(data: st.DataObject) -> None:
     rank = data.draw(st.integers(1, 3))

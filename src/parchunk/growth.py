@@ -111,7 +111,7 @@ def _fixed(spec: ArraySpec) -> str:
 
 def _same(one: RowSet, other: RowSet) -> bool:
     """Whether two row sets are the same chunk numbers; one run may be said in several ways."""
-    if one.count == other.count == 1 and one.cells == other.cells:
+    if one.cells == other.cells and (not one.cells or one.count == other.count == 1):
         return not one.cells or one.number(0) == other.number(0)
     return one == other
 

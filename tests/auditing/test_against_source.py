@@ -99,3 +99,24 @@ def test_ordered_source():
         total = changed.comparison.to_json()
         assert total["new"] == report.missing - (2 - total["gone"])
         assert {key for r in total["regions"] for key in r["gone"]} <= {"t/0.7", "t/299.39"}
+
+
+def test_small_arrays_are_listed_together(tmp_path):
+    from benchmarks.synthetic.rules import HashFraction, Without
+    from benchmarks.synthetic.twin import FormulaListing
+    from benchmarks.synthetic.zarr_stores import zarr_store
+
+    def source(present):
+        arrays = [(f"g/a{n}", (8, 12), (1, 1), ("time", "x")) for n in range(100)]
+        store = zarr_store(arrays, size=9, present=present)
+        return parchunk.Source(store=FormulaListing(store), url="s3://formula/s")
+
+    plan = parchunk.plan(source({"g/a7": Without([3])}), region=4)
+    parchunk.build(plan, str(tmp_path / "r"))
+    now = source({"g/a50": HashFraction(0.5)})
+    report = parchunk.audit(str(tmp_path / "r"), against_source=True, source=now)
+    changed = {(found.array, found.region) for found in report.comparison.regions}
+    assert changed == {("g/a7", 0), ("g/a50", 0), ("g/a50", 1)}
+    # Ten pages and the gaps of one array, where one by one would be a hundred.
+    assert report.comparison.requests_least == 10
+    assert report.comparison.requests <= 12

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob, object_key
+from parchunk.bundle_listing import BundleListing, Member
+from parchunk.bundles import Bundle, forecast, make_work
 from parchunk.group_listing import GroupListing
-from parchunk.groups import TAKERS, make_groups, vector_cells, width_of
+from parchunk.groups import TAKERS, Group, Width, vector_cells, width_of
 from parchunk.key_kernels import parse_paths
 from parchunk.listing import Listed, Listing, Patience, Requests
 from parchunk.metadata.spec import ArraySpec
@@ -153,45 +155,40 @@ def compare(
     by_partition = {(item.partition.array, item.partition.region): item for item in done}
     cells = vector_cells(memory, plan.record_size, concurrency)
     width = width_of(source.store, concurrency)
-    groups = make_groups(plan, [item.partition for item in done], cells, width)
+    work = make_work(plan, [item.partition for item in done], cells, width)
     regions: list[RegionChanges] = []
     notes: list[str] = []
-    least = 0
     with (
         ThreadPoolExecutor(concurrency, thread_name_prefix="listing") as pool,
         ThreadPoolExecutor(TAKERS, thread_name_prefix="taker") as takers,
     ):
         try:
-            for group in groups:
-                spec = plan.by_name[group.array].spec
-                items = [by_partition[(p.array, p.region)] for p in group.partitions]
-                least += sum(item.receipt.requests_least for item in items if item.receipt)
-                listing = Listing(
-                    source=source,
-                    array=spec.name,
-                    page=page_keys(source.store),
-                    requests=counted,
-                    patience=Patience(),
-                    stop=stop,
-                )
-                listed = _WatchedListing(
-                    spec, listing, pool, takers, width, False, ordered=is_ordered(source.store)
-                )
-                compared = _Differences if spec.inner_chunks is None else _ShardDifferences
-                differences = [compared(item, spec, plan.record_size) for item in items]
-                for units in group.passes:
-                    listed.since = {unit.rows: _newest(items[unit.partition]) for unit in units}
-                    for at, part in listed.parts([unit.rows for unit in units]):
-                        later = listed.later(part.rows)
-                        differences[units[at].partition].take(output, part, later)
-                notes += listed.notes
-                regions += [made for found in differences if (made := found.made()) is not None]
+            for item in work:
+                compared = [
+                    _Compared(plan, group, by_partition, source, pool, takers, width, counted, stop)
+                    for group in (item.groups if isinstance(item, Bundle) else (item,))
+                ]
+                if len(compared) == 1:
+                    (one,) = compared
+                    for units in one.group.passes:
+                        for at, part in one.listed.parts([unit.rows for unit in units]):
+                            one.take(output, units[at].partition, part)
+                else:
+                    members = [Member(each.listed, each.row_sets) for each in compared]
+                    together = BundleListing(members, pool)
+                    for at, position, part in together.parts():
+                        compared[at].take(output, position, part)
+                    notes += together.notes
+                for each in compared:
+                    notes += each.listed.notes
+                    regions += each.made()
         except BaseException:
             stop.set()
             raise
     for region in regions:
         findings += _findings(region)
     remote = is_remote(source.store)
+    least = forecast(plan, work, width).least
     return Comparison(
         tuple(regions),
         tuple(findings),
@@ -199,6 +196,57 @@ def compare(
         least if remote else 0,
         tuple(notes),
     )
+
+
+class _Compared:
+    """One group's partitions as they are compared."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        group: Group,
+        by_partition: Mapping[tuple[str, int | None], Audited],
+        source: Source,
+        pool: Executor,
+        takers: Executor,
+        width: Width,
+        counted: Requests,
+        stop: threading.Event,
+    ) -> None:
+        """Prepare; nothing is listed yet."""
+        spec = plan.by_name[group.array].spec
+        items = [by_partition[(p.array, p.region)] for p in group.partitions]
+        self.group = group
+        listing = Listing(
+            source=source,
+            array=spec.name,
+            page=page_keys(source.store),
+            requests=counted,
+            patience=Patience(),
+            stop=stop,
+        )
+        self.listed = _WatchedListing(
+            spec, listing, pool, takers, width, False, ordered=is_ordered(source.store)
+        )
+        self.listed.since = {
+            unit.rows: _newest(items[unit.partition]) for units in group.passes for unit in units
+        }
+        differences = _Differences if spec.inner_chunks is None else _ShardDifferences
+        self._differences = [differences(item, spec, plan.record_size) for item in items]
+
+    @property
+    def row_sets(self) -> list[RowSet]:
+        """The rows of the group's units, one a partition, where it is of a bundle."""
+        (units,) = self.group.passes
+        return [unit.rows for unit in units]
+
+    def take(self, output: Output, partition: int, part: Part) -> None:
+        """Compare a part of one of the partitions with its record files."""
+        self._differences[partition].take(output, part, self.listed.later(part.rows))
+
+    def made(self) -> list[RegionChanges]:
+        """Return the differences of those partitions that have any."""
+        return [made for found in self._differences if (made := found.made()) is not None]
 
 
 class _WatchedTally(Tally):
