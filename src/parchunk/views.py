@@ -143,10 +143,10 @@ def connect(
     try:
         for statement in view_statements(plan, output.url, contents(output, plan)):
             connection.execute(statement)
-    except duckdb.Error as error:
+    except (duckdb.Error, UnicodeDecodeError) as error:
         # A view reads the footer of a file of each layout of arrays.
         connection.close()
-        reason = str(error).strip().partition("\n")[0]
+        reason = message_of(error).strip().partition("\n")[0]
         raise InputError(
             f"{output.url} cannot be queried ({reason}): parchunk audit names what is damaged, and "
             "how to have it built again"
@@ -159,6 +159,13 @@ def connect(
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET lock_configuration = true")
     return connection
+
+
+def message_of(error: Exception) -> str:
+    """Return what DuckDB says; it may quote a damaged file, and then not be able to say so."""
+    if isinstance(error, UnicodeDecodeError):
+        return error.object.decode("utf-8", "replace")
+    return str(error)
 
 
 def contents(output: Output, plan: Plan) -> Contents:

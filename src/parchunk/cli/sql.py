@@ -21,7 +21,7 @@ from parchunk.cli.printable import printable
 from parchunk.errors import InputError
 from parchunk.output import Output
 from parchunk.saved_plan import load_plan
-from parchunk.views import COLUMNS, connect, contents, view_statements
+from parchunk.views import COLUMNS, connect, contents, message_of, view_statements
 
 if TYPE_CHECKING:
     import duckdb
@@ -98,8 +98,8 @@ def _run(
                 connection.execute(statement.query)
             else:
                 _write(connection, statement.query, form, to)
-    except duckdb.Error as error:
-        raise InputError(_explained(error)) from None
+    except (duckdb.Error, UnicodeDecodeError) as error:
+        raise InputError(_explained(message_of(error))) from None
 
 
 def _refuse_writing(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
@@ -128,9 +128,9 @@ def _refuse_writing(connection: duckdb.DuckDBPyConnection, statement: duckdb.Sta
         )
 
 
-def _explained(error: Exception) -> str:
-    first = next((line for line in str(error).splitlines() if line.strip()), "the query failed")
-    if "syntax error" in first and "array" in str(error).lower():
+def _explained(said: str) -> str:
+    first = next((line for line in said.splitlines() if line.strip()), "the query failed")
+    if "syntax error" in first and "array" in said.lower():
         first += ' (array is a word of SQL: write "array" in double quotes, or refs.array)'
     return first
 
