@@ -211,6 +211,13 @@ def test_all_refusals_are_named_at_once(edited, tmp_path):
     assert "--drop-non-finite" in str(told.value)
 
 
+def test_half_a_surrogate_pair_is_refused_by_name(edited, tmp_path):
+    out = edited(zattrs='{"x": "\\ud800"}')
+    with pytest.raises(parchunk.UnsupportedError, match=r"array 'a' cannot be .*surrogate"):
+        parchunk.to_icechunk(out, str(tmp_path / "repo"), drop_non_finite=True)
+    assert not (tmp_path / "repo").exists()
+
+
 def test_attributes_that_json_has_no_word_for_can_be_left_out(edited, opened, tmp_path):
     out = edited(zattrs='{"missing_value": NaN, "units": "K"}', group='{"y": [1, Infinity]}')
     result = parchunk.to_icechunk(out, str(tmp_path / "repo"), drop_non_finite=True)

@@ -322,6 +322,10 @@ def _check(document: JSONObject) -> None:
 
 def _finite(document: JSONObject, name: str, drop_non_finite: bool, notes: list[str]) -> JSONObject:
     """Return the document without attributes that JSON has no word for, or refuse them."""
+    if not _is_unicode(document):
+        raise UnsupportedFeatureError(
+            "half a surrogate pair in its attributes, which is no text that Icechunk can hold"
+        )
     found = (
         [key for key, value in document["attributes"].items() if not _is_json(value)]
         if ("attributes" in document)
@@ -341,6 +345,14 @@ def _finite(document: JSONObject, name: str, drop_non_finite: bool, notes: list[
     notes.append(f"{name or '/'}: left out the attributes {listed}: NaN and infinities")
     kept = {key: value for key, value in document["attributes"].items() if key not in found}
     return {**document, "attributes": kept}
+
+
+def _is_unicode(document: JSONObject) -> bool:
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_json(value: Any) -> bool:
