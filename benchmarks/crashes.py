@@ -22,14 +22,16 @@ import random
 import re
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
@@ -228,18 +230,16 @@ def undisturbed(place: Place, folder: Path) -> Undisturbed:
 
 @dataclass
 class Reader:
-    """Looks for a store in OUT all the time, as a reader would that waits for one."""
+    """Looks at OUT all the time; ``problem`` says what is wrong with what it finds, or nothing."""
 
     place: Place
-    wanted: Undisturbed
-    looks: int = 0
+    problem: Callable[[], str]
     wrong: list[str] = field(default_factory=list)
 
     def look(self) -> None:
-        """Look once: a store that can be opened must be whole."""
-        self.looks += 1
-        if self.place.holds_root() and seen_by_readers(self.place.files()) != self.wanted.files:
-            self.wrong.append(f"look {self.looks} found a part of a store")
+        """Look once."""
+        if found := self.problem():
+            self.wrong.append(found)
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[None]:
@@ -251,7 +251,7 @@ class Reader:
                 try:
                     self.look()
                 except Exception as error:
-                    self.wrong.append(f"look {self.looks} failed: {error!r}")
+                    self.wrong.append(f"a look failed: {error!r}")
 
         thread = threading.Thread(target=go_on, name="reader")
         thread.start()
@@ -262,6 +262,13 @@ class Reader:
             thread.join()
             self.look()
             assert not self.wrong, self.wrong
+
+
+def part_of_a_store(place: Place, wanted: Undisturbed) -> str:
+    """Say so when a store can be opened that is not whole."""
+    if place.holds_root() and seen_by_readers(place.files()) != wanted.files:
+        return "a part of a store was found"
+    return ""
 
 
 def check(
@@ -275,7 +282,7 @@ def check(
 
     Returns the name of the step that it was killed at.
     """
-    reader = Reader(place, wanted)
+    reader = Reader(place, partial(part_of_a_store, place, wanted))
     with serve(store(), latency=0.02 if moments else 0, process=False) as server, reader.looking():
         step = ""
         for number, after in enumerate(moments or (None,)):
@@ -324,33 +331,50 @@ def drawn(names: Sequence[str], runs: int, chance: random.Random) -> list[Step]:
     return [*map(chance.choice, by_name), *itertools.islice(itertools.cycle(steps), runs)][:runs]
 
 
+class Job(Protocol):
+    """What is killed: `undisturbed` and `check` of this module, or of one like it."""
+
+    def undisturbed(self, place: Place, folder: Path) -> Any:
+        """Do it once; the value has the ``steps`` that it took."""
+
+    def check(
+        self,
+        wanted: Any,
+        place: Place,
+        folder: Path,
+        kill_at: Step | None = None,
+        moments: Sequence[float] = (),
+    ) -> str:
+        """Kill it, have it finished, and check all; return the name of the step."""
+
+
 def kill_all(
-    make_place: Callable[[Path], Place], runs: int, chance: random.Random
+    job: Job, make_place: Callable[[Path], Place], runs: int, chance: random.Random
 ) -> collections.Counter[str]:
-    """Kill that many builds: three quarters at steps, the others at random moments."""
+    """Kill that many: three quarters at steps, the others at random moments."""
     killed: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        wanted = undisturbed(make_place(folder / "first"), folder)
+        wanted = job.undisturbed(make_place(folder / "first"), folder)
         for number, at in enumerate(drawn(wanted.steps, runs - runs // 4, chance)):
             there = folder / f"step-{number}"
-            killed[check(wanted, make_place(there / "out"), there, at)] += 1
+            killed[job.check(wanted, make_place(there / "out"), there, at)] += 1
             shutil.rmtree(there)
         for number in range(runs // 4):
             there = folder / f"moment-{number}"
             times = 3 if number % 3 == 2 else 1
             moments = [chance.uniform(0.05, 1.2) for _ in range(times)]
-            killed[check(wanted, make_place(there / "out"), there, moments=moments)] += 1
+            killed[job.check(wanted, make_place(there / "out"), there, moments=moments)] += 1
             shutil.rmtree(there)
     assert killed.keys() >= set(wanted.steps), "a step was never killed at"
     return killed
 
 
-def main() -> None:
-    """Print how many runs were killed where, all of which resumed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=300)
-    parser.add_argument("--s3-runs", type=int, default=200)
+def kill_and_print(job: Job, what: str, runs: int, s3_runs: int) -> None:
+    """Kill on a disk and on S3, as the command line asks; print how often, and where."""
+    parser = argparse.ArgumentParser(description=f"Kill {what} at every step, and resume them.")
+    parser.add_argument("--runs", type=int, default=runs)
+    parser.add_argument("--s3-runs", type=int, default=s3_runs)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
@@ -358,14 +382,14 @@ def main() -> None:
     local: collections.Counter[str] = collections.Counter()
     remote: collections.Counter[str] = collections.Counter()
     if arguments.runs:
-        local = kill_all(Folder, arguments.runs, chance)
+        local = kill_all(job, Folder, arguments.runs, chance)
     if arguments.s3_runs:
         with tempfile.TemporaryDirectory() as name, s3_server(Path(name)) as server:
             remote = kill_all(
-                lambda _: Prefix(new_bucket(server.endpoint)), arguments.s3_runs, chance
+                job, lambda _: Prefix(new_bucket(server.endpoint)), arguments.s3_runs, chance
             )
     print(
-        f"{local.total()} builds onto a disk and {remote.total()} onto S3 killed and resumed to "
+        f"{local.total()} {what} onto a disk and {remote.total()} onto S3 killed and resumed to "
         f"the same bytes, {time.monotonic() - began:.0f} s"
     )
     table = Table(box=None)
@@ -375,6 +399,11 @@ def main() -> None:
     for name in sorted(local | remote):
         table.add_row(name, str(local[name]), str(remote[name]))
     Console(width=100, highlight=False).print(table)
+
+
+def main() -> None:
+    """Print how many builds were killed where, all of which resumed."""
+    kill_and_print(sys.modules[__name__], "builds", runs=300, s3_runs=200)
 
 
 if __name__ == "__main__":

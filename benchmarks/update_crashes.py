@@ -12,35 +12,25 @@ loopback, which must be installed.
 
 from __future__ import annotations
 
-import argparse
-import collections
-import contextlib
 import json
-import random
-import shutil
-import tempfile
-import threading
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks import crash_process
 from benchmarks.crash_process import Command, Step
 from benchmarks.crashes import (
     KILLED,
     REGION,
-    Folder,
     Place,
-    Prefix,
-    drawn,
+    Reader,
+    kill_and_print,
     seen_by_readers,
     start,
 )
-from benchmarks.s3_server import new_bucket, s3_server
 from benchmarks.synthetic.formula import FormulaStore
 from benchmarks.synthetic.server import Server, serve
 from benchmarks.synthetic.zarr_stores import zarr_store
@@ -99,48 +89,22 @@ def undisturbed(place: Place, folder: Path) -> Undisturbed:
     return Undisturbed(before, seen_by_readers(place.files()), update.steps)
 
 
-@dataclass
-class Reader:
-    """Looks at the references all the time."""
-
-    place: Place
-    wanted: Undisturbed
-    wrong: list[str] = field(default_factory=list)
-
-    def look(self) -> None:
-        """Look once."""
-        # The root first: what it promises must be there from then on.
-        root = self.place.files().get(".zmetadata")
-        found = seen_by_readers(self.place.files())
-        old, new = seen_by_readers(self.wanted.before), self.wanted.after
-        if root == new[".zmetadata"]:
-            if found != new:
-                self.wrong.append("the new root, and files that are not new")
-        elif root == old[".zmetadata"]:
-            for key, data in old.items():
-                if key != ".zmetadata" and found.get(key) not in (data, new[key]):
-                    self.wrong.append(f"the old root, and {key} neither old nor new")
-        else:
-            self.wrong.append("another root, or none")
-
-    @contextlib.contextmanager
-    def looking(self) -> Iterator[None]:
-        """Look again and again meanwhile."""
-        over = threading.Event()
-
-        def go_on() -> None:
-            while not over.wait(self.place.pause):
-                self.look()
-
-        thread = threading.Thread(target=go_on, name="reader")
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-            self.look()
-            assert not self.wrong, self.wrong
+def neither_old_nor_new(place: Place, wanted: Undisturbed) -> str:
+    """Say what a reader finds that is not of the old references, or of the new ones."""
+    # The root first: what it promises must be there from then on.
+    root = place.files().get(".zmetadata")
+    found = seen_by_readers(place.files())
+    old, new = seen_by_readers(wanted.before), wanted.after
+    if root == new[".zmetadata"]:
+        return "" if found == new else "the new root, and files that are not new"
+    if root != old[".zmetadata"]:
+        return "another root, or none"
+    odd = [
+        key
+        for key, data in old.items()
+        if key != ".zmetadata" and found.get(key) not in (data, new[key])
+    ]
+    return f"the old root, and {odd[0]} neither old nor new" if odd else ""
 
 
 def check(
@@ -156,7 +120,7 @@ def check(
     """
     place.lay(wanted.before)
     latency = 0.02 if moments else 0
-    reader = Reader(place, wanted)
+    reader = Reader(place, partial(neither_old_nor_new, place, wanted))
     with serve(store(AFTER), latency=latency, process=False) as server, reader.looking():
         step = "a random moment" if kill_at is None else kill_at.name
         for number, after in enumerate(moments or (None,)):
@@ -177,55 +141,9 @@ def check(
     return step
 
 
-def kill_all(
-    make_place: Callable[[Path], Place], runs: int, chance: random.Random
-) -> collections.Counter[str]:
-    """Kill that many updates: three quarters at steps, the others at random moments."""
-    killed: collections.Counter[str] = collections.Counter()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        wanted = undisturbed(make_place(folder / "first"), folder)
-        for number, at in enumerate(drawn(wanted.steps, runs - runs // 4, chance)):
-            there = folder / f"step-{number}"
-            killed[check(wanted, make_place(there / "out"), there, at)] += 1
-            shutil.rmtree(there)
-        for number in range(runs // 4):
-            there = folder / f"moment-{number}"
-            moments = [chance.uniform(0.05, 1.2) for _ in range(3 if number % 3 == 2 else 1)]
-            killed[check(wanted, make_place(there / "out"), there, moments=moments)] += 1
-            shutil.rmtree(there)
-    assert killed.keys() >= set(wanted.steps), "a step was never killed at"
-    return killed
-
-
 def main() -> None:
     """Print how many updates were killed where, all of which were finished by the next."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=80)
-    parser.add_argument("--s3-runs", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    chance = random.Random(arguments.seed)
-    local: collections.Counter[str] = collections.Counter()
-    remote: collections.Counter[str] = collections.Counter()
-    if arguments.runs:
-        local = kill_all(Folder, arguments.runs, chance)
-    if arguments.s3_runs:
-        with tempfile.TemporaryDirectory() as name, s3_server(Path(name)) as server:
-            remote = kill_all(
-                lambda _: Prefix(new_bucket(server.endpoint)), arguments.s3_runs, chance
-            )
-    print(
-        f"{local.total()} updates on a disk and {remote.total()} on S3 killed, and finished by the "
-        "next to the same bytes"
-    )
-    table = Table(box=None)
-    table.add_column("killed at")
-    for place in ("disk", "S3"):
-        table.add_column(place, justify="right")
-    for name in sorted(local | remote):
-        table.add_row(name, str(local[name]), str(remote[name]))
-    Console(width=100, highlight=False).print(table)
+    kill_and_print(sys.modules[__name__], "updates", runs=80, s3_runs=40)
 
 
 if __name__ == "__main__":

@@ -294,18 +294,18 @@ def test_killed_at_any_step_an_update_is_finished_by_the_next(
 @pytest.mark.s3
 def test_killed_on_s3_an_update_is_finished_by_the_next(tmp_path: Path, s3_endpoint: str) -> None:
     """`python -m benchmarks.update_crashes` kills at every step, on a disk and on S3."""
-    first = update_crashes.Prefix(new_bucket(s3_endpoint))
+    first = crashes.Prefix(new_bucket(s3_endpoint))
     wanted = update_crashes.undisturbed(first, tmp_path)
     steps = crashes.steps_of(wanted.steps)
     for name in ("after plan", "after record file", "before root"):
-        place = update_crashes.Prefix(new_bucket(s3_endpoint))
+        place = crashes.Prefix(new_bucket(s3_endpoint))
         update_crashes.check(wanted, place, tmp_path / name, steps[name][len(steps[name]) // 2])
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_an_update_is_finished_by_the_next(tmp_path: Path) -> None:
-    wanted = update_crashes.undisturbed(update_crashes.Folder(tmp_path / "first"), tmp_path)
-    place = update_crashes.Folder(tmp_path / "out")
+    wanted = update_crashes.undisturbed(crashes.Folder(tmp_path / "first"), tmp_path)
+    place = crashes.Folder(tmp_path / "out")
     update_crashes.check(wanted, place, tmp_path / "killed", moments=(0.1, 0.35, 0.2))
 
 
