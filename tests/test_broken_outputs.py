@@ -248,3 +248,21 @@ def test_a_store_that_refuses_to_keep_more(
         assert result["partitions_built"] == 4 - done
         assert "/quota/refs/.zmetadata" in kept
         store.shutdown()
+
+
+@pytest.mark.parametrize("where", ["plan.json", "lease.json"])
+def test_a_pipe_in_out_is_not_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    source, out = tmp_path / "s", tmp_path / "out"
+    for key, body in zarr_store([("v", (3,), (1,), ("x",))]).documents().items():
+        (source / key).parent.mkdir(parents=True, exist_ok=True)
+        (source / key).write_bytes(body)
+    assert run(["build", str(source), str(out)]) == 0
+    (out / ".parchunk" / where).unlink(missing_ok=True)
+    os.mkfifo(out / ".parchunk" / where)
+    capsys.readouterr()
+    assert run(["build", str(source), str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "no regular file" in said

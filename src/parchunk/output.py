@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Output:
         """Return the object at ``path`` relative to OUT, or None when there is none."""
         try:
             if self.store is None:
-                return self._local(path).read_bytes()
+                return self._read_local(path)
             return bytes(self.store.get(f"{self.prefix}/{path}").bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -101,7 +102,7 @@ class Output:
         """Return an object and what tells this version of it from another; None: there is none."""
         try:
             if self.store is None:
-                data = self._local(path).read_bytes()
+                data = self._read_local(path)
                 return data, _version(data)
             found = self.store.get(f"{self.prefix}/{path}")
             return bytes(found.bytes()), str(found.meta["e_tag"])
@@ -276,6 +277,13 @@ class Output:
 
     def _local(self, path: str) -> Path:
         return Path(self.prefix) / path if path else Path(self.prefix)
+
+    def _read_local(self, path: str) -> bytes:
+        local = self._local(path)
+        kind = local.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a pipe has no end that comes
+            raise OSError("it is no regular file")
+        return local.read_bytes()
 
     def _put_local_if(self, path: str, data: bytes, seen: str | None) -> str | None:
         final = self._local(path)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zarr
 
 import icechunk
 import parchunk
 from parchunk.icechunk_import import adapter, memory
 from parchunk.icechunk_import.pieces import one_ahead
+from parchunk.record_files import SCHEMA, digest
 
 
 def test_the_next_item_is_made_while_one_is_in_use() -> None:
@@ -94,3 +99,37 @@ def test_a_reference_that_icechunk_does_not_take_stops_the_commit(
     with pytest.raises(parchunk.OutputError, match="did not take 2 references of air: no virtual"):
         parchunk.to_icechunk(out, str(tmp_path / "repo"))
     assert len(commits(tmp_path / "repo")) == 1
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        None,
+        pa.table({"path": ["a"]}),
+        SCHEMA.empty_table().set_column(2, "size", pa.array([], pa.int32())),
+        pa.table(
+            {"path": ["a"], "offset": [0], "size": pa.array([None], pa.int64()), "raw": [b""]}
+        ),
+    ],
+)
+def test_a_record_file_that_only_its_receipt_vouches_for(
+    tmp_path: Path, table: pa.Table | None
+) -> None:
+    """Whoever can write OUT can write a receipt with the right digest, too."""
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    root = zarr.open_group(source, mode="w", zarr_format=2)
+    root.create_array("t", shape=(1,), chunks=(1,), dtype="i4")[...] = 7
+    parchunk.build(parchunk.plan(str(source)), str(out))
+    file = out / "t" / "refs.0.parq"
+    if table is None:
+        file.write_bytes(b"PAR1 nonsense PAR1")
+    else:
+        pq.write_table(table, file)
+    (receipt,) = (out / ".parchunk" / "receipts" / "t").iterdir()
+    document = json.loads(receipt.read_text())
+    document["record_files"][0][-1] = digest(file.read_bytes())
+    receipt.write_text(json.dumps(document))
+    with pytest.raises(
+        parchunk.InputError, match=r"refs\.0\.parq (holds no|cannot be|is not what)"
+    ):
+        parchunk.to_icechunk(str(out), str(tmp_path / "repo"))

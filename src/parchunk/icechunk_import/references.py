@@ -15,7 +15,7 @@ from parchunk.errors import InputError
 from parchunk.output import ROOT, Output
 from parchunk.plan import Partition, Plan
 from parchunk.receipts import Receipt, RecordFile, read_receipts
-from parchunk.record_files import digest, record_path
+from parchunk.record_files import SCHEMA, digest, record_path
 
 #: Rows handled together, unless fewer are asked for.
 BATCH = 100_000
@@ -120,13 +120,27 @@ def _read_file(
     if expected is None or digest(data) != expected.digest:
         raise _damaged(output, partition, index, "is not what its receipt says")
     begin = index * size
-    # not read_table, which imports pandas first
-    with pq.ParquetFile(pa.BufferReader(data)) as file:
-        for batch in file.iter_batches(rows, use_threads=False):
-            low, high = max(numbers.start, begin), min(numbers.stop, begin + len(batch))
-            if low < high:
-                yield batch.slice(low - begin, high - low)
-            begin += len(batch)
+    try:
+        # not read_table, which imports pandas first
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            for batch in file.iter_batches(rows, use_threads=False):
+                if not _are_references(batch):
+                    raise _damaged(output, partition, index, "holds no references")
+                low, high = max(numbers.start, begin), min(numbers.stop, begin + len(batch))
+                if low < high:
+                    yield batch.slice(low - begin, high - low)
+                begin += len(batch)
+    except (pa.ArrowException, OSError):
+        # A digest vouches for what was written, but who can write OUT can write both.
+        raise _damaged(output, partition, index, "cannot be decoded") from None
+
+
+def _are_references(batch: pa.RecordBatch) -> bool:
+    """Whether rows have the columns that a build writes, without nulls where it writes none."""
+    columns = [(column.name, column.type) for column in batch.schema]
+    return columns == [(column.name, column.type) for column in SCHEMA] and not (
+        batch.column("offset").null_count or batch.column("size").null_count
+    )
 
 
 def _damaged(output: Output, partition: Partition, index: int, what: str) -> InputError:
@@ -161,7 +175,6 @@ def _rows(begin: int, batches: list[pa.RecordBatch]) -> Rows:
 
 def _integers(column: pa.Int64Array) -> NDArray[np.int64]:
     """Return the values of a column without nulls; not a copy."""
-    assert not column.null_count, "a digest vouches for the file, which the build wrote without"
     return np.frombuffer(column.buffers()[1], np.int64, len(column), 8 * column.offset)
 
 
