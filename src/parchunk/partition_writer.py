@@ -16,6 +16,7 @@ from parchunk.output import Output
 from parchunk.path_builder import PathBuilder
 from parchunk.receipts import RecordFile
 from parchunk.record_files import References, digest, encode, record_path
+from parchunk.rows import require_aligned
 from parchunk.source import Source
 from parchunk.strays import Strays
 from parchunk.tally import Part
@@ -88,6 +89,8 @@ class PartitionWriter:
         OutputError, SourceError
             Naming the object that could not be written, or fetched to be inlined.
         """
+        total = self._spec.reference_total
+        require_aligned(self._spec.name, part.rows, self._record_size, total)
         jobs: list[Future[_File]] = []
         try:
             for begin in range(0, len(part.vector), self._record_size):

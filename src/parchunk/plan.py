@@ -102,6 +102,22 @@ class ArrayPlan:
             return 1
         return -(-self.spec.reference_grid[self.axis] // self.region_chunks)
 
+    def is_aligned(self, record_size: int) -> bool:
+        """Whether every record file lies in one partition, so that each can be written alone.
+
+        `parchunk.rows.is_aligned` of every partition, without going through them.
+        """
+        spec = self.spec
+        if self.axis is None or self.regions <= 1 or not spec.reference_total:
+            return True
+        grid = spec.reference_grid
+        inner, outer = prod(grid[self.axis + 1 :]), prod(grid[: self.axis])
+        if outer == 1 and spec.inner_chunks is None:
+            return True  # a record file belongs to the region of its first row
+        if self.region_chunks * inner % record_size:
+            return False
+        return outer == 1 or grid[self.axis] * inner % record_size == 0
+
     def partition(self, region: int | None, record_size: int) -> Partition:
         """Return the partition of one region (None for a whole array)."""
         spec = self.spec

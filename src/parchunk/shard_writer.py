@@ -15,7 +15,7 @@ from parchunk.partition_writer import Written
 from parchunk.path_builder import PathBuilder
 from parchunk.receipts import RecordFile
 from parchunk.record_files import References, digest, encode, record_path
-from parchunk.rows import RowSet
+from parchunk.rows import RowSet, require_aligned
 from parchunk.shard_grid import inner_slices, shard_numbers
 from parchunk.shard_index import EMPTY, ZERO_SIZED
 from parchunk.shard_reading import InnerChunks, ShardReader
@@ -66,6 +66,7 @@ class ShardWriter:
         OutputError, SourceError
             Naming the record file or the shard.
         """
+        require_aligned(self._spec.name, rows, self._record_size, self._spec.reference_total)
         requests = self._reader.requests
         before = requests.gets
         jobs: list[Future[_File]] = []
