@@ -159,7 +159,7 @@ class _Choice:
         self.split = split
         members = [(spec, axis) for spec in specs if (axis := split.axis_in(spec)) is not None]
         cut = [(spec, axis) for spec, axis in members if spec.grid[axis] > 1]
-        large = [pair for pair in cut if not _is_coordinate(*pair)] or cut
+        large = [pair for pair in cut if not is_coordinate(*pair)] or cut
         most = max((spec.reference_total for spec, _ in large), default=0)
         large = [(s, axis) for s, axis in large if s.reference_total * WHOLE_SHARE >= most]
         large.sort(key=lambda pair: (-pair[0].reference_total, pair[0].name))
@@ -181,7 +181,7 @@ class _Choice:
         if not self.members:
             self.members, base = [large[0]], large[0][0].chunks[large[0][1]]
         self.base = base
-        self.region = region if region is not None else self._region(base)
+        self.region = region if region is not None else self._region(base, record_size)
         if spoilers_apart:
             self._set_spoilers_apart()
         self._axis_of = {spec.name: axis for spec, axis in self.members}
@@ -253,7 +253,7 @@ class _Choice:
         wanted = max(2 * REGION_REFERENCES // max(per_chunk, 1), 1)
         return max(wanted * self.leader.chunks[self.leader_axis], base)
 
-    def _region(self, base: int) -> int:
+    def _region(self, base: int, record_size: int | None) -> int:
         """Return a region length of about REGION_REFERENCES references, with a good divisor."""
         spec, axis = self.leader, self.leader_axis
         extent = max(s.shape[a] for s, a in self.members)
@@ -261,7 +261,7 @@ class _Choice:
         blocks = max(-(-extent // base), 1)  # blocks of `base` elements along the dimension
         aim = max(REGION_REFERENCES // chunk_refs, 1)
         if aim >= blocks:
-            return blocks * base
+            return self._lasting(blocks * base, base, record_size)
         if all(prod(s.reference_grid[:a]) == 1 for s, a in self.members):
             aim = _round_number(aim)
             shared = gcd(
@@ -285,19 +285,42 @@ class _Choice:
             best = next((d for d in sizes if d > best and inner * d >= LEAST_ROWS), best)
         return best * base
 
-    def _divisor(self, later_only: bool = False) -> int:
+    def _lasting(self, region: int, base: int, record_size: int | None) -> int:
+        """Return the length of the only region, perhaps beyond it so that others may follow.
+
+        No record file of an expanded array may straddle two of them once the array has grown.
+        """
+        inners = [prod(s.reference_grid[1:]) for s, a in self.members if a == 0 and s.inner_chunks]
+        chunks = [s.reference_chunks[0] for s, a in self.members if a == 0 and s.inner_chunks]
+        if not inners or 0 in inners:
+            return region
+        rows = record_size or RECORD_ROWS
+        whole = [c * (rows // gcd(rows, i)) for c, i in zip(chunks, inners, strict=True)]
+        # Where that is too long, a region of about so many rows, which its record size divides.
+        about = [c * max(rows // i, 1) for c, i in zip(chunks, inners, strict=True)]
+        leader, axis = self.leader, self.leader_axis
+        for units in (whole, about):
+            unit = lcm(base, *units)
+            longer = -(-region // unit) * unit
+            count = _per_chunk(leader, axis) * (longer // leader.chunks[axis])
+            if count <= 2 * REGION_REFERENCES:
+                return longer
+        return region
+
+    def _divisor(self, later_only: bool = False, lasting: bool = False) -> int:
         """Return what the record size must divide for no file to straddle regions; 0: anything.
 
-        ``later_only`` leaves out the members of which files may straddle regions.
+        ``later_only`` leaves out the members of which files may straddle regions. ``lasting``
+        takes leading axes to be longer than they are yet.
         """
         shared = 0
         for spec, axis in self.members:
             grid = spec.reference_grid
             inner, outer = prod(grid[axis + 1 :]), prod(grid[:axis])
             chunks = max(self.region // spec.reference_chunks[axis], 1)
-            if chunks >= grid[axis]:
+            if chunks >= grid[axis] and not (lasting and axis == 0 and spec.inner_chunks):
                 continue  # one region: nothing to straddle
-            if outer == 1:
+            if outer == 1 and not (lasting and axis > 0):
                 # A shard is looked into for one region only, so no file may straddle two.
                 if not later_only or spec.inner_chunks is not None:
                     shared = gcd(shared, inner * chunks)
@@ -306,6 +329,13 @@ class _Choice:
         return shared
 
     def _record_size(self) -> int:
+        size = self._straddling_none()
+        lasting = self._divisor(lasting=True)
+        best = _divisors(lasting, RECORD_ROWS)[-1] if lasting else 0
+        return best if 2 * best >= size else size
+
+    def _straddling_none(self) -> int:
+        """Return the largest record size for the arrays as long as they are."""
         divisor = self._divisor()
         if not divisor:
             return RECORD_ROWS
@@ -331,7 +361,7 @@ def _per_chunk(spec: ArraySpec, axis: int) -> int:
     return others
 
 
-def _is_coordinate(spec: ArraySpec, axis: int) -> bool:
+def is_coordinate(spec: ArraySpec, axis: int) -> bool:
     """Whether an array is the coordinate of the dimension it is split along."""
     return spec.rank == 1 and spec.name.rpartition("/")[2] == spec.dimension_names[axis]
 
