@@ -2,24 +2,29 @@
 
 import json
 import shutil
-import signal
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import zarr
-from benchmarks.crash_process import Step
 from benchmarks.s3_server import new_bucket
 from benchmarks.synthetic.rules import LeadingRange
 from benchmarks.synthetic.server import serve
 from benchmarks.synthetic.zarr_stores import zarr_store
 
 import parchunk
-from benchmarks import crash_process, crashes, update_crashes
+from benchmarks import crashes, update_crashes
 from parchunk.cli.main import run
+from parchunk.plan import Partition
+from parchunk.receipts import Receipt
+from parchunk.rows import RowSet
+from parchunk.unfinished import Unfinished
+from parchunk.update import is_due
 
 Reader = Callable[..., zarr.Group]
 Bits = Callable[[Any, Any], None]
@@ -173,6 +178,51 @@ def test_named_regions_are_listed_again(
     assert "there is no region 4" in capsys.readouterr().err
 
 
+def test_named_arrays_are_listed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A whole array of more than a page has no region to be named by."""
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    grow(source, 32)
+    root = zarr.open_group(source, mode="a")
+    level = root.create_array("level", shape=(1_001,), chunks=(1,), dtype="i4", fill_value=-1)
+    level[...] = np.arange(1_001)
+    parchunk.build(parchunk.plan(str(source), split="time", region=8), str(out))
+    for path in (source / "level" / "999", source / "air" / "5.0"):
+        path.unlink()
+    assert parchunk.update(str(out)).built == 2  # `time` and `x`
+    assert parchunk.audit(str(out), against_source=True).findings
+    assert run(["update", str(out), "--arrays", "level", "--arrays", "air", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["partitions_built"], said["missing"]) == (2 + 1 + 4, 2)
+    compared = parchunk.audit(str(out), against_source=True).comparison
+    assert compared is not None
+    assert compared.to_json()["gone"] == 0
+    assert run(["update", str(out), "--arrays", "wind"]) == 2
+    assert "there is no array 'wind'" in capsys.readouterr().err
+    assert not (out / ".parchunk" / "update.json").exists()
+
+
+def test_what_is_listed_again_unasked() -> None:
+    """Whole arrays of up to a page, and gaps; to the array, the region and the chunk."""
+    receipt = cast("Receipt", SimpleNamespace(missing=0))
+    gap = cast("Receipt", SimpleNamespace(missing=1))
+    nothing = Unfinished((), (), False, "")
+
+    def due(cells: int, region: int | None, found: Receipt, asked: Unfinished) -> bool:
+        rows = RowSet(cells, 0, cells)
+        return is_due(Partition("a", region, rows, rows), found, page=10, asked=asked)
+
+    assert [due(cells, None, receipt, nothing) for cells in (9, 10, 11)] == [True, True, False]
+    assert not due(9, 0, receipt, nothing)
+    assert not due(11, None, gap, nothing)
+    assert due(11, None, gap, replace(nothing, gaps=True))
+    assert not due(11, None, receipt, replace(nothing, gaps=True))
+    asked = replace(nothing, regions=(3,), arrays=("a",))
+    assert due(11, 3, receipt, replace(asked, arrays=()))
+    assert not due(11, 2, receipt, replace(asked, arrays=()))
+    assert not due(11, None, receipt, replace(asked, arrays=("b",)))
+    assert due(11, 2, receipt, asked)
+
+
 def test_arrays_that_came_are_taken_in(
     tmp_path: Path, open_references: Reader, same_bits: Bits
 ) -> None:
@@ -233,61 +283,6 @@ def test_update_needs_a_build(
         assert run(["update", str(folder)]) == 2
         assert "holds no parchunk build" in capsys.readouterr().err
         assert tree(folder) == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("grown", [True, False])
-def test_killed_at_any_step_an_update_is_finished_by_the_next(
-    tmp_path: Path,
-    open_references: Reader,
-    same_bits: Bits,
-    published: Published,
-    grown: bool,
-) -> None:
-    """Before it is finished readers see the old store, and see it whole."""
-    old, new = tmp_path / "old.zarr", tmp_path / "s.zarr"
-    grow(new, 20)
-    if not grown:
-        (new / "air" / "4.1").rename(tmp_path / "late")
-    shutil.copytree(new, old)
-    first = tmp_path / "first"
-    parchunk.build(parchunk.plan(str(new), split="time", region=8, record_size=4), str(first))
-    if grown:
-        grow(new, 27)
-    else:
-        (tmp_path / "late").rename(new / "air" / "4.1")
-
-    def update(out: Path, folder: str, kill_at: Step | None = None) -> tuple[int, list[str]]:
-        command = crash_process.start(
-            ["update", str(out), "--no-progress"], tmp_path / folder, kill_at
-        )
-        return command.end()[0], command.steps
-
-    whole = tmp_path / "whole"
-    shutil.copytree(first, whole)
-    code, steps = update(whole, "whole-said")
-    assert code == 0
-    wanted = published(whole)
-    same_values(whole, new, open_references, same_bits)
-    names = [name for name in dict.fromkeys(steps) if "rename" not in name]
-    assert {"before record file", "after receipt"} <= set(names)
-    assert {"before plan", "after previous.json", "after root"} <= set(names) or not grown
-    for count, name in enumerate(names):
-        out = tmp_path / f"out{count}"
-        shutil.copytree(first, out)
-        code, _ = update(out, f"killed{count}", Step(name, steps.count(name) // 2))
-        assert code == -signal.SIGKILL, name
-        same_values(
-            out,
-            new if name in ("after root", "before release", "after release") else old,
-            open_references,
-            same_bits,
-        ) if grown else open_references(out)
-        code, _ = update(out, f"resumed{count}")
-        assert code == 0, name
-        assert published(out) == wanted, name
-        assert not (out / ".parchunk" / "previous.json").exists()
-        assert parchunk.audit(str(out)).findings == (), name
 
 
 @pytest.mark.slow

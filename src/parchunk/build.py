@@ -17,7 +17,7 @@ from parchunk.errors import InputError, SourceChangedError
 from parchunk.group_build import GroupTask, Settings
 from parchunk.groups import Group, vector_cells, width_of
 from parchunk.lease import Lease, held
-from parchunk.output import PREVIOUS, ROOT, Output
+from parchunk.output import ROOT, Output
 from parchunk.ownership import begin_output, refuse_foreign, refuse_overlap
 from parchunk.plan import Plan
 from parchunk.planning import open_source, read_again
@@ -26,6 +26,7 @@ from parchunk.root import format_notes, mask_notes, published_root
 from parchunk.running import Progress, Run
 from parchunk.source import Source
 from parchunk.stores import is_remote
+from parchunk.unfinished import finish_update
 
 #: Peak memory above the imports unless a user chooses: holds the sizes of about 47 M chunks.
 DEFAULT_MEMORY = 512 << 20
@@ -231,7 +232,7 @@ def carry_out(
         if run.writing:
             lease.leave()
     publish(plan, source, output, run.receipts, lease.confirm)
-    output.delete(PREVIOUS)
+    finish_update(output)
     run.report()
     return BuildResult(
         url=output.url,

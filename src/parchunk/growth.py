@@ -7,13 +7,14 @@ without any chunk getting another number. No I/O.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
-from parchunk.plan import ArrayPlan, Partition, Plan
-from parchunk.planner import make_plan
+from parchunk.plan import MOST_CHUNKS, ArrayPlan, Partition, Plan
+from parchunk.planner import WHOLE_SHARE, is_coordinate
+from parchunk.refitting import refit
 from parchunk.rows import RowSet
 
 #: Entries of an array's document that may change from one plan to the next.
@@ -21,7 +22,10 @@ _FREE = ("shape", "attributes")
 
 
 def grown_plan(old: Plan, hierarchy: Hierarchy) -> Plan:
-    """Return ``old`` for its source as it is now: its split, regions and record size stay.
+    """Return ``old`` for its source as it is now; its record size stays.
+
+    Its split and its regions stay, too, unless a record file would lie in two of them: see
+    `parchunk.refitting.refit`. Every array of the plan returned is aligned.
 
     Raises
     ------
@@ -41,48 +45,106 @@ def grown_plan(old: Plan, hierarchy: Hierarchy) -> Plan:
             + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
             + "): references cannot be updated; build them anew (--overwrite, or another OUT)"
         )
-    added = _added(old, hierarchy)
+    for spec in hierarchy.arrays:
+        if spec.reference_total > MOST_CHUNKS:
+            raise InputError(
+                f"{spec.name} has {spec.reference_total:,} chunks now, more than a listing could "
+                "show: repair its metadata, or leave it out with --exclude if it is new"
+            )
     arrays = tuple(
-        replace(old.by_name[spec.name], spec=spec) if spec.name in old.by_name else added[spec.name]
+        replace(old.by_name[spec.name], spec=spec) if spec.name in old.by_name else ArrayPlan(spec)
         for spec in hierarchy.arrays
     )
-    return replace(old, hierarchy=hierarchy, arrays=arrays)
+    wanted = {
+        array.spec.name: array.axis
+        if array.spec.name in old.by_name
+        else _axis_of_new(old, array.spec)
+        for array in arrays
+    }
+    return refit(replace(old, hierarchy=hierarchy, arrays=arrays), wanted)
 
 
-def unchanged(old: Plan, new: Plan) -> Iterator[Partition]:
-    """Yield the partitions of ``new`` that are the same in ``old``, and whose chunks all were full.
+@dataclass(frozen=True)
+class Carried:
+    """A partition all of whose rows are known: those of ``before``, partitions of an older plan."""
+
+    partition: Partition
+    before: tuple[Partition, ...]
+
+
+def carried(old: Plan, new: Plan) -> Iterator[Carried]:
+    """Yield the partitions of ``new`` of which ``old`` knew every row, and every chunk was full.
 
     A chunk at the end of an array is written again when the array grows: with more in it, and so
-    with another size.
+    with another size. Of an array that does not fit its regions in ``old`` nothing is known: what
+    was written as its record files may hold other rows.
     """
-    for partition in new.partitions():
-        before = old.by_name.get(partition.array)
-        array = new.by_name[partition.array]
-        if before is None or before.axis != array.axis:
+    for array in new.arrays:
+        before = old.by_name.get(array.spec.name)
+        if before is None or not before.is_aligned(old.record_size):
             continue
-        if partition.region is not None and partition.region >= before.regions:
-            continue
-        was = before.partition(partition.region, old.record_size)
-        if _same(was.rows, partition.rows) and _full(before.spec, array.spec, partition.rows):
-            yield partition
+        if (before.axis, before.region_chunks) == (array.axis, array.region_chunks):
+            pairs = _of_the_same_number(before, array, old.record_size)
+        else:
+            pairs = _joined(before, array, old.record_size)
+        for partition, parts in pairs:
+            if _full(before.spec, array.spec, partition.rows):
+                yield Carried(partition, parts)
 
 
-def _added(old: Plan, hierarchy: Hierarchy) -> dict[str, ArrayPlan]:
-    """Return the plans of arrays that came since, with the regions of the others."""
-    came = [spec for spec in hierarchy.arrays if spec.name not in old.by_name]
-    if not came:
-        return {}
-    if old.split is None:
-        return {spec.name: ArrayPlan(spec) for spec in came}
-    split = old.split.dimension if old.split.dimension is not None else old.split.axis
-    made = make_plan(
-        hierarchy,
-        old.location,
-        split=split,
-        region=old.region_length,
-        record_size=old.record_size,
-    )
-    return {spec.name: made.by_name[spec.name] for spec in came}
+_Pairs = Iterator[tuple[Partition, tuple[Partition, ...]]]
+
+
+def _of_the_same_number(before: ArrayPlan, array: ArrayPlan, record_size: int) -> _Pairs:
+    """Yield partitions that are what they were; regions are as long as they were."""
+    known = zip(
+        before.partitions(record_size), array.partitions(record_size), strict=False
+    )  # regions that came are left over
+    for was, partition in known:
+        if _same(was.rows, partition.rows):
+            yield partition, (was,)
+
+
+def _joined(before: ArrayPlan, array: ArrayPlan, record_size: int) -> _Pairs:
+    """Yield partitions that are several of those before together; regions are others now."""
+    parts: dict[int | None, list[Partition]] = {}
+    for was in before.partitions(record_size):
+        if was.rows.cells:
+            parts.setdefault(_region_of(array, was.rows.number(0)), []).append(was)
+    for region, some in parts.items():
+        partition = array.partition(region, record_size)
+        # They are disjoint: those that lie within it are all of it when they are as many.
+        if sum(was.rows.cells for was in some) == partition.rows.cells and all(
+            _within(was.rows, partition.rows) for was in some
+        ):
+            yield partition, tuple(some)
+
+
+def _region_of(array: ArrayPlan, row: int) -> int | None:
+    """Return the region that a record file which begins with ``row`` belongs to."""
+    if array.axis is None:
+        return None
+    grid = array.spec.reference_grid
+    return row // prod(grid[array.axis + 1 :]) % grid[array.axis] // array.region_chunks
+
+
+def _within(some: RowSet, rows: RowSet) -> bool:
+    """Whether all of ``some`` are in ``rows``; both are partitions' row sets."""
+    if rows.count == 1:
+        first, last = some.number(0), some.number(some.cells - 1)
+        return rows.position(first) is not None and rows.position(last) is not None
+    if (some.period, some.first, some.count) == (rows.period, rows.first, rows.count):
+        return rows.start <= some.start and some.stop <= rows.stop
+    return False
+
+
+def _axis_of_new(old: Plan, spec: ArraySpec) -> int | None:
+    """Return the axis that an array which came is to be split along, with those that are."""
+    axis = None if old.split is None else old.split.axis_in(spec)
+    if axis is None or spec.grid[axis] <= 1 or is_coordinate(spec, axis):
+        return None
+    split = [array.spec.reference_total for array in old.arrays if array.axis is not None]
+    return axis if spec.reference_total * WHOLE_SHARE >= max(split, default=0) else None
 
 
 def _problem(old: ArraySpec, new: ArraySpec) -> str | None:

@@ -115,7 +115,7 @@ def read_again(plan: Plan, source: Source, arrays_to_come: bool = True) -> Hiera
         return read_array(source, plan.arrays[0].spec.name)
     root = source.above(plan.group)
     if arrays_to_come:
-        read = read_hierarchy(root, plan.group, plan.include, plan.exclude)
+        read = read_hierarchy(root, plan.group, plan.include, plan.exclude, must_match=False)
     else:
         skipped = [name for name, _ in plan.hierarchy.skipped]
         names = [array.spec.name for array in plan.arrays]
@@ -125,8 +125,11 @@ def read_again(plan: Plan, source: Source, arrays_to_come: bool = True) -> Hiera
     return skip_refused(_as_wanted(read, plan.shards, plan.hierarchy.written_format))
 
 
-def read_as_planned(plan: Plan, source: Source) -> Hierarchy:
+def read_as_planned(plan: Plan, source: Source, skip_unsupported: bool = False) -> Hierarchy:
     """Return the hierarchy of a plan's source as it is now, as one that can be planned with.
+
+    With ``skip_unsupported``, what cannot be referenced is left out, as it is where the plan has
+    left out an array for that.
 
     Raises
     ------
@@ -134,6 +137,8 @@ def read_as_planned(plan: Plan, source: Source) -> Hierarchy:
         As for `plan`.
     """
     hierarchy = _as_wanted(read_again(plan, source), plan.shards, plan.hierarchy.written_format)
+    if skip_unsupported:
+        hierarchy = skip_refused(hierarchy)
     require_supported(hierarchy)
     return hierarchy
 

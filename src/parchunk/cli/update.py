@@ -30,10 +30,24 @@ from parchunk.update import update
     help="List these again, too, by their numbers: 0-9,15.",
 )
 @click.option(
+    "--arrays",
+    metavar="NAME",
+    multiple=True,
+    help="List this array again, too, all regions of it; may be repeated.",
+)
+@click.option(
     "--no-gaps",
     is_flag=True,
     help="Leave regions alone that were full but for missing chunks: for stores that never write "
     "some of their chunks.",
+)
+@click.option(
+    "--exclude", metavar="GLOB", multiple=True, help="Arrays that came and are to be left out."
+)
+@click.option(
+    "--skip-unsupported",
+    is_flag=True,
+    help="Leave out arrays that came and cannot be referenced, instead of refusing.",
 )
 @run_options
 @store_option
@@ -44,7 +58,10 @@ from parchunk.update import update
 def command(
     out: str,
     regions: str | None,
+    arrays: tuple[str, ...],
     no_gaps: bool,
+    exclude: tuple[str, ...],
+    skip_unsupported: bool,
     memory: int,
     concurrency: int,
     workers: int,
@@ -65,7 +82,10 @@ def command(
         result = update(
             out,
             regions=() if regions is None else parse_regions(regions),
+            arrays=arrays,
             gaps=not no_gaps,
+            exclude=exclude,
+            skip_unsupported=skip_unsupported,
             memory=memory,
             concurrency=concurrency,
             workers=workers,

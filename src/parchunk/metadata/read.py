@@ -96,17 +96,19 @@ def read_hierarchy(
     group: str = "",
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    must_match: bool = True,
 ) -> Hierarchy:
     """Return the arrays below ``group`` that are wanted, and the groups above them.
 
     ``include`` and ``exclude`` are globs over array names relative to ``group``, told apart by
-    case; ``*`` also matches ``/``. A glob that matches no array is an `InputError`. What they
-    leave out is not parsed, so that a broken array can be excluded.
+    case; ``*`` also matches ``/``. A glob that matches no array is an `InputError` if it
+    ``must_match``: one that a plan remembers need not for ever. What they leave out is not parsed,
+    so that a broken array can be excluded.
 
     Raises `RootIsArrayError` when ``group`` is an array, `InputError` when there is no metadata,
     and `MetadataError` that names every broken array in one line.
     """
-    return _Walk(reader, group).read(tuple(include), tuple(exclude))
+    return _Walk(reader, group).read(tuple(include), tuple(exclude), must_match)
 
 
 def read_array(reader: Reader, name: str) -> Hierarchy:
@@ -136,14 +138,16 @@ class _Walk:
             raise InputError(f"group {shorten(group)} cannot be read: {problem}: check --group")
         self.warnings: list[str] = []
 
-    def read(self, include: tuple[str, ...], exclude: tuple[str, ...]) -> Hierarchy:
+    def read(
+        self, include: tuple[str, ...], exclude: tuple[str, ...], must_match: bool
+    ) -> Hierarchy:
         root, consolidated = self._read_root()
         if consolidated is None:
             nodes = self._walk(root)
         else:
             nodes = {**self._parse_consolidated(consolidated, root.zarr_format), "": root}
         arrays = sorted(name for name, node in nodes.items() if node.is_array)
-        wanted = self._select(arrays, include, exclude)
+        wanted = self._select(arrays, include, exclude, must_match)
         inside = _arrays_inside_arrays(wanted, frozenset(arrays))
         unusable = {name: name_problem(name) or inside.get(name) for name in wanted}
         usable = [name for name in wanted if not unusable[name]]
@@ -333,14 +337,18 @@ class _Walk:
     # Choosing and parsing
 
     def _select(
-        self, arrays: Sequence[str], include: tuple[str, ...], exclude: tuple[str, ...]
+        self,
+        arrays: Sequence[str],
+        include: tuple[str, ...],
+        exclude: tuple[str, ...],
+        must_match: bool,
     ) -> list[str]:
         where = self.reader.describe(self.group)
         if not arrays:
             raise InputError(f"no arrays in the Zarr group {where}: check the path and --group")
         for option, globs in (("--include", include), ("--exclude", exclude)):
             for glob in globs:
-                if not any(fnmatchcase(name, glob) for name in arrays):
+                if must_match and not any(fnmatchcase(name, glob) for name in arrays):
                     raise InputError(
                         f"{option} {shorten(glob)} matches no array of {where}: "
                         f"there are {_some(arrays)}"
