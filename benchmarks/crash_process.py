@@ -108,6 +108,7 @@ def _note_steps(steps: Path, kill_at: Step | None) -> None:
             time.sleep(60)
 
     put, put_if, delete_if, replace = Output.put, Output.put_if, Output.delete_if, Path.replace
+    delete = Output.delete
 
     def noted_put(self: Output, path: str, data: Any) -> None:
         step(f"before {step_of(path)}")
@@ -120,6 +121,13 @@ def _note_steps(steps: Path, kill_at: Step | None) -> None:
         step(f"after {step_of(path)}")
         return found
 
+    def noted_delete(self: Output, path: str) -> None:
+        # The lease is given back by deleting it, which has its own name.
+        name = "release" if step_of(path) == "lease" else f"delete {step_of(path)}"
+        step(f"before {name}")
+        delete(self, path)
+        step(f"after {name}")
+
     def noted_delete_if(self: Output, path: str, seen: str) -> None:
         step("before release")
         delete_if(self, path, seen)
@@ -131,5 +139,6 @@ def _note_steps(steps: Path, kill_at: Step | None) -> None:
         step("after rename")
         return found
 
+    Output.delete = noted_delete  # type: ignore[method-assign]
     Output.put, Output.put_if = noted_put, noted_put_if  # type: ignore[method-assign]
     Output.delete_if, Path.replace = noted_delete_if, noted_replace  # type: ignore[method-assign,assignment]

@@ -2,12 +2,13 @@
 
     python -m benchmarks.update_crashes [--runs N] [--s3-runs N] [--seed N]
 
-Each run lays out the references of a store, lets the store grow, and starts an update in a process
-of its own that kills itself at one step, or is killed from outside at a random moment. A reader
-looks all the time: it finds the old root with every record file as it was or as it will be, or the
-new root with all of them new. The next update ends with the bytes of an undisturbed one, leaves
-nothing temporary, and builds no region that was full. Runs onto S3 use ministack on
-loopback, which must be installed.
+Each run lays out the references of a store, lets the store grow, fills its gaps and rewrites all of
+its chunks, and starts an update of what came and of region 0, in a process of its own that kills
+itself at one step (before or after a write or a delete), or is killed from outside at a random
+moment. A reader looks all the time: it finds the old root with every record file as it was or as it
+will be, or the new root with all of them new. The next update, which is not told of region 0 again,
+ends with the bytes of an undisturbed one, leaves nothing temporary, and builds nothing else; the
+audit finds nothing. Runs onto S3 use ministack on loopback, which must be installed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from benchmarks.crashes import (
     start,
 )
 from benchmarks.synthetic.formula import FormulaStore
+from benchmarks.synthetic.rules import HashedSizes, LeadingRange
 from benchmarks.synthetic.server import Server, serve
 from benchmarks.synthetic.zarr_stores import zarr_store
 
@@ -39,14 +41,22 @@ from benchmarks.synthetic.zarr_stores import zarr_store
 BEFORE, AFTER = 2 * REGION + 1_000, 4 * REGION + 500
 
 
+#: What an update is asked beyond what it looks for itself.
+ASKED = ("--regions", "0")
+
+
 def store(chunks: int) -> FormulaStore:
-    """Return a store whose arrays have that many chunks."""
+    """Return a store whose arrays have that many chunks; before it grows, with gaps in one."""
+    early = chunks == BEFORE
     return zarr_store(
         [
             ("t", (chunks,), (1,), ("time",)),
             ("t_air", (chunks,), (1,), ("time",)),
             ("x", (5,), (1,), ("x",)),
-        ]
+        ],
+        size=HashedSizes(seed=0 if early else 1),
+        # The gap is in region 1, which was as long as it is now.
+        present={"t_air": LeadingRange(0, 2 * REGION - 7)} if early else None,
     )
 
 
@@ -60,12 +70,16 @@ class Undisturbed:
 
 
 def start_update(
-    server: Server, place: Place, folder: Path, kill_at: Step | None = None
+    server: Server,
+    place: Place,
+    folder: Path,
+    kill_at: Step | None = None,
+    asked: Sequence[str] = ASKED,
 ) -> Command:
     """Start an update that kills itself at a step, or at none."""
     return crash_process.start(
         [
-            *("update", place.out, "--json", "--concurrency", "2"),
+            *("update", place.out, "--json", "--concurrency", "2", *asked),
             f"--store-option=endpoint={server.endpoint}",
             *place.arguments(),
         ],
@@ -130,12 +144,20 @@ def check(
                 killed.kill()
             code, _, error = killed.end()
             assert code == KILLED or (moments and code == 0), error
-        code, said, error = start_update(server, place, folder / "again").end()
+        kept = ".parchunk/update.json" in place.files()
+        code, said, error = start_update(
+            server, place, folder / "again", asked=() if kept else ASKED
+        ).end()
         assert code == 0, error
     result = json.loads(said)
     assert result["present"] == 2 * AFTER + 5
-    # Of each array the region that was not full and the two that came; and the small one.
-    assert result["partitions_built"] <= 2 * 3 + 1, "a region that was full was built again"
+    # Of each array the region that was named, the one that was not full and the two that came; the
+    # one with a gap; and the small array.
+    assert result["partitions_built"] <= 2 * 4 + 1 + 1, "a region that was full was built again"
+    audited = crash_process.start(
+        ["audit", place.out, *place.arguments()], folder / "audited"
+    ).end()
+    assert audited[0] == 0, audited[1]
     assert seen_by_readers(place.files()) == wanted.after, "the update that was resumed differs"
     assert not place.unfinished(), f"left behind: {place.unfinished()}"
     return step
