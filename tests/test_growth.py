@@ -306,3 +306,22 @@ def test_more_chunks_than_numbers_are_refused_before_anything_is_written() -> No
     old = plan_of(before)
     with pytest.raises(InputError, match="more than a listing could show"):
         grown_plan(old, Hierarchy((replace(before, shape=((1 << 53) + 1,)),), ()))
+
+
+def test_a_store_that_began_with_one_chunk_gets_regions_when_it_is_large() -> None:
+    dims = ("t", "y", "x")
+    before = spec("t", (1, 721, 1440), (1, 721, 1440), dims)
+    old = make_plan(Hierarchy((before,), ()), Location("s3://b/s.zarr", ()))
+    assert old.split is None
+    for steps, regions in ((2, 0), (1_000_000, 0), (1_000_001, 2), (5_000_000, 5)):
+        now = Hierarchy((replace(before, shape=(steps, 721, 1440)),), ())
+        new = grown_plan(old, now)
+        assert len(new.regions) == regions
+        assert new.record_size == old.record_size
+        assert grown_plan(new, now) == new
+    # Shards of which no region is whole record files stay in one piece.
+    before = replace(spec("t", (1, 6_007), (1, 6_007), dims[:2]), inner_chunks=(1, 6_007))
+    old = make_plan(Hierarchy((before,), ()), Location("s3://b/s.zarr", ()), record_size=4_096)
+    now = Hierarchy((replace(before, shape=(2_000_000, 6_007)),), ())
+    new = grown_plan(old, now)
+    assert new.arrays[0].is_aligned(4_096)

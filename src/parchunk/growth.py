@@ -13,7 +13,7 @@ from math import prod
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
 from parchunk.plan import MOST_CHUNKS, ArrayPlan, Partition, Plan
-from parchunk.planner import WHOLE_SHARE, is_coordinate
+from parchunk.planner import REGION_REFERENCES, WHOLE_SHARE, is_coordinate, make_plan
 from parchunk.refitting import refit
 from parchunk.rows import RowSet
 
@@ -55,13 +55,16 @@ def grown_plan(old: Plan, hierarchy: Hierarchy) -> Plan:
         replace(old.by_name[spec.name], spec=spec) if spec.name in old.by_name else ArrayPlan(spec)
         for spec in hierarchy.arrays
     )
+    grown = replace(old, hierarchy=hierarchy, arrays=arrays)
+    if old.split is None:
+        return _first_split(grown) or grown
     wanted = {
         array.spec.name: array.axis
         if array.spec.name in old.by_name
         else _axis_of_new(old, array.spec)
         for array in arrays
     }
-    return refit(replace(old, hierarchy=hierarchy, arrays=arrays), wanted)
+    return refit(grown, wanted)
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,22 @@ def _within(some: RowSet, rows: RowSet) -> bool:
     if (some.period, some.first, some.count) == (rows.period, rows.first, rows.count):
         return rows.start <= some.start and some.stop <= rows.stop
     return False
+
+
+def _first_split(plan: Plan) -> Plan | None:
+    """Return a plan with regions for one that was made when every array was a single chunk.
+
+    None while a region would hold all that there is, or where no regions fit the record size.
+    """
+    if max(array.spec.reference_total for array in plan.arrays) <= REGION_REFERENCES:
+        return None
+    try:
+        made = make_plan(plan.hierarchy, plan.location, record_size=plan.record_size)
+    except InputError:
+        return None
+    if not all(array.is_aligned(plan.record_size) for array in made.arrays):
+        return None
+    return replace(plan, split=made.split, region_length=made.region_length, arrays=made.arrays)
 
 
 def _axis_of_new(old: Plan, spec: ArraySpec) -> int | None:
