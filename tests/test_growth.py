@@ -266,15 +266,6 @@ def test_plans_of_shards_are_made_to_last(
         assert (new.split, new.region_length) == (old.split, old.region_length)
 
 
-def test_a_later_axis_is_split_so_as_to_last_where_it_costs_nothing() -> None:
-    before = spec("t", (1, 1800, 3600), (1, 1, 1), tuple("tyx"))
-    old = make_plan(Hierarchy((before,), ()), Location("s3://b/s.zarr", ()), region=300)
-    assert (str(old.split), old.record_size) == ("y", 90_000)
-    new = grown_plan(old, Hierarchy((replace(before, shape=(9, 1800, 3600)),), ()))
-    assert new.region_length == 300
-    assert new.arrays[0].is_aligned(90_000)
-
-
 def test_rows_of_equal_count_are_not_the_same_rows() -> None:
     """Regions of one length along one axis, and then along another: equal counts, other rows."""
     before = spec("t", (4, 4), (1, 1), ("y", "x"))

@@ -311,7 +311,7 @@ class _Choice:
         """Return what the record size must divide for no file to straddle regions; 0: anything.
 
         ``later_only`` leaves out the members of which files may straddle regions. ``lasting``
-        takes leading axes to be longer than they are yet.
+        takes the only region of an expanded array for the first of several.
         """
         shared = 0
         for spec, axis in self.members:
@@ -320,7 +320,7 @@ class _Choice:
             chunks = max(self.region // spec.reference_chunks[axis], 1)
             if chunks >= grid[axis] and not (lasting and axis == 0 and spec.inner_chunks):
                 continue  # one region: nothing to straddle
-            if outer == 1 and not (lasting and axis > 0):
+            if outer == 1:
                 # A shard is looked into for one region only, so no file may straddle two.
                 if not later_only or spec.inner_chunks is not None:
                     shared = gcd(shared, inner * chunks)
