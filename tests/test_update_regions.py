@@ -148,7 +148,11 @@ def test_regions_are_joined_without_listing_what_is_known(
     assert result.strays == 2
     with parchunk.connect(str(out)) as con:
         rows = con.sql("SELECT path FROM strays ORDER BY path").fetchall()
+        counts = con.sql("SELECT sum(expected), sum(present) FROM coverage").fetchall()
+        referenced = con.sql("SELECT count(*) FROM refs WHERE present").fetchall()
     assert rows == [("c/1/stray",), ("c/11/stray",)]
+    assert counts == [(result.expected, result.present)]
+    assert referenced == [(result.present,)]
     fresh = parchunk.plan(str(source), split="t", region=24, record_size=8)
     parchunk.build(fresh, str(tmp_path / "fresh"))
     assert published(out) == published(tmp_path / "fresh")
