@@ -29,6 +29,7 @@ from parchunk.auditing.record_check import (
 )
 from parchunk.auditing.result import ArrayAudit, PartitionAudit, percent
 from parchunk.auditing.sizes import Sizes
+from parchunk.metadata.fixed_size import fixed_chunk_bytes
 from parchunk.output import Output
 from parchunk.plan import ArrayPlan, Partition, Plan
 from parchunk.receipts import receipt_path, strays_path
@@ -60,7 +61,7 @@ class ArrayState:
         )
         self.steps = Steps(self.spec, axis)
         self._heat = Heat(self.spec.reference_grid, axis)
-        self._sizes = Sizes()
+        self._sizes = Sizes(fixed=fixed_chunk_bytes(self.spec))
         self._findings: list[Finding] = []
         #: Digest of a file that is not what its receipt says -> the finding's place in the list.
         self.strangers: dict[int, str] = {}
@@ -288,6 +289,7 @@ class ArrayState:
                     count=count,
                 )
             )
+        findings += self._impossible_sizes()
         if audited.outliers:
             far = audited.outliers
             examples = ", ".join(
@@ -318,6 +320,35 @@ class ArrayState:
                 )
             )
         return findings
+
+    def _impossible_sizes(self) -> list[Finding]:
+        """Return chunks of another size than the only one that they can have."""
+        sizes = self._sizes
+        if not sizes.wrong:
+            return []
+        examples = ", ".join(
+            f"{chunk_label(self.spec, number)} ({size:,} bytes)"
+            for number, size in sizes.wrong_examples[:4]
+        )
+        first = sizes.wrong_examples[0][0]
+        axis, region = self._array.axis, None
+        if axis is not None:
+            index = np.unravel_index(first, self.spec.reference_grid)[axis]
+            region = int(index) // self._array.region_chunks
+        again = "--arrays with its name" if region is None else "--regions with their numbers"
+        return [
+            finding(
+                "impossible-size",
+                f"{self.spec.name}: {sizes.wrong:,} chunks have not the {sizes.fixed:,} bytes of a "
+                f"chunk stored without compression, so that they cannot be read: {examples}",
+                f"have the producer write them again, then parchunk update OUT {again}: a write "
+                "was cut off, or they are of another array",
+                array=self.spec.name,
+                region=region,
+                key=chunk_key(self.spec, first),
+                count=sizes.wrong,
+            )
+        ]
 
     def _allowed(self, missing: int) -> bool:
         if self.policy.allows_gaps(self.spec.name):

@@ -26,14 +26,31 @@ MAX_COUNT = 2**63 - 1
 """Shapes, chunks and their products must fit a signed 64-bit integer, as they do in readers."""
 
 
+class Oversized(bytes):
+    """Stands for an object too large to be a document: no bytes of it were read.
+
+    ``size`` is how many it has. A reader gives it in place of what would fill the memory.
+    """
+
+    size: int
+
+    @classmethod
+    def of(cls, size: int) -> Oversized:
+        """Return the stand-in for an object of ``size`` bytes."""
+        made = cls()
+        made.size = size
+        return made
+
+
 def parse_document(data: bytes) -> JSONObject:
     """Return the JSON object that ``data`` spells.
 
     NaN and the infinities are taken, as Zarr writes them into attributes though JSON has no word
     for them.
     """
-    if len(data) > MAX_BYTES:
-        raise MetadataError(f"has {len(data):,} bytes, more than the {MAX_BYTES:,} that are read")
+    size = data.size if isinstance(data, Oversized) else len(data)
+    if size > MAX_BYTES:
+        raise MetadataError(f"has {size:,} bytes, more than the {MAX_BYTES:,} that are read")
     try:
         document = json.loads(data)
     except RecursionError:
@@ -108,8 +125,10 @@ def parse_chunks(value: object, shape: tuple[int, ...], field: str) -> tuple[int
     """Return the chunk shape: whole numbers of 1 or more, one a dimension of ``shape``.
 
     A 0 in a dimension of length 0 is read as 1, as old writers put it there and no chunk can
-    exist; a 0 anywhere else is a lie.
+    exist; a 0 anywhere else is a lie. One number stands for a list of one.
     """
+    if len(shape) == 1 and isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
     chunks = _integers(value, field)
     if len(chunks) != len(shape):
         raise MetadataError(

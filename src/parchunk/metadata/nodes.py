@@ -68,7 +68,9 @@ def v3_node(name: str, entry: object) -> Node:
     if not node.is_array:
         if name:
             node.document.pop("consolidated_metadata", None)
-        attributes = entry.get("attributes", {})
+        attributes = entry.get("attributes")
+        # null is how some writers spell that there are none
+        attributes = {} if attributes is None else attributes
         if isinstance(attributes, dict):
             node.attributes = attributes
         else:
