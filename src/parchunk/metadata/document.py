@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from parchunk.errors import MetadataError
+from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import JSONObject
 
 MAX_BYTES = 64 * 2**20
@@ -127,7 +128,11 @@ def parse_chunks(value: object, shape: tuple[int, ...], field: str) -> tuple[int
     A 0 in a dimension of length 0 is read as 1, as old writers put it there and no chunk can
     exist; a 0 anywhere else is a lie. One number stands for a list of one.
     """
-    if len(shape) == 1 and isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int:
+        if len(shape) != 1:
+            raise UnsupportedFeatureError(
+                f"{field} {value} for {len(shape)} dimensions, where a list is needed"
+            )
         value = [value]
     chunks = _integers(value, field)
     if len(chunks) != len(shape):

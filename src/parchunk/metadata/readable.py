@@ -71,7 +71,9 @@ def _blame(document: JSONObject) -> str:
     if _passes({**document, "fill_value": None}):
         fill = shorten(document["fill_value"])
         return f"fill_value {fill!r}, which is none for dtype {shorten(dtype)}"
-    if _passes({**document, "dtype": "|u1", "fill_value": None}):
+    # a codec of objects goes with no other type
+    kept = None if dtype == "|O" else document.get("filters")
+    if _passes({**document, "dtype": "|u1", "fill_value": None, "filters": kept}):
         among = f" with {shorten(', '.join(filters)) or 'no filter'}" if dtype == "|O" else ""
         return f"dtype {shorten(dtype)}{among}, which zarr-python does not read"
     if _passes({**document, "compressor": None, "filters": None, "fill_value": None}):

@@ -18,6 +18,7 @@ from parchunk.metadata.v2 import v2_itemsize
 
 #: Types whose elements have no byte order, whatever order is written before them.
 _UNORDERED = re.compile(r"[<>|=]?(b1|i1|u1|[SV][0-9]+)")
+_WITH_ORDER = re.compile(r"[|=]?[iufcmMU][0-9].*")
 _OBJECT = re.compile(r"[<>|=]?O[0-9]{0,2}")
 #: A larger element's zero is not spelled out.
 _MOST_BYTES = 2**24
@@ -62,8 +63,8 @@ def spell_v2_dtype(dtype: Any) -> Any:
 def unordered_dtype(dtype: Any) -> str | None:
     """Return the type string that leaves open which byte order its elements have, if any does."""
     if isinstance(dtype, str):
-        orderless = re.fullmatch(r"[|=]?[iufcmMU][0-9].*", spell_v2_dtype(dtype))
-        return dtype if orderless else None
+        ordered = _UNORDERED.fullmatch(dtype) or dtype[:1] in ("<", ">")
+        return dtype if not ordered and _WITH_ORDER.fullmatch(dtype) else None
     if isinstance(dtype, list):
         fields = (f[1] for f in dtype if isinstance(f, list) and len(f) > 1)
         return next((name for field in fields if (name := unordered_dtype(field))), None)
