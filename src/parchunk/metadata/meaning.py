@@ -86,7 +86,7 @@ def differences(old: Hierarchy, new: Hierarchy) -> list[str]:
     ):
         found += [f"{kind} {shorten(n) or '/'} is gone" for n in mine if n not in theirs]
         found += [f"{kind} {shorten(n) or '/'} came" for n in theirs if n not in mine]
-        names |= {f"{kind} {n}": (mine[n], theirs[n]) for n in mine if n in theirs}
+        names |= {f"{kind} {n or '/'}": (mine[n], theirs[n]) for n in mine if n in theirs}
     for name, (one, other) in names.items():
         changed = (
             array_differences(one, other)
