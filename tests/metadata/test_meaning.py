@@ -37,7 +37,10 @@ SAME_V2: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"dtype": "|u1", "fill_value": 0}, {"dtype": "u1", "fill_value": 0}),
     ({"dtype": ">S1", "fill_value": ""}, {"dtype": "|S1", "fill_value": 0}),
     ({"dtype": "|b1", "fill_value": 0}, {"dtype": "|b1", "fill_value": False}),
-    ({"dtype": [["a", "<i4"]], "fill_value": 0}, {"dtype": [["a", "<i4"]], "fill_value": "AAAAAA=="}),
+    (
+        {"dtype": [["a", "<i4"]], "fill_value": 0},
+        {"dtype": [["a", "<i4"]], "fill_value": "AAAAAA=="},
+    ),
     ({"compressor": BLOSC}, {"compressor": BLOSC | {"blocksize": 0}}),
     ({"compressor": {"id": "zlib"}}, {"compressor": {"id": "zlib", "level": 1}}),
     ({"chunks": 5}, {}),
@@ -65,7 +68,10 @@ OTHER_V3: list[tuple[dict[str, Any], str]] = [
     (after(named("gzip", level=1)), "codecs"),
     ({"codecs": [named("bytes", endian="big")]}, "codecs"),
     ({"dimension_names": ["x"]}, 'dimension_names [null], now ["x"]'),
-    ({"chunk_key_encoding": named("default", separator=".")}, 'chunk keys ["c", "/"], now ["c", "."]'),
+    (
+        {"chunk_key_encoding": named("default", separator=".")},
+        'chunk keys ["c", "/"], now ["c", "."]',
+    ),
     ({"attributes": {"units": "K"}}, 'attributes units not there, now "K"'),
 ]
 
