@@ -1,4 +1,4 @@
-"""Uncompressed chunks have one possible size: any other is a finding, and in the build's summary."""
+"""Uncompressed chunks have one possible size: any other is a finding, and said by the build."""
 
 from __future__ import annotations
 

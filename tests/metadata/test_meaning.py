@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.odd_documents import LITTLE, PLAIN_V2, PLAIN_V3, SAME_V3, after, document, named
 
 from parchunk.metadata.meaning import array_differences, differences
 from parchunk.metadata.nodes import parse_group, v2_node, v3_node
 from parchunk.metadata.spec import ArraySpec, Hierarchy
 from parchunk.metadata.v2 import parse_v2_array
 from parchunk.metadata.v3 import parse_v3_array
-from tests.odd_documents import LITTLE, PLAIN_V2, PLAIN_V3, SAME_V3, after, document, named
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The data type"),
     pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3"),
 ]
 
+ONE = [["a", "<i4"]]
 BLOSC = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}
 
 #: Changes of a plain v2 document, and other changes that mean the same.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.gaps import Gap, Steps, largest
 from parchunk.auditing.heat import Heat
+from parchunk.auditing.impossible_sizes import impossible_sizes
 from parchunk.auditing.labels import Labels
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited
@@ -289,7 +290,7 @@ class ArrayState:
                     count=count,
                 )
             )
-        findings += self._impossible_sizes()
+        findings += impossible_sizes(self._array, self._sizes)
         if audited.outliers:
             far = audited.outliers
             examples = ", ".join(
@@ -320,35 +321,6 @@ class ArrayState:
                 )
             )
         return findings
-
-    def _impossible_sizes(self) -> list[Finding]:
-        """Return chunks of another size than the only one that they can have."""
-        sizes = self._sizes
-        if not sizes.wrong:
-            return []
-        examples = ", ".join(
-            f"{chunk_label(self.spec, number)} ({size:,} bytes)"
-            for number, size in sizes.wrong_examples[:4]
-        )
-        first = sizes.wrong_examples[0][0]
-        axis, region = self._array.axis, None
-        if axis is not None:
-            index = np.unravel_index(first, self.spec.reference_grid)[axis]
-            region = int(index) // self._array.region_chunks
-        again = "--arrays with its name" if region is None else "--regions with their numbers"
-        return [
-            finding(
-                "impossible-size",
-                f"{self.spec.name}: {sizes.wrong:,} chunks have not the {sizes.fixed:,} bytes of a "
-                f"chunk stored without compression, so that they cannot be read: {examples}",
-                f"have the producer write them again, then parchunk update OUT {again}: a write "
-                "was cut off, or they are of another array",
-                array=self.spec.name,
-                region=region,
-                key=chunk_key(self.spec, first),
-                count=sizes.wrong,
-            )
-        ]
 
     def _allowed(self, missing: int) -> bool:
         if self.policy.allows_gaps(self.spec.name):
