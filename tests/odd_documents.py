@@ -76,6 +76,7 @@ V2: list[JSON] = [
     # the rest
     *({"chunks": c} for c in (5, True, 5.0, "5", [5, 5], [0], ABSENT)),
     {"shape": [10, 10], "chunks": 5},
+    *({"shape": s, "chunks": 5} for s in (10, True, "10")),
     *({"order": o} for o in ("A", None, ABSENT)),
     *({"dimension_separator": s} for s in ("-", None, "/", ".")),
     {"fill_value": ABSENT},

@@ -232,6 +232,19 @@ def test_groups_whose_attributes_are_null(tmp_path: Path) -> None:
         assert check(source, tmp_path / f"refs{at}", way)
 
 
+def test_attributes_of_v2_that_are_null(tmp_path: Path) -> None:
+    source = make(tmp_path / "s.zarr", 2, document(PLAIN_V2, {"shape": 10, "chunks": 5}))
+    for node in ("", "good", "odd"):
+        (source / node / ".zattrs").write_text("null\n")
+    assert check(source, tmp_path / "refs", {})
+    entries = {
+        str(path.relative_to(source)): json.loads(path.read_text()) for path in source.rglob(".z*")
+    }
+    consolidated = {"zarr_consolidated_format": 1, "metadata": entries}
+    (source / ".zmetadata").write_text(json.dumps(consolidated))
+    assert check(source, tmp_path / "again", {})
+
+
 def test_the_tables_are_as_large_as_they_say() -> None:
     assert len(ODD_V3) + len(SAME_V3) > 100
     assert len(V2) > 100

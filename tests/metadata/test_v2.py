@@ -86,7 +86,7 @@ LIES = [
     ({"shape": [10.0, 20]}, "'shape' that is not of whole numbers"),
     ({"chunks": ["5", 6]}, "'chunks' that is not of whole numbers"),
     ({"chunks": [5, None]}, "'chunks' that is not of whole numbers"),
-    ({"shape": 10}, "'shape' that is not a list but 10"),
+    ({"shape": "10"}, "'shape' that is not a list but 10"),
     ({"shape": None}, "'shape' that is not a list"),
     ({"chunks": [5]}, "2 dimensions in its shape but 1 in 'chunks'"),
     ({"shape": [2**63, 1]}, "'shape' of 2\\^63 or more"),

@@ -112,8 +112,11 @@ def parse_attributes(value: object) -> JSONObject:
 
 
 def parse_shape(value: object) -> tuple[int, ...]:
-    """Return a shape: whole numbers of 0 or more whose product a 64-bit integer holds."""
-    shape = _integers(value, "shape")
+    """Return a shape: whole numbers of 0 or more whose product a 64-bit integer holds.
+
+    One number stands for a list of one, as zarr-python takes it.
+    """
+    shape = _integers([value] if type(value) is int else value, "shape")
     for axis, size in enumerate(shape):
         if size < 0:
             raise MetadataError(f"has a shape of {size} in dimension {axis}, which is negative")
