@@ -50,6 +50,11 @@ class Body(bytes):
         """Return the bytes."""
         return self
 
+    @property
+    def meta(self) -> dict[str, int]:
+        """What obstore says of the object."""
+        return {"size": len(self)}
+
 
 class FormulaListing:
     """A formula store that is listed and read as obstore lists and reads an S3 store.

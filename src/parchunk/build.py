@@ -17,6 +17,7 @@ from parchunk.errors import InputError, SourceChangedError
 from parchunk.group_build import GroupTask, Settings
 from parchunk.groups import Group, vector_cells, width_of
 from parchunk.lease import Lease, held
+from parchunk.metadata.meaning import differences
 from parchunk.output import ROOT, Output
 from parchunk.ownership import begin_output, refuse_foreign, refuse_overlap
 from parchunk.plan import Plan
@@ -24,6 +25,7 @@ from parchunk.planning import open_source, read_again
 from parchunk.receipts import Receipt, read_receipts
 from parchunk.root import format_notes, mask_notes, published_root
 from parchunk.running import Progress, Run
+from parchunk.size_notes import size_notes
 from parchunk.source import Source
 from parchunk.stores import is_remote
 from parchunk.unfinished import finish_update
@@ -193,7 +195,7 @@ def build(
     refuse_foreign(output)
     effort.cells(source, plan)  # refused before anything is written
     with held(output) as lease:
-        begin_output(plan, output, overwrite)
+        plan = begin_output(plan, output, overwrite)
         return carry_out(plan, source, output, lease, effort, began)
 
 
@@ -250,6 +252,7 @@ def carry_out(
             *format_notes(plan),
             *run.notes,
             *mask_notes(plan, run.receipts),
+            *size_notes(plan, run.receipts),
         ),
     )
 
@@ -272,8 +275,10 @@ def publish(
     """
     now = read_again(plan, source, arrays_to_come=False)
     if now.digest() != plan.hierarchy.digest():
+        changed = "; ".join(differences(plan.hierarchy, now)[:3])
         raise SourceChangedError(
-            f"the metadata of {source.url} changed since it was planned: nothing was published; "
+            f"the metadata of {source.url} changed since it was planned ({changed}): nothing was "
+            "published; "
             "run parchunk update if it grew; else build again (--overwrite, or another OUT)"
         )
     root = published_root(plan, receipts)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from parchunk.errors import InputError
-from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
+from parchunk.metadata.meaning import array_differences
+from parchunk.metadata.spec import ArraySpec, Hierarchy
 from parchunk.plan import MOST_CHUNKS, ArrayPlan, Partition, Plan
 from parchunk.planner import REGION_REFERENCES, WHOLE_SHARE, is_coordinate, make_plan
 from parchunk.refitting import refit
@@ -168,8 +169,9 @@ def _axis_of_new(old: Plan, spec: ArraySpec) -> int | None:
 
 def _problem(old: ArraySpec, new: ArraySpec) -> str | None:
     """Return why the chunks of an array are not what they were, None when they are."""
-    if len(old.shape) != len(new.shape) or _fixed(old) != _fixed(new):
-        return "has other metadata"
+    changed = array_differences(old, new, _FREE if old.rank == new.rank else ())
+    if changed:
+        return f"has other metadata ({changed[0]})"
     for axis, (before, now) in enumerate(zip(old.shape, new.shape, strict=True)):
         if now < before:
             return f"became shorter along axis {axis} ({before} to {now})"
@@ -180,14 +182,6 @@ def _problem(old: ArraySpec, new: ArraySpec) -> str | None:
                 "which gives its chunks other numbers"
             )
     return None
-
-
-def _fixed(spec: ArraySpec) -> str:
-    """Return what must stay as it is, in one spelling."""
-    document = {key: value for key, value in spec.document.items() if key not in _FREE}
-    return canonical(
-        replace(spec, shape=(0,) * spec.rank, document=document, attributes={}).to_json()
-    )
 
 
 def _same(one: RowSet, other: RowSet) -> bool:

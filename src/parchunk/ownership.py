@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from parchunk.errors import InputError
 from parchunk.output import LEASE, OWN, PLAN, ROOT, Output
@@ -12,8 +13,11 @@ from parchunk.source import Source
 from parchunk.stores import Location
 
 
-def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
-    """Make OUT ready for a build of ``plan``: new, or to be resumed.
+def begin_output(plan: Plan, output: Output, overwrite: bool) -> Plan:
+    """Make OUT ready for a build of ``plan``: new, or to be resumed; return the plan to carry out.
+
+    A build is resumed by the plan that it was begun with: the source's documents may be spelled
+    anew since, as long as they mean the same.
 
     Raises
     ------
@@ -28,7 +32,7 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
             if not overwrite:
                 raise
             old = None
-        if old is None or old.fingerprint != plan.fingerprint:
+        if old is None or not _is_same(old, plan):
             if not overwrite:
                 assert old is not None
                 raise InputError(
@@ -41,9 +45,27 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> None:
             output.clear(_own_paths(output, old))
         else:
             output.prepare()
-            return
+            return replace(old, source=plan.source)
     output.prepare()
     save_plan(plan, output)
+    return plan
+
+
+def _is_same(old: Plan, new: Plan) -> bool:
+    """Whether two plans write the same, however their documents are spelled."""
+    if old.fingerprint == new.fingerprint:
+        return True
+    respelled = replace(new, hierarchy=old.hierarchy, arrays=old.arrays)
+    return (
+        respelled.fingerprint == old.fingerprint
+        and old.hierarchy.written_format == new.hierarchy.written_format
+        and _layout(old) == _layout(new)
+        and old.hierarchy.digest() == new.hierarchy.digest()
+    )
+
+
+def _layout(plan: Plan) -> list[tuple[str, int | None, int]]:
+    return [(array.spec.name, array.axis, array.region_chunks) for array in plan.arrays]
 
 
 def refuse_foreign(output: Output) -> bytes | None:

@@ -14,6 +14,7 @@ from math import prod
 from typing import Any
 
 from parchunk.errors import InputError
+from parchunk.metadata.meaning import differences
 from parchunk.metadata.spec import ArraySpec, Hierarchy
 from parchunk.plan_document import check_document
 from parchunk.rows import RowSet
@@ -338,11 +339,10 @@ class Plan:
                 old, new = self.by_name[name], other.by_name[name]
                 if old.spec.shape != new.spec.shape:
                     found.append(f"array {name} has shape {old.spec.shape} there, {new.spec.shape}")
-                elif _canonical(old.spec.to_json()) != _canonical(new.spec.to_json()):
-                    found.append(f"the metadata of array {name}")
+            found += [] if found else differences(self.hierarchy, other.hierarchy)
         # As text: a NaN among attributes is not equal to itself.
         if not found and _canonical(mine) != _canonical(theirs):
-            found.append("the metadata of a group")
+            found.append("how its metadata is read")
         return found
 
     def _content(self) -> dict[str, Any]:

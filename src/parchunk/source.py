@@ -17,6 +17,7 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from parchunk import stores
 from parchunk.errors import InputError, SourceError
+from parchunk.metadata.document import MAX_BYTES, Oversized
 from parchunk.redaction import holds_credentials, redact
 from parchunk.store_errors import explain
 from parchunk.stores import Location
@@ -99,6 +100,8 @@ class Source:
     def get(self, key: str) -> bytes | None:
         """Return the object at ``key``, or None when there is none.
 
+        Of one larger than any metadata document an `Oversized` in its place, before it is read.
+
         Raises
         ------
         SourceError
@@ -106,7 +109,12 @@ class Source:
         """
         self._refuse_devices(key)
         try:
-            return bytes(self.store.get(self.path(key)).bytes())
+            found = self.store.get(self.path(key))
+            size = int(found.meta["size"])
+            if size > MAX_BYTES:
+                # its body is not asked for: the reply is dropped
+                return Oversized.of(size)
+            return bytes(found.bytes())
         except FileNotFoundError:
             return None
         except NotADirectoryError:

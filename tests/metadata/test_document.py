@@ -1,14 +1,17 @@
 """Single documents and names, hostile ones above all: one line each, never a traceback."""
 
 import json
+import subprocess
+import sys
 
 import pytest
+import zarr
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parchunk.errors import MetadataError
 from parchunk.metadata import document as module
-from parchunk.metadata.document import check_depth, parse_document, shorten
+from parchunk.metadata.document import Oversized, check_depth, parse_document, shorten
 from parchunk.metadata.names import name_problem
 
 
@@ -40,6 +43,40 @@ def test_documents_too_large_are_not_parsed(monkeypatch) -> None:
     assert parse_document(b'{"a":   1}') == {"a": 1}
     with pytest.raises(MetadataError, match="has 11 bytes, more than the 10"):
         parse_document(b'{"a":    1}')
+
+
+def test_an_oversized_object_is_refused_by_its_size() -> None:
+    found = Oversized.of(2**30)
+    assert len(found) == 0
+    with pytest.raises(MetadataError, match="has 1,073,741,824 bytes, more than the 67,108,864"):
+        parse_document(found)
+
+
+def test_a_document_of_a_gibibyte_is_not_read(tmp_path) -> None:
+    """It is refused by name in little memory, and can be excluded."""
+    root = zarr.open_group(tmp_path / "s.zarr", mode="w", zarr_format=2)
+    root.create_array("a", shape=(4,), chunks=(2,), dtype="f4")
+    (tmp_path / "s.zarr/b").mkdir()
+    with (tmp_path / "s.zarr/b/.zarray").open("wb") as file:
+        file.truncate(2**30)  # sparse: takes no room on disk
+    script = (
+        "import resource, sys, parchunk, zarr.core.metadata.v2\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
+        "before = peak()\n"
+        "try:\n    parchunk.plan(sys.argv[1])\n"
+        "except parchunk.MetadataError as error:\n    print(error)\n"
+        "parchunk.plan(sys.argv[1], exclude=['b'])\n"
+        "print(peak() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "s.zarr")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    said, grown = done.stdout.splitlines()
+    assert "b/.zarray: has 1,073,741,824 bytes, more than the 67,108,864 that are read" in said
+    assert int(grown) < 100
 
 
 def test_documents_that_zarr_writes_though_json_has_no_word_for_them() -> None:

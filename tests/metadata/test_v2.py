@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from parchunk.errors import MetadataError
 from parchunk.keys import KeyEncoding
+from parchunk.metadata.oddities import oddities
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.v2 import parse_v2_array, v2_itemsize
 
@@ -85,7 +86,7 @@ LIES = [
     ({"shape": [10.0, 20]}, "'shape' that is not of whole numbers"),
     ({"chunks": ["5", 6]}, "'chunks' that is not of whole numbers"),
     ({"chunks": [5, None]}, "'chunks' that is not of whole numbers"),
-    ({"shape": 10}, "'shape' that is not a list but 10"),
+    ({"shape": "10"}, "'shape' that is not a list but 10"),
     ({"shape": None}, "'shape' that is not a list"),
     ({"chunks": [5]}, "2 dimensions in its shape but 1 in 'chunks'"),
     ({"shape": [2**63, 1]}, "'shape' of 2\\^63 or more"),
@@ -115,7 +116,7 @@ def test_lies(zarray, changes, reason) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["zarr_format", "shape", "chunks", "dtype", "compressor", "fill_value", "order"]
+    "field", ["zarr_format", "shape", "chunks", "dtype", "fill_value", "order"]
 )
 def test_missing_fields(zarray, field) -> None:
     document = zarray()
@@ -124,10 +125,33 @@ def test_missing_fields(zarray, field) -> None:
         parse_v2_array("a", document, {})
 
 
-@pytest.mark.parametrize("names", ["x", ["x"], ["x", 5], {"x": 1}, ["x", "y", "z"]])
-def test_dimension_names_that_do_not_fit(zarray, names) -> None:
-    with pytest.raises(MetadataError, match="_ARRAY_DIMENSIONS"):
-        parse_v2_array("a", zarray(), {"_ARRAY_DIMENSIONS": names})
+@pytest.mark.parametrize("names", ["x", ["x"], ["x", 5], {"x": 1}, ["x", "y", "z"], None])
+def test_dimension_names_that_do_not_fit_are_none_and_said(zarray, names) -> None:
+    array = parse_v2_array("a", zarray(), {"_ARRAY_DIMENSIONS": names})
+    assert array.dimension_names == (None, None)
+    (line,) = oddities([array])
+    assert line.startswith("array 'a': its _ARRAY_DIMENSIONS")
+    assert "unnamed" in line
+
+
+def test_dimension_names_without_an_oddity(zarray) -> None:
+    for rank, names, expected in [
+        (1, "x", ("x",)),  # as xarray takes it
+        (2, ["x", None], ("x", None)),
+        (2, [None, None], (None, None)),
+        (0, [], ()),
+    ]:
+        document = zarray(shape=[4] * rank, chunks=[2] * rank)
+        array = parse_v2_array("a", document, {"_ARRAY_DIMENSIONS": names})
+        assert array.dimension_names == expected
+        assert oddities([array]) == ()
+
+
+def test_one_number_for_the_chunks_of_one_dimension(zarray) -> None:
+    array = parse_v2_array("a", zarray(shape=[10], chunks=4), {})
+    assert (array.chunks, array.grid) == ((4,), (3,))
+    with pytest.raises(UnsupportedFeatureError, match="chunks 4 for 2 dimensions"):
+        parse_v2_array("a", zarray(chunks=4), {})
 
 
 def test_chunks_of_zero_where_there_is_nothing(zarray) -> None:

@@ -138,7 +138,6 @@ LIES = [
     ({"zarr_format": True}, "zarr_format True where 3 is expected"),
     ({"node_type": "groop"}, "node_type groop"),
     ({"attributes": [1]}, "attributes that are not a JSON object"),
-    ({"attributes": None}, "attributes that are not a JSON object"),
     ({"codecs": []}, "codecs that are not a list of one or more"),
     ({"codecs": {"name": "bytes"}}, "codecs that are not a list"),
     ({"codecs": [5]}, "codec without a name: 5"),

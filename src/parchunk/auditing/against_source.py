@@ -32,6 +32,7 @@ from parchunk.group_listing import GroupListing
 from parchunk.groups import TAKERS, Group, Width, vector_cells, width_of
 from parchunk.key_kernels import parse_paths
 from parchunk.listing import Listed, Listing, Patience, Requests
+from parchunk.metadata.meaning import differences
 from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output
 from parchunk.plan import Plan
@@ -142,11 +143,13 @@ def compare(
     """
     source = source or open_source(plan, store_options)
     findings: list[Finding] = []
-    if read_again(plan, source).digest() != plan.hierarchy.digest():
+    now = read_again(plan, source)
+    if now.digest() != plan.hierarchy.digest():
+        changed = "; ".join(differences(plan.hierarchy, now)[:3])
         findings.append(
             finding(
                 "source-metadata",
-                f"the metadata of {source.url} is no longer what was built from",
+                f"the metadata of {source.url} is no longer what was built from: {changed}",
                 "parchunk update OUT if it grew; else build with --overwrite, or into another OUT",
             )
         )

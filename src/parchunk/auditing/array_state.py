@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.gaps import Gap, Steps, largest
 from parchunk.auditing.heat import Heat
+from parchunk.auditing.impossible_sizes import impossible_sizes
 from parchunk.auditing.labels import Labels
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited
@@ -29,6 +30,7 @@ from parchunk.auditing.record_check import (
 )
 from parchunk.auditing.result import ArrayAudit, PartitionAudit, percent
 from parchunk.auditing.sizes import Sizes
+from parchunk.metadata.fixed_size import fixed_chunk_bytes
 from parchunk.output import Output
 from parchunk.plan import ArrayPlan, Partition, Plan
 from parchunk.receipts import receipt_path, strays_path
@@ -60,7 +62,7 @@ class ArrayState:
         )
         self.steps = Steps(self.spec, axis)
         self._heat = Heat(self.spec.reference_grid, axis)
-        self._sizes = Sizes()
+        self._sizes = Sizes(fixed=fixed_chunk_bytes(self.spec))
         self._findings: list[Finding] = []
         #: Digest of a file that is not what its receipt says -> the finding's place in the list.
         self.strangers: dict[int, str] = {}
@@ -288,6 +290,7 @@ class ArrayState:
                     count=count,
                 )
             )
+        findings += impossible_sizes(self._array, self._sizes)
         if audited.outliers:
             far = audited.outliers
             examples = ", ".join(

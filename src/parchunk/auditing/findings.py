@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-#: ``damage``: the references are not what a build writes. ``gap``: chunks are missing, or not
-#: built yet. ``change``: the source is no longer what was built from. ``notice``: worth knowing;
-#: alone it leaves the references complete.
+#: ``damage``: the references are not what a build writes. ``gap``: chunks are missing, not built
+#: yet, or cannot be whole. ``change``: the source is no longer what was built from. ``notice``:
+#: worth knowing; alone it leaves the references complete.
 Severity = Literal["damage", "gap", "change", "notice"]
 
 #: Every kind of finding, with its severity unless a policy lowers it.
@@ -31,6 +31,7 @@ KINDS: Mapping[str, Severity] = {
     "unfinished": "gap",
     "missing-chunks": "gap",
     "zero-sized": "gap",
+    "impossible-size": "gap",
     "source-metadata": "change",
     "new-chunks": "change",
     "gone-chunks": "change",

@@ -16,6 +16,7 @@ from parchunk.auditing.heat import Heat
 from parchunk.auditing.policy import inside
 from parchunk.auditing.sizes import Sizes
 from parchunk.key_kernels import parse_paths
+from parchunk.metadata.fixed_size import fixed_chunk_bytes
 from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output
 from parchunk.path_builder import PathBuilder
@@ -93,6 +94,7 @@ class RecordChecker:
         self._output = output
         self._axis = axis
         self._bounds = bounds
+        self._fixed = fixed_chunk_bytes(spec)
         self._paths = PathBuilder(self._base, spec.keys, spec.grid)
 
     def check(self, job: RecordJob) -> RecordResult:
@@ -238,6 +240,7 @@ class RecordChecker:
                 lost = lost[expected]
             result.lost = lost
         counted = sizes > 0
+        result.sizes = Sizes(fixed=self._fixed)
         result.sizes.take(sizes[counted], numbers[counted])
         result.heat = Heat(self._spec.reference_grid, self._axis)
         result.heat.take(job.first, sizes)

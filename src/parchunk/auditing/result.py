@@ -252,6 +252,8 @@ def _array_json(array: ArrayAudit) -> dict[str, Any]:
         "empty_entries": array.empty_entries,
         "missing_allowed": array.allowed,
         "median_size": array.sizes.median,
+        "fixed_size": array.sizes.fixed,
+        "impossible_sizes": array.sizes.wrong,
         "gap_count": array.gap_count,
         "gaps": [
             {

@@ -44,8 +44,15 @@ class Outliers:
 
 @dataclass
 class Sizes:
-    """The sizes met so far. ``bins[b]`` counts sizes in ``2 ** ([b, b + 1) / PER_OCTAVE)``."""
+    """The sizes met so far. ``bins[b]`` counts sizes in ``2 ** ([b, b + 1) / PER_OCTAVE)``.
 
+    ``fixed`` is the one size that chunks can have, None where they can have any; ``wrong`` counts
+    those of another size, and ``wrong_examples`` are the first by number.
+    """
+
+    fixed: int | None = None
+    wrong: int = 0
+    wrong_examples: list[tuple[int, int]] = field(default_factory=list)
     bins: Int64Array = field(default_factory=lambda: np.zeros(BINS, np.int64))
     smallest: list[tuple[int, int]] = field(default_factory=list)
     largest: list[tuple[int, int]] = field(default_factory=list)
@@ -54,6 +61,12 @@ class Sizes:
         """Add chunks by size and number; all sizes are 1 or more."""
         if not len(sizes):
             return
+        if self.fixed is not None:
+            other = np.flatnonzero(sizes != self.fixed)
+            self.wrong += len(other)
+            first = other[np.argsort(numbers[other], kind="stable")[:KEPT]]
+            found = zip(numbers[first].tolist(), sizes[first].tolist(), strict=True)
+            self.wrong_examples = sorted([*self.wrong_examples, *found])[:KEPT]
         places = (np.log2(sizes) * PER_OCTAVE).astype(np.int64)
         np.minimum(places, BINS - 1, out=places)
         self.bins += np.bincount(places, minlength=BINS)
@@ -70,6 +83,8 @@ class Sizes:
     def merge(self, other: Sizes) -> None:
         """Add what another one has met."""
         self.bins += other.bins
+        self.wrong += other.wrong
+        self.wrong_examples = sorted(self.wrong_examples + other.wrong_examples)[:KEPT]
         self._keep(other.smallest, other.largest)
 
     def _keep(self, small: list[tuple[int, int]], large: list[tuple[int, int]]) -> None:
@@ -87,8 +102,11 @@ class Sizes:
         return round(2 ** ((_median(self.bins) + 0.5) / PER_OCTAVE)) if self.count else 0
 
     def outliers(self) -> Outliers | None:
-        """Return the sizes far from the median, or None when there are none (or too few sizes)."""
-        if self.count < _LEAST:
+        """Return the sizes far from the median, or None when there are none (or too few sizes).
+
+        Where chunks can have one size only, every other one is wrong and none an outlier.
+        """
+        if self.count < _LEAST or self.fixed is not None:
             return None
         middle = _median(self.bins)
         spread = np.zeros(BINS, np.int64)

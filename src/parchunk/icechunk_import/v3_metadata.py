@@ -24,8 +24,11 @@ from parchunk.metadata.codecs import (
 )
 from parchunk.metadata.data_type import ZARR_ERRORS, needs_endian, object_codec, quiet, v2_name
 from parchunk.metadata.document import shorten
+from parchunk.metadata.readable import require_readable
 from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
+from parchunk.metadata.spelling import spell_v2
+from parchunk.metadata.spelling_v3 import spell_v3
 from parchunk.metadata.v2 import DIMENSIONS
 from parchunk.metadata.v3 import parse_codecs, parse_part
 
@@ -68,7 +71,7 @@ def v3_documents(hierarchy: Hierarchy, drop_non_finite: bool = False) -> V3Docum
         try:
             document = convert_to_v3(array)
             arrays[array.name] = _finite(document, array.name, drop_non_finite, notes)
-            _check(arrays[array.name])
+            require_readable(arrays[array.name])
         except UnsupportedFeatureError as error:
             refused.append(error.of(array.name))
     if refused:
@@ -92,17 +95,11 @@ def _group(group: GroupSpec) -> JSONObject:
 
 
 def _keep_v3(array: ArraySpec) -> JSONObject:
-    document = copy.deepcopy(array.document)
-    document.pop("consolidated_metadata", None)
+    document = spell_v3(array)
     document["chunk_key_encoding"] = copy.deepcopy(KEYS)
-    fill = document["fill_value"]
-    if isinstance(fill, float) and not math.isfinite(fill):
-        # a bare NaN, which Python reads but Icechunk's JSON does not
-        document["fill_value"] = (
-            "NaN" if math.isnan(fill) else "Infinity" if fill > 0 else "-Infinity"
-        )
-    grid = parse_part(document["chunk_grid"], "chunk_grid")
-    stored = [size or 1 for size in grid.configuration["chunk_shape"]]
+    # As the source says it, not the plan, which may be from elsewhere.
+    said = parse_part(array.document["chunk_grid"], "chunk_grid").configuration["chunk_shape"]
+    stored = [size or 1 for size in (said if isinstance(said, list) else [said])]
     # Not by the chunks' shape alone: a shard may hold a single inner chunk.
     if array.inner_chunks is not None or stored != [size or 1 for size in array.chunks]:
         # The references are of the chunks inside the shards: they are the array's chunks now.
@@ -117,7 +114,7 @@ def _keep_v3(array: ArraySpec) -> JSONObject:
 
 
 def _convert_v2(array: ArraySpec) -> JSONObject:
-    source = array.document
+    source = spell_v2(array)
     filters: list[JSONObject] = list(source.get("filters") or ())
     zdtype = _data_type(source["dtype"], filters)
     named = None not in array.dimension_names and array.rank > 0
@@ -306,18 +303,6 @@ def _bytes_codec(codec: JSONObject, zdtype: Any) -> JSONObject:
     if name == "shuffle":
         codec = {**codec, "elementsize": codec.get("elementsize", 4)}
     return _numcodec(codec)
-
-
-def _check(document: JSONObject) -> None:
-    """Refuse what zarr-python could not open again."""
-    from zarr.core.metadata.v3 import ArrayV3Metadata
-
-    with quiet():
-        try:
-            ArrayV3Metadata.from_dict(copy.deepcopy(document))
-        except ZARR_ERRORS as error:
-            said = shorten(" ".join(str(error).split()), 120)
-            raise UnsupportedFeatureError(f"zarr-python cannot read its v3 form: {said}") from None
 
 
 def _finite(document: JSONObject, name: str, drop_non_finite: bool, notes: list[str]) -> JSONObject:

@@ -7,7 +7,6 @@ whatever the source's.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -17,9 +16,11 @@ from parchunk.metadata.data_type import convert_fill_value, read_data_type, v2_n
 from parchunk.metadata.document import shorten
 from parchunk.metadata.dual import dual_metadata, keep_v3
 from parchunk.metadata.mask import masks_other_values, plain_mask
+from parchunk.metadata.readable import require_readable
 from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
 from parchunk.metadata.shards import shard_layout
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
+from parchunk.metadata.spelling import spell_v2
 from parchunk.metadata.v2 import DIMENSIONS, v2_itemsize
 from parchunk.metadata.v3 import Part, extension_problem, parse_codecs
 
@@ -81,9 +82,11 @@ def skip_refused(hierarchy: Hierarchy) -> Hierarchy:
 def convert_array(array: ArraySpec) -> JSONObject:
     """Return the v2 ``.zarray`` under which the array's references read back bit for bit.
 
-    Raises `UnsupportedFeatureError` when there is none.
+    Raises `UnsupportedFeatureError` when there is none, or zarr-python cannot read it.
     """
-    return _keep_v2(array) if array.zarr_format == 2 else _convert_v3(array)
+    document = _keep_v2(array) if array.zarr_format == 2 else _convert_v3(array)
+    require_readable(document)
+    return document
 
 
 def convert_attributes(array: ArraySpec) -> JSONObject:
@@ -137,19 +140,7 @@ def _keep_v2(array: ArraySpec) -> JSONObject:
     dtype = array.document["dtype"]
     if v2_itemsize(dtype) is None:
         raise UnsupportedFeatureError(f"dtype {shorten(dtype)} is not one of Zarr v2")
-    fill = array.document["fill_value"]
-    if isinstance(fill, float) and not math.isfinite(fill):
-        # the source has a bare NaN, which Python reads but other readers' JSON does not
-        fill = "NaN" if math.isnan(fill) else "Infinity" if fill > 0 else "-Infinity"
-    return {
-        **array.document,
-        # differs from the source only where a 0 stood for a dimension of length 0
-        "chunks": list(array.chunks),
-        "fill_value": fill,
-        # an empty list is what careless writers mean by null
-        "filters": array.document.get("filters") or None,
-        "dimension_separator": ".",
-    }
+    return {**spell_v2(array), "dimension_separator": "."}
 
 
 def _convert_v3(array: ArraySpec) -> JSONObject:

@@ -5,7 +5,6 @@ zarr-python is imported when the first v3 data type is met, as its import takes 
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 import warnings
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from parchunk.metadata.document import shorten
 from parchunk.metadata.refused import EXCLUDE, UnsupportedFeatureError
 from parchunk.metadata.spec import VARIABLE_ITEMSIZE, JSONObject, canonical
+from parchunk.metadata.spelling import spell_fill_value
 from parchunk.metadata.v2 import v2_itemsize
 
 _RAW_BITS = re.compile(r"r([0-9]{1,9})")
@@ -63,8 +63,11 @@ def read_data_type(data_type: object) -> Any:
     """
     from zarr.dtype import data_type_registry
 
-    raw = _RAW_BITS.fullmatch(data_type) if isinstance(data_type, str) else None
     spec: Any = data_type
+    if isinstance(data_type, dict) and not data_type.get("configuration"):
+        # a name alone and one with an empty configuration are the same
+        spec = data_type.get("name")
+    raw = _RAW_BITS.fullmatch(spec) if isinstance(spec, str) else None
     if raw and int(raw[1]) % 8 == 0:
         spec = {"name": "raw_bytes", "configuration": {"length_bytes": int(raw[1]) // 8}}
     feature = f"data type {shorten(data_type if isinstance(data_type, str) else _spell(data_type))}"
@@ -122,8 +125,7 @@ def convert_fill_value(value: object, source: Any, target: Any) -> Any:
 
     feature = f"fill_value {shorten(value if isinstance(value, str) else _spell(value))}"
     dtype = v2_name(source)
-    if isinstance(value, list) and isinstance(dtype, str) and dtype.startswith("|V"):
-        value = _raw_base64(value)
+    value = spell_fill_value(value, dtype)
     with quiet():
         try:
             scalar = source.from_json_scalar(value, zarr_format=3)
@@ -150,11 +152,10 @@ def convert_fill_value(value: object, source: Any, target: Any) -> Any:
     return converted
 
 
-def _raw_base64(value: list[Any]) -> object:
-    # the v3 core writes raw bits as a list of bytes, zarr-python as base64
-    if all(isinstance(item, int) and 0 <= item < 256 for item in value):
-        return base64.b64encode(bytes(value)).decode()
-    return value
+def read_fill_value(value: object, zdtype: Any) -> Any:
+    """Return the scalar that a v3 ``fill_value`` spells; zarr-python's errors where it is none."""
+    with quiet():
+        return zdtype.from_json_scalar(spell_fill_value(value, v2_name(zdtype)), zarr_format=3)
 
 
 def _has_hex_bits(read: Any, value: object) -> bool:

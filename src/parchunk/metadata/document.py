@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from parchunk.errors import MetadataError
+from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import JSONObject
 
 MAX_BYTES = 64 * 2**20
@@ -26,14 +27,31 @@ MAX_COUNT = 2**63 - 1
 """Shapes, chunks and their products must fit a signed 64-bit integer, as they do in readers."""
 
 
+class Oversized(bytes):
+    """Stands for an object too large to be a document: no bytes of it were read.
+
+    ``size`` is how many it has. A reader gives it in place of what would fill the memory.
+    """
+
+    size: int
+
+    @classmethod
+    def of(cls, size: int) -> Oversized:
+        """Return the stand-in for an object of ``size`` bytes."""
+        made = cls()
+        made.size = size
+        return made
+
+
 def parse_document(data: bytes) -> JSONObject:
     """Return the JSON object that ``data`` spells.
 
     NaN and the infinities are taken, as Zarr writes them into attributes though JSON has no word
     for them.
     """
-    if len(data) > MAX_BYTES:
-        raise MetadataError(f"has {len(data):,} bytes, more than the {MAX_BYTES:,} that are read")
+    size = data.size if isinstance(data, Oversized) else len(data)
+    if size > MAX_BYTES:
+        raise MetadataError(f"has {size:,} bytes, more than the {MAX_BYTES:,} that are read")
     try:
         document = json.loads(data)
     except RecursionError:
@@ -94,8 +112,11 @@ def parse_attributes(value: object) -> JSONObject:
 
 
 def parse_shape(value: object) -> tuple[int, ...]:
-    """Return a shape: whole numbers of 0 or more whose product a 64-bit integer holds."""
-    shape = _integers(value, "shape")
+    """Return a shape: whole numbers of 0 or more whose product a 64-bit integer holds.
+
+    One number stands for a list of one, as zarr-python takes it.
+    """
+    shape = _integers([value] if type(value) is int else value, "shape")
     for axis, size in enumerate(shape):
         if size < 0:
             raise MetadataError(f"has a shape of {size} in dimension {axis}, which is negative")
@@ -108,8 +129,14 @@ def parse_chunks(value: object, shape: tuple[int, ...], field: str) -> tuple[int
     """Return the chunk shape: whole numbers of 1 or more, one a dimension of ``shape``.
 
     A 0 in a dimension of length 0 is read as 1, as old writers put it there and no chunk can
-    exist; a 0 anywhere else is a lie.
+    exist; a 0 anywhere else is a lie. One number stands for a list of one.
     """
+    if type(value) is int:
+        if len(shape) != 1:
+            raise UnsupportedFeatureError(
+                f"{field} {value} for {len(shape)} dimensions, where a list is needed"
+            )
+        value = [value]
     chunks = _integers(value, field)
     if len(chunks) != len(shape):
         raise MetadataError(

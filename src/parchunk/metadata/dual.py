@@ -8,30 +8,32 @@ root would make readers take the store for v2, so there is none: zarr-python 3 i
 
 from __future__ import annotations
 
+from parchunk.metadata.readable import require_readable
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.shards import shard_layout
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject
+from parchunk.metadata.spelling_v3 import spell_v3
 
 
 def keep_v3(array: ArraySpec) -> JSONObject:
     """Return the ``zarr.json`` under which the array's references read back bit for bit.
 
-    Raises `UnsupportedFeatureError` for a v2 array, and for shards that cannot be expanded.
+    Raises `UnsupportedFeatureError` for a v2 array, for shards that cannot be expanded, and for
+    what zarr-python cannot read.
     """
     if array.zarr_format != 3:
         raise UnsupportedFeatureError(
             "a Zarr v2 array among references in Zarr v3", "leave out --format v3"
         )
-    document = dict(array.document)
-    document.pop("consolidated_metadata", None)
+    document = spell_v3(array)
     document["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "."}}
     if array.inner_chunks is not None:
-        inner = array.document["codecs"][0]["configuration"].get("codecs", [{"name": "bytes"}])
-        document["codecs"] = inner
+        document["codecs"] = document["codecs"][0]["configuration"]["codecs"]
         document["chunk_grid"] = {
             "name": "regular",
             "configuration": {"chunk_shape": list(shard_layout(array).inner_chunks)},
         }
+    require_readable(document)
     return document
 
 

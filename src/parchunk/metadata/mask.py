@@ -12,7 +12,7 @@ import base64
 import struct
 from typing import Any
 
-from parchunk.metadata.data_type import quiet, read_data_type, v2_name
+from parchunk.metadata.data_type import read_data_type, read_fill_value, v2_name
 from parchunk.metadata.spec import ArraySpec, JSONObject
 
 MASK = "_FillValue"
@@ -70,8 +70,7 @@ def _double(text: str) -> float | None:
 
 
 def _fill(array: ArraySpec, zdtype: Any) -> Any:
-    with quiet():
-        return zdtype.from_json_scalar(array.document["fill_value"], zarr_format=3)
+    return read_fill_value(array.document["fill_value"], zdtype)
 
 
 def _same(one: Any, other: Any) -> bool:

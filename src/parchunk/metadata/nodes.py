@@ -49,6 +49,8 @@ def read_v2_node(name: str, found: Mapping[str, bytes | None]) -> Node | None:
     for last, data in found.items():
         if data is None:
             continue
+        if last == ".zattrs" and data.strip() == b"null":
+            continue  # how some writers spell that there are none
         try:
             documents[last] = parse_document(data)
         except MetadataError as error:
@@ -68,7 +70,9 @@ def v3_node(name: str, entry: object) -> Node:
     if not node.is_array:
         if name:
             node.document.pop("consolidated_metadata", None)
-        attributes = entry.get("attributes", {})
+        attributes = entry.get("attributes")
+        # null is how some writers spell that there are none
+        attributes = {} if attributes is None else attributes
         if isinstance(attributes, dict):
             node.attributes = attributes
         else:
@@ -80,7 +84,8 @@ def v2_node(name: str, documents: dict[str, object]) -> Node:
     """Return the node of parsed documents by their last segment, one of them its own."""
     is_array = ".zarray" in documents
     document = documents[".zarray" if is_array else ".zgroup"]
-    attributes = documents.get(".zattrs", {})
+    attributes = documents.get(".zattrs")
+    attributes = {} if attributes is None else attributes
     node = Node(name, 2, is_array)
     if not isinstance(document, dict):
         node.problem = f"is not a JSON object but {shorten(document)}"

@@ -32,6 +32,7 @@ from parchunk.metadata.nodes import (
     v2_node,
     v3_node,
 )
+from parchunk.metadata.oddities import oddities
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import (
     ArraySpec,
@@ -61,7 +62,10 @@ class Reader(Protocol):
     """
 
     def get(self, key: str) -> bytes | None:
-        """Return the whole object at ``key``, or None when there is none."""
+        """Return the whole object at ``key``, or None when there is none.
+
+        One too large to be a document may be `parchunk.metadata.document.Oversized` instead.
+        """
 
     def list_dir(self, prefix: str) -> tuple[list[str], list[str]]:
         """Return the names (not keys) of the directories and of the objects in ``prefix``.
@@ -399,7 +403,7 @@ class _Walk:
             arrays=tuple(arrays),
             groups=tuple(groups),
             refused=tuple(refused),
-            warnings=tuple(self.warnings),
+            warnings=(*self.warnings, *oddities(arrays)),
         )
 
     # Keys

@@ -24,6 +24,7 @@ ENTRY_BYTES = 16
 CHECKSUM_BYTES = 4
 #: Indexes beyond this are taken for a mistake: no reader could hold one for a single chunk.
 MAX_INDEX_BYTES = 1 << 30
+_INNER_CODECS = [{"name": "bytes", "configuration": {"endian": "little"}}]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def shard_layout(array: ArraySpec) -> ShardLayout:
     if inner_chunks is None:
         raise MetadataError("is not sharded")
     # As zarr-python takes them when they are left out.
-    inner = parse_codecs(configuration.get("codecs", [{"name": "bytes"}]))
+    inner = parse_codecs(configuration.get("codecs", _INNER_CODECS))
     if any(codec.name == SHARDING for codec in inner):
         raise UnsupportedFeatureError("nested shards (shards whose inner chunks are shards)")
     byte_order, checksum = _index_codecs(

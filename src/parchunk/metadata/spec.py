@@ -6,7 +6,6 @@ they carry are the source's own, as parsed: treat them as read-only.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -204,24 +203,16 @@ class Hierarchy:
     written_format: int = 2
 
     def digest(self) -> str:
-        """Return the SHA-256, in hex, of every document that the output depends on.
+        """Return the SHA-256, in hex, of what every document means that the output depends on.
 
         Equal before and after a build unless the metadata changed meanwhile. Where the documents
-        were found (consolidated or not) and how they were spelled makes no difference.
+        were found (consolidated or not) and how they were spelled makes no difference: see
+        `parchunk.metadata.meaning`.
         """
-        documents = [
-            [
-                [group.name, group.document, group.attributes if group.zarr_format == 2 else None]
-                for group in self.groups
-            ],
-            [
-                [array.name, array.document, array.attributes if array.zarr_format == 2 else None]
-                for array in self.arrays
-            ],
-            sorted(refusal.name for refusal in self.refused),
-            sorted(name for name, _ in self.skipped),
-        ]
-        return hashlib.sha256(canonical(documents).encode()).hexdigest()
+        # not above: it needs these classes
+        from parchunk.metadata.meaning import digest
+
+        return digest(self)
 
     def to_json(self) -> JSONObject:
         """Return the JSON object that `from_json` turns into an equal value."""

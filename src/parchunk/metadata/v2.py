@@ -33,11 +33,12 @@ def parse_v2_array(name: str, document: JSONObject, attributes: JSONObject) -> A
     """Return the array that a ``.zarray`` and a ``.zattrs`` (empty when absent) describe.
 
     Raises `MetadataError` for a broken document, its text being the bare reason, and
-    `UnsupportedFeatureError` for chunk keys that are not known. ``filters`` may be absent, as some
-    writers leave it out; every other field of the format must be there.
+    `UnsupportedFeatureError` for chunk keys that are not known. ``filters`` and ``compressor`` may
+    be absent, as some writers leave them out; every other field of the format must be there.
+    Dimension names that are none are as good as absent: see `parchunk.metadata.oddities`.
     """
     require_format(document, 2)
-    require(document, "shape", "chunks", "dtype", "compressor", "fill_value", "order")
+    require(document, "shape", "chunks", "dtype", "fill_value", "order")
     shape = parse_shape(document["shape"])
     chunks = parse_chunks(document["chunks"], shape, "chunks")
     dtype, itemsize = describe_v2_dtype(document["dtype"])
@@ -47,9 +48,6 @@ def parse_v2_array(name: str, document: JSONObject, attributes: JSONObject) -> A
         )
     _check_codecs(document)
     attributes = parse_attributes(attributes)
-    names: tuple[str | None, ...] = (None,) * len(shape)
-    if DIMENSIONS in attributes:
-        names = parse_dimension_names(attributes[DIMENSIONS], len(shape), DIMENSIONS)
     return ArraySpec(
         name=name,
         zarr_format=2,
@@ -57,11 +55,26 @@ def parse_v2_array(name: str, document: JSONObject, attributes: JSONObject) -> A
         chunks=chunks,
         dtype=dtype,
         itemsize=itemsize,
-        dimension_names=names,
+        dimension_names=attribute_names(attributes, len(shape)),
         keys=KeyEncoding("", _separator(document.get("dimension_separator", ".")), len(shape)),
         attributes=attributes,
         document=document,
     )
+
+
+def attribute_names(attributes: JSONObject, rank: int) -> tuple[str | None, ...]:
+    """Return the dimension names that the attribute `DIMENSIONS` gives, None where it gives none.
+
+    It is a convention and not of the format, so that no array is refused for it. One name alone
+    is what xarray takes, too, for an array of one dimension.
+    """
+    names = attributes.get(DIMENSIONS)
+    if isinstance(names, str) and rank == 1:
+        return (names,)
+    try:
+        return parse_dimension_names(names, rank, DIMENSIONS)
+    except MetadataError:
+        return (None,) * rank
 
 
 def describe_v2_dtype(dtype: object) -> tuple[str, int]:
@@ -116,7 +129,7 @@ def _field_itemsize(field: object) -> int | None:
 
 
 def _check_codecs(document: JSONObject) -> None:
-    compressor, filters = document["compressor"], document.get("filters")
+    compressor, filters = document.get("compressor"), document.get("filters")
     if filters is not None and not isinstance(filters, list):
         raise MetadataError(f"has filters that are not a list but {shorten(filters)}")
     codecs = [("compressor", compressor)] if compressor is not None else []

@@ -24,7 +24,7 @@ from parchunk.metadata.document import (
 )
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec, JSONObject
-from parchunk.metadata.v2 import DIMENSIONS
+from parchunk.metadata.v2 import attribute_names
 
 _FIELDS = frozenset(
     {
@@ -123,7 +123,9 @@ def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
     require(grid.configuration, "chunk_shape")
     chunks = parse_chunks(grid.configuration["chunk_shape"], shape, "chunk_shape")
     codecs = parse_codecs(document["codecs"])
-    attributes = parse_attributes(document.get("attributes", {}))
+    # null is how some writers spell that there are none
+    found = document.get("attributes")
+    attributes = parse_attributes({} if found is None else found)
     dtype, itemsize = describe_v3_dtype(document["data_type"])
     return ArraySpec(
         name=name,
@@ -163,10 +165,7 @@ def _dimension_names(
     if names is not None:
         return parse_dimension_names(names, rank, "dimension_names")
     # a v3 array that was migrated from v2 may still have its names in the attribute
-    names = attributes.get(DIMENSIONS)
-    if isinstance(names, list) and len(names) == rank and all(isinstance(n, str) for n in names):
-        return tuple(names)
-    return (None,) * rank
+    return attribute_names(attributes, rank)
 
 
 def _keys(encoding: Part, rank: int) -> KeyEncoding:
