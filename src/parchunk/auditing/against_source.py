@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.auditing.findings import Finding, finding
+from parchunk.auditing.found_arrays import array_findings
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob, object_key
 from parchunk.bundle_listing import BundleListing, Member
@@ -130,6 +131,7 @@ def compare(
     store_options: Mapping[str, str] | None,
     memory: int,
     concurrency: int,
+    consolidated: str | None = None,
 ) -> Comparison:
     """List the source again, and return how it differs from the references.
 
@@ -141,8 +143,9 @@ def compare(
         When the source cannot be listed.
     """
     source = source or open_source(plan, store_options)
-    findings: list[Finding] = []
-    if read_again(plan, source).digest() != plan.hierarchy.digest():
+    now = read_again(plan, source, consolidated=consolidated)
+    findings = array_findings(plan, now)
+    if now.digest() != plan.hierarchy.digest():
         findings.append(
             finding(
                 "source-metadata",
