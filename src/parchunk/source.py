@@ -6,6 +6,7 @@ Reads single objects (metadata, small chunks). Listings of chunks are `parchunk.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -109,9 +110,9 @@ class Source:
             return bytes(self.store.get(self.path(key)).bytes())
         except FileNotFoundError:
             return None
-        except NotADirectoryError:
-            return None
         except Exception as error:
+            if self._root is not None and f"(os error {errno.ENOTDIR})" in str(error):
+                return None  # below a file: obstore has no exception of its own for it
             raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
 
     def get_range(self, key: str, start: int, length: int) -> bytes:

@@ -30,6 +30,7 @@ KINDS: Mapping[str, Severity] = {
     "extra-file": "damage",
     "unfinished": "gap",
     "missing-chunks": "gap",
+    "other-spelling": "gap",
     "zero-sized": "gap",
     "source-metadata": "change",
     "new-array": "change",

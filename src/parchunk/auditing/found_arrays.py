@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from parchunk.auditing.findings import Finding, finding
+from parchunk.auditing.policy import Policy
 from parchunk.metadata import Hierarchy
 from parchunk.plan import Plan
+from parchunk.receipts import Receipt
+from parchunk.root import spelling_notes
 
 
 def left_out_findings(plan: Plan) -> list[Finding]:
     """Return a notice for each array, or folder that may hold some, that was not taken in."""
     hierarchy = plan.hierarchy
     return [_left_out(name, reason) for name, reason in (*hierarchy.skipped, *hierarchy.left_out)]
+
+
+def spelling_findings(plan: Plan, receipts: Sequence[Receipt], policy: Policy) -> list[Finding]:
+    """Return the arrays whose chunks are there, spelled otherwise than their metadata says."""
+    return [
+        finding(
+            "other-spelling",
+            note,
+            "correct the array's metadata (its dimension_separator or chunk_key_encoding), "
+            "consolidate the store again if it is, then build with --overwrite",
+            severity="notice" if policy.allows_gaps(name) else None,
+            array=name,
+        )
+        for name, note in spelling_notes(plan, receipts).items()
+    ]
 
 
 def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
@@ -35,7 +55,8 @@ def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
             finding(
                 "gone-array",
                 f"{name} is in the references, and not in the source any more",
-                "restore it; else build with --overwrite, or into another OUT",
+                "restore it; else consolidate the store again where that still names it, and build "
+                "with --overwrite, or into another OUT",
                 array=name,
             )
             for name in sorted(known - there)

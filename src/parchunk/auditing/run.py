@@ -14,7 +14,7 @@ import numpy as np
 from parchunk.auditing.against_repository import repository_findings
 from parchunk.auditing.array_state import ArrayState
 from parchunk.auditing.findings import Finding, finding
-from parchunk.auditing.found_arrays import left_out_findings
+from parchunk.auditing.found_arrays import left_out_findings, spelling_findings
 from parchunk.auditing.gaps import Completeness, completeness
 from parchunk.auditing.labels import read_labels
 from parchunk.auditing.policy import Policy
@@ -132,6 +132,7 @@ def audit(
     receipts = [item.receipt for item in done if item.receipt]
     findings += _unfinished(undone)
     findings += left_out_findings(plan)
+    findings += spelling_findings(plan, receipts, policy)
     findings += check_root(plan, output, receipts, finished=not undone)
     audited = []
     for state in arrays:

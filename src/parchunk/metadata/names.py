@@ -6,12 +6,14 @@ lead out of OUT, nor fall upon a file that kerchunk or parchunk keeps there.
 
 from __future__ import annotations
 
+import os
 import re
 
 _RESERVED = frozenset({".zmetadata", ".zgroup", ".zarray", ".zattrs", "zarr.json"})
 _RECORD_FILE = re.compile(r"refs\.[0-9]+\.parq")
-# Windows takes any character before a colon for a drive, not letters only
-_DRIVE = re.compile(r".:")
+# Windows takes any character before a colon for a drive, not letters only; elsewhere "t:mean" is a
+# name as any other, and only what can be nothing but a drive is refused
+_DRIVE = re.compile(r".:" if os.name == "nt" else r".:\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 MAX_SEGMENT_BYTES = 255

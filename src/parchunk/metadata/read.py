@@ -280,7 +280,7 @@ class _Walk:
             )
             self.warnings.append(
                 f"newer than the consolidated metadata, and taken in: {kinds}: consolidate the "
-                "store again, as readers of the store do not see them"
+                "store again, as those who read by it do not see them"
             )
         self._say_what_has_no_document({**nodes, **dict.fromkeys(groups, nodes[""])})
         return set(found)
@@ -348,7 +348,12 @@ class _Walk:
             kind = "array" if nodes[name].is_array else "group"
             self.warnings.append(
                 f"{kind} {name!r} is in the consolidated metadata only: used as it is there"
-                + (", though it has no objects at all" if name in self.absent else "")
+                + (
+                    ", though it has no objects at all: consolidate the store again, or leave it "
+                    "out with --exclude"
+                    if name in self.absent
+                    else ""
+                )
             )
 
     def _check_listed(self, look: Discovery, own: Sequence[str]) -> None:
