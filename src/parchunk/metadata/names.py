@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 
 _RESERVED = frozenset({".zmetadata", ".zgroup", ".zarray", ".zattrs", "zarr.json"})
 _RECORD_FILE = re.compile(r"refs\.[0-9]+\.parq")
@@ -51,3 +52,12 @@ def _segment_problem(segment: str, nbytes: int) -> str | None:
     if nbytes > MAX_SEGMENT_BYTES:
         return f"its name has a segment of {nbytes:,} bytes, more than {MAX_SEGMENT_BYTES}"
     return None
+
+
+def ancestors(names: Iterable[str]) -> list[str]:
+    """Return the root and every group above ``names``, in order."""
+    found = {""}
+    for name in names:
+        segments = name.split("/")
+        found.update("/".join(segments[:length]) for length in range(1, len(segments)))
+    return sorted(found)

@@ -11,34 +11,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from parchunk.errors import InputError, MetadataError
+from parchunk.metadata.choosing import is_named, select, some_of
 from parchunk.metadata.consolidated import (
     MODES,
-    entries_below,
-    inline_entries,
     parse_entries,
-    zmetadata_entries,
 )
-from parchunk.metadata.discovery import V2_DOCUMENTS, Discovery, LeftOut
+from parchunk.metadata.discovery import Discovery, LeftOut
 from parchunk.metadata.document import (
-    parse_document,
     shorten,
 )
-from parchunk.metadata.names import name_problem
+from parchunk.metadata.names import ancestors, name_problem
 from parchunk.metadata.nodes import (
     Node,
     agreed,
     made_up_group,
     parse_array,
     parse_group,
-    read_v2_node,
-    read_v3_node,
 )
-from parchunk.metadata.reader import NoMetadataError, Reader, RootIsArrayError, ShortListingError
+from parchunk.metadata.reader import NoMetadataError, Reader, ShortListingError
 from parchunk.metadata.refused import UnsupportedFeatureError
+from parchunk.metadata.root_node import RootReader
 from parchunk.metadata.spec import (
     ArraySpec,
     GroupSpec,
@@ -120,11 +115,10 @@ class _Walk:
         self.mode = consolidated
         self.warnings: list[str] = []
         self.absent: list[str] = []
-        #: Entries of a ``.zmetadata`` beside a ``zarr.json``.
         self.beside: JSONObject = {}
 
     def read(self, include: tuple[str, ...], exclude: tuple[str, ...]) -> Hierarchy:
-        root, consolidated = self._read_root()
+        root, consolidated = self._root()
         look = self._discovery(root)
         if consolidated is None:
             nodes = {**look.below([""], ()), "": root}
@@ -134,23 +128,23 @@ class _Walk:
         came = [] if consolidated is None else self._complete(nodes, look)
         arrays = sorted(name for name, node in nodes.items() if node.is_array)
         left_out = look.left_out + self._in_other_format(nodes, look.left_out)
-        wanted = self._select(arrays, left_out, include, exclude)
+        wanted = select(self.reader.describe(self.group), arrays, left_out, include, exclude)
         inside = _arrays_inside_arrays(wanted, frozenset(arrays))
         unusable = {name: name_problem(name) or inside.get(name) for name in wanted}
         usable = [name for name in wanted if not unusable[name]]
-        kept = usable + [name for name in _ancestors(usable) if name]
+        kept = usable + [name for name in ancestors(usable) if name]
         if consolidated is not None:
             own = self._prefer_own_documents(nodes, [n for n in kept if n not in came], look)
             self._check_listed(look, own)
-        left_out = [one for one in left_out if _is_wanted(one, include, exclude)]
+        left_out = [one for one in left_out if is_named(one, include, exclude)]
         return self._parse(nodes, root, wanted, unusable, left_out)
 
     def read_known(self, names: Sequence[str]) -> Hierarchy:
-        root, consolidated = self._read_root()
+        root, consolidated = self._root()
         look = self._discovery(root)
         nodes = {} if consolidated is None else parse_entries(consolidated, root.zarr_format)
         nodes[""] = root
-        kept = [*names, *(name for name in _ancestors(names) if name)]
+        kept = [*names, *(name for name in ancestors(names) if name)]
         if consolidated is None:
             found = zip(kept, self._side_by_side(look.visit, kept), strict=True)
             nodes.update((name, node) for name, node in found if node is not None)
@@ -163,7 +157,7 @@ class _Walk:
         problem = name_problem(name)
         if problem:
             raise InputError(f"array {shorten(name)} cannot be read: {problem}")
-        names = [name, *_ancestors([name])]
+        names = [name, *ancestors([name])]
         for zarr_format in (3, 2):
             visit = Discovery(self.reader, self._key, zarr_format, self._side_by_side).visit
             found = dict(zip(names, self._side_by_side(visit, names), strict=True))
@@ -176,78 +170,13 @@ class _Walk:
 
     # Finding nodes
 
-    def _read_root(self) -> tuple[Node, JSONObject | None]:
+    def _root(self) -> tuple[Node, JSONObject | None]:
         """Return the node of the group and its consolidated metadata, if it has any that counts."""
-        names = ("zarr.json", ".zmetadata", *V2_DOCUMENTS)
-        keys = [self._key("", name) for name in names]
-        found = dict(zip(names, self._side_by_side(self.reader.get, keys), strict=True))
-        v3, zmetadata = found.pop("zarr.json"), found.pop(".zmetadata")
-        consolidated: JSONObject | None = None
-        root: Node | None
-        if v3 is not None:
-            root = read_v3_node("", v3)
-            self._require_group(root)
-            consolidated = self._inline_consolidated(
-                root.document.pop("consolidated_metadata", None)
-            )
-            self.beside = {} if zmetadata is None else self._entries_beside(zmetadata)
-        else:
-            root = read_v2_node("", found)
-            if zmetadata is not None:
-                root = root or made_up_group("", 2)
-                self._require_group(root)
-                url = self.reader.describe(self._key("", ".zmetadata"))
-                consolidated = zmetadata_entries(zmetadata, url)
-        if consolidated is None and self.group:
-            root, consolidated = self._consolidated_above(root)
-        if root is None:
-            raise NoMetadataError(self.reader.describe(self.group), self.group)
-        self._require_group(root)
-        if self.mode == "only" and consolidated is None:
-            raise InputError(
-                f"--consolidated only: {self.reader.describe(self.group)} has no consolidated "
-                "metadata: consolidate the store, or leave the option out"
-            )
-        return root, None if self.mode == "ignore" else consolidated
-
-    def _require_group(self, root: Node) -> None:
-        if root.is_array and root.problem is None:
-            raise RootIsArrayError(self.reader.describe(self.group), self.group)
-        if root.problem is not None:
-            raise MetadataError(f"{self._describe_document(root)} {root.problem}: repair the store")
-
-    def _inline_consolidated(self, value: object) -> JSONObject | None:
-        entries = inline_entries(value)
-        if value is not None and entries is None:
-            key = self.reader.describe(self._key("", "zarr.json"))
-            self.warnings.append(
-                f"{key}: its consolidated_metadata is not known: walking directories"
-            )
-        return entries
-
-    def _consolidated_above(self, root: Node | None) -> tuple[Node | None, JSONObject | None]:
-        """Return the group and its entries in the consolidated metadata of a group above it.
-
-        The nearest counts. One that cannot be read is not what was asked for: passed over.
-        """
-        if root is not None and root.is_array:
-            return root, None
-        for above in reversed(_ancestors([self.group])):
-            last = (("zarr.json", 3), (".zmetadata", 2))
-            keys = ["/".join(filter(None, (above, name))) for name, _ in last]
-            documents = self._side_by_side(self.reader.get, keys)
-            for data, (_, zarr_format) in zip(documents, last, strict=True):
-                if data is None or (root is not None and root.zarr_format != zarr_format):
-                    continue
-                name = self.group[len(above) :].strip("/")
-                entries = entries_below(_tolerant(data, zarr_format), name, zarr_format)
-                if entries:
-                    listed = parse_entries(entries, zarr_format).get("")
-                    return root or listed or made_up_group("", zarr_format), entries
-        return root, None
-
-    def _entries_beside(self, zmetadata: bytes) -> JSONObject:
-        return _tolerant(zmetadata, 2)
+        found = RootReader(self.reader, self.group, self.mode, self._key, self._side_by_side)
+        root, consolidated = found.read()
+        self.warnings += found.warnings
+        self.beside = found.beside
+        return root, consolidated
 
     def _discovery(self, root: Node) -> Discovery:
         return Discovery(
@@ -264,7 +193,7 @@ class _Walk:
             return set()
         arrays = {name for name, node in nodes.items() if node.is_array}
         groups = {name for name, node in nodes.items() if not node.is_array}
-        groups.update(_ancestors(arrays))
+        groups.update(ancestors(arrays))
         inside = _arrays_inside_arrays(groups, frozenset(arrays))
         groups = {
             name
@@ -290,12 +219,12 @@ class _Walk:
         if nodes[""].zarr_format == 2:
             return
         arrays = [name for name, node in nodes.items() if node.is_array]
-        for folder in _ancestors(arrays):
+        for folder in ancestors(arrays):
             if folder not in nodes:
                 below = [name for name in arrays if name.startswith(f"{folder}/")]
                 self.warnings.append(
                     f"folder {folder!r} has no zarr.json: taken for a group, as there are arrays "
-                    f"below it ({_some(sorted(below))})"
+                    f"below it ({some_of(sorted(below))})"
                 )
 
     def _in_other_format(
@@ -369,42 +298,6 @@ class _Walk:
 
     # Choosing and parsing
 
-    def _no_arrays(self, left_out: Sequence[LeftOut]) -> str:
-        where = self.reader.describe(self.group)
-        said = "; ".join(f"{shorten(one.name, 300)} is left out: {one.reason}" for one in left_out)
-        return f"no arrays in the Zarr group {where}: check the path and --group" + (
-            f" ({said})" if said else ""
-        )
-
-    def _select(
-        self,
-        arrays: Sequence[str],
-        left_out: Sequence[LeftOut],
-        include: tuple[str, ...],
-        exclude: tuple[str, ...],
-    ) -> list[str]:
-        where = self.reader.describe(self.group)
-        if not arrays:
-            raise InputError(self._no_arrays(left_out))
-        names = [*arrays, *(one.name for one in left_out)]
-        for option, globs in (("--include", include), ("--exclude", exclude)):
-            for glob in globs:
-                known = names if option == "--exclude" else arrays
-                if not any(fnmatchcase(name, glob) for name in known):
-                    raise InputError(
-                        f"{option} {shorten(glob)} matches no array of {where}: "
-                        f"there are {_some(arrays)}"
-                    )
-        wanted = [
-            name
-            for name in arrays
-            if (not include or any(fnmatchcase(name, glob) for glob in include))
-            and not any(fnmatchcase(name, glob) for glob in exclude)
-        ]
-        if not wanted:
-            raise InputError(f"--include and --exclude leave no array of {where}: widen them")
-        return wanted
-
     def _parse(
         self,
         nodes: dict[str, Node],
@@ -430,7 +323,7 @@ class _Walk:
                 problems.append((self._describe_document(node), str(error)))
         groups: list[GroupSpec] = []
         used = [spec.name for spec in arrays] + [refusal.name for refusal in refused]
-        for name in _ancestors(used):
+        for name in ancestors(used):
             node = root if not name else nodes.get(name) or made_up_group(name, root.zarr_format)
             try:
                 groups.append(parse_group(node))
@@ -464,40 +357,11 @@ class _Walk:
             return list(pool.map(function, todo))
 
 
-def _tolerant(data: bytes, zarr_format: int) -> JSONObject:
-    """Return the consolidated entries of a document that is not the one asked for; none if odd."""
-    try:
-        if zarr_format == 2:
-            return zmetadata_entries(data, "")
-        return inline_entries(parse_document(data).get("consolidated_metadata")) or {}
-    except (InputError, MetadataError):
-        return {}
-
-
-def _is_wanted(one: LeftOut, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Whether what is left out is to be named; below a folder there may be whatever is included."""
-    names = (one.name,) if one.is_array else (one.name, f"{one.name}/")
-    if any(fnmatchcase(name, glob) for name in names for glob in exclude):
-        return False
-    if not one.is_array or not include:
-        return True
-    return any(fnmatchcase(one.name, glob) for glob in include)
-
-
-def _ancestors(names: Iterable[str]) -> list[str]:
-    """Return the root and every group above ``names``, in order."""
-    found = {""}
-    for name in names:
-        segments = name.split("/")
-        found.update("/".join(segments[:length]) for length in range(1, len(segments)))
-    return sorted(found)
-
-
 def _arrays_inside_arrays(wanted: Iterable[str], arrays: frozenset[str]) -> dict[str, str]:
     """Return the arrays that lie below another: only consolidated metadata can claim that."""
     inside = {}
     for name in wanted:
-        for above in _ancestors([name]):
+        for above in ancestors([name]):
             if above in arrays:
                 inside[name] = f"it lies inside the array {shorten(above)}"
     return inside
@@ -509,8 +373,3 @@ def _broken_message(problems: Sequence[tuple[str, str]]) -> str:
         return f"{problems[0][0]}: {problems[0][1]}: {remedy}"
     listed = "; ".join(f"{where}: {reason}" for where, reason in problems)
     return f"{len(problems)} nodes cannot be read: {listed}: {remedy.replace('it', 'them')}"
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(shorten(name) for name in names[:8])
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8:,} more"
