@@ -6,15 +6,13 @@ lead out of OUT, nor fall upon a file that kerchunk or parchunk keeps there.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 
 _RESERVED = frozenset({".zmetadata", ".zgroup", ".zarray", ".zattrs", "zarr.json"})
 _RECORD_FILE = re.compile(r"refs\.[0-9]+\.parq")
-# Windows takes any character before a colon for a drive, not letters only; elsewhere "t:mean" is a
-# name as any other, and only what can be nothing but a drive is refused
-_DRIVE = re.compile(r".:" if os.name == "nt" else r".:\Z")
+# Windows takes any character before a colon for a drive, not letters only
+_DRIVE = re.compile(r".:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 MAX_SEGMENT_BYTES = 255
@@ -44,7 +42,11 @@ def _segment_problem(segment: str, nbytes: int) -> str | None:
     if _CONTROL.search(segment):
         return "its name has a control character"
     if _DRIVE.match(segment):
-        return f"its name has the segment {segment[:20]!r}, which begins with a drive letter"
+        return (
+            f"its name has the segment {segment[:20]!r}, which begins with a drive letter to "
+            f"Windows (drive {segment[:2]}), where its references would lie outside the output; "
+            "write the array under a name without a colon there"
+        )
     if segment in _RESERVED or _RECORD_FILE.fullmatch(segment):
         return f"its name has the segment {segment!r}, which is a file of the output"
     if segment.startswith(".parchunk"):
