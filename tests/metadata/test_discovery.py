@@ -253,7 +253,7 @@ def test_a_listing_that_is_cut_is_not_believed(reader_of, document) -> None:
         if read:
             assert names(read_hierarchy(reader)) == ["g/a", "g/b", "g/c"]
         else:
-            with pytest.raises(SourceError, match="listing of mem://store/g lacks its zarr.json"):
+            with pytest.raises(SourceError, match=r"listing of mem://store/g lacks its zarr\.json"):
                 read_hierarchy(reader)
 
 
@@ -277,3 +277,15 @@ def test_chunk_keys_of_every_encoding_look_like_chunks(encoding: Any, index: lis
     key = KeyEncoding(*encoding, len(index)).tail(index)
     assert example_chunk([".zattrs", key]) == key
     assert example_chunk([f"a/{key}", key, "x.txt"]) is None
+
+
+def test_consolidated_metadata_of_a_store_that_cannot_be_listed(reader_of, document) -> None:
+    reader = reader_of(consolidated(3, {"a": document[3]}) | {"a/zarr.json": document[3]})
+
+    def refuse(prefix: str) -> tuple[list[str], list[str]]:
+        raise SourceError("cannot list it")
+
+    reader.list_dir = refuse
+    with pytest.raises(SourceError, match="cannot list it; --consolidated only plans without"):
+        read_hierarchy(reader)
+    assert names(read_hierarchy(reader, consolidated="only")) == ["a"]

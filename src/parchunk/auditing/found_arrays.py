@@ -40,7 +40,8 @@ def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
     # refused ones are not built: a plan that skips them has them by name
     came = there | {refusal.name for refusal in now.refused}
     came -= known | {name for name, _ in plan.hierarchy.skipped}
-    said = set(plan.hierarchy.left_out)
+    said = {*plan.hierarchy.left_out, *plan.hierarchy.skipped}
+    left_out = (*now.left_out, *now.skipped)
     return [
         *(
             finding(
@@ -61,7 +62,7 @@ def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
             )
             for name in sorted(known - there)
         ),
-        *(_left_out(name, reason) for name, reason in now.left_out if (name, reason) not in said),
+        *(_left_out(name, reason) for name, reason in left_out if (name, reason) not in said),
     ]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from parchunk.errors import InputError, MetadataError
+from parchunk.errors import InputError, MetadataError, SourceError
 from parchunk.metadata.choosing import is_named, select, some_of
 from parchunk.metadata.consolidated import (
     MODES,
@@ -200,7 +200,12 @@ class _Walk:
             for name in groups
             if name not in arrays and name not in inside and not (name and name_problem(name))
         }
-        found = look.below(sorted(groups), arrays | groups)
+        try:
+            found = look.below(sorted(groups), arrays | groups)
+        except ShortListingError:
+            raise
+        except SourceError as error:
+            raise SourceError(f"{error}; --consolidated only plans without listing") from None
         nodes.update(found)
         if found:
             kinds = ", ".join(
