@@ -45,7 +45,7 @@ def test_a_plate_without_documents_above_its_wells(
         (store / row / "zarr.json").unlink()
     code, said = told("build", store, out, "--no-progress")
     assert code == 0
-    assert "folder 'A' has no zarr.json" in said
+    assert "folders without zarr.json are taken for groups" in said
     group = open_references(out)
     for number, well in enumerate(("A/1", "A/2", "B/1"), 1):
         np.testing.assert_array_equal(group[well][...], np.full((6, 4), number, "f4"))

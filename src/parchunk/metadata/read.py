@@ -223,14 +223,13 @@ class _Walk:
         """Name the folders that v3 has no groups for, and that are taken for groups."""
         if nodes[""].zarr_format == 2:
             return
-        arrays = [name for name, node in nodes.items() if node.is_array]
-        for folder in ancestors(arrays):
-            if folder not in nodes:
-                below = [name for name in arrays if name.startswith(f"{folder}/")]
-                self.warnings.append(
-                    f"folder {folder!r} has no zarr.json: taken for a group, as there are arrays "
-                    f"below it ({some_of(sorted(below))})"
-                )
+        above = ancestors(name for name, node in nodes.items() if node.is_array)
+        folders = [folder for folder in above if folder not in nodes]
+        if folders:
+            self.warnings.append(
+                f"folders without zarr.json are taken for groups, as there are arrays below: "
+                f"{some_of(folders)}"
+            )
 
     def _in_other_format(
         self, nodes: dict[str, Node], left_out: Sequence[LeftOut]
