@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+import pyarrow as pa
+
 from parchunk.errors import SourceError
 from parchunk.metadata.reader import ShortListingError, UnreadableFolderError
 from parchunk.store_errors import explain, is_final
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 
 #: Keys that `first_keys` returns at most: one page of most stores.
 FIRST = 1000
-#: Listings of one directory, when no two in a row agree, before giving up.
+#: Listings of one directory, when they break or no two in a row agree, before giving up.
 _TRIES = 6
+#: Seconds after which one that breaks is not tried again.
+_PATIENCE = 60.0
 
 _T = TypeVar("_T")
 
@@ -46,11 +50,11 @@ def first_keys(source: Source, prefix: str) -> tuple[list[str], bool]:
 def _believed(
     source: Source, prefix: str, read: Callable[[], _T], doubtful: Callable[[_T], bool]
 ) -> _T:
-    found = read()
+    found = _tried(read)
     if not is_remote(source.store) or not doubtful(found):
         return found
     for attempt in range(_TRIES):
-        again = read()
+        again = _tried(read)
         if again == found or not doubtful(again):
             return again
         found = again
@@ -61,6 +65,21 @@ def _believed(
     )
 
 
+def _tried(read: Callable[[], _T]) -> _T:
+    """Return what ``read`` does, tried again where a listing broke; the client retries the rest."""
+    began = time.monotonic()
+    for attempt in range(_TRIES):
+        try:
+            return read()
+        except UnreadableFolderError:
+            raise
+        except SourceError:
+            if attempt + 1 == _TRIES or time.monotonic() - began > _PATIENCE:
+                raise
+        time.sleep(0.1 * 2**attempt)
+    raise AssertionError("unreachable")
+
+
 def _one_level(source: Source, prefix: str) -> tuple[list[str], list[str]]:
     path = source.path(prefix)
     try:
@@ -68,7 +87,7 @@ def _one_level(source: Source, prefix: str) -> tuple[list[str], list[str]]:
     except FileNotFoundError:
         return [], []
     except Exception as error:
-        raise SourceError(f"cannot list {source.describe(prefix)}: {explain(error)}") from None
+        raise _failure(source, prefix, error) from None
     depth = len(path.split("/")) if path else 0
     directories = [p.split("/")[depth] for p in listed["common_prefixes"]]
     objects = [
@@ -83,12 +102,18 @@ def _first(source: Source, prefix: str) -> tuple[list[str], bool]:
     path = source.path(prefix)
     try:
         # The stream is left after a batch: no further page is asked for.
-        batch = next(iter(source.store.list(path or None, chunk_size=FIRST)), [])
+        stream = source.store.list(path or None, chunk_size=FIRST, return_arrow=True)
+        batch = next(iter(stream), None)
     except FileNotFoundError:
         return [], True
     except Exception as error:
-        kind = UnreadableFolderError if is_final(error) else SourceError
-        raise kind(f"cannot list {source.describe(prefix)}: {explain(error)}") from None
+        raise _failure(source, prefix, error) from None
+    paths = [] if batch is None else pa.record_batch(batch)["path"].to_pylist()
     start = len(path) + 1 if path else 0
     # A marker of the directory itself comes without its trailing slash.
-    return [item["path"][start:] for item in batch if len(item["path"]) > start], len(batch) < FIRST
+    return [found[start:] for found in paths if len(found) > start], len(paths) < FIRST
+
+
+def _failure(source: Source, prefix: str, error: Exception) -> SourceError:
+    kind = UnreadableFolderError if is_final(error) else SourceError
+    return kind(f"cannot list {source.describe(prefix)}: {explain(error)}")
