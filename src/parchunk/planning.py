@@ -131,7 +131,7 @@ def read_again(
     root = source.above(plan.group)
     how = consolidated or plan.consolidated
     if arrays_to_come:
-        read = read_hierarchy(root, plan.group, plan.include, plan.exclude, how)
+        read = read_hierarchy(root, plan.group, plan.include, plan.exclude, how, must_match=False)
     else:
         skipped = [name for name, _ in plan.hierarchy.skipped]
         names = [array.spec.name for array in plan.arrays]

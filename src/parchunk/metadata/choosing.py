@@ -16,13 +16,14 @@ def select(
     left_out: Sequence[LeftOut],
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    must_match: bool,
 ) -> list[str]:
     """Return the names among ``arrays`` of the group at ``where`` that are wanted.
 
     Raises
     ------
     InputError
-        When there are none, or a glob matches none; a glob may exclude what is left out anyway.
+        When there are none, or a glob that ``must_match`` matches none; it may exclude what is left out anyway.
     """
     if not arrays:
         raise InputError(_no_arrays(where, left_out))
@@ -30,7 +31,7 @@ def select(
     for option, globs in (("--include", include), ("--exclude", exclude)):
         for glob in globs:
             known = names if option == "--exclude" else arrays
-            if not any(fnmatchcase(name, glob) for name in known):
+            if must_match and not any(fnmatchcase(name, glob) for name in known):
                 raise InputError(
                     f"{option} {shorten(glob)} matches no array of {where}: "
                     f"there are {some_of(arrays)}"

@@ -58,12 +58,14 @@ def read_hierarchy(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     consolidated: str = "auto",
+    must_match: bool = True,
 ) -> Hierarchy:
     """Return the arrays below ``group`` that are wanted, and the groups above them.
 
     ``include`` and ``exclude`` are globs over array names relative to ``group``, told apart by
-    case; ``*`` also matches ``/``. A glob that matches no array is an `InputError`. What they
-    leave out is not parsed, so that a broken array can be excluded.
+    case; ``*`` also matches ``/``. A glob that matches no array is an `InputError` if it
+    ``must_match``: one that a plan remembers need not for ever. What they leave out is not parsed,
+    so that a broken array can be excluded.
 
     ``consolidated`` is ``auto`` (its names, and what listing the groups finds besides), ``only``
     (no directory is listed) or ``ignore`` (as though there were none). What is wanted and still
@@ -74,7 +76,8 @@ def read_hierarchy(
     """
     for attempt in range(1, TRIES + 1):
         try:
-            return _Walk(reader, group, consolidated).read(tuple(include), tuple(exclude))
+            walk = _Walk(reader, group, consolidated)
+            return walk.read(tuple(include), tuple(exclude), must_match)
         except ShortListingError:
             if attempt == TRIES:
                 raise
@@ -117,7 +120,9 @@ class _Walk:
         self.absent: list[str] = []
         self.beside: JSONObject = {}
 
-    def read(self, include: tuple[str, ...], exclude: tuple[str, ...]) -> Hierarchy:
+    def read(
+        self, include: tuple[str, ...], exclude: tuple[str, ...], must_match: bool
+    ) -> Hierarchy:
         root, consolidated = self._root()
         look = self._discovery(root)
         if consolidated is None:
@@ -128,7 +133,8 @@ class _Walk:
         came = [] if consolidated is None else self._complete(nodes, look)
         arrays = sorted(name for name, node in nodes.items() if node.is_array)
         left_out = look.left_out + self._in_other_format(nodes, look.left_out)
-        wanted = select(self.reader.describe(self.group), arrays, left_out, include, exclude)
+        where = self.reader.describe(self.group)
+        wanted = select(where, arrays, left_out, include, exclude, must_match)
         inside = _arrays_inside_arrays(wanted, frozenset(arrays))
         unusable = {name: name_problem(name) or inside.get(name) for name in wanted}
         usable = [name for name in wanted if not unusable[name]]
