@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from benchmarks.synthetic.zarr_stores import zarr_store
+from tests.test_listing import source_of
 
 import parchunk
 from parchunk.cli.main import run
@@ -231,3 +233,16 @@ def test_on_a_real_server(tmp_path: Path, bucket: Any) -> None:
     ):
         with pytest.raises(parchunk.ParchunkError, match=words):
             parchunk.plan(name, store_options=options)
+
+
+@pytest.mark.parametrize("style", [{}, {"zarr_format": 3, "separator": "/"}])
+@pytest.mark.parametrize("mode", ["auto", "only", "ignore"])
+def test_planning_lists_groups_and_no_chunks(style: dict[str, Any], mode: str) -> None:
+    arrays = [(name, (40_000,), (1,), ("time",)) for name in ("a", "b", "g/c", "g/h/d")]
+    with source_of(zarr_store(arrays, **style)) as (server, source):
+        plan = parchunk.plan(source, consolidated=mode)
+        made = len(server.lists())
+    assert sorted(plan.by_name) == ["a", "b", "g/c", "g/h/d"]
+    assert plan.hierarchy.left_out == ()
+    # the root, g and g/h
+    assert made == (0 if mode == "only" else 3)

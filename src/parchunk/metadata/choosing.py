@@ -23,7 +23,8 @@ def select(
     Raises
     ------
     InputError
-        When there are none, or a glob that ``must_match`` matches none; it may exclude what is left out anyway.
+        When there are none, or a glob that ``must_match`` matches none; what is left out anyway
+        may be excluded.
     """
     if not arrays:
         raise InputError(_no_arrays(where, left_out))
