@@ -22,9 +22,10 @@ from parchunk.ownership import begin_output, refuse_foreign, refuse_overlap
 from parchunk.plan import Plan
 from parchunk.planning import open_source, read_again
 from parchunk.receipts import Receipt, read_receipts
-from parchunk.root import format_notes, mask_notes, published_root, spelling_notes
+from parchunk.root import format_notes, mask_notes, published_root
 from parchunk.running import Progress, Run
 from parchunk.source import Source
+from parchunk.spelling import spelling_notes
 from parchunk.stores import is_remote
 
 #: Peak memory above the imports unless a user chooses: holds the sizes of about 47 M chunks.
@@ -249,7 +250,7 @@ def carry_out(
             *format_notes(plan),
             *run.notes,
             *mask_notes(plan, run.receipts),
-            *spelling_notes(plan, run.receipts).values(),
+            *spelling_notes(plan, run.receipts, output).values(),
         ),
     )
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from parchunk.metadata import kerchunk_metadata, masks_other_values
 from parchunk.plan import Plan
 from parchunk.receipts import Receipt
 from parchunk.record_files import root_document
-from parchunk.strays import spelling_note
 
 #: What is to be known of references that are kept in Zarr v3.
 V3_COSTS = (
@@ -64,18 +62,6 @@ def mask_notes(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
         "the fill value is kept, and xarray masks it in Zarr v2, which it would not do in the v3 "
         "source; parchunk.open_dataset does not mask it"
     ]
-
-
-def spelling_notes(plan: Plan, receipts: Iterable[Receipt]) -> dict[str, str]:
-    """Return a line for each array that lacks chunks, and has some that are spelled otherwise."""
-    reasons: dict[str, Counter[str]] = defaultdict(Counter)
-    known = list(receipts)
-    missing = incomplete(known)
-    for receipt in known:
-        if receipt.array in missing:
-            reasons[receipt.array].update(receipt.stray_reasons)
-    notes = {name: spelling_note(plan.by_name[name].spec, reasons[name]) for name in reasons}
-    return {name: note for name, note in notes.items() if note is not None}
 
 
 def incomplete(receipts: Iterable[Receipt]) -> set[str]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +13,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from parchunk.keys import KeyEncoding, Separator
 from parchunk.metadata.spec import ArraySpec
 
 #: Strays of one partition that are kept by name; all are counted.
@@ -34,12 +31,6 @@ SCHEMA = pa.schema(
     ]
 )
 _HELD = SCHEMA.remove(0)
-
-#: Reasons of chunks whose array's metadata lost how its keys are spelled, or never said it.
-OTHER_SEPARATOR = "a chunk key with the other separator"
-OTHER_ENCODING = "a chunk key of another encoding"
-_OTHER: dict[Separator, Separator] = {"/": ".", ".": "/"}
-_INNER = r"/(zarr\.json|\.zarray)\z"
 
 
 @dataclass(frozen=True)
@@ -125,16 +116,10 @@ def find_strays(spec: ArraySpec, tails: pa.StringArray, sizes: NDArray[np.int64]
             pc.match_substring_regex(tails, shapes.key),
             pc.and_(pa.array(sizes == 0), pc.match_substring_regex(tails, shapes.folder)),
             pc.match_substring_regex(tails, shapes.padded),
-            pc.match_substring_regex(tails, shapes.separated),
-            pc.match_substring_regex(tails, shapes.encoded),
-            pc.match_substring_regex(tails, _INNER),
         ),
         "outside the grid",
         "directory marker",
         "not a canonical number",
-        OTHER_SEPARATOR,
-        OTHER_ENCODING,
-        "of an array inside this one",
         "not a chunk key",
     )
     return pa.table([tails, pa.array(sizes), reasons], schema=_HELD).filter(there)
@@ -144,8 +129,7 @@ class _Shapes:
     """Regular expressions of what lies beside an array's chunks.
 
     ``key`` matches chunk keys of any grid, ``padded`` those with zeros before their numbers, too,
-    ``folder`` the first segments of one: a directory above chunks; ``separated`` matches keys with
-    the other separator, ``encoded`` those with ``c`` before them where none should be, or without.
+    and ``folder`` the first segments of one: a directory above chunks.
     """
 
     def __init__(self, spec: ArraySpec) -> None:
@@ -156,37 +140,6 @@ class _Shapes:
         self.key = _whole(spec.keys.pattern)
         self.padded = _whole("/".join(segments))
         self.folder = _whole("|".join(folders))
-        marker: Literal["", "c"] = "" if spec.keys.marker else "c"
-        self.separated = _whole(_pattern(spec.keys.marker, _OTHER[spec.keys.separator], spec.rank))
-        others = [_pattern(marker, separator, spec.rank) for separator in _OTHER]
-        self.encoded = _whole("|".join(others))
-
-
-def _pattern(marker: Literal["", "c"], separator: Separator, rank: int) -> str:
-    """Return what matches the keys of an encoding; those of rank 0 and 1 may be the array's own."""
-    return KeyEncoding(marker, separator, rank).pattern
-
-
-def spelling_note(spec: ArraySpec, reasons: Mapping[str, int]) -> str | None:
-    """Return that an array's keys are spelled in another way than its metadata says, if they are.
-
-    ``reasons`` counts the array's strays.
-    """
-    separated, encoded = reasons.get(OTHER_SEPARATOR, 0), reasons.get(OTHER_ENCODING, 0)
-    if not separated and not encoded:
-        return None
-    mine = spec.keys.separator
-    where = "chunk_key_encoding" if spec.zarr_format == 3 else "dimension_separator"
-    if separated:
-        said = (
-            f"{separated:,} chunk keys are spelled with {_OTHER[mine]!r}, where its metadata says "
-        )
-        said += f"{mine!r} ({where})"
-    else:
-        how = "without" if spec.keys.marker else "with"
-        said = f"{encoded:,} chunk keys are spelled {how} a 'c' before their numbers, where its "
-        said += "metadata has them otherwise"
-    return f"{spec.name}: {said}: readers of the store do not find them either"
 
 
 def _whole(pattern: str) -> str:

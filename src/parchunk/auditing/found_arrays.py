@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.policy import Policy
 from parchunk.metadata import Hierarchy
+from parchunk.output import Output
 from parchunk.plan import Plan
 from parchunk.receipts import Receipt
-from parchunk.root import spelling_notes
+from parchunk.spelling import spelling_notes
 
 
 def left_out_findings(plan: Plan) -> list[Finding]:
@@ -18,7 +19,9 @@ def left_out_findings(plan: Plan) -> list[Finding]:
     return [_left_out(name, reason) for name, reason in (*hierarchy.skipped, *hierarchy.left_out)]
 
 
-def spelling_findings(plan: Plan, receipts: Sequence[Receipt], policy: Policy) -> list[Finding]:
+def spelling_findings(
+    plan: Plan, receipts: Sequence[Receipt], output: Output, policy: Policy
+) -> list[Finding]:
     """Return the arrays whose chunks are there, spelled otherwise than their metadata says."""
     return [
         finding(
@@ -29,7 +32,7 @@ def spelling_findings(plan: Plan, receipts: Sequence[Receipt], policy: Policy) -
             severity="notice" if policy.allows_gaps(name) else None,
             array=name,
         )
-        for name, note in spelling_notes(plan, receipts).items()
+        for name, note in spelling_notes(plan, receipts, output).items()
     ]
 
 

@@ -132,7 +132,7 @@ def audit(
     receipts = [item.receipt for item in done if item.receipt]
     findings += _unfinished(undone)
     findings += left_out_findings(plan)
-    findings += spelling_findings(plan, receipts, policy)
+    findings += spelling_findings(plan, receipts, output, policy)
     findings += check_root(plan, output, receipts, finished=not undone)
     audited = []
     for state in arrays:
