@@ -214,6 +214,7 @@ def options(server: Any) -> list[str]:
     return [
         *("--store-option", f"endpoint={server.endpoint}"),
         *("--store-option", "region=us-east-1", "--store-option", "skip_signature=true"),
+        *("--consolidated", "only"),  # the listing that hangs is to be the build's, not planning's
     ]
 
 

@@ -27,6 +27,7 @@ from parchunk.root import format_notes, mask_notes, published_root
 from parchunk.running import Progress, Run
 from parchunk.size_notes import size_notes
 from parchunk.source import Source
+from parchunk.spelling import spelling_notes
 from parchunk.stores import is_remote
 from parchunk.unfinished import finish_update
 
@@ -253,6 +254,7 @@ def carry_out(
             *run.notes,
             *mask_notes(plan, run.receipts),
             *size_notes(plan, run.receipts),
+            *spelling_notes(plan, run.receipts, output).values(),
         ),
     )
 

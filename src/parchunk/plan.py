@@ -184,6 +184,8 @@ class Plan:
     lone_array: bool = False
     #: What sharded arrays become: ``expand`` or ``whole``.
     shards: str = "expand"
+    #: What consolidated metadata counts for: ``auto``, ``only`` or ``ignore``.
+    consolidated: str = "auto"
     #: Where the plan was made from, opened; not part of what the plan says.
     source: Source | None = field(default=None, compare=False, repr=False)
 
@@ -283,6 +285,7 @@ class Plan:
                 exclude=tuple(document["exclude"]),
                 lone_array=document["lone_array"],
                 shards=document["shards"],
+                consolidated=document.get("consolidated", "auto"),
             )
             if plan.fingerprint != document["fingerprint"]:
                 raise InputError(
@@ -328,6 +331,8 @@ class Plan:
             if mine[key] != theirs[key]
         ]
         formats = self.hierarchy.written_format, other.hierarchy.written_format
+        if self.consolidated != other.consolidated:
+            found.append(f"--consolidated {self.consolidated} there, {other.consolidated} now")
         if formats[0] != formats[1]:
             found.append(f"--format v{formats[0]} there, v{formats[1]} now")
         here = {a["array"]: a for a in mine["arrays"]}
@@ -361,6 +366,8 @@ class Plan:
             "exclude": list(self.exclude),
             "lone_array": self.lone_array,
             "shards": self.shards,
+            # only where it is not the default: a plan of before keeps its fingerprint
+            **({} if self.consolidated == "auto" else {"consolidated": self.consolidated}),
             "arrays": [
                 {"array": a.spec.name, "axis": a.axis, "region_chunks": a.region_chunks}
                 for a in self.arrays

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from parchunk.metadata.consolidated import MODES
 from parchunk.metadata.names import name_problem
 from parchunk.stores import PUBLIC_OPTIONS
 
@@ -41,6 +42,7 @@ def check_document(document: Any, most_chunks: int) -> None:
         for glob in _list(document[entry], entry):
             _text(glob, entry)
     _require(document["shards"] in ("expand", "whole"), "shards")
+    _require(document.get("consolidated", "auto") in MODES, "consolidated")
     split = document["split"]
     if split is not None:
         _require(type(split) is dict, "split")
@@ -97,11 +99,13 @@ def _check_hierarchy(hierarchy: Any, most_chunks: int) -> None:
         _require(keys["marker"] in ("", "c") and keys["separator"] in ("/", "."), "keys")
     for group in _list(hierarchy["groups"], "hierarchy"):
         _check_node(group, "group")
-    for entry, width in (("refused", 3), ("skipped", 2)):
-        for item in _list(hierarchy[entry], entry):
+    for entry, width in (("refused", 3), ("skipped", 2), ("left_out", 2)):
+        for item in _list(hierarchy.get(entry, []) if width == 2 else hierarchy[entry], entry):
             _require(len(_list(item, entry)) == width, entry)
             for text in item:
                 _text(text, entry)
+    for name in _list(hierarchy.get("absent", []), "absent"):
+        _text(name, "absent")
     for warning in _list(hierarchy["warnings"], "warnings"):
         _text(warning, "warnings")
     _whole(hierarchy["written_format"], 2, 3, "written_format")

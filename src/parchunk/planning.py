@@ -8,6 +8,7 @@ from dataclasses import replace
 from parchunk.errors import InputError
 from parchunk.metadata import (
     Hierarchy,
+    NoMetadataError,
     RootIsArrayError,
     read_array,
     read_hierarchy,
@@ -15,6 +16,7 @@ from parchunk.metadata import (
     require_supported,
     skip_refused,
 )
+from parchunk.no_store import explained
 from parchunk.plan import Plan
 from parchunk.planner import make_plan
 from parchunk.source import Source
@@ -33,6 +35,7 @@ def plan(
     shards: str = "expand",
     zarr_format: int | None = None,
     skip_unsupported: bool = False,
+    consolidated: str = "auto",
     store_options: Mapping[str, str] | None = None,
 ) -> Plan:
     """Return the plan for a Zarr store; only its metadata is read.
@@ -55,6 +58,10 @@ def plan(
         arrays as they are, and only zarr-python 3 opens them.
     skip_unsupported
         Leave out arrays that cannot be referenced, instead of refusing the store.
+    consolidated
+        ``"auto"``: arrays that are newer than consolidated metadata are found by listing each
+        group, and taken in. ``"only"``: those that it names; nothing is listed. ``"ignore"``: as
+        though there were none. Updates, audits and publishing read in the same way.
     store_options
         Options of obstore's stores and clients, for a source given as URL.
 
@@ -68,12 +75,14 @@ def plan(
     group = group.strip("/")
     lone_array = False
     try:
-        hierarchy = read_hierarchy(source, group, include, exclude)
+        hierarchy = read_hierarchy(source, group, include, exclude, consolidated)
         source = source.child(group) if group else source
     except RootIsArrayError:
         source, name = (source.child(group) if group else source).parent()
         hierarchy = read_array(source, name)
         group, lone_array = "", True
+    except NoMetadataError as error:
+        raise explained(source, error) from None
     hierarchy = _as_wanted(hierarchy, shards, zarr_format)
     if skip_unsupported:
         hierarchy = skip_refused(hierarchy)
@@ -94,6 +103,7 @@ def plan(
         exclude=tuple(exclude),
         lone_array=lone_array,
         shards=shards,
+        consolidated=consolidated,
     )
 
 
@@ -105,21 +115,29 @@ def open_source(plan: Plan, store_options: Mapping[str, str] | None = None) -> S
     return Source.open(plan.location.url, options)
 
 
-def read_again(plan: Plan, source: Source, arrays_to_come: bool = True) -> Hierarchy:
+def read_again(
+    plan: Plan, source: Source, arrays_to_come: bool = True, consolidated: str | None = None
+) -> Hierarchy:
     """Return the hierarchy of a plan's source as it is now, read in the way it was planned.
 
     Without ``arrays_to_come``, arrays that the plan does not know are not looked for, which saves
-    listing every group.
+    listing every group. ``consolidated`` is another way of taking consolidated metadata.
+
+    An array that lost its document and all its objects is not there any more, even though stale
+    consolidated metadata still names it.
     """
     if plan.lone_array:
         return read_array(source, plan.arrays[0].spec.name)
     root = source.above(plan.group)
+    how = consolidated or plan.consolidated
     if arrays_to_come:
-        read = read_hierarchy(root, plan.group, plan.include, plan.exclude, must_match=False)
+        read = read_hierarchy(root, plan.group, plan.include, plan.exclude, how, must_match=False)
     else:
         skipped = [name for name, _ in plan.hierarchy.skipped]
         names = [array.spec.name for array in plan.arrays]
-        read = read_known(root, plan.group, sorted(names + skipped))
+        read = read_known(root, plan.group, sorted(names + skipped), how)
+    went = set(read.absent) - set(plan.hierarchy.absent)
+    read = replace(read, arrays=tuple(array for array in read.arrays if array.name not in went))
     if not plan.hierarchy.skipped:
         return read
     return skip_refused(_as_wanted(read, plan.shards, plan.hierarchy.written_format))

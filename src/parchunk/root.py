@@ -22,7 +22,17 @@ def format_notes(plan: Plan) -> list[str]:
     notes = [V3_COSTS] if plan.hierarchy.written_format == 3 else []
     skipped = plan.hierarchy.skipped
     notes += [f"{name} was skipped, as it cannot be referenced: {why}" for name, why in skipped]
+    notes += [f"{name} is left out: {why}" for name, why in plan.hierarchy.left_out]
     return notes
+
+
+def left_out(plan: Plan) -> list[dict[str, str]]:
+    """Return JSON values of what the source holds and the references do not, and why."""
+    hierarchy = plan.hierarchy
+    return [
+        {"name": name, "reason": reason}
+        for name, reason in (*hierarchy.skipped, *hierarchy.left_out)
+    ]
 
 
 def published_root(plan: Plan, receipts: Iterable[Receipt]) -> bytes:

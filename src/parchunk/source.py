@@ -6,6 +6,7 @@ Reads single objects (metadata, small chunks). Listings of chunks are `parchunk.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
-from parchunk import stores
+from parchunk import directories, stores
 from parchunk.errors import InputError, SourceError
 from parchunk.metadata.document import MAX_BYTES, Oversized
 from parchunk.redaction import holds_credentials, redact
@@ -117,9 +118,9 @@ class Source:
             return bytes(found.bytes())
         except FileNotFoundError:
             return None
-        except NotADirectoryError:
-            return None
         except Exception as error:
+            if self._root is not None and f"(os error {errno.ENOTDIR})" in str(error):
+                return None  # below a file: obstore has no exception of its own for it
             raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
@@ -184,21 +185,27 @@ class Source:
 
     def list_dir(self, prefix: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the objects right below ``prefix``."""
-        path = self.path(prefix)
+        return directories.list_directory(self, prefix)
+
+    def first_keys(self, prefix: str) -> tuple[list[str], bool]:
+        """Return some keys below ``prefix``, relative to it, and whether that is all.
+
+        Raises
+        ------
+        UnreadableFolderError, SourceError
+            When it cannot be listed: whatever is tried, or now.
+        """
+        return directories.first_keys(self, prefix)
+
+    def holds_object(self, key: str) -> bool:
+        """Whether ``key`` is one object, as far as the store lets that be asked."""
+        path = self.path(key)
+        if self._root is not None:
+            return Path(self._root + path).is_file()
         try:
-            listed = self.store.list_with_delimiter(path or None)
-        except FileNotFoundError:
-            return [], []
-        except Exception as error:
-            raise SourceError(f"cannot list {self.describe(prefix)}: {explain(error)}") from None
-        depth = len(path.split("/")) if path else 0
-        directories = [p.split("/")[depth] for p in listed["common_prefixes"]]
-        objects = [
-            segments[depth]
-            for segments in (o["path"].split("/") for o in listed["objects"])
-            if len(segments) == depth + 1
-        ]
-        return directories, objects
+            return bool(path) and self.store.head(path) is not None
+        except Exception:  # whatever it is: whoever asks only wants better words for a failure
+            return False
 
 
 def _read_local(path: str, start: int, stop: int) -> tuple[bytes, int]:

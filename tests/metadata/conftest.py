@@ -17,11 +17,13 @@ class DictReader:
     """
 
     url = "mem://store"
+    page = 1000
 
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
         self.gets: list[str] = []
         self.lists: list[str] = []
+        self.peeks: list[str] = []
         self._lock = threading.Lock()
 
     def get(self, key: str) -> bytes | None:
@@ -46,6 +48,12 @@ class DictReader:
                 else:
                     directories.add(segments[len(head)])
         return list(directories), objects
+
+    def first_keys(self, prefix: str) -> tuple[list[str], bool]:
+        with self._lock:
+            self.peeks.append(prefix)
+        below = sorted(key for key in self.objects if key.startswith(f"{prefix}/"))
+        return [key[len(prefix) + 1 :] for key in below[: self.page]], len(below) <= self.page
 
     def describe(self, key: str = "") -> str:
         return f"{self.url}/{key}" if key else self.url

@@ -96,12 +96,12 @@ def test_known_arrays_are_read_again_without_a_listing(nested, reader_of, known)
     assert names(read_known(reader_of(nested), "", [*known, "gone"])) == known
 
 
-def test_consolidated_stores_are_not_listed_at_all(store, reader_of) -> None:
-    zarr.create_group(store, zarr_format=3).create_array("a", shape=(4,), dtype="f4")
-    zarr.consolidate_metadata(store)
-    reader = reader_of(store)
-    assert names(read_hierarchy(reader)) == ["a"]
-    assert reader.lists == []
+def test_consolidated_stores_cost_a_listing_a_group(nested, reader_of) -> None:
+    """What came since consolidating can be found in no other way."""
+    reader = reader_of(nested)
+    read_hierarchy(reader)
+    assert sorted(reader.lists) == ["", "empty", "empty/deeper", "levels", "levels/0", "levels/1"]
+    assert reader.peeks == []
 
 
 def test_a_group_is_read_with_names_of_its_own(nested, reader_of) -> None:
@@ -217,12 +217,25 @@ def test_v2_groups_that_only_their_members_imply(reader_of, zarray) -> None:
         assert hierarchy.groups[1].document == GROUP2
 
 
-def test_v3_directories_without_metadata_are_not_entered(reader_of, zarr_json) -> None:
+def test_v3_folders_without_metadata_are_groups_when_arrays_lie_below(reader_of, zarr_json) -> None:
+    """A plate of wells, of which some writers keep no documents above the images."""
     reader = reader_of(
-        {"zarr.json": GROUP3, "a/zarr.json": zarr_json(), "junk/b/zarr.json": zarr_json()}
+        {
+            "zarr.json": GROUP3,
+            "a/zarr.json": zarr_json(),
+            "plate/A/1/zarr.json": zarr_json(),
+            "plate/B/1/zarr.json": zarr_json(),
+            "notes/today.txt": b"",
+        }
     )
-    assert names(read_hierarchy(reader)) == ["a"]
-    assert reader.lists == [""]
+    hierarchy = read_hierarchy(reader)
+    assert names(hierarchy) == ["a", "plate/A/1", "plate/B/1"]
+    assert group_names(hierarchy) == ["", "plate", "plate/A", "plate/B"]
+    (warning,) = hierarchy.warnings
+    assert warning.startswith("folders without zarr.json are taken for groups")
+    assert warning.endswith(": plate, plate/A, plate/B")
+    assert hierarchy.left_out == ()
+    assert sorted(reader.lists) == ["", "plate", "plate/A", "plate/B"]
 
 
 def test_v3_comes_before_v2(reader_of, zarr_json, zarray) -> None:

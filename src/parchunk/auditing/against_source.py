@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.auditing.findings import Finding, finding
+from parchunk.auditing.found_arrays import array_findings
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob, object_key
 from parchunk.bundle_listing import BundleListing, Member
@@ -131,6 +132,7 @@ def compare(
     store_options: Mapping[str, str] | None,
     memory: int,
     concurrency: int,
+    consolidated: str | None = None,
 ) -> Comparison:
     """List the source again, and return how it differs from the references.
 
@@ -142,8 +144,8 @@ def compare(
         When the source cannot be listed.
     """
     source = source or open_source(plan, store_options)
-    findings: list[Finding] = []
-    now = read_again(plan, source)
+    now = read_again(plan, source, consolidated=consolidated)
+    findings = array_findings(plan, now)
     if now.digest() != plan.hierarchy.digest():
         changed = "; ".join(differences(plan.hierarchy, now)[:3])
         findings.append(

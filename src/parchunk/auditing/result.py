@@ -125,7 +125,12 @@ class AuditReport:
             if allowed:
                 return f"complete as far as the policy asks: {allowed:,} missing chunks are allowed"
             others = f" ({self.excused:,} others are not expected)" if self.excused else ""
-            return f"complete: every expected chunk{others} is referenced, every reference is right"
+            left = sum(found.kind == "left-out" for found in self.findings)
+            more = f"; {left:,} of the source's nodes are left out, see the notices" if left else ""
+            return (
+                f"complete: every expected chunk{others} is referenced, every reference is right"
+                + more
+            )
         said = []
         if counts["damage"]:
             said.append("damaged: the references are not what the build wrote")

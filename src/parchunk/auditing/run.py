@@ -14,6 +14,7 @@ import numpy as np
 from parchunk.auditing.against_repository import repository_findings
 from parchunk.auditing.array_state import ArrayState
 from parchunk.auditing.findings import Finding, finding
+from parchunk.auditing.found_arrays import left_out_findings, spelling_findings
 from parchunk.auditing.gaps import Completeness, completeness
 from parchunk.auditing.labels import read_labels
 from parchunk.auditing.policy import Policy
@@ -51,6 +52,7 @@ def audit(
     memory: int = DEFAULT_MEMORY,
     concurrency: int = DEFAULT_CONCURRENCY,
     workers: int | None = None,
+    consolidated: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> AuditReport:
     """Audit the references in OUT: is everything there, and is every reference right?
@@ -76,6 +78,9 @@ def audit(
         Bound and listings side by side of ``against_source``, as for `parchunk.build`.
     workers
         Threads that read record files. Default: one a processor.
+    consolidated
+        How ``against_source`` takes consolidated metadata, as for `parchunk.plan`. Default: as it
+        was planned.
     progress
         Called with record files checked, and in all.
 
@@ -126,6 +131,8 @@ def audit(
     labels = read_labels(plan, plan.split.dimension if plan.split else None, store_options)
     receipts = [item.receipt for item in done if item.receipt]
     findings += _unfinished(undone)
+    findings += left_out_findings(plan)
+    findings += spelling_findings(plan, receipts, output, policy)
     findings += check_root(plan, output, receipts, finished=not undone)
     audited = []
     for state in arrays:
@@ -147,7 +154,9 @@ def audit(
     if against_source:
         from parchunk.auditing.against_source import compare
 
-        comparison = compare(plan, output, done, source, store_options, memory, concurrency)
+        comparison = compare(
+            plan, output, done, source, store_options, memory, concurrency, consolidated
+        )
         findings += comparison.findings
     if icechunk is not None:
         findings += repository_findings(output, icechunk, branch, repo_options)

@@ -12,7 +12,14 @@ import click
 
 from parchunk.auditing import AuditReport, audit
 from parchunk.build import DEFAULT_MEMORY
-from parchunk.cli.options import Size, json_option, output_option, repo_option, store_option
+from parchunk.cli.options import (
+    Size,
+    consolidated_option,
+    json_option,
+    output_option,
+    repo_option,
+    store_option,
+)
 from parchunk.cli.tables import bytes_text, console, count, duration, table
 from parchunk.errors import InputError
 
@@ -73,6 +80,9 @@ _PRINTED = 40
     metavar="N",
     help="Listings side by side of --against-source.",
 )
+@consolidated_option(
+    "How --against-source takes consolidated metadata.  [default: as it was planned]"
+)
 @store_option
 @output_option
 @click.option("--no-progress", is_flag=True, help="No progress bar.")
@@ -90,6 +100,7 @@ def command(
     plot: Path | None,
     memory: int,
     concurrency: int,
+    consolidated: str | None,
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
     no_progress: bool,
@@ -117,6 +128,7 @@ def command(
             output_options=output_options,
             memory=memory,
             concurrency=concurrency,
+            consolidated=consolidated,
             progress=progress,
         )
     if report is not None:

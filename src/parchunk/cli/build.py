@@ -22,6 +22,7 @@ from parchunk.cli.tables import bytes_text, console, count, duration
 from parchunk.group_build import Settings
 from parchunk.listing import Patience
 from parchunk.planning import plan as make_plan
+from parchunk.root import left_out
 
 
 @click.command("build")
@@ -48,6 +49,7 @@ def command(
     group: str,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    consolidated: str,
     shards: str,
     zarr_format: int | None,
     skip_unsupported: bool,
@@ -72,6 +74,7 @@ def command(
         shards=shards,
         zarr_format=zarr_format,
         skip_unsupported=skip_unsupported,
+        consolidated=consolidated,
         store_options=store_options,
     )
     with progress_shown(no_progress or as_json) as progress:
@@ -118,6 +121,7 @@ def summary(result: BuildResult) -> dict[str, Any]:
         "retries": result.retries,
         "seconds": round(result.seconds, 3),
         "peak_memory_bytes": result.peak_memory,
+        "left_out": left_out(result.plan),
         "notes": list(result.notes),
     }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from parchunk.errors import InputError
+from parchunk.metadata.consolidated import MODES
 from parchunk.stores import parse_options
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -54,10 +55,21 @@ def source_options(function: _F) -> _F:
             click.option("--group", default="", metavar="PATH", help="The Zarr group to take."),
             click.option("--include", multiple=True, metavar="GLOB", help="Only these arrays."),
             click.option("--exclude", multiple=True, metavar="GLOB", help="Not these arrays."),
+            consolidated_option(
+                "Where consolidated metadata names the arrays: find newer ones by listing each "
+                "group, take only those named, or walk directories as though there were none.",
+                default="auto",
+                show_default=True,
+            ),
         ]
     ):
         function = option(function)
     return store_option(function)
+
+
+def consolidated_option(text: str, **how: Any) -> Callable[[_F], _F]:
+    """Return ``--consolidated``, explained by ``text``."""
+    return click.option("--consolidated", type=click.Choice(MODES), help=text, **how)
 
 
 def store_option(function: _F) -> _F:

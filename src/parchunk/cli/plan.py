@@ -15,7 +15,7 @@ from parchunk.groups import CHUNK_BYTES, vector_cells, width_of
 from parchunk.metadata import ArraySpec
 from parchunk.plan import Plan
 from parchunk.planning import plan as make_plan
-from parchunk.root import V3_COSTS
+from parchunk.root import V3_COSTS, left_out
 from parchunk.stores import is_remote
 
 #: US dollars for 1,000 LIST requests: S3 Standard in us-east-1; others are near it.
@@ -46,6 +46,7 @@ def command(
     group: str,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    consolidated: str,
     shards: str,
     zarr_format: int | None,
     skip_unsupported: bool,
@@ -65,11 +66,12 @@ def command(
         shards=shards,
         zarr_format=zarr_format,
         skip_unsupported=skip_unsupported,
+        consolidated=consolidated,
         store_options=store_options,
     )
     shown = describe(plan, memory, concurrency, workers)
     if as_json:
-        click.echo(json.dumps({**plan.to_json(), "forecast": shown}))
+        click.echo(json.dumps({**plan.to_json(), "left_out": left_out(plan), "forecast": shown}))
     else:
         print_plan(plan, shown)
     return 0
@@ -163,6 +165,8 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
         out.print(f"note: {V3_COSTS}")
     for name, feature in plan.hierarchy.skipped:
         out.print(f"skipped: {name}: {feature}")
+    for name, reason in plan.hierarchy.left_out:
+        out.print(f"left out: {name}: {reason}")
     for warning in plan.hierarchy.warnings:
         out.print(f"note: {warning}")
 

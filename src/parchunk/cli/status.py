@@ -11,6 +11,7 @@ import click
 from parchunk.cli.options import json_option, output_option
 from parchunk.cli.tables import console, count, table
 from parchunk.output import Output
+from parchunk.root import left_out
 from parchunk.status import read_status
 
 
@@ -32,6 +33,7 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
                     "partitions_done": status.done,
                     "arrays": [asdict(array) for array in status.arrays],
                     "skipped": [list(pair) for pair in status.plan.hierarchy.skipped],
+                    "left_out": left_out(status.plan),
                 }
             )
         )
@@ -46,6 +48,8 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
         shown.print(table("", columns, rows))
         for name, feature in status.plan.hierarchy.skipped:
             shown.print(f"skipped: {name}: {feature}")
+        for name, reason in status.plan.hierarchy.left_out:
+            shown.print(f"left out: {name}: {reason}")
         shown.print(
             "published: readers can open it"
             if status.published

@@ -16,7 +16,14 @@ from parchunk.metadata.convert import (
     skip_refused,
 )
 from parchunk.metadata.mask import masks_other_values, null_reads_as_fill
-from parchunk.metadata.read import Reader, RootIsArrayError, read_array, read_hierarchy, read_known
+from parchunk.metadata.read import read_array, read_hierarchy, read_known
+from parchunk.metadata.reader import (
+    NoMetadataError,
+    Reader,
+    RootIsArrayError,
+    ShortListingError,
+    UnreadableFolderError,
+)
 from parchunk.metadata.refused import UnsupportedArraysError
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
 
@@ -25,9 +32,12 @@ __all__ = [
     "GroupSpec",
     "Hierarchy",
     "JSONObject",
+    "NoMetadataError",
     "Reader",
     "Refusal",
     "RootIsArrayError",
+    "ShortListingError",
+    "UnreadableFolderError",
     "UnsupportedArraysError",
     "convert_array",
     "convert_attributes",

@@ -7,6 +7,7 @@ lead out of OUT, nor fall upon a file that kerchunk or parchunk keeps there.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _RESERVED = frozenset({".zmetadata", ".zgroup", ".zarray", ".zattrs", "zarr.json"})
 _RECORD_FILE = re.compile(r"refs\.[0-9]+\.parq")
@@ -41,7 +42,11 @@ def _segment_problem(segment: str, nbytes: int) -> str | None:
     if _CONTROL.search(segment):
         return "its name has a control character"
     if _DRIVE.match(segment):
-        return f"its name has the segment {segment[:20]!r}, which begins with a drive letter"
+        return (
+            f"its name has the segment {segment[:20]!r}, which begins with a drive letter to "
+            f"Windows (drive {segment[:2]}), where its references would lie outside the output; "
+            "write the array under a name without a colon there"
+        )
     if segment in _RESERVED or _RECORD_FILE.fullmatch(segment):
         return f"its name has the segment {segment!r}, which is a file of the output"
     if segment.startswith(".parchunk"):
@@ -49,3 +54,12 @@ def _segment_problem(segment: str, nbytes: int) -> str | None:
     if nbytes > MAX_SEGMENT_BYTES:
         return f"its name has a segment of {nbytes:,} bytes, more than {MAX_SEGMENT_BYTES}"
     return None
+
+
+def ancestors(names: Iterable[str]) -> list[str]:
+    """Return the root and every group above ``names``, in order."""
+    found = {""}
+    for name in names:
+        segments = name.split("/")
+        found.update("/".join(segments[:length]) for length in range(1, len(segments)))
+    return sorted(found)

@@ -31,16 +31,19 @@ class Node:
     document: JSONObject = field(default_factory=dict)
     attributes: JSONObject = field(default_factory=dict)
     problem: str | None = None
-    children: list[str] = field(default_factory=list)
+    #: Whether it has a document of its own, and is not implied by its members or listed elsewhere.
+    documented: bool = False
 
 
 def read_v3_node(name: str, data: bytes) -> Node:
     """Return the node of a ``zarr.json``."""
     try:
-        return v3_node(name, parse_document(data))
+        node = v3_node(name, parse_document(data))
     except MetadataError as error:
         # it may be a group, but as an array it can be excluded by name
-        return Node(name, 3, True, problem=str(error))
+        node = Node(name, 3, True, problem=str(error))
+    node.documented = True
+    return node
 
 
 def read_v2_node(name: str, found: Mapping[str, bytes | None]) -> Node | None:

@@ -2,38 +2,39 @@
 
 v3's ``zarr.json`` is looked for before v2's ``.zmetadata``, ``.zarray`` and ``.zgroup``. With
 consolidated metadata the names come from there, and each node's own document is still read, side
-by side: where they disagree the node's own one counts. Without, directories are walked, level by
-level. A directory is listed only when it is known to be no array, as an array's may hold millions
-of chunks.
+by side: where they disagree the node's own one counts. What came since is found by listing the
+groups, unless ``consolidated`` says otherwise. Without consolidated metadata, directories are
+walked, level by level: see `parchunk.metadata.discovery`.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
-from parchunk.errors import InputError, MetadataError
+from parchunk.errors import InputError, MetadataError, SourceError
+from parchunk.metadata.choosing import is_named, select, some_of
+from parchunk.metadata.consolidated import (
+    MODES,
+    parse_entries,
+)
+from parchunk.metadata.discovery import Discovery, LeftOut
 from parchunk.metadata.document import (
-    parse_document,
     shorten,
 )
-from parchunk.metadata.names import name_problem
+from parchunk.metadata.names import ancestors, name_problem
 from parchunk.metadata.nodes import (
     Node,
     agreed,
     made_up_group,
     parse_array,
     parse_group,
-    read_v2_node,
-    read_v3_node,
-    v2_node,
-    v3_node,
 )
 from parchunk.metadata.oddities import oddities
+from parchunk.metadata.reader import NoMetadataError, Reader, ShortListingError
 from parchunk.metadata.refused import UnsupportedFeatureError
+from parchunk.metadata.root_node import RootReader
 from parchunk.metadata.spec import (
     ArraySpec,
     GroupSpec,
@@ -45,54 +46,11 @@ from parchunk.metadata.spec import (
 CONCURRENCY = 16
 """Documents read side by side."""
 
-MAX_LEVELS = 64
-"""Groups within groups. More are taken for a circle of links."""
-
-_V2_DOCUMENTS = (".zarray", ".zgroup", ".zattrs")
+TRIES = 4
+"""Readings of a hierarchy whose listings lack what is there, before giving up."""
 
 _T = TypeVar("_T")
 _U = TypeVar("_U")
-
-
-class Reader(Protocol):
-    """The least that reading metadata asks of a store. Called from several threads at once.
-
-    Keys are relative to the store's root, without a leading or trailing slash; the root itself
-    is ``""``. A store that cannot be reached raises `parchunk.errors.SourceError`.
-    """
-
-    def get(self, key: str) -> bytes | None:
-        """Return the whole object at ``key``, or None when there is none.
-
-        One too large to be a document may be `parchunk.metadata.document.Oversized` instead.
-        """
-
-    def list_dir(self, prefix: str) -> tuple[list[str], list[str]]:
-        """Return the names (not keys) of the directories and of the objects in ``prefix``.
-
-        ``"air"`` is the directory of ``air/x`` but not of ``air_temp/x``.
-        """
-
-    def describe(self, key: str = "") -> str:
-        """Return the URL of ``key`` (of the root, when empty), for messages."""
-
-
-class RootIsArrayError(InputError):
-    """What was to be read as a group is an array; ``group`` is its path ("" for the root).
-
-    Read its parent instead: `read_array` takes one array by name, whether or not the directory
-    that holds it is a group.
-    """
-
-    def __init__(self, url: str, group: str) -> None:
-        """Report the array at ``url``, which is ``group`` of the reader's store."""
-        super().__init__(f"{url} is an array, not a group: read its parent with --include")
-        self.url = url
-        self.group = group
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by the arguments: an exception's default is its message."""
-        return type(self), (self.url, self.group)
 
 
 def read_hierarchy(
@@ -100,6 +58,7 @@ def read_hierarchy(
     group: str = "",
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    consolidated: str = "auto",
     must_match: bool = True,
 ) -> Hierarchy:
     """Return the arrays below ``group`` that are wanted, and the groups above them.
@@ -109,10 +68,21 @@ def read_hierarchy(
     ``must_match``: one that a plan remembers need not for ever. What they leave out is not parsed,
     so that a broken array can be excluded.
 
+    ``consolidated`` is ``auto`` (its names, and what listing the groups finds besides), ``only``
+    (no directory is listed) or ``ignore`` (as though there were none). What is wanted and still
+    not taken in is named in ``left_out``.
+
     Raises `RootIsArrayError` when ``group`` is an array, `InputError` when there is no metadata,
     and `MetadataError` that names every broken array in one line.
     """
-    return _Walk(reader, group).read(tuple(include), tuple(exclude), must_match)
+    for attempt in range(1, TRIES + 1):
+        try:
+            walk = _Walk(reader, group, consolidated)
+            return walk.read(tuple(include), tuple(exclude), must_match)
+        except ShortListingError:
+            if attempt == TRIES:
+                raise
+    raise AssertionError("unreachable")
 
 
 def read_array(reader: Reader, name: str) -> Hierarchy:
@@ -124,208 +94,176 @@ def read_array(reader: Reader, name: str) -> Hierarchy:
     return _Walk(reader, "").read_one(name)
 
 
-def read_known(reader: Reader, group: str, names: Sequence[str]) -> Hierarchy:
+def read_known(
+    reader: Reader, group: str, names: Sequence[str], consolidated: str = "auto"
+) -> Hierarchy:
     """Return the hierarchy of arrays whose names are known, as `read_hierarchy` would now.
 
     No directory is listed: arrays that have come since are not seen. Those that have gone are
     left out.
     """
-    return _Walk(reader, group).read_known(names)
+    return _Walk(reader, group, consolidated).read_known(names)
 
 
 class _Walk:
-    def __init__(self, reader: Reader, group: str) -> None:
+    def __init__(self, reader: Reader, group: str, consolidated: str = "auto") -> None:
         self.reader = reader
         self.group = group.strip("/")
         problem = name_problem(self.group) if self.group else None
         if problem:
-            raise InputError(f"group {shorten(group)} cannot be read: {problem}: check --group")
+            raise InputError(
+                f"group {shorten(self.group)} cannot be read: {problem}: check --group"
+            )
+        if consolidated not in MODES:
+            raise InputError(f"--consolidated {consolidated}: give auto, only or ignore")
+        self.mode = consolidated
         self.warnings: list[str] = []
+        self.absent: list[str] = []
+        self.beside: JSONObject = {}
 
     def read(
         self, include: tuple[str, ...], exclude: tuple[str, ...], must_match: bool
     ) -> Hierarchy:
-        root, consolidated = self._read_root()
+        root, consolidated = self._root()
+        look = self._discovery(root)
         if consolidated is None:
-            nodes = self._walk(root)
+            nodes = {**look.below([""], ()), "": root}
+            self._say_what_has_no_document(nodes)
         else:
-            nodes = {**self._parse_consolidated(consolidated, root.zarr_format), "": root}
+            nodes = {**parse_entries(consolidated, root.zarr_format), "": root}
+        came = [] if consolidated is None else self._complete(nodes, look)
         arrays = sorted(name for name, node in nodes.items() if node.is_array)
-        wanted = self._select(arrays, include, exclude, must_match)
+        left_out = look.left_out + self._in_other_format(nodes, look.left_out)
+        where = self.reader.describe(self.group)
+        wanted = select(where, arrays, left_out, include, exclude, must_match)
         inside = _arrays_inside_arrays(wanted, frozenset(arrays))
         unusable = {name: name_problem(name) or inside.get(name) for name in wanted}
         usable = [name for name in wanted if not unusable[name]]
-        kept = usable + [name for name in _ancestors(usable) if name]
+        kept = usable + [name for name in ancestors(usable) if name]
         if consolidated is not None:
-            self._prefer_own_documents(nodes, kept, root.zarr_format)
-        return self._parse(nodes, root, wanted, unusable)
+            own = self._prefer_own_documents(nodes, [n for n in kept if n not in came], look)
+            self._check_listed(look, own)
+        left_out = [one for one in left_out if is_named(one, include, exclude)]
+        return self._parse(nodes, root, wanted, unusable, left_out)
 
     def read_known(self, names: Sequence[str]) -> Hierarchy:
-        root, consolidated = self._read_root()
-        nodes = (
-            {} if consolidated is None else self._parse_consolidated(consolidated, root.zarr_format)
-        )
+        root, consolidated = self._root()
+        look = self._discovery(root)
+        nodes = {} if consolidated is None else parse_entries(consolidated, root.zarr_format)
         nodes[""] = root
-        kept = [*names, *(name for name in _ancestors(names) if name)]
+        kept = [*names, *(name for name in ancestors(names) if name)]
         if consolidated is None:
-            visit = self._visit_v3 if root.zarr_format == 3 else self._visit_v2
-            found = zip(kept, self._side_by_side(visit, kept), strict=True)
+            found = zip(kept, self._side_by_side(look.visit, kept), strict=True)
             nodes.update((name, node) for name, node in found if node is not None)
         else:
-            self._prefer_own_documents(nodes, kept, root.zarr_format)
+            self._prefer_own_documents(nodes, kept, look)
         there = [name for name in names if name in nodes and nodes[name].is_array]
-        return self._parse(nodes, root, there, {})
+        return self._parse(nodes, root, there, {}, [])
 
     def read_one(self, name: str) -> Hierarchy:
         problem = name_problem(name)
         if problem:
             raise InputError(f"array {shorten(name)} cannot be read: {problem}")
-        names = [name, *_ancestors([name])]
-        for visit in (self._visit_v3, self._visit_v2):
+        names = [name, *ancestors([name])]
+        for zarr_format in (3, 2):
+            visit = Discovery(self.reader, self._key, zarr_format, self._side_by_side).visit
             found = dict(zip(names, self._side_by_side(visit, names), strict=True))
             array = found[name]
             if array is not None and array.is_array:
                 nodes = {name: node for name, node in found.items() if node is not None}
                 root = nodes.get("") or made_up_group("", array.zarr_format)
-                return self._parse(nodes, root, [name], {})
-        raise InputError(self._no_metadata(name))
+                return self._parse(nodes, root, [name], {}, [])
+        raise NoMetadataError(self.reader.describe(self._key(name)), self._key(name))
 
     # Finding nodes
 
-    def _read_root(self) -> tuple[Node, JSONObject | None]:
-        """Return the node of the group and its consolidated metadata, if it has any."""
-        names = ("zarr.json", ".zmetadata", *_V2_DOCUMENTS)
-        keys = [self._key("", name) for name in names]
-        found = dict(zip(names, self._side_by_side(self.reader.get, keys), strict=True))
-        v3, zmetadata = found.pop("zarr.json"), found.pop(".zmetadata")
-        if v3 is not None:
-            root = read_v3_node("", v3)
-            self._require_group(root)
-            return root, self._inline_consolidated(root.document.pop("consolidated_metadata", None))
-        group = read_v2_node("", found)
-        if group is None and zmetadata is None:
-            raise InputError(self._no_metadata(""))
-        group = group or made_up_group("", 2)
-        self._require_group(group)
-        return group, None if zmetadata is None else self._read_zmetadata(zmetadata)
+    def _root(self) -> tuple[Node, JSONObject | None]:
+        """Return the node of the group and its consolidated metadata, if it has any that counts."""
+        found = RootReader(self.reader, self.group, self.mode, self._key, self._side_by_side)
+        root, consolidated = found.read()
+        self.warnings += found.warnings
+        self.beside = found.beside
+        return root, consolidated
 
-    def _require_group(self, root: Node) -> None:
-        if root.is_array and root.problem is None:
-            raise RootIsArrayError(self.reader.describe(self.group), self.group)
-        if root.problem is not None:
-            raise MetadataError(f"{self._describe_document(root)} {root.problem}: repair the store")
-
-    def _no_metadata(self, name: str) -> str:
-        where = self.reader.describe(self._key(name))
-        return (
-            f"no Zarr metadata (zarr.json, .zgroup, .zarray or .zmetadata) at {where}: "
-            "check the path, --group, and the permission to read it"
+    def _discovery(self, root: Node) -> Discovery:
+        return Discovery(
+            self.reader, self._key, root.zarr_format, self._side_by_side, root.documented
         )
 
-    def _inline_consolidated(self, value: object) -> JSONObject | None:
-        if value is None:
-            return None
-        if (
-            isinstance(value, dict)
-            and value.get("kind", "inline") == "inline"
-            and isinstance(value.get("metadata"), dict)
-        ):
-            entries: JSONObject = value["metadata"]
-            return entries
-        key = self.reader.describe(self._key("", "zarr.json"))
-        self.warnings.append(f"{key}: its consolidated_metadata is not known: walking directories")
-        return None
-
-    def _read_zmetadata(self, data: bytes) -> JSONObject:
-        key = self.reader.describe(self._key("", ".zmetadata"))
-        try:
-            document = parse_document(data)
-        except MetadataError as error:
-            raise MetadataError(f"{key} {error}: consolidate the store again") from None
-        if "record_size" in document:
-            raise InputError(
-                f"{key} is of kerchunk references, not of a Zarr store: check the path"
+    def _complete(self, nodes: dict[str, Node], look: Discovery) -> set[str]:
+        """Add what consolidated metadata does not name to ``nodes``; return its names."""
+        if self.mode == "only":
+            self.warnings.append(
+                "--consolidated only: no directory was listed, so what is newer than the "
+                "consolidated metadata was not looked for"
             )
-        entries = document.get("metadata")
-        if not isinstance(entries, dict):
-            raise MetadataError(f"{key} has no 'metadata' object: consolidate the store again")
-        return entries
-
-    def _parse_consolidated(self, entries: JSONObject, zarr_format: int) -> dict[str, Node]:
-        if zarr_format == 3:
-            return {name: v3_node(name, entry) for name, entry in entries.items()}
-        found: dict[str, dict[str, object]] = {}
-        for key, entry in entries.items():
-            name, _, last = key.rpartition("/")
-            # "/.zgroup" is of no node, ".zgroup" is of the root
-            if last in {".zarray", ".zattrs", ".zgroup"} and (name or "/" not in key):
-                found.setdefault(name, {})[last] = entry
-        return {
-            name: v2_node(name, documents)
-            for name, documents in found.items()
-            if documents.keys() & {".zarray", ".zgroup"}
+            return set()
+        arrays = {name for name, node in nodes.items() if node.is_array}
+        groups = {name for name, node in nodes.items() if not node.is_array}
+        groups.update(ancestors(arrays))
+        inside = _arrays_inside_arrays(groups, frozenset(arrays))
+        groups = {
+            name
+            for name in groups
+            if name not in arrays and name not in inside and not (name and name_problem(name))
         }
+        try:
+            found = look.below(sorted(groups), arrays | groups)
+        except ShortListingError:
+            raise
+        except SourceError as error:
+            raise SourceError(f"{error}; --consolidated only plans without listing") from None
+        nodes.update(found)
+        if found:
+            kinds = ", ".join(
+                f"{'array' if node.is_array else 'group'} {name!r}"
+                for name, node in sorted(found.items())
+            )
+            self.warnings.append(
+                f"newer than the consolidated metadata, and taken in: {kinds}: consolidate the "
+                "store again, as those who read by it do not see them"
+            )
+        self._say_what_has_no_document({**nodes, **dict.fromkeys(groups, nodes[""])})
+        return set(found)
 
-    def _walk(self, root: Node) -> dict[str, Node]:
-        visit = self._visit_v3 if root.zarr_format == 3 else self._visit_v2
-        nodes = {"": root}
-        level = self._children("")
-        for _ in range(MAX_LEVELS):
-            found = self._side_by_side(functools.partial(self._visit_below, visit), level)
-            nodes.update((node.name, node) for node in found if node is not None)
-            level = [child for node in found if node is not None for child in node.children]
-            if not level:
-                return nodes
-        where = self.reader.describe(self._key(level[0]))
-        raise MetadataError(f"{where} lies more than {MAX_LEVELS} groups deep: check for links")
+    def _say_what_has_no_document(self, nodes: dict[str, Node]) -> None:
+        """Name the folders that v3 has no groups for, and that are taken for groups."""
+        if nodes[""].zarr_format == 2:
+            return
+        above = ancestors(name for name, node in nodes.items() if node.is_array)
+        folders = [folder for folder in above if folder not in nodes]
+        if folders:
+            self.warnings.append(
+                f"folders without zarr.json are taken for groups, as there are arrays below: "
+                f"{some_of(folders)}"
+            )
 
-    def _visit_below(self, visit: Callable[[str], Node | None], name: str) -> Node | None:
-        node = visit(name)
-        if node is None:
-            # v2 lets members imply a group; v3 does not. Hidden directories are not of Zarr.
-            hidden = name.rpartition("/")[2].startswith(".")
-            if visit == self._visit_v3 or hidden:
-                return None
-            node = made_up_group(name, 2)
-        if not node.is_array:
-            # of a broken group too: it counts as soon as an array below it does
-            node.children = self._children(name)
-        return node
-
-    def _children(self, name: str) -> list[str]:
-        directories, _ = self.reader.list_dir(self._key(name))
-        return [f"{name}/{child}" if name else child for child in sorted(directories)]
-
-    def _visit_v3(self, name: str) -> Node | None:
-        data = self.reader.get(self._key(name, "zarr.json"))
-        if data is None:
-            return None
-        node = read_v3_node(name, data)
-        node.document.pop("consolidated_metadata", None)
-        return node
-
-    def _visit_v2(self, name: str) -> Node | None:
-        found: dict[str, bytes | None] = {}
-        for last in _V2_DOCUMENTS:
-            found[last] = self.reader.get(self._key(name, last))
-            if last == ".zarray" and found[last] is not None:
-                found[".zattrs"] = self.reader.get(self._key(name, ".zattrs"))
-                break
-        return read_v2_node(name, found)
+    def _in_other_format(
+        self, nodes: dict[str, Node], left_out: Sequence[LeftOut]
+    ) -> list[LeftOut]:
+        """Return the arrays that only a ``.zmetadata`` beside the ``zarr.json`` names."""
+        said = {one.name for one in left_out}
+        reason = (
+            "it is in .zmetadata (Zarr v2) only, and there is a zarr.json, which counts: "
+            "copy the v2 store to where there is none to reference it"
+        )
+        return [
+            LeftOut(name, reason, True)
+            for name, node in sorted(parse_entries(self.beside, 2).items())
+            if node.is_array and name not in nodes and name not in said
+        ]
 
     def _prefer_own_documents(
-        self, nodes: dict[str, Node], names: Sequence[str], zarr_format: int
-    ) -> None:
-        visit = self._visit_v3 if zarr_format == 3 else self._visit_v2
-        for name, own in zip(names, self._side_by_side(visit, names), strict=True):
+        self, nodes: dict[str, Node], names: Sequence[str], look: Discovery
+    ) -> list[str]:
+        """Put the nodes' own documents in place of the consolidated ones; return who has one."""
+        have = []
+        for name, own in zip(names, self._side_by_side(look.visit, names), strict=True):
             listed = nodes.get(name)
             kind = "array" if listed is not None and listed.is_array else "group"
             if own is None:
-                if listed is not None:
-                    self.warnings.append(
-                        f"{kind} {name!r} is in the consolidated metadata only: used as it is there"
-                    )
                 continue
+            have.append(name)
             if listed is not None and agreed(own) != agreed(listed):
                 self.warnings.append(
                     f"{kind} {name!r}: the consolidated metadata disagrees with its own, "
@@ -337,35 +275,39 @@ class _Walk:
                 )
                 own.is_array = True
             nodes[name] = own
+        self._say_what_has_no_own([n for n in names if n not in have and n in nodes], nodes)
+        return have
+
+    def _say_what_has_no_own(self, names: Sequence[str], nodes: dict[str, Node]) -> None:
+        """Say which nodes are in consolidated metadata only, and which of them nowhere else."""
+        arrays = [name for name in names if nodes[name].is_array]
+        if self.mode != "only":
+            found = self._side_by_side(lambda n: self.reader.first_keys(self._key(n))[0], arrays)
+            self.absent = [name for name, keys in zip(arrays, found, strict=True) if not keys]
+        for name in names:
+            kind = "array" if nodes[name].is_array else "group"
+            self.warnings.append(
+                f"{kind} {name!r} is in the consolidated metadata only: used as it is there"
+                + (
+                    ", though it has no objects at all: consolidate the store again, or leave it "
+                    "out with --exclude"
+                    if name in self.absent
+                    else ""
+                )
+            )
+
+    def _check_listed(self, look: Discovery, own: Sequence[str]) -> None:
+        """Raise `ShortListingError` where a listing lacks a directory whose document was read."""
+        for name in own:
+            above, _, last = name.rpartition("/")
+            if above in look.listed and last not in look.listed[above]:
+                raise ShortListingError(
+                    f"the listing of {self.reader.describe(self._key(above))} lacks {last}, whose "
+                    "metadata can be read: it is not believed; run it again, and check the store "
+                    "if that does not help"
+                )
 
     # Choosing and parsing
-
-    def _select(
-        self,
-        arrays: Sequence[str],
-        include: tuple[str, ...],
-        exclude: tuple[str, ...],
-        must_match: bool,
-    ) -> list[str]:
-        where = self.reader.describe(self.group)
-        if not arrays:
-            raise InputError(f"no arrays in the Zarr group {where}: check the path and --group")
-        for option, globs in (("--include", include), ("--exclude", exclude)):
-            for glob in globs:
-                if must_match and not any(fnmatchcase(name, glob) for name in arrays):
-                    raise InputError(
-                        f"{option} {shorten(glob)} matches no array of {where}: "
-                        f"there are {_some(arrays)}"
-                    )
-        wanted = [
-            name
-            for name in arrays
-            if (not include or any(fnmatchcase(name, glob) for glob in include))
-            and not any(fnmatchcase(name, glob) for glob in exclude)
-        ]
-        if not wanted:
-            raise InputError(f"--include and --exclude leave no array of {where}: widen them")
-        return wanted
 
     def _parse(
         self,
@@ -373,6 +315,7 @@ class _Walk:
         root: Node,
         wanted: Sequence[str],
         unusable: dict[str, str | None],
+        left_out: Sequence[LeftOut],
     ) -> Hierarchy:
         problems: list[tuple[str, str]] = []
         arrays: list[ArraySpec] = []
@@ -391,7 +334,7 @@ class _Walk:
                 problems.append((self._describe_document(node), str(error)))
         groups: list[GroupSpec] = []
         used = [spec.name for spec in arrays] + [refusal.name for refusal in refused]
-        for name in _ancestors(used):
+        for name in ancestors(used):
             node = root if not name else nodes.get(name) or made_up_group(name, root.zarr_format)
             try:
                 groups.append(parse_group(node))
@@ -404,6 +347,8 @@ class _Walk:
             groups=tuple(groups),
             refused=tuple(refused),
             warnings=(*self.warnings, *oddities(arrays)),
+            absent=tuple(self.absent),
+            left_out=tuple(sorted((one.name, one.reason) for one in left_out)),
         )
 
     # Keys
@@ -423,20 +368,11 @@ class _Walk:
             return list(pool.map(function, todo))
 
 
-def _ancestors(names: Iterable[str]) -> list[str]:
-    """Return the root and every group above ``names``, in order."""
-    found = {""}
-    for name in names:
-        segments = name.split("/")
-        found.update("/".join(segments[:length]) for length in range(1, len(segments)))
-    return sorted(found)
-
-
 def _arrays_inside_arrays(wanted: Iterable[str], arrays: frozenset[str]) -> dict[str, str]:
     """Return the arrays that lie below another: only consolidated metadata can claim that."""
     inside = {}
     for name in wanted:
-        for above in _ancestors([name]):
+        for above in ancestors([name]):
             if above in arrays:
                 inside[name] = f"it lies inside the array {shorten(above)}"
     return inside
@@ -448,8 +384,3 @@ def _broken_message(problems: Sequence[tuple[str, str]]) -> str:
         return f"{problems[0][0]}: {problems[0][1]}: {remedy}"
     listed = "; ".join(f"{where}: {reason}" for where, reason in problems)
     return f"{len(problems)} nodes cannot be read: {listed}: {remedy.replace('it', 'them')}"
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(shorten(name) for name in names[:8])
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8:,} more"

@@ -191,7 +191,9 @@ class Hierarchy:
     ``refused`` are arrays that are valid Zarr but have no one chunk shape or no known chunk keys,
     so that there is no `ArraySpec` for them: `parchunk.metadata.refusals` reports them with those
     whose codecs are the trouble. ``skipped`` are ``(name, reason)`` of arrays left out on request;
-    ``warnings`` are one-line messages for people.
+    ``left_out`` are ``(name, reason)`` of arrays, and of folders that may hold some, that were
+    seen and are not taken in; ``absent`` are those of ``arrays`` that consolidated metadata names
+    and of which there is no object at all; ``warnings`` are one-line messages for people.
     """
 
     arrays: tuple[ArraySpec, ...]
@@ -199,6 +201,8 @@ class Hierarchy:
     refused: tuple[Refusal, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    absent: tuple[str, ...] = ()
     #: The Zarr format that references are written in: 2, or 3 where that was asked for.
     written_format: int = 2
 
@@ -223,6 +227,9 @@ class Hierarchy:
             "skipped": [list(pair) for pair in self.skipped],
             "warnings": list(self.warnings),
             "written_format": self.written_format,
+            # only where there are any: an output of before has none, and keeps its fingerprint
+            **({"left_out": [list(pair) for pair in self.left_out]} if self.left_out else {}),
+            **({"absent": list(self.absent)} if self.absent else {}),
         }
 
     @classmethod
@@ -235,6 +242,8 @@ class Hierarchy:
                 refused=tuple(Refusal(*item) for item in data["refused"]),
                 skipped=tuple((name, reason) for name, reason in data["skipped"]),
                 warnings=tuple(data["warnings"]),
+                left_out=tuple((name, reason) for name, reason in data.get("left_out", ())),
+                absent=tuple(data.get("absent", ())),
                 written_format=data["written_format"],
             )
         except InputError:

@@ -1,0 +1,78 @@
+"""Arrays that the source holds and the references do not, and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from parchunk.auditing.findings import Finding, finding
+from parchunk.auditing.policy import Policy
+from parchunk.metadata import Hierarchy
+from parchunk.output import Output
+from parchunk.plan import Plan
+from parchunk.receipts import Receipt
+from parchunk.spelling import spelling_notes
+
+
+def left_out_findings(plan: Plan) -> list[Finding]:
+    """Return a notice for each array, or folder that may hold some, that was not taken in."""
+    hierarchy = plan.hierarchy
+    return [_left_out(name, reason) for name, reason in (*hierarchy.skipped, *hierarchy.left_out)]
+
+
+def spelling_findings(
+    plan: Plan, receipts: Sequence[Receipt], output: Output, policy: Policy
+) -> list[Finding]:
+    """Return the arrays whose chunks are there, spelled otherwise than their metadata says."""
+    return [
+        finding(
+            "other-spelling",
+            note,
+            "correct the array's metadata (its dimension_separator or chunk_key_encoding), "
+            "consolidate the store again if it is, then build with --overwrite",
+            severity="notice" if policy.allows_gaps(name) else None,
+            array=name,
+        )
+        for name, note in spelling_notes(plan, receipts, output).items()
+    ]
+
+
+def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
+    """Return what came to the source and went from it since the plan, array by array."""
+    known = {array.spec.name for array in plan.arrays}
+    there = {array.name for array in now.arrays}
+    # refused ones are not built: a plan that skips them has them by name
+    came = there | {refusal.name for refusal in now.refused}
+    came -= known | {name for name, _ in plan.hierarchy.skipped}
+    said = {*plan.hierarchy.left_out, *plan.hierarchy.skipped}
+    left_out = (*now.left_out, *now.skipped)
+    return [
+        *(
+            finding(
+                "new-array",
+                f"{name} is in the source, and not in the references",
+                "parchunk update OUT",
+                array=name,
+            )
+            for name in sorted(came)
+        ),
+        *(
+            finding(
+                "gone-array",
+                f"{name} is in the references, and not in the source any more",
+                "restore it; else consolidate the store again where that still names it, and build "
+                "with --overwrite, or into another OUT",
+                array=name,
+            )
+            for name in sorted(known - there)
+        ),
+        *(_left_out(name, reason) for name, reason in left_out if (name, reason) not in said),
+    ]
+
+
+def _left_out(name: str, reason: str) -> Finding:
+    return finding(
+        "left-out",
+        f"{name} is in the source, and left out of the references: {reason}",
+        "nothing need be done; --exclude at planning leaves it out without a word",
+        array=name,
+    )
