@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -30,6 +29,7 @@ from parchunk.bundle_listing import BundleListing, Member
 from parchunk.bundles import Bundle, forecast, make_work
 from parchunk.group_listing import GroupListing
 from parchunk.groups import TAKERS, Group, Width, vector_cells, width_of
+from parchunk.inlined import lengths
 from parchunk.key_kernels import parse_paths
 from parchunk.listing import Listed, Listing, Patience, Requests
 from parchunk.metadata.spec import ArraySpec
@@ -417,9 +417,8 @@ def _held(output: Output, array: str, job: RecordJob) -> _Held | None:
         ends = np.asarray(table["offset"]).astype(np.int64) + sizes
         there = np.asarray(table["path"].is_valid())
         raw = table["raw"]
-        lengths = np.asarray(pc.fill_null(pc.binary_length(raw), 0)).astype(np.int64)
         inlined = np.asarray(raw.is_valid())
-        held = np.where(inlined, lengths, np.where(there, sizes, 0))
+        held = np.where(inlined, lengths(raw), np.where(there, sizes, 0))
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
     return _Held(held, ends, inlined) if len(held) == job.rows else None

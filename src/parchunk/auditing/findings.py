@@ -38,6 +38,7 @@ KINDS: Mapping[str, Severity] = {
     "repository": "change",
     "strays": "notice",
     "size-outliers": "notice",
+    "shared-ranges": "notice",
     "unverified": "notice",
 }
 
