@@ -101,6 +101,16 @@ def test_chunks_that_begin_with_base64_survive_inlining(
     assert sizes.fetchall() == [(len(HOSTILE), True)]
 
 
+def test_chunks_that_begin_with_base64_reach_icechunk(hostile: Path, tmp_path: Path) -> None:
+    pytest.importorskip("icechunk", reason="the extra 'icechunk' is not installed")
+    out = str(tmp_path / "refs")
+    parchunk.build(parchunk.plan(str(hostile), inline_threshold=100), out)
+    parchunk.to_icechunk(out, str(tmp_path / "repo"), publish=True)
+    session = parchunk.open_icechunk(str(tmp_path / "repo")).readonly_session("main")
+    wanted = zarr.open_group(hostile, mode="r")["a"][...]
+    assert (zarr.open_group(session.store, mode="r")["a"][...] == wanted).all()
+
+
 def test_an_older_build_that_stored_them_as_they_are_is_damage(
     hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_references: Reader
 ) -> None:
@@ -320,6 +330,10 @@ def test_many_inlined_bytes_are_several_row_groups_that_read_alike(
             with pytest.raises(FileNotFoundError):
                 references.cat(f"a/{number}")
     assert {f.severity for f in parchunk.audit(str(out)).findings} <= {"gap", "notice"}
+    rows = parchunk.connect(str(out)).execute("SELECT chunk_number, size FROM refs ORDER BY 1")
+    for number, size in rows.fetchall():
+        path = source / f"a/{number}"
+        assert size == (path.stat().st_size if path.exists() else None)
 
 
 # The source changes meanwhile
