@@ -15,7 +15,8 @@ from parchunk.bundle_build import BundleTask, Task
 from parchunk.bundles import Work, forecast, make_work
 from parchunk.errors import InputError, SourceChangedError
 from parchunk.group_build import GroupTask, Settings
-from parchunk.groups import Group, vector_cells, width_of
+from parchunk.groups import Group, inline_bound, inlining_of, vector_cells, width_of
+from parchunk.inline_room import InlineBound
 from parchunk.lease import Lease, held
 from parchunk.metadata.meaning import differences
 from parchunk.output import ROOT, Output
@@ -140,7 +141,15 @@ class Effort:
             raise InputError(
                 "a store in memory cannot be reached by other processes: use --workers 1"
             )
-        return vector_cells(self.memory // self.processes, plan.record_size, self.share)
+        return vector_cells(
+            self.memory // self.processes, plan.record_size, self.share, inlining_of(plan)
+        )
+
+    def inlining(self, plan: Plan) -> InlineBound:
+        """Return how much of the memory is for inlining."""
+        return inline_bound(
+            self.memory, self.processes, plan.record_size, self.share, inlining_of(plan)
+        )
 
 
 def build(
@@ -221,6 +230,7 @@ def carry_out(
         effort.settings or Settings(),
         concurrency=effort.share,
         trust_listing=effort.trust_listing,
+        inlining=effort.inlining(plan),
     )
     tasks = (_task(plan, source, output, item, fine) for item in work)
     run = Run(partitions, list(done.values()), effort.progress, began, lease.check)

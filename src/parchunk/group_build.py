@@ -15,6 +15,7 @@ from parchunk import cover
 from parchunk.arrow_memory import SYSTEM_MEMORY
 from parchunk.group_listing import GroupListing, make_group_listing
 from parchunk.groups import TAKERS, WRITERS, Group
+from parchunk.inline_room import UNBOUNDED, InlineBound, InlineRoom, Inlining
 from parchunk.listing import Listing, Patience, Requests
 from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output
@@ -37,12 +38,13 @@ class Settings:
     """What a build may vary without changing its output.
 
     ``concurrency`` is the number of listings side by side in one process; ``trust_listing``
-    skips the second listing of gaps.
+    skips the second listing of gaps; ``inlining`` bounds the memory that inlined chunks take.
     """
 
     concurrency: int = 8
     trust_listing: bool = False
     patience: Patience = field(default_factory=Patience)
+    inlining: InlineBound = UNBOUNDED
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Pools:
         #: For small partitions: each is written from its rows to its receipt by one thread.
         self.partitions: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
         self.stop = threading.Event()
+        self.room = InlineRoom(self.stop)
 
     @property
     def here(self) -> Pools:
@@ -196,13 +199,14 @@ def part_writer(
     task: GroupTask, pools: Pools, counted: Requests
 ) -> Callable[[int, Part, Written], None]:
     """Return what writes the record files of a part, given which of the partitions it is of."""
+    inlining = Inlining(task.inline_threshold, task.settings.inlining, pools.room)
     if task.spec.inner_chunks is None:
         plain = PartitionWriter(
             task.spec,
             task.source,
             task.output,
             task.record_size,
-            task.inline_threshold,
+            inlining,
             pools.writers,
             pools.fetches,
         )
@@ -221,7 +225,7 @@ def part_writer(
         task.output,
         task.record_size,
         task.group.inner_cells,
-        task.inline_threshold,
+        inlining,
         pools.writers,
     )
     partitions = task.group.partitions

@@ -16,10 +16,13 @@ from parchunk import cover
 from parchunk.cover import Walk
 from parchunk.digit_tree import Ints
 from parchunk.errors import InputError
+from parchunk.inline_room import InlineBound, most_needed
+from parchunk.metadata.shards import shard_layout
 from parchunk.metadata.spec import ArraySpec, GroupSpec
 from parchunk.plan import Partition, Plan
 from parchunk.rows import RowSet
 from parchunk.shard_grid import inner_slices, shards_of
+from parchunk.shard_index import index_requests
 from parchunk.stores import is_ordered, is_remote, page_keys
 
 #: Bytes a chunk costs while its group is listed.
@@ -127,24 +130,52 @@ def width_of(store: object, concurrency: int) -> Width:
     return Width(4 * concurrency, 2 * concurrency, page_keys(store), bundles)
 
 
-def vector_cells(memory: int, record_size: int, concurrency: int) -> int:
+def vector_cells(memory: int, record_size: int, concurrency: int, inlining: int = 0) -> int:
     """Return how many chunks' sizes may be held at once within ``memory`` bytes.
+
+    ``inlining`` is the memory that inlining may take in one record file, at most.
 
     Raises
     ------
     InputError
         When the bound cannot be honoured, naming the least one that can.
     """
-    rest = FIXED_BYTES + WRITERS * record_size * ROW_BYTES
-    rest += min(concurrency, 16) * LISTING_BYTES
-    least = rest + max(record_size * CHUNK_BYTES, 4 << 20)
+    rest, least = _needed_bytes(record_size, concurrency)
     if memory < least:
         raise InputError(
             f"--memory {memory} bytes is too little for record files of {record_size} rows and "
             f"{concurrency} listings side by side: give {-(-least // (1 << 20))} MiB or more, or "
             "lower --record-size or --concurrency"
         )
-    return (memory - rest) // CHUNK_BYTES
+    return (memory - rest - _inline_bytes(memory, least, inlining)) // CHUNK_BYTES
+
+
+def inline_bound(
+    memory: int, processes: int, record_size: int, concurrency: int, inlining: int
+) -> InlineBound:
+    """Return what of ``memory``, of which each of ``processes`` has a part, is for inlining.
+
+    The rest is as for `vector_cells`.
+    """
+    _, least = _needed_bytes(record_size, concurrency)
+    return InlineBound(_inline_bytes(memory // processes, least, inlining), least, processes)
+
+
+def inlining_of(plan: Plan) -> int:
+    """Return the memory that inlining can take in one record file of a plan, at most."""
+    most = max((array.spec.reference_total for array in plan.arrays), default=0)
+    return most_needed(min(plan.record_size, most), plan.inline_threshold)
+
+
+def _needed_bytes(record_size: int, concurrency: int) -> tuple[int, int]:
+    """Return what a process needs beside chunks' sizes, and with the fewest sizes."""
+    rest = FIXED_BYTES + WRITERS * record_size * ROW_BYTES
+    rest += min(concurrency, 16) * LISTING_BYTES
+    return rest, rest + max(record_size * CHUNK_BYTES, 4 << 20)
+
+
+def _inline_bytes(memory: int, least: int, inlining: int) -> int:
+    return min(WRITERS * inlining, (memory - least) // 2)
 
 
 def make_groups(
@@ -341,10 +372,11 @@ def forecast_groups(plan: Plan, groups: Sequence[Group], width: Width) -> Foreca
             requests += cover.requests(_with_documents(spec, intervals), width.page)
         least += cover.least_requests(sum(p.objects.cells for p in group.partitions), width.page)
         if spec.inner_chunks is not None:
+            each = index_requests(shard_layout(spec))
             for partition in group.partitions:
                 shards += partition.objects.cells
                 for rows in inner_slices(spec, partition.rows, group.inner_cells, plan.record_size):
-                    gets += len(shards_of(spec, rows))
+                    gets += each * len(shards_of(spec, rows))
     return Forecast(len(groups), walks, requests, least, shards, gets)
 
 

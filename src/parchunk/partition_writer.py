@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
@@ -11,18 +10,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from parchunk.errors import SourceError
+from parchunk.inline_room import Inlining
+from parchunk.inlined import column
 from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output
 from parchunk.path_builder import PathBuilder
 from parchunk.receipts import RecordFile
-from parchunk.record_files import References, digest, encode, record_path
+from parchunk.record_files import References, digest, encode, record_index, record_path
 from parchunk.rows import require_aligned
 from parchunk.source import Source
 from parchunk.strays import Strays
 from parchunk.tally import Part
 
-#: Bytes of inlined chunks that one record file's fetches may hold before they are encoded.
-_INLINE_BYTES = 64 << 20
+#: Chunks that are fetched to be inlined before the next ones are asked for.
+_FETCHED = 1_000
 
 
 @dataclass
@@ -68,7 +69,7 @@ class PartitionWriter:
         source: Source,
         output: Output,
         record_size: int,
-        inline_threshold: int,
+        inlining: Inlining,
         writers: Executor,
         fetches: Executor,
     ) -> None:
@@ -76,7 +77,7 @@ class PartitionWriter:
         self._source = source
         self._output = output
         self._record_size = record_size
-        self._inline_threshold = inline_threshold
+        self._inlining = inlining
         self._writers = writers
         self._fetches = fetches
         self._paths = PathBuilder(f"{source.url}/{spec.name}/", spec.keys, spec.grid)
@@ -113,18 +114,21 @@ class PartitionWriter:
     def _write_file(self, part: Part, begin: int) -> _File:
         end = min(begin + self._record_size, len(part.vector))
         numbers = part.rows.numbers(begin, end)
+        index = record_index(numbers, self._record_size, self._spec.reference_total)
         vector = part.vector[begin:end]
         present = vector > 1
-        count = int(np.count_nonzero(present))
         sizes = np.where(present, vector - np.uint64(1), np.uint64(0)).astype(np.int64)
-        references, inlined = self._references(numbers, present, sizes, count)
-        data = encode(references)
-        index = int(numbers[0]) // self._record_size
-        self._output.put(record_path(self._spec.name, index), data)
+        small = self._inlining.small(present, sizes)
+        with self._inlining.held(self._spec.name, index, sizes[small]):
+            data = encode(self._references(numbers, present, small, sizes))
+            self._output.put(record_path(self._spec.name, index), data)
+            count = int(np.count_nonzero(present))
+            record = RecordFile(index, len(vector), count, len(data), digest(data))
+            del data
         return _File(
-            RecordFile(index, len(vector), count, len(data), digest(data)),
+            record,
             int(np.count_nonzero(vector == 1)),
-            inlined,
+            int(np.count_nonzero(small)),
             int(sizes.sum()),
         )
 
@@ -132,36 +136,35 @@ class PartitionWriter:
         self,
         numbers: NDArray[np.int64],
         present: NDArray[np.bool_],
+        small: NDArray[np.bool_],
         sizes: NDArray[np.int64],
-        count: int,
-    ) -> tuple[References, int]:
+    ) -> References:
         rows = len(numbers)
-        offsets = np.zeros(rows, np.int64)
         raw = pa.nulls(rows, pa.binary())
         referenced = present
-        inlined = 0
-        if self._inline_threshold:
-            small = present & (sizes <= self._inline_threshold)
-            inlined = int(np.count_nonzero(small))
-            if inlined:
-                raw = self._fetch(numbers, small, sizes)
-                referenced = present & ~small
-                sizes = np.where(small, 0, sizes)
-                count -= inlined
+        if small.any():
+            raw = self._fetch(numbers, small, sizes)
+            referenced = present & ~small
+            sizes = np.where(small, 0, sizes)
         # Spelling them all is quicker than picking those that are referenced.
-        paths = self._paths.build(numbers, referenced) if count else pa.nulls(rows, pa.string())
-        return References(paths, offsets, sizes, raw), inlined
+        paths = (
+            self._paths.build(numbers, referenced)
+            if referenced.any()
+            else pa.nulls(rows, pa.string())
+        )
+        return References(paths, np.zeros(rows, np.int64), sizes, raw)
 
     def _fetch(
         self, numbers: NDArray[np.int64], small: NDArray[np.bool_], sizes: NDArray[np.int64]
     ) -> pa.BinaryArray:
         """Return the bytes of the small chunks, null elsewhere; fetched side by side."""
         content: list[bytes | None] = [None] * len(numbers)
-        rows = np.flatnonzero(small)
-        for batch in _batches(rows, sizes[rows]):
-            keys = [self._key(int(numbers[row])) for row in batch]
+        rows = np.flatnonzero(small).tolist()
+        for begin in range(0, len(rows), _FETCHED):
+            some = rows[begin : begin + _FETCHED]
+            keys = [self._key(int(numbers[row])) for row in some]
             for row, key, data in zip(
-                batch, keys, self._fetches.map(self._source.get, keys), strict=True
+                some, keys, self._fetches.map(self._source.get, keys), strict=True
             ):
                 if data is None or len(data) != sizes[row]:
                     got = "is gone" if data is None else f"has {len(data)} bytes"
@@ -170,7 +173,7 @@ class PartitionWriter:
                         f"now {got}: the store changed meanwhile; run again to resume"
                     )
                 content[row] = data
-        return pa.array(content, pa.binary())
+        return column(content)
 
     def _key(self, number: int) -> str:
         index = []
@@ -178,17 +181,3 @@ class PartitionWriter:
             number, at = divmod(number, size)
             index.append(at)
         return f"{self._spec.name}/{self._spec.keys.tail(index[::-1])}"
-
-
-def _batches(rows: NDArray[np.int64], sizes: NDArray[np.int64]) -> Iterator[Sequence[int]]:
-    """Yield runs of rows, each of _INLINE_BYTES at most (or one row)."""
-    run: list[int] = []
-    held = 0
-    for row, size in zip(rows.tolist(), sizes.tolist(), strict=True):
-        if run and held + size > _INLINE_BYTES:
-            yield run
-            run, held = [], 0
-        run.append(row)
-        held += size
-    if run:
-        yield run

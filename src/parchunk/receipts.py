@@ -114,8 +114,8 @@ def write_receipt(output: Output, partition: Partition, receipt: Receipt) -> Non
 def read_receipts(output: Output, plan: Plan) -> dict[tuple[str, int | None], Receipt]:
     """Return the receipts of a plan's partitions by array and region.
 
-    A receipt of another plan, or one that cannot be read, counts as none: its partition is done
-    again. Nothing is deleted.
+    A receipt of another plan, or one that cannot be read or does not add up, counts as none: its
+    partition is done again. Nothing is deleted.
     """
     found: dict[tuple[str, int | None], Receipt] = {}
     # By what is there, not by what could be: a plan may have millions of partitions.
@@ -128,7 +128,11 @@ def read_receipts(output: Output, plan: Plan) -> dict[tuple[str, int | None], Re
             receipt = Receipt.from_json(json.loads(data or b""))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
-        if receipt.fingerprint == plan.fingerprint and (receipt.array, receipt.region) == partition:
+        if (
+            receipt.fingerprint == plan.fingerprint
+            and (receipt.array, receipt.region) == partition
+            and _sums_agree(receipt)
+        ):
             found[partition] = receipt
     return dict(sorted(found.items(), key=lambda item: _order(item[0])))
 
@@ -191,15 +195,20 @@ def check_counts(receipt: Receipt, partition: Partition) -> None:
     OutputError
         When chunks would be unaccounted for: a fault in parchunk, and nothing is written.
     """
-    rows = sum(f.rows for f in receipt.record_files)
-    present = sum(f.present for f in receipt.record_files)
-    if (
-        receipt.present + receipt.missing != receipt.expected
-        or rows != receipt.expected
-        or present != receipt.present
-    ):
+    if not _sums_agree(receipt):
+        rows = sum(file.rows for file in receipt.record_files)
+        present = sum(file.present for file in receipt.record_files)
         raise OutputError(
             f"{partition}: {receipt.present} present and {receipt.missing} missing of "
             f"{receipt.expected} chunks, {rows} rows with {present} references written: "
             "they do not add up; please report this"
         )
+
+
+def _sums_agree(receipt: Receipt) -> bool:
+    """Whether every chunk is accounted for, and every row of the record files."""
+    return (
+        receipt.present + receipt.missing == receipt.expected
+        and sum(file.rows for file in receipt.record_files) == receipt.expected
+        and sum(file.present for file in receipt.record_files) == receipt.present
+    )

@@ -12,12 +12,16 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from parchunk.errors import OutputError
 
 SCHEMA = pa.schema(
     [
@@ -27,6 +31,9 @@ SCHEMA = pa.schema(
         pa.field("raw", pa.binary()),
     ]
 )
+
+#: Bytes of inlined chunks in one row group, about: what is held several times while it is encoded.
+INLINED_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,24 @@ def record_path(array: str, index: int) -> str:
     return f"{array}/refs.{index}.parq"
 
 
+def record_index(numbers: NDArray[np.int64], record_size: int, total: int) -> int:
+    """Return which record file of ``total`` rows' has the rows of these chunk numbers.
+
+    Raises
+    ------
+    OutputError
+        When they are not all the rows of one record file: readers would take them for others.
+    """
+    index, within = divmod(int(numbers[0]), record_size)
+    rows = min(record_size, total - index * record_size)
+    if within or len(numbers) != rows or int(numbers[-1]) - int(numbers[0]) != rows - 1:
+        raise OutputError(
+            f"rows {int(numbers[0])} to {int(numbers[-1])} ({len(numbers)} in all) are no record "
+            f"file of {record_size} rows: nothing is written; please report this"
+        )
+    return index
+
+
 def encode(references: References) -> bytes:
     """Return the Parquet file of one record file; equal rows give equal bytes."""
     # A column with nulls must be dictionary-encoded throughout and one without plainly: when
@@ -64,10 +89,14 @@ def encode(references: References) -> bytes:
         if column.null_count or pa.types.is_dictionary(column.type)
     ]
     table = references.table()
+    ends = _row_groups(references.raw)
+    if len(ends) > 1 and pa.types.is_dictionary(references.path.type):
+        # Each row group would hold the paths of all of them.
+        table = table.set_column(0, SCHEMA.field(0), references.path.dictionary_decode())
     sink = io.BytesIO()
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         sink,
+        table.schema,
         version="1.0",
         data_page_version="1.0",
         compression="zstd",
@@ -76,10 +105,20 @@ def encode(references: References) -> bytes:
         dictionary_pagesize_limit=2**31 - 1,
         # Without statistics fastparquet cannot tell that there are no nulls, and makes floats.
         write_statistics=["offset", "size"],
-        row_group_size=max(len(table), 1),
         store_schema=False,
-    )
+    ) as writer:
+        for begin, end in pairwise([0, *ends]):
+            writer.write_table(table.slice(begin, end - begin), row_group_size=max(end - begin, 1))
     return sink.getvalue()
+
+
+def _row_groups(raw: pa.BinaryArray) -> list[int]:
+    """Return where row groups end: there is one, but where many bytes are inlined."""
+    if raw.null_count == len(raw):
+        return [len(raw)]
+    lengths = np.asarray(pc.fill_null(pc.binary_length(raw), 0)).astype(np.int64)
+    groups = (np.cumsum(lengths) - lengths) // INLINED_BYTES
+    return [*(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(raw)]
 
 
 def digest(data: bytes) -> str:

@@ -20,6 +20,9 @@ EMPTY = -1
 #: A size that stands for an inner chunk of no bytes, which no reader can decode.
 ZERO_SIZED = -2
 
+#: Bytes of one index that are read at once, by a request of their own: whole entries.
+PART_BYTES = 4 << 20
+
 _NEVER = np.uint64(2**64 - 1)
 
 
@@ -42,6 +45,11 @@ class Entries:
 
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
+
+
+def index_requests(layout: ShardLayout) -> int:
+    """Return how many GET requests the index of one shard takes."""
+    return -(-layout.index_bytes // PART_BYTES)
 
 
 def decode_indexes(
@@ -70,6 +78,26 @@ def decode_indexes(
         .reshape(len(indexes), layout.count, ENTRY_BYTES)
         .view(f"{layout.byte_order}u8")
     )
+    return _entries(pairs, shard_sizes, 0)
+
+
+def decode_part(layout: ShardLayout, part: bytes, first: int, shard_size: int) -> Entries:
+    """Return some entries of one shard, whose index is too long to be held at once.
+
+    ``part`` are whole entries, from number ``first`` on. The checksum, over all parts, is the
+    caller's.
+
+    Raises
+    ------
+    IndexDamage
+        When an entry is not within the shard.
+    """
+    pairs = np.frombuffer(part, f"{layout.byte_order}u8").reshape(1, -1, 2)
+    return _entries(pairs, np.array([shard_size]), first)
+
+
+def _entries(pairs: NDArray[np.uint64], shard_sizes: NDArray[np.int64], first: int) -> Entries:
+    """Return the entries that pairs of integers are, shape (shards, entries, 2)."""
     offsets, sizes = pairs[..., 0].astype(np.uint64), pairs[..., 1].astype(np.uint64)
     bounds = shard_sizes.astype(np.uint64)[:, None]
     empty = (offsets == _NEVER) & (sizes == _NEVER)
@@ -79,7 +107,7 @@ def decode_indexes(
         shard, entry = (int(at) for at in np.argwhere(bad)[0])
         raise IndexDamage(
             shard,
-            f"inner chunk {entry} is said to be {int(sizes[shard, entry])} bytes from "
+            f"inner chunk {first + entry} is said to be {int(sizes[shard, entry])} bytes from "
             f"{int(offsets[shard, entry])}, past the shard's end at {int(shard_sizes[shard])}",
         )
     offsets[empty] = 0

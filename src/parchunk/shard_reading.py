@@ -1,7 +1,8 @@
 """Reading shard indexes side by side: where in their shards a region's inner chunks lie.
 
-One ranged GET a shard. Each task of the pool reads a few shards, decodes them together, and
-scatters what it found by row; tasks own different rows, and so need no lock.
+One ranged GET a shard, or several where its index is very long. Each task of the pool reads a few
+shards, decodes them together, and scatters what it found by row; tasks own different rows, and so
+need no lock.
 """
 
 from __future__ import annotations
@@ -10,17 +11,25 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from typing import NoReturn
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from parchunk.errors import DamagedShardError, SourceError
 from parchunk.listing import Cancelled, Patience, Requests, result_unless
-from parchunk.metadata.shards import ShardLayout, shard_layout
+from parchunk.metadata.shards import ENTRY_BYTES, ShardLayout, shard_layout
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.shard_grid import extents, shards_of
-from parchunk.shard_index import ZERO_SIZED, IndexDamage, decode_indexes
+from parchunk.shard_index import (
+    PART_BYTES,
+    ZERO_SIZED,
+    IndexDamage,
+    decode_indexes,
+    decode_part,
+)
 from parchunk.source import Source
 from parchunk.store_errors import is_final
 from parchunk.tally import Part
@@ -34,6 +43,8 @@ _SHARDS = 64
 _INDEX_BYTES = 1 << 20
 #: Bytes of indexes that tasks may hold together, decoded; beyond, fewer run side by side.
 _HELD_BYTES = 64 << 20
+#: Entries of one index that are read and decoded at once.
+_PART_ENTRIES = PART_BYTES // ENTRY_BYTES
 #: How many times its bytes a decoded index holds: as read, joined, and in integers.
 _DECODED = 8
 
@@ -43,12 +54,33 @@ class InnerChunks:
     """Where the inner chunks of ``rows`` lie, both in row order, shape (rows.cells,).
 
     ``sizes`` are in bytes, ABSENT_SHARD, or what `parchunk.shard_index` has instead of sizes;
-    ``offsets`` are from the start of the shard.
+    ``offsets`` are from the start of the shard. ``shards`` are the numbers of those that are
+    there, rising, ``lengths`` their bytes, and ``versions`` tell whether one has changed since.
     """
 
     rows: RowSet
     offsets: Int64Array
     sizes: Int64Array
+    shards: Int64Array
+    lengths: Int64Array
+    versions: Int64Array
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Neighbouring entries of an index: where each one's inner chunk stands in its shard.
+
+    ``within`` are inner chunk indices from the shard's first, shape (rank, entries), ``steps`` the
+    same as row numbers.
+    """
+
+    within: Int64Array
+    steps: Int64Array
+
+    @property
+    def count(self) -> int:
+        """Return the number of entries."""
+        return len(self.steps)
 
 
 @dataclass
@@ -67,13 +99,11 @@ class ShardReader:
     stop: threading.Event
 
     def __post_init__(self) -> None:
-        """Lay out one shard: where its entries stand among the rows, from its first one."""
+        """Lay out one shard."""
         self._layout: ShardLayout = shard_layout(self.spec)
         self._extents = extents(self.spec)
-        within = np.indices(self._extents, np.int64).reshape(self.spec.rank, -1)
-        self._within = within
-        self._steps = self._ravel(within)
-        most = _HELD_BYTES // (_DECODED * self._layout.index_bytes)
+        self._part = self._entries(0, min(self._layout.count, _PART_ENTRIES))
+        most = _HELD_BYTES // (_DECODED * min(self._layout.index_bytes, PART_BYTES))
         self._room = threading.BoundedSemaphore(max(min(self.concurrency, most), 1))
 
     def read(self, rows: RowSet, shards: Part) -> InnerChunks:
@@ -86,23 +116,32 @@ class ShardReader:
         SourceError
             Naming a shard that cannot be read, or changed since it was listed.
         """
-        found = InnerChunks(rows, np.zeros(rows.cells, np.int64), np.zeros(rows.cells, np.int64))
         numbers = shards_of(self.spec, rows)
         listed = shards.vector[shards.rows.positions(numbers)]
-        hollow = listed == 1
-        if hollow.any():
-            for batch in _batches(numbers[hollow], 1 << 20, self._layout.count):
-                self._scatter(found, batch, None, np.int64(ZERO_SIZED))
-        there = listed > 1
+        hollow, there = numbers[listed == 1], listed > 1
         numbers, sizes = numbers[there], (listed[there] - np.uint64(1)).astype(np.int64)
+        found = InnerChunks(
+            rows,
+            np.zeros(rows.cells, np.int64),
+            np.zeros(rows.cells, np.int64),
+            numbers,
+            sizes,
+            np.zeros(len(numbers), np.int64),
+        )
+        for first in range(0, self._layout.count, _PART_ENTRIES) if len(hollow) else ():
+            part = self._entries(first, min(self._layout.count - first, _PART_ENTRIES))
+            for batch in _batches(hollow, _PART_ENTRIES, part.count):
+                self._scatter(found, batch, part, None, np.int64(ZERO_SIZED))
         share = -(-len(numbers) // (4 * self.concurrency))
         most = max(min(_SHARDS, share, _INDEX_BYTES // self._layout.index_bytes), 1)
         tasks: list[Future[None]] = []
         try:
             for begin in range(0, len(numbers), most):
-                end = begin + most
+                some = slice(begin, begin + most)
                 tasks.append(
-                    self.pool.submit(self._take, found, numbers[begin:end], sizes[begin:end])
+                    self.pool.submit(
+                        self._take, found, numbers[some], sizes[some], found.versions[some]
+                    )
                 )
             for task in tasks:
                 result_unless(self.stop, task)
@@ -111,25 +150,73 @@ class ShardReader:
                 task.cancel()
         return found
 
-    def _take(self, found: InnerChunks, numbers: Int64Array, sizes: Int64Array) -> None:
+    def _take(
+        self, found: InnerChunks, numbers: Int64Array, sizes: Int64Array, versions: Int64Array
+    ) -> None:
         with self._room:
-            indexes = [
-                self._fetch(number, size)
-                for number, size in zip(numbers.tolist(), sizes.tolist(), strict=True)
-            ]
+            if self._layout.index_bytes > PART_BYTES:
+                for at, (number, size) in enumerate(
+                    zip(numbers.tolist(), sizes.tolist(), strict=True)
+                ):
+                    versions[at] = self._take_long(found, number, size)
+                return
+            indexes = []
+            for at, (number, size) in enumerate(zip(numbers.tolist(), sizes.tolist(), strict=True)):
+                start = self._index_start(number, size)
+                index, versions[at] = self.get(
+                    number, start, start + self._layout.index_bytes, size
+                )
+                indexes.append(index)
             self.requests.add(gets=len(indexes))
             try:
                 entries = decode_indexes(self._layout, indexes, sizes)
             except IndexDamage as damage:
-                self._refuse(int(numbers[damage.shard]), damage.reason)
-            self._scatter(found, numbers, entries.offsets, entries.sizes)
+                self.refuse(int(numbers[damage.shard]), damage.reason)
+            self._scatter(found, numbers, self._part, entries.offsets, entries.sizes)
 
-    def _fetch(self, number: int, size: int) -> bytes:
-        """Return the index of one shard, whose object has ``size`` bytes."""
+    def _take_long(self, found: InnerChunks, number: int, size: int) -> int:
+        """Take the index of one shard, part by part; return the shard's version."""
+        start = self._index_start(number, size)
+        table = self._layout.count * ENTRY_BYTES
+        version: int | None = None
+        checksum, rest = 0, b""
+        for begin in range(0, self._layout.index_bytes, PART_BYTES):
+            end = min(begin + PART_BYTES, self._layout.index_bytes)
+            data, now = self.get(number, start + begin, start + end, size)
+            self.requests.add(gets=1)
+            if version not in (None, now):
+                raise self.changed(number)
+            version = now
+            entries, more = data[: max(table - begin, 0)], data[max(table - begin, 0) :]
+            checksum, rest = google_crc32c.extend(checksum, entries), rest + more
+            if not entries:
+                continue
+            first = begin // ENTRY_BYTES
+            try:
+                decoded = decode_part(self._layout, entries, first, size)
+            except IndexDamage as damage:
+                self.refuse(number, damage.reason)
+            part = self._entries(first, len(entries) // ENTRY_BYTES)
+            self._scatter(found, np.array([number]), part, decoded.offsets, decoded.sizes)
+        if self._layout.checksum and checksum != int.from_bytes(rest, "little"):
+            self.refuse(number, "the checksum of its index is wrong")
+        return version or 0
+
+    def _index_start(self, number: int, size: int) -> int:
+        """Return where the index of a shard of ``size`` bytes begins."""
         length = self._layout.index_bytes
         if size < length:
-            self._refuse(number, f"it has {size} bytes, fewer than its index needs ({length})")
-        start = 0 if self._layout.index_at == "start" else size - length
+            self.refuse(number, f"it has {size} bytes, fewer than its index needs ({length})")
+        return 0 if self._layout.index_at == "start" else size - length
+
+    def get(self, number: int, start: int, stop: int, size: int) -> tuple[bytes, int]:
+        """Return a part of a shard, and a number that is another when the shard was rewritten.
+
+        Raises
+        ------
+        SourceError
+            When the shard cannot be read, or has not ``size`` bytes any more.
+        """
         key = self.key(number)
         attempt = 0
         while True:
@@ -137,7 +224,7 @@ class ShardReader:
                 raise Cancelled("cancelled")
             attempt += 1
             try:
-                index, now = self.source.get_part(key, start, start + length)
+                data, now, version = self.source.get_part(key, start, stop)
                 break
             except FileNotFoundError:
                 raise SourceError(
@@ -154,25 +241,46 @@ class ShardReader:
                 f"{self.source.describe(key)} was listed with {size} bytes and has {now} now: "
                 "the store changed meanwhile; run again to resume"
             )
-        return index
+        if len(data) != stop - start:
+            raise self.changed(number)
+        return data, hash(version)
+
+    def changed(self, number: int) -> SourceError:
+        """Return the error of a shard that is not the one whose index was read."""
+        return SourceError(
+            f"{self.source.describe(self.key(number))} changed while it was read: run again to "
+            "resume"
+        )
+
+    def _entries(self, first: int, count: int) -> _Part:
+        """Return where some entries of an index stand among the rows, from the shard's first."""
+        within = (
+            np.stack(
+                np.unravel_index(np.arange(first, first + count, dtype=np.int64), self._extents)
+            )
+            if self._extents
+            else np.zeros((0, count), np.int64)
+        )
+        return _Part(within, self._ravel(within))
 
     def _scatter(
         self,
         found: InnerChunks,
         shards: Int64Array,
+        part: _Part,
         offsets: Int64Array | None,
         sizes: Int64Array | np.int64,
     ) -> None:
-        """Put what the indexes of ``shards`` say into the rows that are wanted of them."""
+        """Put what a part of the indexes of ``shards`` says into the rows that are wanted of it."""
         starts = np.empty((self.spec.rank, len(shards)), np.int64)
         rest = shards
         for axis in reversed(range(self.spec.rank)):
             rest, index = np.divmod(rest, self.spec.grid[axis])
             starts[axis] = index * self._extents[axis]
-        rows = self._ravel(starts)[:, None] + self._steps
+        rows = self._ravel(starts)[:, None] + part.steps
         keep: NDArray[np.bool_] | None = None
         for start, within, extent, size in zip(
-            starts, self._within, self._extents, self.spec.reference_grid, strict=True
+            starts, part.within, self._extents, self.spec.reference_grid, strict=True
         ):
             # The last shard's entries beyond the array's edge are no rows: as numbers they would
             # be those of the next line.
@@ -208,7 +316,8 @@ class ShardReader:
             index.append(at)
         return f"{self.spec.name}/{self.spec.keys.tail(index[::-1])}"
 
-    def _refuse(self, number: int, reason: str) -> None:
+    def refuse(self, number: int, reason: str) -> NoReturn:
+        """Raise for a shard that is not what it should be."""
         raise DamagedShardError(
             f"shard {self.source.describe(self.key(number))} is damaged: {reason}; write it anew "
             f"or delete it, or leave {self.spec.name} out with --exclude, then run again"

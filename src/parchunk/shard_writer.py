@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
@@ -9,18 +10,23 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from parchunk.errors import SourceError
+from parchunk.inline_room import Inlining
+from parchunk.inlined import column
 from parchunk.output import Output
 from parchunk.partition_writer import Written
 from parchunk.path_builder import PathBuilder
 from parchunk.receipts import RecordFile
-from parchunk.record_files import References, digest, encode, record_path
+from parchunk.record_files import References, digest, encode, record_index, record_path
 from parchunk.rows import RowSet, require_aligned
 from parchunk.shard_grid import inner_slices, shard_numbers
 from parchunk.shard_index import EMPTY, ZERO_SIZED
 from parchunk.shard_reading import InnerChunks, ShardReader
 from parchunk.tally import Part
 
+#: Bytes between two inner chunks that are fetched and dropped rather than asked for separately.
+_GAP = 64 << 10
+#: Bytes fetched by one request, at most, unless one inner chunk is longer.
+_SPAN = 2 << 20
 #: A dictionary of paths pays from this many rows of a shard in a record file.
 _SHARED = 4
 
@@ -46,7 +52,7 @@ class ShardWriter:
         output: Output,
         record_size: int,
         inner_cells: int,
-        inline_threshold: int,
+        inlining: Inlining,
         writers: Executor,
     ) -> None:
         self._reader = reader
@@ -54,7 +60,7 @@ class ShardWriter:
         self._output = output
         self._record_size = record_size
         self._inner_cells = inner_cells
-        self._inline_threshold = inline_threshold
+        self._inlining = inlining
         self._writers = writers
         self._paths = PathBuilder(f"{reader.source.url}/{spec.name}/", spec.keys, spec.grid)
 
@@ -102,32 +108,42 @@ class ShardWriter:
     def _write_file(self, found: InnerChunks, begin: int) -> _File:
         end = min(begin + self._record_size, found.rows.cells)
         numbers = found.rows.numbers(begin, end)
+        index = record_index(numbers, self._record_size, self._spec.reference_total)
         states = found.sizes[begin:end]
         present = states > 0
         sizes = np.where(present, states, 0)
-        nbytes = int(sizes.sum())
-        offsets = found.offsets[begin:end]
-        shards = shard_numbers(self._spec, numbers)
-        raw = pa.nulls(len(numbers), pa.binary())
-        referenced, inlined = present, 0
-        if self._inline_threshold:
-            small = present & (sizes <= self._inline_threshold)
-            inlined = int(np.count_nonzero(small))
-            if inlined:
-                raw = self._fetch(shards, small, offsets, sizes)
-                referenced = present & ~small
-                sizes, offsets = np.where(small, 0, sizes), np.where(small, 0, offsets)
-        data = encode(References(self._path(shards, referenced), offsets, sizes, raw))
-        index = int(numbers[0]) // self._record_size
-        self._output.put(record_path(self._spec.name, index), data)
-        count = int(np.count_nonzero(present))
+        small = self._inlining.small(present, sizes)
+        with self._inlining.held(self._spec.name, index, sizes[small]):
+            data = encode(self._references(found, begin, numbers, small))
+            self._output.put(record_path(self._spec.name, index), data)
+            count = int(np.count_nonzero(present))
+            record = RecordFile(index, len(numbers), count, len(data), digest(data))
+            del data
         return _File(
-            RecordFile(index, len(numbers), count, len(data), digest(data)),
+            record,
             int(np.count_nonzero(states == ZERO_SIZED)),
             int(np.count_nonzero(states == EMPTY)),
-            inlined,
-            nbytes,
+            int(np.count_nonzero(small)),
+            int(sizes.sum()),
         )
+
+    def _references(
+        self,
+        found: InnerChunks,
+        begin: int,
+        numbers: NDArray[np.int64],
+        small: NDArray[np.bool_],
+    ) -> References:
+        states = found.sizes[begin : begin + len(numbers)]
+        offsets = found.offsets[begin : begin + len(numbers)]
+        present = states > 0
+        sizes = np.where(present, states, 0)
+        shards = shard_numbers(self._spec, numbers)
+        raw = pa.nulls(len(numbers), pa.binary())
+        if small.any():
+            raw = self._fetch(found, shards, small, offsets, sizes)
+            sizes, offsets = np.where(small, 0, sizes), np.where(small, 0, offsets)
+        return References(self._path(shards, present & ~small), offsets, sizes, raw)
 
     def _path(
         self, shards: NDArray[np.int64], referenced: NDArray[np.bool_]
@@ -145,6 +161,7 @@ class ShardWriter:
 
     def _fetch(
         self,
+        found: InnerChunks,
         shards: NDArray[np.int64],
         small: NDArray[np.bool_],
         offsets: NDArray[np.int64],
@@ -153,15 +170,48 @@ class ShardWriter:
         """Return the bytes of the small inner chunks, null elsewhere; one shard after another."""
         content: list[bytes | None] = [None] * len(shards)
         rows = np.flatnonzero(small)
-        rows = rows[np.argsort(shards[rows], kind="stable")]
-        source = self._reader.source
+        rows = rows[np.lexsort((offsets[rows], shards[rows]))]
         for of_shard in np.split(rows, np.flatnonzero(np.diff(shards[rows])) + 1):
-            key = self._reader.key(int(shards[of_shard[0]]))
-            got = source.get_ranges(key, offsets[of_shard].tolist(), sizes[of_shard].tolist())
-            for row, data in zip(of_shard.tolist(), got, strict=True):
-                if len(data) != sizes[row]:
-                    raise SourceError(
-                        f"{source.describe(key)} changed while it was read: run again to resume"
-                    )
-                content[row] = data
-        return pa.array(content, pa.binary())
+            number = int(shards[of_shard[0]])
+            at = int(np.searchsorted(found.shards, number))
+            for span in spans(of_shard.tolist(), offsets, sizes):
+                data, version = self._reader.get(
+                    number, span.start, span.stop, int(found.lengths[at])
+                )
+                if version != found.versions[at]:
+                    raise self._reader.changed(number)
+                for row in span.rows:
+                    begin = int(offsets[row]) - span.start
+                    content[row] = data[begin : begin + int(sizes[row])]
+        return column(content)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes of a shard that are fetched by one request, for the inner chunks of ``rows``."""
+
+    start: int
+    stop: int
+    rows: tuple[int, ...]
+
+
+def spans(
+    rows: Sequence[int], offsets: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> Iterator[Span]:
+    """Yield what to fetch of a shard for ``rows``, in the order of their offsets.
+
+    Near ones are fetched together, so that a request is saved and little is fetched in vain.
+    """
+    run: list[int] = []
+    start = stop = 0
+    for row in rows:
+        begin, end = int(offsets[row]), int(offsets[row] + sizes[row])
+        if run and (begin > stop + _GAP or max(end, stop) > start + _SPAN):
+            yield Span(start, stop, tuple(run))
+            run = []
+        if not run:
+            start, stop = begin, end
+        run.append(row)
+        stop = max(stop, end)
+    if run:
+        yield Span(start, stop, tuple(run))

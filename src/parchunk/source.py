@@ -131,8 +131,11 @@ class Source:
         except Exception as error:
             raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
 
-    def get_part(self, key: str, start: int, stop: int) -> tuple[bytes, int]:
-        """Return bytes ``start`` to ``stop`` of the object at ``key``, and the object's size.
+    def get_part(self, key: str, start: int, stop: int) -> tuple[bytes, int, str]:
+        """Return bytes ``start`` to ``stop`` of the object at ``key``, its size, and its version.
+
+        Two parts of one version are of the same bytes: it is the entity tag, or where a store has
+        none, when and how long the object was written.
 
         Raises
         ------
@@ -147,7 +150,9 @@ class Source:
                     return _read_local(self._root + self.path(key), start, stop)
             # As obstore spells it, where the file system's name is another.
             result = self.store.get(self.path(key), options={"range": (start, stop)})
-            return bytes(result.bytes()), int(result.meta["size"])
+            meta = result.meta
+            version = meta["e_tag"] or f"{meta['last_modified']}, {meta['size']} bytes"
+            return bytes(result.bytes()), int(meta["size"]), version
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -159,15 +164,6 @@ class Source:
         if not isinstance(self.store, LocalStore):
             return None
         return "/" if self.store.prefix is None else f"{self.store.prefix}".rstrip("/") + "/"
-
-    def get_ranges(self, key: str, starts: list[int], lengths: list[int]) -> list[bytes]:
-        """Return ranges of the object at ``key``, near ones fetched together."""
-        self._refuse_devices(key)
-        try:
-            found = self.store.get_ranges(self.path(key), starts=starts, lengths=lengths)
-            return [bytes(data) for data in found]
-        except Exception as error:
-            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
 
     def _refuse_devices(self, key: str) -> None:
         """Raise for what is no file of a local store: a pipe has no end that comes, a device none.
@@ -208,11 +204,12 @@ class Source:
             return False
 
 
-def _read_local(path: str, start: int, stop: int) -> tuple[bytes, int]:
-    """Return a part of a file and the file's size, five times as fast as a store's GET."""
+def _read_local(path: str, start: int, stop: int) -> tuple[bytes, int, str]:
+    """Return a part of a file, its size and version, five times as fast as a store's GET."""
     # A pipe would be waited for otherwise; that it cannot be read from a position is an error.
     file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
-        return os.pread(file, stop - start, start), os.fstat(file).st_size
+        data, now = os.pread(file, stop - start, start), os.fstat(file)
+        return data, now.st_size, f"{now.st_ino}, {now.st_mtime_ns}"
     finally:
         os.close(file)

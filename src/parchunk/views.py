@@ -286,6 +286,15 @@ def _refs(plan: Plan, url: str, there: frozenset[str]) -> str:
     )
 
 
+#: The size of an inlined chunk; one that begins with "base64:" is encoded (`parchunk.inlined`).
+_INLINED_SIZE = (
+    "CASE WHEN starts_with(CAST(raw AS VARCHAR), 'base64:YmFzZTY0O') "
+    "THEN (octet_length(raw) - 7) // 4 * 3 "
+    "- (octet_length(raw) - length(rtrim(CAST(raw AS VARCHAR), '='))) "
+    "ELSE octet_length(raw) END"
+)
+
+
 def _refs_of(
     url: str, names: Sequence[str], number: str, region: str, index: str, tail: str
 ) -> str:
@@ -298,7 +307,7 @@ def _refs_of(
         "present": "path IS NOT NULL OR raw IS NOT NULL",
         "path": "path",
         "offset": 'CASE WHEN size > 0 THEN "offset" END',
-        "size": "coalesce(octet_length(raw), nullif(size, 0))",
+        "size": f"coalesce({_INLINED_SIZE}, nullif(size, 0))",
         "inlined": "raw IS NOT NULL",
     }
     selected = ",\n  ".join(f'{expression} AS "{name}"' for name, expression in columns.items())

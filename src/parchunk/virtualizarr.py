@@ -23,6 +23,7 @@ from parchunk.errors import InputError, UnsupportedError
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.references import Receipts, finished_receipts, read_rows
 from parchunk.icechunk_import.v3_metadata import v3_documents
+from parchunk.inlined import original
 from parchunk.metadata.codecs import is_sharded
 from parchunk.metadata.spec import ArraySpec, Hierarchy, JSONObject
 from parchunk.metadata.v3 import parse_codecs
@@ -201,7 +202,7 @@ class _Reader:
             lengths[at:end] = batch.size
             for row in np.flatnonzero(batch.inlined).tolist():
                 index = np.unravel_index(at + row, grid) if grid else ()
-                inlined[tuple(map(int, index))] = batch.raw[row].as_py()
+                inlined[tuple(map(int, index))] = original(batch.raw[row].as_py())
             at = end
         document = copy.deepcopy(self._document)
         document["shape"] = list(shape)

@@ -58,7 +58,12 @@ class ArrayState:
         axis = array.axis or 0
         self.policy = policy
         self._checker = RecordChecker(
-            self.spec, plan.location.url, output, axis, policy.bounds(self.spec)
+            self.spec,
+            plan.location.url,
+            output,
+            axis,
+            policy.bounds(self.spec),
+            plan.inline_threshold,
         )
         self.steps = Steps(self.spec, axis)
         self._heat = Heat(self.spec.reference_grid, axis)

@@ -43,6 +43,7 @@ KINDS: Mapping[str, Severity] = {
     "left-out": "notice",
     "strays": "notice",
     "size-outliers": "notice",
+    "shared-ranges": "notice",
     "unverified": "notice",
 }
 

@@ -122,6 +122,9 @@ def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | 
     jobs = list(Audited(partition, None).jobs(plan.record_size))
     if [file.index for file in receipt.record_files] != sorted(job.index for job in jobs):
         return "names other record files than the partition has"
+    rows = {job.index: job.rows for job in jobs}
+    if any(file.rows != rows[file.index] for file in receipt.record_files):
+        return "does not add up: its record files have other rows than the partition"
     if sum(receipt.stray_reasons.values()) != receipt.strays:
         return f"does not add up: {receipt.strays} strays, {dict(receipt.stray_reasons)} by reason"
     array = plan.by_name[partition.array]

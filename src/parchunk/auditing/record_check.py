@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.policy import inside
+from parchunk.auditing.row_faults import RowFault, inlining_faults, range_faults, size_faults
 from parchunk.auditing.sizes import Sizes
+from parchunk.inlined import lengths
 from parchunk.key_kernels import parse_paths
 from parchunk.metadata.fixed_size import fixed_chunk_bytes
 from parchunk.metadata.spec import ArraySpec
@@ -87,6 +89,7 @@ class RecordChecker:
         output: Output,
         axis: int,
         bounds: Sequence[tuple[int, int, int]],
+        inline_threshold: int,
     ) -> None:
         """Prepare for an array; gaps and pictures go along ``axis``."""
         self._spec = spec
@@ -95,6 +98,7 @@ class RecordChecker:
         self._axis = axis
         self._bounds = bounds
         self._fixed = fixed_chunk_bytes(spec)
+        self._inline_threshold = inline_threshold
         self._paths = PathBuilder(self._base, spec.keys, spec.grid)
 
     def check(self, job: RecordJob) -> RecordResult:
@@ -134,13 +138,19 @@ class RecordChecker:
         return result
 
     def _find(
-        self, result: RecordResult, kind: str, message: str, count: int = 1, key: str | None = None
+        self,
+        result: RecordResult,
+        kind: str,
+        message: str,
+        count: int = 1,
+        key: str | None = None,
+        remedy: str | None = None,
     ) -> None:
         result.findings.append(
             finding(
                 kind,
                 message,
-                rebuild(result.job.receipt),
+                remedy or rebuild(result.job.receipt),
                 array=self._spec.name,
                 region=result.job.region,
                 key=key or record_path(self._spec.name, result.job.index),
@@ -205,29 +215,16 @@ class RecordChecker:
         offsets, sizes = np.asarray(offset), np.asarray(size)
         referenced, inlined = _there(path), _there(raw)
         self._check_paths(result, name, path, numbers)
-        if self._spec.inner_chunks is None:
-            self._name(
-                result, "wrong-offset", name, numbers, offsets != 0,
-                "offset is not 0, so that readers get a part of the chunk's object",
-            )  # fmt: skip
-        else:
-            self._check_ranges(result, name, numbers, referenced, offsets, sizes)
-        self._name(
-            result, "wrong-size", name, numbers, referenced & (sizes <= 0),
-            "size is not above 0, so that readers get the whole object whatever it is",
-        )  # fmt: skip
-        self._name(
-            result, "wrong-size", name, numbers, ~referenced & (sizes != 0),
-            "size is given without a path",
-        )  # fmt: skip
-        self._name(
-            result, "wrong-path", name, numbers, referenced & inlined,
-            "both a path and inlined bytes are given",
-        )  # fmt: skip
+        promised = result.job.promised
+        intact = promised is not None and promised.digest == result.digest
+        faults = size_faults(referenced, inlined, sizes)
+        for fault in (*self._offset_faults(numbers, referenced, offsets, sizes, intact), *faults):
+            self._name(result, name, numbers, fault)
         result.inlined = int(np.count_nonzero(inlined))
         if result.inlined:
-            lengths = np.asarray(pc.fill_null(pc.binary_length(raw), 0)).astype(np.int64)
-            sizes = np.where(inlined, lengths, sizes)
+            sizes = np.where(inlined, lengths(raw), sizes)
+        for fault in inlining_faults(self._inline_threshold, raw, inlined, referenced, sizes):
+            self._name(result, name, numbers, fault)
         present = referenced | inlined
         sizes = np.where(present, np.maximum(sizes, 0), 0)
         result.present = int(np.count_nonzero(present))
@@ -245,41 +242,22 @@ class RecordChecker:
         result.heat = Heat(self._spec.reference_grid, self._axis)
         result.heat.take(job.first, sizes)
 
-    def _check_ranges(
+    def _offset_faults(
         self,
-        result: RecordResult,
-        name: str,
         numbers: NDArray[np.int64],
         referenced: NDArray[np.bool_],
         offsets: NDArray[np.int64],
         sizes: NDArray[np.int64],
-    ) -> None:
-        """Check offsets of inner chunks: each a range of its shard that no other row has.
-
-        Where the shard ends is not known here: only a listing of the source tells.
-        """
-        self._name(
-            result, "wrong-offset", name, numbers, ~referenced & (offsets != 0),
-            "offset is given without a path",
-        )  # fmt: skip
-        beyond = np.iinfo(np.int64).max - np.maximum(offsets, 0) < np.maximum(sizes, 0)
-        absurd = referenced & ((offsets < 0) | beyond)
-        self._name(
-            result, "wrong-offset", name, numbers, absurd, "no object has such a range of bytes"
-        )
-        rows = np.flatnonzero(referenced & ~absurd & (sizes > 0))
-        if len(rows) < 2:
+        intact: bool,
+    ) -> Iterator[RowFault]:
+        if self._spec.inner_chunks is not None:
+            yield from range_faults(self._spec, numbers, referenced, offsets, sizes, intact)
             return
-        shards = shard_numbers(self._spec, numbers[rows])
-        order = np.lexsort((offsets[rows], shards))
-        rows, shards = rows[order], shards[order]
-        starts, stops = offsets[rows], offsets[rows] + sizes[rows]
-        overlapping = np.zeros(len(numbers), bool)
-        overlapping[rows[1:]] = (shards[1:] == shards[:-1]) & (starts[1:] < stops[:-1])
-        self._name(
-            result, "wrong-offset", name, numbers, overlapping,
-            "its bytes are also those of another inner chunk of its shard",
-        )  # fmt: skip
+        yield RowFault(
+            "wrong-offset",
+            offsets != 0,
+            "offset is not 0, so that readers get a part of the chunk's object",
+        )
 
     def _expected_paths(self, numbers: NDArray[np.int64]) -> pa.StringArray:
         """Return the path that each row must have: of an inner chunk, its shard's."""
@@ -313,26 +291,21 @@ class RecordChecker:
             ).numbers
 
     def _name(
-        self,
-        result: RecordResult,
-        kind: str,
-        name: str,
-        numbers: NDArray[np.int64],
-        wrong: NDArray[np.bool_],
-        what: str,
+        self, result: RecordResult, name: str, numbers: NDArray[np.int64], fault: RowFault
     ) -> None:
         """Report rows of one fault together, the first of them by key."""
-        if not wrong.any():
+        if not fault.rows.any():
             return
-        rows = np.flatnonzero(wrong)
+        rows = np.flatnonzero(fault.rows)
         labels = [chunk_label(self._spec, int(numbers[row])) for row in rows[:_NAMED]]
         more = f" and {len(rows) - _NAMED:,} more" if len(rows) > _NAMED else ""
         self._find(
             result,
-            kind,
-            f"{name}: {', '.join(labels)}{more}: {what}",
+            fault.kind,
+            f"{name}: {', '.join(labels)}{more}: {fault.what}",
             count=len(rows),
             key=self._key(int(numbers[rows[0]])),
+            remedy=fault.remedy,
         )
 
     def _key(self, number: int) -> str:

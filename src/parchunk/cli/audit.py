@@ -179,6 +179,8 @@ def print_report(found: AuditReport) -> None:
         out.print(f"{item.severity}: {item.message}  [{item.kind}]")
     if len(found.findings) > _PRINTED:
         out.print(f"and {count(len(found.findings) - _PRINTED)} more: --json lists them all")
+    if found.comparison is not None and found.comparison.read_text:
+        out.print(found.comparison.read_text)
     remedies = list(dict.fromkeys(f.remedy for f in found.findings if f.severity != "notice"))
     for remedy in remedies[:8]:
         out.print(f"to do: {remedy}")

@@ -136,7 +136,8 @@ def plan_options(function: _F) -> _F:
                 type=Size(),
                 default=0,
                 metavar="BYTES",
-                help="Keep chunks of at most this size in the references. Default: none.",
+                help="Keep chunks of at most this size in the references, where --memory has "
+                "room for those of a record file. Default: none.",
             ),
             click.option(
                 "--shards",

@@ -11,7 +11,7 @@ from parchunk.build import DEFAULT_MEMORY
 from parchunk.bundles import forecast, make_work
 from parchunk.cli.options import json_option, plan_options, run_options, source_options
 from parchunk.cli.tables import bytes_text, console, count, duration, grid_text, table
-from parchunk.groups import CHUNK_BYTES, vector_cells, width_of
+from parchunk.groups import CHUNK_BYTES, inlining_of, vector_cells, width_of
 from parchunk.metadata import ArraySpec
 from parchunk.plan import Plan
 from parchunk.planning import plan as make_plan
@@ -84,7 +84,7 @@ def describe(
     assert plan.source is not None
     share = max(concurrency // workers, 1)
     width = width_of(plan.source.store, share)
-    cells = vector_cells(memory // workers, plan.record_size, share)
+    cells = vector_cells(memory // workers, plan.record_size, share, inlining_of(plan))
     work = make_work(plan, plan.partitions(), cells, width, workers)
     cost = forecast(plan, work, width)
     remote = is_remote(plan.source.store)

@@ -18,6 +18,7 @@ from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.chunk_indices import chunk_key, unravel
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.references import Receipts, Rows, read_rows
+from parchunk.inlined import original
 from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output
 from parchunk.plan import Partition, Plan
@@ -86,7 +87,7 @@ def _piece(spec: ArraySpec, container: Container, rows: Rows, modified: datetime
     if len(where):
         index = unravel(where + rows.begin, spec.reference_grid)
         inlined = {
-            chunk_key(spec.name, at): rows.raw[row].as_py()
+            chunk_key(spec.name, at): original(rows.raw[row].as_py())
             for at, row in zip(index.tolist(), where.tolist(), strict=True)
         }
     return Piece(rows.referenced | rows.inlined, tuple(calls), inlined)

@@ -141,6 +141,8 @@ def _changes(report: AuditReport) -> Markup:
         if compared.requests
         else "Listed again."
     )
+    if compared.read_text:
+        said += f" {compared.read_text.capitalize()}."
     return joined(
         [
             element("h2", "The source as it is now"),

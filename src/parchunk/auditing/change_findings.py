@@ -1,0 +1,100 @@
+"""What an audit says of the differences between the source and the references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from parchunk.auditing.differences import RegionChanges
+from parchunk.auditing.findings import Finding, finding, rebuild
+
+_REMEDY = {
+    "new": "parchunk update OUT",
+    "gone": "parchunk update OUT --regions with its number, or restore them: readers of the "
+    "references fail here",
+    "changed": "nothing if the change was meant and the size is equal; else parchunk update OUT "
+    "--regions with its number: readers ask for the old sizes",
+}
+
+
+def change_findings(region: RegionChanges) -> Iterator[Finding]:
+    """Yield what is to be said of one partition's differences."""
+    where = region.array if region.region is None else f"{region.array}, region {region.region}"
+    what = "chunks" if region.spec.inner_chunks is None else "shards"
+    if len(region.overrun):
+        keys = region.keys(region.overrun[:3])
+        yield finding(
+            "wrong-offset",
+            f"{where}: references reach past the end of {len(region.overrun):,} shards that have "
+            f"not changed since the build: {', '.join(keys)}",
+            rebuild(region.receipt),
+            array=region.array,
+            region=region.region,
+            key=keys[0],
+            count=len(region.overrun),
+        )
+    yield from _contradictions(region, where)
+    for kind, numbers, said in (
+        ("new", region.new, "are in the source and not in the references"),
+        ("gone", region.gone, "are referenced and no longer in the source"),
+        ("changed", region.changed, "changed since the build"),
+    ):
+        if not len(numbers):
+            continue
+        keys = region.keys(numbers[:3])
+        more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
+        detail = ""
+        if kind == "changed":
+            detail = (
+                f" ({len(region.resized):,} have another size, {len(region.rewritten):,} were "
+                "written again with the same)"
+                if region.spec.inner_chunks is None
+                else f" ({len(region.resized):,} end before what references ask for)"
+            )
+        yield finding(
+            f"{kind}-chunks",
+            f"{where}: {len(numbers):,} {what} {said}{detail}: {', '.join(keys)}{more}",
+            _REMEDY[kind],
+            array=region.array,
+            region=region.region,
+            key=keys[0],
+            count=len(numbers),
+        )
+
+
+def _contradictions(region: RegionChanges, where: str) -> Iterator[Finding]:
+    """Yield what the objects themselves say against the references, though none has changed."""
+    found = region.contradicted
+    for kind, numbers, said, remedy in (
+        (
+            "wrong-offset",
+            found.index,
+            "references do not say what the indexes of {} shards say",
+            rebuild(region.receipt),
+        ),
+        (
+            "wrong-path",
+            found.bytes,
+            "other bytes are inlined than {} objects have",
+            rebuild(region.receipt),
+        ),
+        (
+            "changed-chunks",
+            found.unreadable,
+            "the indexes of {} shards are damaged",
+            "have the producer write these shards anew, then parchunk update OUT --regions with "
+            "its number",
+        ),
+    ):
+        if len(numbers):
+            keys = region.keys(numbers[:3])
+            more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
+            yield finding(
+                kind,
+                f"{where}: {said.format(f'{len(numbers):,}')}, which have not changed since the "
+                f"build: {', '.join(keys)}{more}",
+                remedy,
+                array=region.array,
+                region=region.region,
+                key=keys[0],
+                count=len(numbers),
+            )

@@ -1,0 +1,168 @@
+"""How the chunks of one partition as they are listed now differ from its record files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parchunk.auditing.held_rows import read_held
+from parchunk.auditing.receipt_check import Audited
+from parchunk.auditing.record_check import RecordJob, object_key
+from parchunk.auditing.source_contents import ContentReader, Contradicted
+from parchunk.metadata.spec import ArraySpec
+from parchunk.output import Output
+from parchunk.receipts import receipt_path
+from parchunk.shard_grid import shard_numbers
+from parchunk.tally import Part
+
+Int64Array = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RegionChanges:
+    """What changed in one partition, as chunk numbers that rise, shape (n,) each.
+
+    A chunk of zero bytes now is gone. ``resized`` and ``rewritten`` (same size, modified later)
+    are both changed. Of an expanded array the numbers are of shards, and ``overrun`` are those
+    that end before a reference into them though they were not modified: damage, not a change.
+    So are those of ``contradicted``.
+    """
+
+    spec: ArraySpec = field(repr=False)
+    region: int | None
+    new: Int64Array
+    gone: Int64Array
+    resized: Int64Array
+    rewritten: Int64Array
+    overrun: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
+    contradicted: Contradicted = field(default_factory=Contradicted)
+    #: Where the partition's receipt is below OUT.
+    receipt: str = ""
+
+    @property
+    def array(self) -> str:
+        """The array's name."""
+        return self.spec.name
+
+    @property
+    def changed(self) -> Int64Array:
+        """Chunk numbers of resized and rewritten chunks."""
+        return np.union1d(self.resized, self.rewritten)
+
+    def keys(self, numbers: Int64Array) -> list[str]:
+        """Return chunk keys of the source."""
+        return [object_key(self.spec, number) for number in numbers.tolist()]
+
+
+class Differences:
+    """The differences found in one partition so far."""
+
+    def __init__(
+        self,
+        item: Audited,
+        spec: ArraySpec,
+        record_size: int,
+        contents: ContentReader,
+        inner_cells: int = 0,
+    ) -> None:
+        """Begin with none."""
+        self._item, self._spec, self._record_size = item, spec, record_size
+        self._contents, self._inner_cells = contents, inner_cells
+        self._contradicted: list[Contradicted] = []
+        self._jobs: dict[int, RecordJob] = {}
+        self._new: list[Int64Array] = []
+        self._gone: list[Int64Array] = []
+        self._resized: list[Int64Array] = []
+        self._rewritten: list[Int64Array] = []
+        self._overrun: list[Int64Array] = []
+
+    def take(self, output: Output, part: Part, later: Int64Array) -> None:
+        """Compare a part (a partition, or some of its rows) with its record files."""
+        size = self._record_size
+        if not self._jobs:
+            self._jobs = {job.index: job for job in self._item.jobs(size)}
+        for begin in range(0, len(part.vector), size):
+            vector = part.vector[begin : begin + size]
+            numbers = part.rows.numbers(begin, begin + len(vector))
+            job = self._jobs[int(numbers[0]) // size]
+            references = read_held(output, self._item.partition.array, job, with_bytes=True)
+            if references is None:
+                continue  # damage, which is reported as that
+            held = references.sizes
+            there = vector > 1
+            now = np.where(there, vector - np.uint64(1), np.uint64(0)).astype(np.int64)
+            both = there & (held > 0)
+            self._new.append(numbers[there & (held == 0)])
+            self._gone.append(numbers[~there & (held > 0)])
+            self._resized.append(numbers[both & (now != held)])
+            same = both & (now == held)
+            since = np.isin(numbers, later, assume_unique=True)
+            self._rewritten.append(numbers[same & since])
+            altered = self._contents.check_chunks(self._spec, numbers, references, same & ~since)
+            self._contradicted.append(Contradicted(bytes=altered))
+
+    def made(self) -> RegionChanges | None:
+        """Return the differences, or None when there are none."""
+        joined = [
+            np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
+            for parts in (self._new, self._gone, self._resized, self._rewritten, self._overrun)
+        ]
+        contradicted = Contradicted.joined(self._contradicted)
+        if not any(map(len, joined)) and not contradicted:
+            return None
+        new, gone, resized, rewritten, overrun = joined
+        partition = self._item.partition
+        return RegionChanges(
+            self._spec,
+            partition.region,
+            new,
+            gone,
+            resized,
+            rewritten,
+            overrun,
+            contradicted,
+            receipt_path(partition),
+        )
+
+
+class ShardDifferences(Differences):
+    """The differences found in one partition of an expanded array, by shard."""
+
+    def take(self, output: Output, part: Part, later: Int64Array) -> None:
+        """Compare the shards of a partition with all its record files."""
+        objects = part.rows
+        # Where the last reference into each shard ends; 0 is for shards without any.
+        ends = np.zeros(objects.cells, np.int64)
+        unknown = np.zeros(objects.cells, bool)
+        for job in self._item.jobs(self._record_size):
+            numbers = np.arange(job.first, job.first + job.rows, dtype=np.int64)
+            at = objects.positions(shard_numbers(self._spec, numbers))
+            references = read_held(output, self._item.partition.array, job)
+            if references is None:
+                unknown[at] = True  # damage, which is reported as that
+                continue
+            there = references.sizes > 0
+            # An inlined chunk has no place in its shard, but shows that there was one.
+            np.maximum.at(ends, at[there], np.where(references.inlined, 1, references.ends)[there])
+        there = part.vector > 1
+        now = np.where(there, part.vector - np.uint64(1), np.uint64(0)).astype(np.int64)
+        held = ends > 0
+        numbers = objects.numbers(0, objects.cells)
+        since = np.isin(numbers, later, assume_unique=True)
+        new = there & ~held & ~unknown
+        receipt = self._item.receipt
+        if unknown.any() or receipt is None or receipt.shards_present > np.count_nonzero(held):
+            # Shards may be there without any inner chunk: only those modified since are new.
+            new &= since
+        short = there & held & (ends > now)
+        self._new.append(numbers[new])
+        self._gone.append(numbers[~there & held])
+        self._resized.append(numbers[short & since])
+        self._rewritten.append(numbers[there & held & since & ~short])
+        self._overrun.append(numbers[short & ~since])
+        unchanged = there & ~new & ~since & ~short
+        self._contradicted.append(
+            self._contents.check_shards(self._item, output, part, unchanged, self._inner_cells)
+        )

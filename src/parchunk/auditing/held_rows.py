@@ -1,0 +1,57 @@
+"""What a record file of OUT holds, for comparisons with the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from parchunk.auditing.record_check import RecordJob
+from parchunk.inlined import lengths
+from parchunk.output import Output
+from parchunk.record_files import record_path
+
+Int64Array = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class HeldRows:
+    """The rows of a record file: sizes of chunks, 0 where one is missing, and where each begins.
+
+    ``raw`` has the bytes of the inlined, or is of no rows where they were not asked for.
+    """
+
+    sizes: Int64Array
+    offsets: Int64Array
+    inlined: NDArray[np.bool_]
+    raw: pa.Array
+
+    @property
+    def ends(self) -> Int64Array:
+        """Where each referenced chunk ends in its object."""
+        return self.offsets + self.sizes
+
+
+def read_held(
+    output: Output, array: str, job: RecordJob, with_bytes: bool = False
+) -> HeldRows | None:
+    """Return what a record file gives; None if it is unreadable."""
+    data = output.get(record_path(array, job.index))
+    try:
+        table = pq.read_table(
+            pa.BufferReader(data or b""), columns=["path", "offset", "size", "raw"]
+        )
+        sizes = np.asarray(table["size"]).astype(np.int64)
+        offsets = np.asarray(table["offset"]).astype(np.int64)
+        there = np.asarray(table["path"].is_valid())
+        raw = table["raw"]
+        inlined = np.asarray(raw.is_valid())
+        held = np.where(inlined, lengths(raw), np.where(there, sizes, 0))
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return None
+    if len(held) != job.rows:
+        return None
+    return HeldRows(held, offsets, inlined, raw if with_bytes else raw.slice(0, 0))

@@ -1,0 +1,109 @@
+"""Faults of the rows of one record file: ranges of bytes, and what is inlined. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from parchunk.inlined import is_misread, marked
+from parchunk.metadata.spec import ArraySpec
+from parchunk.shard_grid import shard_numbers
+
+
+@dataclass(frozen=True)
+class RowFault:
+    """One kind of fault and which rows have it; ``remedy`` where building again is none."""
+
+    kind: str
+    rows: NDArray[np.bool_]
+    what: str
+    remedy: str | None = None
+
+
+def size_faults(
+    referenced: NDArray[np.bool_], inlined: NDArray[np.bool_], sizes: NDArray[np.int64]
+) -> Iterator[RowFault]:
+    """Yield what is wrong with rows' sizes, by whether they have a path or inlined bytes."""
+    yield RowFault(
+        "wrong-size",
+        referenced & (sizes <= 0),
+        "size is not above 0, so that readers get the whole object whatever it is",
+    )
+    yield RowFault("wrong-size", ~referenced & (sizes != 0), "size is given without a path")
+    yield RowFault("wrong-path", referenced & inlined, "both a path and inlined bytes are given")
+
+
+def inlining_faults(
+    threshold: int,
+    raw: pa.BinaryArray,
+    inlined: NDArray[np.bool_],
+    referenced: NDArray[np.bool_],
+    sizes: NDArray[np.int64],
+) -> Iterator[RowFault]:
+    """Yield what is wrong with inlined rows, and which rows should be.
+
+    ``sizes`` are those of chunks, inlined or not; a build inlines those of up to ``threshold``.
+    """
+    if inlined.any():
+        yield RowFault(
+            "wrong-size",
+            inlined & ((sizes > threshold) | (sizes < 1)),
+            f"bytes are inlined, where a build inlines chunks of 1 to {threshold:,} bytes"
+            if threshold
+            else "bytes are inlined, where a build of this plan inlines nothing",
+        )
+        misread = np.zeros(len(raw), bool)
+        rows = marked(raw)
+        misread[rows] = [is_misread(raw[row].as_py()) for row in rows.tolist()]
+        yield RowFault(
+            "wrong-encoding",
+            misread,
+            "its bytes begin with base64: and are not encoded, so that readers decode them",
+        )
+    yield RowFault(
+        "wrong-size",
+        referenced & (sizes > 0) & (sizes <= threshold),
+        f"a reference, where a build inlines chunks of up to {threshold:,} bytes",
+    )
+
+
+def range_faults(
+    spec: ArraySpec,
+    numbers: NDArray[np.int64],
+    referenced: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    intact: bool,
+) -> Iterator[RowFault]:
+    """Yield what is wrong with the ranges of inner chunks within their shards.
+
+    Where a shard ends is not known here: only a listing of the source tells. ``intact`` says that
+    the record file is the one of its receipt.
+    """
+    yield RowFault("wrong-offset", ~referenced & (offsets != 0), "offset is given without a path")
+    beyond = np.iinfo(np.int64).max - np.maximum(offsets, 0) < np.maximum(sizes, 0)
+    absurd = referenced & ((offsets < 0) | beyond)
+    yield RowFault("wrong-offset", absurd, "no object has such a range of bytes")
+    rows = np.flatnonzero(referenced & ~absurd & (sizes > 0))
+    if len(rows) < 2:
+        return
+    shards = shard_numbers(spec, numbers[rows])
+    order = np.lexsort((offsets[rows], shards))
+    rows, shards = rows[order], shards[order]
+    starts, stops = offsets[rows], offsets[rows] + sizes[rows]
+    shared = (shards[1:] == shards[:-1]) & (starts[1:] < stops[:-1])
+    # A writer may store equal inner chunks once: the very same range twice is no fault. Whether
+    # ranges that share some bytes are, only the shard's index tells, unless the file was changed.
+    shared &= (starts[1:] != starts[:-1]) | (stops[1:] != stops[:-1])
+    overlapping = np.zeros(len(numbers), bool)
+    overlapping[rows[1:]] = shared
+    what = "its bytes are also those of another inner chunk of its shard"
+    if intact:
+        remedy = "audit with --against-source, which reads the indexes of shards"
+        yield RowFault("shared-ranges", overlapping, f"some of {what}", remedy)
+    else:
+        yield RowFault("wrong-offset", overlapping, what)

@@ -1,0 +1,236 @@
+"""What a listing does not show, read again: shard indexes, and the chunks that were inlined.
+
+Only of objects that have not changed since the build as far as a listing tells: what the
+references say otherwise of those is damage. Above a bound a sample is read, another one each time,
+so that nobody can know beforehand what will be left out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parchunk.auditing.held_rows import HeldRows, read_held
+from parchunk.auditing.receipt_check import Audited
+from parchunk.auditing.record_check import object_key
+from parchunk.errors import DamagedShardError
+from parchunk.inlined import original
+from parchunk.listing import Patience, Requests
+from parchunk.metadata.shards import shard_layout
+from parchunk.metadata.spec import ArraySpec
+from parchunk.output import Output
+from parchunk.plan import Plan
+from parchunk.rows import RowSet
+from parchunk.shard_grid import inner_slices, shard_numbers, shards_of
+from parchunk.shard_reading import InnerChunks, ShardReader
+from parchunk.shard_writer import spans
+from parchunk.source import Source
+from parchunk.tally import Part
+
+Int64Array = NDArray[np.int64]
+
+#: Objects of each kind that are all read again, and bytes; beyond, a sample of about so many.
+MOST_OBJECTS = 10_000
+MOST_BYTES = 1 << 30
+#: Inlined chunks that are asked for before the next ones.
+_FETCHED = 1_000
+
+
+@dataclass
+class Reread:
+    """How many objects of one kind were ``read`` again, ``of`` those that could have been."""
+
+    read: int = 0
+    of: int = 0
+
+
+@dataclass(frozen=True)
+class Contradicted:
+    """Numbers of objects (chunks, or shards) that the references say other things of.
+
+    ``index``: shards whose index has other entries; ``bytes``: objects of which other bytes are
+    inlined; ``unreadable``: shards whose index is damaged now, though it cannot have been.
+    """
+
+    index: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
+    bytes: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
+    unreadable: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(len(self.index) or len(self.bytes) or len(self.unreadable))
+
+    @classmethod
+    def joined(cls, found: Sequence[Contradicted]) -> Contradicted:
+        """Return those of several parts of one partition, rising, each of them once."""
+        return cls(
+            *(
+                np.unique(np.concatenate([np.empty(0, np.int64), *arrays]))
+                for arrays in (
+                    [one.index for one in found],
+                    [one.bytes for one in found],
+                    [one.unreadable for one in found],
+                )
+            )
+        )
+
+
+class ContentReader:
+    """Reads objects of the source again with the threads of ``pool``; counts what it reads."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        done: Sequence[Audited],
+        source: Source,
+        pool: Executor,
+        concurrency: int,
+        requests: Requests,
+        stop: threading.Event,
+    ) -> None:
+        """Find out how much there is to be read, and so which share of it is."""
+        self._plan, self._source, self._pool = plan, source, pool
+        self._concurrency, self._requests, self._stop = concurrency, requests, stop
+        self.indexes, self.inlined = Reread(), Reread()
+        self._random = np.random.default_rng()
+        count = size = inlined = 0
+        for item in done:
+            spec = plan.by_name[item.partition.array].spec
+            if item.receipt is not None:
+                inlined += item.receipt.inlined
+            if spec.inner_chunks is not None:
+                there = item.partition.objects.cells
+                if item.receipt is not None:
+                    there = min(there, item.receipt.shards_present)
+                count += there
+                size += there * shard_layout(spec).index_bytes
+        self._share_of_indexes = _share(count, size)
+        self._share_of_inlined = _share(inlined, inlined * plan.inline_threshold)
+
+    def check_chunks(
+        self, spec: ArraySpec, numbers: Int64Array, held: HeldRows, unchanged: NDArray[np.bool_]
+    ) -> Int64Array:
+        """Return the numbers of chunks of which other bytes are inlined in a record file."""
+        rows = self._some(np.flatnonzero(unchanged & held.inlined), self.inlined)
+        found = []
+        for begin in range(0, len(rows), _FETCHED):
+            some = rows[begin : begin + _FETCHED].tolist()
+            keys = [object_key(spec, int(numbers[row])) for row in some]
+            for row, data in zip(some, self._pool.map(self._source.get, keys), strict=True):
+                if data != original(held.raw[row].as_py()):
+                    found.append(int(numbers[row]))
+        return np.array(found, np.int64)
+
+    def check_shards(
+        self, item: Audited, output: Output, part: Part, unchanged: NDArray[np.bool_], cells: int
+    ) -> Contradicted:
+        """Compare a partition's references with the indexes of its ``unchanged`` shards.
+
+        ``part`` has the shards as they are listed now. ``cells`` inner chunks are held at once.
+        """
+        chosen = self._some(np.flatnonzero(unchanged), self.indexes)
+        found: list[Contradicted] = []
+        spec = self._plan.by_name[item.partition.array].spec
+        vector = np.zeros_like(part.vector)
+        vector[chosen] = part.vector[chosen]
+        shards = replace(part, vector=vector)
+        reader = ShardReader(
+            spec, self._source, self._pool, self._concurrency, self._requests, Patience(),
+            self._stop,
+        )  # fmt: skip
+        jobs = {job.index: job for job in item.jobs(self._plan.record_size)}
+        rows = item.partition.rows
+        for some in inner_slices(spec, rows, cells, self._plan.record_size) if len(chosen) else ():
+            inner, damaged = _read(reader, spec, some, shards)
+            found.append(Contradicted(unreadable=damaged))
+            for begin in range(0, some.cells, self._plan.record_size):
+                end = min(begin + self._plan.record_size, some.cells)
+                numbers = some.numbers(begin, end)
+                of = shard_numbers(spec, numbers)
+                looked = np.isin(of, inner.shards)
+                if not looked.any():
+                    continue
+                job = jobs[int(numbers[0]) // self._plan.record_size]
+                held = read_held(output, item.partition.array, job, with_bytes=True)
+                if held is None:
+                    continue  # damage, which is reported as that
+                wrong = looked & _differs(held, inner, slice(begin, end))
+                kept = np.flatnonzero(looked & ~wrong & held.inlined)
+                kept = self._some(kept, self.inlined)
+                altered = _altered(reader, inner, begin, of, kept, held)
+                found.append(Contradicted(np.unique(of[wrong]), altered))
+        return Contradicted.joined(found)
+
+    def _some(self, places: Int64Array, counted: Reread) -> Int64Array:
+        """Return those that are read, counting them and all."""
+        share = self._share_of_indexes if counted is self.indexes else self._share_of_inlined
+        chosen = places if share >= 1 else places[self._random.random(len(places)) < share]
+        counted.of += len(places)
+        counted.read += len(chosen)
+        return chosen
+
+
+def _share(count: int, size: int) -> float:
+    """Return which part of ``count`` objects of ``size`` bytes together is read."""
+    return min(1.0, MOST_OBJECTS / max(count, 1), MOST_BYTES / max(size, 1))
+
+
+def _read(
+    reader: ShardReader, spec: ArraySpec, rows: RowSet, shards: Part
+) -> tuple[InnerChunks, Int64Array]:
+    """Return where the inner chunks of ``rows`` lie, and the shards whose index is damaged."""
+    try:
+        return reader.read(rows, shards), np.empty(0, np.int64)
+    except DamagedShardError:
+        damaged = []
+    vector = shards.vector.copy()
+    numbers = shards_of(spec, rows)
+    for number, at in zip(numbers.tolist(), shards.rows.positions(numbers).tolist(), strict=True):
+        if vector[at] > 1:
+            alone = np.zeros_like(vector)
+            alone[at] = vector[at]
+            try:
+                reader.read(rows, replace(shards, vector=alone))
+            except DamagedShardError:
+                damaged.append(number)
+                vector[at] = 0
+    return reader.read(rows, replace(shards, vector=vector)), np.array(damaged, np.int64)
+
+
+def _differs(held: HeldRows, inner: InnerChunks, rows: slice) -> NDArray[np.bool_]:
+    """Return which rows of a record file do not say what the indexes say."""
+    sizes, offsets = inner.sizes[rows], inner.offsets[rows]
+    there = sizes > 0
+    elsewhere = (held.sizes != sizes) | (~held.inlined & (held.offsets != offsets))
+    differs: NDArray[np.bool_] = np.where(there, elsewhere, held.sizes > 0)
+    return differs
+
+
+def _altered(
+    reader: ShardReader,
+    inner: InnerChunks,
+    begin: int,
+    shards: Int64Array,
+    rows: Int64Array,
+    held: HeldRows,
+) -> Int64Array:
+    """Return the shards that have other bytes than ``rows`` of a record file have inlined."""
+    offsets, sizes = inner.offsets[begin:], inner.sizes[begin:]
+    rows = rows[np.lexsort((offsets[rows], shards[rows]))]
+    altered = []
+    for of_shard in np.split(rows, np.flatnonzero(np.diff(shards[rows])) + 1) if len(rows) else ():
+        number = int(shards[of_shard[0]])
+        at = int(np.searchsorted(inner.shards, number))
+        for span in spans(of_shard.tolist(), offsets, sizes):
+            data, _ = reader.get(number, span.start, span.stop, int(inner.lengths[at]))
+            for row in span.rows:
+                start = int(offsets[row]) - span.start
+                chunk = data[start : start + int(sizes[row])]
+                if chunk != original(held.raw[row].as_py()):
+                    altered.append(number)
+    return np.unique(np.array(altered, np.int64))
