@@ -1,4 +1,4 @@
-"""Names of OUT: what stock readers misread is refused, what is accepted reads back in all of them."""
+"""Names of OUT: what stock readers misread is refused, what is accepted reads back in all."""
 
 import importlib.util
 import re

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from parchunk.metadata import kerchunk_metadata, masks_other_values
+from parchunk.metadata.spec import canonical
 from parchunk.plan import Plan
 from parchunk.receipts import Receipt
 from parchunk.record_files import root_document
@@ -33,6 +35,37 @@ def published_root(plan: Plan, receipts: Iterable[Receipt]) -> bytes:
     """
     whole = {array.spec.name for array in plan.arrays} - incomplete(receipts)
     return root_document(kerchunk_metadata(plan.hierarchy, null_fill=whole), plan.record_size)
+
+
+def has_arrays_of(root: bytes, plan: Plan) -> bool:
+    """Whether a root has the arrays of a plan, in their shapes, and its record size."""
+    try:
+        document = json.loads(root)
+        shapes = {
+            key.removesuffix("/.zarray"): tuple(value["shape"])
+            for key, value in document["metadata"].items()
+            if key.endswith("/.zarray")
+        }
+        record_size = document["record_size"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+    arrays = {array.spec.name: array.spec.shape for array in plan.arrays}
+    return bool(record_size == plan.record_size and shapes == arrays)
+
+
+def is_root_of(root: bytes, plan: Plan) -> bool:
+    """Whether a root is what a build of a plan publishes, whichever of its chunks are missing."""
+    if not has_arrays_of(root, plan):
+        return False
+    metadata = json.loads(root)["metadata"]
+    plain = kerchunk_metadata(plan.hierarchy)
+    whole = kerchunk_metadata(plan.hierarchy, null_fill=plan.by_name)
+    if not plain.keys() | whole.keys() >= metadata.keys() >= plain.keys() & whole.keys():
+        return False
+    return all(
+        canonical(value) in (canonical(plain.get(key)), canonical(whole.get(key)))
+        for key, value in metadata.items()
+    )
 
 
 def mask_notes(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
