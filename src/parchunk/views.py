@@ -102,7 +102,7 @@ class Contents:
     arrays: frozenset[str]
     receipts: bool
     strays: bool
-    #: An update is under way, or was cut short: record files may have more rows than the plan.
+    #: An update is under way, or was cut short: receipts are not those of what is published.
     updating: bool = False
 
 
@@ -220,7 +220,7 @@ def view_statements(plan: Plan, url: str, there: Contents) -> list[str]:
         "  CAST(split_part(parse_filename(filename), '.', 2) AS BIGINT)",
         _view("arrays", _arrays(plan)),
         _view("regions", _regions(plan)),
-        _view("refs", _refs(plan, url, there)),
+        _view("refs", _refs(plan, url, there.arrays)),
         _view("receipts", _receipts(plan, url, there.receipts)),
         _view("coverage", _coverage(plan, there.updating)),
         _view("missing", "SELECT " + _names("missing") + "\nFROM refs WHERE NOT present"),
@@ -293,22 +293,20 @@ def _regions(plan: Plan) -> str:
     )
 
 
-def _refs(plan: Plan, url: str, there: Contents) -> str:
+def _refs(plan: Plan, url: str, there: frozenset[str]) -> str:
     """One select for all arrays of one layout, so that none has to look up its own.
 
     A CASE over a hundred arrays instead is evaluated for every file: ten times slower to plan.
-    What an update adds is left out until it is published. A filter on rows makes counting three
-    times as slow, so there is none at other times.
     """
     layouts: dict[tuple[str, ...], list[str]] = {}
     number = f"refs_file(filename) * {plan.record_size} + file_row_number"
     for array in plan.arrays:
-        if array.spec.name in there.arrays:
+        if array.spec.name in there:
             layout = (
                 _region(array, plan.record_size),
                 _index(array, number),
                 _tail(array, number),
-                f"\nWHERE {number} < {array.spec.reference_total}" if there.updating else "",
+                _bound(array, plan.record_size),
             )
             layouts.setdefault(layout, []).append(array.spec.name)
     if not layouts:
@@ -339,6 +337,19 @@ def _refs_of(
         f"SELECT\n  {selected}\nFROM read_parquet([\n  {files}\n],\n"
         f"  filename = true, file_row_number = true, hive_partitioning = false){where}"
     )
+
+
+def _bound(array: ArrayPlan, record_size: int) -> str:
+    """Return the condition that leaves out rows that the plan has not.
+
+    An update writes them before they are published, and it may begin at any time. Whole files are
+    told by their names alone, which costs little.
+    """
+    files, rest = divmod(array.spec.reference_total, record_size)
+    full = f"refs_file(filename) < {files}"
+    if not rest:
+        return f"\nWHERE {full}"
+    return f"\nWHERE ({full} OR (refs_file(filename) = {files} AND file_row_number < {rest}))"
 
 
 def _region(array: ArrayPlan, record_size: int) -> str:
@@ -430,7 +441,11 @@ def _coverage(plan: Plan, updating: bool) -> str:
     counted = ""
     if updating:
         # Receipts are the update's already: what is published is counted, where it lies.
-        counts = "counted.present, expected - counted.present AS missing, zero_sized, counted.bytes"
+        counts = (
+            "coalesce(counted.present, 0) AS present,\n"
+            "  partitions.expected - coalesce(counted.present, 0) AS missing, zero_sized,\n"
+            "  coalesce(counted.bytes, 0) AS bytes"
+        )
         counted = (
             "LEFT JOIN (\n  SELECT array_name, region, count(*) FILTER (present) AS present,\n"
             "    coalesce(sum(size), 0)::BIGINT AS bytes FROM refs GROUP BY array_name, region\n"

@@ -27,7 +27,7 @@ from parchunk.metadata.codecs import is_sharded
 from parchunk.metadata.spec import ArraySpec, Hierarchy, JSONObject
 from parchunk.metadata.v3 import parse_codecs
 from parchunk.opening import require
-from parchunk.output import Output
+from parchunk.output import PREVIOUS, Output
 from parchunk.plan import Partition, Plan, Region
 from parchunk.receipts import RecordFile, read_receipts
 from parchunk.rows import RowSet
@@ -152,6 +152,7 @@ class _Published:
 
     plan: Plan
     receipts: Receipts
+    updating: bool
 
     @classmethod
     def of(cls, output: Output) -> _Published:
@@ -161,13 +162,15 @@ class _Published:
             raise InputError(
                 f"{output.url} is unfinished: run its build again to resume, then open it"
             )
-        return cls(plan, read_receipts(output, plan))
+        return cls(plan, read_receipts(output, plan), output.get(PREVIOUS) is not None)
 
     def files(self, array: str) -> list[RecordFile] | None:
-        """Return an array's record files; None while an update has taken away receipts of it.
+        """Return an array's record files; None while an update makes receipts of it untrue.
 
-        The record files stay: what is written anew there has the same chunks in the same rows.
+        What it writes anew has the same chunks in the same rows.
         """
+        if self.updating:
+            return None
         held = [receipt for (name, _), receipt in self.receipts.items() if name == array]
         if len(held) < self.plan.by_name[array].regions:
             return None
