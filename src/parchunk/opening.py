@@ -83,7 +83,7 @@ def open_dataset(
         # `open_dataset(engine="zarr")` drops `use_zarr_fill_value_as_mask`.
         mapper = references.references
         mapper.setup()
-        mapper.zmetadata = kerchunk_metadata(plan.hierarchy)
+        mapper.zmetadata = kerchunk_metadata(plan.hierarchy, masks=False)
         mapper._items[ROOT] = root_document(mapper.zmetadata, plan.record_size)
     store = ZarrStore.open_group(
         FsspecStore(references, read_only=True, path=""),

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from parchunk.metadata import kerchunk_metadata, masks_other_values
+from parchunk.metadata import (
+    kerchunk_metadata,
+    masks_alike,
+    masks_other_values,
+    null_reads_as_fill,
+)
 from parchunk.metadata.spec import canonical
 from parchunk.plan import Plan
 from parchunk.receipts import Receipt
@@ -69,22 +74,32 @@ def is_root_of(root: bytes, plan: Plan) -> bool:
 
 
 def mask_notes(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
-    """Return a line when stock xarray masks values of incomplete v3 arrays that it should not."""
+    """Return lines on incomplete v3 arrays of which readers do not all see what the source has."""
     if plan.hierarchy.written_format == 3:
         return []
     missing = incomplete(receipts)
-    names = [
-        array.spec.name
-        for array in plan.arrays
-        if array.spec.name in missing and masks_other_values(array.spec)
-    ]
-    if not names:
-        return []
-    return [
-        f"{', '.join(names[:5])}{' and others' if len(names) > 5 else ''}: chunks are missing, so "
-        "the fill value is kept, and xarray masks it in Zarr v2, which it would not do in the v3 "
-        "source; parchunk.open_dataset does not mask it"
-    ]
+    specs = [array.spec for array in plan.arrays if array.spec.name in missing]
+    changed = [spec for spec in specs if masks_other_values(spec)]
+    masked = [spec.name for spec in changed if not masks_alike(spec)]
+    null = [spec.name for spec in changed if null_reads_as_fill(spec)]
+    notes = []
+    if masked:
+        notes.append(
+            f"{_some(masked)}: chunks are missing, so the fill value is kept, and xarray masks it "
+            "in Zarr v2, which it would not do in the v3 source; parchunk.open_dataset does not "
+            "mask it"
+        )
+    if null:
+        notes.append(
+            f"{_some(null)}: chunks are missing, and read as the fill value in zarr-python 3 alone;"
+            " zarr-python 2 leaves them undefined, as null stands for a fill value that xarray "
+            "would mask"
+        )
+    return notes
+
+
+def _some(names: list[str]) -> str:
+    return f"{', '.join(names[:5])}{' and others' if len(names) > 5 else ''}"
 
 
 def incomplete(receipts: Iterable[Receipt]) -> set[str]:

@@ -15,7 +15,7 @@ from parchunk.metadata.convert import (
     require_supported,
     skip_refused,
 )
-from parchunk.metadata.mask import masks_other_values, null_reads_as_fill
+from parchunk.metadata.mask import masks_alike, masks_other_values, null_reads_as_fill
 from parchunk.metadata.read import Reader, RootIsArrayError, read_array, read_hierarchy, read_known
 from parchunk.metadata.refused import UnsupportedArraysError
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
@@ -32,6 +32,7 @@ __all__ = [
     "convert_array",
     "convert_attributes",
     "kerchunk_metadata",
+    "masks_alike",
     "masks_other_values",
     "null_reads_as_fill",
     "read_array",
