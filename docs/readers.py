@@ -381,7 +381,8 @@ def page(found: dict[tuple[int, str], dict[str, str]]) -> str:
         "| another | the fill value, and `missing_value` beside `_FillValue` | "
         "masks the fill value, too, and warns of several fill values |",
         "",
-        "The build says which arrays are of the last two kinds.",
+        "The build says which arrays are of the last two kinds. Of the former VirtualiZarr reads",
+        "missing chunks of floats as NaN, as that is what null is to it.",
     ]
     return "\n".join(lines) + "\n"
 

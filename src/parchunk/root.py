@@ -91,9 +91,9 @@ def mask_notes(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
         )
     if null:
         notes.append(
-            f"{_some(null)}: chunks are missing, and read as the fill value in zarr-python 3 alone;"
-            " zarr-python 2 leaves them undefined, as null stands for a fill value that xarray "
-            "would mask"
+            f"{_some(null)}: chunks are missing, and read as the fill value in zarr-python 3, but "
+            "not in zarr-python 2 (undefined) and VirtualiZarr (NaN where floats), as null stands "
+            "for a fill value that xarray would mask"
         )
     return notes
 
