@@ -14,6 +14,8 @@ Each row is a small store written by zarr-python, built by parchunk and read by 
 
 from __future__ import annotations
 
+import base64
+import struct
 import sys
 import tempfile
 import warnings
@@ -76,6 +78,19 @@ def numbers(dtype: str) -> Any:
     return np.arange(60).reshape(SHAPE).astype(dtype)
 
 
+def masked(dtype: str, value: float) -> Any:
+    """Return numbers of which some are what a mask says, and some zero."""
+    data = numbers(dtype)
+    data[3:, ::3] = value
+    data[3:, 1::3] = 0
+    return data
+
+
+def encoded(value: float, dtype: str) -> str:
+    """Return a float's ``_FillValue`` as xarray writes it into Zarr v3."""
+    return base64.b64encode(struct.pack("<d", np.dtype(dtype).type(value))).decode()
+
+
 def rows() -> list[Row]:
     """Return every kind of array, in the order of the table."""
     found = []
@@ -129,6 +144,15 @@ def rows() -> list[Row]:
         Row("fill value 0, a chunk missing", 2, f4, {"fill_value": 0}, missing=True),
         Row("fill value 0, a chunk missing", 3, f4, {"fill_value": 0}, missing=True),
         Row("fill value 2^64-1, a chunk missing", 3, numbers("u8"), {"fill_value": 2**64 - 1},
+            missing=True),
+        Row("`_FillValue` -9999.9, fill value NaN, a chunk missing", 3, masked("f4", -9999.9),
+            {"fill_value": np.nan, "attributes": {"_FillValue": encoded(-9999.9, "f4")}},
+            missing=True),
+        Row("packed, `_FillValue` -32768, fill value 0, a chunk missing", 3, masked("i2", -32768),
+            {"fill_value": 0, "attributes": {"_FillValue": -32768, "scale_factor": 0.1}},
+            missing=True),
+        Row("packed, `_FillValue` -32768, fill value 5, a chunk missing", 3, masked("i2", -32768),
+            {"fill_value": 5, "attributes": {"_FillValue": -32768, "scale_factor": 0.1}},
             missing=True),
         Row("uneven last chunks", 3, f4, {"chunks": (4, 4)}),
         Row("chunks larger than the array", 3, f4, {"chunks": (64, 64)}),
@@ -302,7 +326,8 @@ def find_out() -> dict[tuple[int, str], dict[str, str]]:
 
 def read_page(text: str) -> dict[tuple[int, str], dict[str, str]]:
     """Return the table of readers.md in the form of `find_out`."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
+    # Tables further down have other columns.
+    lines = [line for line in text.partition("\n## ")[0].splitlines() if line.startswith("|")]
     titles = [cell.strip() for cell in lines[0].strip("|").split("|")][2:]
     found = {}
     for line in lines[2:]:
@@ -336,10 +361,28 @@ def page(found: dict[tuple[int, str], dict[str, str]]) -> str:
         )
     lines += [
         "",
-        "What differs: VirtualiZarr takes F order for C order. Where chunks are missing, xarray",
-        "masks the fill value of a Zarr v2 array, which it would not do in a v3 source;",
-        "`parchunk.open_dataset` does not. Text of Zarr v2 with a fill value becomes Python",
-        "objects in xarray, which can be masked; through Icechunk no text is masked.",
+        "What differs: VirtualiZarr takes F order for C order. Text of Zarr v2 with a fill",
+        "value becomes Python objects in xarray, which can be masked; through Icechunk no text is",
+        "masked.",
+        "",
+        "## Masks of Zarr v3 arrays with missing chunks",
+        "",
+        "Xarray masks a v3 array where it equals the attribute `_FillValue`, and a v2 array, which",
+        "the references are, where it equals the fill value. `parchunk.open_dataset` masks what it",
+        "does in the source, always. In other readers:",
+        "",
+        "| fill value | what the references say | xarray |",
+        "|---|---|---|",
+        "| any, and no chunk is missing | null, and `_FillValue` | exact |",
+        "| the same as `_FillValue` | the fill value | exact |",
+        "| NaN | NaN, and `missing_value` beside `_FillValue` | exact |",
+        "| 0, false, empty text | null, and `_FillValue` | exact with zarr-python 3; zarr-python 2 "
+        "leaves missing chunks of null undefined |",
+        "| another | the fill value, and `missing_value` beside `_FillValue` | "
+        "masks the fill value, too, and warns of several fill values |",
+        "",
+        "The build says which arrays are of the last two kinds. Of the former VirtualiZarr reads",
+        "missing chunks of floats as NaN, as that is what null is to it.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,7 @@
 """The views against a reading of the same references by hand, and what queries touch."""
 
 import contextlib
+import gc
 import io
 import itertools
 import json
@@ -8,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from unittest import mock
 
 import duckdb
@@ -114,7 +116,7 @@ def test_coverage_is_every_partition(folder, connection):
         assert row[4] == partition.rows.cells == row[5] + row[6]
     assert found[("t", 0)][2:10] == (0, 8, 32, 30, 2, 1, found[("t", 0)][8], 0)
     counted = connection.execute(
-        "SELECT refs.array, region, count(*) FILTER (present), sum(size)::BIGINT "
+        "SELECT refs.array_name, region, count(*) FILTER (present), sum(size)::BIGINT "
         "FROM refs GROUP BY ALL"
     ).fetchall()
     assert {(a, r): (p, b) for a, r, p, b in counted} == {k: (v[5], v[8]) for k, v in found.items()}
@@ -137,7 +139,9 @@ def test_coverage_where_record_files_do_not_divide_regions(tmp_path):
 
 
 def test_arrays_and_regions(connection):
-    row = connection.execute("SELECT * FROM arrays WHERE arrays.array = 'deep/er/q'").fetchone()
+    row = connection.execute(
+        "SELECT * FROM arrays WHERE arrays.array_name = 'deep/er/q'"
+    ).fetchone()
     assert row == ("deep/er/q", 3, "<f4", [4, 24, 6], [2, 1, 3], [2, 24, 2], ["y", "time", "x"],
                    1, 8, 96)  # fmt: skip
     assert connection.execute("SELECT * FROM regions").fetchall() == [
@@ -158,13 +162,13 @@ def files_read(connection, query: str) -> int:
 @pytest.mark.parametrize(
     ("where", "files"),
     [
-        ("refs.array = 't' AND region = 1", 4),
-        ("refs.array = 'deep/er/q' AND region = 1", 4),
-        ("refs.array = 't_it''s *[odd]' AND region = 2", 4),
-        ("refs.array = 't'", 12),
-        ("refs.array = 'crs'", 1),
-        ("refs.array IN ('t', 'crs') AND region IS NULL", 1),
-        ("refs.array = 'none'", 0),
+        ("refs.array_name = 't' AND region = 1", 4),
+        ("refs.array_name = 'deep/er/q' AND region = 1", 4),
+        ("refs.array_name = 't_it''s *[odd]' AND region = 2", 4),
+        ("refs.array_name = 't'", 12),
+        ("refs.array_name = 'crs'", 1),
+        ("refs.array_name IN ('t', 'crs') AND region IS NULL", 1),
+        ("refs.array_name = 'none'", 0),
     ],
 )
 def test_a_query_reads_only_the_files_of_its_array_and_region(connection, where, files):
@@ -173,7 +177,7 @@ def test_a_query_reads_only_the_files_of_its_array_and_region(connection, where,
 
 
 def test_missing_of_one_region_reads_only_its_files(connection):
-    query = "SELECT chunk_key FROM missing WHERE missing.array = 't' AND region = 0"
+    query = "SELECT chunk_key FROM missing WHERE missing.array_name = 't' AND region = 0"
     assert files_read(connection, query) == 4
     assert len(connection.execute(query).fetchall()) == 2
 
@@ -187,7 +191,7 @@ def test_other_files_are_not_opened_at_all(folder, tmp_path):
         if path.relative_to(tmp_path / "refs").as_posix() not in needed:
             path.write_bytes(b"no parquet")
     with connect(str(tmp_path / "refs")) as made:
-        query = "SELECT count(*) FROM refs WHERE refs.array = 't' AND region = 1"
+        query = "SELECT count(*) FROM refs WHERE refs.array_name = 't' AND region = 1"
         assert made.execute(query).fetchone() == (32,)
 
 
@@ -259,7 +263,10 @@ def test_remote_output_through_obstore(folder):
         assert made.execute("SELECT sum(present) FROM coverage").fetchone()[0] == sum(
             r[5] for r in rows
         )
-        assert files_read(made, "SELECT max(path) FROM refs WHERE refs.array='t' AND region=1") == 4
+        assert (
+            files_read(made, "SELECT max(path) FROM refs WHERE refs.array_name='t' AND region=1")
+            == 4
+        )
         assert made.execute("SELECT count(*) FROM strays").fetchone() == (1,)
         with pytest.raises((duckdb.Error, PermissionError)):
             made.execute("COPY (SELECT 1 AS x) TO 's3://bucket/a [b]/refs/x.csv'")
@@ -283,7 +290,7 @@ def sql(folder, *arguments, stdin=b""):
 
 
 def test_command_prints_every_format(folder, tmp_path):
-    query = "SELECT chunk_key, chunk_index FROM missing WHERE missing.array = 't' ORDER BY ALL"
+    query = "SELECT chunk_key, chunk_index FROM missing WHERE missing.array_name = 't' ORDER BY ALL"
     table = sql(folder, query)
     assert table.returncode == 0
     program = [sys.executable, "-c", "from parchunk.cli import main; main()"]
@@ -337,10 +344,87 @@ def test_command_explains_queries_in_any_format(folder):
     assert json.loads(json.loads(ran.stdout)[0]["explain_value"])
 
 
-def test_command_says_why_array_needs_quotes(folder):
-    ran = sql(folder, "SELECT array FROM arrays")
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("SELECT array FROM arrays", "array_name"),
+        ("SELECT refs.array FROM refs", "array_name"),
+        ("SELECT offset FROM refs", '"offset" in double quotes'),
+        ("SELECT arry_name FROM refs", 'Candidate bindings: "array_name"'),
+        ("SELECT * FROM ref", 'Did you mean "refs"?'),
+        ("SELECT coutn(*) FROM refs", 'Did you mean "count"?'),
+        ("SELECT sum(array_name) FROM refs", "explicit type casts"),
+        ("SELECT array_name FROM refs, arrays", "refs.array_name"),
+    ],
+)
+def test_command_says_what_duckdb_suggests(folder, query, said):
+    ran = sql(folder, query)
     assert ran.returncode == 2
-    assert b'"array" in double quotes' in ran.stderr
+    assert said in ran.stderr.decode()
+    assert ran.stderr.count(b"\n") == 1
+    assert b"LINE 1" not in ran.stderr
+
+
+def test_columns_need_no_quotes():
+    with duckdb.connect() as plain:
+        for columns in COLUMNS.values():
+            for column in set(columns) - {"offset"}:  # the name that kerchunk gives it
+                plain.execute(f"SELECT {column} FROM (SELECT 1 AS {column})")
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [("x.parquet", b"PAR1"), ("x.PQ", b"PAR1"), ("x.csv", b"n\n4"), ("x.json", b'[\n{"n": 4}')],
+)
+def test_to_writes_what_its_name_says(folder, tmp_path, name, begins):
+    ran = sql(folder, "SELECT count(*) AS n FROM missing", "--to", str(tmp_path / name))
+    assert (ran.returncode, ran.stdout) == (0, b"")
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+def test_to_and_format(folder, tmp_path):
+    query = "SELECT count(*) AS n FROM missing"
+    for name in ("x", "x.txt"):
+        assert sql(folder, query, "--to", str(tmp_path / name)).returncode == 0
+        assert "int64" in (tmp_path / name).read_text()
+    assert sql(folder, query, "--to", str(tmp_path / "x.csv"), "--json").returncode == 0
+    assert json.loads((tmp_path / "x.csv").read_text()) == [{"n": 4}]
+    odd = tmp_path / "x.feather"
+    ran = sql(folder, query, "--to", str(odd))
+    assert ran.returncode == 2
+    assert b"give --format" in ran.stderr
+    assert not odd.exists()
+    assert sql(folder, query, "--to", str(odd), "--format", "csv").returncode == 0
+    assert odd.read_text() == "n\n4\n"
+    assert sql(folder, "--to", str(tmp_path / "y.csv"), stdin=query.encode()).returncode == 0
+    assert (tmp_path / "y.csv").read_text() == "n\n4\n"
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_large_sorts_spill_into_a_private_folder(folder, tmp_path, monkeypatch, locked):
+    monkeypatch.chdir(tmp_path)
+    with connect(str(folder / "refs"), locked=False) as made:
+        (spilled,) = made.execute("SELECT current_setting('temp_directory')").fetchone()
+        made.execute("SET memory_limit = '60MB'; SET threads = 1")
+        if locked:
+            made.execute("SET enable_external_access = false")
+        sort = "SELECT hash(i) AS h, repeat('x', 90) FROM range(3_000_000) AS t(i) ORDER BY h"
+        rows = made.execute(sort)
+        assert rows.fetchone() is not None
+        files = list(Path(spilled).rglob("*"))
+        assert files
+        assert Path(spilled).stat().st_mode & 0o077 == 0
+    assert list(tmp_path.iterdir()) == []
+    del made, rows
+    gc.collect()
+    assert not Path(spilled).exists()
+
+
+@pytest.mark.parametrize("name", ["refs*", "a?", "x[1]", "back\\slash"])
+def test_paths_that_duckdb_takes_for_patterns_are_said_to_be_that(folder, tmp_path, name):
+    shutil.copytree(folder / "refs", tmp_path / name)
+    with pytest.raises(parchunk.InputError, match="pattern"):
+        connect(str(tmp_path / name))
 
 
 @pytest.mark.parametrize(

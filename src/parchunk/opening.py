@@ -10,7 +10,7 @@ from parchunk.errors import InputError, MissingExtraError
 from parchunk.metadata import kerchunk_metadata
 from parchunk.output import ROOT, Output
 from parchunk.record_files import root_document
-from parchunk.saved_plan import load_plan
+from parchunk.saved_plan import published_plan
 from parchunk.stores import Location, parse_options
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def open_dataset(
     from zarr.storage import FsspecStore
 
     output = Output.open(out, output_options)
-    plan = load_plan(output)
-    if output.get(ROOT) is None:
+    plan = published_plan(output)
+    if plan is None:
         raise InputError(f"{output.url} is unfinished: run its build again to resume, then open it")
     references = fsspec.filesystem(
         "reference",
@@ -83,7 +83,7 @@ def open_dataset(
         # `open_dataset(engine="zarr")` drops `use_zarr_fill_value_as_mask`.
         mapper = references.references
         mapper.setup()
-        mapper.zmetadata = kerchunk_metadata(plan.hierarchy)
+        mapper.zmetadata = kerchunk_metadata(plan.hierarchy, masks=False)
         mapper._items[ROOT] = root_document(mapper.zmetadata, plan.record_size)
     store = ZarrStore.open_group(
         FsspecStore(references, read_only=True, path=""),

@@ -22,6 +22,7 @@ from obstore.store import LocalStore, ObjectStore
 
 from parchunk import stores
 from parchunk.errors import InputError, OutputError
+from parchunk.out_names import refuse_misread
 from parchunk.store_errors import explain
 from parchunk.stores import Location
 
@@ -53,8 +54,15 @@ class Output:
 
     @classmethod
     def open(cls, url: str, options: Mapping[str, str] | None = None) -> Output:
-        """Open OUT at a path or URL; nothing is created yet."""
+        """Open OUT at a path or URL; nothing is created yet.
+
+        Raises
+        ------
+        InputError
+            For what cannot be opened, a whole bucket, and names that readers misread.
+        """
         opened = stores.open_store(url, options)
+        refuse_misread(opened.location)
         if isinstance(opened.store, LocalStore):
             return cls(opened.location, None, opened.location.url)
         if not opened.prefix:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
-from parchunk.metadata import kerchunk_metadata, masks_other_values
+from parchunk.metadata import (
+    kerchunk_metadata,
+    masks_alike,
+    masks_other_values,
+    null_reads_as_fill,
+)
+from parchunk.metadata.spec import canonical
 from parchunk.plan import Plan
 from parchunk.receipts import Receipt
 from parchunk.record_files import root_document
@@ -45,23 +52,64 @@ def published_root(plan: Plan, receipts: Iterable[Receipt]) -> bytes:
     return root_document(kerchunk_metadata(plan.hierarchy, null_fill=whole), plan.record_size)
 
 
+def has_arrays_of(root: bytes, plan: Plan) -> bool:
+    """Whether a root has the arrays of a plan, in their shapes, and its record size."""
+    try:
+        document = json.loads(root)
+        shapes = {
+            key.removesuffix("/.zarray"): tuple(value["shape"])
+            for key, value in document["metadata"].items()
+            if key.endswith("/.zarray")
+        }
+        record_size = document["record_size"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+    arrays = {array.spec.name: array.spec.shape for array in plan.arrays}
+    return bool(record_size == plan.record_size and shapes == arrays)
+
+
+def is_root_of(root: bytes, plan: Plan) -> bool:
+    """Whether a root is what a build of a plan publishes, whichever of its chunks are missing."""
+    if not has_arrays_of(root, plan):
+        return False
+    metadata = json.loads(root)["metadata"]
+    plain = kerchunk_metadata(plan.hierarchy)
+    whole = kerchunk_metadata(plan.hierarchy, null_fill=plan.by_name)
+    if not plain.keys() | whole.keys() >= metadata.keys() >= plain.keys() & whole.keys():
+        return False
+    return all(
+        canonical(value) in (canonical(plain.get(key)), canonical(whole.get(key)))
+        for key, value in metadata.items()
+    )
+
+
 def mask_notes(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
-    """Return a line when stock xarray masks values of incomplete v3 arrays that it should not."""
+    """Return lines on incomplete v3 arrays of which readers do not all see what the source has."""
     if plan.hierarchy.written_format == 3:
         return []
     missing = incomplete(receipts)
-    names = [
-        array.spec.name
-        for array in plan.arrays
-        if array.spec.name in missing and masks_other_values(array.spec)
-    ]
-    if not names:
-        return []
-    return [
-        f"{', '.join(names[:5])}{' and others' if len(names) > 5 else ''}: chunks are missing, so "
-        "the fill value is kept, and xarray masks it in Zarr v2, which it would not do in the v3 "
-        "source; parchunk.open_dataset does not mask it"
-    ]
+    specs = [array.spec for array in plan.arrays if array.spec.name in missing]
+    changed = [spec for spec in specs if masks_other_values(spec)]
+    masked = [spec.name for spec in changed if not masks_alike(spec)]
+    null = [spec.name for spec in changed if null_reads_as_fill(spec)]
+    notes = []
+    if masked:
+        notes.append(
+            f"{_some(masked)}: chunks are missing, so the fill value is kept, and xarray masks it "
+            "in Zarr v2, which it would not do in the v3 source; parchunk.open_dataset does not "
+            "mask it"
+        )
+    if null:
+        notes.append(
+            f"{_some(null)}: chunks are missing, and read as the fill value in zarr-python 3, but "
+            "not in zarr-python 2 (undefined) and VirtualiZarr (NaN where floats), as null stands "
+            "for a fill value that xarray would mask"
+        )
+    return notes
+
+
+def _some(names: list[str]) -> str:
+    return f"{', '.join(names[:5])}{' and others' if len(names) > 5 else ''}"
 
 
 def incomplete(receipts: Iterable[Receipt]) -> set[str]:

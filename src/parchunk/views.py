@@ -1,4 +1,4 @@
-"""The views of DESIGN.md: SQL over plan, receipts and record files where they lie, no copy.
+"""The views: SQL over plan, receipts and record files where they lie, no copy.
 
 Everything that a row's place says (array, region, chunk number, index and key) is an expression
 over ``filename`` and ``file_row_number``. The views are flat selects for that reason: DuckDB
@@ -10,15 +10,18 @@ arrays, from which DuckDB learns the columns).
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
 from parchunk.errors import InputError
-from parchunk.output import RECEIPTS, STRAYS, Output
+from parchunk.output import PREVIOUS, RECEIPTS, STRAYS, Output
 from parchunk.plan import ArrayPlan, Plan
-from parchunk.saved_plan import load_plan
+from parchunk.saved_plan import load_plan, published_plan
 from parchunk.shard_grid import extents
 
 if TYPE_CHECKING:
@@ -27,26 +30,26 @@ if TYPE_CHECKING:
 #: The columns of each view, in order: a contract.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "arrays": (
-        "array", "zarr_format", "dtype", "shape", "chunks", "grid", "dimensions", "split_axis",
+        "array_name", "zarr_format", "dtype", "shape", "chunks", "grid", "dimensions", "split_axis",
         "record_size", "expected",
     ),
     "regions": ("region", "dimension", "start", "stop"),
     "refs": (
-        "array", "region", "chunk_number", "chunk_index", "chunk_key", "present", "path",
+        "array_name", "region", "chunk_number", "chunk_index", "chunk_key", "present", "path",
         "offset", "size", "inlined",
     ),
     "coverage": (
-        "array", "region", "start", "stop", "expected", "present", "missing", "zero_sized",
+        "array_name", "region", "start", "stop", "expected", "present", "missing", "zero_sized",
         "bytes", "strays", "shards_expected", "shards_present", "empty_entries",
     ),
-    "missing": ("array", "region", "chunk_number", "chunk_index", "chunk_key"),
+    "missing": ("array_name", "region", "chunk_number", "chunk_index", "chunk_key"),
     "receipts": (
-        "array", "region", "dimension", "start", "stop", "expected", "present", "missing",
+        "array_name", "region", "dimension", "start", "stop", "expected", "present", "missing",
         "zero_sized", "inlined", "bytes", "strays", "stray_reasons", "found_again",
         "last_modified", "verified", "ordered", "requests", "requests_least", "retries", "seconds",
         "record_files", "shards_expected", "shards_present", "empty_entries", "index_requests",
     ),
-    "strays": ("array", "path", "size", "reason"),
+    "strays": ("array_name", "path", "size", "reason"),
 }  # fmt: skip
 
 _RECEIPT_FIELDS = {
@@ -81,14 +84,15 @@ _RECEIPT_FIELDS = {
 }
 #: Columns of `receipts` that are not the receipt's field as it stands.
 _RECEIPT_COLUMNS = {
+    "array_name": '"array" AS array_name',
     "last_modified": "make_timestamp(last_modified) AS last_modified",
 }
 _REFS_TYPES = {
-    "array": "VARCHAR", "region": "BIGINT", "chunk_number": "BIGINT", "chunk_index": "BIGINT[]",
-    "chunk_key": "VARCHAR", "present": "BOOLEAN", "path": "VARCHAR", "offset": "BIGINT",
-    "size": "BIGINT", "inlined": "BOOLEAN",
+    "array_name": "VARCHAR", "region": "BIGINT", "chunk_number": "BIGINT",
+    "chunk_index": "BIGINT[]", "chunk_key": "VARCHAR", "present": "BOOLEAN", "path": "VARCHAR",
+    "offset": "BIGINT", "size": "BIGINT", "inlined": "BOOLEAN",
 }  # fmt: skip
-_STRAYS_TYPES = {"array": "VARCHAR", "path": "VARCHAR", "size": "BIGINT", "reason": "VARCHAR"}
+_STRAYS_TYPES = {"array_name": "VARCHAR", "path": "VARCHAR", "size": "BIGINT", "reason": "VARCHAR"}
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,8 @@ class Contents:
     arrays: frozenset[str]
     receipts: bool
     strays: bool
+    #: An update is under way, or was cut short: receipts are not those of what is published.
+    updating: bool = False
 
 
 def connect(
@@ -127,15 +133,20 @@ def connect(
     import duckdb
 
     output = out if isinstance(out, Output) else Output.open(out, output_options)
-    plan = load_plan(output)
+    _refuse_unmatched(output)
+    plan = viewed_plan(output)
+    spilled = tempfile.mkdtemp(prefix="parchunk-sql-")
     # Nothing is ever fetched from an extension repository behind the caller's back.
     connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "allow_community_extensions": "false",
+            "temp_directory": spilled,
         }
     )
+    # Not where the program happens to run; nobody else's to read; and gone with the connection.
+    weakref.finalize(connection, shutil.rmtree, spilled, ignore_errors=True)
     if output.store is not None:
         from parchunk.output_files import OutputFileSystem
 
@@ -161,6 +172,21 @@ def connect(
     return connection
 
 
+def viewed_plan(output: Output) -> Plan:
+    """Return the plan that the views show: what is published, else what is being built."""
+    return published_plan(output) or load_plan(output)
+
+
+def _refuse_unmatched(output: Output) -> None:
+    """Refuse the local paths that DuckDB takes for patterns even where they are escaped."""
+    found = next((character for character in "*?[\\" if character in output.url), None)
+    if output.store is None and found is not None:
+        raise InputError(
+            f"{output.url} has {found!r} in its path, which DuckDB takes for a pattern: query it "
+            "under another name, moved or copied there (other readers take this one)"
+        )
+
+
 def message_of(error: Exception) -> str:
     """Return what DuckDB says; it may quote a damaged file, and then not be able to say so."""
     if isinstance(error, UnicodeDecodeError):
@@ -179,7 +205,10 @@ def contents(output: Output, plan: Plan) -> Contents:
         folders = {path[len(RECEIPTS) + 1 :].rpartition("/")[0] for path in receipts}
         arrays = [name for name in names if name in folders]
     return Contents(
-        frozenset(arrays), output.holds(RECEIPTS, ".json"), output.holds(STRAYS, ".parquet")
+        frozenset(arrays),
+        receipts=output.holds(RECEIPTS, ".json"),
+        strays=output.holds(STRAYS, ".parquet"),
+        updating=output.get(PREVIOUS) is not None,
     )
 
 
@@ -193,7 +222,7 @@ def view_statements(plan: Plan, url: str, there: Contents) -> list[str]:
         _view("regions", _regions(plan)),
         _view("refs", _refs(plan, url, there.arrays)),
         _view("receipts", _receipts(plan, url, there.receipts)),
-        _view("coverage", _coverage(plan)),
+        _view("coverage", _coverage(plan, there.updating)),
         _view("missing", "SELECT " + _names("missing") + "\nFROM refs WHERE NOT present"),
         _view("strays", _strays(url, there.strays)),
     ]
@@ -277,6 +306,7 @@ def _refs(plan: Plan, url: str, there: frozenset[str]) -> str:
                 _region(array, plan.record_size),
                 _index(array, number),
                 _tail(array, number),
+                _bound(array, plan.record_size),
             )
             layouts.setdefault(layout, []).append(array.spec.name)
     if not layouts:
@@ -296,10 +326,10 @@ _INLINED_SIZE = (
 
 
 def _refs_of(
-    url: str, names: Sequence[str], number: str, region: str, index: str, tail: str
+    url: str, names: Sequence[str], number: str, region: str, index: str, tail: str, where: str
 ) -> str:
     columns = {
-        "array": "refs_array(filename)",
+        "array_name": "refs_array(filename)",
         "region": region,
         "chunk_number": number,
         "chunk_index": index,
@@ -314,8 +344,21 @@ def _refs_of(
     files = ",\n  ".join(text(glob_escaped(f"{url}/{name}/") + "refs.*.parq") for name in names)
     return (
         f"SELECT\n  {selected}\nFROM read_parquet([\n  {files}\n],\n"
-        "  filename = true, file_row_number = true, hive_partitioning = false)"
+        f"  filename = true, file_row_number = true, hive_partitioning = false){where}"
     )
+
+
+def _bound(array: ArrayPlan, record_size: int) -> str:
+    """Return the condition that leaves out rows that the plan has not.
+
+    An update writes them before they are published, and it may begin at any time. Whole files are
+    told by their names alone, which costs little.
+    """
+    files, rest = divmod(array.spec.reference_total, record_size)
+    full = f"refs_file(filename) < {files}"
+    if not rest:
+        return f"\nWHERE {full}"
+    return f"\nWHERE ({full} OR (refs_file(filename) = {files} AND file_row_number < {rest}))"
 
 
 def _region(array: ArrayPlan, record_size: int) -> str:
@@ -362,7 +405,7 @@ def _axes(array: ArrayPlan, number: str) -> list[str]:
 
 def _receipts(plan: Plan, url: str, there: bool) -> str:
     if not there:
-        types = {**_RECEIPT_FIELDS, "last_modified": "TIMESTAMP"}
+        types = {**_RECEIPT_FIELDS, "array_name": "VARCHAR", "last_modified": "TIMESTAMP"}
         return _empty({name: types[name] for name in COLUMNS["receipts"]})
     fields = ", ".join(f'"{name}": {text(kind)}' for name, kind in _RECEIPT_FIELDS.items())
     columns = ", ".join(_RECEIPT_COLUMNS.get(name, f'"{name}"') for name in COLUMNS["receipts"])
@@ -374,7 +417,7 @@ def _receipts(plan: Plan, url: str, there: bool) -> str:
     )
 
 
-def _coverage(plan: Plan) -> str:
+def _coverage(plan: Plan, updating: bool) -> str:
     """A row for every partition of the plan; counts are NULL where it has no receipt yet."""
     rows = []
     for array in plan.arrays:
@@ -403,21 +446,37 @@ def _coverage(plan: Plan) -> str:
         return f"if(outer_rows = 1, least(ceil({row} / {size})::BIGINT * {size}, period), {row})"
 
     expected = f"outer_rows * ({first_row('(region + 1)')} - {first_row('region')})"
+    counts = "present, missing, zero_sized, bytes"
+    counted = ""
+    if updating:
+        # Receipts are the update's already: what is published is counted, where it lies.
+        counts = (
+            "coalesce(counted.present, 0) AS present,\n"
+            "  partitions.expected - coalesce(counted.present, 0) AS missing, zero_sized,\n"
+            "  coalesce(counted.bytes, 0) AS bytes"
+        )
+        counted = (
+            "LEFT JOIN (\n  SELECT array_name, region, count(*) FILTER (present) AS present,\n"
+            "    coalesce(sum(size), 0)::BIGINT AS bytes FROM refs GROUP BY array_name, region\n"
+            ") AS counted ON counted.array_name = partitions.array_name\n"
+            "  AND counted.region IS NOT DISTINCT FROM partitions.region\n"
+        )
     return (
         "WITH partitions AS (\n"
-        '  SELECT "array", if(region_rows IS NULL, NULL, region) AS region,\n'
+        "  SELECT array_name, if(region_rows IS NULL, NULL, region) AS region,\n"
         "    region * region_length AS start,\n"
         "    least((region + 1) * region_length, extent) AS stop,\n"
         f"    if(region_rows IS NULL, total, {expected})::BIGINT AS expected\n"
-        f'  FROM {_values(rows)} AS t("array", regions, region_rows, '
+        f"  FROM {_values(rows)} AS t(array_name, regions, region_rows, "
         "period, outer_rows, region_length, extent, total),\n"
         "    unnest(range(regions)) AS u(region)\n)\n"
-        'SELECT partitions."array", partitions.region,\n'
+        "SELECT partitions.array_name, partitions.region,\n"
         "  if(partitions.region IS NULL, NULL, partitions.start) AS start,\n"
         "  if(partitions.region IS NULL, NULL, partitions.stop) AS stop,\n"
-        "  partitions.expected, present, missing, zero_sized, bytes, strays,\n"
+        f"  partitions.expected, {counts}, strays,\n"
         "  shards_expected, shards_present, empty_entries\n"
-        'FROM partitions LEFT JOIN receipts ON receipts."array" = partitions."array"\n'
+        f"FROM partitions {counted}LEFT JOIN receipts\n"
+        "  ON receipts.array_name = partitions.array_name\n"
         "  AND receipts.region IS NOT DISTINCT FROM partitions.region"
     )
 
@@ -426,7 +485,10 @@ def _strays(url: str, there: bool) -> str:
     if not there:
         return _empty(_STRAYS_TYPES)
     files = text(f"{glob_escaped(url)}/{STRAYS}/**/*.parquet")
-    return f"SELECT {_names('strays')}\nFROM read_parquet({files}, hive_partitioning = false)"
+    return (
+        'SELECT "array" AS array_name, path, size, reason\n'
+        f"FROM read_parquet({files}, hive_partitioning = false)"
+    )
 
 
 def _values(rows: Sequence[str]) -> str:

@@ -21,20 +21,24 @@ import pyarrow.compute as pc
 
 from parchunk.errors import InputError, UnsupportedError
 from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.references import Receipts, finished_receipts, read_rows
+from parchunk.icechunk_import.references import Receipts, read_rows
 from parchunk.icechunk_import.v3_metadata import v3_documents
 from parchunk.inlined import original
 from parchunk.metadata.codecs import is_sharded
 from parchunk.metadata.spec import ArraySpec, Hierarchy, JSONObject
 from parchunk.metadata.v3 import parse_codecs
 from parchunk.opening import require
-from parchunk.output import Output
+from parchunk.output import PREVIOUS, Output
 from parchunk.plan import Partition, Plan, Region
+from parchunk.receipts import RecordFile, read_receipts
 from parchunk.rows import RowSet
-from parchunk.saved_plan import load_plan
+from parchunk.saved_plan import published_plan
 
 if TYPE_CHECKING:
     from virtualizarr.manifests import ManifestStore
+
+#: Times that references are read before what is wrong with them is no update's doing.
+_READINGS = 4
 
 
 @dataclass(frozen=True)
@@ -68,18 +72,29 @@ class RegionParser:
         Raises
         ------
         InputError
-            When ``url`` is no finished build, or has no such region.
+            When ``url`` is no finished build, or has no such region. While an update runs, or
+            after one that was cut short, it is what was published before.
         UnsupportedError
             When an array has no Zarr v3 form, or a region is wanted of one that is kept sharded.
         MissingExtraError
             When VirtualiZarr is not installed.
         """
         require("virtualizarr", "virtualizarr")
+        output = Output.open(url, self.output_options)
+        for _ in range(_READINGS):
+            state = _Published.of(output)
+            try:
+                return self._parse(output, state, registry)
+            except InputError:
+                # An update that began meanwhile makes files differ from receipts read before.
+                if _Published.of(output) == state:
+                    raise
+        return self._parse(output, _Published.of(output), registry)
+
+    def _parse(self, output: Output, state: _Published, registry: Any) -> ManifestStore:
         from parchunk.virtualizarr_store import make_store
 
-        output = Output.open(url, self.output_options)
-        plan = load_plan(output)
-        receipts = finished_receipts(output, plan)
+        plan = state.plan
         region = self._region(plan)
         skipped = set(self.skip_variables)
         chosen = {
@@ -97,7 +112,7 @@ class RegionParser:
         arrays: dict[str, Any] = {}
         uneven: dict[str, Any] = {}
         for name, spec in chosen.items():
-            read = _Reader(output, plan, receipts, spec, documents.arrays[spec.name])
+            read = _Reader(output, state, spec, documents.arrays[spec.name])
             axis = None if region is None or plan.split is None else plan.split.axis_in(spec)
             if region is None or axis is None:
                 arrays[name] = read.all()
@@ -132,28 +147,53 @@ class RegionParser:
         return plan.regions[self.region]
 
 
+@dataclass(frozen=True)
+class _Published:
+    """What readers of OUT see, and what vouches for it."""
+
+    plan: Plan
+    receipts: Receipts
+    updating: bool
+
+    @classmethod
+    def of(cls, output: Output) -> _Published:
+        """Return what is published in OUT now."""
+        plan = published_plan(output)
+        if plan is None:
+            raise InputError(
+                f"{output.url} is unfinished: run its build again to resume, then open it"
+            )
+        return cls(plan, read_receipts(output, plan), output.get(PREVIOUS) is not None)
+
+    def files(self, array: str) -> list[RecordFile] | None:
+        """Return an array's record files; None while an update makes receipts of it untrue.
+
+        What it writes anew has the same chunks in the same rows.
+        """
+        if self.updating:
+            return None
+        held = [receipt for (name, _), receipt in self.receipts.items() if name == array]
+        if len(held) < self.plan.by_name[array].regions:
+            return None
+        return [file for receipt in held for file in receipt.record_files]
+
+
 class _Reader:
     """Makes ManifestArrays of one array's references."""
 
     def __init__(
         self,
         output: Output,
-        plan: Plan,
-        receipts: Receipts,
+        state: _Published,
         spec: ArraySpec,
         document: JSONObject,
     ) -> None:
         self._output = output
-        self._plan = plan
+        self._plan = plan = state.plan
         self._container = Container.of(plan.location)
         self._spec = spec
         self._document = document
-        self._files = {
-            file.index: file
-            for (array, _), receipt in receipts.items()
-            if array == spec.name
-            for file in receipt.record_files
-        }
+        self._files = state.files(spec.name)
 
     def all(self) -> Any:
         """Return the whole array."""
@@ -193,7 +233,7 @@ class _Reader:
         partition = Partition(self._spec.name, None, rows, rows)
         at = 0
         size = self._plan.record_size
-        for batch in read_rows(self._output, partition, self._files.values(), size):
+        for batch in read_rows(self._output, partition, self._files, size):
             end = at + len(batch)
             locations = self._container.locations(self._spec.name, batch.path)
             # a list, as NumPy makes its strings of that 3 times as fast as of an object array

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from parchunk.metadata import (
     kerchunk_metadata,
+    masks_alike,
     masks_other_values,
     null_reads_as_fill,
     read_hierarchy,
@@ -27,10 +30,10 @@ xr = pytest.importorskip("xarray")
 def reopen(reader_of, store_of):
     """Opens the converted store with xarray, given the names of arrays to have a null fill."""
 
-    def make(store: zarr.storage.MemoryStore, null_fill: Any) -> Any:
+    def make(store: zarr.storage.MemoryStore, null_fill: Any, **options: Any) -> Any:
         reader = reader_of(store)
         hierarchy = read_hierarchy(reader)
-        metadata = kerchunk_metadata(hierarchy, null_fill)
+        metadata = kerchunk_metadata(hierarchy, null_fill, **options)
         root = {"metadata": metadata, "zarr_consolidated_format": 1}
         objects = {key: json.dumps(value).encode() for key, value in metadata.items()}
         objects[".zmetadata"] = json.dumps(root).encode()
@@ -77,12 +80,77 @@ def test_null_fill_keeps_values_and_masks(store, reopen) -> None:
     for array in hierarchy.arrays:
         name = array.name
         assert same(unfilled[name], source[name]), name
-        assert masks_other_values(array) or same(plain[name], source[name]), name
+        assert masks_alike(array) is same(plain[name], source[name]), name
     masked = {array.name for array in hierarchy.arrays if masks_other_values(array)}
     assert masked >= {"plain", "packed", "x", "scalar"}
     assert "real" not in masked
     # the trap itself: a check that could not fail would be none
-    assert not same(plain["plain"], source["plain"])
+    _, unmasked = reopen(store, (), masks=False)
+    assert not same(unmasked["plain"], source["plain"])
+
+
+NUMBERS = st.sampled_from(["i1", "i2", "i4", "u1", "u2", "f4", "f8"])
+
+
+@st.composite
+def masked_arrays(draw: Any) -> tuple[Any, dict[str, Any], Any]:
+    """Stored values, attributes and a fill value, as xarray and others write them into v3."""
+    dtype = np.dtype(draw(NUMBERS))
+    few = st.integers(0, 5) if dtype.kind == "u" else st.integers(-3, 3)
+    if dtype.kind == "f":
+        few |= st.sampled_from([np.nan, -0.0, -9999.9, 0.1, np.inf])
+    raw = np.array(draw(st.lists(few, min_size=6, max_size=6)), dtype)
+    attributes: dict[str, Any] = {}
+    if draw(st.booleans()):
+        attributes["_FillValue"] = dtype.type(draw(few))
+    if draw(st.integers(0, 4)) == 0:
+        attributes["missing_value"] = dtype.type(draw(few)).item()
+    if draw(st.booleans()):
+        attributes |= {"scale_factor": 0.5, "add_offset": 2.0}
+    if dtype == "i1" and draw(st.booleans()):
+        attributes["_Unsigned"] = "true"
+    fill = draw(few | st.just(0) | st.just(attributes.get("_FillValue", 0)))
+    return raw, attributes, dtype.type(fill)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=masked_arrays(), missing=st.booleans())
+@example(  # the two encodings of xarray that most stores have
+    drawn=(np.array([7, 7, -9999.9, 3, 4, -0.0], "f4"), {"_FillValue": np.float32(-9999.9)},
+           np.float32("nan")),
+    missing=True,
+)  # fmt: skip
+@example(
+    drawn=(np.array([7, 7, -32768, 3, 0, 1], "i2"),
+           {"_FillValue": np.int16(-32768), "scale_factor": 0.1}, np.int16(0)),
+    missing=True,
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:variable .* has multiple fill values")
+def test_xarray_reads_what_it_reads_in_the_source(reopen, drawn, missing) -> None:
+    """Whatever the mask, the fill value and the packing, with a chunk missing or none."""
+    raw, attributes, fill = drawn
+    store = zarr.storage.MemoryStore()
+    written = xr.Dataset({"a": ("x", raw, attributes)})
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        written.to_zarr(
+            store, zarr_format=3, consolidated=False,
+            encoding={"a": {"chunks": (2,), "fill_value": fill, "compressors": None}},
+        )  # fmt: skip
+    if missing:
+        del store._store_dict["a/c/0"]
+    source = xr.open_dataset(store, engine="zarr", consolidated=False)["a"].load()
+    hierarchy, found = reopen(store, () if missing else {"a"})
+    (array,) = hierarchy.arrays
+    if not missing or masks_alike(array):
+        assert same(found["a"], source)
+        return
+    # What the source masks is masked, and so is the fill value; nothing else differs.
+    got, wanted = found["a"].values.astype("f8"), source.values.astype("f8")
+    stored = np.concatenate([np.full(2, fill), raw[2:]])
+    # Where there is a mask xarray unpacks floats of 32 bits into 32, else into 64.
+    differing = ~np.isclose(got, wanted, rtol=1e-6, atol=1e-6, equal_nan=True)
+    assert np.isnan(got[differing]).all()
+    assert (stored[differing] == fill).all()
 
 
 def test_null_fill_changes_nothing_else(store, reader_of) -> None:

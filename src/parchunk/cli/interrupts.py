@@ -14,6 +14,8 @@ from types import FrameType
 #: Seconds in which a build may end in order: what is being written is written, OUT released.
 #: Then it is ended all the same, as if killed: a listing may hang for as long as a server likes.
 GRACE = 4.0
+#: What Ctrl-C calls while it cancels what is at a prompt, and nothing else.
+_cancel: list[Callable[[], object]] = []
 
 
 class Interrupted(BaseException):
@@ -48,7 +50,9 @@ def interrupts(give_up: Callable[[], object], grace: float = GRACE) -> Iterator[
             numbers = reading.recv(64)
             if not numbers or over.is_set():
                 return
-            if signal.SIGINT in numbers or signal.SIGTERM in numbers:
+            if _cancel and signal.SIGINT in numbers and signal.SIGTERM not in numbers:
+                _cancel[-1]()
+            elif signal.SIGINT in numbers or signal.SIGTERM in numbers:
                 if not over.wait(grace):
                     for child in multiprocessing.active_children():
                         child.kill()
@@ -75,3 +79,23 @@ def interrupts(give_up: Callable[[], object], grace: float = GRACE) -> Iterator[
         writing.close()
         watcher.join(1)
         reading.close()
+
+
+@contextlib.contextmanager
+def cancelling(cancel: Callable[[], object]) -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt within `interrupts`, as often as it comes.
+
+    For a prompt, where it cancels a line or a query and leaves the command running. ``cancel`` is
+    called from another thread, as this one may be waiting for what is to be cancelled.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
+        yield
+        return
+    _cancel.append(cancel)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _cancel.remove(cancel)

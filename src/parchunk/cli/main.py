@@ -14,6 +14,7 @@ import click
 import parchunk
 from parchunk.cli.interrupts import Interrupted, interrupts
 from parchunk.cli.printable import printable
+from parchunk.cli.streams import lasting_streams
 from parchunk.errors import ParchunkError
 from parchunk.redaction import redact
 from parchunk.stores import PUBLIC_OPTIONS
@@ -46,6 +47,13 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"parchunk.cli.{COMMANDS[cmd_name]}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Of a command that stopped for it. click would exit with 1, which means findings.
+            return 0
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(parchunk.__version__, prog_name="parchunk")
@@ -73,6 +81,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
+    with lasting_streams():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         with interrupts(lambda: _interrupted(as_json)):
@@ -88,9 +101,6 @@ def run(arguments: list[str]) -> int:
         return _fail(redact(str(error), _secrets(arguments)), as_json)
     except MemoryError:
         return _fail("out of memory: lower --memory, --workers or --concurrency", as_json)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     return code if isinstance(code, int) else 0
 
 

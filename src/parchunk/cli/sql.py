@@ -16,17 +16,23 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from parchunk.cli.interrupts import cancelling
 from parchunk.cli.options import json_option, output_option
 from parchunk.cli.printable import printable
+from parchunk.cli.streams import stop_if_gone
 from parchunk.errors import InputError
 from parchunk.output import Output
-from parchunk.saved_plan import load_plan
-from parchunk.views import COLUMNS, connect, contents, message_of, view_statements
+from parchunk.views import COLUMNS, connect, contents, message_of, view_statements, viewed_plan
 
 if TYPE_CHECKING:
     import duckdb
 
 FORMATS = ("table", "csv", "json", "parquet")
+#: The format that a file's name says.
+_NAMED = {
+    "": "table", ".txt": "table", ".csv": "csv", ".json": "json", ".parquet": "parquet",
+    ".pq": "parquet",
+}  # fmt: skip
 #: Statements that cannot write outside the connection's memory. COPY, ATTACH and EXPORT could
 #: write into OUT, PREPARE could hide one of them, SET could take the locks off.
 _ALLOWED = frozenset({"SELECT", "EXPLAIN", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE"})
@@ -35,6 +41,8 @@ _ALLOWED = frozenset({"SELECT", "EXPLAIN", "CREATE", "DROP", "INSERT", "UPDATE",
 #: for a quote may be none to DuckDB's.
 _COPIES = [re.compile(rf"\b{word}\b", re.I | re.A) for word in ("with", "copy", "to")]
 _EXPLAIN = re.compile(r"\s*explain\b(\s+analyze\b|\s*\([\w\s,]*\))?", re.I)
+#: Where DuckDB begins to repeat the query.
+_PLACE = re.compile(r"^LINE [0-9]+: ", re.M)
 _ROWS = 10_000
 #: Rows of a table that people are shown.
 _SHOWN = 200
@@ -47,9 +55,8 @@ _SHOWN = 200
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    default="table",
-    show_default=True,
-    help="How the result is printed; all rows but for table, which shows 200.",
+    help="How the result is printed; all rows but for table, which shows 200. By default what "
+    "--to's name says, else table.",
 )
 @click.option("--views", is_flag=True, help="Print the SQL that creates the views, for duckdb.")
 @click.option(
@@ -60,7 +67,7 @@ _SHOWN = 200
 def command(
     out: str,
     query: str | None,
-    form: str,
+    form: str | None,
     views: bool,
     to: Path | None,
     output_options: Mapping[str, str],
@@ -68,19 +75,37 @@ def command(
 ) -> int:
     """Run SQL over the references in OUT; without a QUERY, prompt for it.
 
-    Views: arrays, regions, refs, coverage, missing, receipts, strays. ARRAY is a word of SQL:
-    write "array" in double quotes, or refs.array. Queries read OUT and nothing else.
+    Views: arrays, regions, refs, coverage, missing, receipts, strays. Queries read OUT and
+    nothing else.
     """
     output = Output.open(out, output_options)
     if views:
-        plan = load_plan(output)
+        plan = viewed_plan(output)
         click.echo(";\n\n".join(view_statements(plan, output.url, contents(output, plan))) + ";")
         return 0
+    form = "json" if as_json else form or _form(to)
+    if query is None and sys.stdin.isatty() and to is not None:
+        raise InputError("--to is for the result of one QUERY: give the query, too")
     with connect(output, locked=True) as connection:
-        if query is None:
-            return _prompt(connection, "json" if as_json else form)
-        _run(connection, query, "json" if as_json else form, to)
+        if query is None and sys.stdin.isatty():
+            with cancelling(connection.interrupt):
+                _prompt(connection, form)
+        else:
+            _run(connection, sys.stdin.read() if query is None else query, form, to)
     return 0
+
+
+def _form(to: Path | None) -> str:
+    """Return the format that is wanted where none is given."""
+    if to is None:
+        return "table"
+    form = _NAMED.get(to.suffix.lower())
+    if form is None:
+        raise InputError(
+            f"{to}: no format is known by that name: give --format, or a name that ends with .csv, "
+            ".json, .parquet or .txt"
+        )
+    return form
 
 
 def _run(
@@ -99,7 +124,7 @@ def _run(
             else:
                 _write(connection, statement.query, form, to)
     except (duckdb.Error, UnicodeDecodeError) as error:
-        raise InputError(_explained(message_of(error))) from None
+        raise InputError(_explained(message_of(error), query)) from None
 
 
 def _refuse_writing(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
@@ -128,11 +153,15 @@ def _refuse_writing(connection: duckdb.DuckDBPyConnection, statement: duckdb.Sta
         )
 
 
-def _explained(said: str) -> str:
-    first = next((line for line in said.splitlines() if line.strip()), "the query failed")
-    if "syntax error" in first and "array" in said.lower():
-        first += ' (array is a word of SQL: write "array" in double quotes, or refs.array)'
-    return first
+def _explained(said: str, query: str) -> str:
+    """Return in one line what DuckDB says, with what it suggests, and without the query."""
+    lines = [line.strip() for line in _PLACE.split(said, maxsplit=1)[0].splitlines()]
+    told = " ".join(line for line in lines if line) or "the query failed"
+    if re.search(r"\barray\b", query, re.I) and re.search("syntax error|column", told):
+        told += " (the views' column of array names is array_name)"
+    if re.search(r"(?<!\")\boffset\b", query, re.I) and "syntax error" in told:
+        told += ' (offset is a word of SQL: write "offset" in double quotes)'
+    return told
 
 
 def _write(connection: duckdb.DuckDBPyConnection, query: str, form: str, to: Path | None) -> None:
@@ -176,20 +205,22 @@ def _write_text(
     if form == "csv":
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        for row in _rows(result):
+        for row in _rows(result, file):
             writer.writerow([_cell(value) for value in row])
         return
     file.write("[")
-    for position, row in enumerate(_rows(result)):
+    for position, row in enumerate(_rows(result, file)):
         values = dict(zip(columns, map(_plain, row), strict=True))
         file.write(",\n" if position else "\n")
         file.write(json.dumps(values, ensure_ascii=False, allow_nan=False))
     file.write("\n]\n")
 
 
-def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+def _rows(result: duckdb.DuckDBPyConnection, file: IO[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield all rows, for as long as somebody reads ``file``."""
     while rows := result.fetchmany(_ROWS):
         yield from rows
+        stop_if_gone(file)
 
 
 def _cell(value: Any) -> Any:
@@ -223,11 +254,8 @@ def _width() -> int:
     return shutil.get_terminal_size((120, 40)).columns
 
 
-def _prompt(connection: duckdb.DuckDBPyConnection, form: str) -> int:
-    """Read statements from the terminal, or all of stdin where that is no terminal."""
-    if not sys.stdin.isatty():
-        _run(connection, sys.stdin.read(), form)
-        return 0
+def _prompt(connection: duckdb.DuckDBPyConnection, form: str) -> None:
+    """Read statements from the terminal and run them; Ctrl-C cancels a line, or a query."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 (gives input() a history)
     click.echo(f"views: {', '.join(COLUMNS)}; end a statement with ';', leave with Ctrl-D")
@@ -235,20 +263,24 @@ def _prompt(connection: duckdb.DuckDBPyConnection, form: str) -> int:
     while True:
         try:
             held += input("... " if held else "sql> ") + "\n"
+            if held.strip().rstrip(";").lower() in ("", "exit", "quit", ".quit", ".exit"):
+                if held.strip(" \n;"):
+                    return
+                held = ""
+            elif held.rstrip().endswith(";"):
+                query, held = held, ""
+                _run_or_say(connection, query, form)
         except EOFError:
             click.echo()
-            return 0
+            return
         except KeyboardInterrupt:
             held = ""
             click.echo()
-            continue
-        if held.strip().rstrip(";").lower() in ("", "exit", "quit", ".quit", ".exit"):
-            if held.strip(" \n;"):
-                return 0
-            held = ""
-        elif held.rstrip().endswith(";"):
-            try:
-                _run(connection, held, form)
-            except InputError as error:
-                click.echo(printable(str(error)), err=True)
-            held = ""
+
+
+def _run_or_say(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
+    """Run statements, or say in a line what is wrong with them."""
+    try:
+        _run(connection, query, form)
+    except InputError as error:
+        click.echo(printable(str(error)), err=True)

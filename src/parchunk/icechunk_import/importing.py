@@ -21,7 +21,7 @@ from parchunk.icechunk_import.v3_metadata import v3_documents
 from parchunk.icechunk_import.work import choose, plan_work
 from parchunk.output import Output
 from parchunk.plan import Plan
-from parchunk.saved_plan import load_plan
+from parchunk.saved_plan import load_plan, published_plan
 
 if TYPE_CHECKING:
     import icechunk
@@ -89,7 +89,7 @@ def to_icechunk(
     adapter.load()
     began = time.monotonic()
     output = out if isinstance(out, Output) else Output.open(out, output_options)
-    plan = load_plan(output)
+    plan = published_plan(output) or load_plan(output)
     receipts = finished_receipts(output, plan)
     documents = v3_documents(plan.hierarchy, drop_non_finite)
     container = Container.of(plan.location)

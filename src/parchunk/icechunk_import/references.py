@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.errors import InputError
-from parchunk.output import ROOT, Output
+from parchunk.output import PREVIOUS, ROOT, Output
 from parchunk.plan import Partition, Plan
-from parchunk.receipts import Receipt, RecordFile, read_receipts
+from parchunk.receipts import Receipt, RecordFile, read_receipts, receipt_path
 from parchunk.record_files import SCHEMA, digest, record_path
 
 #: Rows handled together, unless fewer are asked for.
@@ -27,10 +27,13 @@ def finished_receipts(output: Output, plan: Plan) -> Receipts:
     """Return the receipts of a finished build; InputError for one that is not."""
     receipts = read_receipts(output, plan)
     missing = [str(p) for p in plan.partitions() if (p.array, p.region) not in receipts]
-    if missing or output.get(ROOT) is None:
+    published = output.get(ROOT) is not None
+    if missing or not published:
         what = f"{len(missing)} partitions are missing" if missing else "it was not published"
+        # Readers still have what was published, but nothing vouches for each part of it.
+        remedy = "parchunk update, or wait for one that runs" if published else "its build again"
         raise InputError(
-            f"{output.url} is unfinished ({what}): run its build again to resume, then import it"
+            f"{output.url} is unfinished ({what}): run {remedy}, to finish it, then import it"
         )
     return receipts
 
@@ -66,13 +69,14 @@ class Rows:
 def read_rows(
     output: Output,
     partition: Partition,
-    files: Iterable[RecordFile],
+    files: Iterable[RecordFile] | None,
     size: int,
     rows: int = BATCH,
 ) -> Iterator[Rows]:
     """Yield the references of a partition's rows in the order of chunk numbers.
 
-    ``files`` are those of the receipts, ``size`` is the record size. Rows of one batch have
+    ``files`` are those of the receipts, or None where there are none for all of them: then what
+    lies there is taken, as other readers do. ``size`` is the record size. Rows of one batch have
     consecutive chunk numbers, and are ``rows`` at most.
 
     Raises
@@ -80,15 +84,15 @@ def read_rows(
     InputError
         When a record file is gone or is not what its receipt says.
     """
-    expected = {file.index: file for file in files}
+    expected = None if files is None else {file.index: file for file in files}
     held: list[pa.RecordBatch] = []
     begin = count = 0
     for first, last in _runs(partition):
         for index in range(first // size, -(-last // size)):
             low, high = max(first, index * size), min(last, (index + 1) * size)
             at = low
-            file = expected.get(index)
-            for batch in _read_file(output, partition, index, file, range(low, high), size, rows):
+            numbers = range(low, high)
+            for batch in _read_file(output, partition, index, expected, numbers, size, rows):
                 if held and (begin + count != at or count + len(batch) > rows):
                     yield _rows(begin, held)
                     held, count = [], 0
@@ -107,7 +111,7 @@ def _read_file(
     output: Output,
     partition: Partition,
     index: int,
-    expected: RecordFile | None,
+    expected: Mapping[int, RecordFile] | None,
     numbers: range,
     size: int,
     rows: int,
@@ -117,7 +121,7 @@ def _read_file(
     data = output.get(path)
     if data is None:
         raise _damaged(output, partition, index, "is gone")
-    if expected is None or digest(data) != expected.digest:
+    if expected is not None and (index not in expected or digest(data) != expected[index].digest):
         raise _damaged(output, partition, index, "is not what its receipt says")
     begin = index * size
     try:
@@ -144,9 +148,13 @@ def _are_references(batch: pa.RecordBatch) -> bool:
 
 
 def _damaged(output: Output, partition: Partition, index: int, what: str) -> InputError:
+    where = output.describe(record_path(partition.array, index))
+    if output.get(PREVIOUS) is not None or output.get(receipt_path(partition)) is None:
+        return InputError(
+            f"{where} {what}, as {output.url} is being updated: import when the update is done"
+        )
     return InputError(
-        f"{output.describe(record_path(partition.array, index))} {what}: delete OUT's receipt of "
-        f"{partition} and build again, then import again"
+        f"{where} {what}: delete OUT's receipt of {partition} and build again, then import again"
     )
 
 

@@ -15,7 +15,7 @@ from parchunk.metadata.convert import (
     require_supported,
     skip_refused,
 )
-from parchunk.metadata.mask import masks_other_values, null_reads_as_fill
+from parchunk.metadata.mask import masks_alike, masks_other_values, null_reads_as_fill
 from parchunk.metadata.read import read_array, read_hierarchy, read_known
 from parchunk.metadata.reader import (
     NoMetadataError,
@@ -42,6 +42,7 @@ __all__ = [
     "convert_array",
     "convert_attributes",
     "kerchunk_metadata",
+    "masks_alike",
     "masks_other_values",
     "null_reads_as_fill",
     "read_array",

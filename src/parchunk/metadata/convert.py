@@ -15,7 +15,7 @@ from parchunk.metadata.codecs import convert_pipeline, is_sharded
 from parchunk.metadata.data_type import convert_fill_value, read_data_type, v2_name
 from parchunk.metadata.document import shorten
 from parchunk.metadata.dual import dual_metadata, keep_v3
-from parchunk.metadata.mask import masks_other_values, plain_mask
+from parchunk.metadata.mask import keep_mask
 from parchunk.metadata.readable import require_readable
 from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
 from parchunk.metadata.shards import shard_layout
@@ -101,7 +101,7 @@ def convert_attributes(array: ArraySpec) -> JSONObject:
 
 
 def kerchunk_metadata(
-    hierarchy: Hierarchy, null_fill: Collection[str] = ()
+    hierarchy: Hierarchy, null_fill: Collection[str] = (), *, masks: bool = True
 ) -> dict[str, JSONObject]:
     """Return the ``metadata`` of ``OUT/.zmetadata``: one JSON object for every key.
 
@@ -110,7 +110,8 @@ def kerchunk_metadata(
 
     ``null_fill`` names arrays whose fill value no reader needs, as none of their chunks is
     missing: where xarray would take it for a mask that the source has not, null stands for it
-    (see `parchunk.metadata.mask`).
+    (see `parchunk.metadata.mask`). Without ``masks`` fill values and attributes are the source's,
+    for readers that can be told not to mask by fill value.
     """
     require_supported(hierarchy)
     if hierarchy.written_format == 3:
@@ -120,9 +121,9 @@ def kerchunk_metadata(
         _put_group(metadata, group)
     for array in hierarchy.arrays:
         document, attributes = convert_array(array), convert_attributes(array)
-        if array.name in null_fill and masks_other_values(array):
-            document["fill_value"] = None
-            attributes = {**attributes, **plain_mask(array)}
+        if masks:
+            whole = array.name in null_fill
+            document, attributes = keep_mask(array, document, attributes, whole)
         metadata[f"{array.name}/.zarray"] = document
         if attributes:
             metadata[f"{array.name}/.zattrs"] = attributes

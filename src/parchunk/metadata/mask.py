@@ -3,7 +3,13 @@
 xarray masks a v2 array where it equals its ``fill_value``, but a v3 array only where it equals the
 attribute ``_FillValue``, which xarray itself encodes. So a v3 array with fill value 0, as most
 have, would lose its zeros to NaN by becoming v2. Where no chunk is missing the fill value is
-never read, and null in its place keeps both its values and its mask.
+never read, and null in its place keeps both its values and its mask. Where some are missing:
+
+- null does the same if zarr-python 3 reads it as the fill value, which it does of 0;
+- beside a fill value of NaN, which masks nothing that is not NaN already, ``missing_value`` masks
+  what ``_FillValue`` does in v3;
+- any other fill value is masked, as missing chunks must read as it. ``missing_value`` beside it
+  keeps what the source masks from being taken for data.
 """
 
 from __future__ import annotations
@@ -17,6 +23,9 @@ from parchunk.metadata.spec import ArraySpec, JSONObject
 
 MASK = "_FillValue"
 """The attribute of netCDF and xarray that says which value is masked."""
+
+MISSING = "missing_value"
+"""The older attribute of the same meaning, which xarray heeds, too."""
 
 
 def masks_other_values(array: ArraySpec) -> bool:
@@ -33,6 +42,43 @@ def masks_other_values(array: ArraySpec) -> bool:
         return not _same(zdtype.cast_scalar(masked), fill)
     except (TypeError, ValueError, OverflowError):
         return True
+
+
+def masks_alike(array: ArraySpec) -> bool:
+    """Whether the mask can be the source's though chunks are missing; see `keep_mask`."""
+    return not masks_other_values(array) or null_reads_as_fill(array) or _masked_beside_nan(array)
+
+
+def keep_mask(
+    array: ArraySpec, document: JSONObject, attributes: JSONObject, whole: bool
+) -> tuple[JSONObject, JSONObject]:
+    """Return ``.zarray`` and ``.zattrs`` with which xarray masks what it does in the source.
+
+    ``whole`` says that no chunk is missing. Else it is as near as v2 comes; see `masks_alike`.
+    """
+    if not masks_other_values(array):
+        return document, attributes
+    attributes = {**attributes, **plain_mask(array)}
+    if whole or null_reads_as_fill(array):
+        return {**document, "fill_value": None}, attributes
+    masked = attributes.get(MASK)
+    if _is_number(masked):
+        before = attributes.get(MISSING, [])
+        others = [
+            value for value in (before if isinstance(before, list) else [before]) if value != masked
+        ]
+        attributes[MISSING] = [*others, masked] if others else masked
+    return document, attributes
+
+
+def _masked_beside_nan(array: ArraySpec) -> bool:
+    fill = _fill(array, read_data_type(array.document["data_type"]))
+    masked = plain_mask(array).get(MASK)
+    return bool(fill != fill) and (masked is None or _is_number(masked))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def null_reads_as_fill(array: ArraySpec) -> bool:

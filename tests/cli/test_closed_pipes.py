@@ -1,0 +1,85 @@
+"""`parchunk COMMAND | head -1`: a reader that goes early is no finding and no error."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import zarr
+
+import parchunk
+
+PROGRAM = [sys.executable, "-c", "from parchunk.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """References that are complete, and others that have a gap."""
+    folder = tmp_path_factory.mktemp("pipes")
+    array = zarr.open_group(folder / "s", mode="w", zarr_format=2).create_array(
+        "t", shape=(4,), chunks=(1,), dtype="i4", fill_value=0
+    )
+    array[...] = range(1, 5)
+    plan = parchunk.plan(str(folder / "s"))
+    parchunk.build(plan, str(folder / "whole"))
+    (folder / "s/t/2").unlink()
+    parchunk.build(plan, str(folder / "gap"))
+    return folder
+
+
+def ended(arguments: list[str], *, errors: bool = False) -> tuple[int, bytes]:
+    """Run the command with nobody at the other end of its output; return exit code and stderr."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ran = subprocess.run(
+            [*PROGRAM, *arguments],
+            stdout=writing,
+            stderr=writing if errors else subprocess.PIPE,
+            timeout=120,
+        )
+    finally:
+        os.close(writing)
+    return ran.returncode, ran.stderr or b""
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_the_verdict_is_the_exit_code(folder: Path, more: list[str]) -> None:
+    assert ended(["audit", str(folder / "whole"), *more]) == (0, b"")
+    assert ended(["audit", str(folder / "gap"), *more]) == (1, b"")
+    assert ended(["audit", str(folder / "none"), *more])[0] == 2
+
+
+@pytest.mark.parametrize("name", ["whole", "none"])
+def test_errors_into_a_closed_pipe_are_errors_still(folder: Path, name: str) -> None:
+    assert ended(["audit", str(folder / name)], errors=True)[0] == (2 if name == "none" else 0)
+
+
+def test_other_commands(folder: Path, tmp_path: Path) -> None:
+    whole = str(folder / "whole")
+    for command in (["status", whole], ["plan", str(folder / "s")], ["--help"], ["sql", "--help"]):
+        assert ended(command) == (0, b""), command
+    # A build does its work, whoever listens.
+    assert ended(["build", str(folder / "s"), str(tmp_path / "out")]) == (0, b"")
+    assert parchunk.audit(str(tmp_path / "out")).published
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
+def test_long_results_are_not_read_to_their_end(folder: Path, form: str) -> None:
+    """That of a thousand billion rows would take days."""
+    query = "SELECT i FROM range(1_000_000_000_000) AS r(i)"
+    if form == "table":
+        query += " LIMIT 1000"
+    assert ended(["sql", str(folder / "whole"), query, "--format", form]) == (0, b"")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_with_head(folder: Path) -> None:
+    line = f"set -o pipefail; {sys.executable} -m parchunk.cli audit {folder}/whole | head -1"
+    if not (Path(parchunk.__file__).parent / "cli/__main__.py").exists():
+        line = line.replace("-m parchunk.cli", "-c 'from parchunk.cli import main; main()'")
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, timeout=120)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout.count(b"\n") == 1

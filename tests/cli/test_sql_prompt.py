@@ -1,0 +1,134 @@
+"""The prompt of `parchunk sql` on a real terminal: Ctrl-C cancels what is there, and no more."""
+
+import os
+import pty
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zarr
+
+import parchunk
+
+
+class Terminal:
+    """`parchunk sql` at a pseudo-terminal."""
+
+    def __init__(self, out: Path, *arguments: str) -> None:
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            program = ["-c", "from parchunk.cli import main; main()", "sql", str(out), *arguments]
+            os.execv(sys.executable, [sys.executable, *program])
+        self.shown = ""
+
+    def type(self, text: str) -> None:
+        os.write(self.terminal, text.encode())
+
+    def wait_for(self, text: str, seconds: float = 60) -> str:
+        """Wait until a text is shown; return what was shown up to it."""
+        until = time.monotonic() + seconds
+        while text not in self.shown:
+            ready, _, _ = select.select([self.terminal], [], [], max(until - time.monotonic(), 0))
+            assert ready, f"{text!r} did not come: {self.shown!r}"
+            try:
+                self.shown += os.read(self.terminal, 4096).decode()
+            except OSError:  # the command has ended
+                raise AssertionError(f"it ended: {self.shown!r}") from None
+        before, _, self.shown = self.shown.partition(text)
+        return before
+
+    def end(self) -> int:
+        """Wait for the end; return the exit code."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.pid = 0
+                return os.waitstatus_to_exitcode(status)
+            if select.select([self.terminal], [], [], 0.05)[0]:
+                try:
+                    self.shown += os.read(self.terminal, 4096).decode()
+                except OSError:
+                    time.sleep(0.05)
+        raise AssertionError(f"it did not end: {self.shown!r}")
+
+    def close(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.terminal)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    array = zarr.open_group(tmp_path / "s", mode="w", zarr_format=2).create_array(
+        "t", shape=(4,), chunks=(1,), dtype="i4"
+    )
+    array[...] = 7
+    parchunk.build(parchunk.plan(str(tmp_path / "s")), str(tmp_path / "out"))
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def terminal(out: Path) -> Iterator[Terminal]:
+    made = Terminal(out)
+    made.wait_for("sql> ")
+    yield made
+    made.close()
+
+
+def test_ctrl_c_cancels_a_line(terminal: Terminal) -> None:
+    for _ in range(3):  # as often as it comes
+        terminal.type("SELECT nonsense\n")
+        terminal.wait_for("... ")
+        terminal.type("FROM nowhere\x03")
+        terminal.wait_for("sql> ")
+    terminal.type("\x03")
+    terminal.wait_for("sql> ")
+    terminal.type("SELECT count(*) + 40000 AS n FROM refs;\n")
+    terminal.wait_for("40004")
+    terminal.wait_for("sql> ")
+    # Longer than what is given to a command that is to end.
+    time.sleep(5)
+    terminal.type("SELECT 50000 + 5;\n")
+    terminal.wait_for("50005")
+    terminal.wait_for("sql> ")
+    terminal.type("\x04")
+    assert terminal.end() == 0
+
+
+def test_ctrl_c_cancels_a_query(terminal: Terminal) -> None:
+    terminal.type("SELECT sum(a.i * b.i) FROM range(10_000_000) a(i), range(10_000_000) b(i);\n")
+    terminal.wait_for(";")
+    time.sleep(1)
+    terminal.type("\x03")
+    terminal.wait_for("sql> ")
+    terminal.type("SELECT 50000 + 5;\n")
+    terminal.wait_for("50005")
+    terminal.wait_for("sql> ")
+    terminal.type("exit\n")
+    assert terminal.end() == 0
+
+
+def test_sigterm_ends_the_prompt(terminal: Terminal) -> None:
+    os.kill(terminal.pid, signal.SIGTERM)
+    assert terminal.end() == 130
+
+
+def test_suggestions_are_shown(terminal: Terminal) -> None:
+    terminal.type("SELECT * FROM ref;\n")
+    terminal.wait_for('Did you mean "refs"?')
+    terminal.wait_for("sql> ")
+
+
+def test_to_needs_a_query(out: Path) -> None:
+    terminal = Terminal(out, "--to", "x.csv")
+    try:
+        terminal.wait_for("give the query, too")
+        assert terminal.end() == 2
+    finally:
+        terminal.close()
