@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from parchunk.metadata.names import name_problem
-from parchunk.stores import PUBLIC_OPTIONS
+from parchunk.store_options import PUBLIC_OPTIONS
 
 _MOST_ROWS = 10_000_000
 _LARGEST = (1 << 63) - 1

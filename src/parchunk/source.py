@@ -35,6 +35,8 @@ class Source:
     prefix: str = ""
     url: str = ""
     options: tuple[tuple[str, str], ...] = field(default=())
+    #: Why requests carry no credentials, and what to do to change that; empty where they may.
+    unsigned: str = ""
 
     def __post_init__(self) -> None:
         """Normalise the prefix and make sure that references can be named."""
@@ -96,6 +98,10 @@ class Source:
         """Return the URL of ``key``, for messages."""
         return f"{self.url}/{key}" if key else self.url
 
+    def _failure(self, what: str, key: str, error: Exception) -> SourceError:
+        """Return the error for a key that cannot be read or listed."""
+        return SourceError(f"cannot {what} {self.describe(key)}: {explain(error, self.unsigned)}")
+
     def get(self, key: str) -> bytes | None:
         """Return the object at ``key``, or None when there is none.
 
@@ -112,7 +118,9 @@ class Source:
         except NotADirectoryError:
             return None
         except Exception as error:
-            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
+            raise SourceError(
+                f"cannot read {self.describe(key)}: {explain(error, self.unsigned)}"
+            ) from None
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Return ``length`` bytes of the object at ``key`` from ``start``."""
@@ -120,7 +128,9 @@ class Source:
         try:
             return bytes(self.store.get_range(self.path(key), start=start, length=length))
         except Exception as error:
-            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
+            raise SourceError(
+                f"cannot read {self.describe(key)}: {explain(error, self.unsigned)}"
+            ) from None
 
     def get_part(self, key: str, start: int, stop: int) -> tuple[bytes, int]:
         """Return bytes ``start`` to ``stop`` of the object at ``key``, and the object's size.
@@ -142,7 +152,9 @@ class Source:
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from error
+            raise SourceError(
+                f"cannot read {self.describe(key)}: {explain(error, self.unsigned)}"
+            ) from error
 
     @cached_property
     def _root(self) -> str | None:
@@ -158,7 +170,9 @@ class Source:
             found = self.store.get_ranges(self.path(key), starts=starts, lengths=lengths)
             return [bytes(data) for data in found]
         except Exception as error:
-            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
+            raise SourceError(
+                f"cannot read {self.describe(key)}: {explain(error, self.unsigned)}"
+            ) from None
 
     def _refuse_devices(self, key: str) -> None:
         """Raise for what is no file of a local store: a pipe has no end that comes, a device none.
@@ -182,7 +196,9 @@ class Source:
         except FileNotFoundError:
             return [], []
         except Exception as error:
-            raise SourceError(f"cannot list {self.describe(prefix)}: {explain(error)}") from None
+            raise SourceError(
+                f"cannot list {self.describe(prefix)}: {explain(error, self.unsigned)}"
+            ) from None
         depth = len(path.split("/")) if path else 0
         directories = [p.split("/")[depth] for p in listed["common_prefixes"]]
         objects = [

@@ -25,9 +25,10 @@ def is_final(error: BaseException) -> bool:
     return _is_denied(error, text) or _code(text) in _NO_BUCKET or "inner: Loop {" in text
 
 
-def explain(error: BaseException) -> str:
+def explain(error: BaseException, unsigned: str = "") -> str:
     """Return what went wrong in one line without secrets, from an obstore exception.
 
+    ``unsigned`` says why the request carried no credentials, where it did not.
     The system's own errors (of a local folder) say it themselves: they know no credentials.
     """
     text = _without_urls(error)
@@ -36,7 +37,10 @@ def explain(error: BaseException) -> str:
         return "no such bucket: check the URL"
     if _is_denied(error, text) and getattr(error, "errno", None) is None:
         what = "permission denied"
-        hint = "check the credentials, or --store-option skip_signature=true for public data"
+        hint = (
+            unsigned
+            or "check the credentials, or --store-option skip_signature=true for public data"
+        )
     elif status is None and re.search(r"dns error|\bkind: Connect\b|[Cc]onnection", text):
         what, hint = "no connection to the store", "check the endpoint and the network"
     else:
