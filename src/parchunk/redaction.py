@@ -20,7 +20,7 @@ _PARAMETER = re.compile(
 #: Container and account of Azure, which look like a user and a host.
 AZURE_AUTHORITY = re.compile(
     r"(?P<scheme>\b(?:abfss?|az|azure))://(?P<container>[a-z0-9$-]+)"
-    r"@(?P<account>[a-z0-9]+)\.(?:dfs|blob)\.core\.windows\.net(?![^/\s:,;)'\"])",
+    r"@(?P<account>[a-z0-9]+)\.(?:dfs|blob)\.core\.windows\.net(?![^/\s:,;)'\"]|:\S)",
     re.I,
 )
 _USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s\"'<>]*@")
