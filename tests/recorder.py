@@ -6,6 +6,9 @@ It writes down every request whole, so that a test can look for what must not be
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import re
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,6 +30,11 @@ class Recorder:
     requests: list[str] = field(default_factory=list)
     #: Requests without credentials are refused.
     closed: bool = False
+    #: What is done with If-Match and If-None-Match: "honour", "ignore", or "refuse" with a 501.
+    conditions: str = "honour"
+    #: Writes that are done, but whose answer never comes: how many, of paths that end so.
+    unanswered: int = 0
+    unanswered_at: str = ""
 
     def signed(self) -> list[str]:
         """Return the requests that carry credentials."""
@@ -62,11 +70,47 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             else:
                 self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
 
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", "0")))
+            file = folder / unquote(urlsplit(self.path).path).strip("/")
+            match, none = self.headers.get("if-match"), self.headers.get("if-none-match")
+            with lock:
+                there = tag(file.read_bytes()) if file.is_file() else None
+                if (match or none) and record.conditions == "refuse":
+                    self.answer(501, b"<Error><Code>NotImplemented</Code></Error>")
+                    return
+                failed = (match and match != there) or (none and there is not None)
+                if failed and record.conditions == "honour":
+                    self.answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+                    return
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(body)
+                lost = record.unanswered > 0 and self.path.endswith(record.unanswered_at)
+                record.unanswered -= lost
+            if lost:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+            else:
+                self.answer(200, b"", tag(body))
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", "0"))).decode()
+            bucket = folder / urlsplit(self.path).path.strip("/")
+            keys = re.findall("<Key>(.*?)</Key>", body)
+            for key in keys:
+                (bucket / key).unlink(missing_ok=True)
+            deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+            self.answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode())
+
+        def do_DELETE(self) -> None:
+            (folder / unquote(urlsplit(self.path).path).strip("/")).unlink(missing_ok=True)
+            self.answer(204, b"")
+
         do_HEAD = do_GET  # noqa: N815 (the name is http.server's)
 
-        def answer(self, status: int, body: bytes) -> None:
+        def answer(self, status: int, body: bytes, etag: str = "") -> None:
             wanted = self.headers.get("range") or self.headers.get("x-ms-range")
-            size = len(body)
+            size, etag = len(body), etag or tag(body)
             if wanted and status == 200 and size:
                 first, _, last = wanted.removeprefix("bytes=").partition("-")
                 stop = min(int(last) + 1 if last else size, size)
@@ -76,7 +120,7 @@ def recorder(folder: Path) -> Iterator[Recorder]:
                 self.send_header("content-range", f"bytes {first}-{stop - 1}/{size}")
             self.send_header("content-length", str(len(body)))
             self.send_header("last-modified", formatdate(1_700_000_000, usegmt=True))
-            self.send_header("etag", '"1"')
+            self.send_header("etag", etag)
             self.send_header("x-ms-blob-type", "BlockBlob")
             self.end_headers()
             if self.command != "HEAD":
@@ -85,6 +129,7 @@ def recorder(folder: Path) -> Iterator[Recorder]:
         def log_message(self, *_: object) -> None:
             pass
 
+    lock = threading.Lock()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     record = Recorder(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever)
@@ -95,6 +140,11 @@ def recorder(folder: Path) -> Iterator[Recorder]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def tag(data: bytes) -> str:
+    """Return an object's entity tag."""
+    return f'"{hashlib.md5(data).hexdigest()}"'
 
 
 def listing(bucket: Path, query: dict[str, str]) -> bytes:

@@ -248,6 +248,7 @@ def carry_out(
             *plan.hierarchy.warnings,
             *format_notes(plan),
             *run.notes,
+            *lease.notes,
             *mask_notes(plan, run.receipts),
         ),
     )
