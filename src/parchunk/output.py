@@ -30,6 +30,8 @@ OWN = ".parchunk"
 PLAN = f"{OWN}/plan.json"
 #: The plan before the update that is under way.
 PREVIOUS = f"{OWN}/previous.json"
+#: What the update that is under way was asked.
+UPDATE = f"{OWN}/update.json"
 LEASE = f"{OWN}/lease.json"
 RECEIPTS = f"{OWN}/receipts"
 STRAYS = f"{OWN}/strays"

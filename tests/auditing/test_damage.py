@@ -284,7 +284,7 @@ def test_unfinished_build_is_audited_for_what_it_has(built):
 
 def test_root_beside_an_unfinished_partition(built):
     receipt(built).unlink()
-    assert built.kinds() == {"wrong-root"}
+    assert built.kinds() == {"unfinished"}
 
 
 def test_every_kind_of_damage_is_tested():

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from parchunk.auditing.findings import Finding, finding
+from parchunk.auditing.findings import Finding, finding, listed_again
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob, object_key
 from parchunk.bundle_listing import BundleListing, Member
@@ -46,11 +46,10 @@ from parchunk.tally import Part, Sightings, Tally
 Int64Array = NDArray[np.int64]
 
 _REMEDY = {
-    "new": "parchunk update OUT",
-    "gone": "parchunk update OUT --regions with its number, or restore them: readers of the "
-    "references fail here",
-    "changed": "nothing if the change was meant and the size is equal; else parchunk update OUT "
-    "--regions with its number: readers ask for the old sizes",
+    "new": "run parchunk update OUT",
+    "gone": "have the producer restore them, as readers of the references fail here; or run {}, "
+    "after which they count as missing",
+    "changed": "run {}: readers ask for the old sizes",
 }
 
 
@@ -441,7 +440,7 @@ def _findings(region: RegionChanges) -> Iterator[Finding]:
             "wrong-offset",
             f"{where}: references reach past the end of {len(region.overrun):,} shards that have "
             f"not changed since the build: {', '.join(keys)}",
-            "delete the receipts of these partitions and run the same build again",
+            f"run {listed_again(region.array, region.region)}",
             array=region.array,
             region=region.region,
             key=keys[0],
@@ -467,7 +466,7 @@ def _findings(region: RegionChanges) -> Iterator[Finding]:
         yield finding(
             f"{kind}-chunks",
             f"{where}: {len(numbers):,} {what} {said}{detail}: {', '.join(keys)}{more}",
-            _REMEDY[kind],
+            _REMEDY[kind].format(listed_again(region.array, region.region)),
             array=region.array,
             region=region.region,
             key=keys[0],

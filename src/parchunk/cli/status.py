@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -10,8 +11,9 @@ import click
 
 from parchunk.cli.options import json_option, output_option
 from parchunk.cli.tables import console, count, table
+from parchunk.lease import IGNORED
 from parchunk.output import Output
-from parchunk.status import read_status
+from parchunk.status import Status, read_status
 
 
 @click.command("status")
@@ -19,15 +21,19 @@ from parchunk.status import read_status
 @output_option
 @json_option
 def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
-    """Show how far the build in OUT is. Exits 1 while it is unfinished."""
+    """Show how far the build in OUT is. Exits 1 while it, or an update of it, is unfinished."""
     status = read_status(Output.open(out, output_options))
     if as_json:
+        holder = status.under_way.holder
         click.echo(
             json.dumps(
                 {
                     "out": status.url,
                     "source": status.plan.location.url,
                     "published": status.published,
+                    "finished": status.finished,
+                    "updating": status.under_way.updating,
+                    "holder": None if holder is None else str(holder),
                     "partitions": status.partitions,
                     "partitions_done": status.done,
                     "arrays": [asdict(array) for array in status.arrays],
@@ -46,10 +52,20 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
         shown.print(table("", columns, rows))
         for name, feature in status.plan.hierarchy.skipped:
             shown.print(f"skipped: {name}: {feature}")
-        shown.print(
-            "published: readers can open it"
-            if status.published
-            else f"unfinished: {count(status.done)} of {count(status.partitions)} partitions are "
-            "done; run the same build again to resume"
-        )
-    return 0 if status.published else 1
+        shown.print(_said(status))
+        holder = status.under_way.holder
+        if holder is not None and not holder.conditional:
+            shown.print(f"note: {IGNORED}")
+    return 0 if status.finished else 1
+
+
+def _said(status: Status) -> str:
+    """Return how far it is in words, and what to do."""
+    if status.finished:
+        return "published: readers can open it"
+    message = status.under_way.message(status.partitions - status.done)
+    out = shlex.quote(status.url)
+    return (
+        f"unfinished: {message}; {count(status.done)} of {count(status.partitions)} partitions are "
+        f"done; {status.under_way.remedy().replace('update OUT', f'update {out}')}"
+    )
