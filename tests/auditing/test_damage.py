@@ -284,7 +284,9 @@ def test_unfinished_build_is_audited_for_what_it_has(built):
 
 def test_root_beside_an_unfinished_partition(built):
     receipt(built).unlink()
-    assert built.kinds() == {"unfinished"}
+    report = built.audit()
+    assert {found.kind for found in report.findings} == {"unfinished"}
+    assert all("parchunk update OUT" in found.remedy for found in report.findings)
 
 
 def test_every_kind_of_damage_is_tested():
