@@ -22,6 +22,7 @@ from obstore.store import LocalStore, ObjectStore
 
 from parchunk import stores
 from parchunk.errors import InputError, OutputError
+from parchunk.links import refuse_links
 from parchunk.store_errors import explain, status
 from parchunk.stores import Location
 
@@ -204,29 +205,15 @@ class Output:
             self.delete(path)
 
     def refuse_links(self, paths: Iterable[str]) -> None:
-        """Refuse links at or above any of these places below OUT: what is written or deleted
-        through one would be elsewhere. OUT itself may be a link, as it is named by the user.
+        """Refuse links at or above any of these places below OUT; OUT itself may be one.
 
         Raises
         ------
         OutputError
             Naming the link.
         """
-        if self.store is not None:
-            return
-        seen: set[str] = set()
-        for path in paths:
-            place = ""
-            for segment in path.split("/"):
-                place = f"{place}/{segment}" if place else segment
-                if place in seen:
-                    continue
-                seen.add(place)
-                if self._local(place).is_symlink():
-                    raise OutputError(
-                        f"{self.describe(place)} is a link, and nothing is written or deleted "
-                        "through one: put what it leads to in its place, or name another OUT"
-                    )
+        if self.store is None:
+            refuse_links(Path(self.prefix), paths)
 
     def paths(self, below: str = "") -> list[str]:
         """Return all objects below a folder of OUT, relative to OUT, sorted."""
