@@ -236,10 +236,48 @@ def test_environment_that_does_not_fit(
         ("aws_secret_access_key='abc'", "aws_secret_access_key='abc'"),
         ("t/c/0/1 at s3://bucket/a@b", "t/c/0/1 at s3://***@b"),
         ("nothing to hide: key t/0", "nothing to hide: key t/0"),
+        ("give --store-option skip_signature=true", "give --store-option skip_signature=true"),
+        ("x?aws_skip_signature=true&sig=a", "x?aws_skip_signature=true&sig=***"),
+        ("signature=true", "signature=true"),
+        (" signature=abc", " signature=***"),
+        (
+            "abfs://box@acc.dfs.core.windows.net/a: no",
+            "abfs://box@acc.dfs.core.windows.net/a: no",
+        ),
+        ("abfs://u:p@box@acc.dfs.core.windows.net/a", "abfs://***@acc.dfs.core.windows.net/a"),
+        ("abfs://me@evil.example/a", "abfs://***@evil.example/a"),
     ],
 )
 def test_what_is_redacted(text: str, shown: str) -> None:
     assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets", "shown"),
+    [
+        ("build with them", ["it"], "build with them"),
+        ("as it is", ["it"], "as *** is"),
+        ("etag: an etags", ["etag"], "***: an etags"),
+        ("xAKIA123y", ["AKIA123"], "x***y"),
+        ("whole-secret secret", ["secret", "whole-secret"], "*** ***"),
+        ("a*b", ["*"], "a***b"),
+        ("12345 and 123", ["123"], "12345 and ***"),
+        ("nothing", [""], "nothing"),
+    ],
+)
+def test_secrets_are_no_parts_of_words(text: str, secrets: list[str], shown: str) -> None:
+    assert redact(text, secrets) == shown
+
+
+@pytest.mark.parametrize(
+    "option", ["conditional_put=it", "conditional_put=them", "user_agent=with"]
+)
+def test_advice_survives_short_options(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["build", str(tmp_path / "none"), str(tmp_path / "out"), "--store-option", option]
+    assert run(arguments) == 2
+    assert "leave it out" in capsys.readouterr().err
 
 
 def test_urls_without_credentials() -> None:

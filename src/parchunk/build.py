@@ -262,6 +262,7 @@ def carry_out(
             *plan.hierarchy.warnings,
             *format_notes(plan),
             *run.notes,
+            *lease.notes,
             *mask_notes(plan, run.receipts),
             *size_notes(plan, run.receipts),
             *spelling_notes(plan, run.receipts, output).values(),

@@ -116,4 +116,4 @@ def _first(source: Source, prefix: str) -> tuple[list[str], bool]:
 
 def _failure(source: Source, prefix: str, error: Exception) -> SourceError:
     kind = UnreadableFolderError if is_final(error) else SourceError
-    return kind(f"cannot list {source.describe(prefix)}: {explain(error)}")
+    return kind(f"cannot list {source.describe(prefix)}: {explain(error, source.unsigned)}")

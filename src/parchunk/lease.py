@@ -1,10 +1,12 @@
 """One build at a time: who may write in OUT, and until when.
 
 A lease is ``OUT/.parchunk/lease.json``, created only if it is not there and renewed only if it is
-still the one that was written, so of two builds one works. It expires, so a killed build blocks
-nobody for long; one whose process is known to be dead, on this host, blocks nobody at all. Clocks
-of hosts may differ: a lease that was taken over too early is noticed by its holder's next renewal
-and before it publishes, and both have then written the same bytes, or ``--overwrite`` was given.
+still the one that was written, so of two builds one works. A store that ignores such conditions is
+found out when the lease is taken: there it is read before each renewal. It expires, so a killed
+build blocks nobody for long; one whose process is known to be dead, on this host, blocks nobody at
+all. Clocks of hosts may differ: a lease that was taken over too early is noticed by its holder's
+next renewal and before it publishes, and both have then written the same bytes, or ``--overwrite``
+was given.
 """
 
 from __future__ import annotations
@@ -32,6 +34,11 @@ RENEWAL = 20.0
 _LONGEST = 3600.0
 #: Seconds that giving a lease back may take.
 _RELEASE = 5.0
+#: What is said of a store that ignores conditions.
+IGNORED = (
+    "the store of OUT ignores conditional writes, so two builds of it may go on side by side for "
+    "up to 20 s: start one at a time"
+)
 #: Tries to take a lease while others take and release it.
 _TRIES = 5
 
@@ -47,6 +54,8 @@ class Holder:
     space: str
     taken: float
     expires: float
+    #: Whether the store of OUT honours conditional writes.
+    conditional: bool = True
 
     def encode(self) -> bytes:
         """Return the bytes of lease.json."""
@@ -65,6 +74,7 @@ class Holder:
                 space=str(document["space"])[:200],
                 taken=float(document["taken"]),
                 expires=float(document["expires"]),
+                conditional=document.get("conditional", True) is not False,
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
@@ -130,13 +140,17 @@ class Lease:
             seen = self._output.get_version(LEASE)
             if seen is not None:
                 holder = Holder.decode(seen[0])
+                if holder is not None and holder.id == self._holder.id:
+                    self._hold(holder, seen[1])  # a success whose answer was lost on its way
+                    self._begin()
+                    return
                 if holder is not None and not holder.is_over(time.time()):
                     raise HeldError(
                         f"{self._output.url} is being built by another process ({holder}): "
                         "wait for it, or name another OUT"
                     )
-            if self._put(None if seen is None else seen[1]):
-                self._thread.start()
+            if self._put_or_find(None if seen is None else seen[1]):
+                self._begin()
                 return
         raise HeldError(
             f"{self._output.url} is being taken by several builds at once: run again in a minute"
@@ -171,6 +185,15 @@ class Lease:
         if not self._lost:
             self._renew()
         self.check()
+        # A store that ignores conditions lets every renewal succeed: what is there now counts.
+        with self._lock:
+            self._compare(self._output.get_version(LEASE))
+        self.check()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known of the store of OUT."""
+        return () if self._holder.conditional else (IGNORED,)
 
     def leave(self) -> None:
         """Let the lease expire instead of giving it back: something may still be written."""
@@ -198,6 +221,43 @@ class Lease:
             ended = replace(self._holder, expires=0.0)
             self._output.put_if(LEASE, ended.encode(), version)
 
+    def _begin(self) -> None:
+        """Find out whether the store honours conditions, and renew from now on."""
+        honoured, version = self._output.try_condition(LEASE, self._holder.encode())
+        if not honoured:
+            self._holder = replace(self._holder, conditional=False)
+            self._version = version or self._version
+            # Written once more, so that all who read it know; then it is seen who came last.
+            self._renew()
+            with self._lock:
+                self._compare(self._output.get_version(LEASE))
+            self.check()
+        self._thread.start()
+
+    def _put_or_find(self, version: str | None) -> bool:
+        """Put the lease; an error may be the lost answer of a success."""
+        try:
+            return self._put(version)
+        except OutputError:
+            seen = self._output_lease()
+            if seen is None or seen[0].id != self._holder.id:
+                raise
+            self._hold(*seen)
+            return True
+
+    def _compare(self, seen: tuple[bytes, str] | None) -> bool:
+        """Take note of the lease that is there; False, and the lease is lost, when it is no more
+        this one.
+        """
+        holder = None if seen is None else Holder.decode(seen[0])
+        if seen is not None and holder is not None and holder.id == self._holder.id:
+            self._version = seen[1]
+            return True
+        self._lost = (
+            f"the build's lease {'is gone' if holder is None else f'is now held by {holder}'}"
+        )
+        return False
+
     def _renew_on(self) -> None:
         wait = self._renewal
         while not self._stop.wait(wait) and not self._lost:
@@ -209,6 +269,8 @@ class Lease:
             if self._lost or self._stop.is_set():
                 return False
             try:
+                if not (self._holder.conditional or self._compare(self._output.get_version(LEASE))):
+                    return False
                 if self._put(self._version):
                     return True
             except OutputError as error:
@@ -216,12 +278,8 @@ class Lease:
                     self._lost = f"the build's lease could not be renewed in time ({error})"
                 return False
             # An answer that was lost on its way may have been a success.
-            seen = self._output_lease()
-            if seen is not None and seen[0].id == self._holder.id:
-                self._version = seen[1]
-                return False
-            who = "is gone" if seen is None else f"is now held by {seen[0]}"
-            self._lost = f"the build's lease {who}"
+            with contextlib.suppress(OutputError):
+                self._compare(self._output.get_version(LEASE))
             return False
 
     def _output_lease(self) -> tuple[Holder, str] | None:
@@ -231,6 +289,12 @@ class Lease:
             return None
         holder = None if seen is None else Holder.decode(seen[0])
         return None if seen is None or holder is None else (holder, seen[1])
+
+    def _hold(self, holder: Holder, version: str) -> None:
+        """Take a lease that is there for one's own, for as long as it says."""
+        left = holder.expires - time.time()
+        self._holder, self._version = holder, version
+        self._until = (time.monotonic() + left, holder.expires)
 
     def _put(self, version: str | None) -> bool:
         monotonic, now = time.monotonic(), time.time()

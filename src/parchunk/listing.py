@@ -261,7 +261,7 @@ class Listing:
                 kept = _in_order(_join(gathered), previous)
                 if last is not None:
                     kept = _up_to(kept, last)
-            raise _Broken(explain(error), kept, is_final(error)) from None
+            raise _Broken(explain(error, self.source.unsigned), kept, is_final(error)) from None
         finally:
             remote = is_remote(self.source.store)
             pages = max(-(-fetched // self.page), 1) if remote else 0

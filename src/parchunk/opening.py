@@ -7,11 +7,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from parchunk.errors import InputError, MissingExtraError
+from parchunk.kept_options import options_to_open
 from parchunk.metadata import kerchunk_metadata
 from parchunk.output import ROOT, Output
 from parchunk.record_files import root_document
 from parchunk.saved_plan import published_plan
-from parchunk.stores import Location, parse_options
+from parchunk.stores import Location
 
 if TYPE_CHECKING:
     import xarray
@@ -25,6 +26,7 @@ _PROTOCOLS = {
     "gcs": ("gcs", "gcs"),
     "az": ("abfs", "azure"),
     "abfs": ("abfs", "azure"),
+    "abfss": ("abfs", "azure"),
     "azure": ("abfs", "azure"),
 }
 _MODULES = {"s3": "s3fs", "gcs": "gcsfs", "azure": "adlfs"}
@@ -126,7 +128,7 @@ def fsspec_options(
     protocol, extra = _PROTOCOLS[location.scheme]
     if extra:
         require(_MODULES[extra], extra)
-    options = {**dict(location.options), **parse_options(given or {})}
+    options = options_to_open(location, given)
     made: dict[str, Any] = {}
     anonymous = options.get("skip_signature", "").lower() in ("true", "1", "yes")
     if protocol == "s3":
@@ -143,8 +145,10 @@ def fsspec_options(
             made["client_kwargs"] = {"region_name": options["region"]}
         if options.get("request_payer"):
             made["requester_pays"] = True
-    elif protocol == "gcs" and anonymous:
-        made = {"token": "anon"}
+    elif protocol == "gcs":
+        made = {"token": "anon"} if anonymous else {}
+        if "base_url" in options:
+            made["endpoint_url"] = options["base_url"]
     elif protocol == "abfs":
         made = {"anon": anonymous}
         for ours, theirs in (("account_name", "account_name"), ("account_key", "account_key")):

@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from obstore.store import LocalStore, ObjectStore
 
 from parchunk import stores
 from parchunk.errors import InputError, OutputError
+from parchunk.links import refuse_links
 from parchunk.out_names import refuse_misread
-from parchunk.store_errors import explain
+from parchunk.store_errors import explain, status
 from parchunk.stores import Location
 
 #: Everything that is parchunk's own lives below this folder of OUT.
@@ -102,6 +103,8 @@ class Output:
                 self._put_local(path, data)
             else:
                 self.store.put(f"{self.prefix}/{path}", bytes(data))
+        except OutputError:
+            raise
         except Exception as error:
             raise OutputError(
                 f"cannot write {self.describe(path)}: {explain(error)}; "
@@ -139,7 +142,9 @@ class Output:
             key = f"{self.prefix}/{path}"
             try:
                 put = self.store.put(key, data, mode={"e_tag": seen} if seen else "create")
-            except (NotImplementedError, NotSupportedError):
+            except Exception as error:
+                if not _is_unknown(error):
+                    raise
                 now = self.get_version(path)
                 if (None if now is None else now[1]) != seen:
                     return None
@@ -160,6 +165,29 @@ class Output:
                 "make room or give access, then run the same command again to resume"
             ) from None
 
+    def try_condition(self, path: str, data: bytes) -> tuple[bool, str | None]:
+        """Write an object that is there on the condition that it is not.
+
+        Return whether the store refused that, as it should, and else the version that it wrote,
+        None where it knows no such condition.
+
+        Raises
+        ------
+        OutputError
+            Naming the object.
+        """
+        if self.store is None:
+            return True, None
+        try:
+            put = self.store.put(f"{self.prefix}/{path}", data, mode="create")
+            return False, str(put["e_tag"])
+        except (AlreadyExistsError, PreconditionError):
+            return True, None
+        except Exception as error:
+            if _is_unknown(error):
+                return False, None
+            raise OutputError(f"cannot write {self.describe(path)}: {explain(error)}") from None
+
     def delete_if(self, path: str, seen: str) -> None:
         """Delete one object if it is still the version ``seen``.
 
@@ -170,17 +198,30 @@ class Output:
         """
         if self.store is None:
             with contextlib.suppress(OSError), self._locked():
+                self.refuse_links([path])
                 found = self.get_version(path)
                 if found is not None and found[1] == seen:
                     self._local(path).unlink()
             # Empty again, when nothing was built.
             with contextlib.suppress(OSError):
+                self.refuse_links([_TEMPORARY])
                 self._local(_TEMPORARY).rmdir()
             return
         # No store deletes on a condition; between these requests it is nobody's turn to write.
         found = self.get_version(path)
         if found is not None and found[1] == seen:
             self.delete(path)
+
+    def refuse_links(self, paths: Iterable[str]) -> None:
+        """Refuse links at or above any of these places below OUT; OUT itself may be one.
+
+        Raises
+        ------
+        OutputError
+            Naming the link.
+        """
+        if self.store is None:
+            refuse_links(Path(self.prefix), paths)
 
     def paths(self, below: str = "") -> list[str]:
         """Return all objects below a folder of OUT, relative to OUT, sorted."""
@@ -242,6 +283,7 @@ class Output:
         """
         if self.store is not None:
             return
+        self.refuse_links([_TEMPORARY])
         try:
             shutil.rmtree(self._local(_TEMPORARY), ignore_errors=True)
             self._local(_TEMPORARY).mkdir(parents=True, exist_ok=True)
@@ -253,12 +295,15 @@ class Output:
     def tidy(self) -> None:
         """Remove the folder of temporary files after the last write."""
         if self.store is None:
+            self.refuse_links([_TEMPORARY])
             shutil.rmtree(self._local(_TEMPORARY), ignore_errors=True)
 
     def clear(self, paths: list[str]) -> None:
         """Delete objects: the root first, so that nobody opens what is being deleted; receipts
         before what they vouch for; the plan last, so that what is left can be cleared again.
         """
+
+        self.refuse_links(paths)  # all of them, before the first is deleted
 
         def turn(path: str) -> int:
             if path == ROOT:
@@ -277,11 +322,14 @@ class Output:
         """Delete one object; none there is fine."""
         try:
             if self.store is None:
+                self.refuse_links([path])
                 self._local(path).unlink(missing_ok=True)
             else:
                 self.store.delete(f"{self.prefix}/{path}")
         except FileNotFoundError:
             pass
+        except OutputError:
+            raise
         except Exception as error:
             raise OutputError(f"cannot delete {self.describe(path)}: {explain(error)}") from None
 
@@ -296,6 +344,7 @@ class Output:
         return local.read_bytes()
 
     def _put_local_if(self, path: str, data: bytes, seen: str | None) -> str | None:
+        self.refuse_links([path, _TEMPORARY])
         final = self._local(path)
         self._local(_TEMPORARY).mkdir(parents=True, exist_ok=True)
         temporary = self._local(_TEMPORARY) / uuid.uuid4().hex
@@ -333,6 +382,7 @@ class Output:
             os.close(folder)
 
     def _put_local(self, path: str, data: bytes | memoryview) -> None:
+        self.refuse_links([path, _TEMPORARY])
         final = self._local(path)
         # A short name: that of an array may already be as long as the file system allows.
         temporary = self._local(_TEMPORARY) / uuid.uuid4().hex
@@ -346,6 +396,11 @@ class Output:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _is_unknown(error: BaseException) -> bool:
+    """Whether a store says that it knows no conditional writes."""
+    return isinstance(error, NotImplementedError | NotSupportedError) or status(error) == "501"
 
 
 def _version(data: bytes) -> str:

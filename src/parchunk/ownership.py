@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 
 from parchunk.errors import InputError
-from parchunk.output import LEASE, OWN, PLAN, ROOT, Output
+from parchunk.output import LEASE, OWN, PLAN, PREVIOUS, RECEIPTS, ROOT, STRAYS, Output
 from parchunk.plan import Plan
 from parchunk.saved_plan import parse_plan, save_plan
 from parchunk.source import Source
@@ -96,18 +97,29 @@ def _own_paths(output: Output, plan: Plan | None) -> list[str]:
     return own
 
 
+def _places_of(plan: Plan) -> Iterator[str]:
+    """Yield where a build of ``plan`` writes: its own files, and the folders of each array."""
+    yield from (ROOT, PLAN, PREVIOUS, LEASE)
+    for array in plan.arrays:
+        name = array.spec.name
+        yield from (name, f"{RECEIPTS}/{name}", f"{STRAYS}/{name}")
+
+
 def _is_record_file(name: str) -> bool:
     return name.startswith("refs.") and name.endswith(".parq") and name[5:-5].isdecimal()
 
 
 def refuse_overlap(plan: Plan, source: Source, output: Output) -> None:
-    """Refuse an OUT in SRC or around it: its files would be listed, or its data overwritten."""
+    """Refuse an OUT in SRC or around it: its files would be listed, or its data overwritten; and
+    one with links in it, which could lead there, or anywhere.
+    """
     # SRC is what the user named: one array and not its parent, a store and not a group in it.
     given = source.child(plan.arrays[0].spec.name) if plan.lone_array else source.above(plan.group)
     inside, outside = _place(output.location), _place(given.location)
     if inside.startswith(outside) or outside.startswith(inside):
         where = "inside" if inside.startswith(outside) else "around"
         raise InputError(f"OUT {output.url} is {where} SRC {given.url}: name a folder apart")
+    output.refuse_links(_places_of(plan))
 
 
 def _place(location: Location) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from parchunk.metadata.consolidated import MODES
 from parchunk.metadata.names import name_problem
-from parchunk.stores import PUBLIC_OPTIONS
+from parchunk.store_options import PUBLIC_OPTIONS
 
 _MOST_ROWS = 10_000_000
 _LARGEST = (1 << 63) - 1

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from parchunk.errors import InputError
+from parchunk.kept_options import options_to_open, unsigned_note
 from parchunk.metadata import (
     Hierarchy,
     NoMetadataError,
@@ -108,11 +109,19 @@ def plan(
 
 
 def open_source(plan: Plan, store_options: Mapping[str, str] | None = None) -> Source:
-    """Return the opened source of a plan; options given now come before those remembered."""
+    """Return the opened source of a plan; options given now come before those remembered.
+
+    A server that a plan from OUT names, and the user does not, gets no credentials.
+    """
     if plan.source is not None:
         return plan.source
-    options = {**dict(plan.location.options), **(store_options or {})}
-    return Source.open(plan.location.url, options)
+    opened = Source.open(plan.location.url, options_to_open(plan.location, store_options))
+    # As it was remembered: what was done without a signature here may be done with one elsewhere.
+    return replace(
+        opened,
+        options=plan.location.options,
+        unsigned=unsigned_note(plan.location, store_options) or "",
+    )
 
 
 def read_again(

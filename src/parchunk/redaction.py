@@ -12,27 +12,54 @@ HIDDEN = "***"
 _SECRET_NAME = (
     r"[a-z0-9_-]*(?:sig|signature|token|secret|password|passwd|credential|key)[a-z0-9_-]*"
 )
-_PARAMETER = re.compile(rf"(?i)([?&\s,;{{\"'](?:{_SECRET_NAME}|x-amz-[a-z-]*)=)[^&\s\"',;}}]+")
+#: Options that only sound like secrets: advice names them.
+_HARMLESS = r"(?:(?:aws|azure|google)_)?skip_signature"
+_PARAMETER = re.compile(
+    rf"(?i)([?&\s,;{{\"'](?!{_HARMLESS}=)(?:{_SECRET_NAME}|x-amz-[a-z-]*)=)[^&\s\"',;}}]+"
+)
+#: Container and account of Azure, which look like a user and a host.
+AZURE_AUTHORITY = re.compile(
+    r"(?P<scheme>\b(?:abfss?|az|azure))://(?P<container>[a-z0-9$-]+)"
+    r"@(?P<account>[a-z0-9]+)\.(?:dfs|blob)\.core\.windows\.net(?![^/\s:,;)'\"]|:\S)",
+    re.I,
+)
 _USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s\"'<>]*@")
 _SECRET_VARIABLE = re.compile(r"(?i)KEY|SECRET|TOKEN|PASSW|SAS|CREDENTIAL")
 _LEAST = 6
+#: Secrets that could be words, or parts of them: hidden only where they stand alone.
+_WORD = re.compile(r"[A-Za-z]{1,11}|[0-9]{1,5}")
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Return a message without credentials.
 
     Hidden are user and password in URLs, query parameters that sign or authorise, the values of
-    environment variables that are named like secrets, and the ``secrets`` given.
+    environment variables that are named like secrets, and the ``secrets`` given. What is hidden
+    once is not looked through again: no secret is found in the stars of another.
     """
-    known = {*secrets, *_in_environment(os.environ)}
-    for secret in sorted(known, key=len, reverse=True):
-        if secret:
-            text = text.replace(secret, HIDDEN)
-    return _PARAMETER.sub(rf"\1{HIDDEN}", _USER_INFO.sub(rf"\1{HIDDEN}@", text))
+    known = {*secrets, *_in_environment(os.environ)} - {""}
+    if known:
+        longest_first = sorted(known, key=lambda secret: (-len(secret), secret))
+        text = re.sub("|".join(map(_as_pattern, longest_first)), HIDDEN, text)
+    return _PARAMETER.sub(rf"\1{HIDDEN}", _USER_INFO.sub(_without_user, text))
+
+
+def _as_pattern(secret: str) -> str:
+    """Return what finds a secret: ``it`` is not in ``with``, ``AKIA1`` is in ``xAKIA1y``."""
+    plain = re.escape(secret)
+    return rf"(?<![A-Za-z0-9]){plain}(?![A-Za-z0-9])" if _WORD.fullmatch(secret) else plain
+
+
+def _without_user(found: re.Match[str]) -> str:
+    azure = AZURE_AUTHORITY.match(found.string, found.start())
+    if azure is not None and found.end() <= azure.end():
+        return found.group()
+    return f"{found.group(1)}{HIDDEN}@"
 
 
 def holds_credentials(url: str) -> bool:
     """Whether a URL names a user or carries a signature."""
+    url = AZURE_AUTHORITY.sub(r"\g<scheme>://\g<container>", url)
     authority = url.partition("://")[2].partition("/")[0]
     query = url.partition("?")[2]
     return "@" in authority or bool(re.search(rf"(?i)(?:^|&){_SECRET_NAME}=", query))

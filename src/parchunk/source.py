@@ -37,6 +37,8 @@ class Source:
     prefix: str = ""
     url: str = ""
     options: tuple[tuple[str, str], ...] = field(default=())
+    #: Why requests carry no credentials, and what to do to change that; empty where they may.
+    unsigned: str = ""
 
     def __post_init__(self) -> None:
         """Normalise the prefix and make sure that references can be named."""
@@ -98,6 +100,10 @@ class Source:
         """Return the URL of ``key``, for messages."""
         return f"{self.url}/{key}" if key else self.url
 
+    def _failure(self, what: str, key: str, error: Exception) -> SourceError:
+        """Return the error for a key that cannot be read or listed."""
+        return SourceError(f"cannot {what} {self.describe(key)}: {explain(error, self.unsigned)}")
+
     def get(self, key: str) -> bytes | None:
         """Return the object at ``key``, or None when there is none.
 
@@ -121,7 +127,7 @@ class Source:
         except Exception as error:
             if self._root is not None and f"(os error {errno.ENOTDIR})" in str(error):
                 return None  # below a file: obstore has no exception of its own for it
-            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
+            raise self._failure("read", key, error) from None
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Return ``length`` bytes of the object at ``key`` from ``start``."""
@@ -129,7 +135,9 @@ class Source:
         try:
             return bytes(self.store.get_range(self.path(key), start=start, length=length))
         except Exception as error:
-            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from None
+            raise SourceError(
+                f"cannot read {self.describe(key)}: {explain(error, self.unsigned)}"
+            ) from None
 
     def get_part(self, key: str, start: int, stop: int) -> tuple[bytes, int, str]:
         """Return bytes ``start`` to ``stop`` of the object at ``key``, its size, and its version.
@@ -156,7 +164,9 @@ class Source:
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise SourceError(f"cannot read {self.describe(key)}: {explain(error)}") from error
+            raise SourceError(
+                f"cannot read {self.describe(key)}: {explain(error, self.unsigned)}"
+            ) from error
 
     @cached_property
     def _root(self) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from parchunk.output import ROOT, Output
+from parchunk.output import Output
 from parchunk.plan import Plan
 from parchunk.receipts import Receipt, read_receipts
 from parchunk.saved_plan import load_plan
+from parchunk.under_way import UnderWay, read_under_way
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,21 @@ class ArrayStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """A build's state: ``published`` when stock readers can open it."""
+    """A build's state: ``published`` when stock readers can open it.
+
+    ``under_way`` says who works in OUT, and whether an update has begun and not ended.
+    """
 
     url: str
     plan: Plan = field(repr=False)
     arrays: tuple[ArrayStatus, ...]
     published: bool
+    under_way: UnderWay
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do: published, and no update begun since."""
+        return self.published and not self.under_way.updating and self.done == self.partitions
 
     @property
     def done(self) -> int:
@@ -68,4 +78,5 @@ def read_status(output: Output) -> Status:
         for array in plan.arrays
         for receipts in [by_array[array.spec.name]]
     )
-    return Status(output.url, plan, arrays, output.get(ROOT) is not None)
+    under_way = read_under_way(output)
+    return Status(output.url, plan, arrays, under_way.published, under_way)

@@ -25,32 +25,42 @@ def is_final(error: BaseException) -> bool:
     return _is_denied(error, text) or _code(text) in _NO_BUCKET or "inner: Loop {" in text
 
 
-def explain(error: BaseException) -> str:
+def explain(error: BaseException, unsigned: str = "") -> str:
     """Return what went wrong in one line without secrets, from an obstore exception.
 
+    ``unsigned`` says why the request carried no credentials, where it did not.
     The system's own errors (of a local folder) say it themselves: they know no credentials.
     """
     text = _without_urls(error)
-    status = _STATUS.search(text)
+    answer = _STATUS.search(text)
     if _code(text) in _NO_BUCKET:
         return "no such bucket: check the URL"
     if _is_denied(error, text) and getattr(error, "errno", None) is None:
         what = "permission denied"
-        hint = "check the credentials, or --store-option skip_signature=true for public data"
-    elif status is None and re.search(r"dns error|\bkind: Connect\b|[Cc]onnection", text):
+        hint = (
+            unsigned
+            or "check the credentials, or --store-option skip_signature=true for public data"
+        )
+    elif answer is None and re.search(r"dns error|\bkind: Connect\b|[Cc]onnection", text):
         what, hint = "no connection to the store", "check the endpoint and the network"
     else:
         first = text.strip().partition("\n")[0]
         return redact(first)[:300]
-    said = status.group().partition(": ")[2] if status else type(error).__name__
+    said = answer.group().partition(": ")[2] if answer else type(error).__name__
     return f"{what} ({_code(text) or said}): {hint}"
+
+
+def status(error: BaseException) -> str | None:
+    """Return the status of the answer that an obstore exception tells of, or None."""
+    found = _STATUS.search(_without_urls(error))
+    return found.group(1) if found else None
 
 
 def _is_denied(error: BaseException, text: str) -> bool:
     if isinstance(error, PermissionError | PermissionDeniedError | UnauthenticatedError):
         return True
-    status = _STATUS.search(text)
-    return status is not None and status.group(1) in ("401", "403")
+    answer = _STATUS.search(text)
+    return answer is not None and answer.group(1) in ("401", "403")
 
 
 def _code(text: str) -> str | None:

@@ -17,7 +17,13 @@ from urllib.parse import unquote, urlsplit
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store
 
 from parchunk.errors import InputError
-from parchunk.redaction import HIDDEN, holds_credentials, redact
+from parchunk.redaction import AZURE_AUTHORITY, HIDDEN, holds_credentials, redact
+from parchunk.store_options import (
+    PUBLIC_OPTIONS,
+    canonical,
+    client_options_of_environment,
+    reaching,
+)
 
 #: Listings are worth waiting for: this outlives an outage of some minutes before a walk fails.
 RETRY: dict[str, Any] = {
@@ -30,23 +36,6 @@ RETRY: dict[str, Any] = {
     },
 }
 
-#: Options that name no secret, and so may be remembered in plan.json for readers.
-PUBLIC_OPTIONS = frozenset(
-    {
-        "account_name",
-        "allow_http",
-        "base_url",
-        "endpoint",
-        "region",
-        "request_payer",
-        "s3_express",
-        "skip_signature",
-        "timeout",
-        "use_emulator",
-        "virtual_hosted_style_request",
-    }
-)
-
 _CLOUDS: dict[str, type[S3Store] | type[GCSStore] | type[AzureStore]] = {
     "s3": S3Store,
     "s3a": S3Store,
@@ -54,9 +43,12 @@ _CLOUDS: dict[str, type[S3Store] | type[GCSStore] | type[AzureStore]] = {
     "gcs": GCSStore,
     "az": AzureStore,
     "abfs": AzureStore,
+    "abfss": AzureStore,
     "azure": AzureStore,
 }
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+#: What would end a host's name: a bucket with any of these could name another server.
+_NO_BUCKET = re.compile(r"[/\\?#@:%\s]")
 
 
 @dataclass(frozen=True)
@@ -130,22 +122,41 @@ def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStor
             f"{_without_secrets(url)}: unknown scheme {scheme!r}; "
             "use a path or a file://, s3://, gs:// or az:// URL"
         )
-    parts = urlsplit(url.replace("?", "%3F").replace("#", "%23"))
+    options = canonical(scheme, options)
     if holds_credentials(url):
         raise InputError(
             f"{_without_secrets(url)}: no credentials in URLs please: they would end up in "
             "references; give them in the environment or as --store-option"
         )
-    bucket, prefix = unquote(parts.netloc), url[match.end() :].partition("/")[2].strip("/")  # type: ignore[union-attr]
+    authority, _, path = url[match.end() :].partition("/")  # type: ignore[union-attr]
+    if azure := AZURE_AUTHORITY.match(url):
+        authority, named = azure["container"], azure["account"].lower()
+        if options.setdefault("account_name", named) != named:
+            raise InputError(
+                f"{url} names the account {named}, and the store option account_name another: "
+                "give one of them"
+            )
+    bucket, prefix = unquote(authority), path.strip("/")
     if not bucket:
         raise InputError(
             f"{_without_secrets(url)}: no bucket is named; write {scheme}://BUCKET/PATH"
         )
+    if _NO_BUCKET.search(bucket):
+        raise InputError(
+            f"{_without_secrets(url)}: what stands before the path is no name of a bucket; "
+            f"write {scheme}://BUCKET/PATH"
+        )
     if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
         raise InputError(f"{_without_secrets(url)}: empty, '.' or '..' segments are no object path")
-    public = tuple(sorted((k, v) for k, v in options.items() if k in PUBLIC_OPTIONS))
-    location = Location(f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else ""), public)
-    return OpenedStore(_open_cloud(scheme, bucket, options), prefix, location)
+    store = _open_cloud(scheme, bucket, options)
+    public = reaching(scheme, options)
+    if any(map(holds_credentials, public.values())):  # of the environment: not to be written
+        public = {key: options[key] for key in public if key in options}
+    scheme = "abfs" if scheme == "abfss" else scheme
+    location = Location(
+        f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else ""), tuple(sorted(public.items()))
+    )
+    return OpenedStore(store, prefix, location)
 
 
 def is_ordered(store: object) -> bool:
@@ -206,10 +217,10 @@ def _open_cloud(scheme: str, bucket: str, options: dict[str, str]) -> ObjectStor
                 f"unknown store option {_named(key)} for {scheme}://, or its value does not fit: "
                 "see obstore's store config and client options"
             )
-    if options.get("endpoint", options.get("base_url", "")).startswith("http://"):
-        client.setdefault("allow_http", "true")
+    _refuse_stronger_endpoint(scheme, options)
+    client = _client_options(scheme, kind, bucket, options, client)
     try:
-        return kind(bucket, config=config, client_options=client, retry_config=RETRY)  # type: ignore[arg-type]
+        return kind(bucket, config=config, client_options=client or None, retry_config=RETRY)  # type: ignore[arg-type]
     except Exception as error:  # obstore raises several unrelated classes here
         # obstore repeats the values that it cannot read, those of the environment too.
         shown = re.sub(
@@ -219,6 +230,47 @@ def _open_cloud(scheme: str, bucket: str, options: dict[str, str]) -> ObjectStor
             f"{scheme}://{bucket} cannot be opened: {shown}: check the store options "
             f"({', '.join(map(_named, sorted(options))) or 'none given'}) and the environment"
         ) from None
+
+
+def _client_options(
+    scheme: str,
+    kind: type[S3Store] | type[GCSStore] | type[AzureStore],
+    bucket: str,
+    options: Mapping[str, str],
+    client: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the client's options: those of the environment, and before them those given.
+
+    obstore drops all that the environment says of its client when any option is given.
+    """
+    endpoint = reaching(scheme, options)
+    plain = any(endpoint.get(key, "").startswith("http://") for key in ("endpoint", "base_url"))
+    if not client and not plain:
+        return {}  # all is as obstore itself takes it from the environment
+    said = client_options_of_environment(scheme)
+    # What goes by the same name is an option of the client, unless obstore says otherwise.
+    found = {
+        key: value for key, value in said.items() if _accepts(kind, bucket, {}, {key: value})
+    } | client
+    if plain:
+        found.setdefault("allow_http", "true")
+    return found
+
+
+def _refuse_stronger_endpoint(scheme: str, options: Mapping[str, str]) -> None:
+    """Refuse an endpoint that obstore would not use: of S3, one variable comes before options."""
+    stronger = os.environ.get("AWS_ENDPOINT_URL_S3", "")
+    given = options.get("endpoint")
+    if (
+        _CLOUDS[scheme] is S3Store
+        and stronger
+        and given
+        and given.rstrip("/") != stronger.rstrip("/")
+    ):
+        raise InputError(
+            "AWS_ENDPOINT_URL_S3 of the environment names another endpoint than the one given, "
+            "and would come before it: unset it, or use AWS_ENDPOINT_URL for the other store"
+        )
 
 
 def _accepts(

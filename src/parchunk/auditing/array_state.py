@@ -186,7 +186,7 @@ class ArrayState:
             finding(
                 "duplicate-path",
                 f"{self.spec.name}: more than one row points at {', '.join(keys)}{more}",
-                "rebuild the partitions named for wrong paths",
+                "do what is said of the wrong paths: these rows are among them",
                 array=self.spec.name,
                 key=keys[0],
                 count=len(twice),
@@ -253,7 +253,7 @@ class ArrayState:
                     "missing-chunks",
                     gap_text(gap, labelled[gap]),
                     "see whether they should exist: --expect and --allow-missing say where "
-                    "not; else have the producer write them, then build again",
+                    "not; else have the producer write them, then run parchunk update OUT",
                     severity=severity,  # type: ignore[arg-type]
                     array=name,
                     key=chunk_key(self.spec, gap.number),
@@ -271,7 +271,7 @@ class ArrayState:
                     "missing-chunks",
                     f"{name}: {further:,} further gaps with {rest:,} missing chunks "
                     f"({percent(share)} of the array in all)",
-                    "list them all: parchunk sql OUT 'SELECT * FROM missing'",
+                    "as for the others; parchunk sql OUT 'SELECT * FROM missing' names them all",
                     severity=severity,  # type: ignore[arg-type]
                     array=name,
                     count=rest,
@@ -288,7 +288,8 @@ class ArrayState:
                 finding(
                     "zero-sized",
                     f"{where}: {count:,} {what}, and counted as missing",
-                    "have the producer write them again: a writer was interrupted",
+                    "have the producer write them again, as a writer was interrupted, then run "
+                    "parchunk update OUT",
                     severity=severity,  # type: ignore[arg-type]
                     array=name,
                     region=region,

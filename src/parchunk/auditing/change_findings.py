@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parchunk.auditing.differences import RegionChanges
-from parchunk.auditing.findings import Finding, finding, rebuild
+from parchunk.auditing.findings import Finding, finding, listed_again
 
 _REMEDY = {
-    "new": "parchunk update OUT",
-    "gone": "parchunk update OUT --regions with its number, or restore them: readers of the "
-    "references fail here",
-    "changed": "nothing if the change was meant and the size is equal; else parchunk update OUT "
-    "--regions with its number: readers ask for the old sizes",
+    "new": "run parchunk update OUT",
+    "gone": "have the producer restore them, as readers of the references fail here; or run {}, "
+    "after which they count as missing",
+    "changed": "run {}: readers ask for the old sizes",
 }
 
 
@@ -26,7 +25,7 @@ def change_findings(region: RegionChanges) -> Iterator[Finding]:
             "wrong-offset",
             f"{where}: references reach past the end of {len(region.overrun):,} shards that have "
             f"not changed since the build: {', '.join(keys)}",
-            rebuild(region.receipt),
+            f"run {listed_again(region.array, region.region)}",
             array=region.array,
             region=region.region,
             key=keys[0],
@@ -53,7 +52,7 @@ def change_findings(region: RegionChanges) -> Iterator[Finding]:
         yield finding(
             f"{kind}-chunks",
             f"{where}: {len(numbers):,} {what} {said}{detail}: {', '.join(keys)}{more}",
-            _REMEDY[kind],
+            _REMEDY[kind].format(listed_again(region.array, region.region)),
             array=region.array,
             region=region.region,
             key=keys[0],
@@ -69,20 +68,20 @@ def _contradictions(region: RegionChanges, where: str) -> Iterator[Finding]:
             "wrong-offset",
             found.index,
             "references do not say what the indexes of {} shards say",
-            rebuild(region.receipt),
+            f"run {listed_again(region.array, region.region)}",
         ),
         (
             "wrong-path",
             found.bytes,
             "other bytes are inlined than {} objects have",
-            rebuild(region.receipt),
+            f"run {listed_again(region.array, region.region)}",
         ),
         (
             "changed-chunks",
             found.unreadable,
             "the indexes of {} shards are damaged",
-            "have the producer write these shards anew, then parchunk update OUT --regions with "
-            "its number",
+            "have the producer write these shards anew, then run "
+            f"{listed_again(region.array, region.region)}",
         ),
     ):
         if len(numbers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -88,4 +89,10 @@ def finding(
 
 def rebuild(receipt: str) -> str:
     """Return the remedy for a damaged partition, whose receipt is at ``receipt`` below OUT."""
-    return f"delete {receipt} and run the same build again: it writes that partition anew"
+    return f"delete {receipt} and run parchunk update OUT: it writes that partition anew"
+
+
+def listed_again(array: str, region: int | None) -> str:
+    """Return the command that lists a partition again, and writes it anew."""
+    which = f"--arrays {shlex.quote(array)}" if region is None else f"--regions {region}"
+    return f"parchunk update OUT {which}"

@@ -12,6 +12,8 @@ from parchunk.output import RECEIPTS, Output
 from parchunk.plan import Partition, Plan
 from parchunk.receipts import Receipt, receipt_path
 
+_OTHER_PLAN = "belongs to a build of another plan"
+
 
 @dataclass(frozen=True)
 class Audited:
@@ -38,9 +40,13 @@ class Audited:
 
 
 def read_partitions(
-    plan: Plan, output: Output
+    plan: Plan, output: Output, updating: bool = False
 ) -> tuple[list[Audited], list[Partition], list[Finding]]:
-    """Return the partitions done, those that are not, and what is wrong with receipts."""
+    """Return the partitions done, those that are not, and what is wrong with receipts.
+
+    While an update is under way, receipts of another plan are those of the one before: theirs are
+    partitions that are not done yet.
+    """
     there = set(output.paths(RECEIPTS))
     done, undone, findings = [], [], []
     for partition in plan.partitions():
@@ -50,6 +56,9 @@ def read_partitions(
             continue
         there.discard(path)
         receipt, problem = _read(output.get(path), plan, partition)
+        if problem == _OTHER_PLAN and updating:
+            undone.append(partition)
+            continue
         if problem:
             findings.append(
                 finding(
@@ -70,6 +79,7 @@ def read_partitions(
             key=path,
         )
         for path in sorted(there)
+        if not updating
     ]
     return done, undone, findings
 
@@ -83,7 +93,7 @@ def _read(
     except (ValueError, KeyError, TypeError, AttributeError):
         return None, "is no receipt that this parchunk reads"
     if receipt.fingerprint != plan.fingerprint:
-        return None, "belongs to a build of another plan"
+        return None, _OTHER_PLAN
     try:
         return receipt, _contradiction(receipt, plan, partition)
     except TypeError:

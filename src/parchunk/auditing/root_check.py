@@ -13,29 +13,22 @@ from parchunk.plan import Plan
 from parchunk.receipts import Receipt
 from parchunk.root import published_root
 
-_AGAIN = "run the same build again: it writes the root anew"
+_AGAIN = "run parchunk update OUT: it writes the root anew"
 
 
 def check_root(
     plan: Plan, output: Output, receipts: Iterable[Receipt], finished: bool
 ) -> list[Finding]:
-    """Return what is wrong with the root; an unfinished build has none."""
+    """Return what is wrong with the root; an unfinished build has none, and while an update is
+    unfinished it is the one before, which readers go on to see.
+    """
+    if not finished:
+        return []
     data = output.get(ROOT)
     if data is None:
-        if not finished:
-            return []
         return [
             finding(
                 "missing-root", f"{ROOT} is not there: no reader can open OUT", _AGAIN, key=ROOT
-            )
-        ]
-    if not finished:
-        return [
-            finding(
-                "wrong-root",
-                f"{ROOT} is there though partitions are not: readers take their chunks for missing",
-                "run the same build again: it finishes them",
-                key=ROOT,
             )
         ]
     wanted = published_root(plan, receipts)

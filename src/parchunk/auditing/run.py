@@ -22,10 +22,11 @@ from parchunk.auditing.receipt_check import Audited, read_partitions
 from parchunk.auditing.result import AuditReport
 from parchunk.auditing.root_check import check_root
 from parchunk.build import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
-from parchunk.output import ROOT, Output
+from parchunk.output import Output
 from parchunk.plan import Partition, Plan
 from parchunk.record_files import record_path
 from parchunk.saved_plan import load_plan
+from parchunk.under_way import UnderWay, read_under_way
 
 if TYPE_CHECKING:
     from icechunk import Repository
@@ -96,7 +97,8 @@ def audit(
     output = out if isinstance(out, Output) else Output.open(out, output_options)
     plan = load_plan(output)
     policy.check(plan)
-    done, undone, findings = read_partitions(plan, output)
+    under_way = read_under_way(output)
+    done, undone, findings = read_partitions(plan, output, under_way.updating)
     readers = workers or (min(os.cpu_count() or 2, 8) if output.store is None else _REMOTE_READERS)
     arrays: list[ArrayState] = []
     total = sum(-(-partition.partition.rows.cells // plan.record_size) for partition in done)
@@ -130,10 +132,11 @@ def audit(
     )
     labels = read_labels(plan, plan.split.dimension if plan.split else None, store_options)
     receipts = [item.receipt for item in done if item.receipt]
-    findings += _unfinished(undone)
+    findings += _unfinished(undone, under_way)
     findings += left_out_findings(plan)
     findings += spelling_findings(plan, receipts, output, policy)
-    findings += check_root(plan, output, receipts, finished=not undone)
+    finished = not (undone or under_way.updating)
+    findings += check_root(plan, output, receipts, finished)
     audited = []
     for state in arrays:
         findings += state.damage(by_digest)
@@ -169,7 +172,7 @@ def audit(
         arrays=tuple(audited),
         partitions=tuple(p for state in arrays for p in state.partitions),
         completeness=_completeness(plan, arrays),
-        published=output.get(ROOT) is not None,
+        published=under_way.published,
         record_files=sum(state.files for state in arrays),
         record_bytes=sum(state.file_bytes for state in arrays),
         list_requests=sum(receipt.requests for receipt in receipts),
@@ -203,22 +206,28 @@ def _completeness(plan: Plan, arrays: Sequence[ArrayState]) -> Completeness | No
     return completeness(str(plan.split), ranges, extent)
 
 
-def _unfinished(undone: Sequence[Partition]) -> list[Finding]:
+def _unfinished(undone: Sequence[Partition], under_way: UnderWay) -> list[Finding]:
+    """Return what is not built yet; that is no damage, as readers do not see it."""
     by_array: dict[str, list[Partition]] = {}
     for partition in undone:
         by_array.setdefault(partition.array, []).append(partition)
-    return [
+    what = "up to date" if under_way.published else "built"
+    found = [
         finding(
             "unfinished",
-            f"{array}: {len(left):,} partitions are not built"
+            f"{array}: {len(left):,} partitions are not {what}"
             + (f", the first is region {left[0].region}" if left[0].region is not None else ""),
-            "run the same build again: it resumes",
+            under_way.remedy(),
             array=array,
             region=left[0].region,
             count=len(left),
         )
         for array, left in by_array.items()
     ]
+    if (undone and under_way.published) or under_way.updating:
+        message = under_way.message(len(undone))
+        found.insert(0, finding("unfinished", message, under_way.remedy(), count=len(undone)))
+    return found
 
 
 def _importance(found: Finding) -> tuple[int, str, str, int]:

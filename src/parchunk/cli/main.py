@@ -17,9 +17,9 @@ from parchunk.cli.printable import printable
 from parchunk.cli.streams import lasting_streams
 from parchunk.errors import ParchunkError
 from parchunk.redaction import redact
-from parchunk.stores import PUBLIC_OPTIONS
+from parchunk.store_options import PUBLIC_OPTIONS
 
-_STORE_OPTIONS = frozenset({"--store-option", "--output-option"})
+_STORE_OPTIONS = frozenset({"--store-option", "--output-option", "--repo-option"})
 
 #: Command name -> module below parchunk.cli that defines `command`. Loaded when called, so that
 #: `parchunk --help` does not import what only one command needs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -10,9 +11,10 @@ import click
 
 from parchunk.cli.options import json_option, output_option
 from parchunk.cli.tables import console, count, table
+from parchunk.lease import IGNORED
 from parchunk.output import Output
 from parchunk.root import left_out
-from parchunk.status import read_status
+from parchunk.status import Status, read_status
 
 
 @click.command("status")
@@ -20,15 +22,19 @@ from parchunk.status import read_status
 @output_option
 @json_option
 def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
-    """Show how far the build in OUT is. Exits 1 while it is unfinished."""
+    """Show how far the build in OUT is. Exits 1 while it, or an update of it, is unfinished."""
     status = read_status(Output.open(out, output_options))
     if as_json:
+        holder = status.under_way.holder
         click.echo(
             json.dumps(
                 {
                     "out": status.url,
                     "source": status.plan.location.url,
                     "published": status.published,
+                    "finished": status.finished,
+                    "updating": status.under_way.updating,
+                    "holder": None if holder is None else str(holder),
                     "partitions": status.partitions,
                     "partitions_done": status.done,
                     "arrays": [asdict(array) for array in status.arrays],
@@ -50,10 +56,20 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
             shown.print(f"skipped: {name}: {feature}")
         for name, reason in status.plan.hierarchy.left_out:
             shown.print(f"left out: {name}: {reason}")
-        shown.print(
-            "published: readers can open it"
-            if status.published
-            else f"unfinished: {count(status.done)} of {count(status.partitions)} partitions are "
-            "done; run the same build again to resume"
-        )
-    return 0 if status.published else 1
+        shown.print(_said(status))
+        holder = status.under_way.holder
+        if holder is not None and not holder.conditional:
+            shown.print(f"note: {IGNORED}")
+    return 0 if status.finished else 1
+
+
+def _said(status: Status) -> str:
+    """Return how far it is in words, and what to do."""
+    if status.finished:
+        return "published: readers can open it"
+    message = status.under_way.message(status.partitions - status.done)
+    out = shlex.quote(status.url)
+    return (
+        f"unfinished: {message}; {count(status.done)} of {count(status.partitions)} partitions are "
+        f"done; {status.under_way.remedy().replace('update OUT', f'update {out}')}"
+    )

@@ -10,6 +10,8 @@ from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container, is_true, settings
 from parchunk.plan import Plan
+from parchunk.redaction import AZURE_AUTHORITY
+from parchunk.store_options import PROVIDERS, PUBLIC_OPTIONS, canonical, from_environment
 from parchunk.stores import Location, open_store, parse_options
 
 _KNOWN = {
@@ -55,12 +57,13 @@ def storage_at(url: str, options: Mapping[str, str] | None = None) -> tuple[Any,
         For a URL or an option that means nothing here.
     """
     ic = adapter.load()
-    given = parse_options(options or {})
-    location = open_store(url).location if not _is_azure(url) else _azure_location(url)
-    scheme = {"s3a": "s3", "gcs": "gs", "abfs": "az", "azure": "az"}.get(
-        location.scheme, location.scheme
-    )
-    unknown = sorted(given.keys() - _KNOWN[scheme])
+    location, public = _location(url, options or {})
+    scheme = PROVIDERS.get(location.scheme, location.scheme)
+    asked = canonical(location.scheme, parse_options(options or {}))
+    # icechunk itself takes credentials from the environment, and few of the other variables.
+    said = {key: value for key, value in public.items() if key in _KNOWN[scheme]}
+    given = {**said, **asked}
+    unknown = sorted(asked.keys() - _KNOWN[scheme])
     if unknown:
         known = ", ".join(sorted(_KNOWN[scheme])) or "none"
         raise InputError(f"{location.url}: unknown repo option {unknown[0]!r}: there are {known}")
@@ -120,13 +123,23 @@ def storage_at(url: str, options: Mapping[str, str] | None = None) -> tuple[Any,
         ) from None
 
 
-def _is_azure(url: str) -> bool:
-    return url.lower().startswith(("az://", "abfs://", "azure://"))
+def _location(url: str, options: Mapping[str, str]) -> tuple[Location, dict[str, str]]:
+    """Return what a repository is called, and the options that are no secret.
 
-
-def _azure_location(url: str) -> Location:
-    # obstore refuses an Azure URL without an account, which is an option of its own here
-    return Location(open_store(url, {"account_name": "any"}).location.url)
+    Options are judged by icechunk's needs, later: all that obstore wants is Azure's account.
+    """
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
+    asked = canonical(scheme, parse_options(options))
+    public = {key: value for key, value in asked.items() if key in PUBLIC_OPTIONS}
+    if PROVIDERS.get(scheme) is None:
+        return open_store(url).location, {}
+    if PROVIDERS[scheme] == "az" and not AZURE_AUTHORITY.match(url):
+        named = from_environment(scheme).get("account_name", ())
+        if not named and "account_name" not in public:
+            public["account_name"] = "any"
+    location = open_store(url, public).location
+    said = {key: value for key, value in location.options if value != "any"}
+    return Location(location.url), said
 
 
 def _s3(

@@ -379,8 +379,11 @@ def _arrays_inside_arrays(wanted: Iterable[str], arrays: frozenset[str]) -> dict
 
 
 def _broken_message(problems: Sequence[tuple[str, str]]) -> str:
-    remedy = "repair the store, or leave it out with --exclude"
     if len(problems) == 1:
-        return f"{problems[0][0]}: {problems[0][1]}: {remedy}"
+        where, reason = problems[0]
+        return f"{where}: {reason}: repair the store, or leave it out with --exclude"
     listed = "; ".join(f"{where}: {reason}" for where, reason in problems)
-    return f"{len(problems)} nodes cannot be read: {listed}: {remedy.replace('it', 'them')}"
+    return (
+        f"{len(problems)} nodes cannot be read: {listed}: repair the store, or leave them out with "
+        "--exclude"
+    )
