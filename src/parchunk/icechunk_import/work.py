@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from parchunk.errors import InputError
@@ -51,12 +52,32 @@ def plan_work(
     by_region: dict[int, list[Partition]] = {region.index: [] for region in plan.regions}
     for partition in plan.partitions():
         (whole if partition.region is None else by_region[partition.region]).append(partition)
-    words = [container.base, documents.groups, documents.arrays]
-    found = [_work(plan, receipts, whole, words, checksum)]
+    layout = _layout(plan)
+    words = [container.base, documents.groups, documents.arrays, layout]
+    found = [_work(plan, receipts, whole, words, checksum, layout)]
     for region in plan.regions:
-        parts = by_region[region.index]
-        found.append(_work(plan, receipts, parts, [container.base], checksum, region.index))
+        parts, words = by_region[region.index], [container.base]
+        found.append(_work(plan, receipts, parts, words, checksum, layout, region.index))
     return found
+
+
+def _layout(plan: Plan) -> str:
+    """Return what names the split arrays and which chunks of them a range of elements is.
+
+    Not the arrays' lengths along the split dimension, nor the regions': both may change, and a
+    range is still the same chunks.
+    """
+    words: list[Any] = [None if plan.split is None else str(plan.split)]
+    for array in plan.arrays:
+        if array.axis is None:
+            continue
+        grid = list(array.spec.reference_grid)
+        grid[array.axis] = 0
+        rows = array.region_chunks * prod(grid[array.axis + 1 :])
+        # Where regions do not end with record files, those say which region a chunk is in.
+        size = plan.record_size if rows % plan.record_size else None
+        words.append([array.spec.name, array.axis, grid, size])
+    return hashlib.sha256(canonical(words).encode()).hexdigest()
 
 
 def _work(
@@ -65,6 +86,7 @@ def _work(
     partitions: Sequence[Partition],
     words: Sequence[Any],
     checksum: bool,
+    layout: str,
     region: int | None = None,
 ) -> Work:
     held = [receipts[(p.array, p.region)] for p in partitions]
@@ -97,6 +119,7 @@ def _work(
         start=None if region is None else plan.regions[region].start,
         stop=None if region is None else plan.regions[region].stop,
         length=None if region is None else plan.region_length,
+        layout=layout,
     )
     return Work(entry, tuple(partitions))
 
