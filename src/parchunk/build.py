@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from obstore.store import MemoryStore
 
+from parchunk import cover
 from parchunk.bundle_build import BundleTask, Task
 from parchunk.bundles import Work, forecast, make_work
 from parchunk.errors import InputError, SourceChangedError
@@ -25,7 +27,7 @@ from parchunk.receipts import Receipt, read_receipts
 from parchunk.root import format_notes, mask_notes, published_root
 from parchunk.running import Progress, Run
 from parchunk.source import Source
-from parchunk.stores import is_remote
+from parchunk.stores import is_remote, page_keys
 
 #: Peak memory above the imports unless a user chooses: holds the sizes of about 47 M chunks.
 DEFAULT_MEMORY = 512 << 20
@@ -293,13 +295,21 @@ def peak_memory(children: bool = True) -> int:
 def _task(plan: Plan, source: Source, output: Output, work: Work, settings: Settings) -> Task:
     if isinstance(work, Group):
         return _group_task(plan, source, output, work, settings)
-    members = (_group_task(plan, source, output, group, settings) for group in work.groups)
+    cells = [
+        sum(partition.objects.cells for partition in group.partitions) for group in work.groups
+    ]
+    members = (
+        _group_task(plan, source, output, group, settings, before)
+        for group, before in zip(work.groups, accumulate([0, *cells[:-1]]), strict=True)
+    )
     return BundleTask(tuple(members), work.cells)
 
 
 def _group_task(
-    plan: Plan, source: Source, output: Output, group: Group, settings: Settings
+    plan: Plan, source: Source, output: Output, group: Group, settings: Settings, before: int = 0
 ) -> GroupTask:
+    """Return the task of a group; ``before`` keys of a bundle come before its own."""
+    cells = (partition.objects.cells for partition in group.partitions)
     return GroupTask(
         source=source,
         output=output,
@@ -307,6 +317,7 @@ def _group_task(
         group=group,
         dimension=None if plan.split is None else str(plan.split),
         ranges=tuple(plan.elements(partition) for partition in group.partitions),
+        least=cover.shares_of_least(cells, page_keys(source.store), before),
         record_size=plan.record_size,
         inline_threshold=plan.inline_threshold,
         fingerprint=plan.fingerprint,

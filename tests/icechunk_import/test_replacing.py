@@ -194,7 +194,7 @@ def test_any_sequence_of_imports_ends_with_what_the_source_has(steps):
                 lab.resize(*lengths)
             shape = zarr.open_group(lab.source, mode="r")["both"].shape
             for name, *index in toggled:
-                size = dict(zip(("both", "along", "across"), (shape, shape[:1], shape[1:])))[name]
+                size = {"both": shape, "along": shape[:1], "across": shape[1:]}[name]
                 chunks = (1, 2) if name == "both" else (1,)
                 if all(at * chunk < n for at, chunk, n in zip(index, chunks, size, strict=True)):
                     lab.toggle("/".join([name, "c", *map(str, index)]))
