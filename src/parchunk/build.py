@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from os import PathLike
+from typing import Any, cast
 
 from obstore.store import MemoryStore
 
 from parchunk import cover
+from parchunk.arguments import lenient, refuse_options
 from parchunk.bundle_build import BundleTask, Task
 from parchunk.bundles import Work, forecast, make_work
 from parchunk.errors import InputError, SourceChangedError
@@ -23,6 +26,7 @@ from parchunk.output import PREVIOUS, ROOT, Output
 from parchunk.ownership import begin_output, refuse_foreign, refuse_overlap
 from parchunk.plan import Plan
 from parchunk.planning import open_source, read_again
+from parchunk.planning import plan as make_plan
 from parchunk.receipts import Receipt, read_receipts
 from parchunk.root import format_notes, mask_notes, published_root
 from parchunk.running import Progress, Run
@@ -141,14 +145,15 @@ class Effort:
         return vector_cells(self.memory // self.processes, plan.record_size, self.share)
 
 
+@lenient
 def build(
-    plan: Plan,
-    out: str | Output,
+    plan: Plan | Source | str | PathLike[str],
+    out: str | PathLike[str] | Output,
     *,
-    memory: int = DEFAULT_MEMORY,
+    memory: int | str = DEFAULT_MEMORY,
     concurrency: int = DEFAULT_CONCURRENCY,
     workers: int = 1,
-    executor: Executor | None = None,
+    executor: Executor | Any = None,
     trust_listing: bool = False,
     overwrite: bool = False,
     settings: Settings | None = None,
@@ -160,17 +165,21 @@ def build(
 
     Parameters
     ----------
+    plan
+        What `parchunk.plan` returned; or a source as it takes one, planned without options.
     out
         Path or URL of the folder to write.
     memory
-        Bound on the peak, in bytes above the imports; shared out among ``workers``.
+        Bound on the peak above the imports, in bytes or as text such as ``"1GiB"``; shared out
+        among ``workers``.
     concurrency
         Listings side by side, over all workers.
     workers
         Processes; every large array is shared out so that each has a part of it.
     executor
-        Any `concurrent.futures.Executor` in place of processes. Each of its tasks may use
-        ``memory`` and ``concurrency``; ``workers`` still says in how many parts to share out.
+        Any `concurrent.futures.Executor`, or a Dask ``Client``, in place of processes. Each of
+        its tasks may use ``memory`` and ``concurrency``; ``workers`` still says in how many parts
+        to share out.
     trust_listing
         Take a chunk that one listing does not show for missing, without a second listing.
     overwrite
@@ -186,9 +195,14 @@ def build(
         Within seconds, whatever the source does; the same call resumes. Tasks that run in an
         ``executor`` of the caller's go on to their ends.
     """
+    memory = cast(int, memory)
     effort = Effort(memory, concurrency, workers, executor, trust_listing, settings, progress)
     began = time.monotonic()
-    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    if not isinstance(plan, Plan):
+        plan, store_options = make_plan(plan, store_options=store_options), None
+    elif store_options and plan.source is not None:
+        refuse_options("store_options", "plan", plan.source)
     source = open_source(plan, store_options)
     refuse_overlap(plan, source, output)
     refuse_foreign(output)

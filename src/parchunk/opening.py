@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from parchunk.arguments import lenient
 from parchunk.errors import InputError, MissingExtraError
 from parchunk.metadata import kerchunk_metadata
 from parchunk.output import ROOT, Output
@@ -30,8 +32,9 @@ _PROTOCOLS = {
 _MODULES = {"s3": "s3fs", "gcs": "gcsfs", "azure": "adlfs"}
 
 
+@lenient
 def open_dataset(
-    out: str,
+    out: str | PathLike[str] | Output,
     *,
     group: str | None = None,
     store_options: Mapping[str, str] | None = None,
@@ -66,7 +69,7 @@ def open_dataset(
     from xarray.backends import ZarrStore
     from zarr.storage import FsspecStore
 
-    output = Output.open(out, output_options)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
     plan = load_plan(output)
     if output.get(ROOT) is None:
         raise InputError(f"{output.url} is unfinished: run its build again to resume, then open it")

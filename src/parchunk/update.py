@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
+from os import PathLike
+from typing import Any, cast
 
+from parchunk.arguments import lenient
 from parchunk.build import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, BuildResult, Effort, carry_out
 from parchunk.errors import InputError
 from parchunk.group_build import Settings
@@ -25,15 +28,16 @@ from parchunk.stores import page_keys
 _Key = tuple[str, int | None]
 
 
+@lenient
 def update(
-    out: str | Output,
+    out: str | PathLike[str] | Output,
     *,
-    regions: Iterable[int] = (),
+    regions: int | Iterable[int] = (),
     gaps: bool = True,
-    memory: int = DEFAULT_MEMORY,
+    memory: int | str = DEFAULT_MEMORY,
     concurrency: int = DEFAULT_CONCURRENCY,
     workers: int = 1,
-    executor: Executor | None = None,
+    executor: Executor | Any = None,
     trust_listing: bool = False,
     settings: Settings | None = None,
     store_options: Mapping[str, str] | None = None,
@@ -68,16 +72,17 @@ def update(
     OutputError, SourceError, SourceChangedError
         As for `parchunk.build`.
     """
+    memory = cast(int, memory)
     effort = Effort(memory, concurrency, workers, executor, trust_listing, settings, progress)
     began = time.monotonic()
-    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
     load_plan(output)  # refused before a lease is taken in what is no OUT
     with held(output) as lease:
         old = load_plan(output)
         source = open_source(old, store_options)
         refuse_overlap(old, source, output)
         new = grown_plan(old, read_as_planned(old, source))
-        again = set(regions)
+        again = set(cast(Iterable[int], regions))
         due = partial(_is_due, page=page_keys(source.store), again=again, gaps=gaps)
         if again and not again <= set(range(len(new.regions))):
             raise InputError(

@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from os import PathLike
 from typing import TYPE_CHECKING
 
+from parchunk.arguments import lenient
 from parchunk.errors import InputError
 from parchunk.output import RECEIPTS, STRAYS, Output
 from parchunk.plan import ArrayPlan, Plan
@@ -100,8 +102,9 @@ class Contents:
     strays: bool
 
 
+@lenient
 def connect(
-    out: str | Output,
+    out: str | PathLike[str] | Output,
     *,
     output_options: Mapping[str, str] | None = None,
     locked: bool = False,
@@ -126,7 +129,7 @@ def connect(
     """
     import duckdb
 
-    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
     plan = load_plan(output)
     # Nothing is ever fetched from an extension repository behind the caller's back.
     connection = duckdb.connect(

@@ -7,10 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from parchunk.arguments import lenient
 from parchunk.auditing.against_repository import repository_findings
 from parchunk.auditing.array_state import ArrayState
 from parchunk.auditing.findings import Finding, finding
@@ -35,20 +37,21 @@ if TYPE_CHECKING:
 _REMOTE_READERS = 16
 
 
+@lenient
 def audit(
-    out: str | Output,
+    out: str | PathLike[str] | Output,
     *,
     against_source: bool = False,
     icechunk: str | Repository | None = None,
     branch: str = "main",
     repo_options: Mapping[str, str] | None = None,
-    expect: Sequence[str] = (),
-    allow_missing: Sequence[str] = (),
+    expect: str | Sequence[str] = (),
+    allow_missing: str | Sequence[str] = (),
     max_missing: float = 0.0,
     source: Source | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
-    memory: int = DEFAULT_MEMORY,
+    memory: int | str = DEFAULT_MEMORY,
     concurrency: int = DEFAULT_CONCURRENCY,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -87,8 +90,9 @@ def audit(
         When something cannot be read at all.
     """
     began = time.monotonic()
+    memory = cast(int, memory)
     policy = Policy.of(expect, allow_missing, max_missing)
-    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
     plan = load_plan(output)
     policy.check(plan)
     done, undone, findings = read_partitions(plan, output)

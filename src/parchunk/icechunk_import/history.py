@@ -23,7 +23,8 @@ class Entry:
     ``layout`` names which arrays are split, and how: under one layout, ranges that do not overlap
     have no chunk in common. A hierarchy knows two lengths of the split dimension from the arrays
     that it found: chunks from ``reach`` on had none before it (None where that was not looked
-    for), and from ``kept`` on it took chunks away (None when it took none).
+    for), and from ``kept`` on it took chunks away (None when it took none). ``left_out`` are the
+    arrays of the references that were not to be imported.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Entry:
     layout: str | None = None
     reach: int | None = None
     kept: int | None = None
+    left_out: tuple[str, ...] = ()
 
     def to_metadata(self) -> dict[str, Any]:
         """Return the commit's metadata."""
@@ -51,6 +53,7 @@ class Entry:
         """Return the entry in a commit's metadata, or None when the commit is not parchunk's."""
         try:
             values = dict(metadata[KEY])
+            values["left_out"] = tuple(values.get("left_out", ()))
             return cls(**values) if values.pop("version") == VERSION else None
         except (KeyError, TypeError, ValueError):
             return None

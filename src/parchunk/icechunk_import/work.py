@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -46,19 +46,29 @@ def plan_work(
     documents: V3Documents,
     container: Container,
     checksum: bool,
+    built: Plan | None = None,
 ) -> list[Work]:
-    """Return the commits to be: the hierarchy first, then every region."""
+    """Return the commits to be: the hierarchy first, then every region.
+
+    ``built`` is the plan of the references where ``plan`` is of some of their arrays.
+    """
     whole: list[Partition] = []
     by_region: dict[int, list[Partition]] = {region.index: [] for region in plan.regions}
     for partition in plan.partitions():
         (whole if partition.region is None else by_region[partition.region]).append(partition)
     layout = _layout(plan)
     words = [container.base, documents.groups, documents.arrays, layout]
-    found = [_work(plan, receipts, whole, words, checksum, layout)]
+    found = [_work(plan, receipts, whole, words, checksum)]
     for region in plan.regions:
-        parts, words = by_region[region.index], [container.base]
-        found.append(_work(plan, receipts, parts, words, checksum, layout, region.index))
-    return found
+        parts = by_region[region.index]
+        found.append(_work(plan, receipts, parts, [container.base], checksum, region.index))
+    built = built or plan
+    left_out = tuple(sorted(built.by_name.keys() - plan.by_name.keys()))
+    found[0] = replace(found[0], entry=replace(found[0].entry, left_out=left_out))
+    return [
+        replace(work, entry=replace(work.entry, layout=layout, fingerprint=built.fingerprint))
+        for work in found
+    ]
 
 
 def _layout(plan: Plan) -> str:
@@ -86,7 +96,6 @@ def _work(
     partitions: Sequence[Partition],
     words: Sequence[Any],
     checksum: bool,
-    layout: str,
     region: int | None = None,
 ) -> Work:
     held = [receipts[(p.array, p.region)] for p in partitions]
@@ -119,7 +128,6 @@ def _work(
         start=None if region is None else plan.regions[region].start,
         stop=None if region is None else plan.regions[region].stop,
         length=None if region is None else plan.region_length,
-        layout=layout,
     )
     return Work(entry, tuple(partitions))
 
