@@ -44,6 +44,7 @@ def test_every_function_takes_a_path(store, out):
     assert parchunk.status(out).published
     assert parchunk.audit(out, memory="64MiB").complete
     assert parchunk.audit(Output.open(str(out))).complete
+    assert parchunk.audit(out, against_source=True, source=store).complete
     assert parchunk.update(out, memory="200 MiB", regions=0).built >= 1
     assert parchunk.open_dataset(out)["t2m"].values.tolist() == [1, 2, 3, 4]
     assert parchunk.open_dataset(Output.open(str(out))).sizes == {"time": 4}
@@ -84,6 +85,10 @@ def refused() -> list[tuple[str, Any]]:
         ("plan=None: give a path or a URL", lambda s, o: parchunk.build(None, o)),
         ("plan=<list>: give a path", lambda s, o: parchunk.build([s], o)),
         ("plan=<object>: give", lambda s, o: parchunk.build(object(), o)),
+        ("plan=<Output>: give a path", lambda s, o: parchunk.build(Output.open(str(o)), o)),
+        ("source=<Plan>: give a path", lambda s, o: parchunk.plan(parchunk.plan(s))),
+        ("out=<Plan>: give a path", lambda s, o: parchunk.connect(parchunk.plan(s))),
+        ("plan=Path('s3:/b/s') has lost a slash", lambda s, o: parchunk.build(Path("s3://b/s"), o)),
         ("out=3: give a path or a URL", lambda s, o: parchunk.audit(3)),
         ("out='': give a path or a URL", lambda s, o: parchunk.status("")),
         ("out=<object>: give", lambda s, o: parchunk.connect(object())),

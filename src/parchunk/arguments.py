@@ -22,6 +22,17 @@ _R = TypeVar("_R")
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmg]i?)?b?\s*")
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
+#: What a `Path` makes of a URL.
+_URL_AS_PATH = re.compile(r"(s3a?|gcs?|gs|az|azure|abfss?|file|https?):/(?!/)", re.IGNORECASE)
+#: Classes of what may be given opened, in place of a path.
+_OPENED = {
+    "plan": {"Plan", "Source"},
+    "source": {"Source"},
+    "out": {"Output"},
+    "repo": {"Repository"},
+    "icechunk": {"Repository"},
+}
+
 
 def parse_size(text: str) -> int:
     """Return the bytes that ``512MiB``, ``2GB`` or ``1000000`` says.
@@ -59,12 +70,14 @@ def lenient(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _path(name: str, given: Any) -> Any:
-    """Return a path or URL as text; whatever is opened already stays."""
+    """Return a path or URL as text; what is opened already stays."""
     if isinstance(given, os.PathLike):
-        given = os.fspath(given)
-    # An opened one is an object of parchunk's or icechunk's: which it must be, a function knows.
-    homes = {kind.__module__.partition(".")[0] for kind in type(given).__mro__}
-    if homes & {"parchunk", "icechunk"} or (isinstance(given, str) and given.strip()):
+        text = os.fspath(given)
+        if isinstance(text, str) and _URL_AS_PATH.match(text):
+            raise InputError(f"{name}=Path({text!r}) has lost a slash: give the URL as text")
+        given = text
+    kinds = {kind.__name__ for kind in type(given).__mro__}
+    if kinds & _OPENED[name] or (isinstance(given, str) and given.strip()):
         return given
     raise InputError(f"{name}={_shown(given)}: give a path or a URL")
 

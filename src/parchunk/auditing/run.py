@@ -27,11 +27,11 @@ from parchunk.output import ROOT, Output
 from parchunk.plan import Partition, Plan
 from parchunk.record_files import record_path
 from parchunk.saved_plan import load_plan
+from parchunk.source import Source
 
 if TYPE_CHECKING:
     from icechunk import Repository
     from parchunk.auditing.against_source import Comparison
-    from parchunk.source import Source
 
 #: Record files read side by side when each is a request.
 _REMOTE_READERS = 16
@@ -48,7 +48,7 @@ def audit(
     expect: str | Sequence[str] = (),
     allow_missing: str | Sequence[str] = (),
     max_missing: float = 0.0,
-    source: Source | None = None,
+    source: Source | str | PathLike[str] | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
     memory: int | str = DEFAULT_MEMORY,
@@ -74,7 +74,8 @@ def audit(
     max_missing
         The percentage of each array's expected chunks that may be missing.
     source
-        The opened source, where the URL in the plan and ``store_options`` do not say enough.
+        The opened source, where the URL in the plan and ``store_options`` do not say enough; or
+        another path or URL of it.
     memory, concurrency
         Bound and listings side by side of ``against_source``, as for `parchunk.build`.
     workers
@@ -91,6 +92,8 @@ def audit(
     """
     began = time.monotonic()
     memory = cast(int, memory)
+    if source is not None and not isinstance(source, Source):
+        source = Source.open(str(source), store_options)
     policy = Policy.of(expect, allow_missing, max_missing)
     output = out if isinstance(out, Output) else Output.open(str(out), output_options)
     plan = load_plan(output)
