@@ -84,6 +84,16 @@ def test_a_chunk_that_came_back_is_imported_by_the_regions_of_before(tmp_path):
     assert lab.load(split="t", region=2).commits == ()
 
 
+@pytest.mark.parametrize(("before", "after"), [(4, 2), (2, 4), (2, 2), (4, 8), (8, 2)])
+@pytest.mark.parametrize("gone", [0, 3, 7])
+def test_a_chunk_that_went_is_no_longer_referenced(tmp_path, before, after, gone):
+    lab = Lab(tmp_path)
+    lab.load(split="t", region=before)
+    lab.toggle(f"both/c/{gone}/1")
+    lab.load(split="t", region=after)
+    lab.check()
+
+
 def test_only_regions_that_another_import_went_over_are_imported_again(tmp_path):
     lab = Lab(tmp_path)
     lab.load(split="t", region=2)

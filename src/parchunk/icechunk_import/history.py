@@ -142,8 +142,10 @@ class _Ranges:
 
     def add(self, start: int, stop: int) -> None:
         """Take a range more."""
-        apart = [(low, high) for low, high in self._ranges if high < start or stop < low]
-        joined = [(low, high) for low, high in self._ranges if low <= stop and start <= high]
-        low = min((low for low, _ in joined), default=start)
-        high = max((high for _, high in joined), default=stop)
-        self._ranges = [*apart, (min(low, start), max(high, stop))]
+        apart = []
+        for low, high in self._ranges:
+            if low <= stop and start <= high:
+                start, stop = min(low, start), max(high, stop)
+            else:
+                apart.append((low, high))
+        self._ranges = [*apart, (start, stop)]
