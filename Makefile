@@ -7,7 +7,7 @@ EXTRAS := xarray,s3,icechunk,virtualizarr,dask,plot
 # Tests start hundreds of processes: what they import is compiled once, not by each of them.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo fill test test-fast test-lowest lint format clean
+.PHONY: demo fill test test-fast test-lowest test-mutants lint format clean
 
 # Filled again whenever pyproject.toml is newer than the last fill.
 $(VENV)/.filled: pyproject.toml
@@ -26,6 +26,10 @@ test: $(VENV)/.filled
 
 test-fast: $(VENV)/.filled
 	$(BIN)/python -m pytest -m 'not slow and not s3'
+
+# Changes the core line by line and names what no test noticed; takes an hour or more.
+test-mutants: $(VENV)/.filled
+	$(BIN)/python -m benchmarks.mutants
 
 # The lowest versions that pyproject.toml promises, in an environment of its own: tests/lowest.txt
 # names them, and tests/test_lowest.py compares what is installed with it. The S3 server is in

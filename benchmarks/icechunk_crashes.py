@@ -6,9 +6,10 @@ Each run starts an import with ``publish`` in a process of its own that kills it
 before or after the repository is created, documents are put, references are set, chunks are
 deleted, a commit, a branch made, moved or deleted. Then: readers of the branch see what was there
 before or everything; the resumed import ends with the documents, references and values of an
-undisturbed one, and with its history: no region is committed twice. Once into a new repository,
-and once over an earlier import whose source has grown, changed and lost chunks since; both with
-OUT and REPO on a disk, and in S3, on a server on loopback.
+undisturbed one, and with its history: no region is committed twice. Into a new repository, over an
+earlier import whose source has grown, changed and lost chunks since, and over imports with the same
+regions and then with others, between which a chunk was gone; each with OUT and REPO on a disk, and
+in S3, on a server on loopback.
 """
 
 from __future__ import annotations
@@ -151,9 +152,9 @@ def write_source(path: Path, steps: int) -> None:
         root[name][old:] = np.arange(1, steps * width + 1).reshape(steps, width)[old:]
 
 
-def build(source: Path, out: str, options: Options = None) -> str:
+def build(source: Path, out: str, options: Options = None, region: int = 4) -> str:
     """Build references in regions of four steps."""
-    plan = parchunk.plan(str(source), split="time", region=4, inline_threshold=INLINED)
+    plan = parchunk.plan(str(source), split="time", region=region, inline_threshold=INLINED)
     return parchunk.build(plan, out, output_options=options).url
 
 
@@ -174,6 +175,24 @@ def update_case(folder: Path, bucket: S3Bucket | None = None) -> Case:
     root["rain"][1] = -1
     for key in ("air/c/2/0", "air/c/9/1", "rain/c/0/1"):
         (source / key).unlink()
+    return _case(folder, folder / "start", bucket)
+
+
+def regions_case(folder: Path, bucket: S3Bucket | None = None) -> Case:
+    """Return an import over one with other regions, over one with the same as now.
+
+    A chunk was gone in between, and another one is now.
+    """
+    source = folder / "source"
+    chunk, aside = source / "air/c/5/0", folder / "aside"
+    write_source(source, 12)
+    for number, region in enumerate((4, 6)):
+        out = build(source, str(folder / f"earlier{number}"), region=region)
+        parchunk.to_icechunk(out, str(folder / "start"))
+        if not number:
+            chunk.rename(aside)
+    aside.rename(chunk)
+    (source / "air/c/8/1").unlink()
     return _case(folder, folder / "start", bucket)
 
 
@@ -295,7 +314,11 @@ def main() -> None:
         killed = {
             f"{what}, {where}": kill_everywhere(make, bucket)
             for where, bucket in (("disk", None), ("S3", new_bucket(server.endpoint)))
-            for what, make in (("new", new_case), ("update", update_case))
+            for what, make in (
+                ("new", new_case),
+                ("update", update_case),
+                ("regions", regions_case),
+            )
         }
     total = sum(counts.total() for counts in killed.values())
     table = Table(

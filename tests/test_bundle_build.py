@@ -60,7 +60,7 @@ def check_exact(out: Path, plan: parchunk.Plan, store: FormulaStore) -> None:
 
 def known(out: Path) -> dict[str, Any]:
     """Return all receipts without what tells only of the effort, and the strays kept."""
-    effort = {"requests", "seconds", "retries", "found_again"}
+    effort = {"requests", "requests_least", "seconds", "retries", "found_again"}
     receipts = {
         path.relative_to(out).as_posix(): {
             name: value

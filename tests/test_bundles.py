@@ -147,6 +147,8 @@ def test_the_forecast_is_what_happens_on_a_dense_store(
     assert twin.requests == result.requests == shown["list_requests"]
     assert sum(receipt.requests for receipt in result.receipts) == result.requests
     assert result.requests_least == shown["list_requests_least"]
+    assert sum(receipt.requests_least for receipt in result.receipts) == result.requests_least
+    assert parchunk.audit(str(tmp_path / "r")).list_requests_least == result.requests_least
     assert result.present == result.expected == plan.chunks
     assert result.requests <= shown["list_requests_least"] + 5
     again = parchunk.build(plan, str(tmp_path / "r"))

@@ -26,6 +26,7 @@ from parchunk.plan import Plan
 from parchunk.planning import plan
 from parchunk.running import Progress
 from parchunk.source import Source
+from parchunk.status import Status, status
 from parchunk.update import update
 from parchunk.views import connect
 
@@ -47,6 +48,7 @@ __all__ = [
     "Source",
     "SourceChangedError",
     "SourceError",
+    "Status",
     "UnsupportedError",
     "audit",
     "build",
@@ -54,6 +56,7 @@ __all__ = [
     "open_dataset",
     "open_icechunk",
     "plan",
+    "status",
     "to_icechunk",
     "update",
 ]

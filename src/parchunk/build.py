@@ -8,9 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from os import PathLike
+from typing import Any, cast
 
 from obstore.store import MemoryStore
 
+from parchunk import cover
+from parchunk.arguments import lenient, refuse_options
 from parchunk.bundle_build import BundleTask, Task
 from parchunk.bundles import Work, forecast, make_work
 from parchunk.errors import InputError, SourceChangedError
@@ -23,13 +28,14 @@ from parchunk.output import ROOT, Output
 from parchunk.ownership import begin_output, refuse_foreign, refuse_overlap
 from parchunk.plan import Plan
 from parchunk.planning import open_source, read_again
+from parchunk.planning import plan as make_plan
 from parchunk.receipts import Receipt, read_receipts
 from parchunk.root import format_notes, mask_notes, published_root
 from parchunk.running import Progress, Run
 from parchunk.size_notes import size_notes
 from parchunk.source import Source
 from parchunk.spelling import spelling_notes
-from parchunk.stores import is_remote
+from parchunk.stores import is_remote, page_keys
 from parchunk.unfinished import finish_update
 
 #: Peak memory above the imports unless a user chooses: holds the sizes of about 47 M chunks.
@@ -152,14 +158,15 @@ class Effort:
         )
 
 
+@lenient
 def build(
-    plan: Plan,
-    out: str | Output,
+    plan: Plan | Source | str | PathLike[str],
+    out: str | PathLike[str] | Output,
     *,
-    memory: int = DEFAULT_MEMORY,
+    memory: int | str = DEFAULT_MEMORY,
     concurrency: int = DEFAULT_CONCURRENCY,
     workers: int = 1,
-    executor: Executor | None = None,
+    executor: Executor | Any = None,
     trust_listing: bool = False,
     overwrite: bool = False,
     settings: Settings | None = None,
@@ -171,17 +178,21 @@ def build(
 
     Parameters
     ----------
+    plan
+        What `parchunk.plan` returned; or a source as it takes one, planned without options.
     out
         Path or URL of the folder to write.
     memory
-        Bound on the peak, in bytes above the imports; shared out among ``workers``.
+        Bound on the peak above the imports, in bytes or as text such as ``"1GiB"``; shared out
+        among ``workers``.
     concurrency
         Listings side by side, over all workers.
     workers
         Processes; every large array is shared out so that each has a part of it.
     executor
-        Any `concurrent.futures.Executor` in place of processes. Each of its tasks may use
-        ``memory`` and ``concurrency``; ``workers`` still says in how many parts to share out.
+        Any `concurrent.futures.Executor`, or a Dask ``Client``, in place of processes. Each of
+        its tasks may use ``memory`` and ``concurrency``; ``workers`` still says in how many parts
+        to share out.
     trust_listing
         Take a chunk that one listing does not show for missing, without a second listing.
     overwrite
@@ -197,9 +208,14 @@ def build(
         Within seconds, whatever the source does; the same call resumes. Tasks that run in an
         ``executor`` of the caller's go on to their ends.
     """
+    memory = cast(int, memory)
     effort = Effort(memory, concurrency, workers, executor, trust_listing, settings, progress)
     began = time.monotonic()
-    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    if not isinstance(plan, Plan):
+        plan, store_options = make_plan(plan, store_options=store_options), None
+    elif store_options and plan.source is not None:
+        refuse_options("store_options", "plan", plan.source)
     source = open_source(plan, store_options)
     refuse_overlap(plan, source, output)
     refuse_foreign(output)
@@ -312,13 +328,21 @@ def peak_memory(children: bool = True) -> int:
 def _task(plan: Plan, source: Source, output: Output, work: Work, settings: Settings) -> Task:
     if isinstance(work, Group):
         return _group_task(plan, source, output, work, settings)
-    members = (_group_task(plan, source, output, group, settings) for group in work.groups)
+    cells = [
+        sum(partition.objects.cells for partition in group.partitions) for group in work.groups
+    ]
+    members = (
+        _group_task(plan, source, output, group, settings, before)
+        for group, before in zip(work.groups, accumulate([0, *cells[:-1]]), strict=True)
+    )
     return BundleTask(tuple(members), work.cells)
 
 
 def _group_task(
-    plan: Plan, source: Source, output: Output, group: Group, settings: Settings
+    plan: Plan, source: Source, output: Output, group: Group, settings: Settings, before: int = 0
 ) -> GroupTask:
+    """Return the task of a group; ``before`` keys of a bundle come before its own."""
+    cells = (partition.objects.cells for partition in group.partitions)
     return GroupTask(
         source=source,
         output=output,
@@ -326,6 +350,7 @@ def _group_task(
         group=group,
         dimension=None if plan.split is None else str(plan.split),
         ranges=tuple(plan.elements(partition) for partition in group.partitions),
+        least=cover.shares_of_least(cells, page_keys(source.store), before),
         record_size=plan.record_size,
         inline_threshold=plan.inline_threshold,
         fingerprint=plan.fingerprint,

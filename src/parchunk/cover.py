@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
 
 import numpy as np
@@ -175,6 +175,17 @@ def requests(intervals: Ints, page: int = PAGE) -> int:
 def least_requests(cells: int, page: int = PAGE) -> int:
     """Return the fewest LIST requests that can deliver ``cells`` keys."""
     return -(-cells // page)
+
+
+def shares_of_least(cells: Iterable[int], page: int = PAGE, before: int = 0) -> tuple[int, ...]:
+    """Return what each of some runs of keys has of the fewest requests for all of them together.
+
+    ``before`` keys come before them in the same listing: a page is of the run that it begins in,
+    so that the shares of all add up.
+    """
+    ends = list(accumulate(cells, initial=before))
+    requests = [least_requests(end, page) for end in ends]
+    return tuple(after - first for first, after in pairwise(requests))
 
 
 @dataclass(frozen=True)

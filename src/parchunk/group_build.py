@@ -11,7 +11,6 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
-from parchunk import cover
 from parchunk.arrow_memory import SYSTEM_MEMORY
 from parchunk.group_listing import GroupListing, make_group_listing
 from parchunk.groups import TAKERS, WRITERS, Group
@@ -52,7 +51,7 @@ class GroupTask:
     """Everything that building a group needs, picklable when the source's store is.
 
     ``ranges`` stands beside ``group.partitions``: each one's elements of the split dimension,
-    None for a whole array.
+    None for a whole array. So does ``least``: each one's share of the fewest LIST requests.
     """
 
     source: Source
@@ -61,6 +60,7 @@ class GroupTask:
     group: Group
     dimension: str | None
     ranges: tuple[tuple[int, int] | None, ...]
+    least: tuple[int, ...]
     record_size: int
     inline_threshold: int
     fingerprint: str
@@ -283,7 +283,7 @@ def receipt_of(
         verified=not task.settings.trust_listing,
         ordered=ordered,
         requests=cost.lists,
-        requests_least=cover.least_requests(partition.objects.cells, page_keys(task.source.store)),
+        requests_least=task.least[position],
         retries=cost.retries,
         seconds=cost.seconds,
         shards_expected=partition.objects.cells if task.spec.inner_chunks is not None else 0,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from parchunk.arguments import lenient
 from parchunk.errors import InputError, MissingExtraError
 from parchunk.kept_options import options_to_open
 from parchunk.metadata import kerchunk_metadata
@@ -32,8 +34,9 @@ _PROTOCOLS = {
 _MODULES = {"s3": "s3fs", "gcs": "gcsfs", "azure": "adlfs"}
 
 
+@lenient
 def open_dataset(
-    out: str,
+    out: str | PathLike[str] | Output,
     *,
     group: str | None = None,
     store_options: Mapping[str, str] | None = None,
@@ -68,7 +71,7 @@ def open_dataset(
     from xarray.backends import ZarrStore
     from zarr.storage import FsspecStore
 
-    output = Output.open(out, output_options)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
     plan = published_plan(output)
     if plan is None:
         raise InputError(f"{output.url} is unfinished: run its build again to resume, then open it")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
+from typing import cast
 
+from parchunk.arguments import lenient
 from parchunk.errors import InputError
 from parchunk.kept_options import options_to_open, unsigned_note
 from parchunk.metadata import (
@@ -23,16 +26,17 @@ from parchunk.planner import make_plan
 from parchunk.source import Source
 
 
+@lenient
 def plan(
-    source: str | Source,
+    source: str | PathLike[str] | Source,
     *,
     split: str | int | None = None,
     region: int | None = None,
     record_size: int | None = None,
-    inline_threshold: int = 0,
+    inline_threshold: int | str = 0,
     group: str = "",
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     shards: str = "expand",
     zarr_format: int | None = None,
     skip_unsupported: bool = False,
@@ -46,11 +50,12 @@ def plan(
     source
         A path, a file://, s3://, gs:// or az:// URL, or a `Source`.
     split, region, record_size, inline_threshold
-        See `parchunk.planner.make_plan`; lengths in elements, sizes in rows and bytes.
+        See `parchunk.planner.make_plan`; lengths in elements, sizes in rows and bytes (a number,
+        or text such as ``"4KiB"``).
     group
         The group whose arrays are referenced; names in the output are relative to it.
     include, exclude
-        Globs on array names: only these, and without those.
+        A glob on array names, or several: only these, and without those.
     shards
         ``"expand"``: one reference an inner chunk of a sharded array. ``"whole"``: one reference
         a shard, which makes the references Zarr v3.
@@ -72,7 +77,7 @@ def plan(
         In one line: what, where, and what to do.
     """
     if not isinstance(source, Source):
-        source = Source.open(source, store_options)
+        source = Source.open(str(source), store_options)
     group = group.strip("/")
     lone_array = False
     try:
@@ -95,7 +100,7 @@ def plan(
         split=split,
         region=region,
         record_size=record_size,
-        inline_threshold=inline_threshold,
+        inline_threshold=cast(int, inline_threshold),
     )
     return replace(
         made,

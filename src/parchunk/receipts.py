@@ -43,7 +43,8 @@ class Receipt:
 
     ``last_modified`` is the newest modification time among the chunks,
     in microseconds since the epoch, None when there are none. ``requests`` are the LIST requests
-    that were made since the receipt before it in the same group, so that receipts add up.
+    that were made since the receipt before it in the same group, so that receipts add up; so do
+    ``requests_least``, each its partition's share of the fewest that could list the group.
     """
 
     fingerprint: str

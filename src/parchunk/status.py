@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 
+from parchunk.arguments import lenient
 from parchunk.output import Output
 from parchunk.plan import Plan
 from parchunk.receipts import Receipt, read_receipts
@@ -51,6 +54,20 @@ class Status:
     def partitions(self) -> int:
         """Partitions in all."""
         return sum(array.partitions for array in self.arrays)
+
+
+@lenient
+def status(
+    out: str | PathLike[str] | Output, *, output_options: Mapping[str, str] | None = None
+) -> Status:
+    """Return how far the build in ``out`` is.
+
+    Raises
+    ------
+    InputError
+        When ``out`` holds no build.
+    """
+    return read_status(out if isinstance(out, Output) else Output.open(str(out), output_options))
 
 
 def read_status(output: Output) -> Status:

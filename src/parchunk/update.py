@@ -8,7 +8,10 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
+from os import PathLike
+from typing import Any, cast
 
+from parchunk.arguments import lenient
 from parchunk.build import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, BuildResult, Effort, carry_out
 from parchunk.carrying import carry_over, forget
 from parchunk.errors import InputError
@@ -27,18 +30,19 @@ from parchunk.stores import page_keys
 from parchunk.unfinished import Unfinished, read_unfinished, save_unfinished
 
 
+@lenient
 def update(
-    out: str | Output,
+    out: str | PathLike[str] | Output,
     *,
-    regions: Iterable[int] = (),
-    arrays: Iterable[str] = (),
+    regions: int | Iterable[int] = (),
+    arrays: str | Iterable[str] = (),
     gaps: bool = True,
-    exclude: Iterable[str] = (),
+    exclude: str | Iterable[str] = (),
     skip_unsupported: bool = False,
-    memory: int = DEFAULT_MEMORY,
+    memory: int | str = DEFAULT_MEMORY,
     concurrency: int = DEFAULT_CONCURRENCY,
     workers: int = 1,
-    executor: Executor | None = None,
+    executor: Executor | Any = None,
     trust_listing: bool = False,
     settings: Settings | None = None,
     store_options: Mapping[str, str] | None = None,
@@ -82,9 +86,10 @@ def update(
     OutputError, SourceError, SourceChangedError
         As for `parchunk.build`.
     """
+    memory = cast(int, memory)
     effort = Effort(memory, concurrency, workers, executor, trust_listing, settings, progress)
     began = time.monotonic()
-    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
     load_plan(output)  # refused before a lease is taken in what is no OUT
     with held(output) as lease:
         old = load_plan(output)
@@ -93,7 +98,10 @@ def update(
         wanted = _without(old, exclude, output)
         new = grown_plan(wanted, read_as_planned(wanted, source, skip_unsupported))
         asked = Unfinished(
-            tuple(sorted(set(regions))), tuple(sorted(set(arrays))), gaps, old.fingerprint
+            tuple(sorted(set(cast(Iterable[int], regions)))),
+            tuple(sorted(set(arrays))),
+            gaps,
+            old.fingerprint,
         )
         _refuse_unknown(asked, old, new, output)
         effort.cells(source, new)  # refused before anything is written

@@ -16,8 +16,10 @@ import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from os import PathLike
 from typing import TYPE_CHECKING
 
+from parchunk.arguments import lenient
 from parchunk.errors import InputError
 from parchunk.output import PREVIOUS, RECEIPTS, STRAYS, Output
 from parchunk.plan import ArrayPlan, Plan
@@ -106,8 +108,9 @@ class Contents:
     updating: bool = False
 
 
+@lenient
 def connect(
-    out: str | Output,
+    out: str | PathLike[str] | Output,
     *,
     output_options: Mapping[str, str] | None = None,
     locked: bool = False,
@@ -132,7 +135,7 @@ def connect(
     """
     import duckdb
 
-    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
     _refuse_unmatched(output)
     plan = viewed_plan(output)
     spilled = tempfile.mkdtemp(prefix="parchunk-sql-")

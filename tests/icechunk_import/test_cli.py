@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import zarr
 
+import parchunk
 from parchunk.cli.main import run
 
 
@@ -96,3 +98,37 @@ def test_importing_parchunk_does_not_import_icechunk_or_zarr():
     code = "import sys, parchunk; print([m for m in ('icechunk', 'zarr') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_arrays_are_chosen_by_globs(grow, build, opened, tmp_path, capsys):
+    out = build(grow(8), split="time", region=4)
+    repo = str(tmp_path / "repo")
+    assert run(["to-icechunk", out, repo, "--include", "deep/*", "--include", "t*"]) == 0
+    assert sorted(opened(repo)) == ["deep", "time"]
+    assert run(["to-icechunk", out, repo, "--exclude", "height", "--exclude", "crs"]) == 0
+    assert sorted(opened(repo)) == ["air", "deep", "time"]
+    assert opened(repo)["air"][...].tolist() == zarr.open(f"{tmp_path}/source/air")[...].tolist()
+    compared = parchunk.icechunk_import.compare_with_repo(out, repo)
+    assert compared.equal
+    assert compared.left_out == ("crs", "height")
+    capsys.readouterr()
+    assert run(["to-icechunk", out, repo, "--exclude", "nothing"]) == 2
+    assert "--exclude nothing matches no array of the references" in capsys.readouterr().err
+    assert run(["to-icechunk", out, repo, "--exclude", "*"]) == 2
+    assert "leave no array" in capsys.readouterr().err
+
+
+def test_what_icechunk_cannot_hold_is_left_out_as_the_message_says(build, opened, tmp_path, capsys):
+    root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=2)
+    root.create_array("good", shape=(3,), chunks=(1,), dtype="i4", fill_value=0)[...] = 5
+    bad = root.create_array("bad", shape=(3,), chunks=(1,), dtype="i4", fill_value=0)
+    bad.attrs["limit"] = float("nan")
+    out, repo = build(tmp_path / "source"), str(tmp_path / "repo")
+    assert run(["to-icechunk", out, repo]) == 2
+    assert "bad" in capsys.readouterr().err
+    assert run(["to-icechunk", out, repo, "--skip-unsupported", "--json"]) == 0
+    (note,) = json.loads(capsys.readouterr().out)["notes"]
+    assert note.startswith("left out: bad: ")
+    assert sorted(opened(repo)) == ["good"]
+    assert run(["to-icechunk", out, repo, "--include", "bad", "--skip-unsupported"]) == 2
+    assert "--skip-unsupported leaves no array: bad: " in capsys.readouterr().err

@@ -77,6 +77,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, icechunk_crashe
     return {
         "new": icechunk_crashes.new_case(tmp_path_factory.mktemp("new")),
         "update": icechunk_crashes.update_case(tmp_path_factory.mktemp("update")),
+        "regions": icechunk_crashes.regions_case(tmp_path_factory.mktemp("regions")),
     }
 
 
@@ -103,6 +104,10 @@ def test_steps_are_what_they_are_thought_to_be(cases):
         ("update", "after delete", 2),
         ("update", "before publish", 0),
         ("update", "after clean up", 0),
+        ("regions", "after set", 0),
+        ("regions", "after commit", 1),
+        ("regions", "after delete", 0),
+        ("regions", "before publish", 0),
     ],
 )
 def test_killed_at_a_named_step(name, step, occurrence, cases, tmp_path):

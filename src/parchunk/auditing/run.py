@@ -7,10 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from parchunk.arguments import lenient
 from parchunk.auditing.against_repository import repository_findings
 from parchunk.auditing.array_state import ArrayState
 from parchunk.auditing.findings import Finding, finding
@@ -26,31 +28,32 @@ from parchunk.output import Output
 from parchunk.plan import Partition, Plan
 from parchunk.record_files import record_path
 from parchunk.saved_plan import load_plan
+from parchunk.source import Source
 from parchunk.under_way import UnderWay, read_under_way
 
 if TYPE_CHECKING:
     from icechunk import Repository
     from parchunk.auditing.against_source import Comparison
-    from parchunk.source import Source
 
 #: Record files read side by side when each is a request.
 _REMOTE_READERS = 16
 
 
+@lenient
 def audit(
-    out: str | Output,
+    out: str | PathLike[str] | Output,
     *,
     against_source: bool = False,
     icechunk: str | Repository | None = None,
     branch: str = "main",
     repo_options: Mapping[str, str] | None = None,
-    expect: Sequence[str] = (),
-    allow_missing: Sequence[str] = (),
+    expect: str | Sequence[str] = (),
+    allow_missing: str | Sequence[str] = (),
     max_missing: float = 0.0,
-    source: Source | None = None,
+    source: Source | str | PathLike[str] | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
-    memory: int = DEFAULT_MEMORY,
+    memory: int | str = DEFAULT_MEMORY,
     concurrency: int = DEFAULT_CONCURRENCY,
     workers: int | None = None,
     consolidated: str | None = None,
@@ -74,7 +77,8 @@ def audit(
     max_missing
         The percentage of each array's expected chunks that may be missing.
     source
-        The opened source, where the URL in the plan and ``store_options`` do not say enough.
+        The opened source, where the URL in the plan and ``store_options`` do not say enough; or
+        another path or URL of it.
     memory, concurrency
         Bound and listings side by side of ``against_source``, as for `parchunk.build`.
     workers
@@ -93,8 +97,11 @@ def audit(
         When something cannot be read at all.
     """
     began = time.monotonic()
+    memory = cast(int, memory)
+    if source is not None and not isinstance(source, Source):
+        source = Source.open(str(source), store_options)
     policy = Policy.of(expect, allow_missing, max_missing)
-    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
     plan = load_plan(output)
     policy.check(plan)
     under_way = read_under_way(output)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from parchunk.arguments import parse_size
 from parchunk.errors import InputError
 from parchunk.metadata.consolidated import MODES
 from parchunk.stores import parse_options
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
 
 if TYPE_CHECKING:
@@ -31,10 +30,10 @@ class Size(_IntType):
         """Return the number of bytes."""
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmg]i?)?b?\s*", str(value).lower())
-        if not match:
-            self.fail(f"{value!r} is no size: write e.g. 512MiB or 2GB", param, ctx)
-        size = int(float(match.group(1)) * _UNITS[match.group(2) or ""])
+        try:
+            size = parse_size(str(value))
+        except InputError as error:
+            self.fail(str(error), param, ctx)
         if size < 1:
             self.fail("is 0 bytes: give e.g. 512MiB", param, ctx)
         return size

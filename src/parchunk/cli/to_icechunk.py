@@ -55,6 +55,13 @@ from parchunk.icechunk_import.importing import MAX_REFERENCES
     is_flag=True,
     help="Leave out attributes with NaN or an infinity, which Icechunk cannot hold.",
 )
+@click.option("--include", multiple=True, metavar="GLOB", help="Only these arrays.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Not these arrays.")
+@click.option(
+    "--skip-unsupported",
+    is_flag=True,
+    help="Leave out arrays that have no form in Icechunk, and say so.",
+)
 @repo_option
 @output_option
 @click.option("--no-progress", is_flag=True, help="No log lines.")
@@ -69,6 +76,9 @@ def command(
     max_references: int,
     memory: int,
     drop_non_finite: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    skip_unsupported: bool,
     repo_options: Mapping[str, str],
     output_options: Mapping[str, str],
     no_progress: bool,
@@ -92,6 +102,9 @@ def command(
         max_references=max_references,
         memory=memory,
         drop_non_finite=drop_non_finite,
+        include=include,
+        exclude=exclude,
+        skip_unsupported=skip_unsupported,
         output_options=output_options,
         repo_options=repo_options,
         progress=None if no_progress or as_json else _log,

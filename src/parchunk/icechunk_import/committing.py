@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,16 @@ class Committer:
         with adapter.reported(f"import {work.name} into {branch.url}", AGAIN):
             replacing: frozenset[str] = frozenset()
             base = None
-            if work.entry.kind == "hierarchy" or self._history.may_hold(work.entry):
+            if work.entry.kind == "hierarchy":
                 base = branch.at(session.snapshot_id)
-                replacing = self._replacing(session, base, work)
+                ours = self._history.begun
+                nodes = write_nodes(session, base, branch.url, self._plan, self._documents, ours)
+                replacing = nodes.replaced
+                entry = replace(work.entry, reach=nodes.reach, kept=nodes.kept)
+                work = replace(work, entry=entry)
+            elif self._history.may_hold(work.entry):
+                base = branch.at(session.snapshot_id)
+                replacing = frozenset(partition.array for partition in work.partitions)
             self._setter.begin(session, work.entry.kind == "region")
             deleted = 0
             for partition in work.partitions:
@@ -80,13 +88,6 @@ class Committer:
             deleted,
             time.monotonic() - began,
         )
-
-    def _replacing(self, session: Any, base: Any, work: Work) -> frozenset[str]:
-        """Return the arrays that may have chunks of an earlier import; set the nodes first."""
-        if work.entry.kind == "region":
-            return frozenset(partition.array for partition in work.partitions)
-        ours = self._history.hierarchy is not None
-        return write_nodes(session, base, self._branch.url, self._plan, self._documents, ours)
 
     def _commit(self, session: Any, work: Work) -> str | None:
         """Commit, over commits of others where they touch nothing of ours."""

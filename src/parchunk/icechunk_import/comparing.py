@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from parchunk.arguments import lenient
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.chunk_indices import ravel, unravel
+from parchunk.icechunk_import.history import read_history
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.references import finished_receipts, read_rows
 from parchunk.icechunk_import.repository import open_existing
@@ -50,7 +53,10 @@ class RepoFinding:
 
 @dataclass(frozen=True)
 class RepoComparison:
-    """What was compared, over all partitions, and what was found."""
+    """What was compared, over all partitions, and what was found.
+
+    ``left_out`` are arrays that the import was told to leave out: they are not compared.
+    """
 
     branch: str
     snapshot: str
@@ -58,6 +64,7 @@ class RepoComparison:
     chunks: int
     sampled: int
     findings: tuple[RepoFinding, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -65,9 +72,10 @@ class RepoComparison:
         return not self.findings
 
 
+@lenient
 def compare_with_repo(
-    out: str | Output,
-    repo: str | icechunk.Repository,
+    out: str | PathLike[str] | Output,
+    repo: str | PathLike[str] | icechunk.Repository,
     *,
     branch: str = "main",
     sample: int = SAMPLE,
@@ -88,12 +96,14 @@ def compare_with_repo(
         When OUT is unfinished, or there is no such repository or branch.
     """
     adapter.load()
-    output = out if isinstance(out, Output) else Output.open(out, output_options)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
     plan = load_plan(output)
     receipts = finished_receipts(output, plan)
-    repository = open_existing(repo, repo_options) if isinstance(repo, str) else repo
+    repository: Any = open_existing(repo, repo_options) if isinstance(repo, str) else repo
     with adapter.reported(f"read branch {branch}", "check --branch"):
         session = repository.readonly_session(branch)
+        entries = read_history(repository.ancestry(branch=branch)).entries
+    left_out = next((entry.left_out for entry in entries if entry.kind == "hierarchy"), ())
     documents = v3_documents(plan.hierarchy, drop_non_finite)
     container = Container.of(plan.location)
     findings: list[RepoFinding] = []
@@ -101,6 +111,8 @@ def compare_with_repo(
     random = np.random.default_rng(seed)
     for array in plan.arrays:
         spec = array.spec
+        if spec.name in left_out:
+            continue
         with adapter.reported(f"read {spec.name} of the repository", "check the repository"):
             there = adapter.get(session.store, f"{spec.name}/zarr.json")
             if there is None:
@@ -126,7 +138,7 @@ def compare_with_repo(
             for check in checks:
                 findings += check.against(held, references)
     return RepoComparison(
-        branch, session.snapshot_id, partitions, compared, sampled, tuple(findings)
+        branch, session.snapshot_id, partitions, compared, sampled, tuple(findings), left_out
     )
 
 

@@ -19,6 +19,12 @@ class Entry:
     was imported: equal content needs no second import. ``fingerprint`` is the plan's, ``source``
     a URL without credentials. ``start`` and ``stop`` are in elements of ``dimension``, and
     ``length`` is the plan's region length. ``references`` are virtual chunks, ``inlined`` native.
+
+    ``layout`` names which arrays are split, and how: under one layout, ranges that do not overlap
+    have no chunk in common. A hierarchy knows two lengths of the split dimension from the arrays
+    that it found: chunks from ``reach`` on had none before it (None where that was not looked
+    for), and from ``kept`` on it took chunks away (None when it took none). ``left_out`` are the
+    arrays of the references that were not to be imported.
     """
 
     kind: str
@@ -33,6 +39,10 @@ class Entry:
     start: int | None = None
     stop: int | None = None
     length: int | None = None
+    layout: str | None = None
+    reach: int | None = None
+    kept: int | None = None
+    left_out: tuple[str, ...] = ()
 
     def to_metadata(self) -> dict[str, Any]:
         """Return the commit's metadata."""
@@ -43,62 +53,99 @@ class Entry:
         """Return the entry in a commit's metadata, or None when the commit is not parchunk's."""
         try:
             values = dict(metadata[KEY])
+            values["left_out"] = tuple(values.get("left_out", ()))
             return cls(**values) if values.pop("version") == VERSION else None
         except (KeyError, TypeError, ValueError):
             return None
 
+    @property
+    def range(self) -> tuple[int, int]:
+        """The elements of the split dimension that a region is of."""
+        return self.start or 0, self.stop or 0
+
 
 @dataclass(frozen=True)
 class History:
-    """The last commit of the hierarchy and of each region (by its start), and all of them."""
+    """What an import committed to a branch, newest first, and what of it still holds.
 
+    ``hierarchy`` and ``regions`` (by their starts) are the commits over whose chunks no later one
+    went: of a region that was imported again in other bounds, neither the old chunks nor the old
+    gaps are what they were.
+    """
+
+    entries: tuple[Entry, ...]
     hierarchy: Entry | None
     regions: dict[int, Entry]
 
+    @property
+    def begun(self) -> bool:
+        """Whether an import has set nodes."""
+        return any(entry.kind == "hierarchy" for entry in self.entries)
+
     def has(self, wanted: Entry) -> bool:
         """Whether the branch has just this content."""
-        found = (
-            self.hierarchy
-            if wanted.kind == "hierarchy"
-            else self.regions.get(-1 if wanted.start is None else wanted.start)
-        )
+        if wanted.kind == "hierarchy":
+            return self.hierarchy is not None and self.hierarchy.content == wanted.content
+        found = self.regions.get(wanted.range[0])
         return (
             found is not None
             and found.content == wanted.content
-            and found.dimension == wanted.dimension
+            and found.layout == wanted.layout
             and found.stop == wanted.stop
         )
 
-    def after(self, entry: Entry) -> History:
-        """Return the history with one commit more."""
-        if entry.kind == "hierarchy":
-            return History(entry, self.regions)
-        assert entry.start is not None
-        return History(self.hierarchy, {**self.regions, entry.start: entry})
-
     def may_hold(self, wanted: Entry) -> bool:
-        """Whether the branch may have references in a region that were imported before.
-
-        Regions of another length or dimension overlap it in ways not worth working out.
-        """
-        return any(
-            entry.start == wanted.start
-            or entry.length != wanted.length
-            or entry.dimension != wanted.dimension
-            for entry in self.regions.values()
-        )
+        """Whether the branch may have chunks in a region: then it has to be asked for them."""
+        start, stop = wanted.range
+        for entry in self.entries:
+            if entry.layout is None or entry.layout != wanted.layout:
+                return True
+            if entry.kind == "region" and entry.range[0] < stop and start < entry.range[1]:
+                return True
+            if entry.kind == "hierarchy" and entry.reach is not None and entry.reach <= start:
+                return False
+        return False
 
 
 def read_history(commits: Iterable[Any]) -> History:
     """Return what a branch has from its commits, newest first (`Repository.ancestry`)."""
+    found = (Entry.from_metadata(commit.metadata) for commit in commits)
+    entries = tuple(entry for entry in found if entry is not None)
     hierarchy: Entry | None = None
     regions: dict[int, Entry] = {}
-    for commit in commits:
-        entry = Entry.from_metadata(commit.metadata)
-        if entry is None:
-            continue
+    touched = _Ranges()
+    kept: int | None = None
+    for entry in entries:
+        if entry.layout != entries[0].layout:
+            # A chunk may since have been another commit's: an array's that is no longer whole, say.
+            break
         if entry.kind == "hierarchy":
             hierarchy = hierarchy or entry
-        elif entry.start is not None:
-            regions.setdefault(entry.start, entry)
-    return History(hierarchy, regions)
+            kept = min((at for at in (kept, entry.kept) if at is not None), default=None)
+            continue
+        start, stop = entry.range
+        if not touched.meet(start, stop) and (kept is None or stop <= kept):
+            regions[start] = entry
+        touched.add(start, stop)
+    return History(entries, hierarchy, regions)
+
+
+class _Ranges:
+    """Half-open ranges of integers; those that touch are one, so that there are few."""
+
+    def __init__(self) -> None:
+        self._ranges: list[tuple[int, int]] = []
+
+    def meet(self, start: int, stop: int) -> bool:
+        """Whether one of them overlaps a range."""
+        return any(low < stop and start < high for low, high in self._ranges)
+
+    def add(self, start: int, stop: int) -> None:
+        """Take a range more."""
+        apart = []
+        for low, high in self._ranges:
+            if low <= stop and start <= high:
+                start, stop = min(low, start), max(high, stop)
+            else:
+                apart.append((low, high))
+        self._ranges = [*apart, (start, stop)]

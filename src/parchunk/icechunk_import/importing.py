@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, cast
 
+from parchunk.arguments import lenient
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import Branch
@@ -17,7 +19,7 @@ from parchunk.icechunk_import.pieces import one_ahead, read_pieces
 from parchunk.icechunk_import.references import finished_receipts
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult, Reporter
-from parchunk.icechunk_import.v3_metadata import v3_documents
+from parchunk.icechunk_import.selecting import select
 from parchunk.icechunk_import.work import choose, plan_work
 from parchunk.output import Output
 from parchunk.plan import Plan
@@ -32,17 +34,21 @@ MAX_REFERENCES = 20_000_000
 MEMORY = 4 << 30
 
 
+@lenient
 def to_icechunk(
-    out: str | Output,
-    repo: str | icechunk.Repository,
+    out: str | PathLike[str] | Output,
+    repo: str | PathLike[str] | icechunk.Repository,
     *,
     branch: str = "main",
     publish: bool = False,
-    regions: Iterable[int] | None = None,
+    regions: int | Iterable[int] | None = None,
     checksum: bool = True,
     max_references: int = MAX_REFERENCES,
-    memory: int = MEMORY,
+    memory: int | str = MEMORY,
     drop_non_finite: bool = False,
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    skip_unsupported: bool = False,
     output_options: Mapping[str, str] | None = None,
     repo_options: Mapping[str, str] | None = None,
     progress: Callable[[ImportProgress], None] | None = None,
@@ -70,12 +76,18 @@ def to_icechunk(
     max_references
         The most references in one commit; a larger region is refused before anything is written.
     memory
-        Bound on the peak, in bytes above the imports. What is read ahead keeps within it, and a
-        region whose references Icechunk cannot hold within it is refused before anything is
-        written.
+        Bound on the peak above the imports, in bytes or as text such as ``"4GiB"``. What is
+        read ahead keeps within it, and a region whose references Icechunk cannot hold within it is
+        refused before anything is written.
     drop_non_finite
         Leave out attributes with NaN or an infinity, which Icechunk cannot hold; else they are
         refused.
+    include, exclude
+        A glob on array names, or several: only these arrays, and without those. Arrays that are
+        left out stay in the repository as they are.
+    skip_unsupported
+        Leave out arrays that have no form in Icechunk, instead of refusing all; ``notes`` of the
+        result names them.
 
     Raises
     ------
@@ -88,18 +100,22 @@ def to_icechunk(
     """
     adapter.load()
     began = time.monotonic()
-    output = out if isinstance(out, Output) else Output.open(out, output_options)
-    plan = published_plan(output) or load_plan(output)
-    receipts = finished_receipts(output, plan)
-    documents = v3_documents(plan.hierarchy, drop_non_finite)
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    built = published_plan(output) or load_plan(output)
+    receipts = finished_receipts(output, built)
+    plan, documents = select(
+        built, tuple(include), tuple(exclude), skip_unsupported, drop_non_finite
+    )
     container = Container.of(plan.location)
-    work = plan_work(plan, receipts, documents, container, checksum)
-    chosen = choose(plan, regions)
+    work = plan_work(plan, receipts, documents, container, checksum, built)
+    chosen = choose(plan, cast("Iterable[int] | None", regions))
     wanted = [item for item in work if item.entry.region in chosen]
     check_references(plan, wanted, max_references)
-    planned = budget(plan, receipts, container, wanted, memory)
+    planned = budget(plan, receipts, container, wanted, cast(int, memory))
     check_memory(plan, wanted, planned)
-    repository, url, created = _open(repo, plan, container, repo_options)
+    repository, url, created = _open(
+        cast("str | icechunk.Repository", repo), plan, container, repo_options
+    )
     target = Branch(repository, url, branch)
     history = target.history()
     side = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,23 @@ from parchunk.metadata.spec import ArraySpec, canonical
 from parchunk.plan import Plan
 
 
+@dataclass(frozen=True)
+class Nodes:
+    """What a branch had of the nodes that were set: the arrays, and how far they went.
+
+    ``reach`` is the length of the split dimension in the longest of them, and ``kept`` the length
+    from which on chunks were taken away, or None.
+    """
+
+    replaced: frozenset[str]
+    reach: int
+    kept: int | None
+
+
 def write_nodes(
     session: Any, base: Any, url: str, plan: Plan, documents: V3Documents, ours: bool
-) -> frozenset[str]:
-    """Set groups and arrays in a session; return the arrays that were there before.
+) -> Nodes:
+    """Set groups and arrays in a session; return what was there before.
 
     ``base`` is a read-only session of what the branch has; ``ours`` says whether an import has
     set nodes there.
@@ -30,6 +44,8 @@ def write_nodes(
         When the branch has a node that is not this import's, or has other chunks.
     """
     replaced: set[str] = set()
+    reach: list[int] = []
+    kept: list[int] = []
     items: dict[str, bytes] = {}
     for name, document in {**documents.groups, **documents.arrays}.items():
         key = f"{name}/zarr.json" if name else "zarr.json"
@@ -39,9 +55,13 @@ def write_nodes(
             items[key] = json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
         if found is not None and name in documents.arrays:
             replaced.add(name)
-            _drop_outside(session, base, plan.by_name[name].spec, found["shape"])
+            planned, shape = plan.by_name[name], found["shape"]
+            if planned.axis is not None:
+                reach.append(shape[planned.axis])
+            if _drop_outside(session, base, planned.spec, shape) and planned.axis is not None:
+                kept.append(planned.spec.shape[planned.axis])
     adapter.put(session.store, items)
-    return frozenset(replaced)
+    return Nodes(frozenset(replaced), max(reach, default=0), min(kept, default=None))
 
 
 def _is_same(
@@ -68,10 +88,11 @@ def _chunks_of(document: Mapping[str, Any]) -> str:
     return canonical({key: value for key, value in document.items() if key not in free})
 
 
-def _drop_outside(session: Any, base: Any, spec: ArraySpec, shape: list[int]) -> None:
-    """Delete the chunks of an array of that shape which its new one does not have."""
+def _drop_outside(session: Any, base: Any, spec: ArraySpec, shape: list[int]) -> bool:
+    """Delete the chunks of an array of that shape which its new one does not have, if it can."""
     if all(old <= new for old, new in zip(shape, spec.shape, strict=True)):
-        return
+        return False
     for held in adapter.held_chunks(base, f"/{spec.name}", spec.rank):
         outside = held.indices[(held.indices >= np.array(spec.reference_grid)).any(axis=1)]
         adapter.delete(session.store, [chunk_key(spec.name, at) for at in outside.tolist()])
+    return True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import TYPE_CHECKING
 
+from parchunk.arguments import lenient
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.repository import open_existing
@@ -13,8 +15,9 @@ if TYPE_CHECKING:
     import icechunk
 
 
+@lenient
 def open_icechunk(
-    repo: str,
+    repo: str | PathLike[str],
     *,
     anonymous: bool | None = None,
     repo_options: Mapping[str, str] | None = None,
@@ -30,6 +33,7 @@ def open_icechunk(
     InputError, OutputError
         When there is no repository, or it cannot be reached.
     """
+    repo = str(repo)
     ic = adapter.load()
     first = open_existing(repo, repo_options)
     access = {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from parchunk.errors import InputError
@@ -45,18 +46,48 @@ def plan_work(
     documents: V3Documents,
     container: Container,
     checksum: bool,
+    built: Plan | None = None,
 ) -> list[Work]:
-    """Return the commits to be: the hierarchy first, then every region."""
+    """Return the commits to be: the hierarchy first, then every region.
+
+    ``built`` is the plan of the references where ``plan`` is of some of their arrays.
+    """
     whole: list[Partition] = []
     by_region: dict[int, list[Partition]] = {region.index: [] for region in plan.regions}
     for partition in plan.partitions():
         (whole if partition.region is None else by_region[partition.region]).append(partition)
-    words = [container.base, documents.groups, documents.arrays]
+    layout = _layout(plan)
+    words = [container.base, documents.groups, documents.arrays, layout]
     found = [_work(plan, receipts, whole, words, checksum)]
     for region in plan.regions:
         parts = by_region[region.index]
         found.append(_work(plan, receipts, parts, [container.base], checksum, region.index))
-    return found
+    built = built or plan
+    left_out = tuple(sorted(built.by_name.keys() - plan.by_name.keys()))
+    found[0] = replace(found[0], entry=replace(found[0].entry, left_out=left_out))
+    return [
+        replace(work, entry=replace(work.entry, layout=layout, fingerprint=built.fingerprint))
+        for work in found
+    ]
+
+
+def _layout(plan: Plan) -> str:
+    """Return what names the split arrays and which chunks of them a range of elements is.
+
+    Not the arrays' lengths along the split dimension, nor the regions': both may change, and a
+    range is still the same chunks.
+    """
+    words: list[Any] = [None if plan.split is None else str(plan.split)]
+    for array in plan.arrays:
+        if array.axis is None:
+            continue
+        grid = list(array.spec.reference_grid)
+        grid[array.axis] = 0
+        rows = array.region_chunks * prod(grid[array.axis + 1 :])
+        # Where regions do not end with record files, those say which region a chunk is in.
+        size = plan.record_size if rows % plan.record_size else None
+        words.append([array.spec.name, array.axis, grid, size])
+    return hashlib.sha256(canonical(words).encode()).hexdigest()
 
 
 def _work(

@@ -1,0 +1,224 @@
+"""One-line changes of the core, each of which some test has to notice.
+
+    python -m benchmarks.mutants [--each N] [--seed N] [MODULE...]
+
+Of each module a fixed choice of changes is drawn: comparisons flipped or off by one, constants off
+by one, ``and`` and ``or`` exchanged, conditions negated or dropped, statements left out. Each is
+made in a copy of the project, whose tests of that module are run. A change that they pass survives,
+and is printed: the tests lack a case, or the change makes no difference. A change after which they
+do not end counts as noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+ROOT = Path(__file__).parents[1]
+#: The core's modules, and the tests that are directly about each.
+TESTS = {
+    "tally": ("test_tally.py", "test_group_listing.py", "test_bundle_build.py"),
+    "listing": ("test_listing.py", "test_group_listing.py"),
+    "group_listing": ("test_group_listing.py", "test_bundle_build.py", "test_listing.py"),
+    "key_ranges": ("test_key_ranges.py", "test_bundles.py", "test_bundle_build.py"),
+    "partition_writer": ("test_build_rows.py", "test_build_oracle.py", "test_build_strays.py"),
+    "shard_writer": ("test_shard_build.py", "test_shard_plan.py"),
+    "receipts": ("fuzz/test_output_files.py", "test_bundle_build.py", "test_broken_outputs.py"),
+    "growth": ("test_growth.py", "test_update.py"),
+    "update": ("test_update.py", "test_growth.py"),
+    "lease": ("test_lease.py",),
+    "build": ("test_update.py", "test_build_sources.py", "test_executors.py", "test_bundles.py"),
+    "icechunk_import/history": ("icechunk_import/test_replacing.py",),
+    "icechunk_import/committing": (
+        "icechunk_import/test_replacing.py",
+        "icechunk_import/test_import.py",
+    ),
+}
+#: Seconds after which tests do not end.
+PATIENCE = 600
+
+_FLIPPED: dict[type[ast.cmpop], tuple[str, ...]] = {
+    ast.Lt: ("<=", ">="),
+    ast.LtE: ("<", ">"),
+    ast.Gt: (">=", "<="),
+    ast.GtE: (">", "<"),
+    ast.Eq: ("!=",),
+    ast.NotEq: ("==",),
+    ast.In: ("not in",),
+    ast.NotIn: ("in",),
+    ast.Is: ("is not",),
+    ast.IsNot: ("is",),
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change: ``new`` in place of the characters ``[begin, end)`` of a module's text."""
+
+    module: str
+    line: int
+    begin: int
+    end: int
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        """Return where and what it is, in one line."""
+        old, new = (" ".join(text.split())[:60] for text in (self.old, self.new))
+        return f"{self.module}.py:{self.line}: {old}  ->  {new}"
+
+
+def mutants(module: str, text: str) -> list[Mutant]:
+    """Return all changes of a module."""
+    tree = ast.parse(text)
+    starts = [0]
+    for line in text.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line.encode()))
+    raw = text.encode()
+
+    def make(node: ast.expr | ast.stmt, new: str, *, after: ast.expr | None = None) -> Mutant:
+        first = after or node
+        begin = (
+            starts[(first.end_lineno or 0) - 1] + (first.end_col_offset or 0)
+            if after
+            else starts[node.lineno - 1] + node.col_offset
+        )
+        end = (
+            starts[node.lineno - 1] + node.col_offset
+            if after
+            else starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
+        )
+        return Mutant(module, node.lineno, begin, end, raw[begin:end].decode(), new)
+
+    found = []
+    for node in ast.walk(tree):
+        for target, new, left in _changes(node, text):
+            found.append(make(target, new, after=left))
+    return sorted(set(found), key=lambda one: (one.begin, one.end, one.new))
+
+
+def _changes(
+    node: ast.AST, text: str
+) -> Iterator[tuple[ast.expr | ast.stmt, str, ast.expr | None]]:
+    """Yield what to change, into what; what stands after an expression where that is given."""
+    if isinstance(node, ast.Compare):
+        left = node.left
+        for sign, right in zip(node.ops, node.comparators, strict=True):
+            for new in _FLIPPED.get(type(sign), ()):
+                yield right, f" {new} ", left
+            left = right
+    elif isinstance(node, ast.BoolOp):
+        words = " or " if isinstance(node.op, ast.And) else " and "
+        for first, second in zip(node.values, node.values[1:], strict=False):
+            yield second, words, first
+    elif isinstance(node, ast.Constant) and type(node.value) is int and node.value < 1000:
+        yield node, str(node.value + 1), None
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield node, f"({ast.get_source_segment(text, node.operand)})", None
+    elif isinstance(node, ast.If | ast.While | ast.IfExp):
+        test = node.test
+        yield test, f"(not ({ast.get_source_segment(text, test)}))", None
+        if isinstance(node, ast.If):
+            yield test, "False", None
+    elif isinstance(node, ast.Raise | ast.AugAssign | ast.Delete | ast.Break | ast.Continue) or (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ):
+        yield node, "pass", None
+
+
+def chosen(module: str, text: str, each: int, seed: int) -> list[Mutant]:
+    """Return a fixed choice of a module's changes that still is Python."""
+    drawn: list[Mutant] = []
+    pool = mutants(module, text)
+    random.Random(f"{seed} {module}").shuffle(pool)
+    for one in pool:
+        if len(drawn) == each:
+            break
+        # a parenthesis between two operands is cut off with what stands between them
+        if one.old.count("(") == one.old.count(")"):
+            try:
+                compile(changed(text, one), one.module, "exec")
+            except SyntaxError:
+                continue
+            drawn.append(one)
+    return sorted(drawn, key=lambda one: one.begin)
+
+
+def changed(text: str, mutant: Mutant) -> str:
+    """Return a module's text with a change."""
+    raw = text.encode()
+    return (raw[: mutant.begin] + mutant.new.encode() + raw[mutant.end :]).decode()
+
+
+def passes(copy: Path, module: str) -> bool:
+    """Whether the tests of a module pass in a copy of the project."""
+    tests = [str(copy / "tests" / name) for name in TESTS[module]]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not s3", "-n", "2", *tests],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy / "src")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        return process.wait(PATIENCE) == 0
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def main() -> None:
+    """Print the changes that no test noticed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="Default: all.")
+    parser.add_argument("--each", type=int, default=12, help="Changes of each module.")
+    parser.add_argument("--seed", type=int, default=0, help="Draws others.")
+    given = parser.parse_args()
+    unknown = sorted(set(given.modules) - TESTS.keys())
+    if unknown:
+        parser.error(f"no module {unknown[0]}: there are {', '.join(TESTS)}")
+    console = Console(width=120, highlight=False, markup=False)
+    began = time.monotonic()
+    noticed, survived = 0, list[Mutant]()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "project"
+        left_out = shutil.ignore_patterns(".*", "__pycache__", "demo")
+        shutil.copytree(ROOT, copy, ignore=left_out)
+        for module in given.modules or TESTS:
+            path = copy / "src/parchunk" / f"{module}.py"
+            text = path.read_text()
+            if not passes(copy, module):
+                raise SystemExit(f"the tests of {module} fail without any change: mend them first")
+            for mutant in chosen(module, text, given.each, given.seed):
+                path.write_text(changed(text, mutant))
+                if passes(copy, module):
+                    survived.append(mutant)
+                    console.print(f"survived: {mutant}")
+                else:
+                    noticed += 1
+            path.write_text(text)
+            console.print(f"{module}: done, {time.monotonic() - began:.0f} s")
+    console.print(f"{noticed} of {noticed + len(survived)} changes noticed, seed {given.seed}:")
+    for mutant in survived:
+        console.print(f"  {mutant}")
+
+
+if __name__ == "__main__":
+    main()

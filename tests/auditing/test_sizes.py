@@ -1,0 +1,40 @@
+"""Medians of chunk sizes, against the standard library's."""
+
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parchunk.auditing.sizes import Sizes
+
+small = st.lists(st.integers(1, 90), min_size=1, max_size=40)
+
+
+def sizes_of(values: list[int], parts: int = 1) -> Sizes:
+    """Sizes met in some parts, merged."""
+    whole = Sizes()
+    for part in range(parts):
+        own = np.array(values[part::parts], np.int64)
+        one = Sizes()
+        one.take(own, np.arange(len(own)))
+        whole.merge(one)
+    return whole
+
+
+@given(small, st.integers(1, 3))
+def test_the_median_of_small_sizes_is_exact(values, parts):
+    assert sizes_of(values, parts).median == int(statistics.median(values) + 0.5)
+
+
+@given(st.integers(1, 1 << 40), st.integers(1, 50))
+def test_the_median_of_equal_sizes_is_that_size(size, count):
+    assert sizes_of([size] * count).median == size
+
+
+@given(st.lists(st.integers(1, 1 << 40), min_size=1, max_size=60))
+def test_any_other_median_is_near(values):
+    true = statistics.median(values)
+    assert abs(sizes_of(values).median - true) <= 0.011 * true + 1
