@@ -102,6 +102,7 @@ def test_every_key_goes_to_its_range_once(
             walk = cover.walk(grid, keys, start, stop)
             wanted.append((key_range(owner, name, walk), walk))
     held |= set(data.draw(st.lists(st.sampled_from([".zgroup", "air0", "zarr.json", "q/0.0"]))))
+    held.add(".zmetadata")  # no plan without a document
     held = {key for key in held if not any(other.startswith(f"{key}/") for other in held)}
     check(held, wanted, prefix, page)
 
@@ -117,7 +118,8 @@ def check(
         store.put(f"{prefix}/{key}" if prefix else key, b"x")
     pages = Pages(store, page)
     source = Source(pages, prefix, "s3://b")  # type: ignore[arg-type]
-    listing = Listing(source, "", page, Requests(), Patience(), threading.Event())
+    patience = Patience(first_wait=0)
+    listing = Listing(source, "", page, Requests(), patience, threading.Event())
     below = f"{prefix}/" if prefix else ""
     met: dict[int, list[str]] = {at: [] for at in range(len(ranges))}
     complete = 0
@@ -144,7 +146,13 @@ def check(
                 expected.append(key)
         # Documents are left out at the ends, and told from strays later between other keys.
         assert [key for key in met[at] if key[len(found.array) + 1 :] not in DOCUMENTS] == expected
-    assert pages.pages == listing.requests.lists == _requests(sorted(held), ranges, page)
+    least = _requests(sorted(held), ranges, page)
+    assert pages.pages == listing.requests.lists >= least
+    if any(found.final in held for found in ranges[-1:]):
+        assert listing.requests.lists == least
+    elif any(key.startswith(f"{ranges[-1].array}/") for key in held if ranges):
+        # One to ask for the last key again; where nothing came, some to find a key before.
+        assert listing.requests.lists <= least + 3 + len(held) // page
     assert (listing.requests.lists == 0) == (not ranges)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parchunk.keys import KeyEncoding
-from parchunk.listing import Listed
+from parchunk.listed_rows import Listed
 from parchunk.metadata.spec import ArraySpec
 from parchunk.plan import ArrayPlan
 from parchunk.rows import RowSet

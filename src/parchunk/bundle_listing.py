@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from parchunk.bundles import ranges_over
 from parchunk.group_listing import GroupListing, leave, next_from
 from parchunk.key_ranges import KeyRange, follow_ranges, key_range
-from parchunk.listing import Unordered
+from parchunk.listed_rows import Unordered
 from parchunk.rows import RowSet
 from parchunk.tally import Part, Sightings, Tally
 

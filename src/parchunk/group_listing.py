@@ -16,7 +16,8 @@ from parchunk import cover
 from parchunk.cover import Walk
 from parchunk.errors import ListingError
 from parchunk.groups import Width, needed_ranks, walks_over, width_of
-from parchunk.listing import TICK, Cancelled, Listed, Listing, Unordered, result_unless
+from parchunk.listed_rows import Listed, Unordered
+from parchunk.listing import TICK, Cancelled, Listing, result_unless
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.stores import is_ordered, is_remote
@@ -197,21 +198,29 @@ class GroupListing:
         return cover.walks(self.spec.grid, self.spec.keys, tally.gaps(positions))
 
     def _until_settled(
-        self, tally: Tally, positions: Sequence[int], look_again: Callable[[], None]
+        self,
+        tally: Tally,
+        positions: Sequence[int],
+        look_again: Callable[[], None],
+        *,
+        ask: bool = False,
     ) -> dict[int, int]:
         """Look again until nothing is in doubt; return what `doubts` found."""
         again = None
-        for again in self.doubts(tally, positions):
+        for again in self.doubts(tally, positions, ask=ask):
             if again is None:
                 look_again()
         assert again is not None, "the last thing that doubts yields"
         return again
 
-    def doubts(self, tally: Tally, positions: Sequence[int]) -> Iterator[dict[int, int] | None]:
+    def doubts(
+        self, tally: Tally, positions: Sequence[int], *, ask: bool = False
+    ) -> Iterator[dict[int, int] | None]:
         """Yield None as often as the gaps of row sets are to be listed again, then the outcome.
 
-        They are so where chunks are absent until that shows nothing new and nothing contradicts.
-        The outcome is how many chunks that brought, by position.
+        They are so where chunks are absent until that shows nothing new and, where one is to
+        ``ask`` for objects amid the gaps, nothing contradicts. The outcome is how many chunks that
+        brought, by position.
 
         Raises
         ------
@@ -228,7 +237,7 @@ class GroupListing:
                 break
             yield None
             left = {position: tally.absent(position) for position in positions}
-            if sum(left.values()) == absent and not self._contradicted(tally, positions):
+            if sum(left.values()) == absent and not (ask and self._contradicted(tally, positions)):
                 break
             absent = sum(left.values())
         else:
@@ -244,9 +253,10 @@ class GroupListing:
     def _contradicted(self, tally: Tally, positions: Sequence[int]) -> bool:
         """Whether an object is there that two listings have left out, asked of the object itself.
 
-        A listing that ends without a word (an error in the body of a 200) looks like a gap, and so
-        does the second one that meets the same. It leaves long gaps: a chunk amid each of the
-        longest tells. What cannot be asked (no permission to read) contradicts nothing.
+        A listing without order has no witness: where it ends without a word (an error in the body
+        of a 200), it looks like a gap, and so does the second one that meets the same. It leaves
+        long gaps: a chunk amid each of the longest tells. What cannot be asked (no permission to
+        read) contradicts nothing.
         """
         if not is_remote(self.listing.source.store):
             return False
@@ -281,7 +291,7 @@ class GroupListing:
             for _, sightings in self._side_by_side(tasks):
                 tally.merge_again(sightings)
 
-        again = self._until_settled(tally, positions, look_again)
+        again = self._until_settled(tally, positions, look_again, ask=True)
         for position in positions:
             yield tally.part(position, again.get(position, 0))
             tally.release(position)

@@ -10,19 +10,18 @@ import random
 import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from parchunk.cover import Walk
 from parchunk.errors import ListingError, ParchunkError
+from parchunk.listed_rows import Listed, Unordered, in_order, join, up_to
 from parchunk.source import Source
 from parchunk.store_errors import explain, is_final
 from parchunk.stores import is_remote
+from parchunk.witness import Course, Witnesses
 
 #: Rows gathered before they are handed on: enough to make the kernels' fixed costs small.
 BATCH_ROWS = 10_000
@@ -32,11 +31,13 @@ STREAM_ROWS = 1_000
 #: Seconds after which one who waits looks whether the build is ending.
 TICK = 0.25
 
+#: Why an answer that ends a listing is not taken for one.
+_NO_WITNESS = (
+    "the store ended it in an answer without a key that must be there (an error with status 200, "
+    "or objects deleted meanwhile)"
+)
+
 T = TypeVar("T")
-
-
-class Unordered(Exception):
-    """The store broke the order or the offset that early stops rely on; ``args[0]`` says how."""
 
 
 class Cancelled(ParchunkError):
@@ -89,17 +90,6 @@ class Patience:
         stop.wait(longest * random.uniform(0.5, 1.0))
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A run of listed objects: ``paths`` as the store has them, ``sizes`` in bytes, and
-    ``modified`` in microseconds since the epoch, all of one length, in the order listed.
-    """
-
-    paths: pa.StringArray
-    sizes: NDArray[np.uint64]
-    modified: NDArray[np.int64]
-
-
 @dataclass
 class Listing:
     """How the walks of one array are followed: shared settings, no state but the counters.
@@ -115,6 +105,7 @@ class Listing:
     patience: Patience
     stop: threading.Event
     batch: int = BATCH_ROWS
+    witnesses: Witnesses = field(default_factory=Witnesses, repr=False)
 
     def path(self, tail: str) -> str:
         """Return the store path of a tail of the array."""
@@ -130,25 +121,48 @@ class Listing:
         ListingError
             When the listing broke `Patience.attempts` times without getting any further.
         """
-        prefix = self.path(walk.prefix)
-        start = None if walk.offset is None else self.path(walk.offset)
-        last = None if walk.last is None else self.path(walk.last)
-        delivered, attempt = start, 0
+        base, root = (f"{path}/" if path else "" for path in (self.path(""), self.source.path("")))
+        course = Course(walk, base, root, self.witnesses, self._first_page, STREAM_ROWS)
+        attempt = 0
         while True:
             try:
-                for listed, done in self._stream(prefix, delivered, last):
-                    attempt = 0
-                    delivered = listed.paths[-1].as_py()
-                    yield listed
-                    if done:
+                for listed, passed in self._stream(course.prefix, course.offset, course.last):
+                    fresh = course.take(listed) if len(listed.paths) else listed
+                    if len(fresh.paths):
+                        attempt = 0
+                        yield fresh
+                    if passed:
                         return
-                return
             except _Broken as broken:
                 attempt += 1
                 if broken.listed is not None:
-                    delivered, attempt = broken.listed.paths[-1].as_py(), 1
-                    yield broken.listed
-                self._again(attempt, broken, walk, delivered)
+                    fresh = course.take(broken.listed)
+                    if len(fresh.paths):
+                        attempt = 1
+                        yield fresh
+                course.broke()
+                self._again(attempt, broken, walk, course.reached)
+                continue
+            verdict = course.stopped() if is_remote(self.source.store) else "ended"
+            if verdict == "ended":
+                return
+            if verdict == "fault":
+                attempt += 1
+                course.failed()
+                self._again(attempt, _Broken(_NO_WITNESS, None, False), walk, course.reached)
+
+    def _first_page(self, prefix: str, offset: str | None) -> list[str]:
+        """Return up to a page of keys, rising."""
+        attempt = 0
+        while True:
+            try:
+                for listed, _ in replace(self, batch=1)._stream(prefix, offset, None):
+                    keys: list[str] = listed.paths.to_pylist()
+                    return keys
+                return []
+            except _Broken as broken:
+                attempt += 1
+                self._again(attempt, broken, None, None)
 
     def drain(self, directory: str) -> Iterator[Listed | None]:
         """Yield everything below ``directory`` in no order; None means: start afresh.
@@ -212,7 +226,7 @@ class Listing:
     def _stream(
         self, prefix: str, offset: str | None, last: str | None, *, check: bool = True
     ) -> Iterator[tuple[Listed, bool]]:
-        """Yield (rows, whether they end the walk) of one listing; raise `_Broken` when it dies."""
+        """Yield (rows, whether what follows is beyond ``last``); raise `_Broken` when it dies."""
         gathered: list[pa.RecordBatch] = []
         rows = fetched = 0
         chunk_size = STREAM_ROWS if is_remote(self.source.store) else BATCH_ROWS
@@ -239,16 +253,17 @@ class Listing:
                     last is not None and batch.column(0)[-1].as_py().encode() >= last.encode()
                 )
                 if gathered and (done or rows >= self.batch):
-                    listed = _join(gathered)
+                    listed = join(gathered)
                     gathered, rows = [], 0
                     if check:
-                        listed = _in_order(listed, previous)
+                        listed = in_order(listed, previous)
                         if len(listed.paths):
                             previous = listed.paths[-1].as_py()
-                    if done and last is not None:
-                        listed = _up_to(listed, last)
-                    if len(listed.paths):
-                        yield listed, done
+                    passed = batch is not None and done
+                    if passed and last is not None:
+                        listed = up_to(listed, last)
+                    if passed or len(listed.paths):
+                        yield listed, passed
                 if done:
                     return
         except (Unordered, Cancelled, GeneratorExit):
@@ -258,9 +273,9 @@ class Listing:
         except Exception as error:  # obstore's classes do not tell which ones pass
             kept = None
             if gathered and check:
-                kept = _in_order(_join(gathered), previous)
+                kept = in_order(join(gathered), previous)
                 if last is not None:
-                    kept = _up_to(kept, last)
+                    kept = up_to(kept, last)
             raise _Broken(explain(error), kept, is_final(error)) from None
         finally:
             remote = is_remote(self.source.store)
@@ -276,51 +291,3 @@ class _Broken(Exception):
         self.reason = reason
         self.listed = listed if listed is not None and len(listed.paths) else None
         self.final = final
-
-
-def _join(batches: list[pa.RecordBatch]) -> Listed:
-    def column(name: str) -> pa.Array:
-        parts = [batch.column(name) for batch in batches]
-        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
-
-    modified = column("last_modified").cast(pa.timestamp("us", tz="UTC"), safe=False)
-    return Listed(
-        column("path").cast(pa.string()),
-        np.asarray(column("size").cast(pa.uint64())),
-        np.asarray(modified.cast(pa.int64())),
-    )
-
-
-def _in_order(listed: Listed, previous: str | None) -> Listed:
-    """Check that keys rise strictly and lie after ``previous``.
-
-    obstore strips the slash of directory markers: ``t/0/`` comes as ``t/0``, which may sort before
-    its neighbour (``t/0.tmp``) or equal the chunk ``t/0``. So objects of no bytes that break the
-    order are set aside as what they must be, markers; anything else is a broken promise.
-    """
-    while len(listed.paths):
-        paths = listed.paths
-        left = pa.concat_arrays([pa.array([previous or ""]), paths.slice(0, len(paths) - 1)])
-        falls = np.flatnonzero(~_flags(pc.greater(paths, left)))
-        if not len(falls):
-            break
-        keep = np.ones(len(paths), bool)
-        for at in falls.tolist():
-            if listed.sizes[at] == 0:
-                keep[at] = False
-            elif at and listed.sizes[at - 1] == 0:
-                keep[at - 1] = False
-            else:
-                raise Unordered(f"key {paths[at].as_py()} came after {left[at].as_py()}")
-        listed = Listed(paths.filter(pa.array(keep)), listed.sizes[keep], listed.modified[keep])
-    return listed
-
-
-def _flags(booleans: pa.BooleanArray) -> NDArray[np.bool_]:
-    return np.asarray(booleans).astype(bool)
-
-
-def _up_to(listed: Listed, last: str) -> Listed:
-    """Leave out what sorts after ``last``; rows are in order."""
-    kept = pc.sum(pc.less_equal(listed.paths, pa.scalar(last))).as_py() or 0
-    return Listed(listed.paths.slice(0, kept), listed.sizes[:kept], listed.modified[:kept])

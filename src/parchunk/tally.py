@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from parchunk.key_kernels import parse_paths, positions_of, tails_of
-from parchunk.listing import Listed
+from parchunk.listed_rows import Listed
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.strays import Strays, find_strays
