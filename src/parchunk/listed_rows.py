@@ -14,6 +14,10 @@ class Unordered(Exception):
     """The store broke the order or the offset that early stops rely on; ``args[0]`` says how."""
 
 
+class Endless(Exception):
+    """The store delivers the same keys again and again."""
+
+
 @dataclass(frozen=True)
 class Listed:
     """A run of listed objects: ``paths`` as the store has them, ``sizes`` in bytes, and
@@ -78,3 +82,30 @@ def after(listed: Listed, key: str) -> Listed:
     """Leave out what does not sort after ``key``; rows are in order."""
     left = pc.sum(pc.less_equal(listed.paths, pa.scalar(key))).as_py() or 0
     return Listed(listed.paths.slice(left), listed.sizes[left:], listed.modified[left:])
+
+
+class Repeats:
+    """Looks for pages that come again: without order, nothing else tells that none is new."""
+
+    #: Batches that may have come before: a store that is being written may page in odd ways.
+    MOST = 10
+
+    def __init__(self) -> None:
+        self._met: set[int] = set()
+        self._again = 0
+
+    def check(self, paths: pa.Array) -> None:
+        """Look at the next batch's paths. 8 bytes a batch are kept.
+
+        Raises
+        ------
+        Endless
+            When one key comes more than twice in it (a marker may share a chunk's), or `MOST`
+            batches have come before.
+        """
+        keys = pa.array(paths).to_pylist()
+        digest = hash(tuple(keys))
+        self._again += digest in self._met
+        self._met.add(digest)
+        if self._again > self.MOST or 2 * len(set(keys)) < len(keys):
+            raise Endless("it repeats itself without an end (tell whoever runs the store)")

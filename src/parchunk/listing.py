@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from parchunk.cover import Walk
 from parchunk.errors import ListingError, ParchunkError
-from parchunk.listed_rows import Listed, Unordered, in_order, join, up_to
+from parchunk.listed_rows import Endless, Listed, Repeats, Unordered, in_order, join, up_to
 from parchunk.source import Source
 from parchunk.store_errors import explain, is_final
 from parchunk.stores import is_remote
@@ -184,12 +184,10 @@ class Listing:
     def has(self, tail: str) -> bool:
         """Whether an object with bytes is at ``tail`` of the array, asked of the object itself.
 
-        What must not be asked (no permission to read) counts as not there: it tells nothing.
-
         Raises
         ------
         ListingError
-            When the question failed `Patience.attempts` times.
+            When the question failed `Patience.attempts` times, or must not be asked.
         """
         attempt = 0
         while True:
@@ -200,11 +198,15 @@ class Listing:
             except FileNotFoundError:
                 return False
             except Exception as error:  # obstore's classes do not tell which ones pass
+                where = self.source.describe(f"{self.array}/{tail}")
                 if is_final(error):
-                    return False
+                    raise ListingError(
+                        f"{where} is not listed, and asking for it failed: {explain(error)}; a "
+                        "store that does not list in order needs the right to read objects, or a "
+                        "build with --trust-listing"
+                    ) from None
                 attempt += 1
                 if attempt >= self.patience.attempts:
-                    where = self.source.describe(f"{self.array}/{tail}")
                     raise ListingError(
                         f"{where} is not listed, and asking for it failed at {attempt} attempts: "
                         f"{explain(error)}; run the same command again to resume"
@@ -231,6 +233,7 @@ class Listing:
         rows = fetched = 0
         chunk_size = STREAM_ROWS if is_remote(self.source.store) else BATCH_ROWS
         previous = offset
+        repeats = Repeats() if is_remote(self.source.store) and not check else None
         try:
             stream = iter(
                 self.source.store.list(
@@ -246,6 +249,8 @@ class Listing:
                     if batch.num_rows == 0:
                         continue
                     fetched += batch.num_rows
+                    if repeats is not None:
+                        repeats.check(batch.column("path"))
                     # Entity tags and versions are half of a batch's bytes, and not needed.
                     gathered.append(batch.select(["path", "size", "last_modified"]))
                     rows += batch.num_rows
@@ -268,6 +273,8 @@ class Listing:
                     return
         except (Unordered, Cancelled, GeneratorExit):
             raise
+        except Endless as endless:
+            raise _Broken(str(endless), None, True) from None
         except FileNotFoundError:
             return  # a directory that is not there holds nothing
         except Exception as error:  # obstore's classes do not tell which ones pass

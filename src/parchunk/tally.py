@@ -151,14 +151,13 @@ class Tally:
         if not len(positions):
             return
         sightings.wanted += len(positions)
-        # A marker beside a chunk shares its key: the larger one is the chunk.
-        before = self.sizes[positions]
-        if before.any():
-            self.sizes[positions] = np.maximum(before, sizes + np.uint64(1))
-            sightings.found += int((before == ABSENT).sum())
-        else:
-            self.sizes[positions] = sizes + np.uint64(1)
-            sightings.found += len(positions)
+        # A marker beside a chunk shares its key, on a store without order in one batch, too: the
+        # larger one is the chunk.
+        values, before = sizes + np.uint64(1), self.sizes[positions]
+        self.sizes[positions] = np.maximum(before, values)
+        if np.any(self.sizes[positions] < values):
+            np.maximum.at(self.sizes, positions, values)
+        sightings.found += int((before == ABSENT).sum())
         if owners is None:
             newest = int(modified.max())
             if newest > self.modified[0]:

@@ -1,0 +1,185 @@
+"""Ends of listings that are lies: an error with status 200, pages that stop without a word.
+
+Nothing short is published, wherever they come and however often, and no right to read chunks is
+needed; what passes costs nothing but requests.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from benchmarks.synthetic.faults import Fault
+from benchmarks.synthetic.formula import FormulaStore
+from benchmarks.synthetic.rules import HashFraction, LeadingRange, Nothing, Without
+from benchmarks.synthetic.server import Server, serve
+from benchmarks.synthetic.zarr_stores import zarr_store
+from obstore.store import S3Store
+
+import parchunk
+from parchunk import cover
+from parchunk.group_build import Settings
+from parchunk.keys import KeyEncoding
+from parchunk.listing import Listing, Patience, Requests
+from parchunk.source import Source
+
+QUICK = Settings(patience=Patience(attempts=4, first_wait=0.001, longest_wait=0.002))
+LIES = ["error-body", "empty", "no-token", "short"]
+
+
+@contextmanager
+def source_of(
+    store: FormulaStore, *faults: Fault, page: int = 1000
+) -> Iterator[tuple[Server, Source]]:
+    """Serve a store of which objects other than documents may be listed and not read."""
+    names = [array.name for array in store.arrays]
+    refused = [
+        Fault("403", times=None, on=method, within=f"{name}/{first}")
+        for name in names
+        for method in ("GET", "HEAD")
+        for first in "0123456789c"
+    ]
+    with serve(store, faults=(*faults, *refused), page=page, process=False) as server:
+        kwargs = server.store_kwargs() | {"retry_config": {"max_retries": 0}}
+        yield server, Source(S3Store(server.bucket, **kwargs), "", "s3://formula")
+
+
+def check_exact(out: Path, store: FormulaStore) -> None:
+    for array in store.arrays:
+        files = sorted((out / array.name).glob("*.parq"), key=lambda f: int(f.name.split(".")[1]))
+        tables = [pq.read_table(file) for file in files]
+        sizes = [np.where(t["path"].is_null(), -1, t["size"].to_numpy()) for t in tables]
+        wanted = array.expected_sizes()
+        assert np.array_equal(np.concatenate(sizes), np.where(wanted == 0, -1, wanted))
+
+
+def build(out: Path, store: FormulaStore, *faults: Fault, page: int) -> bool:
+    """Build under faults; return whether it was published, which it may be only if exact."""
+    with source_of(store, *faults, page=page) as (server, source):
+        plan = parchunk.plan(source, split="time")
+        try:
+            parchunk.build(plan, str(out), settings=QUICK, concurrency=1)
+            said = ""
+        except parchunk.ListingError as error:
+            said = str(error)
+        assert server.counts()["HEAD"] == 0
+    if said:
+        assert "\n" not in said
+        assert any(array.name in said for array in store.arrays)
+        assert not (out / ".zmetadata").exists()
+        return False
+    check_exact(out, store)
+    return True
+
+
+def one(zarr_format: int = 2, present: Any = None, chunks: int = 1200) -> FormulaStore:
+    arrays = [("t", (chunks,), (1,), ("time",))]
+    return zarr_store(arrays, zarr_format, "/" if zarr_format == 3 else ".", present=present)
+
+
+def several(present: Any = None) -> FormulaStore:
+    arrays = [(f"g/{name}", (250,), (1,), ("time",)) for name in "abcd"]
+    return zarr_store(arrays, present=present)
+
+
+TAIL = Without(tuple(range(5, 10)) + tuple(range(50, 100)) + tuple(range(500, 1000)))
+STORES = {
+    "whole": one(),
+    "holes": one(present=HashFraction(0.8)),
+    "no end": one(present=TAIL),
+    "no end, v3": one(3, present=TAIL),
+    "nothing": one(present=Nothing()),
+    "nothing, v3": one(3, present=Nothing()),
+    "bundle": several({"g/b": HashFraction(0.7), "g/d": LeadingRange(0, 40)}),
+    "bundle of nothing": several(Nothing()),
+}
+
+
+@pytest.mark.parametrize("name", STORES)
+@pytest.mark.parametrize("kind", LIES)
+def test_a_lie_anywhere_is_found(tmp_path: Path, name: str, kind: Any) -> None:
+    """In the first page, amid, the last; in the first listing, and in the second of the gaps."""
+    within = "g/" if name.startswith("bundle") else "t/"
+    for first in range(0, 34, 3 if kind == "error-body" else 7):
+        for times in (1, 2):
+            fault = Fault(kind, first=first, times=times, within=within)
+            assert build(tmp_path / f"{first}-{times}", STORES[name], fault, page=100)
+
+
+@pytest.mark.parametrize("name", STORES)
+@pytest.mark.parametrize("kind", LIES)
+def test_lies_that_come_again_and_again(tmp_path: Path, name: str, kind: Any) -> None:
+    within = "g/" if name.startswith("bundle") else "t/"
+    for every in (2, 3, 5):
+        fault = Fault(kind, first=1, times=None, every=every, within=within)
+        assert build(tmp_path / str(every), STORES[name], fault, page=100)
+
+
+@pytest.mark.parametrize("name", STORES)
+@pytest.mark.parametrize("kind", LIES)
+def test_lies_that_never_end_are_not_published(tmp_path: Path, name: str, kind: Any) -> None:
+    within = "g/" if name.startswith("bundle") else "t/"
+    for first in range(0, 34, 4):
+        fault = Fault(kind, first=first, times=None, within=within)
+        published = build(tmp_path / str(first), STORES[name], fault, page=100)
+        if kind in ("no-token", "short"):  # each page is true, and only its end is not
+            assert published
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_fraction_of_a_store_is_not_taken_for_all_of_it(tmp_path: Path, zarr_format: int) -> None:
+    """48,000 chunks were once published as 8,000: two listings ended alike, HEAD answered 403."""
+    store = one(zarr_format, chunks=48_000)
+    fault = Fault("error-body", first=8, times=None, within="t/")
+    assert not build(tmp_path / "r", store, fault, page=1000)
+    assert build(tmp_path / "r", store, page=1000)
+
+
+@pytest.mark.parametrize(
+    ("store", "within", "most"),
+    [
+        (one(chunks=12_000), "t/", 13),
+        (one(3, chunks=12_000), "t/", 12),
+        (several(), "g/", 2),
+    ],
+)
+def test_what_is_complete_costs_no_witness(
+    tmp_path: Path, store: FormulaStore, within: str, most: int
+) -> None:
+    with source_of(store) as (server, source):
+        plan = parchunk.plan(source, split="time")
+        parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+        lists = [entry for entry in server.lists() if entry["prefix"].startswith(within)]
+    assert len(lists) <= most
+
+
+def test_walks_that_meet_nothing_share_what_one_of_them_found() -> None:
+    """Half of 200,000 chunks are there, none in the last forty walks."""
+    keys = KeyEncoding("", "/", 2)
+    grid = (8, 25_000)  # indices of one digit, so that those that are missing come last
+    store = zarr_store(
+        [("t", grid, (1, 1), ("time", "x"))], separator="/", present=LeadingRange(0, 4)
+    )
+    requests = Requests()
+    with source_of(store) as (server, source):
+        listing = Listing(source, "t", 1000, requests, QUICK.patience, threading.Event())
+        for start in range(100_000, 200_000, 10_000):
+            walk = cover.walk(grid, keys, start, start + 10_000)
+            assert list(listing.follow(walk)) == []
+        assert server.counts()["LIST"] == requests.lists
+    # One each, and some to halve the array until its last key is found.
+    assert requests.lists <= 10 + 20
+
+
+def test_a_last_key_that_was_deleted_meanwhile_is_an_error_that_names_it() -> None:
+    keys = KeyEncoding("", ".", 1)
+    store = one(chunks=100, present=LeadingRange(0, 40))
+    gone = Fault("empty", first=1, times=None, within="t/")
+    with source_of(store, gone) as (_, source):
+        listing = Listing(source, "t", 1000, Requests(), QUICK.patience, threading.Event())
+        with pytest.raises(parchunk.ListingError, match=r"formula/t after key t/9 failed at 4 att"):
+            list(listing.follow(cover.walk((100,), keys, 0, 100)))
