@@ -22,12 +22,14 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.stores import is_ordered, is_remote
 from parchunk.tally import Part, Sightings, Tally
-from parchunk.text_order import position_of
+from parchunk.text_order import position_of, ranks_of
 
 T = TypeVar("T")
 
 #: Times that gaps are listed again while each listing still shows more.
 _ROUNDS = 5
+#: Chunks of a gap that is long: a page that leaves out a part of itself leaves such ones.
+_LONG = 32
 
 
 @dataclass
@@ -191,7 +193,18 @@ class GroupListing:
             for _, sightings in self._side_by_side(tasks):
                 tally.merge_again(sightings)
 
-        return self._until_settled(tally, positions, look_again)
+        def contradicted() -> bool:
+            """Whether a page that begins amid a long gap shows what two pages have left out."""
+            numbers = [at for position in positions for at in tally.amid_gaps(position, 2, _LONG)]
+            ranks = ranks_of(self.spec.grid, np.array(numbers, np.int64)).tolist()
+            tasks = [partial(self._look_amid, tally, rank) for rank in ranks]
+            found = False
+            for _, sightings in self._side_by_side(tasks):
+                found |= sightings.found > 0
+                tally.merge_again(sightings)
+            return found
+
+        return self._until_settled(tally, positions, look_again, contradicted)
 
     def gap_walks(self, tally: Tally, positions: Sequence[int]) -> list[Walk]:
         """Return the walks that meet every absent chunk of some row sets."""
@@ -202,25 +215,26 @@ class GroupListing:
         tally: Tally,
         positions: Sequence[int],
         look_again: Callable[[], None],
-        *,
-        ask: bool = False,
+        contradicted: Callable[[], bool],
     ) -> dict[int, int]:
         """Look again until nothing is in doubt; return what `doubts` found."""
         again = None
-        for again in self.doubts(tally, positions, ask=ask):
+        for again in self.doubts(tally, positions, contradicted):
             if again is None:
                 look_again()
         assert again is not None, "the last thing that doubts yields"
         return again
 
     def doubts(
-        self, tally: Tally, positions: Sequence[int], *, ask: bool = False
+        self,
+        tally: Tally,
+        positions: Sequence[int],
+        contradicted: Callable[[], bool] = lambda: False,
     ) -> Iterator[dict[int, int] | None]:
         """Yield None as often as the gaps of row sets are to be listed again, then the outcome.
 
-        They are so where chunks are absent until that shows nothing new and, where one is to
-        ``ask`` for objects amid the gaps, nothing contradicts. The outcome is how many chunks that
-        brought, by position.
+        They are so where chunks are absent until that shows nothing new and nothing contradicts.
+        The outcome is how many chunks that brought, by position.
 
         Raises
         ------
@@ -237,7 +251,7 @@ class GroupListing:
                 break
             yield None
             left = {position: tally.absent(position) for position in positions}
-            if sum(left.values()) == absent and not (ask and self._contradicted(tally, positions)):
+            if sum(left.values()) == absent and not contradicted():
                 break
             absent = sum(left.values())
         else:
@@ -276,6 +290,13 @@ class GroupListing:
             tally.take(listed, sightings)
         return sightings
 
+    def _look_amid(self, tally: Tally, rank: int) -> Sightings:
+        sightings = Sightings()
+        walk = cover.walk(self.spec.grid, self.spec.keys, rank, rank + 1)
+        for listed in self.listing.follow(walk):
+            tally.take(listed, sightings)
+        return sightings
+
     def _drained(self, row_sets: Sequence[RowSet]) -> Iterator[Part]:
         """List directories to their ends, and again where chunks are missing."""
         boxes = [box for rows in row_sets for box in rows.boxes(self.spec.grid)]
@@ -290,7 +311,9 @@ class GroupListing:
             for _, sightings in self._side_by_side(tasks):
                 tally.merge_again(sightings)
 
-        again = self._until_settled(tally, positions, look_again, ask=True)
+        again = self._until_settled(
+            tally, positions, look_again, partial(self._contradicted, tally, positions)
+        )
         for position in positions:
             yield tally.part(position, again.get(position, 0))
             tally.release(position)

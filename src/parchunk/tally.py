@@ -210,12 +210,16 @@ class Tally:
         stops = (marked[np.concatenate((breaks, [len(marked) - 1]))] + 1) * _BUCKET
         return np.stack([starts, np.minimum(stops, self.spec.total)], axis=1)
 
-    def amid_gaps(self, position: int, most: int = 4) -> list[int]:
-        """Return a chunk number amid each of the longest runs of absent chunks of a row set."""
+    def amid_gaps(self, position: int, most: int = 4, least: int = 1) -> list[int]:
+        """Return a chunk number amid each of the longest runs of absent chunks of a row set.
+
+        Those of ``most`` runs, all of ``least`` chunks or more.
+        """
         vector = self.vector(position)
         edges = np.flatnonzero(np.diff(vector == ABSENT, prepend=False, append=False))
         starts, stops = edges[0::2], edges[1::2]
         longest = np.argsort(starts - stops, kind="stable")[:most]
+        longest = longest[(stops - starts)[longest] >= least]
         rows, middles = self.row_sets[position], (starts + stops) // 2
         return [int(rows.numbers(at, at + 1)[0]) for at in middles[longest].tolist()]
 
