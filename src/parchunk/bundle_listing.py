@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from parchunk.bundles import ranges_over
-from parchunk.group_listing import GroupListing, leave, next_from
+from parchunk.group_listing import LONG, GroupListing, leave, next_from
 from parchunk.key_ranges import KeyRange, follow_ranges, key_range
 from parchunk.listed_rows import Unordered
 from parchunk.rows import RowSet
@@ -73,7 +73,10 @@ class BundleListing:
             ranges += ranges_over(listing.spec, member.row_sets, listing.width.page, at)
         doubts: dict[int, Iterator[dict[int, int] | None]] = {}
         for at in self._followed(tallies, ranges, range(len(tallies)), again=False):
-            doubts[at] = self.members[at].listing.doubts(tallies[at], self._positions(at))
+            once = _Once(tallies[at], self._positions(at))
+            doubts[at] = self.members[at].listing.doubts(
+                tallies[at], self._positions(at), once.contradicted
+            )
             yield from self._settled(tallies, doubts, at)
         while doubts:
             left = sorted(doubts)
@@ -158,3 +161,23 @@ class BundleListing:
 
     def _positions(self, at: int) -> range:
         return range(len(self.members[at].row_sets))
+
+
+class _Once:
+    """Has arrays with long gaps listed once more, when two listings agree on them.
+
+    By then those without are done, so that pages begin elsewhere: a page that left out a part of
+    itself twice leaves out another one.
+    """
+
+    def __init__(self, tally: Tally, positions: Sequence[int]) -> None:
+        self._tally = tally
+        self._positions = positions
+        self._looked = False
+
+    def contradicted(self) -> bool:
+        """Whether the gaps are to be listed again though the last listing showed nothing new."""
+        if self._looked:
+            return False
+        self._looked = True
+        return any(self._tally.amid_gaps(at, 1, LONG) for at in self._positions)

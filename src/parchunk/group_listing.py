@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from parchunk import cover
+from parchunk.batches import TICK
 from parchunk.cover import Walk
 from parchunk.errors import ListingError
 from parchunk.groups import Width, needed_ranks, walks_over, width_of
 from parchunk.listed_rows import Listed, Unordered
-from parchunk.listing import TICK, Cancelled, Listing, result_unless
+from parchunk.listing import Cancelled, Listing, result_unless
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.stores import is_ordered, is_remote
@@ -29,7 +30,7 @@ T = TypeVar("T")
 #: Times that gaps are listed again while each listing still shows more.
 _ROUNDS = 5
 #: Chunks of a gap that is long: a page that leaves out a part of itself leaves such ones.
-_LONG = 32
+LONG = 16
 
 
 @dataclass
@@ -195,7 +196,7 @@ class GroupListing:
 
         def contradicted() -> bool:
             """Whether a page that begins amid a long gap shows what two pages have left out."""
-            numbers = [at for position in positions for at in tally.amid_gaps(position, 2, _LONG)]
+            numbers = [at for position in positions for at in tally.amid_gaps(position, 2, LONG)]
             ranks = ranks_of(self.spec.grid, np.array(numbers, np.int64)).tolist()
             tasks = [partial(self._look_amid, tally, rank) for rank in ranks]
             found = False

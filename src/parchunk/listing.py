@@ -11,10 +11,11 @@ import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from parchunk.batches import TICK, Batches
 from parchunk.cover import Walk
 from parchunk.errors import ListingError, ParchunkError
 from parchunk.listed_rows import Endless, Listed, Repeats, Unordered, in_order, join, up_to
@@ -28,8 +29,6 @@ BATCH_ROWS = 10_000
 #: Rows asked of obstore at a time where they cost requests: one page, so that a walk that stops
 #: early fetches no page too many, and a stream that breaks loses none.
 STREAM_ROWS = 1_000
-#: Seconds after which one who waits looks whether the build is ending.
-TICK = 0.25
 
 #: Why an answer that ends a listing is not taken for one.
 _NO_WITNESS = (
@@ -78,11 +77,16 @@ class Requests:
 
 @dataclass(frozen=True)
 class Patience:
-    """How often a listing that makes no progress is tried again, and how long to wait."""
+    """How often a listing that makes no progress is tried again, and how long to wait.
+
+    One that delivers nothing for ``quiet`` seconds is taken for broken: longer than a client of
+    `parchunk.stores` tries again by itself.
+    """
 
     attempts: int = 5
     first_wait: float = 0.2
     longest_wait: float = 10.0
+    quiet: float = 240.0
 
     def wait(self, attempt: int, stop: threading.Event) -> None:
         """Wait before the attempt after ``attempt`` (counted from 1), or until ``stop``."""
@@ -225,25 +229,32 @@ class Listing:
             ) from None
         self.patience.wait(attempt, self.stop)
 
+    def _batches(self, prefix: str, offset: str | None) -> Iterator[Any]:
+        store, remote = self.source.store, is_remote(self.source.store)
+        rows = STREAM_ROWS if remote else BATCH_ROWS
+
+        def open_stream() -> Iterator[Any]:
+            found = store.list(prefix or None, offset=offset, chunk_size=rows, return_arrow=True)
+            return iter(found)
+
+        return (
+            iter(Batches(open_stream, self.patience.quiet, self.stop)) if remote else open_stream()
+        )
+
     def _stream(
         self, prefix: str, offset: str | None, last: str | None, *, check: bool = True
     ) -> Iterator[tuple[Listed, bool]]:
         """Yield (rows, whether what follows is beyond ``last``); raise `_Broken` when it dies."""
         gathered: list[pa.RecordBatch] = []
         rows = fetched = 0
-        chunk_size = STREAM_ROWS if is_remote(self.source.store) else BATCH_ROWS
         previous = offset
         repeats = Repeats() if is_remote(self.source.store) and not check else None
         try:
-            stream = iter(
-                self.source.store.list(
-                    prefix or None, offset=offset, chunk_size=chunk_size, return_arrow=True
-                )
-            )
+            stream = self._batches(prefix, offset)
             while True:
+                batch = next(stream, None)
                 if self.stop.is_set():
                     raise Cancelled("cancelled")
-                batch = next(stream, None)
                 if batch is not None:
                     batch = pa.record_batch(batch)
                     if batch.num_rows == 0:
