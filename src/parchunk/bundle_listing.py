@@ -6,7 +6,7 @@ Each array has a tally and the rules of `parchunk.group_listing`; only the walks
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -37,6 +37,7 @@ class BundleListing:
     members: Sequence[Member]
     pool: Executor
     notes: list[str] = field(default_factory=list)
+    _left_out: bool = False
 
     def parts(self) -> Iterator[tuple[int, int, Part]]:
         """Yield (member, position, part) for each row set as soon as everything about it is known.
@@ -73,9 +74,8 @@ class BundleListing:
             ranges += ranges_over(listing.spec, member.row_sets, listing.width.page, at)
         doubts: dict[int, Iterator[dict[int, int] | None]] = {}
         for at in self._followed(tallies, ranges, range(len(tallies)), again=False):
-            once = _Once(tallies[at], self._positions(at))
             doubts[at] = self.members[at].listing.doubts(
-                tallies[at], self._positions(at), once.contradicted
+                tallies[at], self._positions(at), self._once(tallies[at], self._positions(at))
             )
             yield from self._settled(tallies, doubts, at)
         while doubts:
@@ -86,8 +86,11 @@ class BundleListing:
                 for listing in (self.members[at].listing,)
                 for walk in listing.gap_walks(tallies[at], self._positions(at))
             ]
-            # Not before the walk has ended: who is asked about its gaps is asked in its threads.
-            for at in list(self._followed(tallies, gaps, left, again=True)):
+            # Not before the walk has ended: what it shows of one array tells of all.
+            before = self._absent(tallies, left)
+            passed = list(self._followed(tallies, gaps, left, again=True))
+            self._left_out = self._left_out or self._absent(tallies, left) < before
+            for at in passed:
                 yield from self._settled(tallies, doubts, at)
 
     def _settled(
@@ -162,22 +165,23 @@ class BundleListing:
     def _positions(self, at: int) -> range:
         return range(len(self.members[at].row_sets))
 
+    def _absent(self, tallies: Sequence[Tally], members: Sequence[int]) -> int:
+        return sum(tallies[at].absent(where) for at in members for where in self._positions(at))
 
-class _Once:
-    """Has arrays with long gaps listed once more, when two listings agree on them.
+    def _once(self, tally: Tally, positions: range) -> Callable[[], bool]:
+        """Return what has an array listed once more when two listings agree on its gaps.
 
-    By then those without are done, so that pages begin elsewhere: a page that left out a part of
-    itself twice leaves out another one.
-    """
+        It is where a gap is long, or where a listing of the bundle has left out what is there.
+        Arrays without gaps are done by then, so that pages begin elsewhere: one that left out a
+        part of itself twice leaves out another part.
+        """
+        looked = False
 
-    def __init__(self, tally: Tally, positions: Sequence[int]) -> None:
-        self._tally = tally
-        self._positions = positions
-        self._looked = False
+        def contradicted() -> bool:
+            nonlocal looked
+            if looked:
+                return False
+            looked = True
+            return self._left_out or any(tally.amid_gaps(at, 1, LONG) for at in positions)
 
-    def contradicted(self) -> bool:
-        """Whether the gaps are to be listed again though the last listing showed nothing new."""
-        if self._looked:
-            return False
-        self._looked = True
-        return any(self._tally.amid_gaps(at, 1, LONG) for at in self._positions)
+        return contradicted
