@@ -130,6 +130,8 @@ def check(
             assert len(listed.paths) == len(listed.sizes) == len(listed.modified) > 0
             listed.paths.validate(full=True)
             met[at] += [path.removeprefix(below) for path in listed.paths.to_pylist()]
+        # The last one waits for the walk's end.
+        assert not shares or now < len(ranges)
         complete = now
     assert complete == len(ranges)
     for at, (found, walk) in enumerate(wanted):

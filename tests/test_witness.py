@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from benchmarks.synthetic.faults import Fault
@@ -22,12 +23,17 @@ from obstore.store import S3Store
 
 import parchunk
 from parchunk import cover
-from parchunk.group_build import Settings
+from parchunk.group_build import Here, Settings
+from parchunk.group_listing import make_group_listing
 from parchunk.keys import KeyEncoding
+from parchunk.listed_rows import Listed, Unordered, in_order
 from parchunk.listing import Listing, Patience, Requests
+from parchunk.metadata.spec import ArraySpec
+from parchunk.rows import RowSet
 from parchunk.source import Source
 
 QUICK = Settings(patience=Patience(attempts=4, first_wait=0.001, longest_wait=0.002))
+STOP = threading.Event()
 LIES = ["error-body", "empty", "no-token", "short"]
 
 
@@ -183,3 +189,74 @@ def test_a_last_key_that_was_deleted_meanwhile_is_an_error_that_names_it() -> No
         listing = Listing(source, "t", 1000, Requests(), QUICK.patience, threading.Event())
         with pytest.raises(parchunk.ListingError, match=r"formula/t after key t/9 failed at 4 att"):
             list(listing.follow(cover.walk((100,), keys, 0, 100)))
+
+
+def test_a_store_that_delivers_nothing_is_left_after_some_tries() -> None:
+    """Whatever time-out the client has, or none: pages without keys come for ever, too."""
+    patience = Patience(attempts=2, first_wait=0.001, quiet=0.3)
+    store = one()
+    with serve(store, faults=[Fault("hang", first=1, times=None)], process=False) as server:
+        kwargs = server.store_kwargs() | {"retry_config": {"max_retries": 0}}
+        kwargs["client_options"] = {"allow_http": True, "timeout": "1h"}
+        source = Source(S3Store(server.bucket, **kwargs), "", "s3://formula")
+        requests = Requests()
+        listing = Listing(source, "t", 1000, requests, patience, threading.Event())
+        walk = cover.walk((1200,), KeyEncoding("", ".", 1), 0, 1200)
+        listed = listing.follow(walk)
+        assert len(next(listed).paths) == 1000
+        with pytest.raises(parchunk.ListingError, match=r"2 attempts: .*nothing came for 0.3 s"):
+            next(listed)
+    assert requests.retries == 2
+
+
+@pytest.mark.parametrize("strays", [True, False])
+def test_pages_that_come_again_for_ever_end_in_an_error(tmp_path: Path, strays: bool) -> None:
+    extra = {f"t/{n}.tmp": b"x" for n in range(300)} if strays else None
+    store = zarr_store([("t", (40,), (1,), ("time",))], extra=extra)
+    fault = Fault("repeat-token", times=None, within="t/")
+    with source_of(store, fault, page=6) as (server, source):
+        plan = parchunk.plan(source, split="time")
+        with pytest.raises(parchunk.ListingError, match="repeats itself without an end"):
+            parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+        assert server.counts()["LIST"] < 2_000
+    assert not (tmp_path / "r" / ".zmetadata").exists()
+
+
+def test_a_marker_beside_a_chunk_is_a_stray_without_order(tmp_path: Path) -> None:
+    store = zarr_store([("t", (40,), (1,), ("time",))], extra={"t/5/": b"", "t/12/": b""})
+    reverse = Fault("reverse", times=None, within="t/")
+    with source_of(store, reverse) as (_, source):
+        plan = parchunk.plan(source, split="time")
+        result = parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+    assert (result.present, result.missing) == (40, 0)
+    check_exact(tmp_path / "r", store)
+
+
+@pytest.mark.parametrize("batch", [1, 3000])
+def test_pages_that_change_places_are_no_order(batch: int) -> None:
+    """Also where each comes as a batch of its own, and is in order."""
+    store = one(chunks=6000)
+    swapped = Fault("swap-pages", first=1, within="t/")
+    with source_of(store, swapped) as (_, source):
+        listing = Listing(source, "t", 1000, Requests(), QUICK.patience, threading.Event(), batch)
+        walk = cover.walk((6000,), KeyEncoding("", ".", 1), 0, 6000)
+        with pytest.raises(Unordered):
+            list(listing.follow(walk))
+
+
+def test_a_chunk_of_no_bytes_out_of_order_is_no_marker_for_its_neighbour() -> None:
+    rows = Listed(pa.array(["t/5", "t/3"]), np.array([0, 7], np.uint64), np.zeros(2, np.int64))
+    with pytest.raises(Unordered, match="key t/3 came after t/5"):
+        in_order(rows, None)
+
+
+def test_a_chunk_that_is_lost_on_its_way_is_an_error() -> None:
+    spec = ArraySpec("t", 2, (4,), (1,), "<f4", 4, (None,), KeyEncoding("", ".", 1), {}, {})
+    store = S3Store("b", region="us-east-1", skip_signature=True)
+    listing = Listing(Source(store, "", "s3://b"), "t", 1000, Requests(), Patience(), STOP)
+    group = make_group_listing(spec, listing, Here(), Here(), 1, False)
+    tally = group.tally_of([RowSet(4, 0, 4)])
+    tally.wanted = 3
+    group.check_recorded(tally, 3)
+    with pytest.raises(parchunk.ListingError, match="3 chunks were listed and 2 recorded"):
+        group.check_recorded(tally, 2)
