@@ -199,3 +199,10 @@ def test_foreign_keys_are_walked_over_up_to_the_end_of_their_page() -> None:
     # a and six of b; then c and e, begun anew.
     check(held, wanted, "", 10)
     assert _requests(sorted(held), [found for found, _ in wanted], 10) == 2
+
+
+def test_the_last_range_waits_for_the_end_of_the_walk() -> None:
+    """An object called as the range ends is met, too, and is nobody's."""
+    walk = cover.walk((4,), KeyEncoding("", ".", 1), 0, 4)
+    wanted = [(key_range(at, name, walk), walk) for at, name in enumerate(["a", "air"])]
+    check({"a/3", "air/0", "air/3", "air0"}, wanted, "", 10)

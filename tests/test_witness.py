@@ -31,6 +31,7 @@ from parchunk.listing import Listing, Patience, Requests
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.source import Source
+from parchunk.witness import Course, Witnesses
 
 QUICK = Settings(patience=Patience(attempts=4, first_wait=0.001, longest_wait=0.002))
 STOP = threading.Event()
@@ -134,6 +135,34 @@ def test_lies_that_never_end_are_not_published(tmp_path: Path, name: str, kind: 
         published = build(tmp_path / str(first), STORES[name], fault, page=100)
         if kind in ("no-token", "short"):  # each page is true, and only its end is not
             assert published
+
+
+@pytest.mark.parametrize("kind", LIES)
+def test_the_first_listing_finds_lies_by_itself(tmp_path: Path, kind: Any) -> None:
+    """Two in a row: also where gaps are not listed again."""
+    with source_of(one(), Fault(kind, first=5, times=2, within="t/"), page=100) as (_, source):
+        plan = parchunk.plan(source, split="time")
+        out = str(tmp_path / "r")
+        parchunk.build(plan, out, settings=QUICK, concurrency=1, trust_listing=True)
+    check_exact(tmp_path / "r", one())
+
+
+def test_a_page_before_the_witness_is_none() -> None:
+    """The last key was deleted, and one before it is new: the end is shown by neither."""
+    walk = cover.walk((12,), KeyEncoding("", ".", 1), 0, 12)
+    course = Course(walk, "t/", "", Witnesses(), lambda *_: [], 1000)
+
+    def page(*keys: str) -> None:
+        sizes = np.ones(len(keys), np.uint64)
+        course.take(Listed(pa.array(keys), sizes, np.zeros(len(keys), np.int64)))
+
+    page("t/.zarray", "t/1", "t/2")
+    assert course.stopped() == "ask"
+    assert course.offset == "t/1"
+    page("t/10")
+    assert course.stopped() == "fault"
+    page("t/10", "t/2")
+    assert course.stopped() == "ended"
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
