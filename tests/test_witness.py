@@ -289,3 +289,17 @@ def test_a_chunk_that_is_lost_on_its_way_is_an_error() -> None:
     group.check_recorded(tally, 3)
     with pytest.raises(parchunk.ListingError, match="3 chunks were listed and 2 recorded"):
         group.check_recorded(tally, 2)
+
+
+def test_an_array_that_ends_in_missing_chunks_costs_one_request_more(tmp_path: Path) -> None:
+    store = one(present=Without(tuple(range(900, 1000))))
+    with source_of(store) as (server, source):
+        plan = parchunk.plan(source, split="time")
+        server.reset()
+        result = parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+        lists = [entry["start_after"] for entry in server.lists() if entry["prefix"] == "t/"]
+    assert result.requests == len(lists) == 2 + 1 + 1 + 1
+    # Two pages; the last key again; the gap again, in which it comes; and amid the gap.
+    assert lists[:3] == [None, None, "t/98"]
+    assert lists[4] == "t/95"  # before 950
+    check_exact(tmp_path / "r", store)
