@@ -24,6 +24,7 @@ from parchunk.rows import RowSet
 from parchunk.stores import is_ordered, is_remote
 from parchunk.tally import Part, Sightings, Tally
 from parchunk.text_order import position_of, ranks_of
+from parchunk.walking import Passed, UnderWay, Waiting
 
 T = TypeVar("T")
 
@@ -84,12 +85,12 @@ class GroupListing:
         tally = self.tally_of(row_sets)
         walks = walks_over(self.spec, row_sets, self.width)
         needs = needed_ranks(self.spec, row_sets, walks, self.width.page)
-        passed: SimpleQueue[_Passed] = SimpleQueue()
-        under_way = _UnderWay(self.width.window, len(walks))
+        passed: SimpleQueue[Passed] = SimpleQueue()
+        under_way = UnderWay(self.width.window, len(walks))
         futures: dict[int, Future[None]] = {}
         recorded = 0
         try:
-            waiting = _Waiting(needs)
+            waiting = Waiting(needs)
             ready = waiting.for_nothing()
             while True:
                 for at in under_way.next():
@@ -139,7 +140,7 @@ class GroupListing:
         at: int,
         walk: Walk,
         ends: Sequence[int],
-        passed: SimpleQueue[_Passed],
+        passed: SimpleQueue[Passed],
     ) -> None:
         """Follow a walk; tell when it has passed each of the ranks ``ends``, and its end."""
         left = list(reversed(ends))
@@ -153,10 +154,10 @@ class GroupListing:
             if taking is not None:
                 taking.result()
             while left:
-                passed.put(_Passed(at, left.pop()))
-            passed.put(_Passed(at))
+                passed.put(Passed(at, left.pop()))
+            passed.put(Passed(at))
         except Exception as error:  # handed to the thread that waits for it
-            passed.put(_Passed(at, error=error))
+            passed.put(Passed(at, error=error))
         finally:
             # One that is cancelled and whose pool has ended would be waited for without an end.
             if taking is not None and not taking.cancel():
@@ -168,7 +169,7 @@ class GroupListing:
         listed: Listed,
         at: int,
         left: list[int],
-        passed: SimpleQueue[_Passed],
+        passed: SimpleQueue[Passed],
     ) -> None:
         """Count a batch of a walk in; tell which of the ranks ``left``, falling, it has passed."""
         sightings = Sightings()
@@ -180,7 +181,7 @@ class GroupListing:
             # Strays after the last chunk are its row set's, which waits for the walk's end.
             reached = min(reached, self.spec.total - 1)
             while left and left[-1] <= reached:
-                passed.put(_Passed(at, left.pop()))
+                passed.put(Passed(at, left.pop()))
 
     def _verify(self, tally: Tally, positions: Sequence[int]) -> dict[int, int]:
         """List gaps a second time, until a listing of them shows nothing that was not known.
@@ -198,7 +199,8 @@ class GroupListing:
             """Whether a page that begins amid a long gap shows what two pages have left out."""
             numbers = [at for position in positions for at in tally.amid_gaps(position, 2, LONG)]
             ranks = ranks_of(self.spec.grid, np.array(numbers, np.int64)).tolist()
-            tasks = [partial(self._look_amid, tally, rank) for rank in ranks]
+            walks = [cover.walk(self.spec.grid, self.spec.keys, at, at + 1) for at in ranks]
+            tasks = [partial(self._look_again, tally, walk) for walk in walks]
             found = False
             for _, sightings in self._side_by_side(tasks):
                 found |= sightings.found > 0
@@ -291,13 +293,6 @@ class GroupListing:
             tally.take(listed, sightings)
         return sightings
 
-    def _look_amid(self, tally: Tally, rank: int) -> Sightings:
-        sightings = Sightings()
-        walk = cover.walk(self.spec.grid, self.spec.keys, rank, rank + 1)
-        for listed in self.listing.follow(walk):
-            tally.take(listed, sightings)
-        return sightings
-
     def _drained(self, row_sets: Sequence[RowSet]) -> Iterator[Part]:
         """List directories to their ends, and again where chunks are missing."""
         boxes = [box for rows in row_sets for box in rows.boxes(self.spec.grid)]
@@ -385,77 +380,6 @@ def leave(stop: threading.Event, futures: Iterable[Future[Any]]) -> None:
         future.cancel()
     while wait(futures, TICK).not_done and not stop.is_set():
         pass
-
-
-@dataclass(frozen=True)
-class _Passed:
-    """A walk has passed ``rank`` (None: has ended), or failed."""
-
-    walk: int
-    rank: int | None = None
-    error: Exception | None = None
-
-
-class _UnderWay:
-    """Which walks may start: those within a window of the first one that has not ended.
-
-    Without it, one slow walk would let the others run ahead, and all that they meet be held.
-    """
-
-    def __init__(self, window: int, walks: int) -> None:
-        self._window = window
-        self._walks = walks
-        self._started = 0
-        self._first = 0
-        self._ended: set[int] = set()
-
-    @property
-    def finished(self) -> bool:
-        """Whether every walk has ended."""
-        return self._first == self._walks
-
-    def next(self) -> range:
-        """Return the walks that may start now and have not."""
-        end = min(self._first + self._window, self._walks)
-        started, self._started = self._started, max(end, self._started)
-        return range(started, self._started)
-
-    def passed(self, walk: int) -> None:
-        """Note that a walk has ended."""
-        self._ended.add(walk)
-        while self._first in self._ended:
-            self._ended.remove(self._first)
-            self._first += 1
-
-
-class _Waiting:
-    """Which ranks of which walks each row set still waits for."""
-
-    def __init__(self, needs: Sequence[dict[int, int]]) -> None:
-        self._needs = dict(enumerate(dict(need) for need in needs))
-        self._by_walk: dict[int, list[int]] = {}
-        for position, need in enumerate(needs):
-            for walk in need:
-                self._by_walk.setdefault(walk, []).append(position)
-
-    def ranks(self, walk: int) -> list[int]:
-        """Return the ranks of a walk that row sets wait for, rising."""
-        return sorted({self._needs[position][walk] for position in self._by_walk.get(walk, ())})
-
-    def for_nothing(self) -> list[int]:
-        """Return the row sets that wait for no walk at all: those without rows."""
-        return [position for position, need in self._needs.items() if not need]
-
-    def without(self, walk: int, rank: int) -> list[int]:
-        """Note that a walk has passed a rank; return what waits for nothing any more."""
-        ready = []
-        for position in self._by_walk.get(walk, ()):
-            need = self._needs[position]
-            if need.get(walk, rank + 1) <= rank:
-                del need[walk]
-                if not need:
-                    ready.append(position)
-        return ready
 
 
 def make_group_listing(
