@@ -9,6 +9,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
@@ -139,7 +140,7 @@ def check(
         for key in sorted(held):
             array, tail = key[: len(found.array)], key[len(found.array) + 1 :]
             if (
-                f"{key}/".startswith(f"{found.array}/{walk.prefix}".rstrip("/") + "/")
+                key.startswith(f"{found.array}/{walk.prefix}".rstrip("/") + "/")
                 and array == found.array
                 and (walk.offset is None or tail > walk.offset)
                 and (walk.last is None or tail <= walk.last)
@@ -206,3 +207,15 @@ def test_the_last_range_waits_for_the_end_of_the_walk() -> None:
     walk = cover.walk((4,), KeyEncoding("", ".", 1), 0, 4)
     wanted = [(key_range(at, name, walk), walk) for at, name in enumerate(["a", "air"])]
     check({"a/3", "air/0", "air/3", "air0"}, wanted, "", 10)
+
+
+@pytest.mark.parametrize("names", [["air-x", "air"], ["air-x/air", "air-x/air-x"], ["air"]])
+@pytest.mark.parametrize("keys", [KeyEncoding("", ".", 1), KeyEncoding("c", "/", 1)])
+def test_arrays_without_any_object_end_where_all_has_been_listed(
+    names: list[str], keys: KeyEncoding
+) -> None:
+    """Their documents are in the consolidated ones, and nothing follows them."""
+    walk = cover.walk((4,), keys, 0, 4)
+    wanted = [(key_range(at, name, walk), walk) for at, name in enumerate(names)]
+    check({".zmetadata"}, wanted, "", 10)
+    check({".zmetadata", "air!/.zarray"}, wanted, "p", 1)

@@ -200,9 +200,11 @@ class Course:
             # The next array's document follows this one's chunks, if there is one.
             self._asked.add("after")
             self.prefix = root
-            self.offset = self._floor = self._floor or inside
+            # Clients take a slash from the end of an offset, and ``air-x`` follows ``air``.
+            self.offset = self._start or f"{self._directory}.~"
+            self._floor = self._floor or inside
             return "ask"
-        if inside is not None and self._failures > 1 and "all" not in self._asked:
+        if self._failures > 1 and "all" not in self._asked:
             # An array without any object, the last of its store: what comes before it is listed.
             self._asked.add("all")
             self.prefix, self.offset = root, None
