@@ -119,7 +119,7 @@ def test_a_fault_in_the_middle_of_a_walk(tmp_path: Path, name: str, holes: bool)
         assert len(made) < 30 + 10 * holes  # resumed, not begun again
     if name in {"repeat-page", "swap-pages", "reverse"}:
         assert any("does not list in order" in note for note in result.notes)
-    if name in {"error-body", "no-token", "short", "drop"}:
+    if name == "drop":
         assert sum(r.found_again for r in result.receipts) >= 1
 
 
@@ -127,9 +127,14 @@ def test_a_fault_in_the_middle_of_a_walk(tmp_path: Path, name: str, holes: bool)
 def test_listings_that_always_end_early_are_not_believed(tmp_path: Path, kind: Any) -> None:
     with source_of(many(300), Fault(kind, first=3, times=None)) as (_, source):
         plan = parchunk.plan(source, consolidated="only")  # planning's own listings come first
-        with pytest.raises(parchunk.ListingError, match="5 listings of the same gaps"):
-            parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
-    assert not (tmp_path / "r" / ".zmetadata").exists()
+        if kind == "error-body":
+            with pytest.raises(parchunk.ListingError, match=r"after key m/a.* without a key that"):
+                parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+            assert not (tmp_path / "r" / ".zmetadata").exists()
+            return
+        # Each page is true, and only its end is not: the next one is asked for by its last key.
+        parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+    check_exact(tmp_path / "r", plan, many(300))
 
 
 def test_a_walk_that_breaks_for_good_names_the_key_and_is_resumed(tmp_path: Path) -> None:

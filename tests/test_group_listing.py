@@ -13,7 +13,8 @@ from parchunk.cover import Walk
 from parchunk.group_build import Here
 from parchunk.group_listing import make_group_listing
 from parchunk.keys import KeyEncoding
-from parchunk.listing import Listed, Listing, Patience, Requests
+from parchunk.listed_rows import Listed
+from parchunk.listing import Listing, Patience, Requests
 from parchunk.metadata.spec import ArraySpec
 from parchunk.plan import ArrayPlan
 from parchunk.source import Source

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parchunk.keys import KeyEncoding
-from parchunk.listing import Listed
+from parchunk.listed_rows import Listed
 from parchunk.metadata.spec import ArraySpec
 from parchunk.plan import ArrayPlan
 from parchunk.strays import KEPT, Strays, encode_strays, find_strays

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from math import prod
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from parchunk.keys import KeyEncoding
-from parchunk.listing import Listed
+from parchunk.listed_rows import Listed
 from parchunk.metadata.spec import ArraySpec
 from parchunk.plan import ArrayPlan
 from parchunk.rows import RowSet
@@ -72,3 +74,43 @@ def test_every_chunk_goes_to_the_row_that_its_row_set_says(case, data: st.DataOb
         assert part.vector.tolist() == vector.tolist()
         assert part.modified == newest[position]
     assert (sightings.wanted, sightings.foreign) == (wanted, len(numbers) - wanted)
+
+
+def listed(rows: list[tuple[str, int]]) -> Listed:
+    return Listed(
+        pa.array([path for path, _ in rows], pa.string()),
+        np.array([size for _, size in rows], np.uint64),
+        np.arange(len(rows), dtype=np.int64),
+    )
+
+
+def flat(*ranges: tuple[int, int]) -> Tally:
+    keys = KeyEncoding("", "/", 1)
+    spec = ArraySpec("v", 2, (10,), (1,), "<f4", 4, (None,), keys, {}, {})
+    return Tally(spec, "v/", [RowSet(10, start, stop) for start, stop in ranges])
+
+
+@pytest.mark.parametrize("rows", list(permutations([("v/0", 7), ("v/0", 0), ("v/3", 5)])))
+def test_a_marker_beside_a_chunk_does_not_replace_it(rows: list[tuple[str, int]]) -> None:
+    """obstore strips its slash, and a store without order may list both in one page."""
+    tally = flat((0, 10))
+    sightings = Sightings()
+    tally.take(listed(list(rows)), sightings)
+    assert tally.part(0).vector.tolist() == [8, 0, 0, 6] + [0] * 6
+
+
+def test_what_lies_between_row_sets_is_foreign() -> None:
+    tally = flat((0, 3), (6, 9))
+    sightings = Sightings()
+    tally.take(listed([(f"v/{number}", number + 1) for number in range(10)]), sightings)
+    assert [tally.part(at).vector.tolist() for at in (0, 1)] == [[2, 3, 4], [8, 9, 10]]
+    assert (sightings.wanted, sightings.foreign) == (6, 4)
+
+
+def test_strays_for_what_has_been_written_are_not_kept() -> None:
+    tally = flat((0, 5), (5, 10))
+    tally.release(0)
+    sightings = Sightings()
+    tally.take(listed([("v/0.tmp", 1), ("v/6.tmp", 1)]), sightings)
+    tally.merge_again(sightings)
+    assert [tally.part(at).strays.count for at in (0, 1)] == [0, 1]

@@ -20,6 +20,7 @@ Kind = Literal[
     "reset-body",
     "stall",
     "error-body",
+    "empty",
     "no-token",
     "short",
     "drop",
@@ -39,6 +40,7 @@ Kind = Literal[
 ``reset-body``          head and half of the body, then a reset
 ``stall``               head and half of the body, then nothing for ``seconds``, then a reset
 ``error-body``          200 whose body is ``<Error>``
+``empty``               a page without keys that says the listing ends here
 ``no-token``            a page that says truncated and gives no token
 ``short``               a full page that says the listing ends here
 ``drop``                the page leaves out its second half; the next one goes on after it
@@ -66,14 +68,15 @@ class Fault:
 
     Requests of method ``on`` whose prefix (LIST) or key (GET, HEAD) begins with ``within`` are
     counted from 0; those ``first`` to ``first + times - 1`` are befallen (``times`` None: all from
-    ``first`` on), of these a share of ``rate``, drawn by request number from ``seed``. Where
-    several faults would befall a request, the first one named does. A client's retry is a request
-    too: ``Fault("503", first=3)`` fails the fourth LIST, and its retry passes.
+    ``first`` on), of these each ``every``-th, and a share of ``rate``, drawn by request number from
+    ``seed``. Where several faults would befall a request, the first one named does. A client's
+    retry is a request too: ``Fault("503", first=3)`` fails the fourth LIST, and its retry passes.
     """
 
     kind: Kind
     first: int = 0
     times: int | None = 1
+    every: int = 1
     rate: float = 1.0
     seed: int = 0
     on: Literal["LIST", "GET", "HEAD"] = "LIST"
@@ -96,6 +99,8 @@ class Fault:
     def befalls(self, number: int) -> bool:
         """Tell whether the request counted as ``number`` is befallen."""
         if number < self.first or (self.times is not None and number >= self.first + self.times):
+            return False
+        if (number - self.first) % self.every:
             return False
         if self.rate >= 1:
             return True

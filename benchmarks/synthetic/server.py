@@ -256,11 +256,13 @@ class _Service:
             follows += "end" if last is None else str(last)
         elif fault == "repeat-token":
             follows = token or f"{start}.."
-        elif fault == "short":
+        elif fault in ("short", "empty"):
             follows = ""
 
         parts = self._contents(runs, query.get("encoding-type") == "url")
-        if fault == "drop":
+        if fault == "empty":
+            parts, commons = [], []
+        elif fault == "drop":
             parts = parts[: len(parts) // 6 * 3]
         elif fault == "reverse":
             triples = [parts[at : at + 3] for at in range(0, len(parts), 3)]

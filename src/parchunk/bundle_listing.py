@@ -6,15 +6,15 @@ Each array has a tally and the rules of `parchunk.group_listing`; only the walks
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from parchunk.bundles import ranges_over
-from parchunk.group_listing import GroupListing, leave, next_from
+from parchunk.group_listing import LONG, GroupListing, leave, next_from
 from parchunk.key_ranges import KeyRange, follow_ranges, key_range
-from parchunk.listing import Unordered
+from parchunk.listed_rows import Unordered
 from parchunk.rows import RowSet
 from parchunk.tally import Part, Sightings, Tally
 
@@ -37,6 +37,7 @@ class BundleListing:
     members: Sequence[Member]
     pool: Executor
     notes: list[str] = field(default_factory=list)
+    _left_out: bool = False
 
     def parts(self) -> Iterator[tuple[int, int, Part]]:
         """Yield (member, position, part) for each row set as soon as everything about it is known.
@@ -73,7 +74,9 @@ class BundleListing:
             ranges += ranges_over(listing.spec, member.row_sets, listing.width.page, at)
         doubts: dict[int, Iterator[dict[int, int] | None]] = {}
         for at in self._followed(tallies, ranges, range(len(tallies)), again=False):
-            doubts[at] = self.members[at].listing.doubts(tallies[at], self._positions(at))
+            doubts[at] = self.members[at].listing.doubts(
+                tallies[at], self._positions(at), self._once(tallies[at], self._positions(at))
+            )
             yield from self._settled(tallies, doubts, at)
         while doubts:
             left = sorted(doubts)
@@ -83,8 +86,11 @@ class BundleListing:
                 for listing in (self.members[at].listing,)
                 for walk in listing.gap_walks(tallies[at], self._positions(at))
             ]
-            # Not before the walk has ended: who is asked about its gaps is asked in its threads.
-            for at in list(self._followed(tallies, gaps, left, again=True)):
+            # Not before the walk has ended: what it shows of one array tells of all.
+            before = self._absent(tallies, left)
+            passed = list(self._followed(tallies, gaps, left, again=True))
+            self._left_out = self._left_out or self._absent(tallies, left) < before
+            for at in passed:
                 yield from self._settled(tallies, doubts, at)
 
     def _settled(
@@ -158,3 +164,24 @@ class BundleListing:
 
     def _positions(self, at: int) -> range:
         return range(len(self.members[at].row_sets))
+
+    def _absent(self, tallies: Sequence[Tally], members: Sequence[int]) -> int:
+        return sum(tallies[at].absent(where) for at in members for where in self._positions(at))
+
+    def _once(self, tally: Tally, positions: range) -> Callable[[], bool]:
+        """Return what has an array listed once more when two listings agree on its gaps.
+
+        It is where a gap is long, or where a listing of the bundle has left out what is there.
+        Arrays without gaps are done by then, so that pages begin elsewhere: one that left out a
+        part of itself twice leaves out another part.
+        """
+        looked = False
+
+        def contradicted() -> bool:
+            nonlocal looked
+            if looked:
+                return False
+            looked = True
+            return self._left_out or any(tally.amid_gaps(at, 1, LONG) for at in positions)
+
+        return contradicted

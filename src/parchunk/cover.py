@@ -16,7 +16,7 @@ that come out. Intervals are int64 arrays of shape (n, 2), half-open, sorted and
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from math import prod
 
@@ -197,6 +197,10 @@ class Walk:
     first one) up to and including ``last`` (None: to the end of the prefix). ``last`` may be
     missing from the store: stop at the first key that is not below it, and drop that key if it is
     above.
+
+    ``final`` is the last chunk's key, also where ``last`` is None: once it has come, no chunk can
+    be left out at the end. ``origin`` is the offset at which the array begins, None for the
+    beginning of ``prefix``.
     """
 
     start: int
@@ -204,6 +208,15 @@ class Walk:
     prefix: str
     offset: str | None
     last: str | None
+    final: str | None = field(default=None, compare=False)
+    origin: str | None = field(default=None, compare=False)
+    grid: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    encoding: KeyEncoding | None = field(default=None, compare=False, repr=False)
+
+    def key(self, rank: int) -> str:
+        """Return the key of a rank of the array, for a walk made by `walk`."""
+        assert self.encoding is not None, "walks over several arrays have no ranks"
+        return self.encoding.tail(index_at(self.grid, rank))
 
 
 def walk(grid: Sequence[int], encoding: KeyEncoding, start: int, stop: int) -> Walk:
@@ -225,12 +238,16 @@ def walk(grid: Sequence[int], encoding: KeyEncoding, start: int, stop: int) -> W
     total = prod(grid)
     if not 0 <= start < stop <= total:
         raise ValueError(f"ranks {start}..{stop} are no walk over the grid {tuple(grid)}")
+    final = encoding.tail(index_at(grid, stop - 1))
     return Walk(
         start,
         stop,
         prefix=chunk_directory(encoding),
         offset=encoding.tail(index_at(grid, start - 1)) if start else None,
-        last=encoding.tail(index_at(grid, stop - 1)) if stop < total else None,
+        last=final if stop < total else None,
+        final=final,
+        grid=tuple(grid),
+        encoding=encoding,
     )
 
 

@@ -13,20 +13,25 @@ from typing import Any, TypeVar
 import numpy as np
 
 from parchunk import cover
+from parchunk.batches import TICK
 from parchunk.cover import Walk
 from parchunk.errors import ListingError
 from parchunk.groups import Width, needed_ranks, walks_over, width_of
-from parchunk.listing import TICK, Cancelled, Listed, Listing, Unordered, result_unless
+from parchunk.listed_rows import Listed, Unordered
+from parchunk.listing import Cancelled, Listing, result_unless
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.stores import is_ordered, is_remote
 from parchunk.tally import Part, Sightings, Tally
-from parchunk.text_order import position_of
+from parchunk.text_order import position_of, ranks_of
+from parchunk.walking import Passed, UnderWay, Waiting
 
 T = TypeVar("T")
 
 #: Times that gaps are listed again while each listing still shows more.
 _ROUNDS = 5
+#: Chunks of a gap that is long: a page that leaves out a part of itself leaves such ones.
+LONG = 16
 
 
 @dataclass
@@ -80,12 +85,12 @@ class GroupListing:
         tally = self.tally_of(row_sets)
         walks = walks_over(self.spec, row_sets, self.width)
         needs = needed_ranks(self.spec, row_sets, walks, self.width.page)
-        passed: SimpleQueue[_Passed] = SimpleQueue()
-        under_way = _UnderWay(self.width.window, len(walks))
+        passed: SimpleQueue[Passed] = SimpleQueue()
+        under_way = UnderWay(self.width.window, len(walks))
         futures: dict[int, Future[None]] = {}
         recorded = 0
         try:
-            waiting = _Waiting(needs)
+            waiting = Waiting(needs)
             ready = waiting.for_nothing()
             while True:
                 for at in under_way.next():
@@ -135,7 +140,7 @@ class GroupListing:
         at: int,
         walk: Walk,
         ends: Sequence[int],
-        passed: SimpleQueue[_Passed],
+        passed: SimpleQueue[Passed],
     ) -> None:
         """Follow a walk; tell when it has passed each of the ranks ``ends``, and its end."""
         left = list(reversed(ends))
@@ -149,10 +154,10 @@ class GroupListing:
             if taking is not None:
                 taking.result()
             while left:
-                passed.put(_Passed(at, left.pop()))
-            passed.put(_Passed(at))
+                passed.put(Passed(at, left.pop()))
+            passed.put(Passed(at))
         except Exception as error:  # handed to the thread that waits for it
-            passed.put(_Passed(at, error=error))
+            passed.put(Passed(at, error=error))
         finally:
             # One that is cancelled and whose pool has ended would be waited for without an end.
             if taking is not None and not taking.cancel():
@@ -164,7 +169,7 @@ class GroupListing:
         listed: Listed,
         at: int,
         left: list[int],
-        passed: SimpleQueue[_Passed],
+        passed: SimpleQueue[Passed],
     ) -> None:
         """Count a batch of a walk in; tell which of the ranks ``left``, falling, it has passed."""
         sightings = Sightings()
@@ -176,7 +181,7 @@ class GroupListing:
             # Strays after the last chunk are its row set's, which waits for the walk's end.
             reached = min(reached, self.spec.total - 1)
             while left and left[-1] <= reached:
-                passed.put(_Passed(at, left.pop()))
+                passed.put(Passed(at, left.pop()))
 
     def _verify(self, tally: Tally, positions: Sequence[int]) -> dict[int, int]:
         """List gaps a second time, until a listing of them shows nothing that was not known.
@@ -190,24 +195,45 @@ class GroupListing:
             for _, sightings in self._side_by_side(tasks):
                 tally.merge_again(sightings)
 
-        return self._until_settled(tally, positions, look_again)
+        def contradicted() -> bool:
+            """Whether a page that begins amid a long gap shows what two pages have left out."""
+            numbers = [at for position in positions for at in tally.amid_gaps(position, 2, LONG)]
+            ranks = ranks_of(self.spec.grid, np.array(numbers, np.int64)).tolist()
+            walks = [cover.walk(self.spec.grid, self.spec.keys, at, at + 1) for at in ranks]
+            tasks = [partial(self._look_again, tally, walk) for walk in walks]
+            found = False
+            for _, sightings in self._side_by_side(tasks):
+                found |= sightings.found > 0
+                tally.merge_again(sightings)
+            return found
+
+        return self._until_settled(tally, positions, look_again, contradicted)
 
     def gap_walks(self, tally: Tally, positions: Sequence[int]) -> list[Walk]:
         """Return the walks that meet every absent chunk of some row sets."""
         return cover.walks(self.spec.grid, self.spec.keys, tally.gaps(positions))
 
     def _until_settled(
-        self, tally: Tally, positions: Sequence[int], look_again: Callable[[], None]
+        self,
+        tally: Tally,
+        positions: Sequence[int],
+        look_again: Callable[[], None],
+        contradicted: Callable[[], bool],
     ) -> dict[int, int]:
         """Look again until nothing is in doubt; return what `doubts` found."""
         again = None
-        for again in self.doubts(tally, positions):
+        for again in self.doubts(tally, positions, contradicted):
             if again is None:
                 look_again()
         assert again is not None, "the last thing that doubts yields"
         return again
 
-    def doubts(self, tally: Tally, positions: Sequence[int]) -> Iterator[dict[int, int] | None]:
+    def doubts(
+        self,
+        tally: Tally,
+        positions: Sequence[int],
+        contradicted: Callable[[], bool] = lambda: False,
+    ) -> Iterator[dict[int, int] | None]:
         """Yield None as often as the gaps of row sets are to be listed again, then the outcome.
 
         They are so where chunks are absent until that shows nothing new and nothing contradicts.
@@ -228,7 +254,7 @@ class GroupListing:
                 break
             yield None
             left = {position: tally.absent(position) for position in positions}
-            if sum(left.values()) == absent and not self._contradicted(tally, positions):
+            if sum(left.values()) == absent and not contradicted():
                 break
             absent = sum(left.values())
         else:
@@ -244,9 +270,9 @@ class GroupListing:
     def _contradicted(self, tally: Tally, positions: Sequence[int]) -> bool:
         """Whether an object is there that two listings have left out, asked of the object itself.
 
-        A listing that ends without a word (an error in the body of a 200) looks like a gap, and so
-        does the second one that meets the same. It leaves long gaps: a chunk amid each of the
-        longest tells. What cannot be asked (no permission to read) contradicts nothing.
+        A listing without order has no witness: where it ends without a word (an error in the body
+        of a 200), it looks like a gap, and so does the second one that meets the same. It leaves
+        long gaps: a chunk amid each of the longest tells.
         """
         if not is_remote(self.listing.source.store):
             return False
@@ -281,24 +307,20 @@ class GroupListing:
             for _, sightings in self._side_by_side(tasks):
                 tally.merge_again(sightings)
 
-        again = self._until_settled(tally, positions, look_again)
+        again = self._until_settled(
+            tally, positions, look_again, partial(self._contradicted, tally, positions)
+        )
         for position in positions:
             yield tally.part(position, again.get(position, 0))
             tally.release(position)
 
     def _drain(self, tally: Tally, directory: str) -> Sightings:
         sightings = Sightings()
-        most = 2 * self.spec.total + 1_000_000
         for listed in self.listing.drain(directory):
             if listed is None:
                 sightings = Sightings()
                 continue
             tally.take(listed, sightings)
-            if sightings.wanted + sightings.foreign > most:
-                raise ListingError(
-                    f"listing of {self.listing.source.describe(self.spec.name)} repeats itself "
-                    "without an end: it cannot be relied on; tell whoever runs the store"
-                )
         return sightings
 
     def _side_by_side(
@@ -358,77 +380,6 @@ def leave(stop: threading.Event, futures: Iterable[Future[Any]]) -> None:
         future.cancel()
     while wait(futures, TICK).not_done and not stop.is_set():
         pass
-
-
-@dataclass(frozen=True)
-class _Passed:
-    """A walk has passed ``rank`` (None: has ended), or failed."""
-
-    walk: int
-    rank: int | None = None
-    error: Exception | None = None
-
-
-class _UnderWay:
-    """Which walks may start: those within a window of the first one that has not ended.
-
-    Without it, one slow walk would let the others run ahead, and all that they meet be held.
-    """
-
-    def __init__(self, window: int, walks: int) -> None:
-        self._window = window
-        self._walks = walks
-        self._started = 0
-        self._first = 0
-        self._ended: set[int] = set()
-
-    @property
-    def finished(self) -> bool:
-        """Whether every walk has ended."""
-        return self._first == self._walks
-
-    def next(self) -> range:
-        """Return the walks that may start now and have not."""
-        end = min(self._first + self._window, self._walks)
-        started, self._started = self._started, max(end, self._started)
-        return range(started, self._started)
-
-    def passed(self, walk: int) -> None:
-        """Note that a walk has ended."""
-        self._ended.add(walk)
-        while self._first in self._ended:
-            self._ended.remove(self._first)
-            self._first += 1
-
-
-class _Waiting:
-    """Which ranks of which walks each row set still waits for."""
-
-    def __init__(self, needs: Sequence[dict[int, int]]) -> None:
-        self._needs = dict(enumerate(dict(need) for need in needs))
-        self._by_walk: dict[int, list[int]] = {}
-        for position, need in enumerate(needs):
-            for walk in need:
-                self._by_walk.setdefault(walk, []).append(position)
-
-    def ranks(self, walk: int) -> list[int]:
-        """Return the ranks of a walk that row sets wait for, rising."""
-        return sorted({self._needs[position][walk] for position in self._by_walk.get(walk, ())})
-
-    def for_nothing(self) -> list[int]:
-        """Return the row sets that wait for no walk at all: those without rows."""
-        return [position for position, need in self._needs.items() if not need]
-
-    def without(self, walk: int, rank: int) -> list[int]:
-        """Note that a walk has passed a rank; return what waits for nothing any more."""
-        ready = []
-        for position in self._by_walk.get(walk, ()):
-            need = self._needs[position]
-            if need.get(walk, rank + 1) <= rank:
-                del need[walk]
-                if not need:
-                    ready.append(position)
-        return ready
 
 
 def make_group_listing(

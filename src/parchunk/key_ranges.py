@@ -16,7 +16,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from parchunk.cover import Walk
-from parchunk.listing import Listed, Listing
+from parchunk.listed_rows import Listed
+from parchunk.listing import Listing
 from parchunk.strays import DOCUMENTS
 
 #: Sorts before ``/`` and after nearly all that begins with ``.``; stores take it in a key.
@@ -31,7 +32,7 @@ class KeyRange:
 
     ``owner`` is whose they are. ``directory``, the array's or one in it, holds them all. A listing
     of them asks for keys that sort ``after`` and goes on up to ``last``, either of which may name
-    no object.
+    no object. ``final`` is the last chunk's key (None: not known).
     """
 
     owner: int
@@ -41,6 +42,7 @@ class KeyRange:
     first: str
     last: str
     stop: str
+    final: str | None = None
 
 
 def key_range(owner: int, array: str, walk: Walk) -> KeyRange:
@@ -56,7 +58,8 @@ def key_range(owner: int, array: str, walk: Walk) -> KeyRange:
     else:
         last = f"{array}/{walk.last}"
         stop = last + "\0"
-    return KeyRange(owner, array, directory, after, first, last, stop)
+    final = None if walk.final is None else f"{array}/{walk.final}"
+    return KeyRange(owner, array, directory, after, first, last, stop, final)
 
 
 def common_directory(first: str, last: str) -> str:
@@ -109,11 +112,20 @@ def _walk_over(ranges: Sequence[KeyRange]) -> tuple[str, Walk]:
     below = common_directory(ranges[0].directory, ranges[-1].directory)
     head = f"{below}/" if below else ""
 
-    def inside(key: str) -> str | None:
+    def inside(key: str | None) -> str | None:
         # The ends of a directory need not be named to a listing of it, and cannot be.
-        return key[len(head) :] if key.startswith(head) else None
+        return key[len(head) :] if key is not None and key.startswith(head) else None
 
-    return below, Walk(0, 0, "", inside(ranges[0].after), inside(ranges[-1].last))
+    first, last = ranges[0], ranges[-1]
+    return below, Walk(
+        0,
+        0,
+        "",
+        inside(first.after),
+        inside(last.last),
+        final=inside(last.final),
+        origin=inside(first.array + _BEFORE_SLASH),
+    )
 
 
 def _shared_out(

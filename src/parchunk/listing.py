@@ -10,33 +10,33 @@ import random
 import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from parchunk.batches import TICK, Batches
 from parchunk.cover import Walk
 from parchunk.errors import ListingError, ParchunkError
+from parchunk.listed_rows import Endless, Listed, Repeats, Unordered, in_order, join, up_to
 from parchunk.source import Source
 from parchunk.store_errors import explain, is_final
 from parchunk.stores import is_remote
+from parchunk.witness import Course, Witnesses
 
 #: Rows gathered before they are handed on: enough to make the kernels' fixed costs small.
 BATCH_ROWS = 10_000
 #: Rows asked of obstore at a time where they cost requests: one page, so that a walk that stops
 #: early fetches no page too many, and a stream that breaks loses none.
 STREAM_ROWS = 1_000
-#: Seconds after which one who waits looks whether the build is ending.
-TICK = 0.25
+
+#: Why an answer that ends a listing is not taken for one.
+_NO_WITNESS = (
+    "the store ended it in an answer without a key that must be there (an error with status 200, "
+    "or objects deleted meanwhile)"
+)
 
 T = TypeVar("T")
-
-
-class Unordered(Exception):
-    """The store broke the order or the offset that early stops rely on; ``args[0]`` says how."""
 
 
 class Cancelled(ParchunkError):
@@ -77,27 +77,21 @@ class Requests:
 
 @dataclass(frozen=True)
 class Patience:
-    """How often a listing that makes no progress is tried again, and how long to wait."""
+    """How often a listing that makes no progress is tried again, and how long to wait.
+
+    One that delivers nothing for ``quiet`` seconds is taken for broken: longer than a client of
+    `parchunk.stores` tries again by itself.
+    """
 
     attempts: int = 5
     first_wait: float = 0.2
     longest_wait: float = 10.0
+    quiet: float = 240.0
 
     def wait(self, attempt: int, stop: threading.Event) -> None:
         """Wait before the attempt after ``attempt`` (counted from 1), or until ``stop``."""
         longest = min(self.first_wait * 2 ** (attempt - 1), self.longest_wait)
         stop.wait(longest * random.uniform(0.5, 1.0))
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A run of listed objects: ``paths`` as the store has them, ``sizes`` in bytes, and
-    ``modified`` in microseconds since the epoch, all of one length, in the order listed.
-    """
-
-    paths: pa.StringArray
-    sizes: NDArray[np.uint64]
-    modified: NDArray[np.int64]
 
 
 @dataclass
@@ -115,6 +109,7 @@ class Listing:
     patience: Patience
     stop: threading.Event
     batch: int = BATCH_ROWS
+    witnesses: Witnesses = field(default_factory=Witnesses, repr=False)
 
     def path(self, tail: str) -> str:
         """Return the store path of a tail of the array."""
@@ -130,25 +125,48 @@ class Listing:
         ListingError
             When the listing broke `Patience.attempts` times without getting any further.
         """
-        prefix = self.path(walk.prefix)
-        start = None if walk.offset is None else self.path(walk.offset)
-        last = None if walk.last is None else self.path(walk.last)
-        delivered, attempt = start, 0
+        base, root = (f"{path}/" if path else "" for path in (self.path(""), self.source.path("")))
+        course = Course(walk, base, root, self.witnesses, self._first_page, STREAM_ROWS)
+        attempt = 0
         while True:
             try:
-                for listed, done in self._stream(prefix, delivered, last):
-                    attempt = 0
-                    delivered = listed.paths[-1].as_py()
-                    yield listed
-                    if done:
+                for listed, passed in self._stream(course.prefix, course.offset, course.last):
+                    fresh = course.take(listed) if len(listed.paths) else listed
+                    if len(fresh.paths):
+                        attempt = 0
+                        yield fresh
+                    if passed:
                         return
-                return
             except _Broken as broken:
                 attempt += 1
                 if broken.listed is not None:
-                    delivered, attempt = broken.listed.paths[-1].as_py(), 1
-                    yield broken.listed
-                self._again(attempt, broken, walk, delivered)
+                    fresh = course.take(broken.listed)
+                    if len(fresh.paths):
+                        attempt = 1
+                        yield fresh
+                course.broke()
+                self._again(attempt, broken, walk, course.reached)
+                continue
+            verdict = course.stopped() if is_remote(self.source.store) else "ended"
+            if verdict == "ended":
+                return
+            if verdict == "fault":
+                attempt += 1
+                course.failed()
+                self._again(attempt, _Broken(_NO_WITNESS, None, False), walk, course.reached)
+
+    def _first_page(self, prefix: str, offset: str | None) -> list[str]:
+        """Return up to a page of keys, rising."""
+        attempt = 0
+        while True:
+            try:
+                for listed, _ in replace(self, batch=1)._stream(prefix, offset, None):
+                    keys: list[str] = listed.paths.to_pylist()
+                    return keys
+                return []
+            except _Broken as broken:
+                attempt += 1
+                self._again(attempt, broken, None, None)
 
     def drain(self, directory: str) -> Iterator[Listed | None]:
         """Yield everything below ``directory`` in no order; None means: start afresh.
@@ -170,12 +188,10 @@ class Listing:
     def has(self, tail: str) -> bool:
         """Whether an object with bytes is at ``tail`` of the array, asked of the object itself.
 
-        What must not be asked (no permission to read) counts as not there: it tells nothing.
-
         Raises
         ------
         ListingError
-            When the question failed `Patience.attempts` times.
+            When the question failed `Patience.attempts` times, or must not be asked.
         """
         attempt = 0
         while True:
@@ -186,11 +202,15 @@ class Listing:
             except FileNotFoundError:
                 return False
             except Exception as error:  # obstore's classes do not tell which ones pass
+                where = self.source.describe(f"{self.array}/{tail}")
                 if is_final(error):
-                    return False
+                    raise ListingError(
+                        f"{where} is not listed, and asking for it failed: {explain(error)}; a "
+                        "store that does not list in order needs the right to read objects, or a "
+                        "build with --trust-listing"
+                    ) from None
                 attempt += 1
                 if attempt >= self.patience.attempts:
-                    where = self.source.describe(f"{self.array}/{tail}")
                     raise ListingError(
                         f"{where} is not listed, and asking for it failed at {attempt} attempts: "
                         f"{explain(error)}; run the same command again to resume"
@@ -209,29 +229,39 @@ class Listing:
             ) from None
         self.patience.wait(attempt, self.stop)
 
+    def _batches(self, prefix: str, offset: str | None) -> Iterator[Any]:
+        store, remote = self.source.store, is_remote(self.source.store)
+        rows = STREAM_ROWS if remote else BATCH_ROWS
+
+        def open_stream() -> Iterator[Any]:
+            found = store.list(prefix or None, offset=offset, chunk_size=rows, return_arrow=True)
+            return iter(found)
+
+        return (
+            iter(Batches(open_stream, self.patience.quiet, self.stop)) if remote else open_stream()
+        )
+
     def _stream(
         self, prefix: str, offset: str | None, last: str | None, *, check: bool = True
     ) -> Iterator[tuple[Listed, bool]]:
-        """Yield (rows, whether they end the walk) of one listing; raise `_Broken` when it dies."""
+        """Yield (rows, whether what follows is beyond ``last``); raise `_Broken` when it dies."""
         gathered: list[pa.RecordBatch] = []
         rows = fetched = 0
-        chunk_size = STREAM_ROWS if is_remote(self.source.store) else BATCH_ROWS
         previous = offset
+        repeats = Repeats() if is_remote(self.source.store) and not check else None
         try:
-            stream = iter(
-                self.source.store.list(
-                    prefix or None, offset=offset, chunk_size=chunk_size, return_arrow=True
-                )
-            )
+            stream = self._batches(prefix, offset)
             while True:
+                batch = next(stream, None)
                 if self.stop.is_set():
                     raise Cancelled("cancelled")
-                batch = next(stream, None)
                 if batch is not None:
                     batch = pa.record_batch(batch)
                     if batch.num_rows == 0:
                         continue
                     fetched += batch.num_rows
+                    if repeats is not None:
+                        repeats.check(batch.column("path"))
                     # Entity tags and versions are half of a batch's bytes, and not needed.
                     gathered.append(batch.select(["path", "size", "last_modified"]))
                     rows += batch.num_rows
@@ -239,28 +269,31 @@ class Listing:
                     last is not None and batch.column(0)[-1].as_py().encode() >= last.encode()
                 )
                 if gathered and (done or rows >= self.batch):
-                    listed = _join(gathered)
+                    listed = join(gathered)
                     gathered, rows = [], 0
                     if check:
-                        listed = _in_order(listed, previous)
+                        listed = in_order(listed, previous)
                         if len(listed.paths):
                             previous = listed.paths[-1].as_py()
-                    if done and last is not None:
-                        listed = _up_to(listed, last)
-                    if len(listed.paths):
-                        yield listed, done
+                    passed = batch is not None and done
+                    if passed and last is not None:
+                        listed = up_to(listed, last)
+                    if passed or len(listed.paths):
+                        yield listed, passed
                 if done:
                     return
         except (Unordered, Cancelled, GeneratorExit):
             raise
+        except Endless as endless:
+            raise _Broken(str(endless), None, True) from None
         except FileNotFoundError:
             return  # a directory that is not there holds nothing
         except Exception as error:  # obstore's classes do not tell which ones pass
             kept = None
             if gathered and check:
-                kept = _in_order(_join(gathered), previous)
+                kept = in_order(join(gathered), previous)
                 if last is not None:
-                    kept = _up_to(kept, last)
+                    kept = up_to(kept, last)
             raise _Broken(explain(error, self.source.unsigned), kept, is_final(error)) from None
         finally:
             remote = is_remote(self.source.store)
@@ -276,51 +309,3 @@ class _Broken(Exception):
         self.reason = reason
         self.listed = listed if listed is not None and len(listed.paths) else None
         self.final = final
-
-
-def _join(batches: list[pa.RecordBatch]) -> Listed:
-    def column(name: str) -> pa.Array:
-        parts = [batch.column(name) for batch in batches]
-        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
-
-    modified = column("last_modified").cast(pa.timestamp("us", tz="UTC"), safe=False)
-    return Listed(
-        column("path").cast(pa.string()),
-        np.asarray(column("size").cast(pa.uint64())),
-        np.asarray(modified.cast(pa.int64())),
-    )
-
-
-def _in_order(listed: Listed, previous: str | None) -> Listed:
-    """Check that keys rise strictly and lie after ``previous``.
-
-    obstore strips the slash of directory markers: ``t/0/`` comes as ``t/0``, which may sort before
-    its neighbour (``t/0.tmp``) or equal the chunk ``t/0``. So objects of no bytes that break the
-    order are set aside as what they must be, markers; anything else is a broken promise.
-    """
-    while len(listed.paths):
-        paths = listed.paths
-        left = pa.concat_arrays([pa.array([previous or ""]), paths.slice(0, len(paths) - 1)])
-        falls = np.flatnonzero(~_flags(pc.greater(paths, left)))
-        if not len(falls):
-            break
-        keep = np.ones(len(paths), bool)
-        for at in falls.tolist():
-            if listed.sizes[at] == 0:
-                keep[at] = False
-            elif at and listed.sizes[at - 1] == 0:
-                keep[at - 1] = False
-            else:
-                raise Unordered(f"key {paths[at].as_py()} came after {left[at].as_py()}")
-        listed = Listed(paths.filter(pa.array(keep)), listed.sizes[keep], listed.modified[keep])
-    return listed
-
-
-def _flags(booleans: pa.BooleanArray) -> NDArray[np.bool_]:
-    return np.asarray(booleans).astype(bool)
-
-
-def _up_to(listed: Listed, last: str) -> Listed:
-    """Leave out what sorts after ``last``; rows are in order."""
-    kept = pc.sum(pc.less_equal(listed.paths, pa.scalar(last))).as_py() or 0
-    return Listed(listed.paths.slice(0, kept), listed.sizes[:kept], listed.modified[:kept])

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from parchunk.key_kernels import parse_paths, positions_of, tails_of
-from parchunk.listing import Listed
+from parchunk.listed_rows import Listed
 from parchunk.metadata.spec import ArraySpec
 from parchunk.rows import RowSet
 from parchunk.strays import Strays, find_strays
@@ -151,14 +151,13 @@ class Tally:
         if not len(positions):
             return
         sightings.wanted += len(positions)
-        # A marker beside a chunk shares its key: the larger one is the chunk.
-        before = self.sizes[positions]
-        if before.any():
-            self.sizes[positions] = np.maximum(before, sizes + np.uint64(1))
-            sightings.found += int((before == ABSENT).sum())
-        else:
-            self.sizes[positions] = sizes + np.uint64(1)
-            sightings.found += len(positions)
+        # A marker beside a chunk shares its key, on a store without order in one batch, too: the
+        # larger one is the chunk.
+        values, before = sizes + np.uint64(1), self.sizes[positions]
+        self.sizes[positions] = np.maximum(before, values)
+        if np.any(self.sizes[positions] < values):
+            np.maximum.at(self.sizes, positions, values)
+        sightings.found += int((before == ABSENT).sum())
         if owners is None:
             newest = int(modified.max())
             if newest > self.modified[0]:
@@ -211,12 +210,16 @@ class Tally:
         stops = (marked[np.concatenate((breaks, [len(marked) - 1]))] + 1) * _BUCKET
         return np.stack([starts, np.minimum(stops, self.spec.total)], axis=1)
 
-    def amid_gaps(self, position: int, most: int = 4) -> list[int]:
-        """Return a chunk number amid each of the longest runs of absent chunks of a row set."""
+    def amid_gaps(self, position: int, most: int = 4, least: int = 1) -> list[int]:
+        """Return a chunk number amid each of the longest runs of absent chunks of a row set.
+
+        Those of ``most`` runs, all of ``least`` chunks or more.
+        """
         vector = self.vector(position)
         edges = np.flatnonzero(np.diff(vector == ABSENT, prepend=False, append=False))
         starts, stops = edges[0::2], edges[1::2]
         longest = np.argsort(starts - stops, kind="stable")[:most]
+        longest = longest[(stops - starts)[longest] >= least]
         rows, middles = self.row_sets[position], (starts + stops) // 2
         return [int(rows.numbers(at, at + 1)[0]) for at in middles[longest].tolist()]
 

@@ -33,7 +33,8 @@ from parchunk.bundles import Bundle, forecast, make_work
 from parchunk.group_listing import GroupListing
 from parchunk.groups import TAKERS, Group, Width, vector_cells, width_of
 from parchunk.key_kernels import parse_paths
-from parchunk.listing import Listed, Listing, Patience, Requests
+from parchunk.listed_rows import Listed
+from parchunk.listing import Listing, Patience, Requests
 from parchunk.metadata.meaning import differences
 from parchunk.metadata.spec import ArraySpec
 from parchunk.output import Output

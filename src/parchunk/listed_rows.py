@@ -1,0 +1,111 @@
+"""Rows of a listing: what a page holds, in the columns that are needed, and in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+
+class Unordered(Exception):
+    """The store broke the order or the offset that early stops rely on; ``args[0]`` says how."""
+
+
+class Endless(Exception):
+    """The store delivers the same keys again and again."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run of listed objects: ``paths`` as the store has them, ``sizes`` in bytes, and
+    ``modified`` in microseconds since the epoch, all of one length, in the order listed.
+    """
+
+    paths: pa.StringArray
+    sizes: NDArray[np.uint64]
+    modified: NDArray[np.int64]
+
+
+def join(batches: list[pa.RecordBatch]) -> Listed:
+    """Return the rows of batches with the columns path, size and last_modified."""
+
+    def column(name: str) -> pa.Array:
+        parts = [batch.column(name) for batch in batches]
+        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+
+    modified = column("last_modified").cast(pa.timestamp("us", tz="UTC"), safe=False)
+    return Listed(
+        column("path").cast(pa.string()),
+        np.asarray(column("size").cast(pa.uint64())),
+        np.asarray(modified.cast(pa.int64())),
+    )
+
+
+def in_order(listed: Listed, previous: str | None) -> Listed:
+    """Check that keys rise strictly and lie after ``previous``.
+
+    obstore strips the slash of directory markers: ``t/0/`` comes as ``t/0``, which may sort before
+    the one that it follows (``t/0.tmp``) or equal the chunk ``t/0``, and never after the next one.
+    So objects of no bytes that break the order are set aside as what they must be, markers;
+    anything else is a broken promise.
+    """
+    while len(listed.paths):
+        paths = listed.paths
+        left = pa.concat_arrays([pa.array([previous or ""]), paths.slice(0, len(paths) - 1)])
+        falls = np.flatnonzero(~_flags(pc.greater(paths, left)))
+        if not len(falls):
+            break
+        keep = np.ones(len(paths), bool)
+        for at in falls.tolist():
+            if listed.sizes[at] == 0:
+                keep[at] = False
+            else:
+                raise Unordered(f"key {paths[at].as_py()} came after {left[at].as_py()}")
+        listed = Listed(paths.filter(pa.array(keep)), listed.sizes[keep], listed.modified[keep])
+    return listed
+
+
+def _flags(booleans: pa.BooleanArray) -> NDArray[np.bool_]:
+    return np.asarray(booleans).astype(bool)
+
+
+def up_to(listed: Listed, last: str) -> Listed:
+    """Leave out what sorts after ``last``; rows are in order."""
+    kept = pc.sum(pc.less_equal(listed.paths, pa.scalar(last))).as_py() or 0
+    return Listed(listed.paths.slice(0, kept), listed.sizes[:kept], listed.modified[:kept])
+
+
+def after(listed: Listed, key: str) -> Listed:
+    """Leave out what does not sort after ``key``; rows are in order."""
+    left = pc.sum(pc.less_equal(listed.paths, pa.scalar(key))).as_py() or 0
+    return Listed(listed.paths.slice(left), listed.sizes[left:], listed.modified[left:])
+
+
+class Repeats:
+    """Looks for pages that come again: without order, nothing else tells that none is new."""
+
+    #: Batches that may have come before: a store that is being written may page in odd ways.
+    MOST = 10
+
+    def __init__(self) -> None:
+        self._met: set[int] = set()
+        self._again = 0
+
+    def check(self, paths: pa.Array) -> None:
+        """Look at the next batch's paths. 8 bytes a batch are kept.
+
+        Raises
+        ------
+        Endless
+            When one key comes more than twice in it (a marker may share a chunk's), or `MOST`
+            batches have come before.
+        """
+        keys = pa.array(paths).to_pylist()
+        digest = hash(tuple(keys))
+        self._again += digest in self._met
+        self._met.add(digest)
+        if self._again > self.MOST or 2 * len(set(keys)) < len(keys):
+            raise Endless("it repeats itself without an end (tell whoever runs the store)")
