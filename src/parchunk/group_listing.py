@@ -270,9 +270,8 @@ class GroupListing:
     def _contradicted(self, tally: Tally, positions: Sequence[int]) -> bool:
         """Whether an object is there that two listings have left out, asked of the object itself.
 
-        A listing without order has no witness: where it ends without a word (an error in the body
-        of a 200), it looks like a gap, and so does the second one that meets the same. It leaves
-        long gaps: a chunk amid each of the longest tells.
+        A listing without order has no witness: where it ends without a word, it looks like a gap,
+        twice, too. It leaves long gaps: a chunk amid each of the longest tells.
         """
         if not is_remote(self.listing.source.store):
             return False
