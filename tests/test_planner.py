@@ -1,4 +1,4 @@
-"""Plans: invariants that hold for every one, and what comes out for the stores of FIELD.md."""
+"""Plans: invariants that hold for every one, and what comes out for real stores."""
 
 import json
 import math
@@ -140,7 +140,7 @@ def test_groups_hold_every_pending_partition_once(data: st.DataObject, array_spe
         assert group.cells <= max(cells, plan.record_size)
 
 
-# Real stores: shapes as published, in FIELD.md
+# Real stores: shapes as published
 
 
 def test_ufs_replay() -> None:

@@ -192,7 +192,7 @@ FIELD_STORES: dict[str, dict[str, Any]] = {
         "arrays": [("TMP", (1059, 1799), (150, 150), ("projection_y", "projection_x"))],
     },
 }
-"""Arguments of ``zarr_store`` for stores of FIELD.md, by short name.
+"""Arguments of ``zarr_store`` for stores as published, by short name.
 
 Published shapes; as is the share of ARCO-ERA5 that exists, only where it starts being computed
 (the first of January 1940 in hours since 1900).

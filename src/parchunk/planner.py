@@ -12,7 +12,7 @@ from parchunk.stores import Location
 
 #: References aimed at in a region of the largest array.
 REGION_REFERENCES = 1_000_000
-#: Rows of a record file, at most: a first lookup then takes 23-48 ms (FACTS: 1 M rows 240-680).
+#: Rows of a record file, at most: a first lookup then takes 23-48 ms (with 1 M rows 240-680).
 RECORD_ROWS = 100_000
 #: A split that leaves record files smaller than this is a bad one.
 LEAST_ROWS = 1_000

@@ -28,7 +28,7 @@ from parchunk.shard_grid import extents, shard_numbers
 
 #: Rows of one file that are named when they are wrong.
 _NAMED = 3
-#: Encodings that fastparquet, and so every fsspec reader, cannot read (FACTS).
+#: Encodings that fastparquet, and so every fsspec reader, cannot read.
 _UNREADABLE = {
     "DELTA_BINARY_PACKED",
     "DELTA_LENGTH_BYTE_ARRAY",
