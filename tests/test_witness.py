@@ -67,7 +67,10 @@ def check_exact(out: Path, store: FormulaStore) -> None:
 def build(out: Path, store: FormulaStore, *faults: Fault, page: int) -> bool:
     """Build under faults; return whether it was published, which it may be only if exact."""
     with source_of(store, *faults, page=page) as (server, source):
-        plan = parchunk.plan(source, split="time")
+        try:
+            plan = parchunk.plan(source, split="time")
+        except parchunk.SourceError:
+            return False  # planning's own listings were not believed
         try:
             parchunk.build(plan, str(out), settings=QUICK, concurrency=1)
             said = ""
@@ -189,6 +192,7 @@ def test_what_is_complete_costs_no_witness(
         plan = parchunk.plan(source, split="time")
         parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
         lists = [entry for entry in server.lists() if entry["prefix"].startswith(within)]
+        lists = [entry for entry in lists if entry["delimiter"] is None]  # planning's have one
     assert len(lists) <= most
 
 

@@ -298,7 +298,7 @@ def test_record_files_cut_at_every_byte(copied: Callable[[], tuple[Path, Path]])
     file = out / "air/refs.0.parq"
     whole = file.read_bytes()
     plan = load_plan(Output.open(str(out)))
-    checker = RecordChecker(plan.by_name["air"].spec, "/s", Output.open(str(out)), 0, [])
+    checker = RecordChecker(plan.by_name["air"].spec, "/s", Output.open(str(out)), 0, [], 0)
     job = RecordJob(index=0, first=0, rows=4, region=0, receipt="r", promised=None)
     for length in range(len(whole)):
         file.write_bytes(whole[:length])
