@@ -86,6 +86,10 @@ DAMAGE: dict[str, Callable[[Path, Path], object]] = {
     "chunks gone": lambda out, source: (source / "t/3").unlink(),
     "chunk of zero bytes": lambda out, source: (source / "t/3").write_bytes(b""),
     "chunks rewritten": lambda out, source: (source / "t/3").write_bytes(bytes(77)),
+    "chunks of a whole array rewritten": lambda out, source: (source / "g/whole/2").write_bytes(
+        bytes(77)
+    ),
+    "file of a whole array gone": lambda out, source: (out / "g/whole/refs.0.parq").unlink(),
     "grown": lambda out, source: write(source, 12),
 }
 

@@ -22,7 +22,7 @@ from parchunk.icechunk_import.v3_metadata import v3_documents
 from parchunk.metadata.spec import ArraySpec, canonical
 from parchunk.output import Output
 from parchunk.plan import Partition
-from parchunk.saved_plan import load_plan
+from parchunk.saved_plan import load_plan, published_plan
 
 if TYPE_CHECKING:
     import icechunk
@@ -97,7 +97,7 @@ def compare_with_repo(
     """
     adapter.load()
     output = out if isinstance(out, Output) else Output.open(str(out), output_options)
-    plan = load_plan(output)
+    plan = published_plan(output) or load_plan(output)
     receipts = finished_receipts(output, plan)
     repository: Any = open_existing(repo, repo_options) if isinstance(repo, str) else repo
     with adapter.reported(f"read branch {branch}", "check --branch"):
