@@ -17,19 +17,11 @@ import pyarrow.compute as pc
 
 from parchunk.errors import InputError, UnsupportedError
 from parchunk.icechunk_import import adapter
+from parchunk.store_options import PROVIDERS
 from parchunk.stores import Location
 
 #: Icechunk's scheme for each of ours.
-_SCHEMES = {
-    "file": "file",
-    "s3": "s3",
-    "s3a": "s3",
-    "gs": "gs",
-    "gcs": "gs",
-    "az": "az",
-    "abfs": "az",
-    "azure": "az",
-}
+_SCHEMES = {"file": "file", **PROVIDERS}
 _SAFE = "/-_.~"
 
 
