@@ -65,8 +65,11 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             path = unquote(url.path).removeprefix("/devstoreaccount1").strip("/")
             if "list-type" in query or query.get("comp") == "list":
                 self.answer(200, listing(folder / path, query))
-            elif (folder / path).is_file():
-                self.answer(200, (folder / path).read_bytes())
+                return
+            with lock:  # an object is there whole or not at all
+                found = (folder / path).read_bytes() if (folder / path).is_file() else None
+            if found is not None:
+                self.answer(200, found)
             else:
                 self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from parchunk.arguments import lenient
 from parchunk.errors import InputError
-from parchunk.output import PREVIOUS, RECEIPTS, STRAYS, Output
+from parchunk.output import PREVIOUS, RECEIPTS, STRAYS, UPDATE, Output
 from parchunk.plan import ArrayPlan, Plan
 from parchunk.saved_plan import load_plan, published_plan
 from parchunk.shard_grid import extents
@@ -84,6 +84,8 @@ _RECEIPT_FIELDS = {
     "empty_entries": "BIGINT",
     "index_requests": "BIGINT",
 }
+#: Times that views are created while an update replaces what they read.
+_TRIES = 3
 #: Columns of `receipts` that are not the receipt's field as it stands.
 _RECEIPT_COLUMNS = {
     "array_name": '"array" AS array_name',
@@ -137,7 +139,6 @@ def connect(
 
     output = out if isinstance(out, Output) else Output.open(str(out), output_options)
     _refuse_unmatched(output)
-    plan = viewed_plan(output)
     spilled = tempfile.mkdtemp(prefix="parchunk-sql-")
     # Nothing is ever fetched from an extension repository behind the caller's back.
     connection = duckdb.connect(
@@ -155,16 +156,17 @@ def connect(
 
         connection.register_filesystem(OutputFileSystem.of(output))
     try:
-        for statement in view_statements(plan, output.url, contents(output, plan)):
-            connection.execute(statement)
+        _create_views(connection, output)
     except (duckdb.Error, UnicodeDecodeError) as error:
-        # A view reads the footer of a file of each layout of arrays.
         connection.close()
         reason = message_of(error).strip().partition("\n")[0]
         raise InputError(
             f"{output.url} cannot be queried ({reason}): parchunk audit names what is damaged, and "
             "how to have it built again"
         ) from None
+    except BaseException:
+        connection.close()
+        raise
     if locked:
         # Globs are checked as they are written, before they are matched.
         folders = dict.fromkeys([f"{output.url}/", f"{glob_escaped(output.url)}/"])
@@ -173,6 +175,22 @@ def connect(
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection, output: Output) -> None:
+    """Create the views; again where what they read was replaced or deleted meanwhile."""
+    import duckdb
+
+    for attempt in range(1, _TRIES + 1):
+        plan = viewed_plan(output)
+        try:
+            # A view reads the footer of a file of each layout of arrays.
+            for statement in view_statements(plan, output.url, contents(output, plan)):
+                connection.execute(statement)
+            return
+        except duckdb.Error:
+            if attempt == _TRIES:
+                raise
 
 
 def viewed_plan(output: Output) -> Plan:
@@ -211,7 +229,7 @@ def contents(output: Output, plan: Plan) -> Contents:
         frozenset(arrays),
         receipts=output.holds(RECEIPTS, ".json"),
         strays=output.holds(STRAYS, ".parquet"),
-        updating=output.get(PREVIOUS) is not None,
+        updating=any(output.get(path) is not None for path in (UPDATE, PREVIOUS)),
     )
 
 
@@ -224,7 +242,7 @@ def view_statements(plan: Plan, url: str, there: Contents) -> list[str]:
         _view("arrays", _arrays(plan)),
         _view("regions", _regions(plan)),
         _view("refs", _refs(plan, url, there.arrays)),
-        _view("receipts", _receipts(plan, url, there.receipts)),
+        _view("receipts", _receipts(plan, url, there.receipts and not there.updating)),
         _view("coverage", _coverage(plan, there.updating)),
         _view("missing", "SELECT " + _names("missing") + "\nFROM refs WHERE NOT present"),
         _view("strays", _strays(url, there.strays)),

@@ -123,6 +123,11 @@ def _run(
                 connection.execute(statement.query)
             else:
                 _write(connection, statement.query, form, to)
+    except RuntimeError as error:
+        # as DuckDB also says that a query was interrupted, depending on where it was
+        if "interrupted" not in str(error).lower():
+            raise
+        raise KeyboardInterrupt from None
     except (duckdb.Error, UnicodeDecodeError) as error:
         raise InputError(_explained(message_of(error), query)) from None
 
