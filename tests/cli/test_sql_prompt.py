@@ -41,6 +41,21 @@ class Terminal:
         before, _, self.shown = self.shown.partition(text)
         return before
 
+    def cancel(self) -> None:
+        """Press Ctrl-C until there is a new prompt.
+
+        Python's readline misses one that comes just before it waits for keys: as a person would,
+        this presses again then.
+        """
+        for _ in range(5):
+            self.type("\x03")
+            try:
+                self.wait_for("sql> ", seconds=10)
+            except AssertionError:
+                continue
+            return
+        raise AssertionError(f"Ctrl-C did nothing: {self.shown!r}")
+
     def end(self) -> int:
         """Wait for the end; return the exit code."""
         until = time.monotonic() + 60
@@ -85,10 +100,10 @@ def test_ctrl_c_cancels_a_line(terminal: Terminal) -> None:
     for _ in range(3):  # as often as it comes
         terminal.type("SELECT nonsense\n")
         terminal.wait_for("... ")
-        terminal.type("FROM nowhere\x03")
-        terminal.wait_for("sql> ")
-    terminal.type("\x03")
-    terminal.wait_for("sql> ")
+        terminal.type("FROM nowhere")
+        terminal.wait_for("nowhere")
+        terminal.cancel()
+    terminal.cancel()
     terminal.type("SELECT count(*) + 40000 AS n FROM refs;\n")
     terminal.wait_for("40004")
     terminal.wait_for("sql> ")
@@ -105,8 +120,7 @@ def test_ctrl_c_cancels_a_query(terminal: Terminal) -> None:
     terminal.type("SELECT sum(a.i * b.i) FROM range(10_000_000) a(i), range(10_000_000) b(i);\n")
     terminal.wait_for(";")
     time.sleep(1)
-    terminal.type("\x03")
-    terminal.wait_for("sql> ")
+    terminal.cancel()
     terminal.type("SELECT 50000 + 5;\n")
     terminal.wait_for("50005")
     terminal.wait_for("sql> ")
