@@ -32,7 +32,7 @@ test-mutants: $(VENV)/.filled
 	$(BIN)/python -m benchmarks.mutants
 
 # The lowest versions that pyproject.toml promises, in an environment of its own: tests/lowest.txt
-# names them, and tests/test_lowest.py compares what is installed with it. The S3 server is in
+# names them, and tests/promises/test_lowest.py compares what is installed with it. The S3 server is in
 # another, as it wants a botocore that the lowest s3fs does not.
 LOWEST := .venv-lowest
 $(LOWEST)/.filled: pyproject.toml tests/lowest.txt

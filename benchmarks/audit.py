@@ -16,10 +16,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from instruments.synthetic.rules import HashFraction
+from instruments.synthetic.twin import FormulaListing
+from instruments.synthetic.zarr_stores import zarr_store
+
 import parchunk
-from benchmarks.synthetic.rules import HashFraction
-from benchmarks.synthetic.twin import FormulaListing
-from benchmarks.synthetic.zarr_stores import zarr_store
 
 _STEPS_A_MILLION = 1_000
 _CHILD = """

@@ -33,16 +33,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from instruments import crash_process
+from instruments.crash_process import Command, Step
+from instruments.s3_server import S3Bucket, new_bucket, s3_server
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.rules import HashFraction
+from instruments.synthetic.server import Server, serve
+from instruments.synthetic.zarr_stores import zarr_store
 from rich.console import Console
 from rich.table import Table
-
-from benchmarks import crash_process
-from benchmarks.crash_process import Command, Step
-from benchmarks.s3_server import S3Bucket, new_bucket, s3_server
-from benchmarks.synthetic.formula import FormulaStore
-from benchmarks.synthetic.rules import HashFraction
-from benchmarks.synthetic.server import Server, serve
-from benchmarks.synthetic.zarr_stores import zarr_store
 
 CHUNKS = 12_000
 REGION = 3_000

@@ -20,20 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from instruments.synthetic.faults import ANY_METHOD, Fault, Kind
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.references import wrong_references
+from instruments.synthetic.rules import HashFraction
+from instruments.synthetic.server import Server, serve
+from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
 from rich.console import Console
 from rich.table import Table
 
 import parchunk
-from benchmarks.synthetic.faults import ANY_METHOD, Fault, Kind
-from benchmarks.synthetic.formula import FormulaStore
-from benchmarks.synthetic.references import wrong_references
-from benchmarks.synthetic.rules import HashFraction
-from benchmarks.synthetic.server import Server, serve
-from benchmarks.synthetic.zarr_stores import zarr_store
+from parchunk.building.effort import Settings
 from parchunk.errors import ParchunkError
-from parchunk.group_build import Settings
-from parchunk.listing import Patience
+from parchunk.listing.patience import Patience
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 RUNS = 8

@@ -22,16 +22,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from instruments.measuring import in_process, measured
+from instruments.synthetic.formula import FormulaArray, FormulaStore
+from instruments.synthetic.twin import FormulaListing
+from instruments.synthetic.zarr_stores import zarr_documents, zarr_store
 from rich.console import Console
 from rich.table import Table
 
 import parchunk
-from benchmarks.measuring import in_process, measured
-from benchmarks.synthetic.formula import FormulaArray, FormulaStore
-from benchmarks.synthetic.twin import FormulaListing
-from benchmarks.synthetic.zarr_stores import zarr_documents, zarr_store
 from parchunk.cli.main import run
-from parchunk.keys import KeyEncoding
+from parchunk.keys.encoding import KeyEncoding
 
 #: Chunks of the array that has the strays: steps by columns.
 STEPS, COLUMNS = 1_000, 10

@@ -26,9 +26,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from instruments.synthetic.server import serve
+from instruments.synthetic.zarr_stores import zarr_store
+
 import parchunk
-from benchmarks.synthetic.server import serve
-from benchmarks.synthetic.zarr_stores import zarr_store
 from parchunk.icechunk_import.importing import MEMORY
 
 REGIONS_OF_MILLION = 4
@@ -111,11 +112,11 @@ def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, 
     import icechunk
     from parchunk.icechunk_import import adapter
     from parchunk.icechunk_import.locations import Container
-    from parchunk.icechunk_import.references import finished_receipts
     from parchunk.icechunk_import.repository import split_manifests
-    from parchunk.icechunk_import.v3_metadata import v3_documents
-    from parchunk.output import Output
-    from parchunk.saved_plan import load_plan
+    from parchunk.metadata.to_v3 import v3_documents
+    from parchunk.out.output import Output
+    from parchunk.out.plan_file import load_plan
+    from parchunk.reading.rows import finished_receipts
 
     icechunk.set_logs_filter("error")
     output = Output.open(out)
@@ -199,7 +200,7 @@ def run_parser(out: str, kind: str) -> dict[str, Any]:
     from obstore.store import LocalStore
     from virtualizarr.parsers import KerchunkParquetParser
 
-    from parchunk.virtualizarr import RegionParser
+    from parchunk.virtualizarr.parser import RegionParser
 
     registry = ObjectStoreRegistry({"file://": LocalStore()})
     before, began, busy = _peak(), time.perf_counter(), time.process_time()
@@ -306,11 +307,11 @@ def least_bound(out: str) -> tuple[int, int]:
     """Return the bytes of a location, and the least bound that OUT's first region fits."""
     from parchunk.icechunk_import.locations import Container
     from parchunk.icechunk_import.memory import budget, location_length
-    from parchunk.icechunk_import.references import finished_receipts
-    from parchunk.icechunk_import.v3_metadata import v3_documents
-    from parchunk.icechunk_import.work import plan_work
-    from parchunk.output import Output
-    from parchunk.saved_plan import load_plan
+    from parchunk.icechunk_import.planned_commits import plan_work
+    from parchunk.metadata.to_v3 import v3_documents
+    from parchunk.out.output import Output
+    from parchunk.out.plan_file import load_plan
+    from parchunk.reading.rows import finished_receipts
 
     output = Output.open(out)
     plan = load_plan(output)

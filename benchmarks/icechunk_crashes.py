@@ -31,11 +31,11 @@ from typing import Any
 
 import numpy as np
 import zarr
+from instruments.s3_server import S3Bucket, new_bucket, s3_server
 from rich.console import Console
 from rich.table import Table
 
 import parchunk
-from benchmarks.s3_server import S3Bucket, new_bucket, s3_server
 
 #: How OUT and REPO are reached; None on the disk.
 Options = dict[str, str] | None

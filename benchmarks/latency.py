@@ -13,14 +13,14 @@ import tempfile
 import threading
 import time
 
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.server import Server, serve
+from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
 from rich.console import Console
 from rich.table import Table
 
 import parchunk
-from benchmarks.synthetic.formula import FormulaStore
-from benchmarks.synthetic.server import Server, serve
-from benchmarks.synthetic.zarr_stores import zarr_store
 
 
 def store_of(chunks: int) -> FormulaStore:

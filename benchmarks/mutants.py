@@ -30,20 +30,63 @@ from rich.console import Console
 ROOT = Path(__file__).parents[1]
 #: The core's modules, and the tests that are directly about each.
 TESTS = {
-    "tally": ("test_tally.py", "test_group_listing.py", "test_bundle_build.py"),
-    "listing": ("test_listing.py", "test_group_listing.py", "test_witness.py"),
-    "group_listing": ("test_group_listing.py", "test_bundle_build.py", "test_listing.py"),
-    "witness": ("test_witness.py",),
-    "key_ranges": ("test_key_ranges.py", "test_bundles.py", "test_bundle_build.py"),
-    "partition_writer": ("test_inlining.py", "test_build_rows.py", "test_build_oracle.py"),
-    "shard_writer": ("test_shard_build.py", "test_shard_plan.py", "test_inlining.py"),
-    "receipts": ("test_receipts.py", "fuzz/test_output_files.py", "test_broken_outputs.py"),
-    "growth": ("test_growth.py", "test_update.py", "test_update_regions.py"),
-    "refitting": ("test_growth.py", "test_update_regions.py"),
-    "update": ("test_update.py", "test_update_kills.py"),
-    "carrying": ("test_update.py", "test_update_kills.py", "test_update_regions.py"),
-    "lease": ("test_lease.py", "test_lease_conditions.py"),
-    "build": ("test_update.py", "test_build_sources.py", "test_executors.py", "test_bundles.py"),
+    "listing/tally": (
+        "listing/test_tally.py",
+        "listing/test_one_array.py",
+        "listing/test_many_arrays.py",
+    ),
+    "listing/walker": (
+        "listing/test_faults.py",
+        "listing/test_one_array.py",
+        "listing/test_witness.py",
+    ),
+    "listing/listed_rows": ("listing/test_faults.py", "listing/test_witness.py"),
+    "listing/one_array": (
+        "listing/test_one_array.py",
+        "listing/test_many_arrays.py",
+        "listing/test_faults.py",
+    ),
+    "listing/witness": ("listing/test_witness.py",),
+    "listing/many_arrays": ("listing/test_many_arrays.py", "cover/test_many_arrays.py"),
+    "cover/key_ranges": (
+        "cover/test_key_ranges.py",
+        "cover/test_many_arrays.py",
+        "listing/test_many_arrays.py",
+    ),
+    "writing/record_writer": (
+        "writing/test_inlining.py",
+        "building/test_rows.py",
+        "building/test_oracle.py",
+    ),
+    "writing/shard_rows": (
+        "writing/test_shard_rows.py",
+        "planning/test_shard_plan.py",
+        "writing/test_inlining.py",
+    ),
+    "out/receipts": (
+        "out/test_receipts.py",
+        "fuzz/test_output_files.py",
+        "out/test_broken_outputs.py",
+    ),
+    "planning/growth": (
+        "planning/test_growth.py",
+        "building/test_update.py",
+        "building/test_update_regions.py",
+    ),
+    "planning/refitting": ("planning/test_growth.py", "building/test_update_regions.py"),
+    "building/update": ("building/test_update.py", "promises/test_update_kills.py"),
+    "building/carrying": (
+        "building/test_update.py",
+        "promises/test_update_kills.py",
+        "building/test_update_regions.py",
+    ),
+    "out/lease": ("out/test_lease.py", "out/test_lease_conditions.py"),
+    "building/build": (
+        "building/test_update.py",
+        "building/test_sources.py",
+        "building/test_executors.py",
+        "cover/test_many_arrays.py",
+    ),
     "icechunk_import/history": ("icechunk_import/test_replacing.py",),
     "icechunk_import/committing": (
         "icechunk_import/test_replacing.py",

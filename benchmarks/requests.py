@@ -3,7 +3,7 @@
     python -m benchmarks.requests [--quick]
 
 Every figure in the columns "together" and "one by one" is counted while a synthetic listing is
-followed to its end, page by page (`benchmarks.synthetic.twin`); ``--quick`` takes parchunk's
+followed to its end, page by page (`instruments.synthetic.twin`); ``--quick`` takes parchunk's
 forecast instead. "together" is what a build does within the default memory bound; "one by one"
 forces a group for each region, as when regions are left to workers that share nothing. The last
 rows are of very many small arrays, whose "regions" are the arrays.
@@ -17,34 +17,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from instruments.synthetic.formula import FormulaArray, FormulaStore
+from instruments.synthetic.twin import FormulaListing
+from instruments.synthetic.zarr_stores import zarr_store
+from parchunk.bundles import forecast as forecast_of
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.synthetic.formula import FormulaArray, FormulaStore
-from benchmarks.synthetic.twin import FormulaListing
-from benchmarks.synthetic.zarr_stores import zarr_store
-from parchunk import Source, cover
+from parchunk import Source
 from parchunk import plan as make_plan
-from parchunk.build import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
-from parchunk.bundles import Bundle, Work, make_work, ranges_over
-from parchunk.bundles import forecast as forecast_of
-from parchunk.cover import Walk
-from parchunk.groups import (
-    Group,
-    Unit,
-    Width,
-    make_groups,
-    vector_cells,
-    walks_over,
-    width_of,
-)
-from parchunk.key_ranges import KeyRange, follow_ranges
-from parchunk.keys import KeyEncoding
-from parchunk.listing import Listing, Patience, Requests
+from parchunk.cover import intervals
+from parchunk.cover.jobs import Bundle, Group, Unit, Work
+from parchunk.cover.key_ranges import KeyRange, ranges_over
+from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, vector_cells
+from parchunk.cover.one_array import make_groups
+from parchunk.cover.scheduling import make_work
+from parchunk.cover.walks import Walk, Width, walks_over, width_of
+from parchunk.keys.encoding import KeyEncoding
+from parchunk.listing.many_arrays import follow_ranges
+from parchunk.listing.patience import Patience, Requests
+from parchunk.listing.walker import Listing
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy
-from parchunk.plan import ArrayPlan, Plan, Split
-from parchunk.planner import RECORD_ROWS
-from parchunk.stores import Location
+from parchunk.planning.choice import RECORD_ROWS
+from parchunk.planning.plan import ArrayPlan, Plan, Split
+from parchunk.stores.opening import Location
 
 DOT, SLASH, V3 = KeyEncoding("", ".", 0), KeyEncoding("", "/", 0), KeyEncoding("c", "/", 0)
 AXES = "tzyx"
@@ -176,7 +172,7 @@ def _ranges(plan: Plan, bundle: Bundle, width: Width) -> list[KeyRange]:
 
 def naive(case: Case, regions: int) -> tuple[int | None, int]:
     """Return requests for a prefix an index (None: there is none such) and for list-and-filter."""
-    total, page = prod(case.grid), cover.PAGE
+    total, page = prod(case.grid), intervals.PAGE
     below = prod(case.grid[case.axis + 1 :])
     prefixes = prod(case.grid[: case.axis + 1])
     return (
@@ -220,7 +216,7 @@ def main() -> None:
         cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
         groups = make_groups(plan, plan.partitions(), cells, width)
         walks = len(_walks(plan, groups, width))
-        least = cover.least_requests(spec.total)
+        least = intervals.least_requests(spec.total)
         together = count(plan, groups, width, listing)
         apart = count(plan, alone(plan), width, listing)
         prefixes, filtered = naive(case, len(plan.regions))
@@ -244,7 +240,7 @@ def main() -> None:
         width = width_of(listing, DEFAULT_CONCURRENCY)
         cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
         work = make_work(plan, plan.partitions(), cells, width)
-        least = cover.least_requests(plan.chunks)
+        least = intervals.least_requests(plan.chunks)
         together = count(plan, work, width, listing)
         apart = count(plan, alone(plan), width, listing)
         table.add_row(

@@ -13,13 +13,13 @@ import argparse
 import json
 import tempfile
 
+from instruments.measuring import in_process, measured
+from instruments.synthetic.twin import FormulaListing
+from instruments.synthetic.zarr_stores import zarr_store
 from rich.console import Console
 from rich.table import Table
 
 import parchunk
-from benchmarks.measuring import in_process, measured
-from benchmarks.synthetic.twin import FormulaListing
-from benchmarks.synthetic.zarr_stores import zarr_store
 
 
 def build(chunks: int, concurrency: int) -> dict[str, object]:

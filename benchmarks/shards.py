@@ -32,9 +32,9 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore, StorePath
 
 import parchunk
-from parchunk.listing import Patience, Requests
-from parchunk.shard_reading import ShardReader
-from parchunk.tally import Part
+from parchunk.listing.patience import Patience, Requests
+from parchunk.listing.shard_reading import ShardReader
+from parchunk.listing.tally import Part
 
 EXTENT = 16
 LOOP_SHARDS = 300

@@ -23,20 +23,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from instruments.synthetic.faults import Fault
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.references import wrong_references
+from instruments.synthetic.rules import LeadingRange
+from instruments.synthetic.server import Server, serve
+from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
 
 import parchunk
-from benchmarks.synthetic.faults import Fault
-from benchmarks.synthetic.formula import FormulaStore
-from benchmarks.synthetic.references import wrong_references
-from benchmarks.synthetic.rules import LeadingRange
-from benchmarks.synthetic.server import Server, serve
-from benchmarks.synthetic.zarr_stores import zarr_store
-from parchunk.build import DEFAULT_CONCURRENCY, Progress
+from parchunk.building.effort import Settings
+from parchunk.building.results import Progress
+from parchunk.cover.memory import DEFAULT_CONCURRENCY
 from parchunk.errors import ParchunkError
-from parchunk.group_build import Settings
-from parchunk.listing import Patience
-from parchunk.stores import RETRY
+from parchunk.listing.patience import Patience
+from parchunk.stores.opening import RETRY
 
 MEMORY = 160 << 20
 #: What goes wrong, and with how many of a thousand LIST requests. Each fault is drawn by itself.

@@ -20,30 +20,32 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from instruments.measuring import in_process
+from instruments.synthetic.twin import FormulaListing
+from instruments.synthetic.zarr_stores import zarr_store
 from rich.console import Console
 from rich.table import Table
 
 import parchunk
-from benchmarks.measuring import in_process
-from benchmarks.synthetic.twin import FormulaListing
-from benchmarks.synthetic.zarr_stores import zarr_store
 from benchmarks.versus_virtualizarr import LEVELS, filled
-from parchunk import listing, partition_writer, planning, tally
-from parchunk.output import Output
+from parchunk.listing import tally, walker
+from parchunk.out.output import Output
+from parchunk.planning import from_source
+from parchunk.writing import record_writer
 
 STORES = {"memory": "obstore's MemoryStore", "twin": "in-process listing"}
 STAGES: dict[str, tuple[Any, str]] = {
-    "the store's listing, page by page": (listing.Listing, "_stream"),
-    "joining pages": (listing, "_join"),
-    "checking the order": (listing, "_in_order"),
+    "the store's listing, page by page": (walker.Listing, "_stream"),
+    "joining pages": (walker, "join"),
+    "checking the order": (walker, "in_order"),
     "keys to chunk numbers": (tally, "parse_paths"),
     "sizes to their places": (tally.Tally, "take"),
-    "spelling paths": (partition_writer.PathBuilder, "build"),
-    "Parquet": (partition_writer, "encode"),
-    "checksums": (partition_writer, "digest"),
+    "spelling paths": (record_writer.PathBuilder, "build"),
+    "Parquet": (record_writer, "encode"),
+    "checksums": (record_writer, "digest"),
     "writing files": (Output, "put"),
-    "reading metadata": (planning, "read_hierarchy"),
-    "reading metadata again": (planning, "read_known"),
+    "reading metadata": (from_source, "read_hierarchy"),
+    "reading metadata again": (from_source, "read_known"),
 }
 
 

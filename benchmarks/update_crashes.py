@@ -21,8 +21,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import crash_process
-from benchmarks.crash_process import Command, Step
+from instruments import crash_process
+from instruments.crash_process import Command, Step
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.rules import HashedSizes, LeadingRange
+from instruments.synthetic.server import Server, serve
+from instruments.synthetic.zarr_stores import zarr_store
+
 from benchmarks.crashes import (
     KILLED,
     REGION,
@@ -32,10 +37,6 @@ from benchmarks.crashes import (
     seen_by_readers,
     start,
 )
-from benchmarks.synthetic.formula import FormulaStore
-from benchmarks.synthetic.rules import HashedSizes, LeadingRange
-from benchmarks.synthetic.server import Server, serve
-from benchmarks.synthetic.zarr_stores import zarr_store
 
 #: Chunks of each array before and after: two regions were full, the third was not.
 BEFORE, AFTER = 2 * REGION + 1_000, 4 * REGION + 500

@@ -17,11 +17,10 @@ import statistics
 import tempfile
 import warnings
 
+from instruments.measuring import in_process, measured
 from obstore.store import MemoryStore
 from rich.console import Console
 from rich.table import Table
-
-from benchmarks.measuring import in_process, measured
 
 LEVELS = 50
 

@@ -19,7 +19,7 @@ from virtualizarr import open_virtual_dataset
 
 import icechunk
 import parchunk
-from parchunk.virtualizarr import RegionParser
+from parchunk.virtualizarr.parser import RegionParser
 
 
 def make_store(path: Path) -> None:

@@ -15,10 +15,10 @@ import fsspec
 import numpy as np
 import pytest
 import zarr
-from benchmarks.s3_server import S3Bucket, ministack, new_bucket, s3_server
 from hypothesis import settings
+from instruments.s3_server import S3Bucket, ministack, new_bucket, s3_server
+from tests.made import spec
 
-from parchunk.keys import KeyEncoding
 from parchunk.metadata.spec import ArraySpec, Hierarchy
 
 # Machines are busy: no test may fail for its time. CI draws the same examples each time.
@@ -39,14 +39,6 @@ def quiet_zarr() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def chunk_files(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".z") and path.name != "zarr.json"
-    )
 
 
 @pytest.fixture
@@ -112,29 +104,6 @@ def same_bits() -> Callable[[Any, Any], None]:
             assert one.astype(native).tobytes() == other.astype(native).tobytes()
 
     return check
-
-
-def spec(
-    name: str,
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    dimensions: tuple[str | None, ...] | None = None,
-    *,
-    encoding: KeyEncoding | None = None,
-) -> ArraySpec:
-    """Return an array of the planner, whose documents no planning looks at."""
-    return ArraySpec(
-        name=name,
-        zarr_format=2,
-        shape=shape,
-        chunks=chunks,
-        dtype="float32",
-        itemsize=4,
-        dimension_names=dimensions or (None,) * len(shape),
-        keys=encoding or KeyEncoding("", ".", len(shape)),
-        attributes={},
-        document={},
-    )
 
 
 @pytest.fixture(scope="session")

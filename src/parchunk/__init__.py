@@ -8,7 +8,9 @@ dataset = parchunk.open_dataset("refs.parquet")
 from __future__ import annotations
 
 from parchunk.auditing import AuditReport, Finding, audit
-from parchunk.build import BuildResult, build
+from parchunk.building.build import build
+from parchunk.building.results import BuildResult, Progress
+from parchunk.building.update import update
 from parchunk.errors import (
     InputError,
     ListingError,
@@ -21,14 +23,12 @@ from parchunk.errors import (
     UnsupportedError,
 )
 from parchunk.icechunk_import import ImportResult, open_icechunk, to_icechunk
-from parchunk.opening import open_dataset
-from parchunk.plan import Plan
-from parchunk.planning import plan
-from parchunk.running import Progress
-from parchunk.source import Source
-from parchunk.status import Status, status
-from parchunk.update import update
-from parchunk.views import connect
+from parchunk.planning.from_source import plan
+from parchunk.planning.plan import Plan
+from parchunk.reading.dataset import open_dataset
+from parchunk.reading.sql import connect
+from parchunk.reading.status import Status, status
+from parchunk.stores.source import Source
 
 __version__ = "0.1.0"
 

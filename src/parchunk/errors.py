@@ -48,3 +48,11 @@ class MissingExtraError(ParchunkError, ImportError):
 
 class DamagedShardError(SourceError):
     """A shard's index is wrong, so that nothing can be said of its inner chunks."""
+
+
+class ShortListingError(SourceError):
+    """A listing that lacks what is known to be there: its end was no end, so it is not believed."""
+
+
+class UnreadableFolderError(SourceError):
+    """A folder that cannot be listed however often it is tried."""

@@ -11,7 +11,7 @@ import pytest
 import zarr
 
 import parchunk
-from parchunk.record_files import References, encode
+from parchunk.out.record_files import References, encode
 
 STEPS, ROWS, COLUMNS = 24, 4, 6
 #: Chunks that the store does not have: one step in part, two wholly, and a zero-byte object.

@@ -78,9 +78,9 @@ def test_partitions_not_built_are_not_listed(own):
 
 def test_ordered_source():
 
-    from benchmarks.synthetic.rules import HashFraction, Without
-    from benchmarks.synthetic.twin import FormulaListing
-    from benchmarks.synthetic.zarr_stores import zarr_store
+    from instruments.synthetic.rules import HashFraction, Without
+    from instruments.synthetic.twin import FormulaListing
+    from instruments.synthetic.zarr_stores import zarr_store
 
     def source(rule):
         arrays = [("t", (300, 40), (1, 1), ("time", "x"))]
@@ -102,9 +102,9 @@ def test_ordered_source():
 
 
 def test_small_arrays_are_listed_together(tmp_path):
-    from benchmarks.synthetic.rules import HashFraction, Without
-    from benchmarks.synthetic.twin import FormulaListing
-    from benchmarks.synthetic.zarr_stores import zarr_store
+    from instruments.synthetic.rules import HashFraction, Without
+    from instruments.synthetic.twin import FormulaListing
+    from instruments.synthetic.zarr_stores import zarr_store
 
     def source(present):
         arrays = [(f"g/a{n}", (8, 12), (1, 1), ("time", "x")) for n in range(100)]

@@ -10,7 +10,7 @@ from parchunk.auditing.gaps import Steps, completeness
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.policy import Policy, inside
 from parchunk.auditing.sizes import Sizes
-from parchunk.keys import KeyEncoding
+from parchunk.keys.encoding import KeyEncoding
 from parchunk.metadata.spec import ArraySpec
 
 

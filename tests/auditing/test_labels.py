@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from parchunk.auditing.labels import Labels, decode
-from parchunk.keys import KeyEncoding
+from parchunk.keys.encoding import KeyEncoding
 from parchunk.metadata.spec import ArraySpec
 
 

@@ -10,7 +10,7 @@ import pytest
 import zarr
 
 import parchunk
-from parchunk.record_files import References, encode
+from parchunk.out.record_files import References, encode
 
 #: Inner chunks of 2 x 3 in shards of 4 x 6: 6 x 4 inner chunks, the last shards cut by the edge.
 SHAPE, SHARDS, INNER = (12, 10), (4, 6), (2, 3)

@@ -13,10 +13,10 @@ import pytest
 import zarr
 
 import parchunk
-from parchunk import inlined, record_files
 from parchunk.auditing import source_contents
 from parchunk.cli.main import run
-from parchunk.record_files import References, encode
+from parchunk.out import inlined, record_files
+from parchunk.out.record_files import References, encode
 from parchunk.report.page import html_page
 
 Columns = dict[str, list[Any]]

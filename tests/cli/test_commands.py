@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import zarr
-from benchmarks.synthetic.faults import Fault
-from benchmarks.synthetic.server import serve
-from benchmarks.synthetic.zarr_stores import zarr_store
+from instruments.synthetic.faults import Fault
+from instruments.synthetic.server import serve
+from instruments.synthetic.zarr_stores import zarr_store
 
 from parchunk.cli.main import COMMANDS, run
 

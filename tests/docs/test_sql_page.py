@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import parchunk
-from parchunk.demo import REGION, STEPS, make_demo_store
+from parchunk.cli.demo_store import REGION, STEPS, make_demo_store
 
 PAGE = Path(__file__).parents[2] / "docs/sql.md"
 

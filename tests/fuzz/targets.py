@@ -23,23 +23,24 @@ import pyarrow as pa
 from obstore.store import MemoryStore
 from tests.fuzz.conftest import make_store, signed
 
-from parchunk.bundles import forecast, make_work
 from parchunk.cli.main import run
+from parchunk.cover.forecast import forecast_work
+from parchunk.cover.scheduling import make_work
+from parchunk.cover.walks import width_of
 from parchunk.errors import InputError, ParchunkError
-from parchunk.groups import width_of
-from parchunk.key_kernels import parse_paths, positions_of
-from parchunk.keys import KeyEncoding
+from parchunk.keys.encoding import KeyEncoding
+from parchunk.keys.parsing import parse_paths, positions_of
+from parchunk.keys.space import KeySpace
+from parchunk.listing.strays import find_strays
 from parchunk.metadata.spec import ArraySpec
-from parchunk.output import Output
-from parchunk.plan import Plan
-from parchunk.planning import plan as plan_of
-from parchunk.receipts import Receipt, read_receipts
-from parchunk.saved_plan import load_plan
-from parchunk.source import Source
-from parchunk.status import read_status
-from parchunk.strays import find_strays
-from parchunk.text_order import position_of
-from parchunk.views import Contents, view_statements
+from parchunk.out.output import Output
+from parchunk.out.plan_file import load_plan
+from parchunk.out.receipts import Receipt, read_receipts
+from parchunk.planning.from_source import plan as plan_of
+from parchunk.planning.plan import Plan
+from parchunk.reading.status import read_status
+from parchunk.reading.views import Contents, view_statements
+from parchunk.stores.source import Source
 
 #: Partitions of one plan that are looked at: a hostile one may have millions.
 _LOOKED_AT = 200
@@ -123,7 +124,7 @@ def keys(data: bytes) -> None:
     base = "s/é/" if head[7] % 2 else "s/a/"
     tails = body.decode("utf-8", "replace").split("\n")
     paths = pa.array([base + tail for tail in tails], pa.string())
-    parsed = parse_paths(paths, base, encoding, grid)
+    parsed = parse_paths(paths, base, KeySpace(grid, encoding))
     expected, others = [], []
     for row, tail in enumerate(tails):
         index = encoding.index(tail)
@@ -138,12 +139,12 @@ def keys(data: bytes) -> None:
     assert parsed.others.tolist() == others
     spec = ArraySpec("a", 2, grid, (1,) * len(grid), "i4", 4, (None,) * len(grid), encoding, {}, {})
     ordered = sorted(tails, key=str.encode)
-    positions = [position_of(grid, encoding, tail) for tail in ordered]
+    positions = [KeySpace(grid, encoding).position(tail) for tail in ordered]
     assert positions == sorted(positions)
     assert all(0 <= position <= prod(grid) for position in positions)
     strays = [tail for row, tail in enumerate(tails) if row in set(others)]
-    found = positions_of(pa.array(strays, pa.string()), encoding, grid).tolist()
-    assert found == [position_of(grid, encoding, tail) for tail in strays]
+    found = positions_of(pa.array(strays, pa.string()), KeySpace(grid, encoding)).tolist()
+    assert found == [KeySpace(grid, encoding).position(tail) for tail in strays]
     sizes = np.array([len(tail) % 2 for tail in strays], np.int64)
     assert find_strays(spec, pa.array(strays, pa.string()), sizes).num_rows <= len(strays)
 
@@ -170,7 +171,7 @@ def _look_at(plan: Plan) -> None:
     if plan.chunks <= _COMPUTED and sum(array.regions for array in plan.arrays) <= _LOOKED_AT:
         width = width_of(object(), 8)
         with contextlib.suppress(InputError):
-            forecast(plan, make_work(plan, plan.partitions(), 10**7, width), width)
+            forecast_work(plan, make_work(plan, plan.partitions(), 10**7, width), width)
 
 
 def _command(*arguments: str) -> None:

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from parchunk.auditing.record_check import RecordChecker, RecordJob
 from parchunk.cli.main import run
 from parchunk.errors import InputError
-from parchunk.output import Output
-from parchunk.plan import Plan
-from parchunk.receipts import Receipt, read_receipts
-from parchunk.saved_plan import load_plan
+from parchunk.out.output import Output
+from parchunk.out.plan_file import load_plan
+from parchunk.out.receipts import Receipt, read_receipts
+from parchunk.planning.plan import Plan
 
 #: PARCHUNK_FUZZ=5000 is the long form.
 EXAMPLES = int(os.environ.get("PARCHUNK_FUZZ", "40"))

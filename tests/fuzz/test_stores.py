@@ -15,10 +15,10 @@ from obstore.store import MemoryStore
 import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import ParchunkError
-from parchunk.keys import KeyEncoding
+from parchunk.keys.encoding import KeyEncoding
+from parchunk.keys.space import KeySpace
+from parchunk.listing.strays import find_strays
 from parchunk.metadata.spec import ArraySpec
-from parchunk.strays import find_strays
-from parchunk.text_order import position_of
 
 EXAMPLES = int(os.environ.get("PARCHUNK_FUZZ", "40"))
 BOUNDED = settings(
@@ -174,4 +174,4 @@ def test_keys(tail: str, grid: tuple[int, ...], marker: str, separator: str, siz
     if index is not None:
         assert keys.tail(index) == tail
     find_strays(spec, pa.array([tail]), np.array([size]))
-    assert 0 <= position_of(grid, keys, tail) <= spec.total
+    assert 0 <= KeySpace(grid, keys).position(tail) <= spec.total

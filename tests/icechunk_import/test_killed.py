@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 import zarr
-from benchmarks.s3_server import new_bucket
+from instruments.s3_server import new_bucket
 
 import parchunk
 from benchmarks import icechunk_crashes

@@ -12,7 +12,7 @@ import parchunk
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container, settings
 from parchunk.icechunk_import.repository import storage_at
-from parchunk.stores import Location
+from parchunk.stores.opening import Location
 
 
 @pytest.mark.parametrize(

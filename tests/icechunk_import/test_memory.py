@@ -20,11 +20,11 @@ from parchunk.icechunk_import.memory import (
     budget,
     location_length,
 )
-from parchunk.icechunk_import.references import BATCH, finished_receipts
-from parchunk.icechunk_import.v3_metadata import v3_documents
-from parchunk.icechunk_import.work import plan_work
-from parchunk.output import Output
-from parchunk.saved_plan import load_plan
+from parchunk.icechunk_import.planned_commits import plan_work
+from parchunk.metadata.to_v3 import v3_documents
+from parchunk.out.output import Output
+from parchunk.out.plan_file import load_plan
+from parchunk.reading.rows import BATCH, finished_receipts
 
 MIB = 1 << 20
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
-from tests.test_build_oracle import planned, stores, write_store
+from tests.made import planned, stores, write_store
 
 import parchunk
 from parchunk.icechunk_import import compare_with_repo

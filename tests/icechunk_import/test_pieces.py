@@ -17,7 +17,7 @@ import icechunk
 import parchunk
 from parchunk.icechunk_import import adapter, memory
 from parchunk.icechunk_import.pieces import one_ahead
-from parchunk.record_files import SCHEMA, digest
+from parchunk.out.record_files import SCHEMA, digest
 
 
 def test_the_next_item_is_made_while_one_is_in_use() -> None:

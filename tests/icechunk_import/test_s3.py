@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import zarr
-from benchmarks.s3_server import new_bucket
+from instruments.s3_server import new_bucket
 from obstore.store import S3Store
 
 import parchunk

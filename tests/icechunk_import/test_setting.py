@@ -11,10 +11,10 @@ import zarr
 
 import icechunk
 import parchunk
-from parchunk.icechunk_import import adapter, setting
+from parchunk.icechunk_import import adapter, forks
+from parchunk.icechunk_import.forks import Setter
 from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.setting import Setter
-from parchunk.stores import Location
+from parchunk.stores.opening import Location
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def test_forks_are_for_regions_and_1x_alone(
     grow, build, used, opened, assert_equal, monkeypatch, tmp_path, merged_at
 ):
-    monkeypatch.setattr(setting, "MERGED_AT", merged_at)
+    monkeypatch.setattr(forks, "MERGED_AT", merged_at)
     source = grow(12)
     parchunk.to_icechunk(build(source, split="time", region=4), str(tmp_path / "repo"))
     whole, regions = 3, 2 * 3

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import zarr
-from tests.test_update import grow
+from tests.made import grow
 
 import parchunk
 

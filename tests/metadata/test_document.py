@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from parchunk.errors import MetadataError
 from parchunk.metadata import document as module
-from parchunk.metadata.document import Oversized, check_depth, parse_document, shorten
+from parchunk.metadata.document import check_depth, parse_document, shorten
 from parchunk.metadata.names import name_problem
+from parchunk.stores.oversized import Oversized
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from parchunk.metadata import (
     refusals,
 )
 from parchunk.metadata import read as module
+from parchunk.metadata.meaning import hierarchy_digest
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part"),
@@ -71,7 +72,7 @@ def test_consolidating_changes_no_digest(store, reader_of) -> None:
         before = read_hierarchy(reader_of(store))
         zarr.consolidate_metadata(store, zarr_format=zarr_format)
         after = read_hierarchy(reader_of(store))
-        assert before.digest() == after.digest()
+        assert hierarchy_digest(before) == hierarchy_digest(after)
         assert after.warnings == ()
 
 
@@ -88,10 +89,12 @@ def test_known_arrays_are_read_again_without_a_listing(nested, reader_of, known)
     before = read_hierarchy(reader_of(nested), include=known)
     reader = reader_of(nested)
     again = read_known(reader, "", known)
-    assert again.digest() == before.digest()
+    assert hierarchy_digest(again) == hierarchy_digest(before)
     assert reader.lists == []
     below = read_known(reader_of(nested), "levels", ["1/t"])
-    assert below.digest() == read_hierarchy(reader_of(nested), "levels", ["1/t"]).digest()
+    assert hierarchy_digest(below) == hierarchy_digest(
+        read_hierarchy(reader_of(nested), "levels", ["1/t"])
+    )
     # One that has gone is left out.
     assert names(read_known(reader_of(nested), "", [*known, "gone"])) == known
 
@@ -539,7 +542,7 @@ def test_mutated_stores_are_read_or_refused_in_one_line(
             refusals(hierarchy)
             json.dumps(kerchunk_metadata(hierarchy)).encode()
             json.dumps(hierarchy.to_json()).encode()
-            assert len(hierarchy.digest()) == 64
+            assert len(hierarchy_digest(hierarchy)) == 64
             seen.add("read")
         except ParchunkError as error:
             seen.add(type(error).__name__)

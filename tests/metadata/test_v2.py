@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parchunk.errors import MetadataError
-from parchunk.keys import KeyEncoding
+from parchunk.keys.encoding import KeyEncoding
 from parchunk.metadata.oddities import oddities
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.v2 import parse_v2_array, v2_itemsize

@@ -7,7 +7,7 @@ import pytest
 import zarr
 
 from parchunk.errors import MetadataError
-from parchunk.keys import KeyEncoding
+from parchunk.keys.encoding import KeyEncoding
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.v3 import extension_problem, parse_v3_array
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from parchunk.auditing.findings import Finding, finding
-from parchunk.output import Output
+from parchunk.out.output import Output
 
 if TYPE_CHECKING:
     import icechunk

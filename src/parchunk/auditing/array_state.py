@@ -6,7 +6,6 @@ import io
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,36 +14,27 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.auditing.findings import Finding, finding, rebuild
-from parchunk.auditing.gaps import Gap, Steps, largest
+from parchunk.auditing.gaps import Steps, largest
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.impossible_sizes import impossible_sizes
 from parchunk.auditing.labels import Labels
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited
-from parchunk.auditing.record_check import (
-    RecordChecker,
-    RecordJob,
-    RecordResult,
-    chunk_key,
-    chunk_label,
-)
+from parchunk.auditing.record_check import RecordChecker, RecordJob, RecordResult
 from parchunk.auditing.result import ArrayAudit, PartitionAudit, percent
 from parchunk.auditing.sizes import Sizes
+from parchunk.auditing.wording import DAMAGE_FINDINGS, gap_text, shortened
+from parchunk.listing.strays import Stray
+from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.fixed_size import fixed_chunk_bytes
-from parchunk.output import Output
-from parchunk.plan import ArrayPlan, Partition, Plan
-from parchunk.receipts import receipt_path, strays_path
-from parchunk.record_files import record_path
-from parchunk.strays import Stray
-
-if TYPE_CHECKING:
-    pass
+from parchunk.out.output import Output
+from parchunk.out.receipts import receipt_path, strays_path
+from parchunk.out.record_files import record_path
+from parchunk.planning.plan import ArrayPlan, Partition, Plan
 
 #: Gaps of one array that become findings; and that a report lists. All are counted.
 GAP_FINDINGS = 50
 GAPS_LISTED = 1_000
-#: Files of one array and kind of damage that become findings of their own.
-_DAMAGE_FINDINGS = 100
 #: Strays of one array that a report shows.
 _STRAYS_SHOWN = 20
 
@@ -154,7 +144,7 @@ class ArrayState:
             )
             for path in extra
         ]
-        return _shortened(found)
+        return shortened(found)
 
     def damage(self, by_digest: Mapping[str, str]) -> list[Finding]:
         """Return what is wrong with the array's files, with what a strange file really is."""
@@ -166,7 +156,7 @@ class ArrayState:
                     **{**found.to_json(), "message": f"{found.key} holds what belongs in {other}"}
                 )
             findings.append(found)
-        return _shortened(findings) + self._duplicates()
+        return shortened(findings) + self._duplicates()
 
     def _duplicates(self) -> list[Finding]:
         """Return chunks that more than one row points at: their own row, or two strange ones."""
@@ -177,7 +167,7 @@ class ArrayState:
             number
             for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
             if count > 1 or self._is_referenced(number)
-        ][: _DAMAGE_FINDINGS + 1]
+        ][: DAMAGE_FINDINGS + 1]
         if not twice:
             return []
         keys = [chunk_key(self.spec, number) for number in twice[:3]]
@@ -429,43 +419,3 @@ class ArrayState:
             total,
             strays,
         )
-
-
-def gap_text(gap: Gap, label: str = "") -> str:
-    """Return a gap in words: where, what that is in the coordinate, how much is missing."""
-    if not gap.cells:
-        return f"{gap.array}: missing"
-    if gap.first == gap.last:
-        where = f"chunk {gap.first:,} along {gap.dimension}"
-    else:
-        where = f"chunks {gap.first:,}-{gap.last:,} along {gap.dimension}"
-    said = f", i.e. {label}" if label else ""
-    if gap.whole:
-        what = "missing" if gap.cells == 1 else f"all {gap.cells:,} chunks missing"
-    else:
-        what = f"{gap.missing:,} of {gap.cells:,} chunks missing"
-    return f"{gap.array}: {where}{said}: {what}"
-
-
-def _shortened(findings: list[Finding]) -> list[Finding]:
-    """Return findings with at most so many of one kind; the rest are counted in one."""
-    kept: list[Finding] = []
-    by_kind: dict[str, list[Finding]] = {}
-    for found in findings:
-        same = by_kind.setdefault(found.kind, [])
-        same.append(found)
-        if len(same) <= _DAMAGE_FINDINGS:
-            kept.append(found)
-    for kind, same in by_kind.items():
-        if len(same) > _DAMAGE_FINDINGS:
-            rest = len(same) - _DAMAGE_FINDINGS
-            kept.append(
-                finding(
-                    kind,
-                    f"{same[0].array}: {rest:,} further findings of this kind",
-                    "build again with --overwrite: damage of this size is cheaper to replace",
-                    array=same[0].array,
-                    count=rest,
-                )
-            )
-    return kept

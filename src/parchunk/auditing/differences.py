@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from parchunk.auditing.held_rows import read_held
 from parchunk.auditing.receipt_check import Audited
-from parchunk.auditing.record_check import RecordJob, object_key
+from parchunk.auditing.record_check import RecordJob
 from parchunk.auditing.source_contents import ContentReader, Contradicted
+from parchunk.listing.tally import Part
+from parchunk.metadata.chunk_keys import object_key
+from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
-from parchunk.output import Output
-from parchunk.receipts import receipt_path
-from parchunk.shard_grid import shard_numbers
-from parchunk.tally import Part
+from parchunk.out.output import Output
+from parchunk.out.receipts import receipt_path
 
 Int64Array = NDArray[np.int64]
 
@@ -166,3 +167,10 @@ class ShardDifferences(Differences):
         self._contradicted.append(
             self._contents.check_shards(self._item, output, part, unchanged, self._inner_cells)
         )
+
+
+def newest(item: Audited) -> int:
+    """Return the newest modification that the build saw in a partition, in microseconds."""
+    if item.receipt is None or item.receipt.last_modified is None:
+        return int(np.iinfo(np.int64).max)
+    return item.receipt.last_modified

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.policy import Policy
 from parchunk.metadata import Hierarchy
-from parchunk.output import Output
-from parchunk.plan import Plan
-from parchunk.receipts import Receipt
-from parchunk.spelling import spelling_notes
+from parchunk.out.output import Output
+from parchunk.out.receipts import Receipt
+from parchunk.out.spelling_notes import spelling_notes
+from parchunk.planning.plan import Plan
 
 
 def left_out_findings(plan: Plan) -> list[Finding]:

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.auditing.record_check import RecordJob
-from parchunk.inlined import lengths
-from parchunk.output import Output
-from parchunk.record_files import record_path
+from parchunk.out.inlined import lengths
+from parchunk.out.output import Output
+from parchunk.out.record_files import record_path
 
 Int64Array = NDArray[np.int64]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from parchunk.auditing.findings import Finding, finding
-from parchunk.auditing.record_check import chunk_key, chunk_label
 from parchunk.auditing.sizes import Sizes
-from parchunk.plan import ArrayPlan
+from parchunk.metadata.chunk_keys import chunk_key, chunk_label
+from parchunk.planning.plan import ArrayPlan
 
 
 def impossible_sizes(array: ArrayPlan, sizes: Sizes) -> list[Finding]:

@@ -16,9 +16,9 @@ import numpy as np
 
 from parchunk.errors import ParchunkError
 from parchunk.metadata.spec import ArraySpec
-from parchunk.plan import Plan
-from parchunk.planning import open_source
-from parchunk.source import Source
+from parchunk.planning.from_source import open_source
+from parchunk.planning.plan import Plan
+from parchunk.stores.source import Source
 
 #: Coordinates in more chunks, or longer, are not read for labels.
 _CHUNKS = 200

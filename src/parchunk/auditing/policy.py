@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec
-from parchunk.plan import Plan
+from parchunk.planning.plan import Plan
 
 _EXPECT = re.compile(r"(?P<dimension>.+)=(?P<start>-?\d*):(?P<stop>-?\d*)")
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.record_check import RecordJob
-from parchunk.output import RECEIPTS, Output
-from parchunk.plan import Partition, Plan
-from parchunk.receipts import Receipt, receipt_path
+from parchunk.out.output import RECEIPTS, Output
+from parchunk.out.receipts import Receipt, receipt_path
+from parchunk.planning.plan import Partition, Plan
 
 _OTHER_PLAN = "belongs to a build of another plan"
 

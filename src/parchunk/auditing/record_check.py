@@ -16,15 +16,16 @@ from parchunk.auditing.heat import Heat
 from parchunk.auditing.policy import inside
 from parchunk.auditing.row_faults import RowFault, inlining_faults, range_faults, size_faults
 from parchunk.auditing.sizes import Sizes
-from parchunk.inlined import lengths
-from parchunk.key_kernels import parse_paths
+from parchunk.keys.parsing import parse_paths
+from parchunk.keys.spelling import PathBuilder
+from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.fixed_size import fixed_chunk_bytes
+from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
-from parchunk.output import Output
-from parchunk.path_builder import PathBuilder
-from parchunk.receipts import RecordFile
-from parchunk.record_files import SCHEMA, digest, record_path
-from parchunk.shard_grid import extents, shard_numbers
+from parchunk.out.inlined import lengths
+from parchunk.out.output import Output
+from parchunk.out.receipts import RecordFile
+from parchunk.out.record_files import SCHEMA, digest, record_path
 
 #: Rows of one file that are named when they are wrong.
 _NAMED = 3
@@ -99,7 +100,7 @@ class RecordChecker:
         self._bounds = bounds
         self._fixed = fixed_chunk_bytes(spec)
         self._inline_threshold = inline_threshold
-        self._paths = PathBuilder(self._base, spec.keys, spec.grid)
+        self._paths = PathBuilder(self._base, spec.space)
 
     def check(self, job: RecordJob) -> RecordResult:
         """Return what one record file holds and what is wrong with it."""
@@ -286,9 +287,7 @@ class RecordChecker:
         ours = paths.filter(pc.starts_with(paths, pattern=self._base))
         # Many rows of an expanded array share a path: that says nothing of chunks told twice.
         if len(ours) and self._spec.inner_chunks is None:
-            result.elsewhere = parse_paths(
-                ours, self._base, self._spec.keys, self._spec.grid
-            ).numbers
+            result.elsewhere = parse_paths(ours, self._base, self._spec.space).numbers
 
     def _name(
         self, result: RecordResult, name: str, numbers: NDArray[np.int64], fault: RowFault
@@ -310,40 +309,6 @@ class RecordChecker:
 
     def _key(self, number: int) -> str:
         return chunk_key(self._spec, number)
-
-
-def chunk_key(spec: ArraySpec, number: int) -> str:
-    """Return the source's key of a chunk by number: of an inner chunk, its shard's."""
-    index = chunk_index(spec, number)
-    if spec.inner_chunks is not None:
-        index = tuple(at // extent for at, extent in zip(index, extents(spec), strict=True))
-    return f"{spec.name}/{spec.keys.tail(index)}"
-
-
-def chunk_label(spec: ArraySpec, number: int) -> str:
-    """Return what a message calls a chunk: its key, and which inner chunk of the array it is."""
-    if spec.inner_chunks is None:
-        return chunk_key(spec, number)
-    index = ", ".join(map(str, chunk_index(spec, number)))
-    return f"inner chunk ({index}) in {chunk_key(spec, number)}"
-
-
-def object_key(spec: ArraySpec, number: int) -> str:
-    """Return the source's key of an object by number: of an expanded array, of a shard."""
-    return f"{spec.name}/{spec.keys.tail(_unravelled(spec.grid, number))}"
-
-
-def chunk_index(spec: ArraySpec, number: int) -> tuple[int, ...]:
-    """Return the chunk index of a chunk number, in the grid of the references."""
-    return _unravelled(spec.reference_grid, number)
-
-
-def _unravelled(grid: tuple[int, ...], number: int) -> tuple[int, ...]:
-    index = []
-    for size in reversed(grid):
-        number, at = divmod(number, size)
-        index.append(at)
-    return tuple(reversed(index))
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:

@@ -11,11 +11,11 @@ from parchunk.auditing.gaps import Completeness, Gap
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.labels import Labels
 from parchunk.auditing.sizes import Outliers, Sizes
-from parchunk.plan import Plan
-from parchunk.strays import Stray
+from parchunk.listing.strays import Stray
+from parchunk.planning.plan import Plan
 
 if TYPE_CHECKING:
-    from parchunk.auditing.against_source import Comparison
+    from parchunk.auditing.changes import Comparison
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 from parchunk.auditing.findings import Finding, finding
 from parchunk.metadata.spec import canonical
-from parchunk.output import ROOT, Output
-from parchunk.plan import Plan
-from parchunk.receipts import Receipt
-from parchunk.root import published_root
+from parchunk.out.output import ROOT, Output
+from parchunk.out.receipts import Receipt
+from parchunk.out.root import published_root
+from parchunk.planning.plan import Plan
 
 _AGAIN = "run parchunk update OUT: it writes the root anew"
 

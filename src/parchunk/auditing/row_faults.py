@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from parchunk.inlined import is_misread, marked
+from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
-from parchunk.shard_grid import shard_numbers
+from parchunk.out.inlined import is_misread, marked
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from parchunk.arguments import lenient
+from parchunk.arguments.lenient import lenient
 from parchunk.auditing.against_repository import repository_findings
 from parchunk.auditing.array_state import ArrayState
 from parchunk.auditing.findings import Finding, finding
@@ -23,17 +23,17 @@ from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited, read_partitions
 from parchunk.auditing.result import AuditReport
 from parchunk.auditing.root_check import check_root
-from parchunk.build import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
-from parchunk.output import Output
-from parchunk.plan import Partition, Plan
-from parchunk.record_files import record_path
-from parchunk.saved_plan import load_plan
-from parchunk.source import Source
-from parchunk.under_way import UnderWay, read_under_way
+from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
+from parchunk.out.output import Output
+from parchunk.out.plan_file import load_plan
+from parchunk.out.record_files import record_path
+from parchunk.out.under_way import UnderWay, read_under_way
+from parchunk.planning.plan import Partition, Plan
+from parchunk.stores.source import Source
 
 if TYPE_CHECKING:
     from icechunk import Repository
-    from parchunk.auditing.against_source import Comparison
+    from parchunk.auditing.changes import Comparison
 
 #: Record files read side by side when each is a request.
 _REMOTE_READERS = 16

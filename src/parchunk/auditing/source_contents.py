@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 
 from parchunk.auditing.held_rows import HeldRows, read_held
 from parchunk.auditing.receipt_check import Audited
-from parchunk.auditing.record_check import object_key
 from parchunk.errors import DamagedShardError
-from parchunk.inlined import original
-from parchunk.listing import Patience, Requests
+from parchunk.keys.row_sets import RowSet
+from parchunk.listing.patience import Patience, Requests
+from parchunk.listing.shard_reading import InnerChunks, ShardReader
+from parchunk.listing.tally import Part
+from parchunk.metadata.chunk_keys import object_key
+from parchunk.metadata.shard_grid import inner_slices, shard_numbers, shards_of
+from parchunk.metadata.shard_spans import spans
 from parchunk.metadata.shards import shard_layout
 from parchunk.metadata.spec import ArraySpec
-from parchunk.output import Output
-from parchunk.plan import Plan
-from parchunk.rows import RowSet
-from parchunk.shard_grid import inner_slices, shard_numbers, shards_of
-from parchunk.shard_reading import InnerChunks, ShardReader
-from parchunk.shard_writer import spans
-from parchunk.source import Source
-from parchunk.tally import Part
+from parchunk.out.inlined import original
+from parchunk.out.output import Output
+from parchunk.planning.plan import Plan
+from parchunk.stores.source import Source
 
 Int64Array = NDArray[np.int64]
 

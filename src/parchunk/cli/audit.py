@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 
 from parchunk.auditing import AuditReport, audit
-from parchunk.build import DEFAULT_MEMORY
 from parchunk.cli.options import (
     Size,
     consolidated_option,
@@ -20,8 +19,10 @@ from parchunk.cli.options import (
     repo_option,
     store_option,
 )
-from parchunk.cli.tables import bytes_text, console, count, duration, table
+from parchunk.cli.tables import console, table
+from parchunk.cover.memory import DEFAULT_MEMORY
 from parchunk.errors import InputError
+from parchunk.wording import bytes_text, count, duration
 
 #: Findings printed; --json and --report have them all.
 _PRINTED = 40

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
-from parchunk.build import BuildResult, build
+from parchunk.building.build import build
+from parchunk.building.effort import Settings
+from parchunk.building.results import BuildResult
 from parchunk.cli.options import (
     effort_options,
     json_option,
@@ -18,11 +20,11 @@ from parchunk.cli.options import (
     source_options,
 )
 from parchunk.cli.progress import progress_shown
-from parchunk.cli.tables import bytes_text, console, count, duration
-from parchunk.group_build import Settings
-from parchunk.listing import Patience
-from parchunk.planning import plan as make_plan
-from parchunk.root import left_out
+from parchunk.cli.tables import console
+from parchunk.listing.patience import Patience
+from parchunk.out.root import left_out
+from parchunk.planning.from_source import plan as make_plan
+from parchunk.wording import bytes_text, count, duration
 
 
 @click.command("build")

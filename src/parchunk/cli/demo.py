@@ -7,17 +7,18 @@ from pathlib import Path
 
 import click
 
-from parchunk import demo
 from parchunk.auditing import audit
-from parchunk.build import build
+from parchunk.building.build import build
+from parchunk.cli import demo_store
 from parchunk.cli.build import print_summary, summary
 from parchunk.cli.options import json_option
 from parchunk.cli.plan import describe, print_plan
 from parchunk.cli.progress import progress_shown
 from parchunk.cli.tables import console
 from parchunk.errors import InputError
-from parchunk.opening import open_dataset, require
-from parchunk.planning import plan as make_plan
+from parchunk.extras import require
+from parchunk.planning.from_source import plan as make_plan
+from parchunk.reading.dataset import open_dataset
 
 
 @click.command("demo")
@@ -41,13 +42,13 @@ def command(directory: str, no_progress: bool, as_json: bool) -> int:
             out.print(line)
 
     say(f"1. writing a Zarr v3 store: {root / 'store.zarr'}")
-    made = demo.make_demo_store(root / "store.zarr")
+    made = demo_store.make_demo_store(root / "store.zarr")
     say(f"   removed {len(made.removed)} chunks and left a stray, as real stores have")
-    say(f"2. parchunk plan {made.path} --region {demo.REGION}")
-    plan = make_plan(str(made.path), region=demo.REGION)
+    say(f"2. parchunk plan {made.path} --region {demo_store.REGION}")
+    plan = make_plan(str(made.path), region=demo_store.REGION)
     if not as_json:
         print_plan(plan, describe(plan))
-    say(f"3. parchunk build {made.path} {root / 'refs.parquet'} --region {demo.REGION}")
+    say(f"3. parchunk build {made.path} {root / 'refs.parquet'} --region {demo_store.REGION}")
     with progress_shown(no_progress or as_json) as progress:
         result = build(plan, str(root / "refs.parquet"), overwrite=True, progress=progress)
     if as_json:
@@ -68,7 +69,7 @@ def command(directory: str, no_progress: bool, as_json: bool) -> int:
     ):
         if opened.sizes != original.sizes:
             raise InputError("the references do not have the original's shape: please report this")
-        for line in demo.compare(opened, original):
+        for line in demo_store.compare(opened, original):
             say(f"   {line}")
     say(f"next: parchunk sql {result.url}, and the README on your own store")
     return 0

@@ -16,8 +16,8 @@ from parchunk.cli.interrupts import Interrupted, interrupts
 from parchunk.cli.printable import printable
 from parchunk.cli.streams import lasting_streams
 from parchunk.errors import ParchunkError
-from parchunk.redaction import redact
-from parchunk.store_options import PUBLIC_OPTIONS
+from parchunk.stores.options import PUBLIC_OPTIONS
+from parchunk.stores.redaction import redact
 
 _STORE_OPTIONS = frozenset({"--store-option", "--output-option", "--repo-option"})
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from parchunk.arguments import parse_size
+from parchunk.arguments.sizes import parse_size
 from parchunk.errors import InputError
 from parchunk.metadata.consolidated import MODES
-from parchunk.stores import parse_options
+from parchunk.stores.opening import parse_options
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

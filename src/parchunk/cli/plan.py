@@ -7,16 +7,18 @@ from collections.abc import Mapping
 
 import click
 
-from parchunk.build import DEFAULT_MEMORY
-from parchunk.bundles import forecast, make_work
 from parchunk.cli.options import json_option, plan_options, run_options, source_options
-from parchunk.cli.tables import bytes_text, console, count, duration, grid_text, table
-from parchunk.groups import CHUNK_BYTES, inlining_of, vector_cells, width_of
+from parchunk.cli.tables import console, table
+from parchunk.cover.forecast import forecast_work
+from parchunk.cover.memory import CHUNK_BYTES, DEFAULT_MEMORY, inlining_of, vector_cells
+from parchunk.cover.scheduling import make_work
+from parchunk.cover.walks import width_of
 from parchunk.metadata import ArraySpec
-from parchunk.plan import Plan
-from parchunk.planning import plan as make_plan
-from parchunk.root import V3_COSTS, left_out
-from parchunk.stores import is_remote
+from parchunk.out.root import V3_COSTS, left_out
+from parchunk.planning.from_source import plan as make_plan
+from parchunk.planning.plan import Plan
+from parchunk.stores.opening import is_remote
+from parchunk.wording import bytes_text, count, duration, grid_text
 
 #: US dollars for 1,000 LIST requests: S3 Standard in us-east-1; others are near it.
 LIST_PRICE = 0.005
@@ -86,7 +88,7 @@ def describe(
     width = width_of(plan.source.store, share)
     cells = vector_cells(memory // workers, plan.record_size, share, inlining_of(plan))
     work = make_work(plan, plan.partitions(), cells, width, workers)
-    cost = forecast(plan, work, width)
+    cost = forecast_work(plan, work, width)
     remote = is_remote(plan.source.store)
     files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
     return {

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from parchunk.cli.tables import count, duration
-from parchunk.running import Progress
+from parchunk.building.results import Progress
+from parchunk.wording import count, duration
 
 #: Seconds between two log lines.
 LOG_EVERY = 10.0
@@ -21,7 +21,7 @@ LOG_EVERY = 10.0
 
 @contextmanager
 def progress_shown(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """Yield what `parchunk.build.build` calls with its progress; None when ``quiet``."""
+    """Yield what `parchunk.building.build.build` calls with its progress; None when ``quiet``."""
     if quiet:
         yield None
     elif sys.stderr.isatty():

@@ -21,8 +21,9 @@ from parchunk.cli.options import json_option, output_option
 from parchunk.cli.printable import printable
 from parchunk.cli.streams import stop_if_gone
 from parchunk.errors import InputError
-from parchunk.output import Output
-from parchunk.views import COLUMNS, connect, contents, message_of, view_statements, viewed_plan
+from parchunk.out.output import Output
+from parchunk.reading.sql import connect, contents, message_of, viewed_plan
+from parchunk.reading.views import COLUMNS, view_statements
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,11 +10,12 @@ from dataclasses import asdict
 import click
 
 from parchunk.cli.options import json_option, output_option
-from parchunk.cli.tables import console, count, table
-from parchunk.lease import IGNORED
-from parchunk.output import Output
-from parchunk.root import left_out
-from parchunk.status import Status, read_status
+from parchunk.cli.tables import console, table
+from parchunk.out.lease import IGNORED
+from parchunk.out.output import Output
+from parchunk.out.root import left_out
+from parchunk.reading.status import Status, read_status
+from parchunk.wording import count
 
 
 @click.command("status")

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from parchunk.cli.options import Size, json_option, output_option, parse_regions, repo_option
-from parchunk.cli.tables import console, count, duration
+from parchunk.cli.tables import console
 from parchunk.icechunk_import import ImportProgress, ImportResult, adapter, to_icechunk
 from parchunk.icechunk_import.importing import MAX_REFERENCES
+from parchunk.wording import count, duration
 
 
 @click.command("to-icechunk")

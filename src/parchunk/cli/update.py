@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import click
 
+from parchunk.building.effort import Settings
+from parchunk.building.update import update
 from parchunk.cli.build import print_summary, summary
 from parchunk.cli.options import (
     effort_options,
@@ -17,9 +19,7 @@ from parchunk.cli.options import (
     store_option,
 )
 from parchunk.cli.progress import progress_shown
-from parchunk.group_build import Settings
-from parchunk.listing import Patience
-from parchunk.update import update
+from parchunk.listing.patience import Patience
 
 
 @click.command("update")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from parchunk.icechunk_import.comparing import RepoComparison, RepoFinding, compare_with_repo
 from parchunk.icechunk_import.importing import to_icechunk
-from parchunk.icechunk_import.reading import open_icechunk
+from parchunk.icechunk_import.opening import open_icechunk
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult
 
 __all__ = [

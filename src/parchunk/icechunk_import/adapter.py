@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from parchunk.errors import OutputError
-from parchunk.opening import require
+from parchunk.extras import require
 
 if TYPE_CHECKING:
     import icechunk

@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 from parchunk.errors import InputError, OutputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import AGAIN, Branch
-from parchunk.icechunk_import.chunk_indices import chunk_key, ravel
+from parchunk.icechunk_import.forks import Setter
 from parchunk.icechunk_import.history import History
+from parchunk.icechunk_import.locations import chunk_key
 from parchunk.icechunk_import.nodes import write_nodes
 from parchunk.icechunk_import.pieces import Piece, pieces_of
-from parchunk.icechunk_import.references import Receipts
+from parchunk.icechunk_import.planned_commits import Work
 from parchunk.icechunk_import.results import Commit
-from parchunk.icechunk_import.setting import Setter
-from parchunk.icechunk_import.v3_metadata import V3Documents
-from parchunk.icechunk_import.work import Work
+from parchunk.keys.numbers import ravel
+from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec
-from parchunk.plan import Partition, Plan
-from parchunk.rows import RowSet
+from parchunk.metadata.to_v3 import V3Documents
+from parchunk.planning.plan import Partition, Plan
+from parchunk.reading.rows import Receipts
 
 
 class Committer:

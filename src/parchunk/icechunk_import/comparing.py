@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parchunk.arguments import lenient
+from parchunk.arguments.lenient import lenient
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.chunk_indices import ravel, unravel
 from parchunk.icechunk_import.history import read_history
 from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.references import finished_receipts, read_rows
 from parchunk.icechunk_import.repository import open_existing
-from parchunk.icechunk_import.v3_metadata import v3_documents
+from parchunk.keys.numbers import ravel, unravel
 from parchunk.metadata.spec import ArraySpec, canonical
-from parchunk.output import Output
-from parchunk.plan import Partition
-from parchunk.saved_plan import load_plan, published_plan
+from parchunk.metadata.to_v3 import v3_documents
+from parchunk.out.output import Output
+from parchunk.out.plan_file import load_plan, published_plan
+from parchunk.planning.plan import Partition
+from parchunk.reading.rows import finished_receipts, read_rows
 
 if TYPE_CHECKING:
     import icechunk

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
-from parchunk.arguments import lenient
+from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import Branch
@@ -16,14 +16,14 @@ from parchunk.icechunk_import.limits import check_memory, check_references
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import budget
 from parchunk.icechunk_import.pieces import one_ahead, read_pieces
-from parchunk.icechunk_import.references import finished_receipts
+from parchunk.icechunk_import.planned_commits import choose, plan_work
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult, Reporter
 from parchunk.icechunk_import.selecting import select
-from parchunk.icechunk_import.work import choose, plan_work
-from parchunk.output import Output
-from parchunk.plan import Plan
-from parchunk.saved_plan import load_plan, published_plan
+from parchunk.out.output import Output
+from parchunk.out.plan_file import load_plan, published_plan
+from parchunk.planning.plan import Plan
+from parchunk.reading.rows import finished_receipts
 
 if TYPE_CHECKING:
     import icechunk

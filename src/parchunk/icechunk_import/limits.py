@@ -8,8 +8,8 @@ import numpy as np
 
 from parchunk.errors import InputError
 from parchunk.icechunk_import.memory import Budget
-from parchunk.icechunk_import.work import Work
-from parchunk.plan import Plan
+from parchunk.icechunk_import.planned_commits import Work
+from parchunk.planning.plan import Plan
 
 
 def check_references(plan: Plan, work: Sequence[Work], most: int) -> None:

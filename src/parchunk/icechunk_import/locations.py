@@ -7,7 +7,7 @@ source is cut before the first segment that would have to be encoded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from parchunk.errors import InputError, UnsupportedError
 from parchunk.icechunk_import import adapter
-from parchunk.store_options import PROVIDERS
-from parchunk.stores import Location
+from parchunk.stores.opening import Location
+from parchunk.stores.options import PROVIDERS
 
 #: Icechunk's scheme for each of ours.
 _SCHEMES = {"file": "file", **PROVIDERS}
@@ -211,3 +211,8 @@ class Container:
         """Whether a repository's configuration has a container for this source's chunks."""
         declared = config.virtual_chunk_containers or {}
         return any(self.base.startswith(c.url_prefix) for c in declared.values())
+
+
+def chunk_key(array: str, index: Sequence[int]) -> str:
+    """Return the key of a chunk in a repository, where all arrays have the default keys."""
+    return "/".join([array, "c", *map(str, index)])

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.forks import MERGED_AT
 from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.references import BATCH, Receipts
-from parchunk.icechunk_import.setting import MERGED_AT
-from parchunk.icechunk_import.work import Work
+from parchunk.icechunk_import.planned_commits import Work
 from parchunk.metadata.spec import ArraySpec
-from parchunk.plan import Plan
-from parchunk.planner import RECORD_ROWS
+from parchunk.planning.choice import RECORD_ROWS
+from parchunk.planning.plan import Plan
+from parchunk.reading.rows import BATCH, Receipts
 
 #: Bytes for what does not grow with references: threads, connections, compressors, allocators.
 FIXED = 48 << 20

@@ -11,10 +11,10 @@ import numpy as np
 
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.chunk_indices import chunk_key
-from parchunk.icechunk_import.v3_metadata import V3Documents
+from parchunk.icechunk_import.locations import chunk_key
 from parchunk.metadata.spec import ArraySpec, canonical
-from parchunk.plan import Plan
+from parchunk.metadata.to_v3 import V3Documents
+from parchunk.planning.plan import Plan
 
 
 @dataclass(frozen=True)

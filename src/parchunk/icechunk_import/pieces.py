@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from parchunk.cover import boxes_of_numbers
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.chunk_indices import chunk_key, unravel
-from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.references import Receipts, Rows, read_rows
-from parchunk.inlined import original
+from parchunk.icechunk_import.locations import Container, chunk_key
+from parchunk.keys.boxes import boxes_of_numbers
+from parchunk.keys.numbers import unravel
 from parchunk.metadata.spec import ArraySpec
-from parchunk.output import Output
-from parchunk.plan import Partition, Plan
+from parchunk.out.inlined import original
+from parchunk.out.output import Output
+from parchunk.planning.plan import Partition, Plan
+from parchunk.reading.rows import Receipts, Rows, read_rows
 
 _T = TypeVar("_T")
 

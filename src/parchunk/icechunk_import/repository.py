@@ -9,10 +9,10 @@ from typing import Any
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container, is_true, settings
-from parchunk.plan import Plan
-from parchunk.redaction import AZURE_AUTHORITY
-from parchunk.store_options import PROVIDERS, PUBLIC_OPTIONS, canonical, from_environment
-from parchunk.stores import Location, open_store, parse_options
+from parchunk.planning.plan import Plan
+from parchunk.stores.opening import Location, open_store, parse_options
+from parchunk.stores.options import PROVIDERS, PUBLIC_OPTIONS, canonical, from_environment
+from parchunk.stores.redaction import AZURE_AUTHORITY
 
 _KNOWN = {
     "s3": frozenset(

@@ -7,10 +7,10 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from parchunk.errors import InputError
-from parchunk.icechunk_import.v3_metadata import V3Documents, v3_documents
 from parchunk.metadata.document import shorten
 from parchunk.metadata.refused import UnsupportedArraysError
-from parchunk.plan import Plan
+from parchunk.metadata.to_v3 import V3Documents, v3_documents
+from parchunk.planning.plan import Plan
 
 
 def select(

@@ -7,25 +7,15 @@ documents. `refusals` says what cannot be referenced before anything is listed, 
 
 from __future__ import annotations
 
-from parchunk.metadata.convert import (
-    convert_array,
-    convert_attributes,
-    kerchunk_metadata,
-    refusals,
-    require_supported,
-    skip_refused,
-)
+from parchunk.errors import ShortListingError, UnreadableFolderError
+from parchunk.metadata.kerchunk import kerchunk_metadata
 from parchunk.metadata.mask import masks_alike, masks_other_values, null_reads_as_fill
 from parchunk.metadata.read import read_array, read_hierarchy, read_known
-from parchunk.metadata.reader import (
-    NoMetadataError,
-    Reader,
-    RootIsArrayError,
-    ShortListingError,
-    UnreadableFolderError,
-)
+from parchunk.metadata.reader import NoMetadataError, Reader, RootIsArrayError
+from parchunk.metadata.refusals import refusals, require_supported, skip_refused
 from parchunk.metadata.refused import UnsupportedArraysError
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
+from parchunk.metadata.to_v2 import convert_array, convert_attributes
 
 __all__ = [
     "ArraySpec",

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from parchunk.errors import MetadataError
+from parchunk.errors import MetadataError, ShortListingError, UnreadableFolderError
 from parchunk.metadata.folder_keys import example_chunk, folders_of, holds_documents
 from parchunk.metadata.nodes import Node, read_v2_node, read_v3_node
-from parchunk.metadata.reader import Reader, ShortListingError, UnreadableFolderError
+from parchunk.metadata.reader import Reader
 
 MAX_LEVELS = 64
 """Groups within groups. More are taken for a circle of links."""

@@ -13,8 +13,8 @@ from typing import Any
 from parchunk.errors import MetadataError
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import JSONObject
+from parchunk.stores.oversized import MAX_BYTES, Oversized
 
-MAX_BYTES = 64 * 2**20
 """A document larger than this is not read. The largest real ones (consolidated) have a few MiB."""
 
 MAX_DEPTH = 128
@@ -25,22 +25,6 @@ MAX_RANK = 64
 
 MAX_COUNT = 2**63 - 1
 """Shapes, chunks and their products must fit a signed 64-bit integer, as they do in readers."""
-
-
-class Oversized(bytes):
-    """Stands for an object too large to be a document: no bytes of it were read.
-
-    ``size`` is how many it has. A reader gives it in place of what would fill the memory.
-    """
-
-    size: int
-
-    @classmethod
-    def of(cls, size: int) -> Oversized:
-        """Return the stand-in for an object of ``size`` bytes."""
-        made = cls()
-        made.size = size
-        return made
 
 
 def parse_document(data: bytes) -> JSONObject:

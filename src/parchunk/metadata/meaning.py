@@ -46,8 +46,12 @@ class _Value:
     shown: str
 
 
-def digest(hierarchy: Hierarchy) -> str:
-    """Return the SHA-256, in hex, of what every document means that the output depends on."""
+def hierarchy_digest(hierarchy: Hierarchy) -> str:
+    """Return the SHA-256, in hex, of what every document means that the output depends on.
+
+    Equal before and after a build unless the metadata changed meanwhile. Where the documents were
+    found (consolidated or not) and how they were spelled makes no difference.
+    """
     documents = [
         [[group.name, group.zarr_format, _plain(group.attributes)] for group in hierarchy.groups],
         [

@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_RESERVED = frozenset({".zmetadata", ".zgroup", ".zarray", ".zattrs", "zarr.json"})
+from parchunk.metadata.spec import ArraySpec, GroupSpec
+
+#: Zarr's own documents, which every array folder holds.
+DOCUMENTS = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+
+#: The folder of OUT that holds what parchunk keeps beside the references.
+OWN = ".parchunk"
+
 _RECORD_FILE = re.compile(r"refs\.[0-9]+\.parq")
 # Windows takes any character before a colon for a drive, not letters only
 _DRIVE = re.compile(r".:")
@@ -47,9 +54,9 @@ def _segment_problem(segment: str, nbytes: int) -> str | None:
             f"Windows (drive {segment[:2]}), where its references would lie outside the output; "
             "write the array under a name without a colon there"
         )
-    if segment in _RESERVED or _RECORD_FILE.fullmatch(segment):
+    if segment in DOCUMENTS or _RECORD_FILE.fullmatch(segment):
         return f"its name has the segment {segment!r}, which is a file of the output"
-    if segment.startswith(".parchunk"):
+    if segment.startswith(OWN):
         return f"its name has the segment {segment[:20]!r}, which parchunk keeps for itself"
     if nbytes > MAX_SEGMENT_BYTES:
         return f"its name has a segment of {nbytes:,} bytes, more than {MAX_SEGMENT_BYTES}"
@@ -63,3 +70,10 @@ def ancestors(names: Iterable[str]) -> list[str]:
         segments = name.split("/")
         found.update("/".join(segments[:length]) for length in range(1, len(segments)))
     return sorted(found)
+
+
+def documents_of(node: ArraySpec | GroupSpec) -> tuple[str, ...]:
+    """Return the names of the documents that writers of Zarr put beside a node's members."""
+    if node.zarr_format == 3:
+        return ("zarr.json",)
+    return (".zarray" if isinstance(node, ArraySpec) else ".zgroup", ".zattrs")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from parchunk.errors import InputError, MetadataError, SourceError
+from parchunk.errors import InputError, MetadataError, ShortListingError, SourceError
 from parchunk.metadata.choosing import is_named, select, some_of
 from parchunk.metadata.consolidated import (
     MODES,
@@ -32,7 +32,7 @@ from parchunk.metadata.nodes import (
     parse_group,
 )
 from parchunk.metadata.oddities import oddities
-from parchunk.metadata.reader import NoMetadataError, Reader, ShortListingError
+from parchunk.metadata.reader import NoMetadataError, Reader
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.root_node import RootReader
 from parchunk.metadata.spec import (

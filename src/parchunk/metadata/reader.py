@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from parchunk.errors import InputError, SourceError
+from parchunk.errors import InputError
 
 
 class Reader(Protocol):
@@ -17,7 +17,7 @@ class Reader(Protocol):
     def get(self, key: str) -> bytes | None:
         """Return the whole object at ``key``, or None when there is none.
 
-        One too large to be a document may be `parchunk.metadata.document.Oversized` instead.
+        One too large to be a document may be `parchunk.stores.oversized.Oversized` instead.
         """
 
     def list_dir(self, prefix: str) -> tuple[list[str], list[str]]:
@@ -70,11 +70,3 @@ class NoMetadataError(InputError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments: an exception's default is its message."""
         return type(self), (self.url, self.key)
-
-
-class ShortListingError(SourceError):
-    """A listing that lacks what is known to be there: its end was no end, so it is not believed."""
-
-
-class UnreadableFolderError(SourceError):
-    """A folder that cannot be listed however often it is tried."""

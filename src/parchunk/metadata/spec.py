@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from parchunk.errors import InputError
-from parchunk.keys import KeyEncoding
+from parchunk.keys.encoding import KeyEncoding
+from parchunk.keys.space import KeySpace
 
 JSONObject: TypeAlias = dict[str, Any]
 """A parsed JSON object. Floats may be NaN or infinite, as Zarr's own attributes may be."""
@@ -81,6 +82,11 @@ class ArraySpec:
     def grid(self) -> tuple[int, ...]:
         """The number of chunks along each dimension: 0 where the shape is 0."""
         return _grid(self.shape, self.chunks)
+
+    @property
+    def space(self) -> KeySpace:
+        """The keys of the chunks that are listed."""
+        return KeySpace(self.grid, self.keys)
 
     @property
     def total(self) -> int:
@@ -205,18 +211,6 @@ class Hierarchy:
     absent: tuple[str, ...] = ()
     #: The Zarr format that references are written in: 2, or 3 where that was asked for.
     written_format: int = 2
-
-    def digest(self) -> str:
-        """Return the SHA-256, in hex, of what every document means that the output depends on.
-
-        Equal before and after a build unless the metadata changed meanwhile. Where the documents
-        were found (consolidated or not) and how they were spelled makes no difference: see
-        `parchunk.metadata.meaning`.
-        """
-        # not above: it needs these classes
-        from parchunk.metadata.meaning import digest
-
-        return digest(self)
 
     def to_json(self) -> JSONObject:
         """Return the JSON object that `from_json` turns into an equal value."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from parchunk.errors import MetadataError
-from parchunk.keys import KeyEncoding, Separator
+from parchunk.keys.encoding import KeyEncoding, Separator
 from parchunk.metadata.document import (
     parse_attributes,
     parse_chunks,

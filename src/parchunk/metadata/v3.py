@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from parchunk.errors import MetadataError
-from parchunk.keys import KeyEncoding
+from parchunk.keys.encoding import KeyEncoding
 from parchunk.metadata.data_type import describe_v3_dtype
 from parchunk.metadata.document import (
     parse_attributes,

@@ -8,10 +8,10 @@ from importlib.resources import files
 
 from parchunk.auditing.gaps import largest
 from parchunk.auditing.result import ArrayAudit, AuditReport, percent
-from parchunk.cli.tables import bytes_text, duration, grid_text
 from parchunk.metadata.spec import ArraySpec
 from parchunk.report import pictures
 from parchunk.report.markup import Markup, element, joined
+from parchunk.wording import bytes_text, duration, grid_text
 
 #: Findings, gaps and partitions that the page shows of each list; the counts are of all.
 _FINDINGS, _GAPS, _PARTITIONS, _CHANGES = 200, 100, 200, 200

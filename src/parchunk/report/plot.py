@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from parchunk.auditing.result import AuditReport
-from parchunk.opening import require
+from parchunk.extras import require
 
 #: Arrays drawn, those with findings first; more would be thinner than their names.
 _ARRAYS = 40

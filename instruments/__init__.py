@@ -1,0 +1,1 @@
+"""What benchmarks and tests stand on: a fault server, stores by formula, kill harnesses, an S3."""

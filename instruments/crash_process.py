@@ -1,0 +1,144 @@
+"""The command line in a process of its own that notes its steps, and kills itself at one.
+
+Children are forked from a server process that has imported everything, so that hundreds of them
+cost little; what they run is the command line as users run it.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import multiprocessing
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# What a child needs, imported once by the server that it is forked from.
+import parchunk.cli.build  # noqa: F401
+from parchunk.cli.main import main
+from parchunk.out.output import Output
+from parchunk.stores import opening
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["instruments.crash_process"])
+
+
+class Step(NamedTuple):
+    """One step of a run: threads take turns, so only those of one name have an order."""
+
+    name: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line that runs, and where it puts what it says and which steps it takes."""
+
+    process: Any
+    folder: Path
+
+    def end(self, timeout: float = 120) -> tuple[int, str, str]:
+        """Wait for it; return its exit code, standard output and standard error."""
+        self.process.join(timeout)
+        assert self.process.exitcode is not None, "it does not end"
+        return self.process.exitcode, self._text("said"), self._text("error")
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+        self.process.kill()
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps that it has begun."""
+        return self._text("steps").splitlines()
+
+    def _text(self, name: str) -> str:
+        path = self.folder / name  # killed early, it has not written any
+        return path.read_text() if path.exists() else ""
+
+
+def start(
+    arguments: list[str], folder: Path, kill_at: Step | None = None, retries: int | None = None
+) -> Command:
+    """Start the command line; it kills itself at a step, or at none.
+
+    ``retries`` are those of its clients in place of their minutes of patience.
+    """
+    folder.mkdir(parents=True)
+    process = _FORKS.Process(target=_run, args=(arguments, folder, kill_at, retries))
+    process.start()
+    return Command(process, folder)
+
+
+def step_of(path: str) -> str:
+    """Return what a test calls the write of ``path``."""
+    name = path.rsplit("/", 1)[-1]
+    if "/receipts/" in path:
+        return "receipt"
+    if "/strays/" in path:
+        return "strays"
+    if name.startswith("refs."):
+        return "record file"
+    return {".zmetadata": "root", "plan.json": "plan", "lease.json": "lease"}.get(name, name)
+
+
+def _run(arguments: list[str], folder: Path, kill_at: Step | None, retries: int | None) -> None:
+    for descriptor, name in ((1, "said"), (2, "error")):
+        file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, descriptor)
+        os.close(file)
+    _note_steps(folder / "steps", kill_at)
+    if retries is not None:
+        opening.RETRY["max_retries"] = retries
+    main(arguments)
+
+
+def _note_steps(steps: Path, kill_at: Step | None) -> None:
+    """Write down each step as it begins or has ended, and end with it when it is the one."""
+    file = os.open(steps, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    counts: dict[str, itertools.count[int]] = collections.defaultdict(itertools.count)
+
+    def step(name: str) -> None:
+        os.write(file, (name + "\n").encode())
+        if Step(name, next(counts[name])) == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)
+
+    put, put_if, delete_if, replace = Output.put, Output.put_if, Output.delete_if, Path.replace
+    delete = Output.delete
+
+    def noted_put(self: Output, path: str, data: Any) -> None:
+        step(f"before {step_of(path)}")
+        put(self, path, data)
+        step(f"after {step_of(path)}")
+
+    def noted_put_if(self: Output, path: str, data: bytes, seen: str | None) -> str | None:
+        step(f"before {step_of(path)}")
+        found = put_if(self, path, data, seen)
+        step(f"after {step_of(path)}")
+        return found
+
+    def noted_delete(self: Output, path: str) -> None:
+        # The lease is given back by deleting it, which has its own name.
+        name = "release" if step_of(path) == "lease" else f"delete {step_of(path)}"
+        step(f"before {name}")
+        delete(self, path)
+        step(f"after {name}")
+
+    def noted_delete_if(self: Output, path: str, seen: str) -> None:
+        step("before release")
+        delete_if(self, path, seen)
+        step("after release")
+
+    def noted_replace(self: Path, target: Any) -> Path:
+        step("before rename")
+        found = replace(self, target)
+        step("after rename")
+        return found
+
+    Output.delete = noted_delete  # type: ignore[method-assign]
+    Output.put, Output.put_if = noted_put, noted_put_if  # type: ignore[method-assign]
+    Output.delete_if, Path.replace = noted_delete_if, noted_replace  # type: ignore[method-assign,assignment]

@@ -1,0 +1,1 @@
+"""Arguments of the Python functions as people write them. All rooms may use it; it uses errors."""

@@ -1,0 +1,162 @@
+"""The main job: run a plan's groups, then publish the root. Resumes what was begun."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from os import PathLike
+from typing import Any, cast
+
+from parchunk.arguments.lenient import lenient, refuse_options
+from parchunk.building.effort import Effort, Settings
+from parchunk.building.preflight import begin_output, refuse_foreign, refuse_overlap
+from parchunk.building.publishing import publish
+from parchunk.building.results import BuildResult, Progress
+from parchunk.building.running import Run
+from parchunk.building.task import task_for
+from parchunk.cover.forecast import forecast_work
+from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
+from parchunk.cover.scheduling import make_work
+from parchunk.cover.walks import width_of
+from parchunk.out.lease import Lease, held
+from parchunk.out.output import Output
+from parchunk.out.receipts import read_receipts
+from parchunk.out.root import format_notes, mask_notes
+from parchunk.out.size_notes import size_notes
+from parchunk.out.spelling_notes import spelling_notes
+from parchunk.out.unfinished import finish_update
+from parchunk.planning.from_source import open_source
+from parchunk.planning.from_source import plan as make_plan
+from parchunk.planning.plan import Plan
+from parchunk.stores.opening import is_remote
+from parchunk.stores.source import Source
+
+
+@lenient
+def build(
+    plan: Plan | Source | str | PathLike[str],
+    out: str | PathLike[str] | Output,
+    *,
+    memory: int | str = DEFAULT_MEMORY,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    workers: int = 1,
+    executor: Executor | Any = None,
+    trust_listing: bool = False,
+    overwrite: bool = False,
+    settings: Settings | None = None,
+    store_options: Mapping[str, str] | None = None,
+    output_options: Mapping[str, str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> BuildResult:
+    """Build the references of ``plan`` in ``out``, or finish a build of the same plan there.
+
+    Parameters
+    ----------
+    plan
+        What `parchunk.plan` returned; or a source as it takes one, planned without options.
+    out
+        Path or URL of the folder to write.
+    memory
+        Bound on the peak above the imports, in bytes or as text such as ``"1GiB"``; shared out
+        among ``workers``.
+    concurrency
+        Listings side by side, over all workers.
+    workers
+        Processes; every large array is shared out so that each has a part of it.
+    executor
+        Any `concurrent.futures.Executor`, or a Dask ``Client``, in place of processes. Each of
+        its tasks may use ``memory`` and ``concurrency``; ``workers`` still says in how many parts
+        to share out.
+    trust_listing
+        Take a chunk that one listing does not show for missing, without a second listing.
+    overwrite
+        Delete a build of another plan in ``out``; anything else there is never touched.
+    settings
+        Retries and other fine points; ``concurrency`` and ``trust_listing`` come before its own.
+
+    Raises
+    ------
+    InputError, OutputError, SourceError, SourceChangedError
+        In one line. Finished partitions stay, and the same call resumes.
+    KeyboardInterrupt
+        Within seconds, whatever the source does; the same call resumes. Tasks that run in an
+        ``executor`` of the caller's go on to their ends.
+    """
+    memory = cast(int, memory)
+    effort = Effort(memory, concurrency, workers, executor, trust_listing, settings, progress)
+    began = time.monotonic()
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    if not isinstance(plan, Plan):
+        plan, store_options = make_plan(plan, store_options=store_options), None
+    elif store_options and plan.source is not None:
+        refuse_options("store_options", "plan", plan.source)
+    source = open_source(plan, store_options)
+    refuse_overlap(plan, source, output)
+    refuse_foreign(output)
+    effort.cells(source, plan)  # refused before anything is written
+    with held(output) as lease:
+        plan = begin_output(plan, output, overwrite)
+        return carry_out(plan, source, output, lease, effort, began)
+
+
+def carry_out(
+    plan: Plan, source: Source, output: Output, lease: Lease, effort: Effort, began: float
+) -> BuildResult:
+    """List and write what has no receipt yet, and publish; ``began`` is by the monotonic clock.
+
+    Raises
+    ------
+    ParchunkError, KeyboardInterrupt
+        As `build` does.
+    """
+    cells = effort.cells(source, plan)
+    done = read_receipts(output, plan)
+    partitions = list(plan.partitions())
+    pending = [p for p in partitions if (p.array, p.region) not in done]
+    width = width_of(source.store, effort.share)
+    work = make_work(plan, pending, cells, width, effort.workers)
+    least = forecast_work(plan, work, width).least
+    fine = replace(
+        effort.settings or Settings(),
+        concurrency=effort.share,
+        trust_listing=effort.trust_listing,
+        inlining=effort.inlining(plan),
+    )
+    tasks = (task_for(plan, source, output, item, fine) for item in work)
+    run = Run(partitions, list(done.values()), effort.progress, began, lease.check)
+    try:
+        if effort.executor is not None:
+            run.anywhere(tasks, effort.executor)
+        elif effort.workers > 1:
+            run.in_processes(tasks, effort.workers)
+        else:
+            run.in_threads(tasks, cells, effort.concurrency)
+    finally:
+        if run.writing:
+            lease.leave()
+    publish(plan, source, output, run.receipts, lease.confirm)
+    finish_update(output)
+    run.report()
+    return BuildResult(
+        url=output.url,
+        plan=plan,
+        receipts=tuple(run.receipts),
+        built=len(pending),
+        requests=run.requests.lists,
+        requests_least=least if is_remote(source.store) else 0,
+        gets=run.requests.gets,
+        retries=run.requests.retries,
+        seconds=time.monotonic() - began,
+        peak_memory=peak_memory(),
+        notes=(
+            *plan.hierarchy.warnings,
+            *format_notes(plan),
+            *run.notes,
+            *lease.notes,
+            *mask_notes(plan, run.receipts),
+            *size_notes(plan, run.receipts),
+            *spelling_notes(plan, run.receipts, output).values(),
+        ),
+    )

@@ -1,0 +1,140 @@
+"""Receipts in an update: which are forgotten, and which hold for the plan of the grown source.
+
+Each step here leaves record files and root alone, and can be cut short anywhere: a receipt that
+is lost on the way costs a listing of its partition, and nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pyarrow.parquet as pq
+
+from parchunk.listing.strays import Strays, encode_strays
+from parchunk.out.output import RECEIPTS, STRAYS, Output
+from parchunk.out.receipts import Receipt, read_receipts, receipt_path, strays_path, write_receipt
+from parchunk.planning.growth import Carried, carried
+from parchunk.planning.plan import Partition, Plan
+
+_Key = tuple[str, int | None]
+
+
+def forget(
+    plan: Plan, output: Output, is_due: Callable[[Partition, Receipt], bool]
+) -> list[Receipt]:
+    """Delete the receipts of partitions that are to be listed again; return those that stay."""
+    kept = []
+    for (name, region), receipt in read_receipts(output, plan).items():
+        partition = plan.by_name[name].partition(region, plan.record_size)
+        if is_due(partition, receipt):
+            output.delete(receipt_path(partition))
+            if receipt.strays:
+                output.delete(strays_path(partition))
+        else:
+            kept.append(receipt)
+    return kept
+
+
+def carry_over(old: Plan, new: Plan, output: Output) -> None:
+    """Make those receipts of ``old`` that hold for ``new`` receipts of it, and delete the others.
+
+    So before any record file is written over, nothing vouches for what it held.
+    """
+    receipts = read_receipts(output, old)
+    done = read_receipts(output, new)
+    renewed = []
+    for item in carried(old, new):
+        before = [receipts.get((part.array, part.region)) for part in item.before]
+        known = [receipt for receipt in before if receipt is not None]
+        if len(known) == len(before) and _key(item.partition) not in done:
+            renewed.append((item, known, _strays(output, item, known)))
+    # All are read before the first is written: region 1 may lie where another region 1 is read.
+    for item, known, strays in renewed:
+        if strays is not None:
+            output.put(strays_path(item.partition), strays)
+        receipt = _renewed(known, item.partition, new)
+        write_receipt(output, item.partition, receipt)
+        done[_key(item.partition)] = receipt
+    _delete_others(new, output, done)
+
+
+def _key(partition: Partition) -> _Key:
+    return partition.array, partition.region
+
+
+def _delete_others(plan: Plan, output: Output, done: dict[_Key, Receipt]) -> None:
+    """Delete receipts and strays of other plans."""
+    partitions = [plan.by_name[name].partition(at, plan.record_size) for name, at in done]
+    ours = {receipt_path(partition) for partition in partitions}
+    ours |= {strays_path(partition) for partition in partitions}
+    for folder in (RECEIPTS, STRAYS):
+        for path in output.paths(folder):
+            if path not in ours:
+                output.delete(path)
+
+
+def _renewed(known: Sequence[Receipt], partition: Partition, plan: Plan) -> Receipt:
+    """Return the receipt of a partition that consists of those of ``known``."""
+    # Its rows are the same; its range may be longer, where others own the rows at its end.
+    elements = plan.elements(partition)
+    start, stop = elements or (None, None)
+    times = [receipt.last_modified for receipt in known if receipt.last_modified is not None]
+    reasons: dict[str, int] = {}
+    for receipt in known:
+        for reason, count in receipt.stray_reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    sums = {
+        name: sum(getattr(receipt, name) for receipt in known)
+        for name in (
+            "expected",
+            "present",
+            "missing",
+            "zero_sized",
+            "inlined",
+            "bytes",
+            "strays",
+            "found_again",
+            "requests",
+            "requests_least",
+            "retries",
+            "seconds",
+            "shards_expected",
+            "shards_present",
+            "empty_entries",
+            "index_requests",
+        )
+    }
+    return replace(
+        known[0],
+        **sums,
+        fingerprint=plan.fingerprint,
+        region=partition.region,
+        dimension=str(plan.split) if elements else None,
+        start=start,
+        stop=stop,
+        stray_reasons=dict(sorted(reasons.items())),
+        last_modified=max(times, default=None),
+        verified=all(receipt.verified for receipt in known),
+        ordered=all(receipt.ordered for receipt in known),
+        record_files=tuple(
+            sorted(
+                (file for receipt in known for file in receipt.record_files),
+                key=lambda file: file.index,
+            )
+        ),
+    )
+
+
+def _strays(output: Output, item: Carried, known: Sequence[Receipt]) -> bytes | None:
+    """Return the strays kept of the partitions that one consists of; None: they stay in place."""
+    if len(known) == 1 and strays_path(item.before[0]) == strays_path(item.partition):
+        return None
+    together = Strays()
+    for part, receipt in zip(item.before, known, strict=True):
+        data = output.get(strays_path(part)) if receipt.strays else None
+        if data is not None:
+            table = pq.read_table(io.BytesIO(data))
+            together.add(table.select(["path", "size", "reason"]))
+    return encode_strays(item.partition.array, together) if together.count else None

@@ -1,0 +1,68 @@
+"""Threads that the tasks of one process share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from copy import copy
+from typing import ParamSpec, TypeVar
+
+from parchunk.building.arrow_memory import SYSTEM_MEMORY
+from parchunk.cover.memory import TAKERS, WRITERS
+from parchunk.writing.inline_room import InlineRoom
+
+P = ParamSpec("P")
+
+T = TypeVar("T")
+
+
+class Pools:
+    """Threads that the groups of one process share; a context manager that ends them.
+
+    A `KeyboardInterrupt` does not wait for those that read: a listing may hang for as long as a
+    server likes, and writes nothing when it returns.
+
+    Meanwhile Arrow takes memory from the system.
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        self.listings: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="listing")
+        self.takers: Executor = ThreadPoolExecutor(TAKERS, thread_name_prefix="taker")
+        self.writers: Executor = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
+        self.fetches: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
+        #: For small partitions: each is written from its rows to its receipt by one thread.
+        self.partitions: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
+        self.stop = threading.Event()
+        self.room = InlineRoom(self.stop)
+
+    @property
+    def here(self) -> Pools:
+        """These for a group so small that to hand work over would take longer than the work."""
+        same = copy(self)
+        same.listings = same.takers = same.writers = Here()
+        return same
+
+    def __enter__(self) -> Pools:
+        SYSTEM_MEMORY.use()
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        self.stop.set()
+        SYSTEM_MEMORY.leave()
+        orderly = error is None or isinstance(error, Exception)
+        for pool in (self.listings, self.takers, self.fetches, self.writers, self.partitions):
+            pool.shutdown(wait=orderly, cancel_futures=True)
+
+
+class Here(Executor):
+    """Runs what is submitted at once, in the thread that submits it."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Return a future that has ended."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future

@@ -1,0 +1,130 @@
+"""Whose OUT is: a build writes over nothing but a build, and never into its own source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+from parchunk.errors import InputError
+from parchunk.metadata.meaning import hierarchy_digest
+from parchunk.metadata.names import OWN
+from parchunk.out.output import LEASE, PLAN, PREVIOUS, RECEIPTS, ROOT, STRAYS, Output
+from parchunk.out.plan_file import parse_plan, save_plan
+from parchunk.planning.plan import Plan
+from parchunk.stores.opening import Location
+from parchunk.stores.source import Source
+
+
+def begin_output(plan: Plan, output: Output, overwrite: bool) -> Plan:
+    """Make OUT ready for a build of ``plan``: new, or to be resumed; return the plan to carry out.
+
+    A build is resumed by the plan that it was begun with: the source's documents may be spelled
+    anew since, as long as they mean the same.
+
+    Raises
+    ------
+    InputError
+        When OUT is a file or holds something else; another plan's build, unless ``overwrite``.
+    """
+    saved = refuse_foreign(output)
+    if saved is not None:
+        try:
+            old = parse_plan(saved, output)
+        except InputError:
+            if not overwrite:
+                raise
+            old = None
+        if old is None or not _is_same(old, plan):
+            if not overwrite:
+                assert old is not None
+                raise InputError(
+                    f"{output.url} holds a build of another plan "
+                    f"({'; '.join(old.differences(plan)[:3])}): run parchunk update if the source "
+                    "grew; else give --overwrite to replace it, or name another OUT"
+                )
+            output.clear(_own_paths(output, old))
+        elif overwrite:
+            output.clear(_own_paths(output, old))
+        else:
+            output.prepare()
+            return replace(old, source=plan.source)
+    output.prepare()
+    save_plan(plan, output)
+    return plan
+
+
+def _is_same(old: Plan, new: Plan) -> bool:
+    """Whether two plans write the same, however their documents are spelled."""
+    if old.fingerprint == new.fingerprint:
+        return True
+    respelled = replace(new, hierarchy=old.hierarchy, arrays=old.arrays)
+    return (
+        respelled.fingerprint == old.fingerprint
+        and old.hierarchy.written_format == new.hierarchy.written_format
+        and _layout(old) == _layout(new)
+        and hierarchy_digest(old.hierarchy) == hierarchy_digest(new.hierarchy)
+    )
+
+
+def _layout(plan: Plan) -> list[tuple[str, int | None, int]]:
+    return [(array.spec.name, array.axis, array.region_chunks) for array in plan.arrays]
+
+
+def refuse_foreign(output: Output) -> bytes | None:
+    """Return the plan.json of OUT, None for an empty OUT; refuse one that holds something else."""
+    if output.is_empty():
+        return None
+    saved = output.get(PLAN)
+    if saved is None:
+        raise InputError(
+            f"{output.url} holds something that parchunk did not write: name another OUT"
+        )
+    return saved
+
+
+def _own_paths(output: Output, plan: Plan | None) -> list[str]:
+    """Return what parchunk wrote in OUT: its own folder, the root, and record files."""
+    own = [
+        path
+        for path in output.paths()
+        if (path.split("/")[0] == OWN and path != LEASE) or path == ROOT
+    ]
+    for array in plan.arrays if plan else ():
+        own += [
+            path
+            for path in output.paths(array.spec.name)
+            if _is_record_file(path[len(array.spec.name) + 1 :])
+        ]
+    return own
+
+
+def _places_of(plan: Plan) -> Iterator[str]:
+    """Yield where a build of ``plan`` writes: its own files, and the folders of each array."""
+    yield from (ROOT, PLAN, PREVIOUS, LEASE)
+    for array in plan.arrays:
+        name = array.spec.name
+        yield from (name, f"{RECEIPTS}/{name}", f"{STRAYS}/{name}")
+
+
+def _is_record_file(name: str) -> bool:
+    return name.startswith("refs.") and name.endswith(".parq") and name[5:-5].isdecimal()
+
+
+def refuse_overlap(plan: Plan, source: Source, output: Output) -> None:
+    """Refuse an OUT in SRC or around it: its files would be listed, or its data overwritten; and
+    one with links in it, which could lead there, or anywhere.
+    """
+    # SRC is what the user named: one array and not its parent, a store and not a group in it.
+    given = source.child(plan.arrays[0].spec.name) if plan.lone_array else source.above(plan.group)
+    inside, outside = _place(output.location), _place(given.location)
+    if inside.startswith(outside) or outside.startswith(inside):
+        where = "inside" if inside.startswith(outside) else "around"
+        raise InputError(f"OUT {output.url} is {where} SRC {given.url}: name a folder apart")
+    output.refuse_links(_places_of(plan))
+
+
+def _place(location: Location) -> str:
+    """Return where a location is, with a slash at its end; local links are followed."""
+    url = location.url if location.scheme != "file" else os.path.realpath(location.url)
+    return url.rstrip("/") + "/"

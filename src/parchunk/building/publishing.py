@@ -1,0 +1,46 @@
+"""Publishing: the root is written last, if the source is still what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from parchunk.errors import SourceChangedError
+from parchunk.metadata.meaning import differences, hierarchy_digest
+from parchunk.out.output import ROOT, Output
+from parchunk.out.receipts import Receipt
+from parchunk.out.root import published_root
+from parchunk.planning.from_source import read_again
+from parchunk.planning.plan import Plan
+from parchunk.stores.source import Source
+
+
+def publish(
+    plan: Plan,
+    source: Source,
+    output: Output,
+    receipts: Iterable[Receipt],
+    confirm: Callable[[], None] | None = None,
+) -> None:
+    """Write the root, which makes the references a store, if the source is still what it was.
+
+    ``confirm`` is called right before, and raises when OUT is somebody else's by now.
+
+    Raises
+    ------
+    SourceChangedError
+        When the source's metadata has changed since the plan: nothing is published.
+    """
+    now = read_again(plan, source, arrays_to_come=False)
+    if hierarchy_digest(now) != hierarchy_digest(plan.hierarchy):
+        changed = "; ".join(differences(plan.hierarchy, now)[:3])
+        raise SourceChangedError(
+            f"the metadata of {source.url} changed since it was planned ({changed}): nothing was "
+            "published; "
+            "run parchunk update if it grew; else build again (--overwrite, or another OUT)"
+        )
+    root = published_root(plan, receipts)
+    if confirm is not None:
+        confirm()
+    if output.get(ROOT) != root:
+        output.put(ROOT, root)
+    output.tidy()

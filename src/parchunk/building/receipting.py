@@ -1,0 +1,83 @@
+"""Receipts of what a task wrote, and what each partition cost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from parchunk.building.task import GroupTask
+from parchunk.listing.patience import Requests
+from parchunk.listing.strays import encode_strays
+from parchunk.out.receipts import Receipt, check_counts, strays_path, write_receipt
+from parchunk.writing.written import Written
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the partitions between two receipts cost."""
+
+    lists: int
+    retries: int
+    seconds: float
+
+
+class Costs:
+    """The costs of a task, shared out among its receipts so that they add up."""
+
+    def __init__(self, counted: Requests) -> None:
+        self._counted = counted
+        self._lists = self._retries = 0
+        self._since = time.monotonic()
+
+    def since(self) -> Cost:
+        """Return what was spent since it was asked last."""
+        now, lists, retries = time.monotonic(), self._counted.lists, self._counted.retries
+        spent = Cost(lists - self._lists, retries - self._retries, round(now - self._since, 3))
+        self._lists, self._retries, self._since = lists, retries, now
+        return spent
+
+
+def receipt_of(
+    task: GroupTask, position: int, written: Written, ordered: bool, cost: Cost
+) -> Receipt:
+    """Return the receipt of one of a group's partitions, all of which is written."""
+    partition, elements = task.group.partitions[position], task.ranges[position]
+    expected = partition.rows.cells
+    return Receipt(
+        fingerprint=task.fingerprint,
+        array=partition.array,
+        region=partition.region,
+        dimension=task.dimension if elements else None,
+        start=elements[0] if elements else None,
+        stop=elements[1] if elements else None,
+        expected=expected,
+        present=written.present,
+        missing=expected - written.present,
+        zero_sized=written.zero_sized,
+        inlined=written.inlined,
+        bytes=written.bytes,
+        strays=written.strays.count,
+        stray_reasons=written.reasons,
+        found_again=written.found_again,
+        last_modified=written.modified,
+        verified=not task.settings.trust_listing,
+        ordered=ordered,
+        requests=cost.lists,
+        requests_least=task.least[position],
+        retries=cost.retries,
+        seconds=cost.seconds,
+        shards_expected=partition.objects.cells if task.spec.inner_chunks is not None else 0,
+        shards_present=written.shards_present,
+        empty_entries=written.empty_entries,
+        index_requests=written.index_requests,
+        record_files=tuple(sorted(written.files, key=lambda file: file.index)),
+    )
+
+
+def finish(task: GroupTask, position: int, written: Written, receipt: Receipt) -> None:
+    """Write the strays and the receipt of a partition: from here on it counts as done."""
+    partition = task.group.partitions[position]
+    check_counts(receipt, partition)
+    if written.strays.count:
+        task.output.put(strays_path(partition), encode_strays(partition.array, written.strays))
+    write_receipt(task.output, partition, receipt)

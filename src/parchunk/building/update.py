@@ -1,0 +1,204 @@
+"""Updating OUT when its source grew: only what is new is listed and written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import partial
+from os import PathLike
+from typing import Any, cast
+
+from parchunk.arguments.lenient import lenient
+from parchunk.building.build import carry_out
+from parchunk.building.carrying import carry_over, forget
+from parchunk.building.effort import Effort, Settings
+from parchunk.building.preflight import refuse_overlap
+from parchunk.building.results import BuildResult, Progress
+from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
+from parchunk.errors import InputError
+from parchunk.out.lease import held
+from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
+from parchunk.out.plan_file import load_plan, parse_plan, save_plan
+from parchunk.out.receipts import Receipt, read_receipts
+from parchunk.out.root import published_root
+from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
+from parchunk.planning.from_source import open_source, read_as_planned
+from parchunk.planning.growth import grown_plan
+from parchunk.planning.plan import Partition, Plan
+from parchunk.stores.opening import page_keys
+
+
+@lenient
+def update(
+    out: str | PathLike[str] | Output,
+    *,
+    regions: int | Iterable[int] = (),
+    arrays: str | Iterable[str] = (),
+    gaps: bool = True,
+    exclude: str | Iterable[str] = (),
+    skip_unsupported: bool = False,
+    memory: int | str = DEFAULT_MEMORY,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    workers: int = 1,
+    executor: Executor | Any = None,
+    trust_listing: bool = False,
+    settings: Settings | None = None,
+    store_options: Mapping[str, str] | None = None,
+    output_options: Mapping[str, str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> BuildResult:
+    """Bring the references in ``out`` up to what their source holds now.
+
+    Listed and written are: regions and arrays that came since, regions whose last chunks were
+    partly filled, regions with missing chunks, whole arrays of up to one page of keys, and
+    ``regions`` and ``arrays``. Everything else is taken to be what it was: `parchunk.audit` with
+    ``against_source=True`` tells whether it is.
+
+    Readers see the references as they were until all of it is done. An update that was killed, or
+    failed, is finished by the next, whatever that one is asked.
+
+    Regions stay as long as they were planned, unless an array has grown out of them: see
+    `parchunk.planning.refitting`.
+
+    Parameters
+    ----------
+    regions
+        Numbers of regions to list again in any case.
+    arrays
+        Names of arrays to list again in any case, all regions of them.
+    gaps
+        Whether to list regions with missing chunks again. In a store that never writes some of its
+        chunks, such as those without data, that may be every region.
+    exclude, skip_unsupported
+        Arrays that came and are left out, now and later: by globs on their names, or those that
+        cannot be referenced.
+    memory, concurrency, workers, executor, trust_listing, settings, progress
+        As for `parchunk.build`.
+
+    Raises
+    ------
+    InputError
+        When ``out`` holds no build, a region or array is named that is not there, or the source did
+        more than grow: an array is gone, became shorter, or grew along another axis than its
+        leading one.
+    OutputError, SourceError, SourceChangedError
+        As for `parchunk.build`.
+    """
+    memory = cast(int, memory)
+    effort = Effort(memory, concurrency, workers, executor, trust_listing, settings, progress)
+    began = time.monotonic()
+    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    load_plan(output)  # refused before a lease is taken in what is no OUT
+    with held(output) as lease:
+        old = load_plan(output)
+        source = open_source(old, store_options)
+        refuse_overlap(old, source, output)
+        wanted = _without(old, exclude, output)
+        new = grown_plan(wanted, read_as_planned(wanted, source, skip_unsupported))
+        asked = Unfinished(
+            tuple(sorted(set(cast(Iterable[int], regions)))),
+            tuple(sorted(set(arrays))),
+            gaps,
+            old.fingerprint,
+        )
+        _refuse_unknown(asked, old, new, output)
+        effort.cells(source, new)  # refused before anything is written
+        notes = _begin(asked, old, new, output, page_keys(source.store))
+        result = carry_out(new, source, output, lease, effort, began)
+        return replace(result, notes=(*notes, *result.notes))
+
+
+def _without(plan: Plan, exclude: Iterable[str], output: Output) -> Plan:
+    """Return the plan with more arrays left out; refuse to leave out one that it has."""
+    globs = tuple(exclude)
+    for name in plan.by_name:
+        for glob in globs:
+            if fnmatchcase(name, glob):
+                raise InputError(
+                    f"--exclude {glob}: {name} is in {output.url} already: build anew to leave it "
+                    "out (--overwrite, or another OUT)"
+                )
+    return replace(plan, exclude=tuple(dict.fromkeys((*plan.exclude, *globs))))
+
+
+def _refuse_unknown(asked: Unfinished, old: Plan, new: Plan, output: Output) -> None:
+    """Refuse regions and arrays that are not there."""
+    regions = max(len(old.regions), len(new.regions))
+    for number in asked.regions:
+        if not 0 <= number < regions:
+            raise InputError(
+                f"--regions: there is no region {number}; {output.url} has {regions}, numbered "
+                "from 0"
+            )
+    for name in asked.arrays:
+        if name not in new.by_name:
+            raise InputError(
+                f"--arrays: there is no array {name!r} in {output.url}; there are "
+                f"{', '.join(list(new.by_name)[:10])}{', ...' if len(new.arrays) > 10 else ''}"
+            )
+
+
+def _begin(asked: Unfinished, old: Plan, new: Plan, output: Output, page: int) -> list[str]:
+    """Make what is due pending in a plan for what the source is now; return notes for people.
+
+    No record file is written here, and none is later before the receipt that vouches for it is
+    gone. Cut short at any point, this is taken up by the next update: what was asked is kept first.
+    """
+    unfinished = read_unfinished(output)
+    saved = output.get(PREVIOUS)
+    output.prepare()
+    if unfinished is None and saved is not None:
+        # Cut short by a parchunk that did not keep what it was asked.
+        previous = parse_plan(saved, output)
+        unfinished = Unfinished((), (), True, old.fingerprint, begun=True, grown_from=previous)
+    # Of which plan the root is: an update may be cut short right after it was published.
+    keep_previous = saved is not None and not _is_published(old, output)
+    again, searched = asked, False
+    if unfinished is not None:
+        if unfinished.grown_from is not None:
+            carry_over(unfinished.grown_from, old, output)
+        if unfinished.begun:
+            # What has no receipt is due; what has one was listed since, unless it is named now.
+            searched = unfinished.gaps
+            again = replace(asked, gaps=asked.gaps and not searched)
+        elif unfinished.fingerprint == old.fingerprint:
+            again = asked.joined(unfinished)
+    save_unfinished(again, output)
+    kept = forget(old, output, partial(is_due, page=page, asked=again))
+    grown_from = old if new.fingerprint != old.fingerprint else None
+    begun = replace(again, begun=True, gaps=again.gaps or searched, grown_from=grown_from)
+    save_unfinished(begun, output)
+    if grown_from is not None:
+        if not keep_previous:
+            output.put(PREVIOUS, output.get(PLAN) or b"")
+        save_plan(new, output)
+        carry_over(old, new, output)
+    if asked.gaps and not again.gaps and any(receipt.missing for receipt in kept):
+        return [
+            "an update that was cut short is finished: gaps that it had listed were not listed "
+            "once more; run parchunk update again to look for chunks written since"
+        ]
+    return []
+
+
+def _is_published(plan: Plan, output: Output) -> bool:
+    """Whether the root of OUT is what a finished build of ``plan`` publishes."""
+    root = output.get(ROOT)
+    receipts = read_receipts(output, plan)
+    return (
+        root is not None
+        and len(receipts) == sum(array.regions for array in plan.arrays)
+        and root == published_root(plan, receipts.values())
+    )
+
+
+def is_due(partition: Partition, receipt: Receipt, *, page: int, asked: Unfinished) -> bool:
+    """Whether a partition is listed again although its array did not grow there."""
+    if partition.region is None and partition.objects.cells <= page:
+        return True
+    if partition.region in asked.regions or partition.array in asked.arrays:
+        return True
+    return asked.gaps and receipt.missing > 0

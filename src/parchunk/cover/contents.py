@@ -1,0 +1,50 @@
+"""What lies below a prefix, in text order: documents, chunks, neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from parchunk.cover import walks
+from parchunk.metadata.names import documents_of
+from parchunk.metadata.spec import ArraySpec
+from parchunk.planning.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """``keys`` neighbouring keys of the source from ``first`` on; ``array``: the chunks of one."""
+
+    first: str
+    keys: int
+    array: str | None = None
+
+
+def contents_of(plan: Plan) -> list[Content]:
+    """Return what the source holds, in the order of its keys, as far as the plan knows it.
+
+    Every chunk is taken to be there, and every document that writers of Zarr write. What the plan
+    leaves out (``--exclude``) is not known.
+    """
+    found: list[Content] = []
+    for group in plan.hierarchy.groups:
+        below = f"{group.name}/" if group.name else ""
+        found += [Content(below + name, 1) for name in documents_of(group)]
+    if plan.hierarchy.groups and plan.hierarchy.groups[0].zarr_format == 2:
+        found.append(Content(".zmetadata", 1))
+    for array in plan.arrays:
+        spec = array.spec
+        documents = documents_of(spec)
+        directory = directory_of(spec)
+        if directory == spec.name:  # they lie among its chunks
+            found.append(Content(f"{directory}/", spec.total + len(documents), spec.name))
+        else:
+            found.append(Content(f"{directory}/", spec.total, spec.name))
+            found += [Content(f"{spec.name}/{name}", 1) for name in documents]
+    found.sort(key=lambda content: content.first)
+    return found
+
+
+def directory_of(spec: ArraySpec) -> str:
+    """Return the key of the folder that all of an array's chunks lie in."""
+    below = walks.chunk_directory(spec.keys)
+    return f"{spec.name}/{below}" if below else spec.name

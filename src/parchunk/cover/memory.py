@@ -1,0 +1,88 @@
+"""How much memory listing and writing take, by what is held."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+from parchunk.cover.inlining import InlineBound, most_needed
+from parchunk.errors import InputError
+from parchunk.planning.plan import Plan
+
+#: Bytes a chunk costs while its group is listed.
+CHUNK_BYTES = 8
+
+#: Bytes a row of a record file costs while the file is written (paths twice, Parquet once).
+ROW_BYTES = 320
+
+#: Bytes a listing holds: one batch of rows, its Arrow columns and the kernels' temporaries.
+LISTING_BYTES = 4 << 20
+
+#: What is used however small the job: thread stacks, connections, the allocator's slack.
+FIXED_BYTES = 40 << 20
+
+#: Batches of listed keys read at the same time.
+TAKERS = 2
+
+#: Record files written at the same time.
+WRITERS = 2
+
+#: Peak memory above the imports unless a user chooses: holds the sizes of about 47 M chunks.
+DEFAULT_MEMORY = 512 << 20
+
+DEFAULT_CONCURRENCY = 8
+
+
+def vector_cells(memory: int, record_size: int, concurrency: int, inlining: int = 0) -> int:
+    """Return how many chunks' sizes may be held at once within ``memory`` bytes.
+
+    ``inlining`` is the memory that inlining may take in one record file, at most.
+
+    Raises
+    ------
+    InputError
+        When the bound cannot be honoured, naming the least one that can.
+    """
+    rest, least = _needed_bytes(record_size, concurrency)
+    if memory < least:
+        raise InputError(
+            f"--memory {memory} bytes is too little for record files of {record_size} rows and "
+            f"{concurrency} listings side by side: give {-(-least // (1 << 20))} MiB or more, or "
+            "lower --record-size or --concurrency"
+        )
+    return (memory - rest - _inline_bytes(memory, least, inlining)) // CHUNK_BYTES
+
+
+def inline_bound(
+    memory: int, processes: int, record_size: int, concurrency: int, inlining: int
+) -> InlineBound:
+    """Return what of ``memory``, of which each of ``processes`` has a part, is for inlining.
+
+    The rest is as for `vector_cells`.
+    """
+    _, least = _needed_bytes(record_size, concurrency)
+    return InlineBound(_inline_bytes(memory // processes, least, inlining), least, processes)
+
+
+def inlining_of(plan: Plan) -> int:
+    """Return the memory that inlining can take in one record file of a plan, at most."""
+    most = max((array.spec.reference_total for array in plan.arrays), default=0)
+    return most_needed(min(plan.record_size, most), plan.inline_threshold)
+
+
+def _needed_bytes(record_size: int, concurrency: int) -> tuple[int, int]:
+    """Return what a process needs beside chunks' sizes, and with the fewest sizes."""
+    rest = FIXED_BYTES + WRITERS * record_size * ROW_BYTES
+    rest += min(concurrency, 16) * LISTING_BYTES
+    return rest, rest + max(record_size * CHUNK_BYTES, 4 << 20)
+
+
+def _inline_bytes(memory: int, least: int, inlining: int) -> int:
+    return min(WRITERS * inlining, (memory - least) // 2)
+
+
+def peak_memory(children: bool = True) -> int:
+    """Return the peak resident size of this process (and its largest child), in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    usage = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)[: 1 + children]
+    return sum(resource.getrusage(who).ru_maxrss for who in usage) * unit

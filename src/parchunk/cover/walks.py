@@ -1,0 +1,174 @@
+"""Walks: one listing each, over an interval of ranks, named by keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from obstore.store import MemoryStore
+
+from parchunk.cover import intervals
+from parchunk.cover.digit_tree import Ints
+from parchunk.keys.encoding import KeyEncoding
+from parchunk.keys.row_sets import RowSet
+from parchunk.keys.space import KeySpace
+from parchunk.metadata.spec import ArraySpec
+from parchunk.stores.opening import is_ordered, is_remote, page_keys
+
+#: A walk is cut in pieces for listings side by side, but not shorter than this many pages...
+LEAST_PAGES = 20
+
+#: ...and not longer than this many: what a piece has completed is written and given back.
+MOST_PAGES = 50
+
+
+@dataclass(frozen=True)
+class Width:
+    """How a store is listed: in how many ``pieces`` at least walks are cut, how many of them may
+    be under way before the first has passed (``window``), and the keys of a ``page``.
+
+    ``bundles`` says whether one walk may list several arrays: where it ends early and each
+    request that is saved counts.
+    """
+
+    pieces: int
+    window: int
+    page: int
+    bundles: bool = False
+
+
+def width_of(store: object, concurrency: int) -> Width:
+    """Return how walks of ``store`` are cut for ``concurrency`` listings side by side.
+
+    There are more pieces than listings, as pieces of a sparse array are of unequal length, and
+    some may be ahead of a slow one. A MemoryStore copies all its later keys for each listing, so
+    there every cut would cost a whole one.
+    """
+    if isinstance(store, MemoryStore):
+        return Width(1, 1, page_keys(store))
+    bundles = is_remote(store) and is_ordered(store)
+    return Width(4 * concurrency, 2 * concurrency, page_keys(store), bundles)
+
+
+def needed_ranks(
+    spec: ArraySpec, row_sets: Sequence[RowSet], walks: Sequence[Walk], page: int
+) -> list[dict[int, int]]:
+    """Return, for each row set, the walks that it needs and the rank that each must pass."""
+    starts = np.array([walk.start for walk in walks], np.int64)
+    stops = np.array([walk.stop for walk in walks], np.int64)
+    found: list[dict[int, int]] = [{} for _ in row_sets]
+    # Coarse: to wait for a walk in vain costs less than to tell thousands of spans apart.
+    owners, spans = _intervals_of_each(spec, row_sets, LEAST_PAGES * page)
+    # Walks are disjoint and rise, so those an interval meets stand side by side.
+    firsts = np.searchsorted(stops, spans[:, 0], side="right")
+    lasts = np.searchsorted(starts, spans[:, 1], side="left")
+    for owner, first, last, stop in zip(
+        owners.tolist(), firsts.tolist(), lasts.tolist(), spans[:, 1].tolist(), strict=True
+    ):
+        needs = found[owner]
+        for walk in range(first, last):
+            needs[walk] = max(min(stop, int(stops[walk])), needs.get(walk, 0))
+    return found
+
+
+def _intervals_of_each(
+    spec: ArraySpec, row_sets: Sequence[RowSet], max_gap: int
+) -> tuple[Ints, Ints]:
+    """Return owners and rank spans that meet all chunks of each of ``row_sets``."""
+    if all(rows.count == 1 for rows in row_sets):
+        begins = [rows.first * rows.period + rows.start for rows in row_sets]
+        ends = [begin + rows.cells for begin, rows in zip(begins, row_sets, strict=True)]
+        return intervals.intervals_of_each_run(spec.grid, begins, ends, max_gap)
+    each = [
+        intervals.rank_intervals(spec.grid, rows.boxes(spec.grid), max_gap) for rows in row_sets
+    ]
+    owners = np.repeat(np.arange(len(each)), [len(spans) for spans in each])
+    return owners, np.concatenate(each)
+
+
+def walks_over(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> list[Walk]:
+    """Return the walks that together meet every chunk of ``row_sets``, in text order."""
+    return named_walks(spec.space, intervals_of(spec, row_sets, width))
+
+
+def intervals_of(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> Ints:
+    """Return the intervals of ranks that hold all of ``row_sets``, shape (n, 2), rising."""
+    boxes = [box for rows in row_sets for box in rows.boxes(spec.grid)]
+    # Foreign keys up to a page cost no more than the request that skipping them would need.
+    spans = intervals.rank_intervals(spec.grid, boxes, max_gap=width.page)
+    if not len(spans) or width.pieces == 1:
+        return spans
+    ranks = int((spans[:, 1] - spans[:, 0]).sum())
+    pieces = max(width.pieces, -(-ranks // (MOST_PAGES * width.page)))
+    return intervals.cut(spans, pieces, LEAST_PAGES * width.page, width.page)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One listing over the ranks ``[start, stop)`` of an array, in a store that lists in order.
+
+    ``prefix``, ``offset`` and ``last`` are relative to the array's path, without a trailing
+    slash. The walk meets the keys below ``prefix`` that sort after ``offset`` (None: from the
+    first one) up to and including ``last`` (None: to the end of the prefix). ``last`` may be
+    missing from the store: stop at the first key that is not below it, and drop that key if it is
+    above.
+
+    ``final`` is the last chunk's key, also where ``last`` is None: once it has come, no chunk can
+    be left out at the end. ``origin`` is the offset at which the array begins, None for the
+    beginning of ``prefix``.
+    """
+
+    start: int
+    stop: int
+    prefix: str
+    offset: str | None
+    last: str | None
+    final: str | None = field(default=None, compare=False)
+    origin: str | None = field(default=None, compare=False)
+    space: KeySpace | None = field(default=None, compare=False, repr=False)
+
+    def key(self, rank: int) -> str:
+        """Return the key of a rank of the array, for a walk made by `walk`."""
+        assert self.space is not None, "walks over several arrays have no ranks"
+        return self.space.key_at(rank)
+
+
+def walk(space: KeySpace, start: int, stop: int) -> Walk:
+    """Return the walk over the ranks ``[start, stop)``. ValueError when empty or outside.
+
+    A walk meets every key, chunk or stray, whose `parchunk.keys.space.KeySpace.position` is in
+    ``[start, stop)``, and the walk that ends at the last rank also what sorts after the last
+    chunk. So walks that together hold every rank meet every key exactly once. It starts after the
+    chunk key *before* its first chunk, not at its first chunk: ``0.tmp`` sorts between ``0`` and
+    ``1``, and would be met by neither neighbour otherwise.
+
+    The prefix is the marker ``c`` when ``/`` follows it, else empty, and never narrower. In a
+    store that lists in order, ``offset`` and ``last`` bound a walk exactly at no cost, while the
+    prefix ``c/5`` would lose a stray of the walk that starts at ``c/5/0``: ``c/5.tmp`` sorts
+    before that chunk and after the one before it, but is not below ``c/5``. What stands beside
+    ``c/`` (``zarr.json``) is not met, and need not be. The one chunk of an array of rank 0 is
+    ``c`` itself, which is not *below* ``c``: there the prefix is empty.
+    """
+    if not 0 <= start < stop <= space.total:
+        raise ValueError(f"ranks {start}..{stop} are no walk over the grid {space.grid}")
+    final = space.key_at(stop - 1)
+    return Walk(
+        start,
+        stop,
+        prefix=chunk_directory(space.encoding),
+        offset=space.key_at(start - 1) if start else None,
+        last=final if stop < space.total else None,
+        final=final,
+        space=space,
+    )
+
+
+def named_walks(space: KeySpace, intervals: Ints) -> list[Walk]:
+    """Return one `walk` an interval, in their order."""
+    return [walk(space, start, stop) for start, stop in intervals.tolist()]
+
+
+def chunk_directory(encoding: KeyEncoding) -> str:
+    """Return the directory, relative to the array, that holds all chunk keys and little else."""
+    return encoding.marker if encoding.separator == "/" and encoding.rank else ""

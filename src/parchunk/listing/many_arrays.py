@@ -1,0 +1,285 @@
+"""Listing a bundle: one walk over its arrays, then one over all their gaps, until none is in doubt.
+
+Each array has a tally and the rules of `parchunk.listing.one_array`; only the walks are shared.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
+
+from parchunk.cover.key_ranges import (
+    BEFORE_SLASH,
+    KeyRange,
+    common_directory,
+    key_range,
+    ranges_over,
+)
+from parchunk.cover.walks import Walk
+from parchunk.keys.row_sets import RowSet
+from parchunk.listing.listed_rows import Listed, Unordered
+from parchunk.listing.one_array import LONG, GroupListing
+from parchunk.listing.tally import Part, Sightings, Tally
+from parchunk.listing.waiting import leave, next_from
+from parchunk.listing.walker import Listing
+from parchunk.metadata.names import DOCUMENTS
+
+
+@dataclass
+class Member:
+    """One array of a bundle: how it is listed on its own, and its row sets."""
+
+    listing: GroupListing
+    row_sets: Sequence[RowSet]
+
+
+@dataclass
+class BundleListing:
+    """How the members of a bundle, in the order of their keys, are listed together.
+
+    ``notes`` collects what a user should know, and the members' notes are theirs.
+    """
+
+    members: Sequence[Member]
+    pool: Executor
+    notes: list[str] = field(default_factory=list)
+    _left_out: bool = False
+
+    def parts(self) -> Iterator[tuple[int, int, Part]]:
+        """Yield (member, position, part) for each row set as soon as everything about it is known.
+
+        Raises
+        ------
+        ListingError
+            When the store cannot be listed, or not to any reliable end.
+        """
+        rest = dict(enumerate(self.members))
+        try:
+            for at, parts in self._walked():
+                del rest[at]
+                yield from ((at, position, part) for position, part in parts)
+            return
+        except Unordered as broken:
+            # Early stops and offsets prove nothing here; only whole listings do.
+            names = [member.listing.spec.name for member in rest.values()]
+            self.notes.append(
+                f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: the store does "
+                f"not list in order ({broken}); each array was listed whole instead"
+            )
+        for at, member in rest.items():
+            member.listing.ordered = False
+            for position, part in member.listing.parts(member.row_sets):
+                yield at, position, part
+
+    def _walked(self) -> Iterator[tuple[int, list[tuple[int, Part]]]]:
+        """Yield each member with its parts, on a store that lists in order."""
+        tallies = [member.listing.tally_of(member.row_sets) for member in self.members]
+        ranges: list[KeyRange] = []
+        for at, member in enumerate(self.members):
+            listing = member.listing
+            ranges += ranges_over(listing.spec, member.row_sets, listing.width.page, at)
+        doubts: dict[int, Iterator[dict[int, int] | None]] = {}
+        for at in self._followed(tallies, ranges, range(len(tallies)), again=False):
+            doubts[at] = self.members[at].listing.doubts(
+                tallies[at], self._positions(at), self._once(tallies[at], self._positions(at))
+            )
+            yield from self._settled(tallies, doubts, at)
+        while doubts:
+            left = sorted(doubts)
+            gaps = [
+                key_range(at, listing.spec.name, walk)
+                for at in left
+                for listing in (self.members[at].listing,)
+                for walk in listing.gap_walks(tallies[at], self._positions(at))
+            ]
+            # Not before the walk has ended: what it shows of one array tells of all.
+            before = self._absent(tallies, left)
+            passed = list(self._followed(tallies, gaps, left, again=True))
+            self._left_out = self._left_out or self._absent(tallies, left) < before
+            for at in passed:
+                yield from self._settled(tallies, doubts, at)
+
+    def _settled(
+        self, tallies: list[Tally], doubts: dict[int, Iterator[dict[int, int] | None]], at: int
+    ) -> Iterator[tuple[int, list[tuple[int, Part]]]]:
+        """Yield a member and its parts if no gap of it is to be listed again."""
+        again = next(doubts[at])
+        if again is None:
+            return
+        del doubts[at]
+        tally = tallies[at]
+        parts = [
+            (position, tally.part(position, again.get(position, 0)))
+            for position in self._positions(at)
+        ]
+        self.members[at].listing.check_recorded(
+            tally, sum(len(part.vector) - tally.absent(position) for position, part in parts)
+        )
+        yield at, parts
+
+    def _followed(
+        self,
+        tallies: Sequence[Tally],
+        ranges: Sequence[KeyRange],
+        members: Sequence[int],
+        *,
+        again: bool,
+    ) -> Iterator[int]:
+        """Walk over ranges of some members; yield each once its ranges have passed."""
+        left = Counter(found.owner for found in ranges)
+        yield from (at for at in members if at not in left)
+        if not ranges:
+            return
+        passed: SimpleQueue[int | Exception | None] = SimpleQueue()
+        stop = self.members[0].listing.listing.stop
+        future = self.pool.submit(self._follow, tallies, ranges, again, passed)
+        complete = 0
+        try:
+            while (event := next_from(passed, stop)) is not None:
+                if isinstance(event, Exception):
+                    raise event
+                for found in ranges[complete:event]:
+                    left[found.owner] -= 1
+                    if not left[found.owner]:
+                        yield found.owner
+                complete = event
+        finally:
+            leave(stop, [future])
+
+    def _follow(
+        self,
+        tallies: Sequence[Tally],
+        ranges: Sequence[KeyRange],
+        again: bool,
+        passed: SimpleQueue[int | Exception | None],
+    ) -> None:
+        """Follow a walk over ranges; tell how many are complete, and its end."""
+        try:
+            complete = 0
+            for shares, now in follow_ranges(self.members[0].listing.listing, ranges):
+                for at, listed in shares:
+                    tally, sightings = tallies[ranges[at].owner], Sightings()
+                    tally.take(listed, sightings)
+                    (tally.merge_again if again else tally.merge)(sightings)
+                if now > complete:
+                    complete = now
+                    passed.put(complete)
+            passed.put(None)
+        except Exception as error:  # handed to the thread that waits for it
+            passed.put(error)
+
+    def _positions(self, at: int) -> range:
+        return range(len(self.members[at].row_sets))
+
+    def _absent(self, tallies: Sequence[Tally], members: Sequence[int]) -> int:
+        return sum(tallies[at].absent(where) for at in members for where in self._positions(at))
+
+    def _once(self, tally: Tally, positions: range) -> Callable[[], bool]:
+        """Return what has an array listed once more when two listings agree on its gaps.
+
+        It is where a gap is long, or where a listing of the bundle has left out what is there.
+        Arrays without gaps are done by then, so that pages begin elsewhere: one that left out a
+        part of itself twice leaves out another part.
+        """
+        looked = False
+
+        def contradicted() -> bool:
+            nonlocal looked
+            if looked:
+                return False
+            looked = True
+            return self._left_out or any(tally.amid_gaps(at, 1, LONG) for at in positions)
+
+        return contradicted
+
+
+def follow_ranges(
+    listing: Listing, ranges: Sequence[KeyRange]
+) -> Iterator[tuple[list[tuple[int, Listed]], int]]:
+    """Walk over ``ranges``, which are disjoint and rise.
+
+    Yield (shares, passed) page by page: ``shares`` are pairs of a range's position and the rows
+    that lie in it (without Zarr's own documents), and the first ``passed`` ranges are complete.
+    The last one is so when the walk has ended, and no sooner.
+
+    Raises
+    ------
+    Unordered, ListingError
+        As `Listing.follow`.
+    """
+    base = listing.source.path("")
+    base = f"{base}/" if base else ""
+    at = 0
+    while at < len(ranges):
+        below, walk = _walk_over(ranges[at:])
+        pages = replace(listing, array=below, batch=listing.page)
+        with closing(pages.follow(walk)) as following:
+            for listed in following:
+                keys = [path[len(base) :] for path in listed.paths.to_pylist()]
+                shares, at = _shared_out(listed, keys, ranges, at)
+                yield shares, min(at, len(ranges) - 1)
+                if (
+                    at < len(ranges)
+                    and len(keys) >= listing.page  # else the listing has probably ended
+                    and keys[-1] < ranges[at].after
+                ):
+                    break
+            else:
+                at = len(ranges)
+    yield [], at
+
+
+def _walk_over(ranges: Sequence[KeyRange]) -> tuple[str, Walk]:
+    """Return a directory, and the walk in it over all of ``ranges`` and what is between them."""
+    below = common_directory(ranges[0].directory, ranges[-1].directory)
+    head = f"{below}/" if below else ""
+
+    def inside(key: str | None) -> str | None:
+        # The ends of a directory need not be named to a listing of it, and cannot be.
+        return key[len(head) :] if key is not None and key.startswith(head) else None
+
+    first, last = ranges[0], ranges[-1]
+    return below, Walk(
+        0,
+        0,
+        "",
+        inside(first.after),
+        inside(last.last),
+        final=inside(last.final),
+        origin=inside(first.array + BEFORE_SLASH),
+    )
+
+
+def _shared_out(
+    listed: Listed, keys: Sequence[str], ranges: Sequence[KeyRange], at: int
+) -> tuple[list[tuple[int, Listed]], int]:
+    """Return the rows of each range, and the position of the first range that may get more.
+
+    ``keys`` are those of the rows. Python compares text by code points, which is UTF-8's order.
+    """
+    shares: list[tuple[int, Listed]] = []
+    start = 0
+    while at < len(ranges):
+        mine = ranges[at]
+        start = bisect_left(keys, mine.first, start)
+        stop = bisect_left(keys, mine.stop, start)
+        # A batch of nothing but chunks is read several times as fast: documents stand at its ends.
+        low, high, skip = start, stop, len(mine.array) + 1
+        while low < high and keys[low][skip:] in DOCUMENTS:
+            low += 1
+        while low < high and keys[high - 1][skip:] in DOCUMENTS:
+            high -= 1
+        if low < high:
+            rows = listed.paths.slice(low, high - low)
+            share = Listed(rows, listed.sizes[low:high], listed.modified[low:high])
+            shares.append((at, share))
+        if stop == len(keys):
+            break
+        start = stop
+        at += 1
+    return shares, at

@@ -1,0 +1,49 @@
+"""How often a listing is tried again, and what listings cost."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Requests:
+    """What listings cost so far; shared by threads. A group's count also adds to ``total``."""
+
+    lists: int = 0
+    keys: int = 0
+    retries: int = 0
+    #: Shard indexes read.
+    gets: int = 0
+    total: Requests | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, *, lists: int = 0, keys: int = 0, retries: int = 0, gets: int = 0) -> None:
+        """Count."""
+        with self._lock:
+            self.lists += lists
+            self.keys += keys
+            self.retries += retries
+            self.gets += gets
+        if self.total is not None:
+            self.total.add(lists=lists, keys=keys, retries=retries, gets=gets)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a listing that makes no progress is tried again, and how long to wait.
+
+    One that delivers nothing for ``quiet`` seconds is taken for broken: longer than a client of
+    `parchunk.stores` tries again by itself.
+    """
+
+    attempts: int = 5
+    first_wait: float = 0.2
+    longest_wait: float = 10.0
+    quiet: float = 240.0
+
+    def wait(self, attempt: int, stop: threading.Event) -> None:
+        """Wait before the attempt after ``attempt`` (counted from 1), or until ``stop``."""
+        longest = min(self.first_wait * 2 ** (attempt - 1), self.longest_wait)
+        stop.wait(longest * random.uniform(0.5, 1.0))

@@ -1,0 +1,254 @@
+"""Listings of the source: the only module that asks a store which objects it holds.
+
+`follow` turns one walk into checked Arrow columns. On stores that list in order it stops early,
+resumes after the last delivered key, and trusts nothing: keys must rise, and lie after the offset.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+from parchunk.cover.walks import Walk
+from parchunk.errors import ListingError
+from parchunk.listing.batches import Batches
+from parchunk.listing.listed_rows import Endless, Listed, Repeats, Unordered, in_order, join, up_to
+from parchunk.listing.patience import Patience, Requests
+from parchunk.listing.waiting import Cancelled
+from parchunk.listing.witness import Course, Witnesses
+from parchunk.stores.explaining import explain, is_final
+from parchunk.stores.opening import is_remote
+from parchunk.stores.source import Source
+
+#: Rows gathered before they are handed on: enough to make the kernels' fixed costs small.
+BATCH_ROWS = 10_000
+#: Rows asked of obstore at a time where they cost requests: one page, so that a walk that stops
+#: early fetches no page too many, and a stream that breaks loses none.
+STREAM_ROWS = 1_000
+
+#: Why an answer that ends a listing is not taken for one.
+_NO_WITNESS = (
+    "the store ended it in an answer without a key that must be there (an error with status 200, "
+    "or objects deleted meanwhile)"
+)
+
+
+@dataclass
+class Listing:
+    """How the walks of one array are followed: shared settings, no state but the counters.
+
+    ``array`` may be a group, too: walks are relative to it. ``batch`` rows or more are handed on
+    together.
+    """
+
+    source: Source
+    array: str
+    page: int
+    requests: Requests
+    patience: Patience
+    stop: threading.Event
+    batch: int = BATCH_ROWS
+    witnesses: Witnesses = field(default_factory=Witnesses, repr=False)
+
+    def path(self, tail: str) -> str:
+        """Return the store path of a tail of the array."""
+        return self.source.path("/".join(part for part in (self.array, tail) if part))
+
+    def follow(self, walk: Walk) -> Generator[Listed, None, None]:
+        """Yield what ``walk`` meets, in order, each key once however often the listing breaks.
+
+        Raises
+        ------
+        Unordered
+            When keys do not rise or do not lie after the offset: nothing can be concluded then.
+        ListingError
+            When the listing broke `Patience.attempts` times without getting any further.
+        """
+        base, root = (f"{path}/" if path else "" for path in (self.path(""), self.source.path("")))
+        course = Course(walk, base, root, self.witnesses, self._first_page, STREAM_ROWS)
+        attempt = 0
+        while True:
+            try:
+                for listed, passed in self._stream(course.prefix, course.offset, course.last):
+                    fresh = course.take(listed) if len(listed.paths) else listed
+                    if len(fresh.paths):
+                        attempt = 0
+                        yield fresh
+                    if passed:
+                        return
+            except _Broken as broken:
+                attempt += 1
+                if broken.listed is not None:
+                    fresh = course.take(broken.listed)
+                    if len(fresh.paths):
+                        attempt = 1
+                        yield fresh
+                course.broke()
+                self._again(attempt, broken, walk, course.reached)
+                continue
+            verdict = course.stopped() if is_remote(self.source.store) else "ended"
+            if verdict == "ended":
+                return
+            if verdict == "fault":
+                attempt += 1
+                course.failed()
+                self._again(attempt, _Broken(_NO_WITNESS, None, False), walk, course.reached)
+
+    def _first_page(self, prefix: str, offset: str | None) -> list[str]:
+        """Return up to a page of keys, rising."""
+        attempt = 0
+        while True:
+            try:
+                for listed, _ in replace(self, batch=1)._stream(prefix, offset, None):
+                    keys: list[str] = listed.paths.to_pylist()
+                    return keys
+                return []
+            except _Broken as broken:
+                attempt += 1
+                self._again(attempt, broken, None, None)
+
+    def drain(self, directory: str) -> Iterator[Listed | None]:
+        """Yield everything below ``directory`` in no order; None means: start afresh.
+
+        A broken listing without order cannot be resumed, so what was yielded before a None must
+        be forgotten (or be harmless when it comes again).
+        """
+        attempt = 0
+        while True:
+            try:
+                for listed, _ in self._stream(self.path(directory), None, None, check=False):
+                    yield listed
+                return
+            except _Broken as broken:
+                attempt += 1
+                self._again(attempt, broken, None, directory)
+                yield None
+
+    def has(self, tail: str) -> bool:
+        """Whether an object with bytes is at ``tail`` of the array, asked of the object itself.
+
+        Raises
+        ------
+        ListingError
+            When the question failed `Patience.attempts` times, or must not be asked.
+        """
+        attempt = 0
+        while True:
+            if self.stop.is_set():
+                raise Cancelled("cancelled")
+            try:
+                return int(self.source.store.head(self.path(tail))["size"]) > 0
+            except FileNotFoundError:
+                return False
+            except Exception as error:  # obstore's classes do not tell which ones pass
+                where = self.source.describe(f"{self.array}/{tail}")
+                if is_final(error):
+                    raise ListingError(
+                        f"{where} is not listed, and asking for it failed: {explain(error)}; a "
+                        "store that does not list in order needs the right to read objects, or a "
+                        "build with --trust-listing"
+                    ) from None
+                attempt += 1
+                if attempt >= self.patience.attempts:
+                    raise ListingError(
+                        f"{where} is not listed, and asking for it failed at {attempt} attempts: "
+                        f"{explain(error)}; run the same command again to resume"
+                    ) from None
+                self.requests.add(retries=1)
+                self.patience.wait(attempt, self.stop)
+
+    def _again(self, attempt: int, broken: _Broken, walk: Walk | None, after: str | None) -> None:
+        self.requests.add(retries=1)
+        if broken.final or attempt >= self.patience.attempts:
+            where = f" after key {after}" if after and walk is not None else ""
+            tries = f"{attempt} attempts" if attempt > 1 else "the first attempt"
+            raise ListingError(
+                f"listing of {self.source.describe(self.array)}{where} failed at {tries}: "
+                f"{broken.reason}; run the same command again to resume"
+            ) from None
+        self.patience.wait(attempt, self.stop)
+
+    def _batches(self, prefix: str, offset: str | None) -> Iterator[Any]:
+        store, remote = self.source.store, is_remote(self.source.store)
+        rows = STREAM_ROWS if remote else BATCH_ROWS
+
+        def open_stream() -> Iterator[Any]:
+            found = store.list(prefix or None, offset=offset, chunk_size=rows, return_arrow=True)
+            return iter(found)
+
+        return (
+            iter(Batches(open_stream, self.patience.quiet, self.stop)) if remote else open_stream()
+        )
+
+    def _stream(
+        self, prefix: str, offset: str | None, last: str | None, *, check: bool = True
+    ) -> Iterator[tuple[Listed, bool]]:
+        """Yield (rows, whether what follows is beyond ``last``); raise `_Broken` when it dies."""
+        gathered: list[pa.RecordBatch] = []
+        rows = fetched = 0
+        previous = offset
+        repeats = Repeats() if is_remote(self.source.store) and not check else None
+        try:
+            stream = self._batches(prefix, offset)
+            while True:
+                batch = next(stream, None)
+                if self.stop.is_set():
+                    raise Cancelled("cancelled")
+                if batch is not None:
+                    batch = pa.record_batch(batch)
+                    if batch.num_rows == 0:
+                        continue
+                    fetched += batch.num_rows
+                    if repeats is not None:
+                        repeats.check(batch.column("path"))
+                    # Entity tags and versions are half of a batch's bytes, and not needed.
+                    gathered.append(batch.select(["path", "size", "last_modified"]))
+                    rows += batch.num_rows
+                done = batch is None or (
+                    last is not None and batch.column(0)[-1].as_py().encode() >= last.encode()
+                )
+                if gathered and (done or rows >= self.batch):
+                    listed = join(gathered)
+                    gathered, rows = [], 0
+                    if check:
+                        listed = in_order(listed, previous)
+                        if len(listed.paths):
+                            previous = listed.paths[-1].as_py()
+                    passed = batch is not None and done
+                    if passed and last is not None:
+                        listed = up_to(listed, last)
+                    if passed or len(listed.paths):
+                        yield listed, passed
+                if done:
+                    return
+        except (Unordered, Cancelled, GeneratorExit):
+            raise
+        except Endless as endless:
+            raise _Broken(str(endless), None, True) from None
+        except FileNotFoundError:
+            return  # a directory that is not there holds nothing
+        except Exception as error:  # obstore's classes do not tell which ones pass
+            kept = None
+            if gathered and check:
+                kept = in_order(join(gathered), previous)
+                if last is not None:
+                    kept = up_to(kept, last)
+            raise _Broken(explain(error, self.source.unsigned), kept, is_final(error)) from None
+        finally:
+            remote = is_remote(self.source.store)
+            pages = max(-(-fetched // self.page), 1) if remote else 0
+            self.requests.add(lists=pages, keys=fetched)
+
+
+class _Broken(Exception):
+    """A stream that died: why, what it delivered and nobody has yet, whether to try again."""
+
+    def __init__(self, reason: str, listed: Listed | None, final: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.listed = listed if listed is not None and len(listed.paths) else None
+        self.final = final

@@ -1,0 +1,76 @@
+"""Shards and inner chunks: which shards rows lie in, and where to cut rows. Integers, no I/O.
+
+Rows of an expanded array count inner chunks in C order of the *inner* grid, while a shard holds a
+box of it: a run of rows passes through all shards side by side, and comes back to each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import lcm, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parchunk.keys.row_sets import RowSet
+from parchunk.metadata.spec import ArraySpec
+
+Int64Array = NDArray[np.int64]
+
+
+def extents(spec: ArraySpec) -> tuple[int, ...]:
+    """Return the number of inner chunks along each dimension of a shard."""
+    return tuple(
+        size // inner for size, inner in zip(spec.chunks, spec.reference_chunks, strict=True)
+    )
+
+
+def shards_of(spec: ArraySpec, rows: RowSet) -> Int64Array:
+    """Return the numbers of the shards in which any of ``rows`` lies, rising."""
+    found = []
+    inner, shard = spec.reference_grid, extents(spec)
+    for box in rows.boxes(inner):
+        numbers = np.zeros(1, np.int64)
+        for start, stop, size, extent in zip(box.start, box.stop, spec.grid, shard, strict=True):
+            along = np.arange(start // extent, -(-stop // extent), dtype=np.int64)
+            numbers = (numbers[:, None] * size + along).ravel()
+        found.append(numbers)
+    if not found:
+        return np.empty(0, np.int64)
+    return found[0] if len(found) == 1 else np.unique(np.concatenate(found))
+
+
+def shard_numbers(spec: ArraySpec, rows: Int64Array) -> Int64Array:
+    """Return the number of the shard that each row lies in, shape (n,)."""
+    numbers = np.zeros(len(rows), np.int64)
+    rest, scale = rows, 1
+    for inner, size, extent in zip(
+        reversed(spec.reference_grid), reversed(spec.grid), reversed(extents(spec)), strict=True
+    ):
+        rest, index = np.divmod(rest, inner)
+        numbers += index // extent * scale
+        scale *= size
+    return numbers
+
+
+def inner_slices(spec: ArraySpec, rows: RowSet, cells: int, record_size: int) -> Iterator[RowSet]:
+    """Cut a region's rows into slices of about ``cells`` that end between record files.
+
+    Where that leaves a choice they end between shards too, so that each is looked into once.
+    """
+    if rows.cells > cells:
+        unit = _unit(spec, rows, cells, record_size)
+        cells = max(cells // unit, 1) * unit if unit <= cells else cells
+    return rows.slices(cells, record_size)
+
+
+def _unit(spec: ArraySpec, rows: RowSet, cells: int, record_size: int) -> int:
+    """Return after how many rows both a record file and all shards begun have ended."""
+    grid, shard = spec.reference_grid, extents(spec)
+    # The first axis along which shards are longer than one inner chunk cuts rows into bands.
+    axis = next((axis for axis, extent in enumerate(shard) if extent > 1), len(grid))
+    band = prod(shard[axis : axis + 1]) * prod(grid[axis + 1 :])
+    if rows.count == 1 or rows.run > cells:
+        return lcm(band, record_size)
+    # `rows` hold only ``run`` of every ``period`` rows; whole runs are whole record files.
+    return lcm(band, rows.period) // rows.period * rows.run

@@ -1,0 +1,215 @@
+"""Receipts: the JSON written when a partition is done. Done-ness is known from them alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field, fields
+from typing import Any, TypeVar
+
+from parchunk.errors import OutputError
+from parchunk.out.output import RECEIPTS, STRAYS, Output
+from parchunk.planning.plan import Partition, Plan
+
+RECEIPT_VERSION = 1
+
+
+# Slots: there may be a hundred thousand of both.
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """One record file of a partition: ``digest`` is the blake2b-128 of its bytes, in hex."""
+
+    index: int
+    rows: int
+    present: int
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was found and written for one partition.
+
+    ``present + missing == expected``; ``missing`` includes the ``zero_sized``. ``bytes`` is the
+    sum of present chunks' sizes. ``found_again`` chunks were missed by the first listing and
+    found by the second one.
+
+    Of an expanded sharded array these count inner chunks, and the four after ``seconds`` its
+    shards: ``empty_entries`` are inner chunks missing from shards that are there, so that
+    ``missing - empty_entries - zero_sized`` of them lie in absent shards; ``index_requests`` are
+    the GETs for shard indexes. They are 0 for other arrays.
+
+    ``last_modified`` is the newest modification time among the chunks,
+    in microseconds since the epoch, None when there are none. ``requests`` are the LIST requests
+    that were made since the receipt before it in the same group, so that receipts add up; so do
+    ``requests_least``, each its partition's share of the fewest that could list the group.
+    """
+
+    fingerprint: str
+    array: str
+    region: int | None
+    dimension: str | None
+    start: int | None
+    stop: int | None
+    expected: int
+    present: int
+    missing: int
+    zero_sized: int
+    inlined: int
+    bytes: int
+    strays: int
+    stray_reasons: Mapping[str, int]
+    found_again: int
+    last_modified: int | None
+    verified: bool
+    ordered: bool
+    requests: int
+    requests_least: int
+    retries: int
+    seconds: float
+    shards_expected: int = 0
+    shards_present: int = 0
+    empty_entries: int = 0
+    index_requests: int = 0
+    record_files: tuple[RecordFile, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of the receipt's file."""
+        # Not `asdict`, which copies everything deeply: there may be a hundred thousand receipts.
+        document: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        document["record_files"] = [list(astuple(file)) for file in self.record_files]
+        return {"parchunk_receipt": RECEIPT_VERSION, **document}
+
+    @classmethod
+    def from_json(cls, document: Any) -> Receipt:
+        """Return the receipt of a document; ValueError, KeyError or TypeError when it is none."""
+        if document.get("parchunk_receipt") != RECEIPT_VERSION:
+            raise ValueError("not a receipt of this version")
+        values = {f.name: document[f.name] for f in fields(cls)}
+        values["record_files"] = tuple(
+            _checked(RecordFile(*entry)) for entry in document["record_files"]
+        )
+        receipt = _checked(cls(**values))
+        if receipt.present + receipt.missing != receipt.expected:
+            raise ValueError("its counts do not add up")
+        return receipt
+
+
+def receipt_path(partition: Partition) -> str:
+    """Return the path of a partition's receipt below OUT."""
+    return f"{RECEIPTS}/{partition.array}/{partition.name}.json"
+
+
+def strays_path(partition: Partition) -> str:
+    """Return the path of a partition's kept strays below OUT."""
+    return f"{STRAYS}/{partition.array}/{partition.name}.parquet"
+
+
+def write_receipt(output: Output, partition: Partition, receipt: Receipt) -> None:
+    """Write a receipt: from here on the partition counts as done."""
+    output.put(receipt_path(partition), json.dumps(receipt.to_json()).encode())
+
+
+def read_receipts(output: Output, plan: Plan) -> dict[tuple[str, int | None], Receipt]:
+    """Return the receipts of a plan's partitions by array and region.
+
+    A receipt of another plan, or one that cannot be read or does not add up, counts as none: its
+    partition is done again. Nothing is deleted.
+    """
+    found: dict[tuple[str, int | None], Receipt] = {}
+    # By what is there, not by what could be: a plan may have millions of partitions.
+    for path in output.paths(RECEIPTS):
+        partition = _partition_at(path, plan)
+        if partition is None:
+            continue
+        data = output.get(path)
+        try:
+            receipt = Receipt.from_json(json.loads(data or b""))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue
+        if (
+            receipt.fingerprint == plan.fingerprint
+            and (receipt.array, receipt.region) == partition
+            and _sums_agree(receipt)
+        ):
+            found[partition] = receipt
+    return dict(sorted(found.items(), key=lambda item: _order(item[0])))
+
+
+def _partition_at(path: str, plan: Plan) -> tuple[str, int | None] | None:
+    """Return array and region of the partition whose receipt is at ``path``; None: no partition."""
+    name, _, file = path[len(RECEIPTS) + 1 :].rpartition("/")
+    array = plan.by_name.get(name)
+    if array is None or not file.endswith(".json"):
+        return None
+    if array.axis is None:
+        return (name, None) if file == "whole.json" else None
+    number = file[: -len(".json")]
+    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", number) or int(number) >= array.regions:
+        return None
+    return name, int(number)
+
+
+def _order(partition: tuple[str, int | None]) -> tuple[int, str]:
+    """Sort as `Plan.partitions` does: whole arrays first, then region by region."""
+    array, region = partition
+    return (-1 if region is None else region, array)
+
+
+#: What the fields of receipts may hold, by their annotations.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float": (int, float),
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "bool": (bool,),
+}
+_T = TypeVar("_T", Receipt, RecordFile)
+
+
+def _checked(value: _T) -> _T:
+    """Return a receipt, or a part of one, whose fields are of their types and in range."""
+    for item in fields(value):
+        held = getattr(value, item.name)
+        kinds = _TYPES.get(str(item.type))
+        if kinds is not None and type(held) not in kinds:
+            raise TypeError(f"{item.name} is of type {type(held).__name__}")
+        if type(held) is int and item.name != "last_modified" and not 0 <= held < 1 << 63:
+            raise ValueError(f"{item.name} is {held}")
+        if type(held) is float and not 0 <= held < math.inf:
+            raise ValueError(f"{item.name} is {held}")
+        if item.name == "stray_reasons" and not (
+            type(held) is dict and all(type(count) is int for count in held.values())
+        ):
+            raise TypeError("stray_reasons counts no reasons")
+    return value
+
+
+def check_counts(receipt: Receipt, partition: Partition) -> None:
+    """Check a receipt's arithmetic before it is written.
+
+    Raises
+    ------
+    OutputError
+        When chunks would be unaccounted for: a fault in parchunk, and nothing is written.
+    """
+    if not _sums_agree(receipt):
+        rows = sum(file.rows for file in receipt.record_files)
+        present = sum(file.present for file in receipt.record_files)
+        raise OutputError(
+            f"{partition}: {receipt.present} present and {receipt.missing} missing of "
+            f"{receipt.expected} chunks, {rows} rows with {present} references written: "
+            "they do not add up; please report this"
+        )
+
+
+def _sums_agree(receipt: Receipt) -> bool:
+    """Whether every chunk is accounted for, and every row of the record files."""
+    return (
+        receipt.present + receipt.missing == receipt.expected
+        and sum(file.rows for file in receipt.record_files) == receipt.expected
+        and sum(file.present for file in receipt.record_files) == receipt.present
+    )

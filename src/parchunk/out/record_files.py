@@ -1,0 +1,137 @@
+"""Record files: the one place that knows how kerchunk's Parquet references are encoded.
+
+Row ``r`` of ``refs.<i>.parq`` is the chunk with number ``i * N + r``, N the record size. The
+encodings are those that fastparquet, GDAL and pyarrow all read right; two of pyarrow's defaults
+make fastparquet lose references without an error, so none of them is left to a default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from parchunk.errors import OutputError
+from parchunk.planning.plan import INLINED_BYTES
+
+SCHEMA = pa.schema(
+    [
+        pa.field("path", pa.string()),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("raw", pa.binary()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class References:
+    """The rows of one record file; all columns of one length, null where a chunk is missing.
+
+    A ``path`` that is a dictionary stays one in the file: where rows share objects, as the inner
+    chunks of a shard do, their paths are spelled and stored once.
+    """
+
+    path: pa.StringArray | pa.DictionaryArray
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    raw: pa.BinaryArray
+
+    def table(self) -> pa.Table:
+        """Return the rows as a table with SCHEMA, its path perhaps as a dictionary."""
+        columns = [self.path, pa.array(self.offset), pa.array(self.size), self.raw]
+        schema = SCHEMA.set(0, SCHEMA.field(0).with_type(self.path.type))
+        return pa.Table.from_arrays(columns, schema=schema)
+
+
+def record_path(array: str, index: int) -> str:
+    """Return the path below OUT of an array's record file."""
+    return f"{array}/refs.{index}.parq"
+
+
+def record_index(numbers: NDArray[np.int64], record_size: int, total: int) -> int:
+    """Return which record file of ``total`` rows' has the rows of these chunk numbers.
+
+    Raises
+    ------
+    OutputError
+        When they are not all the rows of one record file: readers would take them for others.
+    """
+    index, within = divmod(int(numbers[0]), record_size)
+    rows = min(record_size, total - index * record_size)
+    if within or len(numbers) != rows or int(numbers[-1]) - int(numbers[0]) != rows - 1:
+        raise OutputError(
+            f"rows {int(numbers[0])} to {int(numbers[-1])} ({len(numbers)} in all) are no record "
+            f"file of {record_size} rows: nothing is written; please report this"
+        )
+    return index
+
+
+def encode(references: References) -> bytes:
+    """Return the Parquet file of one record file; equal rows give equal bytes."""
+    # A column with nulls must be dictionary-encoded throughout and one without plainly: when
+    # pyarrow falls back in the middle, fastparquet reads None from there on, with no error.
+    dictionaries = [
+        name
+        for name, column in (("path", references.path), ("raw", references.raw))
+        if column.null_count or pa.types.is_dictionary(column.type)
+    ]
+    table = references.table()
+    ends = _row_groups(references.raw)
+    if len(ends) > 1 and pa.types.is_dictionary(references.path.type):
+        # Each row group would hold the paths of all of them.
+        table = table.set_column(0, SCHEMA.field(0), references.path.dictionary_decode())
+    sink = io.BytesIO()
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        version="1.0",
+        data_page_version="1.0",
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=dictionaries,
+        dictionary_pagesize_limit=2**31 - 1,
+        # Without statistics fastparquet cannot tell that there are no nulls, and makes floats.
+        write_statistics=["offset", "size"],
+        store_schema=False,
+    ) as writer:
+        for begin, end in pairwise([0, *ends]):
+            writer.write_table(table.slice(begin, end - begin), row_group_size=max(end - begin, 1))
+    return sink.getvalue()
+
+
+def _row_groups(raw: pa.BinaryArray) -> list[int]:
+    """Return where row groups end: there is one, but where many bytes are inlined."""
+    if raw.null_count == len(raw):
+        return [len(raw)]
+    lengths = np.asarray(pc.fill_null(pc.binary_length(raw), 0)).astype(np.int64)
+    groups = (np.cumsum(lengths) - lengths) // INLINED_BYTES
+    return [*(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(raw)]
+
+
+def digest(data: bytes) -> str:
+    """Return the checksum of a record file that receipts hold."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def root_document(metadata: Mapping[str, Any], record_size: int) -> bytes:
+    """Return OUT/.zmetadata: the kerchunk root that makes the record files a store.
+
+    ``zarr_consolidated_format`` is not kerchunk's; it lets older zarr open the store consolidated.
+    """
+    document = {
+        "metadata": dict(metadata),
+        "record_size": record_size,
+        "zarr_consolidated_format": 1,
+    }
+    return json.dumps(document, indent=1).encode()

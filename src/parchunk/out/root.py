@@ -1,0 +1,117 @@
+"""OUT/.zmetadata, the root that makes the record files a store, for a plan and its receipts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from parchunk.metadata import (
+    kerchunk_metadata,
+    masks_alike,
+    masks_other_values,
+    null_reads_as_fill,
+)
+from parchunk.metadata.spec import canonical
+from parchunk.out.receipts import Receipt
+from parchunk.out.record_files import root_document
+from parchunk.planning.plan import Plan
+
+#: What is to be known of references that are kept in Zarr v3.
+V3_COSTS = (
+    "references in Zarr v3 are opened by zarr-python 3 through fsspec (xarray's engine 'zarr', "
+    "parchunk.open_dataset) and by nothing else: not by older zarr, engine 'kerchunk', "
+    "VirtualiZarr or GDAL"
+)
+
+
+def format_notes(plan: Plan) -> list[str]:
+    """Return lines on what stands in for the source's arrays as they are, or is left out."""
+    notes = [V3_COSTS] if plan.hierarchy.written_format == 3 else []
+    skipped = plan.hierarchy.skipped
+    notes += [f"{name} was skipped, as it cannot be referenced: {why}" for name, why in skipped]
+    notes += [f"{name} is left out: {why}" for name, why in plan.hierarchy.left_out]
+    return notes
+
+
+def left_out(plan: Plan) -> list[dict[str, str]]:
+    """Return JSON values of what the source holds and the references do not, and why."""
+    hierarchy = plan.hierarchy
+    return [
+        {"name": name, "reason": reason}
+        for name, reason in (*hierarchy.skipped, *hierarchy.left_out)
+    ]
+
+
+def published_root(plan: Plan, receipts: Iterable[Receipt]) -> bytes:
+    """Return the bytes of the root that a finished build publishes.
+
+    An array without missing chunks never needs its fill value, so null stands for one that
+    xarray would take for a mask.
+    """
+    whole = {array.spec.name for array in plan.arrays} - incomplete(receipts)
+    return root_document(kerchunk_metadata(plan.hierarchy, null_fill=whole), plan.record_size)
+
+
+def has_arrays_of(root: bytes, plan: Plan) -> bool:
+    """Whether a root has the arrays of a plan, in their shapes, and its record size."""
+    try:
+        document = json.loads(root)
+        shapes = {
+            key.removesuffix("/.zarray"): tuple(value["shape"])
+            for key, value in document["metadata"].items()
+            if key.endswith("/.zarray")
+        }
+        record_size = document["record_size"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+    arrays = {array.spec.name: array.spec.shape for array in plan.arrays}
+    return bool(record_size == plan.record_size and shapes == arrays)
+
+
+def is_root_of(root: bytes, plan: Plan) -> bool:
+    """Whether a root is what a build of a plan publishes, whichever of its chunks are missing."""
+    if not has_arrays_of(root, plan):
+        return False
+    metadata = json.loads(root)["metadata"]
+    plain = kerchunk_metadata(plan.hierarchy)
+    whole = kerchunk_metadata(plan.hierarchy, null_fill=plan.by_name)
+    if not plain.keys() | whole.keys() >= metadata.keys() >= plain.keys() & whole.keys():
+        return False
+    return all(
+        canonical(value) in (canonical(plain.get(key)), canonical(whole.get(key)))
+        for key, value in metadata.items()
+    )
+
+
+def mask_notes(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
+    """Return lines on incomplete v3 arrays of which readers do not all see what the source has."""
+    if plan.hierarchy.written_format == 3:
+        return []
+    missing = incomplete(receipts)
+    specs = [array.spec for array in plan.arrays if array.spec.name in missing]
+    changed = [spec for spec in specs if masks_other_values(spec)]
+    masked = [spec.name for spec in changed if not masks_alike(spec)]
+    null = [spec.name for spec in changed if null_reads_as_fill(spec)]
+    notes = []
+    if masked:
+        notes.append(
+            f"{_some(masked)}: chunks are missing, so the fill value is kept, and xarray masks it "
+            "in Zarr v2, which it would not do in the v3 source; parchunk.open_dataset does not "
+            "mask it"
+        )
+    if null:
+        notes.append(
+            f"{_some(null)}: chunks are missing, and read as the fill value in zarr-python 3, but "
+            "not in zarr-python 2 (undefined) and VirtualiZarr (NaN where floats), as null stands "
+            "for a fill value that xarray would mask"
+        )
+    return notes
+
+
+def _some(names: list[str]) -> str:
+    return f"{', '.join(names[:5])}{' and others' if len(names) > 5 else ''}"
+
+
+def incomplete(receipts: Iterable[Receipt]) -> set[str]:
+    """Return the arrays of which some chunk is missing."""
+    return {receipt.array for receipt in receipts if receipt.missing}

@@ -1,0 +1,113 @@
+"""OUT/.parchunk/update.json: what an update was asked, for whoever has to finish it.
+
+It is written before anything else is, and deleted when the new root is published: while it is
+there an update is under way, or was cut short.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from parchunk.errors import InputError
+from parchunk.out.output import PREVIOUS, UPDATE, Output
+from parchunk.planning.plan import Plan
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What an update was asked, and how far it is.
+
+    ``regions`` are numbers in the plan named by ``fingerprint``, the one that OUT had when they
+    were given. Once the receipts of all that is due are deleted the update is ``begun``: from then
+    on what has no receipt is what is left to do. ``grown_from`` is the plan whose receipts are
+    still to become those of OUT's plan, where that is another.
+    """
+
+    regions: tuple[int, ...]
+    arrays: tuple[str, ...]
+    gaps: bool
+    fingerprint: str
+    begun: bool = False
+    grown_from: Plan | None = None
+
+    def joined(self, other: Unfinished) -> Unfinished:
+        """Return what was asked here and there, both of the same plan."""
+        return replace(
+            self,
+            regions=tuple(sorted({*self.regions, *other.regions})),
+            arrays=tuple(sorted({*self.arrays, *other.arrays})),
+            gaps=self.gaps or other.gaps,
+        )
+
+
+def read_unfinished(output: Output) -> Unfinished | None:
+    """Return the update that is under way in OUT, or was cut short; None when there is none.
+
+    Raises
+    ------
+    InputError
+        When the file is not what an update writes.
+    """
+    saved = output.get(UPDATE)
+    if saved is None:
+        return None
+    try:
+        return _parsed(json.loads(saved))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{output.describe(UPDATE)} is not what an update writes "
+            f"({type(error).__name__}): delete it, and run parchunk update with what is to be "
+            "listed again (--regions, --arrays)"
+        ) from None
+
+
+def save_unfinished(unfinished: Unfinished, output: Output) -> None:
+    """Write it to OUT."""
+    plan = unfinished.grown_from
+    document = {
+        "parchunk_update": _VERSION,
+        "regions": list(unfinished.regions),
+        "arrays": list(unfinished.arrays),
+        "gaps": unfinished.gaps,
+        "fingerprint": unfinished.fingerprint,
+        "begun": unfinished.begun,
+        "grown_from": None if plan is None else plan.to_json(),
+    }
+    output.put(UPDATE, json.dumps(document).encode())
+
+
+def finish_update(output: Output) -> None:
+    """Forget the update that was under way: what it was for is published.
+
+    A build, too, may finish it, but not one that was cut short before all that is due was pending.
+    """
+    unfinished = read_unfinished(output)
+    output.delete(PREVIOUS)
+    if unfinished is not None and unfinished.begun:
+        output.delete(UPDATE)
+
+
+def _parsed(document: Mapping[str, Any]) -> Unfinished:
+    if document["parchunk_update"] != _VERSION:
+        raise ValueError("another version")
+    regions, arrays, grown = document["regions"], document["arrays"], document["grown_from"]
+    found = Unfinished(
+        tuple(regions),
+        tuple(arrays),
+        document["gaps"],
+        document["fingerprint"],
+        document["begun"],
+        None if grown is None else Plan.from_json(grown, UPDATE),
+    )
+    if not (
+        all(type(number) is int for number in found.regions)
+        and all(type(name) is str for name in (*found.arrays, found.fingerprint))
+        and type(found.gaps) is type(found.begun) is bool
+    ):
+        raise TypeError("not of their types")
+    return found

@@ -1,0 +1,190 @@
+"""From a source to its plan: reads metadata (never a listing of chunks), then plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import cast
+
+from parchunk.arguments.lenient import lenient
+from parchunk.errors import InputError
+from parchunk.metadata import (
+    Hierarchy,
+    NoMetadataError,
+    RootIsArrayError,
+    read_array,
+    read_hierarchy,
+    read_known,
+    require_supported,
+    skip_refused,
+)
+from parchunk.planning.choice import make_plan
+from parchunk.planning.no_store import explained
+from parchunk.planning.plan import Plan
+from parchunk.stores.kept_options import options_to_open, unsigned_note
+from parchunk.stores.source import Source
+
+
+@lenient
+def plan(
+    source: str | PathLike[str] | Source,
+    *,
+    split: str | int | None = None,
+    region: int | None = None,
+    record_size: int | None = None,
+    inline_threshold: int | str = 0,
+    group: str = "",
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    shards: str = "expand",
+    zarr_format: int | None = None,
+    skip_unsupported: bool = False,
+    consolidated: str = "auto",
+    store_options: Mapping[str, str] | None = None,
+) -> Plan:
+    """Return the plan for a Zarr store; only its metadata is read.
+
+    Parameters
+    ----------
+    source
+        A path, a file://, s3://, gs:// or az:// URL, or a `Source`.
+    split, region, record_size, inline_threshold
+        See `parchunk.planning.choice.make_plan`; lengths in elements, sizes in rows and bytes (a
+        number, or text such as ``"4KiB"``).
+    group
+        The group whose arrays are referenced; names in the output are relative to it.
+    include, exclude
+        A glob on array names, or several: only these, and without those.
+    shards
+        ``"expand"``: one reference an inner chunk of a sharded array. ``"whole"``: one reference
+        a shard, which makes the references Zarr v3.
+    zarr_format
+        Format of the references. 2 (the default) is what every kerchunk reader opens; 3 keeps v3
+        arrays as they are, and only zarr-python 3 opens them.
+    skip_unsupported
+        Leave out arrays that cannot be referenced, instead of refusing the store.
+    consolidated
+        ``"auto"``: arrays that are newer than consolidated metadata are found by listing each
+        group, and taken in. ``"only"``: those that it names; nothing is listed. ``"ignore"``: as
+        though there were none. Updates, audits and publishing read in the same way.
+    store_options
+        Options of obstore's stores and clients, for a source given as URL.
+
+    Raises
+    ------
+    InputError, SourceError, MetadataError, UnsupportedError
+        In one line: what, where, and what to do.
+    """
+    if not isinstance(source, Source):
+        source = Source.open(str(source), store_options)
+    group = group.strip("/")
+    lone_array = False
+    try:
+        hierarchy = read_hierarchy(source, group, include, exclude, consolidated)
+        source = source.child(group) if group else source
+    except RootIsArrayError:
+        source, name = (source.child(group) if group else source).parent()
+        hierarchy = read_array(source, name)
+        group, lone_array = "", True
+    except NoMetadataError as error:
+        raise explained(source, error) from None
+    hierarchy = _as_wanted(hierarchy, shards, zarr_format)
+    if skip_unsupported:
+        hierarchy = skip_refused(hierarchy)
+    require_supported(hierarchy)
+    made = make_plan(
+        hierarchy,
+        source.location,
+        group=group,
+        split=split,
+        region=region,
+        record_size=record_size,
+        inline_threshold=cast(int, inline_threshold),
+    )
+    return replace(
+        made,
+        source=source,
+        include=tuple(include),
+        exclude=tuple(exclude),
+        lone_array=lone_array,
+        shards=shards,
+        consolidated=consolidated,
+    )
+
+
+def open_source(plan: Plan, store_options: Mapping[str, str] | None = None) -> Source:
+    """Return the opened source of a plan; options given now come before those remembered.
+
+    A server that a plan from OUT names, and the user does not, gets no credentials.
+    """
+    if plan.source is not None:
+        return plan.source
+    opened = Source.open(plan.location.url, options_to_open(plan.location, store_options))
+    # As it was remembered: what was done without a signature here may be done with one elsewhere.
+    return replace(
+        opened,
+        options=plan.location.options,
+        unsigned=unsigned_note(plan.location, store_options) or "",
+    )
+
+
+def read_again(
+    plan: Plan, source: Source, arrays_to_come: bool = True, consolidated: str | None = None
+) -> Hierarchy:
+    """Return the hierarchy of a plan's source as it is now, read in the way it was planned.
+
+    Without ``arrays_to_come``, arrays that the plan does not know are not looked for, which saves
+    listing every group. ``consolidated`` is another way of taking consolidated metadata.
+
+    An array that lost its document and all its objects is not there any more, even though stale
+    consolidated metadata still names it.
+    """
+    if plan.lone_array:
+        return read_array(source, plan.arrays[0].spec.name)
+    root = source.above(plan.group)
+    how = consolidated or plan.consolidated
+    if arrays_to_come:
+        read = read_hierarchy(root, plan.group, plan.include, plan.exclude, how, must_match=False)
+    else:
+        skipped = [name for name, _ in plan.hierarchy.skipped]
+        names = [array.spec.name for array in plan.arrays]
+        read = read_known(root, plan.group, sorted(names + skipped), how)
+    went = set(read.absent) - set(plan.hierarchy.absent)
+    read = replace(read, arrays=tuple(array for array in read.arrays if array.name not in went))
+    if not plan.hierarchy.skipped:
+        return read
+    return skip_refused(_as_wanted(read, plan.shards, plan.hierarchy.written_format))
+
+
+def read_as_planned(plan: Plan, source: Source, skip_unsupported: bool = False) -> Hierarchy:
+    """Return the hierarchy of a plan's source as it is now, as one that can be planned with.
+
+    With ``skip_unsupported``, what cannot be referenced is left out, as it is where the plan has
+    left out an array for that.
+
+    Raises
+    ------
+    SourceError, MetadataError, UnsupportedError
+        As for `plan`.
+    """
+    hierarchy = _as_wanted(read_again(plan, source), plan.shards, plan.hierarchy.written_format)
+    if skip_unsupported:
+        hierarchy = skip_refused(hierarchy)
+    require_supported(hierarchy)
+    return hierarchy
+
+
+def _as_wanted(hierarchy: Hierarchy, shards: str, zarr_format: int | None) -> Hierarchy:
+    """Return the hierarchy with its shards whole, and to be written in another format, if so."""
+    if shards not in ("expand", "whole"):
+        raise InputError(f"--shards {shards}: give expand or whole")
+    if zarr_format not in (None, 2, 3):
+        raise InputError(f"--format {zarr_format}: give v2 or v3")
+    if shards == "whole":
+        if zarr_format == 2:
+            raise InputError("--shards whole needs --format v3: Zarr v2 has no shards")
+        arrays = tuple(replace(array, inner_chunks=None) for array in hierarchy.arrays)
+        hierarchy = replace(hierarchy, arrays=arrays)
+        zarr_format = 3
+    return replace(hierarchy, written_format=zarr_format or 2)

@@ -1,0 +1,202 @@
+"""What becomes of a plan when its source has grown: the same chunk numbers, and more of them.
+
+Chunks are numbered in C order, so an array may grow along its leading axis, and along no other,
+without any chunk getting another number. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+
+from parchunk.errors import InputError
+from parchunk.keys.row_sets import RowSet
+from parchunk.metadata.meaning import array_differences
+from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.planning.choice import REGION_REFERENCES, WHOLE_SHARE, is_coordinate, make_plan
+from parchunk.planning.plan import MOST_CHUNKS, ArrayPlan, Partition, Plan
+from parchunk.planning.refitting import refit
+
+#: Entries of an array's document that may change from one plan to the next.
+_FREE = ("shape", "attributes")
+
+
+def grown_plan(old: Plan, hierarchy: Hierarchy) -> Plan:
+    """Return ``old`` for its source as it is now; its record size stays.
+
+    Its split and its regions stay, too, unless a record file would lie in two of them: see
+    `parchunk.planning.refitting.refit`. Every array of the plan returned is aligned.
+
+    Raises
+    ------
+    InputError
+        Naming every array that is gone, became shorter, grew along another axis than the leading
+        one, or whose chunks mean something else now.
+    """
+    specs = {spec.name: spec for spec in hierarchy.arrays}
+    problems = [f"{name} is gone" for name in old.by_name if name not in specs]
+    for name, array in old.by_name.items():
+        if name in specs:
+            problem = _problem(array.spec, specs[name])
+            problems += [f"{name} {problem}"] if problem else []
+    if problems:
+        raise InputError(
+            f"{old.location.url} did more than grow ({'; '.join(problems[:3])}"
+            + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+            + "): references cannot be updated; build them anew (--overwrite, or another OUT)"
+        )
+    for spec in hierarchy.arrays:
+        if spec.reference_total > MOST_CHUNKS:
+            raise InputError(
+                f"{spec.name} has {spec.reference_total:,} chunks now, more than a listing could "
+                "show: repair its metadata, or leave it out with --exclude if it is new"
+            )
+    arrays = tuple(
+        replace(old.by_name[spec.name], spec=spec) if spec.name in old.by_name else ArrayPlan(spec)
+        for spec in hierarchy.arrays
+    )
+    grown = replace(old, hierarchy=hierarchy, arrays=arrays)
+    if old.split is None:
+        return _first_split(grown) or grown
+    wanted = {
+        array.spec.name: array.axis
+        if array.spec.name in old.by_name
+        else _axis_of_new(old, array.spec)
+        for array in arrays
+    }
+    return refit(grown, wanted)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A partition all of whose rows are known: those of ``before``, partitions of an older plan."""
+
+    partition: Partition
+    before: tuple[Partition, ...]
+
+
+def carried(old: Plan, new: Plan) -> Iterator[Carried]:
+    """Yield the partitions of ``new`` of which ``old`` knew every row, and every chunk was full.
+
+    A chunk at the end of an array is written again when the array grows: with more in it, and so
+    with another size. Of an array that does not fit its regions in ``old`` nothing is known: what
+    was written as its record files may hold other rows.
+    """
+    for array in new.arrays:
+        before = old.by_name.get(array.spec.name)
+        if before is None or not before.is_aligned(old.record_size):
+            continue
+        if (before.axis, before.region_chunks) == (array.axis, array.region_chunks):
+            pairs = _of_the_same_number(before, array, old.record_size)
+        else:
+            pairs = _joined(before, array, old.record_size)
+        for partition, parts in pairs:
+            if _full(before.spec, array.spec, partition.rows):
+                yield Carried(partition, parts)
+
+
+_Pairs = Iterator[tuple[Partition, tuple[Partition, ...]]]
+
+
+def _of_the_same_number(before: ArrayPlan, array: ArrayPlan, record_size: int) -> _Pairs:
+    """Yield partitions that are what they were; regions are as long as they were."""
+    known = zip(
+        before.partitions(record_size), array.partitions(record_size), strict=False
+    )  # regions that came are left over
+    for was, partition in known:
+        if _same(was.rows, partition.rows):
+            yield partition, (was,)
+
+
+def _joined(before: ArrayPlan, array: ArrayPlan, record_size: int) -> _Pairs:
+    """Yield partitions that are several of those before together; regions are others now."""
+    parts: dict[int | None, list[Partition]] = {}
+    for was in before.partitions(record_size):
+        if was.rows.cells:
+            parts.setdefault(_region_of(array, was.rows.number(0)), []).append(was)
+    for region, some in parts.items():
+        partition = array.partition(region, record_size)
+        # They are disjoint: those that lie within it are all of it when they are as many.
+        if sum(was.rows.cells for was in some) == partition.rows.cells and all(
+            _within(was.rows, partition.rows) for was in some
+        ):
+            yield partition, tuple(some)
+
+
+def _region_of(array: ArrayPlan, row: int) -> int | None:
+    """Return the region that a record file which begins with ``row`` belongs to."""
+    if array.axis is None:
+        return None
+    grid = array.spec.reference_grid
+    return row // prod(grid[array.axis + 1 :]) % grid[array.axis] // array.region_chunks
+
+
+def _within(some: RowSet, rows: RowSet) -> bool:
+    """Whether all of ``some`` are in ``rows``; both are partitions' row sets."""
+    if rows.count == 1:
+        first, last = some.number(0), some.number(some.cells - 1)
+        return rows.position(first) is not None and rows.position(last) is not None
+    if (some.period, some.first, some.count) == (rows.period, rows.first, rows.count):
+        return rows.start <= some.start and some.stop <= rows.stop
+    return False
+
+
+def _first_split(plan: Plan) -> Plan | None:
+    """Return a plan with regions for one that was made when every array was a single chunk.
+
+    None while a region would hold all that there is, or where no regions fit the record size.
+    """
+    if max(array.spec.reference_total for array in plan.arrays) <= REGION_REFERENCES:
+        return None
+    try:
+        made = make_plan(plan.hierarchy, plan.location, record_size=plan.record_size)
+    except InputError:
+        return None
+    if not all(array.is_aligned(plan.record_size) for array in made.arrays):
+        return None
+    return replace(plan, split=made.split, region_length=made.region_length, arrays=made.arrays)
+
+
+def _axis_of_new(old: Plan, spec: ArraySpec) -> int | None:
+    """Return the axis that an array which came is to be split along, with those that are."""
+    axis = None if old.split is None else old.split.axis_in(spec)
+    if axis is None or spec.grid[axis] <= 1 or is_coordinate(spec, axis):
+        return None
+    split = [array.spec.reference_total for array in old.arrays if array.axis is not None]
+    return axis if spec.reference_total * WHOLE_SHARE >= max(split, default=0) else None
+
+
+def _problem(old: ArraySpec, new: ArraySpec) -> str | None:
+    """Return why the chunks of an array are not what they were, None when they are."""
+    changed = array_differences(old, new, _FREE if old.rank == new.rank else ())
+    if changed:
+        return f"has other metadata ({changed[0]})"
+    for axis, (before, now) in enumerate(zip(old.shape, new.shape, strict=True)):
+        if now < before:
+            return f"became shorter along axis {axis} ({before} to {now})"
+    for axis in range(1, old.rank):
+        if old.reference_grid[axis] != new.reference_grid[axis]:
+            return (
+                f"grew along axis {axis} ({old.shape[axis]} to {new.shape[axis]}), "
+                "which gives its chunks other numbers"
+            )
+    return None
+
+
+def _same(one: RowSet, other: RowSet) -> bool:
+    """Whether two row sets are the same chunk numbers; one run may be said in several ways."""
+    if one.cells == other.cells and (not one.cells or one.count == other.count == 1):
+        return not one.cells or one.number(0) == other.number(0)
+    return one == other
+
+
+def _full(old: ArraySpec, new: ArraySpec, rows: RowSet) -> bool:
+    """Whether no chunk of ``rows`` reached beyond the array when it was as long as ``old``."""
+    if old.shape == new.shape or not rows.cells:
+        return True
+    if old.shape[1:] != new.shape[1:]:
+        return False
+    objects = old.shape[0] // old.chunks[0]
+    along = objects * old.chunks[0] // old.reference_chunks[0]
+    return rows.number(rows.cells - 1) < along * prod(old.reference_grid[1:])

@@ -1,0 +1,383 @@
+"""The Plan: what will be listed and written, as plain values. No I/O, and no choices either.
+
+`parchunk.planning.choice` makes plans; `plan.json` is `Plan.to_json()`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any
+
+from parchunk.errors import InputError
+from parchunk.keys.row_sets import RowSet
+from parchunk.metadata.meaning import differences
+from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.planning.plan_document import check_document
+from parchunk.stores.opening import Location
+from parchunk.stores.source import Source
+
+#: Bytes of inlined chunks in one row group, about: what is held several times while it is encoded.
+INLINED_BYTES = 4 << 20
+
+#: Written into plan.json; a reader refuses what it does not know.
+PLAN_VERSION = 1
+#: Partitions of a plan, at most: each has a receipt, and costs some hundred bytes of memory.
+MOST_PARTITIONS = 5_000_000
+#: Chunks of an array, at most: their numbers, and sums of them, must fit 64 bits.
+MOST_CHUNKS = 1 << 53
+
+
+@dataclass(frozen=True)
+class Split:
+    """The split dimension: by ``dimension`` name, or by ``axis`` where arrays name none."""
+
+    dimension: str | None
+    axis: int | None = None
+
+    def __str__(self) -> str:
+        """Return what a message calls it."""
+        return self.dimension if self.dimension is not None else f"axis {self.axis}"
+
+    def axis_in(self, spec: ArraySpec) -> int | None:
+        """Return which axis of an array this dimension is, or None when it has no such axis."""
+        if self.dimension is not None:
+            names = spec.dimension_names
+            return names.index(self.dimension) if self.dimension in names else None
+        if self.axis is None or self.axis >= spec.rank or spec.dimension_names[self.axis]:
+            return None
+        return self.axis
+
+
+@dataclass(frozen=True)
+class Region:
+    """A half-open range of the split dimension, in elements, aligned to chunks."""
+
+    index: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One array's references in one region; ``region`` is None for a whole array.
+
+    ``rows`` are the chunk numbers of its record files, which begin at multiples of the record
+    size: on axis 0 without a common divisor, a record file belongs to its first row's region.
+    ``objects`` are the object numbers that are listed for them: the same, except where an
+    array's shards are expanded, so that rows count inner chunks.
+    """
+
+    array: str
+    region: int | None
+    rows: RowSet
+    objects: RowSet
+
+    @property
+    def name(self) -> str:
+        """The receipt's name within the array: the region's number, or ``whole``."""
+        return "whole" if self.region is None else str(self.region)
+
+    def __str__(self) -> str:
+        """Return what a message calls it."""
+        return self.array if self.region is None else f"{self.array}, region {self.region}"
+
+
+@dataclass(frozen=True)
+class ArrayPlan:
+    """One array: split along ``axis`` into regions of ``region_chunks`` chunks, or whole.
+
+    The chunks are those that references point at: of an expanded array the inner ones, a whole
+    number of shards in each region.
+    """
+
+    spec: ArraySpec
+    axis: int | None = None
+    region_chunks: int = 0
+
+    @property
+    def regions(self) -> int:
+        """Number of partitions."""
+        if self.axis is None:
+            return 1
+        return -(-self.spec.reference_grid[self.axis] // self.region_chunks)
+
+    def is_aligned(self, record_size: int) -> bool:
+        """Whether every record file lies in one partition, so that each can be written alone.
+
+        `parchunk.keys.row_sets.is_aligned` of every partition, without going through them.
+        """
+        spec = self.spec
+        if self.axis is None or self.regions <= 1 or not spec.reference_total:
+            return True
+        grid = spec.reference_grid
+        inner, outer = prod(grid[self.axis + 1 :]), prod(grid[: self.axis])
+        if outer == 1 and spec.inner_chunks is None:
+            return True  # a record file belongs to the region of its first row
+        if self.region_chunks * inner % record_size:
+            return False
+        return outer == 1 or grid[self.axis] * inner % record_size == 0
+
+    def partition(self, region: int | None, record_size: int) -> Partition:
+        """Return the partition of one region (None for a whole array)."""
+        spec = self.spec
+        if self.axis is None or region is None:
+            rows = _whole(spec.reference_total)
+            objects = rows if spec.inner_chunks is None else _whole(spec.total)
+            return Partition(spec.name, None, rows, objects)
+        if spec.inner_chunks is None:
+            rows = objects = _run(spec.grid, self.axis, region, self.region_chunks, record_size)
+        else:
+            shard = spec.chunks[self.axis] // spec.reference_chunks[self.axis]
+            # A record file of an expanded array lies in one region: a shard is looked into once.
+            rows = _run(spec.reference_grid, self.axis, region, self.region_chunks, 1)
+            objects = _run(spec.grid, self.axis, region, self.region_chunks // shard, 1)
+        return Partition(spec.name, region, rows, objects)
+
+    def partitions(self, record_size: int) -> Iterator[Partition]:
+        """Yield all partitions in the order of their regions."""
+        if self.axis is None:
+            yield self.partition(None, record_size)
+        else:
+            for region in range(self.regions):
+                yield self.partition(region, record_size)
+
+
+def _whole(total: int) -> RowSet:
+    return RowSet(max(total, 1), 0, total)
+
+
+def _run(grid: tuple[int, ...], axis: int, region: int, length: int, record_size: int) -> RowSet:
+    """Return the chunk numbers of one region of ``length`` chunks along ``axis``."""
+    size = grid[axis]
+    low = region * length
+    high = min(low + length, size)
+    if low == 0 and high == size:
+        # One run, which may be cut anywhere: its record files need not end where the axis does.
+        return _whole(prod(grid))
+    inner = prod(grid[axis + 1 :])
+    outer = prod(grid[:axis])
+    start, stop = low * inner, high * inner
+    if outer == 1:
+        total = prod(grid)
+        start = min(-(-start // record_size) * record_size, total)
+        stop = min(-(-stop // record_size) * record_size, total)
+    return RowSet(size * inner, start, stop, 0, outer)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that determines the output's bytes: two equal plans write equal references."""
+
+    location: Location
+    group: str
+    hierarchy: Hierarchy
+    split: Split | None
+    region_length: int
+    record_size: int
+    inline_threshold: int
+    arrays: tuple[ArrayPlan, ...]
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    #: The source was given as one array: its parent, group or not, is the root of names.
+    lone_array: bool = False
+    #: What sharded arrays become: ``expand`` or ``whole``.
+    shards: str = "expand"
+    #: What consolidated metadata counts for: ``auto``, ``only`` or ``ignore``.
+    consolidated: str = "auto"
+    #: Where the plan was made from, opened; not part of what the plan says.
+    source: Source | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def by_name(self) -> dict[str, ArrayPlan]:
+        """The arrays by name."""
+        return {array.spec.name: array for array in self.arrays}
+
+    @cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions of the split dimension, as long as its longest array."""
+        split = [array for array in self.arrays if array.axis is not None]
+        if not split:
+            return ()
+        extent = max(array.spec.shape[array.axis] for array in split if array.axis is not None)
+        count = max(array.regions for array in split)
+        length = self.region_length
+        return tuple(Region(i, i * length, min((i + 1) * length, extent)) for i in range(count))
+
+    def partitions(self) -> Iterator[Partition]:
+        """Yield every partition: whole arrays first, then region by region, arrays side by side."""
+        for array in self.arrays:
+            if array.axis is None:
+                yield from array.partitions(self.record_size)
+        for region in self.regions:
+            for array in self.arrays:
+                if array.axis is not None and region.index < array.regions:
+                    yield array.partition(region.index, self.record_size)
+
+    def elements(self, partition: Partition) -> tuple[int, int] | None:
+        """Return the range of the split dimension that a partition is of; None: a whole array."""
+        array = self.by_name[partition.array]
+        if partition.region is None or array.axis is None:
+            return None
+        region = self.regions[partition.region]
+        return region.start, min(region.stop, array.spec.shape[array.axis])
+
+    @property
+    def chunks(self) -> int:
+        """Chunks expected in all arrays; of expanded ones, inner chunks."""
+        return sum(array.spec.reference_total for array in self.arrays)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A sha256 over everything in the plan: names which plan a receipt belongs to."""
+        return hashlib.sha256(_canonical(self._content()).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that plan.json holds."""
+        return {
+            "parchunk_plan": PLAN_VERSION,
+            "fingerprint": self.fingerprint,
+            **self._content(),
+            # For readers, and derivable, so not part of the fingerprint:
+            "regions": [[r.index, r.start, r.stop] for r in self.regions],
+            "chunks": self.chunks,
+            # How the source can be reached again; another endpoint is no other plan.
+            "source_options": dict(self.location.options),
+        }
+
+    @classmethod
+    def from_json(cls, document: Any, where: str = "plan.json") -> Plan:
+        """Return the plan of a plan.json document.
+
+        Raises
+        ------
+        InputError
+            When the document is no plan, of an unknown version, or edited by hand.
+        """
+        try:
+            if type(document) is not dict:
+                raise TypeError("no JSON object")
+            if document["parchunk_plan"] != PLAN_VERSION:
+                raise InputError(
+                    f"{where} is of version {document['parchunk_plan']!r}, this parchunk reads "
+                    f"{PLAN_VERSION}: use the parchunk that wrote it, or build again elsewhere"
+                )
+            check_document(document, MOST_CHUNKS)
+            hierarchy = Hierarchy.from_json(document["hierarchy"])
+            specs = {spec.name: spec for spec in hierarchy.arrays}
+            split = document["split"]
+            plan = cls(
+                location=Location(
+                    document["source"], tuple(sorted(document["source_options"].items()))
+                ),
+                group=document["group"],
+                hierarchy=hierarchy,
+                split=None if split is None else Split(split["dimension"], split["axis"]),
+                region_length=document["region_length"],
+                record_size=document["record_size"],
+                inline_threshold=document["inline_threshold"],
+                arrays=tuple(
+                    ArrayPlan(specs[entry["array"]], entry["axis"], entry["region_chunks"])
+                    for entry in document["arrays"]
+                ),
+                include=tuple(document["include"]),
+                exclude=tuple(document["exclude"]),
+                lone_array=document["lone_array"],
+                shards=document["shards"],
+                consolidated=document.get("consolidated", "auto"),
+            )
+            if plan.fingerprint != document["fingerprint"]:
+                raise InputError(
+                    f"{where} does not match its own fingerprint: it was changed after it was "
+                    "written; restore it, or build again with --overwrite"
+                )
+            count = sum(array.regions for array in plan.arrays)
+            if count > MOST_PARTITIONS:
+                raise ValueError(f"{count:,} partitions")
+        except InputError:
+            raise
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            LookupError,
+            RecursionError,
+        ) as error:
+            raise InputError(
+                f"{where} is no parchunk plan ({type(error).__name__}: {error}"[:400]
+                + "): restore it, or build again with --overwrite"
+            ) from None
+        return plan
+
+    def differences(self, other: Plan) -> list[str]:
+        """Return what differs between this plan and another one, a phrase each, for people."""
+        mine, theirs = self._content(), other._content()
+        found = [
+            f"{label} {mine[key]!r} there, {theirs[key]!r} now"
+            for key, label in (
+                ("source", "source"),
+                ("group", "group"),
+                ("split", "split"),
+                ("region_length", "region length"),
+                ("record_size", "record size"),
+                ("inline_threshold", "inline threshold"),
+                ("shards", "--shards"),
+                ("include", "--include"),
+                ("exclude", "--exclude"),
+            )
+            if mine[key] != theirs[key]
+        ]
+        formats = self.hierarchy.written_format, other.hierarchy.written_format
+        if self.consolidated != other.consolidated:
+            found.append(f"--consolidated {self.consolidated} there, {other.consolidated} now")
+        if formats[0] != formats[1]:
+            found.append(f"--format v{formats[0]} there, v{formats[1]} now")
+        here = {a["array"]: a for a in mine["arrays"]}
+        there = {a["array"]: a for a in theirs["arrays"]}
+        found += [f"array {name} is only there" for name in here.keys() - there.keys()]
+        found += [f"array {name} is only in the new plan" for name in there.keys() - here.keys()]
+        if not found:
+            for name in sorted(here):
+                old, new = self.by_name[name], other.by_name[name]
+                if old.spec.shape != new.spec.shape:
+                    found.append(f"array {name} has shape {old.spec.shape} there, {new.spec.shape}")
+            found += [] if found else differences(self.hierarchy, other.hierarchy)
+        # As text: a NaN among attributes is not equal to itself.
+        if not found and _canonical(mine) != _canonical(theirs):
+            found.append("how its metadata is read")
+        return found
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "source": self.location.url,
+            "group": self.group,
+            "split": (
+                None
+                if self.split is None
+                else {"dimension": self.split.dimension, "axis": self.split.axis}
+            ),
+            "region_length": self.region_length,
+            "record_size": self.record_size,
+            "inline_threshold": self.inline_threshold,
+            "include": list(self.include),
+            "exclude": list(self.exclude),
+            "lone_array": self.lone_array,
+            "shards": self.shards,
+            # only where it is not the default: a plan of before keeps its fingerprint
+            **({} if self.consolidated == "auto" else {"consolidated": self.consolidated}),
+            "arrays": [
+                {"array": a.spec.name, "axis": a.axis, "region_chunks": a.region_chunks}
+                for a in self.arrays
+            ],
+            "hierarchy": self.hierarchy.to_json(),
+        }
+
+
+def _canonical(document: Any) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

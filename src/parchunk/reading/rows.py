@@ -1,0 +1,196 @@
+"""Reading references back from record files, a run of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from parchunk.errors import InputError
+from parchunk.out.output import PREVIOUS, ROOT, Output
+from parchunk.out.receipts import Receipt, RecordFile, read_receipts, receipt_path
+from parchunk.out.record_files import SCHEMA, digest, record_path
+from parchunk.planning.plan import Partition, Plan
+
+#: Rows handled together, unless fewer are asked for.
+BATCH = 100_000
+
+Receipts = Mapping[tuple[str, int | None], Receipt]
+
+
+def finished_receipts(output: Output, plan: Plan) -> Receipts:
+    """Return the receipts of a finished build; InputError for one that is not."""
+    receipts = read_receipts(output, plan)
+    missing = [str(p) for p in plan.partitions() if (p.array, p.region) not in receipts]
+    published = output.get(ROOT) is not None
+    if missing or not published:
+        what = f"{len(missing)} partitions are missing" if missing else "it was not published"
+        # Readers still have what was published, but nothing vouches for each part of it.
+        remedy = "parchunk update, or wait for one that runs" if published else "its build again"
+        raise InputError(
+            f"{output.url} is unfinished ({what}): run {remedy}, to finish it, then import it"
+        )
+    return receipts
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The references of the chunk numbers ``[begin, begin + len)`` of one array.
+
+    ``path`` is null for missing and for inlined chunks; ``raw`` has the bytes of the inlined.
+    """
+
+    begin: int
+    path: pa.StringArray
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    raw: pa.BinaryArray
+
+    def __len__(self) -> int:
+        """Return the number of chunks, the missing ones included."""
+        return len(self.offset)
+
+    @cached_property
+    def referenced(self) -> NDArray[np.bool_]:
+        """Which chunks have a reference to an object."""
+        return _is_valid(self.path)
+
+    @cached_property
+    def inlined(self) -> NDArray[np.bool_]:
+        """Which chunks have their bytes in the references."""
+        return _is_valid(self.raw)
+
+
+def read_rows(
+    output: Output,
+    partition: Partition,
+    files: Iterable[RecordFile] | None,
+    size: int,
+    rows: int = BATCH,
+) -> Iterator[Rows]:
+    """Yield the references of a partition's rows in the order of chunk numbers.
+
+    ``files`` are those of the receipts, or None where there are none for all of them: then what
+    lies there is taken, as other readers do. ``size`` is the record size. Rows of one batch have
+    consecutive chunk numbers, and are ``rows`` at most.
+
+    Raises
+    ------
+    InputError
+        When a record file is gone or is not what its receipt says.
+    """
+    expected = None if files is None else {file.index: file for file in files}
+    held: list[pa.RecordBatch] = []
+    begin = count = 0
+    for first, last in _runs(partition):
+        for index in range(first // size, -(-last // size)):
+            low, high = max(first, index * size), min(last, (index + 1) * size)
+            at = low
+            numbers = range(low, high)
+            for batch in _read_file(output, partition, index, expected, numbers, size, rows):
+                if held and (begin + count != at or count + len(batch) > rows):
+                    yield _rows(begin, held)
+                    held, count = [], 0
+                if not held:
+                    begin = at
+                held.append(batch)
+                count += len(batch)
+                at += len(batch)
+            if at < high:
+                raise _damaged(output, partition, index, "is not what its receipt says")
+    if held:
+        yield _rows(begin, held)
+
+
+def _read_file(
+    output: Output,
+    partition: Partition,
+    index: int,
+    expected: Mapping[int, RecordFile] | None,
+    numbers: range,
+    size: int,
+    rows: int,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of some chunk numbers of a record file, decoding no more than is taken."""
+    path = record_path(partition.array, index)
+    data = output.get(path)
+    if data is None:
+        raise _damaged(output, partition, index, "is gone")
+    if expected is not None and (index not in expected or digest(data) != expected[index].digest):
+        raise _damaged(output, partition, index, "is not what its receipt says")
+    begin = index * size
+    try:
+        # not read_table, which imports pandas first
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            for batch in file.iter_batches(rows, use_threads=False):
+                if not _are_references(batch):
+                    raise _damaged(output, partition, index, "holds no references")
+                low, high = max(numbers.start, begin), min(numbers.stop, begin + len(batch))
+                if low < high:
+                    yield batch.slice(low - begin, high - low)
+                begin += len(batch)
+    except (pa.ArrowException, OSError):
+        # A digest vouches for what was written, but who can write OUT can write both.
+        raise _damaged(output, partition, index, "cannot be decoded") from None
+
+
+def _are_references(batch: pa.RecordBatch) -> bool:
+    """Whether rows have the columns that a build writes, without nulls where it writes none."""
+    columns = [(column.name, column.type) for column in batch.schema]
+    return columns == [(column.name, column.type) for column in SCHEMA] and not (
+        batch.column("offset").null_count or batch.column("size").null_count
+    )
+
+
+def _damaged(output: Output, partition: Partition, index: int, what: str) -> InputError:
+    where = output.describe(record_path(partition.array, index))
+    if output.get(PREVIOUS) is not None or output.get(receipt_path(partition)) is None:
+        return InputError(
+            f"{where} {what}, as {output.url} is being updated: import when the update is done"
+        )
+    return InputError(
+        f"{where} {what}: delete OUT's receipt of {partition} and build again, then import again"
+    )
+
+
+def _runs(partition: Partition) -> Iterator[tuple[int, int]]:
+    """Yield the runs of consecutive chunk numbers of a partition, half-open."""
+    rows = partition.rows
+    if not rows.run:
+        return
+    for index in range(rows.first, rows.first + rows.count):
+        yield index * rows.period + rows.start, index * rows.period + rows.stop
+
+
+def _rows(begin: int, batches: list[pa.RecordBatch]) -> Rows:
+    path, offset, size, raw = (
+        batches[0].column(name)
+        if len(batches) == 1
+        else pa.concat_arrays([batch.column(name) for batch in batches])
+        for name in ("path", "offset", "size", "raw")
+    )
+    return Rows(begin, path, _integers(offset), _integers(size), raw)
+
+
+# Not by Arrow's own conversions, which import pandas where it is installed: that takes longer
+# than a small import.
+
+
+def _integers(column: pa.Int64Array) -> NDArray[np.int64]:
+    """Return the values of a column without nulls; not a copy."""
+    return np.frombuffer(column.buffers()[1], np.int64, len(column), 8 * column.offset)
+
+
+def _is_valid(column: pa.Array) -> NDArray[np.bool_]:
+    """Return which values of a column are not null."""
+    validity = column.buffers()[0]
+    if validity is None:
+        return np.ones(len(column), bool)
+    end = column.offset + len(column)
+    bits = np.unpackbits(np.frombuffer(validity, np.uint8), count=end, bitorder="little")
+    return bits[column.offset :].view(bool)

@@ -1,0 +1,31 @@
+"""Pieces of SQL text: literals, globs, lists of values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+
+def text(value: str) -> str:
+    """Return a SQL string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def glob_escaped(path: str) -> str:
+    """Return the glob that matches exactly this path."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in path)
+
+
+def values(rows: Sequence[str]) -> str:
+    """Return a list of rows, each of which is SQL expressions joined by commas."""
+    return "(VALUES\n  (" + "),\n  (".join(rows) + ")\n)"
+
+
+def nothing(types: Mapping[str, str]) -> str:
+    """Return a query without a row, whose columns have these types."""
+    columns = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in types.items())
+    return f"SELECT {columns} WHERE false"
+
+
+def list_of(items: Iterable[object], kind: str) -> str:
+    """Return a SQL list, all of whose items are of one type."""
+    return f"[{', '.join(map(str, items))}]::{kind}[]"

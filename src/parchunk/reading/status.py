@@ -1,0 +1,99 @@
+"""How far a build is, from its plan and receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+
+from parchunk.arguments.lenient import lenient
+from parchunk.out.output import Output
+from parchunk.out.plan_file import load_plan
+from parchunk.out.receipts import Receipt, read_receipts
+from parchunk.out.under_way import UnderWay, read_under_way
+from parchunk.planning.plan import Plan
+
+
+@dataclass(frozen=True)
+class ArrayStatus:
+    """Partitions done and in all, and the chunks of those done."""
+
+    array: str
+    done: int
+    partitions: int
+    expected: int
+    present: int
+    missing: int
+    strays: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """A build's state: ``published`` when stock readers can open it.
+
+    ``under_way`` says who works in OUT, and whether an update has begun and not ended.
+    """
+
+    url: str
+    plan: Plan = field(repr=False)
+    arrays: tuple[ArrayStatus, ...]
+    published: bool
+    under_way: UnderWay
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do: published, and no update begun since."""
+        return self.published and not self.under_way.updating and self.done == self.partitions
+
+    @property
+    def done(self) -> int:
+        """Partitions with a receipt."""
+        return sum(array.done for array in self.arrays)
+
+    @property
+    def partitions(self) -> int:
+        """Partitions in all."""
+        return sum(array.partitions for array in self.arrays)
+
+
+@lenient
+def status(
+    out: str | PathLike[str] | Output, *, output_options: Mapping[str, str] | None = None
+) -> Status:
+    """Return how far the build in ``out`` is.
+
+    Raises
+    ------
+    InputError
+        When ``out`` holds no build.
+    """
+    return read_status(out if isinstance(out, Output) else Output.open(str(out), output_options))
+
+
+def read_status(output: Output) -> Status:
+    """Return the status of the build in OUT.
+
+    Raises
+    ------
+    InputError
+        When OUT holds no build.
+    """
+    plan = load_plan(output)
+    by_array: dict[str, list[Receipt]] = {array.spec.name: [] for array in plan.arrays}
+    for receipt in read_receipts(output, plan).values():
+        by_array[receipt.array].append(receipt)
+    arrays = tuple(
+        ArrayStatus(
+            array=array.spec.name,
+            done=len(receipts),
+            partitions=array.regions,
+            expected=sum(receipt.expected for receipt in receipts),
+            present=sum(receipt.present for receipt in receipts),
+            missing=sum(receipt.missing for receipt in receipts),
+            strays=sum(receipt.strays for receipt in receipts),
+        )
+        for array in plan.arrays
+        for receipts in [by_array[array.spec.name]]
+    )
+    under_way = read_under_way(output)
+    return Status(output.url, plan, arrays, under_way.published, under_way)

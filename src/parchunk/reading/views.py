@@ -1,0 +1,260 @@
+"""The views: SQL over plan, receipts and record files where they lie, no copy.
+
+Everything that a row's place says (array, region, chunk number, index and key) is an expression
+over ``filename`` and ``file_row_number``. The views are flat selects for that reason: DuckDB
+evaluates a filter on ``filename`` alone before it opens a file, but only when the filter reaches
+the scan, and it does not push one through two projections. So a query for one array and one
+region reads only its files, however many there are (and the footer of one file of each layout of
+arrays, from which DuckDB learns the columns).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from parchunk.out.output import RECEIPTS, STRAYS
+from parchunk.planning.plan import Plan
+from parchunk.reading.sql_text import glob_escaped, text
+
+if TYPE_CHECKING:
+    pass
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from parchunk.reading.refs_view import refs_query
+from parchunk.reading.sql_text import list_of, nothing, values
+
+#: The columns of each view, in order: a contract.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "arrays": (
+        "array_name", "zarr_format", "dtype", "shape", "chunks", "grid", "dimensions", "split_axis",
+        "record_size", "expected",
+    ),
+    "regions": ("region", "dimension", "start", "stop"),
+    "refs": (
+        "array_name", "region", "chunk_number", "chunk_index", "chunk_key", "present", "path",
+        "offset", "size", "inlined",
+    ),
+    "coverage": (
+        "array_name", "region", "start", "stop", "expected", "present", "missing", "zero_sized",
+        "bytes", "strays", "shards_expected", "shards_present", "empty_entries",
+    ),
+    "missing": ("array_name", "region", "chunk_number", "chunk_index", "chunk_key"),
+    "receipts": (
+        "array_name", "region", "dimension", "start", "stop", "expected", "present", "missing",
+        "zero_sized", "inlined", "bytes", "strays", "stray_reasons", "found_again",
+        "last_modified", "verified", "ordered", "requests", "requests_least", "retries", "seconds",
+        "record_files", "shards_expected", "shards_present", "empty_entries", "index_requests",
+    ),
+    "strays": ("array_name", "path", "size", "reason"),
+}  # fmt: skip
+
+_RECEIPT_FIELDS = {
+    "parchunk_receipt": "INTEGER",
+    "fingerprint": "VARCHAR",
+    "array": "VARCHAR",
+    "region": "BIGINT",
+    "dimension": "VARCHAR",
+    "start": "BIGINT",
+    "stop": "BIGINT",
+    "expected": "BIGINT",
+    "present": "BIGINT",
+    "missing": "BIGINT",
+    "zero_sized": "BIGINT",
+    "inlined": "BIGINT",
+    "bytes": "BIGINT",
+    "strays": "BIGINT",
+    "stray_reasons": "JSON",
+    "found_again": "BIGINT",
+    "last_modified": "BIGINT",
+    "verified": "BOOLEAN",
+    "ordered": "BOOLEAN",
+    "requests": "BIGINT",
+    "requests_least": "BIGINT",
+    "retries": "BIGINT",
+    "seconds": "DOUBLE",
+    "record_files": "JSON",
+    "shards_expected": "BIGINT",
+    "shards_present": "BIGINT",
+    "empty_entries": "BIGINT",
+    "index_requests": "BIGINT",
+}
+#: Columns of `receipts` that are not the receipt's field as it stands.
+_RECEIPT_COLUMNS = {
+    "array_name": '"array" AS array_name',
+    "last_modified": "make_timestamp(last_modified) AS last_modified",
+}
+_STRAYS_TYPES = {"array_name": "VARCHAR", "path": "VARCHAR", "size": "BIGINT", "reason": "VARCHAR"}
+
+
+def view_statements(plan: Plan, url: str, there: Contents) -> list[str]:
+    """Return the SQL that creates the views over a build at ``url``, one statement an item."""
+    return [
+        _array_macro(url),
+        "CREATE OR REPLACE MACRO refs_file(filename) AS\n"
+        "  CAST(split_part(parse_filename(filename), '.', 2) AS BIGINT)",
+        _view("arrays", _arrays(plan)),
+        _view("regions", _regions(plan)),
+        _view("refs", refs_query(plan, url, there.arrays)),
+        _view("receipts", _receipts(plan, url, there.receipts and not there.updating)),
+        _view("coverage", _coverage(plan, there.updating)),
+        _view("missing", "SELECT " + _names("missing") + "\nFROM refs WHERE NOT present"),
+        _view("strays", _strays(url, there.strays)),
+    ]
+
+
+def _view(name: str, query: str) -> str:
+    return f"CREATE OR REPLACE VIEW {name} AS\n{query}"
+
+
+def _names(view: str) -> str:
+    return ", ".join(f'"{name}"' for name in COLUMNS[view])
+
+
+def _array_macro(url: str) -> str:
+    # By length and not by pattern: an array's name may hold anything. Evaluated for every file of
+    # every query, so without a regular expression, which would be compiled each time.
+    return (
+        "CREATE OR REPLACE MACRO refs_array(filename) AS\n"
+        f"  substring(parse_dirpath(filename), {len(url) + 2})"
+    )
+
+
+def _arrays(plan: Plan) -> str:
+    rows = [
+        ", ".join(
+            [
+                text(spec.name),
+                str(spec.zarr_format),
+                text(spec.dtype),
+                list_of(spec.shape, "BIGINT"),
+                list_of(spec.reference_chunks, "BIGINT"),
+                list_of(spec.reference_grid, "BIGINT"),
+                list_of(
+                    ["NULL" if name is None else text(name) for name in spec.dimension_names],
+                    "VARCHAR",
+                ),
+                "NULL::INTEGER" if array.axis is None else str(array.axis),
+                str(plan.record_size),
+                f"{spec.reference_total}::BIGINT",
+            ]
+        )
+        for array in plan.arrays
+        for spec in [array.spec]
+    ]
+    return f"SELECT * FROM {values(rows)} AS t({_names('arrays')})"
+
+
+def _regions(plan: Plan) -> str:
+    if not plan.regions or plan.split is None:
+        return nothing(
+            {"region": "BIGINT", "dimension": "VARCHAR", "start": "BIGINT", "stop": "BIGINT"}
+        )
+    length, extent = plan.region_length, plan.regions[-1].stop
+    return (
+        f"SELECT region, {text(str(plan.split))} AS dimension, region * {length} AS start, "
+        f"least((region + 1) * {length}, {extent}) AS stop\n"
+        f"FROM range({len(plan.regions)}) AS t(region)"
+    )
+
+
+def _receipts(plan: Plan, url: str, there: bool) -> str:
+    if not there:
+        types = {**_RECEIPT_FIELDS, "array_name": "VARCHAR", "last_modified": "TIMESTAMP"}
+        return nothing({name: types[name] for name in COLUMNS["receipts"]})
+    fields = ", ".join(f'"{name}": {text(kind)}' for name, kind in _RECEIPT_FIELDS.items())
+    columns = ", ".join(_RECEIPT_COLUMNS.get(name, f'"{name}"') for name in COLUMNS["receipts"])
+    files = text(f"{glob_escaped(url)}/{RECEIPTS}/**/*.json")
+    return (
+        f"SELECT {columns}\nFROM read_json({files}, format = 'newline_delimited', "
+        f"ignore_errors = true, hive_partitioning = false,\n  columns = {{{fields}}})\n"
+        f"WHERE fingerprint = {text(plan.fingerprint)}"
+    )
+
+
+def _coverage(plan: Plan, updating: bool) -> str:
+    """A row for every partition of the plan; counts are NULL where it has no receipt yet."""
+    rows = []
+    for array in plan.arrays:
+        spec = array.spec
+        if array.axis is None:
+            rows.append(
+                f"{text(spec.name)}, 1, NULL, NULL, NULL, NULL, NULL, {spec.reference_total}"
+            )
+            continue
+        inner = prod(spec.reference_grid[array.axis + 1 :])
+        numbers = (
+            array.regions,
+            array.region_chunks * inner,
+            spec.reference_grid[array.axis] * inner,
+            prod(spec.reference_grid[: array.axis]),
+            array.region_chunks * spec.reference_chunks[array.axis],
+            spec.shape[array.axis],
+            spec.reference_total,
+        )
+        rows.append(f"{text(spec.name)}, {', '.join(map(str, numbers))}")
+    size = plan.record_size
+
+    def first_row(region: str) -> str:
+        row = f"least({region} * region_rows, period)"
+        # Without rows before the axis, a record file belongs to the region of its first row.
+        return f"if(outer_rows = 1, least(ceil({row} / {size})::BIGINT * {size}, period), {row})"
+
+    expected = f"outer_rows * ({first_row('(region + 1)')} - {first_row('region')})"
+    counts = "present, missing, zero_sized, bytes"
+    counted = ""
+    if updating:
+        # Receipts are the update's already: what is published is counted, where it lies.
+        counts = (
+            "coalesce(counted.present, 0) AS present,\n"
+            "  partitions.expected - coalesce(counted.present, 0) AS missing, zero_sized,\n"
+            "  coalesce(counted.bytes, 0) AS bytes"
+        )
+        counted = (
+            "LEFT JOIN (\n  SELECT array_name, region, count(*) FILTER (present) AS present,\n"
+            "    coalesce(sum(size), 0)::BIGINT AS bytes FROM refs GROUP BY array_name, region\n"
+            ") AS counted ON counted.array_name = partitions.array_name\n"
+            "  AND counted.region IS NOT DISTINCT FROM partitions.region\n"
+        )
+    return (
+        "WITH partitions AS (\n"
+        "  SELECT array_name, if(region_rows IS NULL, NULL, region) AS region,\n"
+        "    region * region_length AS start,\n"
+        "    least((region + 1) * region_length, extent) AS stop,\n"
+        f"    if(region_rows IS NULL, total, {expected})::BIGINT AS expected\n"
+        f"  FROM {values(rows)} AS t(array_name, regions, region_rows, "
+        "period, outer_rows, region_length, extent, total),\n"
+        "    unnest(range(regions)) AS u(region)\n)\n"
+        "SELECT partitions.array_name, partitions.region,\n"
+        "  if(partitions.region IS NULL, NULL, partitions.start) AS start,\n"
+        "  if(partitions.region IS NULL, NULL, partitions.stop) AS stop,\n"
+        f"  partitions.expected, {counts}, strays,\n"
+        "  shards_expected, shards_present, empty_entries\n"
+        f"FROM partitions {counted}LEFT JOIN receipts\n"
+        "  ON receipts.array_name = partitions.array_name\n"
+        "  AND receipts.region IS NOT DISTINCT FROM partitions.region"
+    )
+
+
+def _strays(url: str, there: bool) -> str:
+    if not there:
+        return nothing(_STRAYS_TYPES)
+    files = text(f"{glob_escaped(url)}/{STRAYS}/**/*.parquet")
+    return (
+        'SELECT "array" AS array_name, path, size, reason\n'
+        f"FROM read_parquet({files}, hive_partitioning = false)"
+    )
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What OUT holds at the moment, as far as views must know: DuckDB refuses empty globs."""
+
+    arrays: frozenset[str]
+    receipts: bool
+    strays: bool
+    #: An update is under way, or was cut short: receipts are not those of what is published.
+    updating: bool = False

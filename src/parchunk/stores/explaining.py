@@ -1,0 +1,73 @@
+"""What obstore's exceptions mean: in one line for people, and whether trying again can help.
+
+Their messages run over many lines and repeat the request: keys, durations, and signed URLs, in
+which any number and any word may stand. So only what a server said is looked at, by its place.
+"""
+
+from __future__ import annotations
+
+import re
+
+from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+from parchunk.stores.redaction import redact
+
+_STATUS = re.compile(r"\bstatus(?: code)?: (\d{3})\b(?: [A-Z][A-Za-z ]+)?")
+_CODE = re.compile(r"<Code>([A-Za-z0-9]+)</Code>")
+_NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether trying again cannot help: no permission, no bucket, a loop, a mistake in the call."""
+    if isinstance(error, PermissionError | TypeError | ValueError):
+        return True
+    text = _without_urls(error)
+    return _is_denied(error, text) or _code(text) in _NO_BUCKET or "inner: Loop {" in text
+
+
+def explain(error: BaseException, unsigned: str = "") -> str:
+    """Return what went wrong in one line without secrets, from an obstore exception.
+
+    ``unsigned`` says why the request carried no credentials, where it did not.
+    The system's own errors (of a local folder) say it themselves: they know no credentials.
+    """
+    text = _without_urls(error)
+    answer = _STATUS.search(text)
+    if _code(text) in _NO_BUCKET:
+        return "no such bucket: check the URL"
+    if _is_denied(error, text) and getattr(error, "errno", None) is None:
+        what = "permission denied"
+        hint = (
+            unsigned
+            or "check the credentials, or --store-option skip_signature=true for public data"
+        )
+    elif answer is None and re.search(r"dns error|\bkind: Connect\b|[Cc]onnection", text):
+        what, hint = "no connection to the store", "check the endpoint and the network"
+    else:
+        first = text.strip().partition("\n")[0]
+        return redact(first)[:300]
+    said = answer.group().partition(": ")[2] if answer else type(error).__name__
+    return f"{what} ({_code(text) or said}): {hint}"
+
+
+def status(error: BaseException) -> str | None:
+    """Return the status of the answer that an obstore exception tells of, or None."""
+    found = _STATUS.search(_without_urls(error))
+    return found.group(1) if found else None
+
+
+def _is_denied(error: BaseException, text: str) -> bool:
+    if isinstance(error, PermissionError | PermissionDeniedError | UnauthenticatedError):
+        return True
+    answer = _STATUS.search(text)
+    return answer is not None and answer.group(1) in ("401", "403")
+
+
+def _code(text: str) -> str | None:
+    """Return the code in the body of an answer of S3, Google Cloud Storage or Azure."""
+    found = _CODE.search(text)
+    return found.group(1) if found else None
+
+
+def _without_urls(error: BaseException) -> str:
+    return re.sub(r"[a-z]+://[^\s,]+", "URL", str(error))

@@ -1,0 +1,307 @@
+"""From a path or URL and options to an obstore store: the one place where stores are opened.
+
+Secrets pass through here and stay here: a `Location` keeps only what may be written to disk.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store
+
+from parchunk.errors import InputError
+from parchunk.stores.options import (
+    PUBLIC_OPTIONS,
+    canonical,
+    client_options_of_environment,
+    reaching,
+)
+from parchunk.stores.redaction import AZURE_AUTHORITY, HIDDEN, holds_credentials, redact
+
+#: Listings are worth waiting for: this outlives an outage of some minutes before a walk fails.
+RETRY: dict[str, Any] = {
+    "max_retries": 10,
+    "retry_timeout": timedelta(minutes=3),
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=200),
+        "max_backoff": timedelta(seconds=10),
+        "base": 2,
+    },
+}
+
+_CLOUDS: dict[str, type[S3Store] | type[GCSStore] | type[AzureStore]] = {
+    "s3": S3Store,
+    "s3a": S3Store,
+    "gs": GCSStore,
+    "gcs": GCSStore,
+    "az": AzureStore,
+    "abfs": AzureStore,
+    "abfss": AzureStore,
+    "azure": AzureStore,
+}
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+#: What would end a host's name: a bucket with any of these could name another server.
+_NO_BUCKET = re.compile(r"[/\\?#@:%\s]")
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a store is, in words that may be written to disk and shown.
+
+    ``url`` has no trailing slash; a local one is a bare absolute path, because GDAL does not
+    take ``file://`` in references. ``options`` are the public store options only.
+    """
+
+    url: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def scheme(self) -> str:
+        """``file``, ``s3``, ``gs``, ``az`` or ``memory``."""
+        match = _SCHEME.match(self.url)
+        return match.group(1).lower() if match else "file"
+
+    def child(self, path: str) -> Location:
+        """Return the location of ``path``, segments relative to this one."""
+        return Location(f"{self.url}/{path}" if path else self.url, self.options)
+
+
+@dataclass(frozen=True)
+class OpenedStore:
+    """An obstore store, and the prefix in it (no slash at either end) that a URL named."""
+
+    store: ObjectStore
+    prefix: str
+    location: Location
+
+
+def parse_options(pairs: Mapping[str, str] | tuple[str, ...] | list[str]) -> dict[str, str]:
+    """Return options given as a mapping or as ``KEY=VALUE`` strings; keys are lower-cased."""
+    if isinstance(pairs, Mapping):
+        return {str(key).lower(): _text(value) for key, value in pairs.items()}
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            # The text may hold a secret, so it is not repeated.
+            raise InputError("a store option lacks its =VALUE: write for example timeout=30s")
+        options[key.strip().lower()] = value
+    return options
+
+
+def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStore:
+    """Open the store that ``url`` (a path, or file:// s3:// gs:// az:// URL) names.
+
+    Credentials come from the environment, as obstore takes them. Nothing is requested yet.
+
+    Raises
+    ------
+    InputError
+        For a scheme that cannot be listed, an unknown option, or secrets in the URL.
+    """
+    options = dict(options or {})
+    match = _SCHEME.match(url)
+    scheme = match.group(1).lower() if match else "file"
+    if scheme in ("http", "https"):
+        raise InputError(
+            f"{_without_secrets(url)} cannot be listed: HTTP servers have no listing of objects; "
+            "give the s3://, gs:// or az:// URL of the same data, with --store-option endpoint=URL "
+            "where it needs one"
+        )
+    if scheme == "file":
+        return _open_local(url, options)
+    if scheme not in _CLOUDS:
+        raise InputError(
+            f"{_without_secrets(url)}: unknown scheme {scheme!r}; "
+            "use a path or a file://, s3://, gs:// or az:// URL"
+        )
+    options = canonical(scheme, options)
+    if holds_credentials(url):
+        raise InputError(
+            f"{_without_secrets(url)}: no credentials in URLs please: they would end up in "
+            "references; give them in the environment or as --store-option"
+        )
+    authority, _, path = url[match.end() :].partition("/")  # type: ignore[union-attr]
+    if azure := AZURE_AUTHORITY.match(url):
+        authority, named = azure["container"], azure["account"].lower()
+        if options.setdefault("account_name", named) != named:
+            raise InputError(
+                f"{url} names the account {named}, and the store option account_name another: "
+                "give one of them"
+            )
+    bucket, prefix = unquote(authority), path.strip("/")
+    if not bucket:
+        raise InputError(
+            f"{_without_secrets(url)}: no bucket is named; write {scheme}://BUCKET/PATH"
+        )
+    if _NO_BUCKET.search(bucket):
+        raise InputError(
+            f"{_without_secrets(url)}: what stands before the path is no name of a bucket; "
+            f"write {scheme}://BUCKET/PATH"
+        )
+    if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
+        raise InputError(f"{_without_secrets(url)}: empty, '.' or '..' segments are no object path")
+    store = _open_cloud(scheme, bucket, options)
+    public = reaching(scheme, options)
+    if any(map(holds_credentials, public.values())):  # of the environment: not to be written
+        public = {key: options[key] for key in public if key in options}
+    scheme = "abfs" if scheme == "abfss" else scheme
+    location = Location(
+        f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else ""), tuple(sorted(public.items()))
+    )
+    return OpenedStore(store, prefix, location)
+
+
+def is_ordered(store: object) -> bool:
+    """Whether listings of ``store`` are promised to come in the order of their keys' bytes.
+
+    Local directories and S3 Express buckets are not: an early stop there loses chunks.
+    """
+    if isinstance(store, LocalStore):
+        return False
+    if isinstance(store, S3Store):
+        # By its name, which S3 Express prescribes: reading `.config` panics on some options.
+        return '--x-s3"' not in repr(store)
+    return True
+
+
+def page_keys(store: object) -> int:
+    """Return how many keys one LIST request of ``store`` returns at most."""
+    return 5000 if isinstance(store, AzureStore) else 1000
+
+
+def is_remote(store: object) -> bool:
+    """Whether a listing of ``store`` costs requests over a network."""
+    return not isinstance(store, LocalStore | MemoryStore)
+
+
+def _open_local(url: str, options: Mapping[str, str]) -> OpenedStore:
+    if options:
+        raise InputError(
+            f"{url} is local: store option {_named(sorted(options)[0])} means nothing there; "
+            "leave it out"
+        )
+    text = unquote(urlsplit(url).path) if url.lower().startswith("file://") else url
+    if not text:
+        raise InputError("the path is empty: name a folder or a URL")
+    if "\0" in text:
+        raise InputError("the path holds a NUL character: name a folder or a URL")
+    path = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 (resolve follows links)
+    # Rooted at the file system: obstore checks keys, not roots, and a missing root raises.
+    return OpenedStore(LocalStore(), path.as_posix().strip("/"), Location(path.as_posix()))
+
+
+def _open_cloud(scheme: str, bucket: str, options: dict[str, str]) -> ObjectStore:
+    kind = _CLOUDS[scheme]
+    config: dict[str, Any] = {}
+    client: dict[str, Any] = {}
+    if any(holds_credentials(value) for key, value in options.items() if key in PUBLIC_OPTIONS):
+        raise InputError(
+            "the endpoint has credentials in it, and would be remembered with them: give them in "
+            "the environment or as store options of their own"
+        )
+    for key, value in options.items():
+        if _accepts(kind, bucket, {}, {key: value}):
+            client[key] = value
+        elif _accepts(kind, bucket, {key: value}, {}):
+            config[key] = value
+        else:
+            raise InputError(
+                f"unknown store option {_named(key)} for {scheme}://, or its value does not fit: "
+                "see obstore's store config and client options"
+            )
+    _refuse_stronger_endpoint(scheme, options)
+    client = _client_options(scheme, kind, bucket, options, client)
+    try:
+        return kind(bucket, config=config, client_options=client or None, retry_config=RETRY)  # type: ignore[arg-type]
+    except Exception as error:  # obstore raises several unrelated classes here
+        # obstore repeats the values that it cannot read, those of the environment too.
+        shown = re.sub(
+            r'"[^"]*"?|\bfrom /\S+', HIDDEN, redact(_first_line(error), options.values())
+        )
+        raise InputError(
+            f"{scheme}://{bucket} cannot be opened: {shown}: check the store options "
+            f"({', '.join(map(_named, sorted(options))) or 'none given'}) and the environment"
+        ) from None
+
+
+def _client_options(
+    scheme: str,
+    kind: type[S3Store] | type[GCSStore] | type[AzureStore],
+    bucket: str,
+    options: Mapping[str, str],
+    client: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the client's options: those of the environment, and before them those given.
+
+    obstore drops all that the environment says of its client when any option is given.
+    """
+    endpoint = reaching(scheme, options)
+    plain = any(endpoint.get(key, "").startswith("http://") for key in ("endpoint", "base_url"))
+    if not client and not plain:
+        return {}  # all is as obstore itself takes it from the environment
+    said = client_options_of_environment(scheme)
+    # What goes by the same name is an option of the client, unless obstore says otherwise.
+    found = {
+        key: value for key, value in said.items() if _accepts(kind, bucket, {}, {key: value})
+    } | client
+    if plain:
+        found.setdefault("allow_http", "true")
+    return found
+
+
+def _refuse_stronger_endpoint(scheme: str, options: Mapping[str, str]) -> None:
+    """Refuse an endpoint that obstore would not use: of S3, one variable comes before options."""
+    stronger = os.environ.get("AWS_ENDPOINT_URL_S3", "")
+    given = options.get("endpoint")
+    if (
+        _CLOUDS[scheme] is S3Store
+        and stronger
+        and given
+        and given.rstrip("/") != stronger.rstrip("/")
+    ):
+        raise InputError(
+            "AWS_ENDPOINT_URL_S3 of the environment names another endpoint than the one given, "
+            "and would come before it: unset it, or use AWS_ENDPOINT_URL for the other store"
+        )
+
+
+def _accepts(
+    kind: type[S3Store] | type[GCSStore] | type[AzureStore],
+    bucket: str,
+    config: dict[str, Any],
+    client: dict[str, Any],
+) -> bool:
+    """Whether obstore knows an option: asked of obstore itself, so no table here can go stale."""
+    base = {"account_name": "probe"} if kind is AzureStore else {}
+    try:
+        kind(bucket, config={**base, **config}, client_options=client)  # type: ignore[arg-type]
+    except Exception as error:
+        # A known key may still lack its companions (a key id without its secret).
+        text = str(error)
+        return not ("is not valid for store" in text or "Invalid key" in text or client)
+    return True
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _without_secrets(url: str) -> str:
+    return redact(url).partition("?")[0]
+
+
+def _named(key: str) -> str:
+    """Return an option's name for a message; what cannot be one may be a secret, mistyped."""
+    return repr(key) if re.fullmatch(r"(s3_)?[a-z_]{2,40}", key) else "(not repeated here)"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,225 @@
+"""The source store: a Zarr hierarchy somewhere below a prefix of an obstore store.
+
+Reads single objects (metadata, small chunks). Listings of chunks are `parchunk.listing`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from obstore.store import LocalStore, MemoryStore, ObjectStore
+
+from parchunk.errors import InputError, SourceError
+from parchunk.stores import directories, opening
+from parchunk.stores.explaining import explain
+from parchunk.stores.opening import Location
+from parchunk.stores.oversized import MAX_BYTES, Oversized
+from parchunk.stores.redaction import holds_credentials, redact
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where chunks are listed, and how they are named in references.
+
+    ``prefix`` is the hierarchy's root in ``store``, without slashes at its ends; ``url`` is what
+    the same root is called in references (``s3://bucket/store.zarr`` or an absolute path).
+    ``url`` may be left out for a MemoryStore, whose references only obstore can follow.
+    """
+
+    store: ObjectStore
+    prefix: str = ""
+    url: str = ""
+    options: tuple[tuple[str, str], ...] = field(default=())
+    #: Why requests carry no credentials, and what to do to change that; empty where they may.
+    unsigned: str = ""
+
+    def __post_init__(self) -> None:
+        """Normalise the prefix and make sure that references can be named."""
+        object.__setattr__(self, "prefix", self.prefix.strip("/"))
+        url = self.url.rstrip("/")
+        if not url:
+            if not isinstance(self.store, MemoryStore):
+                raise InputError(
+                    "a Source needs url=: what references shall call the store, "
+                    "e.g. s3://bucket/store.zarr"
+                )
+            url = "memory://" + (f"{self.prefix}" if self.prefix else "store")
+        if "://" in url and holds_credentials(url):
+            # References would carry them: parchunk.stores refuses them for paths and URLs alike.
+            raise InputError(
+                f"{redact(url)} carries credentials, and every reference would: leave them out of "
+                "url=, the store holds its own"
+            )
+        object.__setattr__(self, "url", url)
+
+    @classmethod
+    def open(cls, url: str, options: Mapping[str, str] | None = None) -> Source:
+        """Open the source at a path or URL; nothing is requested yet."""
+        opened = opening.open_store(url, options)
+        return cls(opened.store, opened.prefix, opened.location.url, opened.location.options)
+
+    @property
+    def location(self) -> Location:
+        """What may be written about this source."""
+        return Location(self.url, self.options)
+
+    def path(self, key: str) -> str:
+        """Return the store path of ``key``, a key relative to the hierarchy's root."""
+        return "/".join(part for part in (self.prefix, key) if part)
+
+    def child(self, group: str) -> Source:
+        """Return the source whose root is ``group`` of this one."""
+        return replace(self, prefix=self.path(group), url=self.describe(group))
+
+    def above(self, group: str) -> Source:
+        """Return the source that this one is the ``group`` of: the inverse of `child`."""
+        for _ in filter(None, group.split("/")):
+            self = replace(
+                self, prefix=self.prefix.rpartition("/")[0], url=self.url.rpartition("/")[0]
+            )
+        return self
+
+    def parent(self) -> tuple[Source, str]:
+        """Return the source one level up, and this one's name in it."""
+        above, _, name = self.prefix.rpartition("/")
+        if not name:
+            raise InputError(
+                f"{self.url} is an array at the root of its store: references need a group above "
+                "it; give the URL of a store that holds the array in a group"
+            )
+        return replace(self, prefix=above, url=self.url.rpartition("/")[0]), name
+
+    def describe(self, key: str = "") -> str:
+        """Return the URL of ``key``, for messages."""
+        return f"{self.url}/{key}" if key else self.url
+
+    def _failure(self, what: str, key: str, error: Exception) -> SourceError:
+        """Return the error for a key that cannot be read or listed."""
+        return SourceError(f"cannot {what} {self.describe(key)}: {explain(error, self.unsigned)}")
+
+    def get(self, key: str) -> bytes | None:
+        """Return the object at ``key``, or None when there is none.
+
+        Of one larger than any metadata document an `Oversized` in its place, before it is read.
+
+        Raises
+        ------
+        SourceError
+            When the store refuses or cannot be reached.
+        """
+        self._refuse_devices(key)
+        try:
+            found = self.store.get(self.path(key))
+            size = int(found.meta["size"])
+            if size > MAX_BYTES:
+                # its body is not asked for: the reply is dropped
+                return Oversized.of(size)
+            return bytes(found.bytes())
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            if self._root is not None and f"(os error {errno.ENOTDIR})" in str(error):
+                return None  # below a file: obstore has no exception of its own for it
+            raise self._failure("read", key, error) from None
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return ``length`` bytes of the object at ``key`` from ``start``."""
+        self._refuse_devices(key)
+        try:
+            return bytes(self.store.get_range(self.path(key), start=start, length=length))
+        except Exception as error:
+            raise SourceError(
+                f"cannot read {self.describe(key)}: {explain(error, self.unsigned)}"
+            ) from None
+
+    def get_part(self, key: str, start: int, stop: int) -> tuple[bytes, int, str]:
+        """Return bytes ``start`` to ``stop`` of the object at ``key``, its size, and its version.
+
+        Two parts of one version are of the same bytes: it is the entity tag, or where a store has
+        none, when and how long the object was written.
+
+        Raises
+        ------
+        FileNotFoundError
+            When the object is gone.
+        SourceError
+            Any other failure, with the store's own error as its cause.
+        """
+        try:
+            if self._root is not None:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    return _read_local(self._root + self.path(key), start, stop)
+            # As obstore spells it, where the file system's name is another.
+            result = self.store.get(self.path(key), options={"range": (start, stop)})
+            meta = result.meta
+            version = meta["e_tag"] or f"{meta['last_modified']}, {meta['size']} bytes"
+            return bytes(result.bytes()), int(meta["size"]), version
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise SourceError(
+                f"cannot read {self.describe(key)}: {explain(error, self.unsigned)}"
+            ) from error
+
+    @cached_property
+    def _root(self) -> str | None:
+        """The folder that paths in a local store are relative to, with its trailing slash."""
+        if not isinstance(self.store, LocalStore):
+            return None
+        return "/" if self.store.prefix is None else f"{self.store.prefix}".rstrip("/") + "/"
+
+    def _refuse_devices(self, key: str) -> None:
+        """Raise for what is no file of a local store: a pipe has no end that comes, a device none.
+
+        Named as the file system names it, which is how obstore does too but for odd characters.
+        """
+        if self._root is None:
+            return
+        try:
+            mode = Path(self._root + self.path(key)).stat().st_mode
+        except (OSError, ValueError):
+            return
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise SourceError(f"cannot read {self.describe(key)}: it is no regular file")
+
+    def list_dir(self, prefix: str) -> tuple[list[str], list[str]]:
+        """Return the names of the directories and of the objects right below ``prefix``."""
+        return directories.list_directory(self, prefix)
+
+    def first_keys(self, prefix: str) -> tuple[list[str], bool]:
+        """Return some keys below ``prefix``, relative to it, and whether that is all.
+
+        Raises
+        ------
+        UnreadableFolderError, SourceError
+            When it cannot be listed: whatever is tried, or now.
+        """
+        return directories.first_keys(self, prefix)
+
+    def holds_object(self, key: str) -> bool:
+        """Whether ``key`` is one object, as far as the store lets that be asked."""
+        path = self.path(key)
+        if self._root is not None:
+            return Path(self._root + path).is_file()
+        try:
+            return bool(path) and self.store.head(path) is not None
+        except Exception:  # whatever it is: whoever asks only wants better words for a failure
+            return False
+
+
+def _read_local(path: str, start: int, stop: int) -> tuple[bytes, int, str]:
+    """Return a part of a file, its size and version, five times as fast as a store's GET."""
+    # A pipe would be waited for otherwise; that it cannot be read from a position is an error.
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        data, now = os.pread(file, stop - start, start), os.fstat(file)
+        return data, now.st_size, f"{now.st_ino}, {now.st_mtime_ns}"
+    finally:
+        os.close(file)

@@ -1,0 +1,33 @@
+"""Counts, sizes, durations and grids as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def count(number: int) -> str:
+    """Return a count with thousands separators."""
+    return f"{number:,}"
+
+
+def bytes_text(number: float) -> str:
+    """Return bytes in binary units, three digits: ``1.53 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.3g} {unit}"
+        number /= 1024
+    return f"{number:.3g} PiB"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people: ``2.4 s``, ``28 min``, ``3.1 h``."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def grid_text(sizes: Sequence[int]) -> str:
+    """Return a shape or grid: ``87020 x 127 x 1 x 1``; a scalar's is ``()``."""
+    return " x ".join(map(str, sizes)) or "()"

@@ -1,0 +1,176 @@
+"""Bundles: which arrays are listed together, and what that is said to cost and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from instruments.synthetic.twin import FormulaListing
+from instruments.synthetic.zarr_stores import zarr_store
+
+import parchunk
+from parchunk.cli.plan import describe
+from parchunk.cover.jobs import Bundle, Group
+from parchunk.cover.many_arrays import MOST_MEMBERS
+from parchunk.cover.scheduling import make_work
+from parchunk.cover.walks import Width
+from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.planning.choice import make_plan
+from parchunk.stores.opening import Location
+
+WIDTH = Width(pieces=32, window=16, page=1000, bundles=True)
+PLENTY = 10_000_000
+Maker = Callable[..., ArraySpec]
+Together = Callable[..., Hierarchy]
+
+
+def work_of(
+    hierarchy: Hierarchy, names: set[str] | None = None, **options: Any
+) -> list[tuple[str, ...]]:
+    """Return the arrays of each task, of those arrays that are pending."""
+    plan = make_plan(hierarchy, Location("s3://bucket/store"), region=options.pop("region", None))
+    pending = [p for p in plan.partitions() if names is None or p.array in names]
+    given = {"cells": PLENTY, "width": WIDTH, "workers": 1} | options
+    made = make_work(plan, pending, **given)
+    assert sorted(map(str, pending)) == sorted(str(p) for item in made for p in item.partitions)
+    return [
+        tuple(group.array for group in item.groups) if isinstance(item, Bundle) else (item.array,)
+        for item in made
+    ]
+
+
+def test_small_neighbours_are_listed_together(array_spec: Maker, hierarchy_of: Together) -> None:
+    small = [array_spec(name, (96,), (1,)) for name in ("air", "air-x", "air.x", "air_temp")]
+    # In the order of their keys, where ``-`` and ``.`` come before ``/``.
+    assert work_of(hierarchy_of(*small)) == [("air-x", "air.x", "air", "air_temp")]
+    assert work_of(hierarchy_of(*small), {"air"}) == [("air",)]
+    apart = replace(WIDTH, bundles=False)
+    assert work_of(hierarchy_of(*small), width=apart) == [(spec.name,) for spec in sorted(
+        small, key=lambda spec: spec.name
+    )]  # fmt: skip
+
+
+def test_large_arrays_between_cut_a_bundle(array_spec: Maker, hierarchy_of: Together) -> None:
+    names = ("a", "b", "c", "m", "y", "z")
+    specs = [array_spec(name, (9000 if name == "m" else 96,), (1,)) for name in names]
+    assert work_of(hierarchy_of(*specs)) == [("a", "b", "c"), ("m",), ("y", "z")]
+    # 9,000 chunks of m that are done are between c and y all the same; 96 of b are not much.
+    assert work_of(hierarchy_of(*specs), {"a", "c", "y"}) == [("a", "c"), ("y",)]
+
+
+def test_a_small_array_in_regions_is_one_group(array_spec: Maker, hierarchy_of: Together) -> None:
+    specs = [array_spec(name, (600,), (1,), ("time",)) for name in "ab"]
+    hierarchy = hierarchy_of(*specs)
+    plan = make_plan(hierarchy, Location("s3://bucket/store"), region=100)
+    (bundle,) = make_work(plan, plan.partitions(), PLENTY, WIDTH)
+    assert isinstance(bundle, Bundle)
+    assert [len(group.partitions) for group in bundle.groups] == [6, 6]
+    # Whoever shares the work shares out bundles, not arrays.
+    assert make_work(plan, plan.partitions(), PLENTY, WIDTH, workers=3) == [bundle]
+
+
+def test_bundles_are_as_long_as_listings_side_by_side_want(
+    array_spec: Maker, hierarchy_of: Together
+) -> None:
+    hierarchy = hierarchy_of(*(array_spec(f"a{n:05}", (2000,), (1,)) for n in range(1000)))
+    lengths = {}
+    for pieces in (4, 32, 64, 1000):
+        made = work_of(hierarchy, width=Width(pieces, pieces, 1000, bundles=True))
+        # 2,000 pages: 50 at most at a time, and 20 at least.
+        lengths[pieces] = max(map(len, made))
+        assert len(made) == -(-1000 // lengths[pieces])
+    assert lengths == {4: 24, 32: 24, 64: 15, 1000: 9}
+    tiny = hierarchy_of(*(array_spec(f"a{n:05}", (1,), (1,)) for n in range(2500)))
+    assert list(map(len, work_of(tiny))) == [MOST_MEMBERS, MOST_MEMBERS, 500]
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data())
+def test_every_partition_is_in_one_task(
+    data: st.DataObject, array_spec: Maker, hierarchy_of: Together
+) -> None:
+    names = data.draw(st.lists(st.from_regex(r"[a-c][-./_]?[0-9]?", fullmatch=True), unique=True))
+    names = [n.rstrip("/") for n in names]
+    names = [n for n in set(names) if not any(m != n and n.startswith(f"{m}/") for m in names)]
+    sizes = st.sampled_from([0, 1, 96, 3000, 5000, 5001, 20_000])
+    specs = [array_spec(n, (data.draw(sizes), 1), (1, 1), ("time", "x")) for n in names]
+    cells = data.draw(st.sampled_from([25_000, 60_000, PLENTY]))
+    plan = make_plan(hierarchy_of(*specs), Location("s3://b/s"), region=500) if specs else None
+    if plan is None:
+        return
+    pending = [p for p in plan.partitions() if data.draw(st.integers(0, 3))]
+    made = make_work(plan, pending, cells, WIDTH, data.draw(st.integers(1, 3)))
+    assert sorted(map(str, pending)) == sorted(str(p) for item in made for p in item.partitions)
+    for item in made:
+        assert item.cells <= cells
+        if isinstance(item, Group):
+            continue
+        keys = [f"{group.array}/" for group in item.groups]
+        assert keys == sorted(keys)
+        assert len(keys) > 1
+        for group in item.groups:
+            assert all(partition.array == group.array for partition in group.partitions)
+
+
+MANY = [(f"g{n // 40}/a{n}", (8, 12), (1, 1), ("time", "x")) for n in range(100)]
+STORES: dict[str, dict[str, Any]] = {
+    "v2": {},
+    "v2 in folders": {"separator": "/"},
+    "v3": {"zarr_format": 3, "separator": "/"},
+    "v3 with dots": {"zarr_format": 3},
+    "v3 as v2": {"zarr_format": 3, "key_encoding": "v2"},
+}
+
+
+@pytest.mark.parametrize("style", STORES)
+@pytest.mark.parametrize("between", [0, 300, 7000])
+def test_the_forecast_is_what_happens_on_a_dense_store(
+    tmp_path: Path, style: str, between: int
+) -> None:
+    arrays = [
+        *MANY,
+        ("g0/a19-large", (between, 1), (1, 1), ("n", "m")),
+        ("g0/scalar", (), (), ()),
+        ("g1/a50.x", (4000,), (1,), ("n",)),
+        ("z/last", (1000,), (1,), ("t",)),
+    ]
+    if not between:
+        del arrays[len(MANY)]
+    twin = FormulaListing(zarr_store(arrays, **STORES[style]))
+    plan = parchunk.plan(parchunk.Source(twin, "", "s3://b"), region=4)  # type: ignore[arg-type]
+    shown = describe(plan)
+    twin.reset()
+    result = parchunk.build(plan, str(tmp_path / "r"))
+    assert twin.requests == result.requests == shown["list_requests"]
+    assert sum(receipt.requests for receipt in result.receipts) == result.requests
+    assert result.requests_least == shown["list_requests_least"]
+    assert sum(receipt.requests_least for receipt in result.receipts) == result.requests_least
+    assert parchunk.audit(str(tmp_path / "r")).list_requests_least == result.requests_least
+    assert result.present == result.expected == plan.chunks
+    assert result.requests <= shown["list_requests_least"] + 5
+    again = parchunk.build(plan, str(tmp_path / "r"))
+    assert (again.requests, again.built) == (0, 0)
+
+
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_the_forecast_is_exact_wherever_pages_end(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    sizes = data.draw(st.lists(st.integers(1, 2500) | st.sampled_from([498, 998]), min_size=2))
+    groups = data.draw(st.lists(st.sampled_from(["", "g/", "g/h/", "z/"]), min_size=1))
+    arrays = [
+        (f"{groups[n % len(groups)]}a{n}", (size,), (1,), ("x",)) for n, size in enumerate(sizes)
+    ]
+    twin = FormulaListing(zarr_store(arrays, **STORES[data.draw(st.sampled_from(list(STORES)))]))
+    plan = parchunk.plan(parchunk.Source(twin, "", "s3://b"))  # type: ignore[arg-type]
+    forecast = describe(plan)["list_requests"]
+    twin.reset()
+    result = parchunk.build(plan, str(tmp_path_factory.mktemp("out") / "r"))
+    assert twin.requests == result.requests == forecast
+    assert result.missing == 0

@@ -1,0 +1,212 @@
+"""Bundles built: the same as array by array, whatever the listing does, and wherever it stops."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from instruments.synthetic.faults import Fault
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.rules import HashFraction
+from instruments.synthetic.twin import FormulaListing
+from instruments.synthetic.zarr_stores import zarr_store
+from tests.made import FAULTS, QUICK, check_exact, source_of
+
+import parchunk
+from parchunk.building.task import BundleTask, Task
+from parchunk.building.worker import build_task
+from parchunk.cover import many_arrays
+from parchunk.listing.patience import Patience
+from parchunk.out.output import Output
+
+Published = Callable[[Path], dict[str, bytes]]
+
+#: Names that are beginnings of each other, and sort around each other's slash.
+NAMES = ["air", "air-2m", "air.x", "air_temp", "air0", "g/air", "g/air 2", "g/é", "g/h/c", "zz"]
+STRAYS = {
+    "air/0.0.tmp": b"xx",
+    "air/~": b"x",
+    "air/c/0.tmp": b"x",
+    "air/c.tmp": b"x",
+    "air/sub/0.0": b"x",
+    "air-2m/00.1": b"x",
+    "air_temp/9.9": b"x",
+    "air0/ 0": b"x",
+    "g/é/0": b"",
+    "g/readme.txt": b"of no array",
+    "air!/0.0": b"of no array",
+    "air.zip": b"of no array",
+}
+
+
+def many(count: int = 60, **options: Any) -> FormulaStore:
+    """Return a store of small arrays, a few pages in all."""
+    arrays = [(name, (8, 12), (1, 1), ("time", "x")) for name in NAMES]
+    arrays += [(f"m/a{n}", (8, 12), (1, 1), ("time", "x")) for n in range(count)]
+    return zarr_store(arrays, **options)
+
+
+def known(out: Path) -> dict[str, Any]:
+    """Return all receipts without what tells only of the effort, and the strays kept."""
+    effort = {"requests", "requests_least", "seconds", "retries", "found_again"}
+    receipts = {
+        path.relative_to(out).as_posix(): {
+            name: value
+            for name, value in json.loads(path.read_bytes()).items()
+            if name not in effort
+        }
+        for path in (out / ".parchunk/receipts").rglob("*.json")
+    }
+    strays = {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in (out / ".parchunk/strays").rglob("*.parquet")
+    }
+    return receipts | strays
+
+
+@pytest.mark.parametrize("style", [{}, {"zarr_format": 3, "separator": "/"}])
+@pytest.mark.parametrize("region", [8, 3])
+def test_the_same_bytes_as_array_by_array(
+    tmp_path: Path,
+    published: Published,
+    monkeypatch: pytest.MonkeyPatch,
+    style: dict[str, Any],
+    region: int,
+) -> None:
+    store = many(present=HashFraction(0.9, seed=5), extra=STRAYS, **style)
+    twin = FormulaListing(store)
+    plan = parchunk.plan(parchunk.Source(twin, "", "s3://b"), region=region)  # type: ignore[arg-type]
+    together = parchunk.build(plan, str(tmp_path / "together"))
+    monkeypatch.setattr(many_arrays, "SMALL", 0)
+    apart = parchunk.build(plan, str(tmp_path / "apart"))
+    assert apart.requests >= 2 * len(NAMES + [f"{n}" for n in range(60)])
+    # Gaps are everywhere, so everything is listed twice.
+    assert together.requests <= 2 * (together.requests_least + 3)
+    assert published(tmp_path / "together") == published(tmp_path / "apart")
+    assert known(tmp_path / "together") == known(tmp_path / "apart")
+    assert together.strays == apart.strays > 0
+    check_exact(tmp_path / "together", plan, store)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("holes", [False, True])
+def test_a_fault_in_the_middle_of_a_walk(tmp_path: Path, name: str, holes: bool) -> None:
+    store = many(120, present=HashFraction(0.8) if holes else None, extra=STRAYS)
+    with source_of(store, FAULTS[name]) as (server, source):
+        plan = parchunk.plan(source)
+        patient = dataclasses.replace(QUICK, patience=Patience(12, 0.01, 0.02))
+        server.reset()
+        result = parchunk.build(plan, str(tmp_path / "r"), settings=patient, concurrency=2)
+        made = server.lists()
+        assert sum(server.counts()["faults"].values()) >= 1
+    check_exact(tmp_path / "r", plan, store)
+    assert result.strays == len(STRAYS) - 3
+    assert sum(receipt.requests for receipt in result.receipts) == result.requests
+    if name in {"503", "429", "500", "408", "reset", "cut", "reset-body", "stall", "hang"}:
+        assert sum(r.retries for r in result.receipts) == result.retries >= 1
+        assert len(made) < 30 + 10 * holes  # resumed, not begun again
+    if name in {"repeat-page", "swap-pages", "reverse"}:
+        assert any("does not list in order" in note for note in result.notes)
+    if name == "drop":
+        assert sum(r.found_again for r in result.receipts) >= 1
+
+
+@pytest.mark.parametrize("kind", ["short", "no-token", "error-body"])
+def test_listings_that_always_end_early_are_not_believed(tmp_path: Path, kind: Any) -> None:
+    with source_of(many(300), Fault(kind, first=3, times=None)) as (_, source):
+        plan = parchunk.plan(source, consolidated="only")  # planning's own listings come first
+        if kind == "error-body":
+            with pytest.raises(parchunk.ListingError, match=r"after key m/a.* without a key that"):
+                parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+            assert not (tmp_path / "r" / ".zmetadata").exists()
+            return
+        # Each page is true, and only its end is not: the next one is asked for by its last key.
+        parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+    check_exact(tmp_path / "r", plan, many(300))
+
+
+def test_a_walk_that_breaks_for_good_names_the_key_and_is_resumed(tmp_path: Path) -> None:
+    store = many(200)
+    out = tmp_path / "r"
+    with source_of(store, Fault("503", first=12, times=None)) as (server, source):
+        plan = parchunk.plan(source)
+        server.reset()
+        with pytest.raises(parchunk.ListingError, match=r"s3://formula after key m/a1.*4 attempts"):
+            parchunk.build(plan, str(out), settings=QUICK)
+    receipts = sorted((out / ".parchunk/receipts").rglob("*.json"))
+    assert 50 < len(receipts) < 200, "what the walk had passed is done"
+    written = {path: path.stat().st_mtime_ns for path in receipts}
+    with source_of(store) as (server, source):
+        plan = parchunk.plan(source)
+        server.reset()
+        result = parchunk.build(plan, str(out), settings=QUICK)
+        assert len([e for e in server.lists() if e["delimiter"] is None]) == result.requests
+    assert result.built == 210 - len(receipts)
+    # The arrays that are done are passed over by a page's end, or by none.
+    assert result.requests <= -(-result.built * 98 // 1000) + 2
+    assert written == {path: path.stat().st_mtime_ns for path in receipts}
+    check_exact(out, plan, store)
+
+
+@pytest.mark.parametrize("writes", [1, 7, 60, 139])
+def test_a_bundle_that_ends_at_any_write_is_resumed(
+    tmp_path: Path,
+    published: Published,
+    monkeypatch: pytest.MonkeyPatch,
+    writes: int,
+) -> None:
+    twin = FormulaListing(many())
+    plan = parchunk.plan(parchunk.Source(twin, "", "s3://b"))  # type: ignore[arg-type]
+    parchunk.build(plan, str(tmp_path / "wanted"))
+    put, left = Output.put, [writes]
+
+    def failing(self: Output, path: str, data: bytes) -> None:
+        if path.endswith((".parq", ".json")) and "plan.json" not in path:
+            left[0] -= 1
+            if left[0] < 0:
+                raise parchunk.OutputError("no room")
+        put(self, path, data)
+
+    out = tmp_path / "r"
+    with monkeypatch.context() as patch:
+        patch.setattr(Output, "put", failing)
+        with pytest.raises(parchunk.OutputError, match="no room"):
+            parchunk.build(plan, str(out))
+    assert not (out / ".zmetadata").exists()
+    done = len(list((out / ".parchunk/receipts").rglob("*.json")))
+    result = parchunk.build(plan, str(out))
+    assert result.built == 70 - done
+    assert published(out) == published(tmp_path / "wanted")
+    assert list((out / ".parchunk").glob("tmp/*")) == []
+
+
+class Watched(Executor):
+    """Runs tasks in threads, and keeps them."""
+
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(2)
+        self.tasks: list[Task] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit a task."""
+        assert fn is build_task
+        self.tasks += args
+        return self.pool.submit(fn, *args, **kwargs)
+
+
+def test_executors_are_given_bundles(tmp_path: Path, published: Published) -> None:
+    store = many()
+    twin = FormulaListing(store)
+    plan = parchunk.plan(parchunk.Source(twin, "", "s3://b"))  # type: ignore[arg-type]
+    here = parchunk.build(plan, str(tmp_path / "here"))
+    watched = Watched()
+    there = parchunk.build(plan, str(tmp_path / "there"), executor=watched)
+    watched.pool.shutdown()
+    assert [type(task) for task in watched.tasks] == [BundleTask]
+    assert there.requests == here.requests < 10
+    assert published(tmp_path / "there") == published(tmp_path / "here")

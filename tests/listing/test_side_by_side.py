@@ -1,0 +1,89 @@
+"""Walks of several arrays at once: together in time, and none waits for another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.twin import FormulaListing
+from instruments.synthetic.zarr_stores import zarr_store
+
+import parchunk
+
+
+class Watched(FormulaListing):
+    """A listing that notes in which order walks begin, and whose walk of ``slow`` waits.
+
+    A walk is known by where it begins: its prefix and its offset.
+    """
+
+    def __init__(self, store: FormulaStore, slow: tuple[str, str | None] | None = None) -> None:
+        super().__init__(store)
+        self.slow = slow
+        self.others_done = threading.Event()
+        self.begun: list[tuple[str, str | None]] = []
+
+    def list(
+        self, prefix: str | None = None, *, offset: str | None = None, **options: Any
+    ) -> Iterator[Any]:
+        """Iterate over batches; the slow walk's come when all else is done."""
+        began = (prefix or "", offset)
+        self.begun.append(began)
+        batches = super().list(prefix, offset=offset, **options)
+        return self._late(batches) if began == self.slow else batches
+
+    def _late(self, batches: Iterator[Any]) -> Iterator[Any]:
+        assert self.others_done.wait(100), "the others waited for this walk"
+        yield from batches
+
+
+LARGE = [(name, (150_000,), (1,), ("time",)) for name in ("a", "b", "c")]
+SMALL = [(f"a{n:03}", (960,), (1,), ("x",)) for n in range(60)]
+
+
+def plan_of(listing: FormulaListing) -> parchunk.Plan:
+    source = parchunk.Source(listing, "", "s3://b")  # type: ignore[arg-type]
+    return parchunk.plan(source, region=10_000)
+
+
+def test_arrays_of_a_region_are_listed_near_each_other_in_time(tmp_path: Path) -> None:
+    listing = Watched(zarr_store(LARGE))
+    parchunk.build(plan_of(listing), str(tmp_path / "r"), concurrency=2)
+    turns = {name: [i for i, (p, _) in enumerate(listing.begun) if p == name] for name in "abc"}
+    walks = len(turns["a"])
+    assert walks == len(turns["b"]) == len(turns["c"]) >= 7
+    # Not one array after another: each is at about the same place of its keys as the others.
+    for place in range(walks):
+        at = [turns[name][place] for name in "abc"]
+        assert max(at) - min(at) < 12, "some windows of four walks"
+    assert turns["c"][0] < turns["a"][-1]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "slow", "waiting"),
+    [
+        # A window of four of a's seven walks waits for the first; all of b and c is done.
+        (LARGE, ("a", None), 15),
+        # The first of some bundles.
+        (SMALL, ("", "a000.~"), 20),
+    ],
+    ids=["large arrays", "bundles"],
+)
+def test_a_slow_walk_holds_no_other_array_back(
+    tmp_path: Path, arrays: list[Any], slow: tuple[str, str | None], waiting: int
+) -> None:
+    listing = Watched(zarr_store(arrays), slow)
+    plan = plan_of(listing)
+
+    def look(progress: parchunk.Progress) -> None:
+        if progress.partitions >= progress.partitions_total - waiting:
+            listing.others_done.set()
+
+    result = parchunk.build(plan, str(tmp_path / "r"), concurrency=2, progress=look)
+    assert listing.others_done.is_set()
+    assert slow in listing.begun
+    assert result.missing == 0

@@ -1,0 +1,116 @@
+"""The tally against row sets looked through one by one."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from math import prod
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parchunk.keys.encoding import KeyEncoding
+from parchunk.keys.row_sets import RowSet
+from parchunk.listing.listed_rows import Listed
+from parchunk.listing.tally import Sightings, Tally
+from parchunk.metadata.spec import ArraySpec
+from parchunk.planning.plan import ArrayPlan
+
+
+@st.composite
+def split_arrays(draw: st.DrawFn) -> tuple[ArraySpec, list[RowSet]]:
+    grid = tuple(draw(st.lists(st.integers(1, 6), min_size=1, max_size=4)))
+    rank = len(grid)
+    spec = ArraySpec(
+        "v", 2, grid, (1,) * rank, "<f4", 4, (None,) * rank, KeyEncoding("", ".", rank), {}, {}
+    )
+    axis = draw(st.integers(0, rank - 1))
+    plan = ArrayPlan(spec, axis, draw(st.integers(1, grid[axis])))
+    inner = prod(grid[axis + 1 :])
+    record = draw(st.sampled_from([n for n in range(1, inner + 1) if inner % n == 0]))
+    cells = draw(st.integers(1, 40))
+    units = [
+        rows
+        for partition in plan.partitions(record)
+        if draw(st.booleans())
+        for rows in partition.rows.slices(cells, record)
+    ]
+    return spec, units or [RowSet(prod(grid), 0, prod(grid))]
+
+
+@given(split_arrays(), st.data())
+def test_every_chunk_goes_to_the_row_that_its_row_set_says(case, data: st.DataObject) -> None:
+    spec, units = case
+    numbers = data.draw(
+        st.lists(st.integers(0, spec.total - 1), min_size=1, max_size=60, unique=True)
+    )
+    released = data.draw(st.sets(st.integers(0, len(units) - 1)))
+    tally = Tally(spec, "v/", units)
+    for position in released:
+        tally.release(position)
+    index = np.stack(np.unravel_index(numbers, spec.grid), axis=1)
+    sizes = np.array([number + 10 for number in numbers], np.uint64)
+    listed = Listed(
+        pa.array([f"v/{spec.keys.tail(row)}" for row in index.tolist()], pa.string()),
+        sizes,
+        sizes.astype(np.int64),
+    )
+    sightings = Sightings()
+    tally.take(listed, sightings)
+    expected = [np.zeros(rows.cells, np.uint64) for rows in units]
+    newest = [None] * len(units)
+    wanted = 0
+    for number in numbers:
+        for position, rows in enumerate(units):
+            row = rows.position(number)
+            if row is not None and position not in released:
+                expected[position][row] = number + 11
+                newest[position] = max(number + 10, newest[position] or 0)
+                wanted += 1
+    for position, vector in enumerate(expected):
+        part = tally.part(position)
+        assert part.vector.tolist() == vector.tolist()
+        assert part.modified == newest[position]
+    assert (sightings.wanted, sightings.foreign) == (wanted, len(numbers) - wanted)
+
+
+def listed(rows: list[tuple[str, int]]) -> Listed:
+    return Listed(
+        pa.array([path for path, _ in rows], pa.string()),
+        np.array([size for _, size in rows], np.uint64),
+        np.arange(len(rows), dtype=np.int64),
+    )
+
+
+def flat(*ranges: tuple[int, int]) -> Tally:
+    keys = KeyEncoding("", "/", 1)
+    spec = ArraySpec("v", 2, (10,), (1,), "<f4", 4, (None,), keys, {}, {})
+    return Tally(spec, "v/", [RowSet(10, start, stop) for start, stop in ranges])
+
+
+@pytest.mark.parametrize("rows", list(permutations([("v/0", 7), ("v/0", 0), ("v/3", 5)])))
+def test_a_marker_beside_a_chunk_does_not_replace_it(rows: list[tuple[str, int]]) -> None:
+    """obstore strips its slash, and a store without order may list both in one page."""
+    tally = flat((0, 10))
+    sightings = Sightings()
+    tally.take(listed(list(rows)), sightings)
+    assert tally.part(0).vector.tolist() == [8, 0, 0, 6] + [0] * 6
+
+
+def test_what_lies_between_row_sets_is_foreign() -> None:
+    tally = flat((0, 3), (6, 9))
+    sightings = Sightings()
+    tally.take(listed([(f"v/{number}", number + 1) for number in range(10)]), sightings)
+    assert [tally.part(at).vector.tolist() for at in (0, 1)] == [[2, 3, 4], [8, 9, 10]]
+    assert (sightings.wanted, sightings.foreign) == (6, 4)
+
+
+def test_strays_for_what_has_been_written_are_not_kept() -> None:
+    tally = flat((0, 5), (5, 10))
+    tally.release(0)
+    sightings = Sightings()
+    tally.take(listed([("v/0.tmp", 1), ("v/6.tmp", 1)]), sightings)
+    tally.merge_again(sightings)
+    assert [tally.part(at).strays.count for at in (0, 1)] == [0, 1]

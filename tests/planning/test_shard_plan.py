@@ -1,0 +1,167 @@
+"""Plans for expanded arrays: two grids, regions that align to shards, forecasts."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parchunk.cover import forecast, memory, one_array, walks
+from parchunk.errors import InputError
+from parchunk.metadata.shard_grid import extents, inner_slices, shard_numbers, shards_of
+from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.metadata.v3 import parse_v3_array
+from parchunk.planning.choice import make_plan
+from parchunk.planning.plan import Plan
+from parchunk.stores.opening import Location
+
+WIDTH = walks.Width(32, 16, 1000)
+LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
+
+
+def sharded(
+    name: str,
+    shape: tuple[int, ...],
+    shards: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dimensions: tuple[str, ...] | None = None,
+) -> ArraySpec:
+    document: dict[str, Any] = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": "float32",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shards)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0.0,
+        "codecs": [
+            {
+                "name": "sharding_indexed",
+                "configuration": {
+                    "chunk_shape": list(chunks),
+                    "codecs": [LITTLE],
+                    "index_codecs": [LITTLE, {"name": "crc32c"}],
+                },
+            }
+        ],
+    }
+    if dimensions:
+        document["dimension_names"] = list(dimensions)
+    return parse_v3_array(name, document)
+
+
+def planned(*specs: ArraySpec, **options: Any) -> Plan:
+    return make_plan(Hierarchy(specs, ()), Location("s3://b/s.zarr"), **options)
+
+
+GEFS = sharded(
+    "t2m",
+    (1800, 31, 181, 721, 1440),
+    (1, 31, 192, 374, 368),
+    (1, 31, 64, 17, 16),
+    ("init", "member", "lead", "latitude", "longitude"),
+)
+IMERG = sharded(
+    "rain", (480 * 1440, 1800, 3600), (1440, 900, 900), (1440, 100, 100), ("time", "lat", "lon")
+)
+AEF = sharded(
+    "mosaic",
+    (7, 64, 7264 * 256, 15664 * 256),
+    (1, 64, 4096, 4096),
+    (1, 64, 256, 256),
+    ("time", "band", "y", "x"),
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shards", "references"),
+    [(GEFS, 1800 * 8, 1800 * 11610), (IMERG, 480 * 8, 480 * 648), (AEF, 3_111_262, 796_483_072)],
+    ids=["GEFS", "IMERG", "AEF"],
+)
+def test_real_stores_have_sensible_plans(spec: ArraySpec, shards: int, references: int) -> None:
+    plan = planned(spec)
+    assert plan.chunks == references
+    assert plan.record_size >= 1000
+    (array,) = plan.arrays
+    assert array.axis == 0
+    cells = memory.vector_cells(512 << 20, plan.record_size, 8)
+    made = one_array.make_groups(plan, plan.partitions(), cells, WIDTH)
+    assert all(group.cells <= cells for group in made)
+    cost = forecast.forecast_groups(plan, made, WIDTH)
+    assert cost.shards == shards
+    # A slice that ends within shards reads some of them again.
+    assert shards <= cost.gets <= 1.15 * shards
+    assert cost.least == -(-shards // 1000)
+
+
+@st.composite
+def arrays(draw: st.DrawFn) -> tuple[ArraySpec, int, int]:
+    rank = draw(st.integers(1, 4))
+    chunks = tuple(draw(st.integers(1, 3)) for _ in range(rank))
+    shards = tuple(chunk * draw(st.integers(1, 4)) for chunk in chunks)
+    shape = tuple(draw(st.integers(1, 24)) for _ in range(rank))
+    axis = draw(st.integers(0, rank - 1))
+    length = shards[axis] * draw(st.integers(1, 3))
+    return sharded("a", shape, shards, chunks), axis, length
+
+
+@given(arrays(), st.integers(1, 200))
+@settings(deadline=None)
+def test_regions_share_no_row_and_no_shard(drawn: tuple[ArraySpec, int, int], cells: int) -> None:
+    spec, axis, length = drawn
+    plan = planned(spec, split=axis, region=length)
+    rows, objects = [], []
+    for partition in plan.partitions():
+        numbers = partition.rows.numbers(0, partition.rows.cells)
+        listed = partition.objects.numbers(0, partition.objects.cells)
+        assert (np.sort(np.unique(shard_numbers(spec, numbers))) == np.sort(listed)).all()
+        assert (shards_of(spec, partition.rows) == np.sort(listed)).all()
+        slices = list(inner_slices(spec, partition.rows, cells, plan.record_size))
+        joined = np.concatenate([s.numbers(0, s.cells) for s in slices])
+        assert (joined == numbers).all()
+        for part in slices:
+            assert int(part.numbers(0, 1)[0]) % plan.record_size == 0
+            wanted = np.unique(shard_numbers(spec, part.numbers(0, part.cells)))
+            assert (shards_of(spec, part) == wanted).all()
+        assert (partition.rows.positions(numbers) == np.arange(len(numbers))).all()
+        rows.append(numbers)
+        objects.append(listed)
+        assert int(numbers[0]) % plan.record_size == 0
+    assert (np.sort(np.concatenate(rows)) == np.arange(spec.reference_total)).all()
+    assert (np.sort(np.concatenate(objects)) == np.arange(spec.total)).all()
+
+
+@given(arrays())
+@settings(deadline=None)
+def test_shard_numbers_are_those_of_the_inner_index(drawn: tuple[ArraySpec, int, int]) -> None:
+    spec, _, _ = drawn
+    numbers = np.arange(spec.reference_total)
+    index = np.unravel_index(numbers, spec.reference_grid)
+    shard = [at // extent for at, extent in zip(index, extents(spec), strict=True)]
+    assert (shard_numbers(spec, numbers) == np.ravel_multi_index(shard, spec.grid)).all()
+
+
+def test_positions_of_rows_elsewhere_are_negative() -> None:
+    plan = planned(sharded("a", (8, 9), (4, 3), (2, 1)), split=1, region=3, record_size=3)
+    first, second, _ = plan.partitions()
+    numbers = second.rows.numbers(0, second.rows.cells)
+    assert (first.rows.positions(numbers) == -1).all()
+
+
+def test_regions_that_cut_shards_are_refused() -> None:
+    with pytest.raises(InputError, match="does not fall on chunk boundaries of a"):
+        planned(sharded("a", (100,), (20,), (5,)), split=0, region=30)
+
+
+def test_a_region_with_more_shards_than_memory_holds_is_refused() -> None:
+    plan = planned(sharded("a", (10**9,), (2,), (1,)), region=10**9)
+    with pytest.raises(InputError, match="has 500000000 shards, more than --memory can hold"):
+        one_array.make_groups(plan, plan.partitions(), 10**6, WIDTH)
+
+
+def test_plans_of_expanded_arrays_survive_json() -> None:
+    plan = planned(IMERG)
+    again = Plan.from_json(plan.to_json())
+    assert again == plan
+    assert again.arrays[0].spec.inner_chunks == (1440, 100, 100)

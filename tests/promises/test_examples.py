@@ -1,0 +1,35 @@
+"""The examples, run as a user would run them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import zarr
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(*arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_quickstart(tmp_path: Path) -> None:
+    assert "200 of 200 chunks referenced in 4 regions" in run(EXAMPLES / "quickstart.py", tmp_path)
+
+
+@pytest.mark.slow
+def test_build_on_dask(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    store = zarr.open_group(tmp_path / "s.zarr", mode="w", zarr_format=3)
+    store.create_array("t", shape=(12, 4), chunks=(1, 2), dtype="f4", dimension_names=("t", "x"))[
+        :
+    ] = 1.0
+    said = run(EXAMPLES / "build_on_dask.py", tmp_path / "s.zarr", tmp_path / "refs")
+    assert "24 of 24 chunks referenced" in said

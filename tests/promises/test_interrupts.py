@@ -1,0 +1,107 @@
+"""SIGINT and SIGTERM end a build within seconds, in one line, and it resumes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from instruments.synthetic.faults import Fault
+from instruments.synthetic.server import serve
+from instruments.synthetic.zarr_stores import zarr_store
+
+import parchunk
+from parchunk.out.output import LEASE
+
+STORE = zarr_store([("t", (60_000,), (1,), ("time",)), ("u", (60_000,), (1,), ("time",))])
+#: CI machines are slow to start workers: the bound is on the end, not on the start.
+SECONDS = 12
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(parchunk.__file__).parents[1])}
+
+
+def start(server: Any, out: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "parchunk", "build", f"s3://{server.bucket}", str(out)),
+            *("--store-option", f"endpoint={server.endpoint}", "--region", "10000"),
+            *("--store-option", "region=us-east-1", "--store-option", "skip_signature=true"),
+            "--no-progress",  # whose log lines come when a busy machine is slow
+            *more,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
+
+
+def wait_until(condition: Any, build: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert build.poll() is None, build.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def check_end(build: subprocess.Popen[str], began: float) -> None:
+    said, line = build.communicate(timeout=60)
+    assert time.monotonic() - began < SECONDS
+    assert build.returncode == 130
+    assert line == "parchunk: interrupted: run the same command again to resume\n"
+    assert said == ""
+
+
+def check_resumes(out: Path) -> None:
+    with serve(STORE, process=False) as server:
+        options = {"endpoint": server.endpoint, "region": "us-east-1", "skip_signature": "true"}
+        plan = parchunk.plan(f"s3://{server.bucket}", region=10_000, store_options=options)
+        assert parchunk.build(plan, str(out)).present == 120_000
+    assert not (out / ".parchunk/tmp").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGINT, "1"), (signal.SIGINT, "2"), (signal.SIGTERM, "2")]
+)
+def test_in_the_middle(tmp_path: Path, number: int, workers: str) -> None:
+    out = tmp_path / "out"
+    with serve(STORE, latency=0.1, process=False) as server:
+        build = start(server, out, "--workers", workers, "--concurrency", "2")
+        wait_until(lambda: server.counts()["LIST"] > 2, build)
+        began = time.monotonic()
+        os.killpg(build.pid, number)  # the whole group, as a terminal does
+        check_end(build, began)
+        assert not (out / ".zmetadata").exists()
+        assert not (out / LEASE).exists()
+    check_resumes(out)
+
+
+# GET is the metadata's, read before there are workers.
+@pytest.mark.parametrize(("on", "workers"), [("GET", "1"), ("LIST", "1"), ("LIST", "2")])
+def test_with_a_server_that_stalls(tmp_path: Path, on: Any, workers: str) -> None:
+    out = tmp_path / "out"
+    with serve(STORE, faults=[Fault("stall", first=0, times=None, on=on)], process=False) as server:
+        build = start(server, out, "--workers", workers)
+        wait_until(lambda: server.counts()["faults"], build)
+        time.sleep(0.3)
+        began = time.monotonic()
+        build.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        build.send_signal(signal.SIGINT)  # an impatient user changes nothing
+        check_end(build, began)
+    check_resumes(out)
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    with serve(STORE, latency=0.2, process=False) as server:
+        build = start(server, tmp_path / "out", "--workers", "2", "--concurrency", "2")
+        wait_until(lambda: server.counts()["LIST"] > 2, build)
+        build.kill()
+        build.communicate()
+        time.sleep(2)
+        before = server.counts()["LIST"]
+        time.sleep(1)
+        assert server.counts()["LIST"] == before

@@ -1,0 +1,205 @@
+"""What an audit says to do, done to the letter, leads to a complete audit."""
+
+import json
+import re
+import shlex
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zarr
+
+import parchunk
+from parchunk.auditing.findings import Finding
+from parchunk.cli.main import run
+from parchunk.out.lease import Holder, held
+from parchunk.out.output import LEASE, Output
+
+
+def write(source: Path, length: int) -> None:
+    group = zarr.open_group(source, mode="a", zarr_format=2)
+    for name in ("t", "g/whole"):
+        if name not in group:
+            group.require_group("g")
+            shape = (length,) if name == "t" else (4,)
+            array = group.create_array(name, shape=shape, chunks=(1,), dtype="i4")
+            array.attrs["_ARRAY_DIMENSIONS"] = ["time" if name == "t" else "x"]
+        elif name == "t":
+            array = group[name]
+            array.resize((length,))
+        else:
+            continue
+        array[:] = np.arange(1, array.shape[0] + 1)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    write(tmp_path / "store", 8)
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def out(source: Path, tmp_path: Path) -> Path:
+    plan = parchunk.plan(str(source), split="time", region=2)
+    parchunk.build(plan, str(tmp_path / "out"))
+    return tmp_path / "out"
+
+
+def rows(out: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
+    path = out / name
+    pq.write_table(change(pq.read_table(path)), path, use_dictionary=False)
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+RECEIPTS = ".parchunk/receipts"
+DAMAGE: dict[str, Callable[[Path, Path], object]] = {
+    "root gone": lambda out, source: (out / ".zmetadata").unlink(),
+    "root edited": lambda out, source: edit(out / ".zmetadata", record_size=9),
+    "root is none": lambda out, source: (out / ".zmetadata").write_text("no"),
+    "receipt broken": lambda out, source: (out / RECEIPTS / "t/1.json").write_text("no"),
+    "receipt of no partition": lambda out, source: (out / RECEIPTS / "t/77.json").write_bytes(
+        (out / RECEIPTS / "t/1.json").read_bytes()
+    ),
+    "receipt contradicts": lambda out, source: edit(out / RECEIPTS / "t/1.json", bytes=1),
+    "receipt gone": lambda out, source: (out / RECEIPTS / "t/1.json").unlink(),
+    "receipt of a whole array": lambda out, source: edit(
+        out / RECEIPTS / "g/whole/whole.json", bytes=1
+    ),
+    "file gone": lambda out, source: (out / "t/refs.0.parq").unlink(),
+    "file unreadable": lambda out, source: (out / "t/refs.0.parq").write_bytes(b"no"),
+    "file of another": lambda out, source: (out / "t/refs.0.parq").write_bytes(
+        (out / "t/refs.1.parq").read_bytes()
+    ),
+    "file too many": lambda out, source: (out / "t/refs.99.parq").write_bytes(b""),
+    "rows gone": lambda out, source: rows(out, "t/refs.0.parq", lambda t: t.slice(1)),
+    "column gone": lambda out, source: rows(out, "t/refs.0.parq", lambda t: t.drop(["raw"])),
+    "chunks gone": lambda out, source: (source / "t/3").unlink(),
+    "chunk of zero bytes": lambda out, source: (source / "t/3").write_bytes(b""),
+    "chunks rewritten": lambda out, source: (source / "t/3").write_bytes(bytes(77)),
+    "chunks of a whole array rewritten": lambda out, source: (source / "g/whole/2").write_bytes(
+        bytes(77)
+    ),
+    "file of a whole array gone": lambda out, source: (out / "g/whole/refs.0.parq").unlink(),
+    "grown": lambda out, source: write(source, 12),
+}
+
+
+def follow(finding: Finding, out: Path, source: Path) -> None:
+    """Do what a finding's remedy says; a producer writes all chunks again."""
+    remedy = finding.remedy.partition("; or ")[0]
+    if "producer" in remedy:
+        write(source, zarr.open_array(source / "t", mode="r").shape[0])
+    for path in re.findall(r"delete (\S+)", remedy):
+        (out / path).unlink(missing_ok=True)
+    for command in re.findall(r"parchunk (update OUT(?: --\w+ \S+)?)", remedy):
+        words = shlex.split(command.rstrip(":,;").replace("OUT", str(out)))
+        words = [word.rstrip(":,;") for word in words]
+        assert run(words) == 0, words
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("against", [False, True], ids=["alone", "against the source"])
+def test_each_remedy_works(kind: str, against: bool, out: Path, source: Path) -> None:
+    DAMAGE[kind](out, source)
+    if kind.startswith("chunk") and not against:
+        parchunk.update(str(out), regions=[0, 1, 2, 3])
+    code = 1
+    for _ in range(4):  # what is repaired may show more
+        report = parchunk.audit(str(out), against_source=against)
+        findings = [found for found in report.findings if found.severity != "notice"]
+        if not findings:
+            code = run(["audit", str(out), *(["--against-source"] if against else [])])
+            break
+        for found in findings:
+            follow(found, out, source)
+    assert code == 0, [(found.message, found.remedy) for found in findings]
+    assert run(["status", str(out)]) == 0
+
+
+class _KilledError(Exception):
+    pass
+
+
+class Ending(Executor):
+    """Ends a build or an update after its first task."""
+
+    def __init__(self) -> None:
+        self.tasks = 0
+
+    def submit(self, call: Any, /, *arguments: Any, **keywords: Any) -> Future[Any]:
+        self.tasks += 1
+        if self.tasks > 1:
+            raise _KilledError
+        done: Future[Any] = Future()
+        done.set_result(call(*arguments, **keywords))
+        return done
+
+
+@pytest.mark.parametrize("grown", [True, False])
+def test_an_update_that_was_cut_short_is_no_damage(
+    grown: bool, out: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if grown:
+        write(source, 20)
+    with pytest.raises(_KilledError):
+        parchunk.update(str(out), regions=[0, 1], executor=Ending(), workers=4)
+    assert run(["status", str(out)]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "an update was cut short" in said
+    assert f"run parchunk update {out}" in said
+    assert "readers see the references as they were before" in said
+    assert run(["status", str(out), "--json"]) == 1
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["published"]
+    assert not shown["finished"]
+    report = parchunk.audit(str(out))
+    assert {found.severity for found in report.findings} == {"gap"}
+    assert {found.kind for found in report.findings} == {"unfinished"}
+    assert all("parchunk update OUT" in found.remedy for found in report.findings)
+    assert run(["audit", str(out)]) == 1
+    assert "damage" not in capsys.readouterr().out
+    assert run(["update", str(out)]) == 0
+    assert run(["status", str(out)]) == 0
+    assert run(["audit", str(out)]) == 0
+
+
+def test_an_update_that_is_running_is_waited_for(
+    out: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(source, 20)
+    with pytest.raises(_KilledError):
+        parchunk.update(str(out), executor=Ending(), workers=4)
+    output = Output.open(str(out))
+    with held(output):
+        mine = Holder.decode(output.get(LEASE) or b"")
+    assert mine is not None
+    other = replace(mine, host="elsewhere", expires=time.time() + 60, conditional=False)
+    assert output.put_if(LEASE, other.encode(), None)
+    assert run(["status", str(out)]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "an update is running" in said
+    assert f"wait for process {other.pid} on elsewhere" in said
+    assert "ignores conditional writes" in said
+    report = parchunk.audit(str(out))
+    assert {found.kind for found in report.findings} == {"unfinished"}
+    assert all("on elsewhere" in found.remedy for found in report.findings)
+
+
+def test_a_build_that_was_cut_short(source: Path, tmp_path: Path) -> None:
+    plan = parchunk.plan(str(source), split="time", region=2)
+    with pytest.raises(_KilledError):
+        parchunk.build(plan, str(tmp_path / "out"), executor=Ending(), workers=4)
+    report = parchunk.audit(str(tmp_path / "out"))
+    assert {found.kind for found in report.findings} == {"unfinished"}
+    assert {found.remedy for found in report.findings} == {"run the same build again: it resumes"}
+    assert run(["status", str(tmp_path / "out")]) == 1

@@ -1,0 +1,67 @@
+"""Errors of stores are told by what the server said, not by numbers and words in keys or times."""
+
+import re
+
+import pytest
+from instruments.synthetic.faults import Fault
+from instruments.synthetic.server import serve
+from instruments.synthetic.zarr_stores import zarr_store
+from obstore.exceptions import GenericError
+from obstore.store import S3Store
+
+from parchunk.stores.explaining import explain, is_final
+
+STORE = zarr_store([("t", (20, 4), (1, 1), ("time", "x"))])
+KEYS = ["t/403.1", "t/status: 403 Forbidden", "t/NoSuchBucket.0", "t/inner: Loop", "t/Connection"]
+
+
+def error_of(kind: str, offset: str = "t/1.1") -> Exception:
+    with serve(STORE, faults=[Fault(kind, times=None)], process=False) as server:  # type: ignore[arg-type]
+        store = S3Store(
+            server.bucket, **(server.store_kwargs() | {"retry_config": {"max_retries": 0}})
+        )
+        with pytest.raises(Exception, match="Generic") as raised:
+            list(store.list("t/", offset=offset))
+    return raised.value
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_words_in_keys_are_no_reason(key: str) -> None:
+    error = error_of("500", key)
+    assert not is_final(error)
+    assert "permission" not in explain(error)
+    assert "bucket: check" not in explain(error)
+
+
+@pytest.mark.parametrize("took", ["403.2ms", "401.77µs", "403ms", "401s"])
+def test_times_are_no_status(took: str) -> None:
+    error = error_of("500")
+    text, count = re.subn(r"[\d.]+(ms|µs)", took, str(error))
+    assert count >= 2
+    assert not is_final(GenericError(text))
+    assert "permission" not in explain(GenericError(text))
+    # ... and the status is found beside them.
+    assert is_final(GenericError(re.sub(r"[\d.]+(ms|µs)", took, str(error_of("403")))))
+
+
+def test_what_the_server_said() -> None:
+    assert is_final(error_of("403"))
+    assert explain(error_of("403")).startswith("permission denied (AccessDenied): check the cred")
+    for kind in ("500", "503", "429", "reset"):
+        assert not is_final(error_of(kind))
+        assert "\n" not in explain(error_of(kind))
+
+
+def test_nobody_there() -> None:
+    store = S3Store(
+        "b",
+        endpoint="http://127.0.0.1:1",
+        skip_signature=True,
+        region="us-east-1",
+        retry_config={"max_retries": 0},
+        client_options={"allow_http": True},
+    )
+    with pytest.raises(GenericError) as raised:
+        list(store.list("t"))
+    assert explain(raised.value).startswith("no connection to the store")
+    assert not is_final(raised.value)
