@@ -307,7 +307,7 @@ def least_bound(out: str) -> tuple[int, int]:
     """Return the bytes of a location, and the least bound that OUT's first region fits."""
     from parchunk.icechunk_import.locations import Container
     from parchunk.icechunk_import.memory import budget, location_length
-    from parchunk.icechunk_import.planned_commits import plan_work
+    from parchunk.icechunk_import.planned_commits import plan_commits
     from parchunk.metadata.to_v3 import v3_documents
     from parchunk.out.output import Output
     from parchunk.out.plan_file import load_plan
@@ -317,7 +317,7 @@ def least_bound(out: str) -> tuple[int, int]:
     plan = load_plan(output)
     receipts = finished_receipts(output, plan)
     container = Container.of(plan.location)
-    work = plan_work(plan, receipts, v3_documents(plan.hierarchy), container, True)
+    work = plan_commits(plan, receipts, v3_documents(plan.hierarchy), container, True)
     found = budget(plan, receipts, container, work, MEMORY)
     return location_length(container, plan.arrays[0].spec), found.enough(0) << 20
 

@@ -230,6 +230,39 @@ class _Service:
         if delimiter not in ("", "/"):
             return _error(501)
 
+        runs, commons, follows = self._page(query, fault, (first, stop), limit)
+        parts = self._contents(runs, query.get("encoding-type") == "url")
+        if fault == "empty":
+            parts, commons = [], []
+        elif fault == "drop":
+            parts = parts[: len(parts) // 6 * 3]
+        elif fault == "reverse":
+            triples = [parts[at : at + 3] for at in range(0, len(parts), 3)]
+            parts = list(itertools.chain.from_iterable(reversed(triples)))
+        keys = len(parts) // 3
+        self.keys += keys
+        head = f"<Name>{BUCKET}</Name><Prefix>{escape(prefix)}</Prefix>"
+        head += f"<KeyCount>{keys + len(commons)}</KeyCount><MaxKeys>{limit}</MaxKeys>"
+        if fault == "no-token":
+            head += "<IsTruncated>true</IsTruncated>"
+        elif follows:
+            head += "<IsTruncated>true</IsTruncated>"
+            head += f"<NextContinuationToken>{follows}</NextContinuationToken>"
+        else:
+            head += "<IsTruncated>false</IsTruncated>"
+        for common in commons:
+            text = escape(common.decode())
+            parts.append(f"<CommonPrefixes><Prefix>{text}</Prefix></CommonPrefixes>".encode())
+        parts.append(b"</ListBucketResult>")
+        return _Answer(200, _HEAD + head.encode() + b"".join(parts))
+
+    def _page(
+        self, query: dict[str, str], fault: str, span: tuple[int, int], limit: int
+    ) -> tuple[list[Run], list[bytes], str]:
+        """Return a page's keys, its common prefixes, and the token of the page that follows."""
+        first, stop = span
+        prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+        token = query.get("continuation-token")
         # a token is start.previous.then: where this page starts, where the one before it did,
         # and which slot comes after it if that is not simply the next
         start, previous, then = first, "", ""
@@ -257,31 +290,7 @@ class _Service:
             follows = token or f"{start}.."
         elif fault in ("short", "empty"):
             follows = ""
-
-        parts = self._contents(runs, query.get("encoding-type") == "url")
-        if fault == "empty":
-            parts, commons = [], []
-        elif fault == "drop":
-            parts = parts[: len(parts) // 6 * 3]
-        elif fault == "reverse":
-            triples = [parts[at : at + 3] for at in range(0, len(parts), 3)]
-            parts = list(itertools.chain.from_iterable(reversed(triples)))
-        keys = len(parts) // 3
-        self.keys += keys
-        head = f"<Name>{BUCKET}</Name><Prefix>{escape(prefix)}</Prefix>"
-        head += f"<KeyCount>{keys + len(commons)}</KeyCount><MaxKeys>{limit}</MaxKeys>"
-        if fault == "no-token":
-            head += "<IsTruncated>true</IsTruncated>"
-        elif follows:
-            head += "<IsTruncated>true</IsTruncated>"
-            head += f"<NextContinuationToken>{follows}</NextContinuationToken>"
-        else:
-            head += "<IsTruncated>false</IsTruncated>"
-        for common in commons:
-            text = escape(common.decode())
-            parts.append(f"<CommonPrefixes><Prefix>{text}</Prefix></CommonPrefixes>".encode())
-        parts.append(b"</ListBucketResult>")
-        return _Answer(200, _HEAD + head.encode() + b"".join(parts))
+        return runs, commons, follows
 
     def _contents(self, runs: list[Run], url: bool) -> list[bytes]:
         """Return three parts a key: ``<Contents>`` to the key's head, its tail, its size."""

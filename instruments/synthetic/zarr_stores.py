@@ -85,61 +85,81 @@ def zarr_documents(
         for depth in range(1, name.count("/") + 1)
     }
     groups.add("")
-    nodes: dict[str, Any] = {}
     if zarr_format == 2:
-        for group in sorted(groups):
-            nodes[below(group, ".zgroup")] = {"zarr_format": 2}
-            nodes[below(group, ".zattrs")] = {}
-        for name, shape, chunks, dims in specs:
-            nodes[below(name, ".zarray")] = {
-                "chunks": list(chunks),
-                "compressor": {"id": "zstd", "level": 0} if compressed else None,
-                "dimension_separator": separator,
-                "dtype": "<f4",
-                "fill_value": "NaN",
-                "filters": None,
-                "order": "C",
-                "shape": list(shape),
-                "zarr_format": 2,
-            }
-            nodes[below(name, ".zattrs")] = {"_ARRAY_DIMENSIONS": list(dims)}
-        if consolidated:
-            nodes[".zmetadata"] = {"metadata": dict(nodes), "zarr_consolidated_format": 1}
+        nodes = _v2_documents(specs, sorted(groups), separator, consolidated, compressed)
     elif zarr_format == 3:
-        for group in sorted(groups):
-            nodes[group] = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
-        zstd = {"name": "zstd", "configuration": {"level": 0, "checksum": False}}
-        for name, shape, chunks, dims in specs:
-            nodes[name] = {
-                "shape": list(shape),
-                "data_type": "float32",
-                "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
-                "chunk_key_encoding": {
-                    "name": key_encoding,
-                    "configuration": {"separator": separator},
-                },
-                "fill_value": "NaN",
-                "codecs": [
-                    {"name": "bytes", "configuration": {"endian": "little"}},
-                    *([zstd] if compressed else []),
-                ],
-                "attributes": {},
-                "dimension_names": list(dims),
-                "zarr_format": 3,
-                "node_type": "array",
-                "storage_transformers": [],
-            }
-        if consolidated and nodes[""]["node_type"] == "group":
-            inline = {name: node for name, node in nodes.items() if name}
-            nodes[""]["consolidated_metadata"] = {
-                "kind": "inline",
-                "must_understand": False,
-                "metadata": inline,
-            }
-        nodes = {below(name, "zarr.json"): node for name, node in nodes.items()}
+        keys = {"name": key_encoding, "configuration": {"separator": separator}}
+        nodes = _v3_documents(specs, sorted(groups), keys, consolidated, compressed)
     else:
         raise ValueError(f"zarr_format={zarr_format}: there are 2 and 3")
     return {key: json.dumps(node).encode() for key, node in nodes.items()}
+
+
+def _v2_documents(
+    specs: list[ArraySpec],
+    groups: list[str],
+    separator: Separator,
+    consolidated: bool,
+    compressed: bool,
+) -> dict[str, Any]:
+    nodes: dict[str, Any] = {}
+    for group in groups:
+        nodes[below(group, ".zgroup")] = {"zarr_format": 2}
+        nodes[below(group, ".zattrs")] = {}
+    for name, shape, chunks, dims in specs:
+        nodes[below(name, ".zarray")] = {
+            "chunks": list(chunks),
+            "compressor": {"id": "zstd", "level": 0} if compressed else None,
+            "dimension_separator": separator,
+            "dtype": "<f4",
+            "fill_value": "NaN",
+            "filters": None,
+            "order": "C",
+            "shape": list(shape),
+            "zarr_format": 2,
+        }
+        nodes[below(name, ".zattrs")] = {"_ARRAY_DIMENSIONS": list(dims)}
+    if consolidated:
+        nodes[".zmetadata"] = {"metadata": dict(nodes), "zarr_consolidated_format": 1}
+    return nodes
+
+
+def _v3_documents(
+    specs: list[ArraySpec],
+    groups: list[str],
+    keys: dict[str, Any],
+    consolidated: bool,
+    compressed: bool,
+) -> dict[str, Any]:
+    nodes: dict[str, Any] = {}
+    for group in groups:
+        nodes[group] = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
+    zstd = {"name": "zstd", "configuration": {"level": 0, "checksum": False}}
+    for name, shape, chunks, dims in specs:
+        nodes[name] = {
+            "shape": list(shape),
+            "data_type": "float32",
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
+            "chunk_key_encoding": keys,
+            "fill_value": "NaN",
+            "codecs": [
+                {"name": "bytes", "configuration": {"endian": "little"}},
+                *([zstd] if compressed else []),
+            ],
+            "attributes": {},
+            "dimension_names": list(dims),
+            "zarr_format": 3,
+            "node_type": "array",
+            "storage_transformers": [],
+        }
+    if consolidated and nodes[""]["node_type"] == "group":
+        inline = {name: node for name, node in nodes.items() if name}
+        nodes[""]["consolidated_metadata"] = {
+            "kind": "inline",
+            "must_understand": False,
+            "metadata": inline,
+        }
+    return {below(name, "zarr.json"): node for name, node in nodes.items()}
 
 
 _HOURS_1900_TO_1940 = 350_616

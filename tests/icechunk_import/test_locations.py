@@ -11,7 +11,7 @@ import icechunk
 import parchunk
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container, settings
-from parchunk.icechunk_import.repository import storage_at
+from parchunk.icechunk_import.storage import storage_at
 from parchunk.stores.opening import Location
 
 

@@ -20,7 +20,7 @@ from parchunk.icechunk_import.memory import (
     budget,
     location_length,
 )
-from parchunk.icechunk_import.planned_commits import plan_work
+from parchunk.icechunk_import.planned_commits import plan_commits
 from parchunk.metadata.to_v3 import v3_documents
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
@@ -40,7 +40,7 @@ def planned(out: str, memory: int) -> Budget:
     plan = load_plan(output)
     receipts = finished_receipts(output, plan)
     container = Container.of(plan.location)
-    work = plan_work(plan, receipts, v3_documents(plan.hierarchy), container, True)
+    work = plan_commits(plan, receipts, v3_documents(plan.hierarchy), container, True)
     return budget(plan, receipts, container, work, memory)
 
 

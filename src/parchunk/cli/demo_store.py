@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import xarray
+    import zarr
 
 #: Steps of the demo's time axis, one chunk each.
 STEPS = 240
@@ -49,24 +51,7 @@ def make_demo_store(path: Path) -> DemoStore:
     profile = surface[:, None] - np.linspace(0, 70, LEVELS)[None, :, None, None]
     rain = np.maximum(seed.normal(0, 2, (STEPS, ROWS, COLUMNS)), 0)
 
-    def put(
-        name: str,
-        values: np.ndarray,
-        chunks: tuple[int, ...],
-        dimensions: tuple[str, ...],
-        **attributes: str,
-    ) -> None:
-        array = root.create_array(
-            name,
-            shape=values.shape,
-            chunks=chunks,
-            dtype=values.dtype,
-            dimension_names=dimensions,
-            fill_value=float("nan") if values.dtype.kind == "f" else 0,
-            attributes=dict[str, Any](attributes),
-        )
-        array[...] = values
-
+    put = partial(_put, root)
     grid = ("time", "latitude", "longitude")
     put(
         "temperature",
@@ -89,6 +74,31 @@ def make_demo_store(path: Path) -> DemoStore:
     put("level", level, (LEVELS,), ("level",), units="hPa")
     put("latitude", latitude, (ROWS,), ("latitude",), units="degrees_north")
     put("longitude", longitude, (COLUMNS,), ("longitude",), units="degrees_east")
+    return DemoStore(path, *_make_faults(path))
+
+
+def _put(
+    root: zarr.Group,
+    name: str,
+    values: np.ndarray,
+    chunks: tuple[int, ...],
+    dimensions: tuple[str, ...],
+    **attributes: str,
+) -> None:
+    array = root.create_array(
+        name,
+        shape=values.shape,
+        chunks=chunks,
+        dtype=values.dtype,
+        dimension_names=dimensions,
+        fill_value=float("nan") if values.dtype.kind == "f" else 0,
+        attributes=dict[str, Any](attributes),
+    )
+    array[...] = values
+
+
+def _make_faults(path: Path) -> tuple[tuple[str, ...], str]:
+    """Remove some chunks and leave a stray, as writers do that are killed; return their keys."""
     removed = tuple(
         f"temperature/c/{step}/{at}/0/0" for step, at in ((17, 3), (130, 0), (131, 0), (239, 5))
     )
@@ -97,7 +107,7 @@ def make_demo_store(path: Path) -> DemoStore:
     stray = "temperature/c/17/3/0/0.partial"
     (path / stray).parent.mkdir(parents=True, exist_ok=True)
     (path / stray).write_bytes(b"left by a writer that was killed")
-    return DemoStore(path, removed, stray)
+    return removed, stray
 
 
 def compare(opened: xarray.Dataset, original: xarray.Dataset) -> list[str]:

@@ -18,7 +18,7 @@ from parchunk.icechunk_import.history import History
 from parchunk.icechunk_import.locations import chunk_key
 from parchunk.icechunk_import.nodes import write_nodes
 from parchunk.icechunk_import.pieces import Piece, pieces_of
-from parchunk.icechunk_import.planned_commits import Work
+from parchunk.icechunk_import.planned_commits import PlannedCommit
 from parchunk.icechunk_import.results import Commit
 from parchunk.keys.numbers import ravel
 from parchunk.keys.row_sets import RowSet
@@ -46,7 +46,7 @@ class Committer:
         self._documents = documents
         self._setter = Setter(branch)
 
-    def commit(self, work: Work, pieces: Iterator[Piece]) -> Commit | None:
+    def commit(self, work: PlannedCommit, pieces: Iterator[Piece]) -> Commit | None:
         """Commit one item of work, whose pieces are next; None when there was nothing to change."""
         began = time.monotonic()
         branch = self._branch
@@ -90,7 +90,7 @@ class Committer:
             time.monotonic() - began,
         )
 
-    def _commit(self, session: Any, work: Work) -> str | None:
+    def _commit(self, session: Any, work: PlannedCommit) -> str | None:
         """Commit, over commits of others where they touch nothing of ours."""
         entry = work.entry
         inlined = f", {entry.inlined:,} inlined" if entry.inlined else ""

@@ -16,7 +16,7 @@ from parchunk.icechunk_import.limits import check_memory, check_references
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import budget
 from parchunk.icechunk_import.pieces import one_ahead, read_pieces
-from parchunk.icechunk_import.planned_commits import choose, plan_work
+from parchunk.icechunk_import.planned_commits import PlannedCommit, choose, plan_commits
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult, Reporter
 from parchunk.icechunk_import.selecting import select
@@ -107,7 +107,7 @@ def to_icechunk(
         built, tuple(include), tuple(exclude), skip_unsupported, drop_non_finite
     )
     container = Container.of(plan.location)
-    work = plan_work(plan, receipts, documents, container, checksum, built)
+    work = plan_commits(plan, receipts, documents, container, checksum, built)
     chosen = choose(plan, cast("Iterable[int] | None", regions))
     wanted = [item for item in work if item.entry.region in chosen]
     check_references(plan, wanted, max_references)
@@ -117,11 +117,8 @@ def to_icechunk(
         cast("str | icechunk.Repository", repo), plan, container, repo_options
     )
     target = Branch(repository, url, branch)
-    history = target.history()
-    side = None
-    if publish and not all(item.is_in(history) for item in work):
-        side = target.side()
-        history = side.history()
+    side = target.side() if publish and not _all_in(work, target) else None
+    history = (side or target).history()
     lacking = [item for item in work if not item.is_in(history)]
     to_do = {item.entry.region: item for item in lacking if item.entry.region in chosen}
     remaining = tuple(
@@ -142,13 +139,7 @@ def to_icechunk(
                 commits.append(commit)
             if item.entry.region is not None:
                 reporter.add(commits)
-    published = False
-    if side is not None and not remaining:
-        target.move_to(side)
-        published = True
-    elif publish and side is None:
-        published = True
-        target.drop_side()
+    published = publish and _publish(target, side, remaining)
     return ImportResult(
         url=url,
         branch=branch,
@@ -163,6 +154,22 @@ def to_icechunk(
         notes=documents.notes,
         code=_opening(url, branch),
     )
+
+
+def _all_in(work: Iterable[PlannedCommit], target: Branch) -> bool:
+    history = target.history()
+    return all(item.is_in(history) for item in work)
+
+
+def _publish(target: Branch, side: Branch | None, remaining: Sequence[int]) -> bool:
+    """Move the branch to what was committed aside, once all is in; return whether all is."""
+    if side is None:
+        target.drop_side()
+        return True
+    if remaining:
+        return False
+    target.move_to(side)
+    return True
 
 
 def _open(

@@ -8,11 +8,11 @@ import numpy as np
 
 from parchunk.errors import InputError
 from parchunk.icechunk_import.memory import Budget
-from parchunk.icechunk_import.planned_commits import Work
+from parchunk.icechunk_import.planned_commits import PlannedCommit
 from parchunk.planning.plan import Plan
 
 
-def check_references(plan: Plan, work: Sequence[Work], most: int) -> None:
+def check_references(plan: Plan, work: Sequence[PlannedCommit], most: int) -> None:
     """Refuse commits of too many references, naming the region length that fits."""
     largest = max(work, key=lambda item: item.entry.references)
     count = largest.entry.references
@@ -23,7 +23,7 @@ def check_references(plan: Plan, work: Sequence[Work], most: int) -> None:
         )
 
 
-def check_memory(plan: Plan, work: Sequence[Work], budget: Budget) -> None:
+def check_memory(plan: Plan, work: Sequence[PlannedCommit], budget: Budget) -> None:
     """Refuse commits that Icechunk cannot hold, naming the region length or the memory that do."""
     largest = max(work, key=lambda item: budget.held[item.entry.region])
     region = largest.entry.region
@@ -37,11 +37,11 @@ def check_memory(plan: Plan, work: Sequence[Work], budget: Budget) -> None:
         )
 
 
-def _have(item: Work) -> str:
+def _have(item: PlannedCommit) -> str:
     return "have" if item.entry.region is None else "has"
 
 
-def _shorter(plan: Plan, item: Work, share: float) -> str:
+def _shorter(plan: Plan, item: PlannedCommit, share: float) -> str:
     """Return how to build so that the item has but a share of its references, where one can."""
     if share <= 0:
         return ""

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.forks import MERGED_AT
 from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.planned_commits import Work
+from parchunk.icechunk_import.planned_commits import PlannedCommit
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.choice import RECORD_ROWS
 from parchunk.planning.plan import Plan
@@ -88,7 +88,7 @@ class Budget:
 
 
 def budget(
-    plan: Plan, receipts: Receipts, container: Container, work: Sequence[Work], memory: int
+    plan: Plan, receipts: Receipts, container: Container, work: Sequence[PlannedCommit], memory: int
 ) -> Budget:
     """Return how to import ``work`` within ``memory`` bytes; it may need more nevertheless."""
     arrays = adapter.takes_arrays()

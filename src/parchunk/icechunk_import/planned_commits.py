@@ -19,7 +19,7 @@ from parchunk.reading.rows import Receipts
 
 
 @dataclass(frozen=True)
-class Work:
+class PlannedCommit:
     """One commit to be: what history will say of it, and the partitions it consists of."""
 
     entry: Entry
@@ -40,14 +40,14 @@ class Work:
         return f"region {entry.region} ({entry.dimension} {entry.start} to {entry.stop})"
 
 
-def plan_work(
+def plan_commits(
     plan: Plan,
     receipts: Receipts,
     documents: V3Documents,
     container: Container,
     checksum: bool,
     built: Plan | None = None,
-) -> list[Work]:
+) -> list[PlannedCommit]:
     """Return the commits to be: the hierarchy first, then every region.
 
     ``built`` is the plan of the references where ``plan`` is of some of their arrays.
@@ -58,10 +58,12 @@ def plan_work(
         (whole if partition.region is None else by_region[partition.region]).append(partition)
     layout = _layout(plan)
     words = [container.base, documents.groups, documents.arrays, layout]
-    found = [_work(plan, receipts, whole, words, checksum)]
+    found = [_planned_commit(plan, receipts, whole, words, checksum)]
     for region in plan.regions:
         parts = by_region[region.index]
-        found.append(_work(plan, receipts, parts, [container.base], checksum, region.index))
+        found.append(
+            _planned_commit(plan, receipts, parts, [container.base], checksum, region.index)
+        )
     built = built or plan
     left_out = tuple(sorted(built.by_name.keys() - plan.by_name.keys()))
     found[0] = replace(found[0], entry=replace(found[0].entry, left_out=left_out))
@@ -90,14 +92,14 @@ def _layout(plan: Plan) -> str:
     return hashlib.sha256(canonical(words).encode()).hexdigest()
 
 
-def _work(
+def _planned_commit(
     plan: Plan,
     receipts: Receipts,
     partitions: Sequence[Partition],
     words: Sequence[Any],
     checksum: bool,
     region: int | None = None,
-) -> Work:
+) -> PlannedCommit:
     held = [receipts[(p.array, p.region)] for p in partitions]
     # Of the content, and not of the plan: an update leaves the regions that it did not touch.
     content = canonical(
@@ -129,7 +131,7 @@ def _work(
         stop=None if region is None else plan.regions[region].stop,
         length=None if region is None else plan.region_length,
     )
-    return Work(entry, tuple(partitions))
+    return PlannedCommit(entry, tuple(partitions))
 
 
 def _rows_words(rows: RowSet) -> list[int]:
