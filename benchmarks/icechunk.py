@@ -26,11 +26,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from instruments.synthetic.server import serve
 from instruments.synthetic.zarr_stores import zarr_store
 
 import parchunk
 from parchunk.icechunk_import.importing import MEMORY
+from parchunk.metadata.spec import ArraySpec
+from parchunk.out.receipts import Receipt
+from parchunk.planning.plan import Partition
 
 REGIONS_OF_MILLION = 4
 ROUNDS = 11
@@ -106,9 +110,6 @@ def run_parchunk(out: str, repo: str, memory: int = MEMORY) -> dict[str, Any]:
 
 def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, Any]:
     """Make the same commits with icechunk alone, from arrays that are in memory before."""
-    import numpy as np
-    import pyarrow.parquet as pq
-
     import icechunk
     from parchunk.icechunk_import import adapter
     from parchunk.icechunk_import.locations import Container
@@ -125,22 +126,10 @@ def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, 
     receipts = finished_receipts(output, plan)
     container = Container.of(plan.location)
     documents = v3_documents(plan.hierarchy)
-    data = []
-    for partition in plan.partitions():
-        receipt = receipts[(partition.array, partition.region)]
-        files = [f"{out}/air/refs.{file.index}.parq" for file in receipt.record_files]
-        table = pq.read_table(files)
-        grid = (partition.rows.cells // (array.spec.total // array.spec.grid[0]),)
-        data.append(
-            (
-                (*grid, *array.spec.grid[1:]),
-                partition.rows.start // (array.spec.total // array.spec.grid[0]),
-                table["path"].to_pylist(),
-                table["offset"].to_numpy().astype(np.uint64),
-                table["size"].to_numpy().astype(np.uint64),
-                adapter.whole_second_after(receipt.last_modified or 0),
-            )
-        )
+    data = [
+        _arrays_of(out, array.spec, receipts[(part.array, part.region)], part)
+        for part in plan.partitions()
+    ]
     before, began, busy = _peak(), time.perf_counter(), time.process_time()
     config = icechunk.RepositoryConfig.default()
     config.set_virtual_chunk_container(container.virtual_chunk_container())
@@ -160,28 +149,7 @@ def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, 
     for grid, first, locations, offsets, lengths, modified in data:
         start, start_cpu = time.perf_counter(), time.process_time()
         session = repository.writable_session("main")
-        if hasattr(session.store, "set_virtual_refs_arr"):
-            failed = session.store.set_virtual_refs_arr(
-                "/air",
-                grid,
-                locations,
-                offsets,
-                lengths,
-                arr_offset=(first, *(0 for _ in grid[1:])),
-                checksum=modified,
-            )
-        else:
-            index = np.stack(np.unravel_index(np.arange(len(locations)), grid), axis=1)
-            index[:, 0] += first
-            failed = session.store.set_virtual_refs(
-                "/air",
-                [
-                    icechunk.VirtualChunkSpec(*spec, last_updated_at_checksum=modified)
-                    for spec in zip(
-                        index.tolist(), locations, offsets.tolist(), lengths.tolist(), strict=True
-                    )
-                ],
-            )
+        failed = _set_references(session.store, grid, first, locations, offsets, lengths, modified)
         assert failed is None
         session.commit("region")
         each.append((time.perf_counter() - start, time.process_time() - start_cpu))
@@ -192,6 +160,62 @@ def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, 
         "memory": _peak() - before,
         "each": each,
     }
+
+
+def _arrays_of(
+    out: str, spec: ArraySpec, receipt: Receipt, partition: Partition
+) -> tuple[Any, ...]:
+    """Return a region's grid, its first chunk along the first axis, and its references' columns."""
+    import pyarrow.parquet as pq
+
+    from parchunk.icechunk_import import adapter
+
+    files = [f"{out}/air/refs.{file.index}.parq" for file in receipt.record_files]
+    table = pq.read_table(files)
+    inner = spec.total // spec.grid[0]
+    return (
+        (partition.rows.cells // inner, *spec.grid[1:]),
+        partition.rows.start // inner,
+        table["path"].to_pylist(),
+        table["offset"].to_numpy().astype(np.uint64),
+        table["size"].to_numpy().astype(np.uint64),
+        adapter.whole_second_after(receipt.last_modified or 0),
+    )
+
+
+def _set_references(
+    store: Any,
+    grid: tuple[int, ...],
+    first: int,
+    locations: list[str],
+    offsets: np.ndarray,
+    lengths: np.ndarray,
+    modified: Any,
+) -> Any:
+    """Set a region's references as this version of icechunk takes them best; return what failed."""
+    import icechunk
+
+    if hasattr(store, "set_virtual_refs_arr"):
+        return store.set_virtual_refs_arr(
+            "/air",
+            grid,
+            locations,
+            offsets,
+            lengths,
+            arr_offset=(first, *(0 for _ in grid[1:])),
+            checksum=modified,
+        )
+    index = np.stack(np.unravel_index(np.arange(len(locations)), grid), axis=1)
+    index[:, 0] += first
+    return store.set_virtual_refs(
+        "/air",
+        [
+            icechunk.VirtualChunkSpec(*spec, last_updated_at_checksum=modified)
+            for spec in zip(
+                index.tolist(), locations, offsets.tolist(), lengths.tolist(), strict=True
+            )
+        ],
+    )
 
 
 def run_parser(out: str, kind: str) -> dict[str, Any]:
