@@ -12,7 +12,9 @@ from instruments.synthetic.faults import Fault
 from instruments.synthetic.server import serve
 from instruments.synthetic.zarr_stores import zarr_store
 
+import parchunk
 from parchunk.cli.main import COMMANDS, run
+from parchunk.cli.progress import progress_shown
 
 Tree = Callable[[Path], dict[str, str]]
 
@@ -241,11 +243,9 @@ def test_lines_off_the_terminal(
     capsys: pytest.CaptureFixture[str],
     source: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("parchunk.cli.progress.LOG_EVERY", 0.0)
-    code, _, err = call(capsys, "build", source, tmp_path / "refs", "--region", 4)
-    assert code == 0
-    assert "10 of 10 partitions" in err.splitlines()[-1]
+    with progress_shown(False, every=0.0) as show:
+        parchunk.build(parchunk.plan(str(source), region=4), tmp_path / "refs", progress=show)
+    assert "10 of 10 partitions" in capsys.readouterr().err.splitlines()[-1]
     code, _, err = call(capsys, "build", source, tmp_path / "quiet", "--no-progress")
     assert (code, err) == (0, "")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from parchunk.errors import InputError, SourceError
 from parchunk.keys.encoding import KeyEncoding
-from parchunk.metadata import discovery, read_hierarchy, read_known
+from parchunk.metadata import read_hierarchy, read_known
+from parchunk.metadata.discovery import MOST_FOLDERS
 from parchunk.metadata.folder_keys import example_chunk
 from parchunk.metadata.meaning import hierarchy_digest
 from parchunk.metadata.spec import Hierarchy
@@ -164,10 +165,9 @@ def test_folders_of_numbers_are_no_chunks_where_there_are_arrays(
     assert found.left_out == ()
 
 
-def test_folders_without_metadata_are_bounded(reader_of, document, monkeypatch) -> None:
-    monkeypatch.setattr(discovery, "MOST_FOLDERS", 20)
+def test_folders_without_metadata_are_bounded(reader_of, document) -> None:
     objects: dict[str, Any] = {"zarr.json": GROUP[3], "a/zarr.json": document[3]}
-    objects |= {f"logs/{i:03}/{j}/x.txt": b"" for i in range(50) for j in range(3)}
+    objects |= {f"logs/{i:04}/{j}/x.txt": b"" for i in range(MOST_FOLDERS + 30) for j in range(3)}
     objects |= {f"flat/{i:03}.txt": b"" for i in range(50)}
     objects |= {f"few/{i}.txt": b"" for i in range(5)}
     reader = reader_of(objects)

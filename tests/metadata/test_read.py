@@ -17,7 +17,6 @@ from parchunk.metadata import (
     read_known,
     refusals,
 )
-from parchunk.metadata import read as module
 from parchunk.metadata.meaning import hierarchy_digest
 
 pytestmark = [
@@ -483,11 +482,8 @@ def mutate(value: Any, pick: random.Random) -> Any:
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.filterwarnings("error")
-def test_mutated_stores_are_read_or_refused_in_one_line(
-    reader_of, zarray, zarr_json, seed, monkeypatch
-) -> None:
+def test_mutated_stores_are_read_or_refused_in_one_line(reader_of, zarray, zarr_json, seed) -> None:
     """Nothing but the project's errors comes out, and no output depends on it silently."""
-    monkeypatch.setattr(module, "CONCURRENCY", 1)
     pick = random.Random(seed)
     struct = {"name": "structured", "configuration": {"fields": [["a", "int8"], ["b", "float32"]]}}
     codecs = [

@@ -20,8 +20,13 @@ LOG_EVERY = 10.0
 
 
 @contextmanager
-def progress_shown(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """Yield what `parchunk.building.build.build` calls with its progress; None when ``quiet``."""
+def progress_shown(
+    quiet: bool, every: float = LOG_EVERY
+) -> Iterator[Callable[[Progress], None] | None]:
+    """Yield what `parchunk.building.build.build` calls with its progress; None when ``quiet``.
+
+    Elsewhere than on a terminal there is a line ``every`` so many seconds.
+    """
     if quiet:
         yield None
     elif sys.stderr.isatty():
@@ -44,7 +49,7 @@ def progress_shown(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
 
         def log(now: Progress) -> None:
             nonlocal last
-            if time.monotonic() - last >= LOG_EVERY:
+            if time.monotonic() - last >= every:
                 last = time.monotonic()
                 click.echo(f"{_label(now)}: {_numbers(now)}", err=True)
 

@@ -27,15 +27,15 @@ MAX_COUNT = 2**63 - 1
 """Shapes, chunks and their products must fit a signed 64-bit integer, as they do in readers."""
 
 
-def parse_document(data: bytes) -> JSONObject:
+def parse_document(data: bytes, limit: int = MAX_BYTES) -> JSONObject:
     """Return the JSON object that ``data`` spells.
 
     NaN and the infinities are taken, as Zarr writes them into attributes though JSON has no word
-    for them.
+    for them. One of more than ``limit`` bytes is not parsed.
     """
     size = data.size if isinstance(data, Oversized) else len(data)
-    if size > MAX_BYTES:
-        raise MetadataError(f"has {size:,} bytes, more than the {MAX_BYTES:,} that are read")
+    if size > limit:
+        raise MetadataError(f"has {size:,} bytes, more than the {limit:,} that are read")
     try:
         document = json.loads(data)
     except RecursionError:
