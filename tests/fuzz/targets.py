@@ -38,6 +38,8 @@ from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, read_receipts
 from parchunk.planning.from_source import plan as plan_of
 from parchunk.planning.plan import Plan
+from parchunk.planning.plan_differences import plan_differences
+from parchunk.planning.plan_document import read_plan
 from parchunk.reading.status import read_status
 from parchunk.reading.views import Contents, view_statements
 from parchunk.stores.source import Source
@@ -71,7 +73,7 @@ def plan_json(data: bytes) -> None:
         with contextlib.suppress(UnicodeEncodeError, RecursionError):
             document = signed(document)
     with refusing():
-        plan = Plan.from_json(document)
+        plan = read_plan(document)
         _look_at(plan)
 
 
@@ -111,7 +113,7 @@ def metadata(data: bytes) -> None:
     for skip in (False, True):
         with refusing():
             plan = plan_of(Source(store=store, prefix="s"), skip_unsupported=skip)
-            again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+            again = read_plan(json.loads(json.dumps(plan.to_json())))
             assert again.fingerprint == plan.fingerprint
             _look_at(plan)
 
@@ -166,7 +168,7 @@ def _look_at(plan: Plan) -> None:
     for partition in itertools.islice(plan.partitions(), _LOOKED_AT):
         assert str(partition)
         assert partition.rows.cells >= 0
-    assert plan.differences(plan) == []
+    assert plan_differences(plan, plan) == []
     view_statements(plan, "/out", Contents(frozenset(plan.by_name), True, True))
     if plan.chunks <= _COMPUTED and sum(array.regions for array in plan.arrays) <= _LOOKED_AT:
         width = width_of(object(), 8)

@@ -21,7 +21,7 @@ from parchunk.errors import InputError
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, read_receipts
-from parchunk.planning.plan import Plan
+from parchunk.planning.plan_document import read_plan
 
 #: PARCHUNK_FUZZ=5000 is the long form.
 EXAMPLES = int(os.environ.get("PARCHUNK_FUZZ", "40"))
@@ -161,9 +161,9 @@ def test_plans_out_of_range(
     built: tuple[Path, Path], sign: Callable[[Any], Any], change: dict[str, Any]
 ) -> None:
     document = json.loads((built[1] / ".parchunk/plan.json").read_text())
-    Plan.from_json(sign(document))
+    read_plan(sign(document))
     with pytest.raises(InputError, match="no parchunk plan"):
-        Plan.from_json(sign({**document, **change}))
+        read_plan(sign({**document, **change}))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_plans_with_names_that_lead_out(
     document["hierarchy"]["arrays"][0]["name"] = name
     document["arrays"][0]["array"] = name
     with pytest.raises(InputError, match="the name"):
-        Plan.from_json(sign(document))
+        read_plan(sign(document))
 
 
 @pytest.mark.parametrize(("shape", "regions"), [(10**15, 1), (10**30, 10**29), (10**12, 1)])
@@ -188,7 +188,7 @@ def test_plans_of_too_many_chunks_or_partitions(
     document["hierarchy"]["arrays"][0]["shape"] = [shape]
     document["arrays"][0]["region_chunks"] = regions
     with pytest.raises(InputError, match=r"partitions|cannot be"):
-        Plan.from_json(sign(document))
+        read_plan(sign(document))
 
 
 @BOUNDED

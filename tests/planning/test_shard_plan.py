@@ -14,6 +14,7 @@ from parchunk.metadata.spec import ArraySpec, Hierarchy
 from parchunk.metadata.v3 import parse_v3_array
 from parchunk.planning.choice import make_plan
 from parchunk.planning.plan import Plan
+from parchunk.planning.plan_document import read_plan
 from parchunk.stores.opening import Location
 
 WIDTH = walks.Width(32, 16, 1000)
@@ -162,6 +163,6 @@ def test_a_region_with_more_shards_than_memory_holds_is_refused() -> None:
 
 def test_plans_of_expanded_arrays_survive_json() -> None:
     plan = planned(IMERG)
-    again = Plan.from_json(plan.to_json())
+    again = read_plan(plan.to_json())
     assert again == plan
     assert again.arrays[0].spec.inner_chunks == (1440, 100, 100)

@@ -12,6 +12,7 @@ from parchunk.metadata.names import OWN
 from parchunk.out.output import LEASE, PLAN, PREVIOUS, RECEIPTS, ROOT, STRAYS, Output
 from parchunk.out.plan_file import parse_plan, save_plan
 from parchunk.planning.plan import Plan
+from parchunk.planning.plan_differences import plan_differences
 from parchunk.stores.opening import Location
 from parchunk.stores.source import Source
 
@@ -40,8 +41,8 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> Plan:
                 assert old is not None
                 raise InputError(
                     f"{output.url} holds a build of another plan "
-                    f"({'; '.join(old.differences(plan)[:3])}): run parchunk update if the source "
-                    "grew; else give --overwrite to replace it, or name another OUT"
+                    f"({'; '.join(plan_differences(old, plan)[:3])}): run parchunk update if the "
+                    "source grew; else give --overwrite to replace it, or name another OUT"
                 )
             output.clear(_own_paths(output, old))
         elif overwrite:

@@ -8,6 +8,7 @@ from parchunk.errors import InputError
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
 from parchunk.out.root import has_arrays_of, is_root_of
 from parchunk.planning.plan import Plan
+from parchunk.planning.plan_document import read_plan
 
 #: Times that root and plans are read before they are taken not to go together: an update that
 #: begins or ends between two of the readings makes them seem so.
@@ -76,7 +77,7 @@ def parse_plan(saved: bytes, output: Output, path: str = PLAN) -> Plan:
         raise InputError(
             f"{where} is not JSON: restore it, or build again with --overwrite"
         ) from None
-    return Plan.from_json(document, where)
+    return read_plan(document, where)
 
 
 def save_plan(plan: Plan, output: Output) -> None:

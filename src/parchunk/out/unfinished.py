@@ -14,6 +14,7 @@ from typing import Any
 from parchunk.errors import InputError
 from parchunk.out.output import PREVIOUS, UPDATE, Output
 from parchunk.planning.plan import Plan
+from parchunk.planning.plan_document import read_plan
 
 _VERSION = 1
 
@@ -102,7 +103,7 @@ def _parsed(document: Mapping[str, Any]) -> Unfinished:
         document["gaps"],
         document["fingerprint"],
         document["begun"],
-        None if grown is None else Plan.from_json(grown, UPDATE),
+        None if grown is None else read_plan(grown, UPDATE),
     )
     if not (
         all(type(number) is int for number in found.regions)

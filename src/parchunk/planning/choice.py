@@ -16,8 +16,8 @@ REGION_REFERENCES = 1_000_000
 RECORD_ROWS = 100_000
 #: A split that leaves record files smaller than this is a bad one.
 LEAST_ROWS = 1_000
-#: Arrays below this share of the largest one are written whole...
-WHOLE_SHARE = 1_000
+#: Arrays so many times smaller than the largest one are written whole...
+WHOLE_RATIO = 1_000
 #: ...so is one of up to this many chunks that would leave larger ones tiny record files...
 WHOLE_MOST = 10_000_000
 #: ...and so is one with fewer chunks than this when it would spoil the record size.
@@ -161,7 +161,7 @@ class _Choice:
         cut = [(spec, axis) for spec, axis in members if spec.grid[axis] > 1]
         large = [pair for pair in cut if not is_coordinate(*pair)] or cut
         most = max((spec.reference_total for spec, _ in large), default=0)
-        large = [(s, axis) for s, axis in large if s.reference_total * WHOLE_SHARE >= most]
+        large = [(s, axis) for s, axis in large if s.reference_total * WHOLE_RATIO >= most]
         large.sort(key=lambda pair: (-pair[0].reference_total, pair[0].name))
         if not large:  # nothing is cut along this dimension: every array has one region of it
             large = members[:1]

@@ -14,7 +14,7 @@ from parchunk.errors import InputError
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.meaning import array_differences
 from parchunk.metadata.spec import ArraySpec, Hierarchy
-from parchunk.planning.choice import REGION_REFERENCES, WHOLE_SHARE, is_coordinate, make_plan
+from parchunk.planning.choice import REGION_REFERENCES, WHOLE_RATIO, is_coordinate, make_plan
 from parchunk.planning.plan import MOST_CHUNKS, ArrayPlan, Partition, Plan
 from parchunk.planning.refitting import refit
 
@@ -164,7 +164,7 @@ def _axis_of_new(old: Plan, spec: ArraySpec) -> int | None:
     if axis is None or spec.grid[axis] <= 1 or is_coordinate(spec, axis):
         return None
     split = [array.spec.reference_total for array in old.arrays if array.axis is not None]
-    return axis if spec.reference_total * WHOLE_SHARE >= max(split, default=0) else None
+    return axis if spec.reference_total * WHOLE_RATIO >= max(split, default=0) else None
 
 
 def _problem(old: ArraySpec, new: ArraySpec) -> str | None:

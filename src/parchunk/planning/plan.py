@@ -1,25 +1,24 @@
 """The Plan: what will be listed and written, as plain values. No I/O, and no choices either.
 
-`parchunk.planning.choice` makes plans; `plan.json` is `Plan.to_json()`.
+`parchunk.planning.choice` makes plans; `plan.json` is `Plan.to_json()`, and
+`parchunk.planning.plan_document` reads it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from parchunk.errors import InputError
 from parchunk.keys.row_sets import RowSet
-from parchunk.metadata.meaning import differences
-from parchunk.metadata.spec import ArraySpec, Hierarchy
-from parchunk.planning.plan_document import check_document
+from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
 from parchunk.stores.opening import Location
-from parchunk.stores.source import Source
+
+if TYPE_CHECKING:
+    from parchunk.stores.source import Source
 
 #: Bytes of inlined chunks in one row group, about: what is held several times while it is encoded.
 INLINED_BYTES = 4 << 20
@@ -234,14 +233,14 @@ class Plan:
     @cached_property
     def fingerprint(self) -> str:
         """A sha256 over everything in the plan: names which plan a receipt belongs to."""
-        return hashlib.sha256(_canonical(self._content()).encode()).hexdigest()
+        return hashlib.sha256(canonical(self.content()).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that plan.json holds."""
         return {
             "parchunk_plan": PLAN_VERSION,
             "fingerprint": self.fingerprint,
-            **self._content(),
+            **self.content(),
             # For readers, and derivable, so not part of the fingerprint:
             "regions": [[r.index, r.start, r.stop] for r in self.regions],
             "chunks": self.chunks,
@@ -249,111 +248,8 @@ class Plan:
             "source_options": dict(self.location.options),
         }
 
-    @classmethod
-    def from_json(cls, document: Any, where: str = "plan.json") -> Plan:
-        """Return the plan of a plan.json document.
-
-        Raises
-        ------
-        InputError
-            When the document is no plan, of an unknown version, or edited by hand.
-        """
-        try:
-            if type(document) is not dict:
-                raise TypeError("no JSON object")
-            if document["parchunk_plan"] != PLAN_VERSION:
-                raise InputError(
-                    f"{where} is of version {document['parchunk_plan']!r}, this parchunk reads "
-                    f"{PLAN_VERSION}: use the parchunk that wrote it, or build again elsewhere"
-                )
-            check_document(document, MOST_CHUNKS)
-            hierarchy = Hierarchy.from_json(document["hierarchy"])
-            specs = {spec.name: spec for spec in hierarchy.arrays}
-            split = document["split"]
-            plan = cls(
-                location=Location(
-                    document["source"], tuple(sorted(document["source_options"].items()))
-                ),
-                group=document["group"],
-                hierarchy=hierarchy,
-                split=None if split is None else Split(split["dimension"], split["axis"]),
-                region_length=document["region_length"],
-                record_size=document["record_size"],
-                inline_threshold=document["inline_threshold"],
-                arrays=tuple(
-                    ArrayPlan(specs[entry["array"]], entry["axis"], entry["region_chunks"])
-                    for entry in document["arrays"]
-                ),
-                include=tuple(document["include"]),
-                exclude=tuple(document["exclude"]),
-                lone_array=document["lone_array"],
-                shards=document["shards"],
-                consolidated=document.get("consolidated", "auto"),
-            )
-            if plan.fingerprint != document["fingerprint"]:
-                raise InputError(
-                    f"{where} does not match its own fingerprint: it was changed after it was "
-                    "written; restore it, or build again with --overwrite"
-                )
-            count = sum(array.regions for array in plan.arrays)
-            if count > MOST_PARTITIONS:
-                raise ValueError(f"{count:,} partitions")
-        except InputError:
-            raise
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            ArithmeticError,
-            LookupError,
-            RecursionError,
-        ) as error:
-            raise InputError(
-                f"{where} is no parchunk plan ({type(error).__name__}: {error}"[:400]
-                + "): restore it, or build again with --overwrite"
-            ) from None
-        return plan
-
-    def differences(self, other: Plan) -> list[str]:
-        """Return what differs between this plan and another one, a phrase each, for people."""
-        mine, theirs = self._content(), other._content()
-        found = [
-            f"{label} {mine[key]!r} there, {theirs[key]!r} now"
-            for key, label in (
-                ("source", "source"),
-                ("group", "group"),
-                ("split", "split"),
-                ("region_length", "region length"),
-                ("record_size", "record size"),
-                ("inline_threshold", "inline threshold"),
-                ("shards", "--shards"),
-                ("include", "--include"),
-                ("exclude", "--exclude"),
-            )
-            if mine[key] != theirs[key]
-        ]
-        formats = self.hierarchy.written_format, other.hierarchy.written_format
-        if self.consolidated != other.consolidated:
-            found.append(f"--consolidated {self.consolidated} there, {other.consolidated} now")
-        if formats[0] != formats[1]:
-            found.append(f"--format v{formats[0]} there, v{formats[1]} now")
-        here = {a["array"]: a for a in mine["arrays"]}
-        there = {a["array"]: a for a in theirs["arrays"]}
-        found += [f"array {name} is only there" for name in here.keys() - there.keys()]
-        found += [f"array {name} is only in the new plan" for name in there.keys() - here.keys()]
-        if not found:
-            for name in sorted(here):
-                old, new = self.by_name[name], other.by_name[name]
-                if old.spec.shape != new.spec.shape:
-                    found.append(f"array {name} has shape {old.spec.shape} there, {new.spec.shape}")
-            found += [] if found else differences(self.hierarchy, other.hierarchy)
-        # As text: a NaN among attributes is not equal to itself.
-        if not found and _canonical(mine) != _canonical(theirs):
-            found.append("how its metadata is read")
-        return found
-
-    def _content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
+        """Return what determines the output, as JSON: what the fingerprint is over."""
         return {
             "source": self.location.url,
             "group": self.group,
@@ -377,7 +273,3 @@ class Plan:
             ],
             "hierarchy": self.hierarchy.to_json(),
         }
-
-
-def _canonical(document: Any) -> str:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -1,140 +1,86 @@
-"""Whether a plan.json is one: types and ranges, before anything is computed from it.
-
-Its fingerprint proves nothing here, as whoever can write the file can write that too: array names
-become folders, lengths become loops and allocations.
-"""
+"""plan.json read back: a `Plan`, or why it is none."""
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
-from parchunk.metadata.consolidated import MODES
-from parchunk.metadata.names import name_problem
-from parchunk.stores.options import PUBLIC_OPTIONS
+from parchunk.errors import InputError
+from parchunk.metadata.spec import Hierarchy
+from parchunk.planning.plan import (
+    MOST_CHUNKS,
+    MOST_PARTITIONS,
+    PLAN_VERSION,
+    ArrayPlan,
+    Plan,
+    Split,
+)
+from parchunk.planning.plan_checks import check_document
+from parchunk.stores.opening import Location
 
-_MOST_ROWS = 10_000_000
-_LARGEST = (1 << 63) - 1
 
-
-def check_document(document: Any, most_chunks: int) -> None:
-    """Check the document of a plan.json.
+def read_plan(document: Any, where: str = "plan.json") -> Plan:
+    """Return the plan of a plan.json document.
 
     Raises
     ------
-    ValueError
-        Naming the entry that is wrong. Absent entries are found by who reads them: KeyError.
+    InputError
+        When the document is no plan, of an unknown version, or edited by hand.
     """
-    _require(type(document) is dict, "the document")
-    _text(document["source"], "source")
-    _text(document["group"], "group")
-    _require(not document["group"] or name_problem(document["group"]) is None, "group")
-    _text(document["fingerprint"], "fingerprint")
-    options = document["source_options"]
-    _require(type(options) is dict and PUBLIC_OPTIONS.issuperset(options), "source_options")
-    for value in options.values():
-        _text(value, "source_options")
-    _whole(document["region_length"], 0, _LARGEST, "region_length")
-    _whole(document["record_size"], 1, _MOST_ROWS, "record_size")
-    _whole(document["inline_threshold"], 0, _LARGEST, "inline_threshold")
-    _require(type(document["lone_array"]) is bool, "lone_array")
-    for entry in ("include", "exclude"):
-        for glob in _list(document[entry], entry):
-            _text(glob, entry)
-    _require(document["shards"] in ("expand", "whole"), "shards")
-    _require(document.get("consolidated", "auto") in MODES, "consolidated")
+    try:
+        if type(document) is not dict:
+            raise TypeError("no JSON object")
+        if document["parchunk_plan"] != PLAN_VERSION:
+            raise InputError(
+                f"{where} is of version {document['parchunk_plan']!r}, this parchunk reads "
+                f"{PLAN_VERSION}: use the parchunk that wrote it, or build again elsewhere"
+            )
+        check_document(document, MOST_CHUNKS)
+        plan = _made(document)
+        if plan.fingerprint != document["fingerprint"]:
+            raise InputError(
+                f"{where} does not match its own fingerprint: it was changed after it was "
+                "written; restore it, or build again with --overwrite"
+            )
+        count = sum(array.regions for array in plan.arrays)
+        if count > MOST_PARTITIONS:
+            raise ValueError(f"{count:,} partitions")
+    except InputError:
+        raise
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        LookupError,
+        RecursionError,
+    ) as error:
+        raise InputError(
+            f"{where} is no parchunk plan ({type(error).__name__}: {error}"[:400]
+            + "): restore it, or build again with --overwrite"
+        ) from None
+    return plan
+
+
+def _made(document: dict[str, Any]) -> Plan:
+    hierarchy = Hierarchy.from_json(document["hierarchy"])
+    specs = {spec.name: spec for spec in hierarchy.arrays}
     split = document["split"]
-    if split is not None:
-        _require(type(split) is dict, "split")
-        if split["dimension"] is not None:
-            _text(split["dimension"], "split")
-        if split["axis"] is not None:
-            _whole(split["axis"], 0, 1000, "split")
-    _check_hierarchy(document["hierarchy"], most_chunks)
-    specs = document["hierarchy"]["arrays"]
-    entries = _list(document["arrays"], "arrays")
-    _require(len(entries) == len(specs), "arrays")
-    for spec, entry in zip(specs, entries, strict=True):
-        _require(type(entry) is dict and entry["array"] == spec["name"], "arrays")
-        if entry["axis"] is None:
-            _require(entry["region_chunks"] == 0, "region_chunks")
-        else:
-            _whole(entry["axis"], 0, len(spec["shape"]) - 1, "axis")
-            _whole(entry["region_chunks"], 1, _LARGEST, "region_chunks")
-            if spec["inner_chunks"] is not None:
-                axis = entry["axis"]
-                shard = spec["chunks"][axis] // spec["inner_chunks"][axis]
-                _require(entry["region_chunks"] % shard == 0, "region_chunks within a shard")
-
-
-def _check_hierarchy(hierarchy: Any, most_chunks: int) -> None:
-    _require(type(hierarchy) is dict, "hierarchy")
-    names: set[str] = set()
-    for spec in _list(hierarchy["arrays"], "hierarchy"):
-        _check_node(spec, "array")
-        name = spec["name"]
-        _require(bool(name) and name not in names, f"the name {name!r:.80}")
-        names.add(name)
-        rank = len(_list(spec["shape"], "shape"))
-        for size in spec["shape"]:
-            _whole(size, 0, _LARGEST, "shape")
-        for size in _list(spec["chunks"], "chunks"):
-            _whole(size, 1, _LARGEST, "chunks")
-        _require(rank == len(spec["chunks"]) == len(spec["dimension_names"]) <= 64, "rank")
-        for dimension in _list(spec["dimension_names"], "dimension_names"):
-            _require(dimension is None or type(dimension) is str, "dimension_names")
-        pointed_at = spec["chunks"]
-        if spec["inner_chunks"] is not None:
-            pointed_at = _list(spec["inner_chunks"], "inner_chunks")
-            _require(rank == len(pointed_at), "rank")
-            for size, inner in zip(spec["chunks"], pointed_at, strict=True):
-                _whole(inner, 1, size, "inner_chunks")
-                _require(size % inner == 0, "inner_chunks")
-        total = prod(-(-s // c) for s, c in zip(spec["shape"], pointed_at, strict=True))
-        _require(total <= most_chunks, "the number of chunks")
-        _text(spec["dtype"], "dtype")
-        _whole(spec["itemsize"], 0, _LARGEST, "itemsize")
-        keys = spec["keys"]
-        _require(type(keys) is dict and type(keys["marker"]) is str, "keys")
-        _require(keys["marker"] in ("", "c") and keys["separator"] in ("/", "."), "keys")
-    for group in _list(hierarchy["groups"], "hierarchy"):
-        _check_node(group, "group")
-    for entry, width in (("refused", 3), ("skipped", 2), ("left_out", 2)):
-        for item in _list(hierarchy.get(entry, []) if width == 2 else hierarchy[entry], entry):
-            _require(len(_list(item, entry)) == width, entry)
-            for text in item:
-                _text(text, entry)
-    for name in _list(hierarchy.get("absent", []), "absent"):
-        _text(name, "absent")
-    for warning in _list(hierarchy["warnings"], "warnings"):
-        _text(warning, "warnings")
-    _whole(hierarchy["written_format"], 2, 3, "written_format")
-
-
-def _check_node(node: Any, kind: str) -> None:
-    _require(type(node) is dict, f"an {kind}")
-    _text(node["name"], f"the name of an {kind}")
-    problem = name_problem(node["name"]) if node["name"] else None
-    _require(problem is None, f"the name {node['name']!r:.80}: {problem}")
-    _whole(node["zarr_format"], 2, 3, "zarr_format")
-    _require(type(node["document"]) is dict and type(node["attributes"]) is dict, "a document")
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise ValueError(f"{what} cannot be")
-
-
-def _text(value: object, what: str) -> None:
-    _require(type(value) is str, what)
-
-
-def _whole(value: object, least: int, most: int, what: str) -> None:
-    # Not isinstance: true is an int to Python, and no length.
-    _require(type(value) is int and least <= value <= most, what)
-
-
-def _list(value: Any, what: str) -> list[Any]:
-    _require(type(value) is list, what)
-    found: list[Any] = value
-    return found
+    return Plan(
+        location=Location(document["source"], tuple(sorted(document["source_options"].items()))),
+        group=document["group"],
+        hierarchy=hierarchy,
+        split=None if split is None else Split(split["dimension"], split["axis"]),
+        region_length=document["region_length"],
+        record_size=document["record_size"],
+        inline_threshold=document["inline_threshold"],
+        arrays=tuple(
+            ArrayPlan(specs[entry["array"]], entry["axis"], entry["region_chunks"])
+            for entry in document["arrays"]
+        ),
+        include=tuple(document["include"]),
+        exclude=tuple(document["exclude"]),
+        lone_array=document["lone_array"],
+        shards=document["shards"],
+        consolidated=document.get("consolidated", "auto"),
+    )
