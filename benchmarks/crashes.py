@@ -33,7 +33,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from instruments import crash_process
 from instruments.crash_process import Command, Step
 from instruments.s3_server import S3Bucket, new_bucket, s3_server
 from instruments.synthetic.formula import FormulaStore
@@ -42,6 +41,8 @@ from instruments.synthetic.server import Server, serve
 from instruments.synthetic.zarr_stores import zarr_store
 from rich.console import Console
 from rich.table import Table
+
+from instruments import crash_process
 
 CHUNKS = 12_000
 REGION = 3_000

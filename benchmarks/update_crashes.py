@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from instruments import crash_process
 from instruments.crash_process import Command, Step
 from instruments.synthetic.formula import FormulaStore
 from instruments.synthetic.rules import HashedSizes, LeadingRange
@@ -37,6 +36,7 @@ from benchmarks.crashes import (
     seen_by_readers,
     start,
 )
+from instruments import crash_process
 
 #: Chunks of each array before and after: two regions were full, the third was not.
 BEFORE, AFTER = 2 * REGION + 1_000, 4 * REGION + 500

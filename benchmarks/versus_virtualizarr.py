@@ -52,9 +52,10 @@ def filled(chunks: int) -> MemoryStore:
 
 def with_virtualizarr(store: MemoryStore, folder: str) -> dict[str, object]:
     """Write the references with VirtualiZarr."""
-    import virtualizarr
     from obspec_utils.registry import ObjectStoreRegistry
     from virtualizarr.parsers import ZarrParser
+
+    import virtualizarr
 
     warnings.simplefilter("ignore")
     registry = ObjectStoreRegistry({"memory://store": store})

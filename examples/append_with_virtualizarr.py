@@ -15,11 +15,11 @@ import numpy as np
 import xarray
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import LocalStore
-from virtualizarr import open_virtual_dataset
 
 import icechunk
 import parchunk
 from parchunk.virtualizarr.parser import RegionParser
+from virtualizarr import open_virtual_dataset
 
 
 def make_store(path: Path) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,15 @@ from parchunk.cli.main import run
 from parchunk.errors import HeldError
 from parchunk.out.lease import IGNORED, Holder, Lease, held
 from parchunk.out.output import LEASE, Output
+from parchunk.stores import opening
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused conditions are answered by 501, which clients take for an outage of minutes."""
+    monkeypatch.setitem(opening.RETRY, "max_retries", 2)
+    quick = {"init_backoff": timedelta(milliseconds=5), "max_backoff": timedelta(milliseconds=20)}
+    monkeypatch.setitem(opening.RETRY, "backoff", {**quick, "base": 2})
 
 
 @pytest.fixture

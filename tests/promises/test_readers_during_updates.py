@@ -200,7 +200,9 @@ def test_an_update_killed_at_any_step_shows_the_old_or_the_new(tmp_path: Path, k
     assert command.end()[0] == 0
     steps = [name for name in dict.fromkeys(command.steps) if "rename" not in name]
     assert {"after plan", "after record file", "before root", "after root"} <= set(steps)
-    for count, name in enumerate(steps):
+    # One layout at every step; the others are told apart by what is read, at every third of them.
+    begin = list(KINDS).index(kind) - 1
+    for count, name in list(enumerate(steps))[begin::3] if begin >= 0 else enumerate(steps):
         out = tmp_path / f"out{count}"
         shutil.copytree(first, out)
         step = Step(name, command.steps.count(name) // 2)
