@@ -4,9 +4,9 @@
 
 Of each module a fixed choice of changes is drawn: comparisons flipped or off by one, constants off
 by one, ``and`` and ``or`` exchanged, conditions negated or dropped, statements left out. Each is
-made in a copy of the project, whose tests of that module are run. A change that they pass survives,
-and is printed: the tests lack a case, or the change makes no difference. A change after which they
-do not end counts as noticed.
+made in a copy of the project, whose tests of that module are run: the quick ones, and the slow ones
+where those pass. A change that all pass survives, and is printed: the tests lack a case, or the
+change makes no difference. A change after which they do not end counts as noticed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from pathlib import Path
 from rich.console import Console
 
 ROOT = Path(__file__).parents[1]
-#: The core's modules, and the tests that are directly about each.
+#: The core's modules from where data could be lost outwards, and the tests directly about each: the
+#: quickest first, as one that fails ends them.
 TESTS = {
     "listing/tally": (
         "listing/test_tally.py",
+        "keys/test_row_sets.py",
         "listing/test_one_array.py",
         "listing/test_many_arrays.py",
     ),
@@ -40,18 +42,47 @@ TESTS = {
         "listing/test_one_array.py",
         "listing/test_witness.py",
     ),
-    "listing/listed_rows": ("listing/test_faults.py", "listing/test_witness.py"),
+    "listing/listed_rows": (
+        "listing/test_listed_rows.py",
+        "listing/test_faults.py",
+        "listing/test_witness.py",
+    ),
     "listing/one_array": (
         "listing/test_one_array.py",
         "listing/test_many_arrays.py",
         "listing/test_faults.py",
     ),
-    "listing/witness": ("listing/test_witness.py",),
-    "listing/many_arrays": ("listing/test_many_arrays.py", "cover/test_many_arrays.py"),
+    "listing/witness": (
+        "listing/test_witness.py",
+        "listing/test_faults.py",
+    ),
+    "out/receipts": (
+        "out/test_receipts.py",
+        "fuzz/test_output_files.py",
+        "out/test_broken_outputs.py",
+    ),
+    "building/carrying": (
+        "building/test_update.py",
+        "promises/test_update_kills.py",
+        "building/test_update_regions.py",
+    ),
+    "planning/refitting": (
+        "planning/test_growth.py",
+        "building/test_update_regions.py",
+    ),
+    "planning/growth": (
+        "planning/test_growth.py",
+        "building/test_update.py",
+        "building/test_update_regions.py",
+    ),
     "cover/key_ranges": (
         "cover/test_key_ranges.py",
-        "cover/test_many_arrays.py",
         "listing/test_many_arrays.py",
+        "cover/test_many_arrays.py",
+    ),
+    "listing/many_arrays": (
+        "listing/test_many_arrays.py",
+        "cover/test_many_arrays.py",
     ),
     "writing/record_writer": (
         "writing/test_inlining.py",
@@ -63,24 +94,14 @@ TESTS = {
         "planning/test_shard_plan.py",
         "writing/test_inlining.py",
     ),
-    "out/receipts": (
-        "out/test_receipts.py",
-        "fuzz/test_output_files.py",
-        "out/test_broken_outputs.py",
+    "out/lease": (
+        "out/test_lease.py",
+        "out/test_lease_conditions.py",
     ),
-    "planning/growth": (
-        "planning/test_growth.py",
-        "building/test_update.py",
-        "building/test_update_regions.py",
-    ),
-    "planning/refitting": ("planning/test_growth.py", "building/test_update_regions.py"),
-    "building/update": ("building/test_update.py", "promises/test_update_kills.py"),
-    "building/carrying": (
+    "building/update": (
         "building/test_update.py",
         "promises/test_update_kills.py",
-        "building/test_update_regions.py",
     ),
-    "out/lease": ("out/test_lease.py", "out/test_lease_conditions.py"),
     "building/build": (
         "building/test_update.py",
         "building/test_sources.py",
@@ -93,8 +114,16 @@ TESTS = {
         "icechunk_import/test_import.py",
     ),
 }
-#: Seconds after which tests do not end.
-PATIENCE = 600
+#: Of the time that quick tests take without a change: what those that end need at most...
+PATIENCE = 5
+#: ...and at least in seconds, as other things may run beside them.
+LEAST = 60.0
+#: Seconds after which slow tests do not end.
+SLOW_PATIENCE = 600.0
+#: Tests that are run first, and those that are run where they pass.
+QUICK, SLOW = "not s3 and not slow", "not s3 and slow"
+#: What pytest's exit code says when it ran no test: there is no slow one.
+_NO_TESTS = 5
 
 _FLIPPED: dict[type[ast.cmpop], tuple[str, ...]] = {
     ast.Lt: ("<=", ">="),
@@ -209,11 +238,11 @@ def changed(text: str, mutant: Mutant) -> str:
     return (raw[: mutant.begin] + mutant.new.encode() + raw[mutant.end :]).decode()
 
 
-def passes(copy: Path, module: str) -> bool:
-    """Whether the tests of a module pass in a copy of the project."""
+def passes(copy: Path, module: str, marks: str, patience: float = SLOW_PATIENCE) -> bool:
+    """Whether the tests of a module with these marks pass in a copy of the project, in time."""
     tests = [str(copy / "tests" / name) for name in TESTS[module]]
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not s3", "-n", "2", *tests],
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", marks, *tests],
         cwd=copy,
         env={**os.environ, "PYTHONPATH": str(copy / "src")},
         stdout=subprocess.DEVNULL,
@@ -221,13 +250,21 @@ def passes(copy: Path, module: str) -> bool:
         start_new_session=True,
     )
     try:
-        return process.wait(PATIENCE) == 0
+        return process.wait(patience) in (0, _NO_TESTS)
     except subprocess.TimeoutExpired:
         return False
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def patience_for(copy: Path, module: str) -> float:
+    """Return the seconds in which the quick tests of a module end, if they do."""
+    began = time.monotonic()
+    if not passes(copy, module, QUICK):
+        raise SystemExit(f"the tests of {module} fail without any change: mend them first")
+    return max(PATIENCE * (time.monotonic() - began), LEAST)
 
 
 def main() -> None:
@@ -250,11 +287,12 @@ def main() -> None:
         for module in given.modules or TESTS:
             path = copy / "src/parchunk" / f"{module}.py"
             text = path.read_text()
-            if not passes(copy, module):
-                raise SystemExit(f"the tests of {module} fail without any change: mend them first")
+            patience = patience_for(copy, module)
             for mutant in chosen(module, text, given.each, given.seed):
                 path.write_text(changed(text, mutant))
-                if passes(copy, module):
+                if passes(copy, module, QUICK, patience) and passes(
+                    copy, module, SLOW, SLOW_PATIENCE
+                ):
                     survived.append(mutant)
                     console.print(f"survived: {mutant}")
                 else:
