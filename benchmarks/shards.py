@@ -34,6 +34,7 @@ from zarr.storage import LocalStore, StorePath
 import parchunk
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.shard_reading import ShardReader
+from parchunk.listing.size_vector import SizeVector
 from parchunk.listing.tally import Part
 
 EXTENT = 16
@@ -118,7 +119,9 @@ def read_only(plan: parchunk.Plan, concurrency: int) -> None:
         )
         size = EXTENT * EXTENT * 17 + 4
         for partition in plan.partitions():
-            sizes = np.full(partition.objects.cells, size + 1, np.uint64)
+            cells = partition.objects.cells
+            sizes = SizeVector(np.zeros(cells, np.uint64))
+            sizes.note(np.arange(cells), np.full(cells, size, np.uint64))
             reader.read(partition.rows, Part(partition.objects, sizes, None, (), 0))
 
 

@@ -28,6 +28,7 @@ from rich.table import Table
 
 import parchunk
 from benchmarks.versus_virtualizarr import LEVELS, filled
+from parchunk.keys import spelling
 from parchunk.listing import tally, walker
 from parchunk.out.output import Output
 from parchunk.planning import from_source
@@ -40,7 +41,7 @@ STAGES: dict[str, tuple[Any, str]] = {
     "checking the order": (walker, "in_order"),
     "keys to chunk numbers": (tally, "parse_paths"),
     "sizes to their places": (tally.Tally, "take"),
-    "spelling paths": (record_writer.PathBuilder, "build"),
+    "spelling paths": (spelling.PathBuilder, "build"),
     "Parquet": (record_writer, "encode"),
     "checksums": (record_writer, "digest"),
     "writing files": (Output, "put"),

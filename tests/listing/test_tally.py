@@ -59,19 +59,20 @@ def test_every_chunk_goes_to_the_row_that_its_row_set_says(case, data: st.DataOb
     )
     sightings = Sightings()
     tally.take(listed, sightings)
-    expected = [np.zeros(rows.cells, np.uint64) for rows in units]
+    expected = [np.zeros(rows.cells, np.int64) for rows in units]
     newest = [None] * len(units)
     wanted = 0
     for number in numbers:
         for position, rows in enumerate(units):
             row = rows.position(number)
             if row is not None and position not in released:
-                expected[position][row] = number + 11
+                expected[position][row] = number + 10
                 newest[position] = max(number + 10, newest[position] or 0)
                 wanted += 1
-    for position, vector in enumerate(expected):
+    for position, sizes_of in enumerate(expected):
         part = tally.part(position)
-        assert part.vector.tolist() == vector.tolist()
+        assert part.vector.sizes.tolist() == sizes_of.tolist()
+        assert part.vector.present.tolist() == (sizes_of > 0).tolist()
         assert part.modified == newest[position]
     assert (sightings.wanted, sightings.foreign) == (wanted, len(numbers) - wanted)
 
@@ -96,14 +97,14 @@ def test_a_marker_beside_a_chunk_does_not_replace_it(rows: list[tuple[str, int]]
     tally = flat((0, 10))
     sightings = Sightings()
     tally.take(listed(list(rows)), sightings)
-    assert tally.part(0).vector.tolist() == [8, 0, 0, 6] + [0] * 6
+    assert tally.part(0).vector.sizes.tolist() == [7, 0, 0, 5] + [0] * 6
 
 
 def test_what_lies_between_row_sets_is_foreign() -> None:
     tally = flat((0, 3), (6, 9))
     sightings = Sightings()
     tally.take(listed([(f"v/{number}", number + 1) for number in range(10)]), sightings)
-    assert [tally.part(at).vector.tolist() for at in (0, 1)] == [[2, 3, 4], [8, 9, 10]]
+    assert [tally.part(at).vector.sizes.tolist() for at in (0, 1)] == [[1, 2, 3], [7, 8, 9]]
     assert (sightings.wanted, sightings.foreign) == (6, 4)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.made import spec
 
 from parchunk.errors import InputError
-from parchunk.keys.row_sets import RowSet, is_aligned
+from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec, Hierarchy
 from parchunk.planning.choice import make_plan
 from parchunk.planning.growth import carried, grown_plan
@@ -58,6 +58,16 @@ def rows_of(partition: Partition) -> list[int]:
     return partition.rows.numbers(0, partition.rows.cells).tolist()
 
 
+def are_record_files(rows: RowSet, size: int, total: int) -> bool:
+    """Whether rows, cut into pieces, are whole record files of an array: looked at one by one."""
+    numbers = rows.numbers(0, rows.cells).tolist()
+    pieces = [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
+    return all(
+        piece == list(range(piece[0], min(piece[0] + size, total))) and piece[0] % size == 0
+        for piece in pieces
+    )
+
+
 def check_ownership(plan: Plan) -> None:
     """Every row is in one partition, and no record file in two."""
     for array in plan.arrays:
@@ -65,7 +75,7 @@ def check_ownership(plan: Plan) -> None:
         files: list[int] = []
         for partition in array.partitions(plan.record_size):
             mine = rows_of(partition)
-            assert is_aligned(partition.rows, plan.record_size, array.spec.reference_total)
+            assert are_record_files(partition.rows, plan.record_size, array.spec.reference_total)
             rows += mine
             files += sorted({row // plan.record_size for row in mine})
         assert sorted(rows) == list(range(array.spec.reference_total))
@@ -208,24 +218,6 @@ def test_arrays_that_came_are_split_as_the_others_are() -> None:
 
 @settings(max_examples=500)
 @given(data=st.data())
-def test_aligned_rows_are_whole_record_files(data: st.DataObject) -> None:
-    period = data.draw(st.integers(1, 12))
-    start = data.draw(st.integers(0, period))
-    stop = data.draw(st.integers(start, period))
-    rows = RowSet(period, start, stop, data.draw(st.integers(0, 2)), data.draw(st.integers(1, 3)))
-    size = data.draw(st.integers(1, 8))
-    numbers = rows.numbers(0, rows.cells).tolist()
-    total = max(numbers, default=0) + 1 + data.draw(st.sampled_from([0, 1, 5]))
-    pieces = [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
-    whole = all(
-        piece == list(range(piece[0], min(piece[0] + size, total))) and piece[0] % size == 0
-        for piece in pieces
-    )
-    assert is_aligned(rows, size, total) == whole
-
-
-@settings(max_examples=500)
-@given(data=st.data())
 def test_an_array_is_aligned_when_its_partitions_are(data: st.DataObject) -> None:
     _, one = data.draw(grown_arrays())
     axis = data.draw(st.sampled_from(range(one.rank)))
@@ -233,7 +225,7 @@ def test_an_array_is_aligned_when_its_partitions_are(data: st.DataObject) -> Non
     size = data.draw(st.integers(1, 9))
     array = ArrayPlan(one, axis, region // one.reference_chunks[axis])
     assert array.is_aligned(size) == all(
-        is_aligned(partition.rows, size, one.reference_total)
+        are_record_files(partition.rows, size, one.reference_total)
         for partition in array.partitions(size)
     )
 

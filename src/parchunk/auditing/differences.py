@@ -92,8 +92,7 @@ class Differences:
             if references is None:
                 continue  # damage, which is reported as that
             held = references.sizes
-            there = vector > 1
-            now = np.where(there, vector - np.uint64(1), np.uint64(0)).astype(np.int64)
+            there, now = vector.present, vector.sizes
             both = there & (held > 0)
             self._new.append(numbers[there & (held == 0)])
             self._gone.append(numbers[~there & (held > 0)])
@@ -147,8 +146,7 @@ class ShardDifferences(Differences):
             there = references.sizes > 0
             # An inlined chunk has no place in its shard, but shows that there was one.
             np.maximum.at(ends, at[there], np.where(references.inlined, 1, references.ends)[there])
-        there = part.vector > 1
-        now = np.where(there, part.vector - np.uint64(1), np.uint64(0)).astype(np.int64)
+        there, now = part.vector.present, part.vector.sizes
         held = ends > 0
         numbers = objects.numbers(0, objects.cells)
         since = np.isin(numbers, later, assume_unique=True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.record_check import RecordJob
 from parchunk.out.output import RECEIPTS, Output
@@ -21,6 +22,21 @@ class Audited:
 
     partition: Partition
     receipt: Receipt | None
+
+    @property
+    def counts(self) -> AuditCounts:
+        """What a receipt counts that record files do not show."""
+        said = self.receipt
+        if said is None:
+            return AuditCounts()
+        return AuditCounts(
+            zero_sized=said.zero_sized,
+            strays=said.strays,
+            found_again=said.found_again,
+            shards_expected=said.shards_expected,
+            shards_present=said.shards_present,
+            empty_entries=said.empty_entries,
+        )
 
     def jobs(self, record_size: int) -> Iterator[RecordJob]:
         """Yield the record files that the partition should have."""

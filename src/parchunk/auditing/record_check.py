@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.policy import inside
@@ -57,24 +58,24 @@ class RecordJob:
 class RecordResult:
     """What a record file holds. ``readable`` says that its rows could be checked.
 
-    ``bytes`` counts the referenced and inlined chunks' sizes, ``lost`` are the numbers of chunks
-    missing (``excused`` of them by policy, and so not in ``lost``), ``elsewhere`` those of chunks
-    of the same array that rows of other chunks point at.
+    ``lost`` are the numbers of chunks missing, but for those that are excused by policy,
+    ``elsewhere`` those of chunks of the same array that rows of other chunks point at.
     """
 
     job: RecordJob
     readable: bool = False
-    present: int = 0
-    inlined: int = 0
-    bytes: int = 0
+    counts: AuditCounts = field(init=False)
     file_bytes: int = 0
     digest: str = ""
-    excused: int = 0
     lost: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     elsewhere: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     findings: list[Finding] = field(default_factory=list)
     sizes: Sizes = field(default_factory=Sizes)
     heat: Heat | None = None
+
+    def __post_init__(self) -> None:
+        """Begin with rows that are not read yet."""
+        self.counts = AuditCounts(expected=self.job.rows, unread=self.job.rows)
 
 
 class RecordChecker:
@@ -221,22 +222,26 @@ class RecordChecker:
         faults = size_faults(referenced, inlined, sizes)
         for fault in (*self._offset_faults(numbers, referenced, offsets, sizes, intact), *faults):
             self._name(result, name, numbers, fault)
-        result.inlined = int(np.count_nonzero(inlined))
-        if result.inlined:
+        if inlined.any():
             sizes = np.where(inlined, lengths(raw), sizes)
         for fault in inlining_faults(self._inline_threshold, raw, inlined, referenced, sizes):
             self._name(result, name, numbers, fault)
         present = referenced | inlined
         sizes = np.where(present, np.maximum(sizes, 0), 0)
-        result.present = int(np.count_nonzero(present))
-        result.bytes = int(sizes.sum())
-        if result.present < job.rows:
-            lost = numbers[~present]
-            if self._bounds:
-                expected = inside(lost, self._spec.reference_grid, self._bounds)
-                result.excused = int(len(lost) - np.count_nonzero(expected))
-                lost = lost[expected]
-            result.lost = lost
+        lost, excused = numbers[~present], 0
+        if self._bounds and len(lost):
+            expected = inside(lost, self._spec.reference_grid, self._bounds)
+            excused = int(len(lost) - np.count_nonzero(expected))
+            lost = lost[expected]
+        result.lost = lost
+        result.counts = AuditCounts(
+            expected=job.rows,
+            present=int(np.count_nonzero(present)),
+            missing=len(lost),
+            excused=excused,
+            inlined=int(np.count_nonzero(inlined)),
+            bytes=int(sizes.sum()),
+        )
         counted = sizes > 0
         result.sizes = Sizes(fixed=self._fixed)
         result.sizes.take(sizes[counted], numbers[counted])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding
 from parchunk.auditing.gaps import Completeness, Gap
 from parchunk.auditing.heat import Heat
@@ -18,11 +20,21 @@ if TYPE_CHECKING:
     from parchunk.auditing.changes import Comparison
 
 
+#: The counts that JSON has of the whole, of each array, and of each partition, in this order.
+_OF_ALL = ("expected", "present", "missing", "excused", "bytes", "strays")
+_OF_ARRAY = (
+    "expected", "present", "missing", "excused", "unread", "zero_sized", "inlined", "bytes",
+    "strays", "shards_expected", "shards_present", "empty_entries",
+)  # fmt: skip
+_OF_PARTITION = ("expected", "present", "missing", "excused", "zero_sized", "bytes", "strays")
+
+
 @dataclass(frozen=True)
-class PartitionAudit:
+class PartitionAudit(AuditCounts):
     """One partition as its record files are. ``done`` is False where it is not built yet.
 
-    Counts are of what could be read; ``start`` and ``stop`` are elements of the split dimension.
+    What record files do not show (strays, shards, what is zero-sized) is as its receipt says.
+    ``start`` and ``stop`` are elements of the split dimension.
     """
 
     array: str
@@ -30,53 +42,36 @@ class PartitionAudit:
     start: int | None
     stop: int | None
     done: bool
-    expected: int
-    present: int
-    missing: int
-    excused: int
-    zero_sized: int
-    bytes: int
-    strays: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the partition as JSON values."""
+        place = {name: getattr(self, name) for name in ("array", "region", "start", "stop", "done")}
+        return place | _counted(self, _OF_PARTITION)
 
 
 @dataclass(frozen=True)
-class ArrayAudit:
-    """One array. ``expected == present + missing + excused + unread``.
+class ArrayAudit(AuditCounts):
+    """One array, over all its partitions.
 
-    ``missing`` chunks should be there, ``excused`` ones a policy does not expect, ``unread`` ones
-    are in partitions that are not built or in record files that cannot be read. ``gaps`` are the
-    largest of ``gap_count`` runs; ``notable_strays`` the first of ``strays``.
-
-    Of an expanded sharded array chunks are inner ones. The last three are of its shards, from the
-    receipts of what is built: ``empty_entries`` are missing from shards that are there.
+    ``gaps`` are the largest of ``gap_count`` runs; ``notable_strays`` the first of ``strays``,
+    which ``stray_reasons`` count by reason.
     """
 
     array: str
-    expected: int
-    present: int
-    missing: int
-    excused: int
-    unread: int
-    zero_sized: int
-    inlined: int
-    bytes: int
-    strays: int
     allowed: bool
     gap_count: int
     gaps: tuple[Gap, ...]
     gap_labels: tuple[str, ...]
     outliers: Outliers | None
     notable_strays: tuple[Stray, ...]
+    stray_reasons: Mapping[str, int]
     sizes: Sizes = field(repr=False)
     heat: Heat = field(repr=False)
-    shards_expected: int = 0
-    shards_present: int = 0
-    empty_entries: int = 0
 
 
 @dataclass(frozen=True)
-class AuditReport:
-    """The audit of one OUT.
+class AuditReport(AuditCounts):
+    """The audit of one OUT, and the counts of all its arrays.
 
     ``list_requests`` and the like are those of the builds, from the receipts. ``seconds`` and
     ``peak_memory`` (bytes, of this process) are the audit's own.
@@ -142,8 +137,7 @@ class AuditReport:
             share = self.missing / max(self.expected - self.excused, 1)
             said.append(f"incomplete: {self.missing:,} chunks are missing ({percent(share)})")
         elif counts["gap"] and not unfinished:
-            zero = sum(array.zero_sized for array in self.arrays)
-            said.append(f"incomplete: {zero:,} chunks are objects of zero bytes")
+            said.append(f"incomplete: {self.zero_sized:,} chunks are objects of zero bytes")
         if counts["change"]:
             said.append("out of date: the source has changed since the build")
         return "; ".join(said)
@@ -167,36 +161,6 @@ class AuditReport:
         label = self.labels.of(element)
         return f"{element:,}" + (f" ({label})" if label else "")
 
-    @property
-    def expected(self) -> int:
-        """Chunks that the metadata says there can be."""
-        return sum(array.expected for array in self.arrays)
-
-    @property
-    def present(self) -> int:
-        """Chunks referenced or inlined."""
-        return sum(array.present for array in self.arrays)
-
-    @property
-    def missing(self) -> int:
-        """Chunks that should be there and are not."""
-        return sum(array.missing for array in self.arrays)
-
-    @property
-    def excused(self) -> int:
-        """Missing chunks that a policy does not expect."""
-        return sum(array.excused for array in self.arrays)
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the chunks referenced or inlined."""
-        return sum(array.bytes for array in self.arrays)
-
-    @property
-    def strays(self) -> int:
-        """Listed objects that are no chunks."""
-        return sum(array.strays for array in self.arrays)
-
     def to_json(self, changes: bool = True) -> dict[str, Any]:
         """Return the report as JSON values; ``changes`` lists every changed chunk by key."""
         document: dict[str, Any] = {
@@ -205,16 +169,11 @@ class AuditReport:
             "verdict": self.verdict,
             "complete": self.complete,
             "published": self.published,
-            "expected": self.expected,
-            "present": self.present,
-            "missing": self.missing,
-            "excused": self.excused,
-            "bytes": self.bytes,
-            "strays": self.strays,
+            **_counted(self, _OF_ALL),
             "latest_complete": self._completeness(),
             "findings": [found.to_json() for found in self.findings],
             "arrays": [_array_json(array) for array in self.arrays],
-            "partitions": [asdict(partition) for partition in self.partitions],
+            "partitions": [partition.to_json() for partition in self.partitions],
             "record_files": self.record_files,
             "record_bytes": self.record_bytes,
             "list_requests": self.list_requests,
@@ -240,21 +199,14 @@ class AuditReport:
         }
 
 
+def _counted(counts: AuditCounts, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(counts, name) for name in names}
+
+
 def _array_json(array: ArrayAudit) -> dict[str, Any]:
     return {
         "array": array.array,
-        "expected": array.expected,
-        "present": array.present,
-        "missing": array.missing,
-        "excused": array.excused,
-        "unread": array.unread,
-        "zero_sized": array.zero_sized,
-        "inlined": array.inlined,
-        "bytes": array.bytes,
-        "strays": array.strays,
-        "shards_expected": array.shards_expected,
-        "shards_present": array.shards_present,
-        "empty_entries": array.empty_entries,
+        **_counted(array, _OF_ARRAY),
         "missing_allowed": array.allowed,
         "median_size": array.sizes.median,
         "fixed_size": array.sizes.fixed,

@@ -15,6 +15,7 @@ import numpy as np
 from parchunk.arguments.lenient import lenient
 from parchunk.auditing.against_repository import repository_findings
 from parchunk.auditing.array_state import ArrayState
+from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.found_arrays import left_out_findings, spelling_findings
 from parchunk.auditing.gaps import Completeness, completeness
@@ -24,8 +25,10 @@ from parchunk.auditing.receipt_check import Audited, read_partitions
 from parchunk.auditing.result import AuditReport
 from parchunk.auditing.root_check import check_root
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
+from parchunk.out.counts import BuildCounts
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
+from parchunk.out.receipts import Receipt
 from parchunk.out.record_files import record_path
 from parchunk.out.under_way import UnderWay, read_under_way
 from parchunk.planning.plan import Partition, Plan
@@ -107,36 +110,8 @@ def audit(
     under_way = read_under_way(output)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
     readers = workers or (min(os.cpu_count() or 2, 8) if output.store is None else _REMOTE_READERS)
-    arrays: list[ArrayState] = []
-    total = sum(-(-partition.partition.rows.cells // plan.record_size) for partition in done)
-    passed = 0
-    done_of: defaultdict[str, list[Audited]] = defaultdict(list)
-    for item in done:
-        done_of[item.partition.array].append(item)
-    undone_of: defaultdict[str, list[Partition]] = defaultdict(list)
-    for partition in undone:
-        undone_of[partition.array].append(partition)
-    with ThreadPoolExecutor(readers, thread_name_prefix="audit") as pool:
-        for array in plan.arrays:
-            state = ArrayState(plan, array, output, policy)
-            arrays.append(state)
-            for partition in undone_of[array.spec.name]:
-                state.leave(partition)
-            for _ in state.check(done_of[array.spec.name], pool, 2 * readers):
-                passed += 1
-                if progress:
-                    progress(passed, total)
-            findings += state.extra_files()
-    by_digest = (
-        {
-            file.digest: record_path(item.partition.array, file.index)
-            for item in done
-            if item.receipt
-            for file in item.receipt.record_files
-        }
-        if any(state.strangers for state in arrays)
-        else {}
-    )
+    arrays, extra = _read_files(plan, output, policy, done, undone, readers, progress)
+    findings += extra
     labels = read_labels(plan, plan.split.dimension if plan.split else None, store_options)
     receipts = [item.receipt for item in done if item.receipt]
     findings += _unfinished(undone, under_way)
@@ -144,22 +119,12 @@ def audit(
     findings += spelling_findings(plan, receipts, output, policy)
     finished = not (undone or under_way.updating)
     findings += check_root(plan, output, receipts, finished)
-    audited = []
-    for state in arrays:
+    audited = [state.summary(labels) for state in arrays]
+    by_digest = _by_digest(done) if any(state.strangers for state in arrays) else {}
+    for state, summary in zip(arrays, audited, strict=True):
         findings += state.damage(by_digest)
-        audited.append(state.summary(labels))
-        findings += state.coverage_findings(audited[-1])
-    if any(not receipt.verified for receipt in receipts):
-        count = sum(not receipt.verified for receipt in receipts)
-        findings.append(
-            finding(
-                "unverified",
-                f"{count:,} partitions were built with --trust-listing: their gaps were not listed "
-                "a second time",
-                "audit with --against-source",
-                count=count,
-            )
-        )
+        findings += state.coverage_findings(summary)
+    findings += _unverified(receipts)
     comparison: Comparison | None = None
     if against_source:
         from parchunk.auditing.against_source import compare
@@ -171,7 +136,9 @@ def audit(
     if icechunk is not None:
         findings += repository_findings(output, icechunk, branch, repo_options)
     findings.sort(key=_importance)
+    built = BuildCounts.total(receipts)
     return AuditReport(
+        **AuditCounts.total(audited).values(),
         url=output.url,
         source=plan.location.url,
         plan=plan,
@@ -182,15 +149,74 @@ def audit(
         published=under_way.published,
         record_files=sum(state.files for state in arrays),
         record_bytes=sum(state.file_bytes for state in arrays),
-        list_requests=sum(receipt.requests for receipt in receipts),
-        list_requests_least=sum(receipt.requests_least for receipt in receipts),
-        retries=sum(receipt.retries for receipt in receipts),
-        build_seconds=sum(receipt.seconds for receipt in receipts),
+        list_requests=built.requests,
+        list_requests_least=built.requests_least,
+        retries=built.retries,
+        build_seconds=built.seconds,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(children=False),
         labels=labels,
         comparison=comparison,
     )
+
+
+def _read_files(
+    plan: Plan,
+    output: Output,
+    policy: Policy,
+    done: Sequence[Audited],
+    undone: Sequence[Partition],
+    readers: int,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[ArrayState], list[Finding]]:
+    """Read all record files; return what is known of each array, and files that are too many."""
+    total = sum(-(-item.partition.rows.cells // plan.record_size) for item in done)
+    passed = 0
+    done_of: defaultdict[str, list[Audited]] = defaultdict(list)
+    for item in done:
+        done_of[item.partition.array].append(item)
+    undone_of: defaultdict[str, list[Partition]] = defaultdict(list)
+    for partition in undone:
+        undone_of[partition.array].append(partition)
+    arrays, extra = [], []
+    with ThreadPoolExecutor(readers, thread_name_prefix="audit") as pool:
+        for array in plan.arrays:
+            state = ArrayState(plan, array, output, policy)
+            arrays.append(state)
+            for partition in undone_of[array.spec.name]:
+                state.leave(partition)
+            for _ in state.check(done_of[array.spec.name], pool, 2 * readers):
+                passed += 1
+                if progress:
+                    progress(passed, total)
+            extra += state.extra_files()
+    return arrays, extra
+
+
+def _by_digest(done: Sequence[Audited]) -> dict[str, str]:
+    """Return the path of the record file that each digest is promised of."""
+    return {
+        file.digest: record_path(item.partition.array, file.index)
+        for item in done
+        if item.receipt
+        for file in item.receipt.record_files
+    }
+
+
+def _unverified(receipts: Sequence[Receipt]) -> list[Finding]:
+    """Return the partitions whose gaps were listed once, if there are any."""
+    count = sum(not receipt.verified for receipt in receipts)
+    if not count:
+        return []
+    return [
+        finding(
+            "unverified",
+            f"{count:,} partitions were built with --trust-listing: their gaps were not listed "
+            "a second time",
+            "audit with --against-source",
+            count=count,
+        )
+    ]
 
 
 def _completeness(plan: Plan, arrays: Sequence[ArrayState]) -> Completeness | None:

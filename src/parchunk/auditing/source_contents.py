@@ -136,9 +136,7 @@ class ContentReader:
         chosen = self._some(np.flatnonzero(unchanged), self.indexes)
         found: list[Contradicted] = []
         spec = self._plan.by_name[item.partition.array].spec
-        vector = np.zeros_like(part.vector)
-        vector[chosen] = part.vector[chosen]
-        shards = replace(part, vector=vector)
+        shards = replace(part, vector=part.vector.only(chosen))
         reader = ShardReader(
             spec, self._source, self._pool, self._concurrency, self._requests, Patience(),
             self._stop,
@@ -187,27 +185,25 @@ def _read(
     try:
         return reader.read(rows, shards), np.empty(0, np.int64)
     except DamagedShardError:
-        damaged = []
-    vector = shards.vector.copy()
-    numbers = shards_of(spec, rows)
-    for number, at in zip(numbers.tolist(), shards.rows.positions(numbers).tolist(), strict=True):
-        if vector[at] > 1:
-            alone = np.zeros_like(vector)
-            alone[at] = vector[at]
-            try:
-                reader.read(rows, replace(shards, vector=alone))
-            except DamagedShardError:
-                damaged.append(number)
-                vector[at] = 0
-    return reader.read(rows, replace(shards, vector=vector)), np.array(damaged, np.int64)
+        numbers = shards_of(spec, rows)
+    places = shards.rows.positions(numbers)
+    there = shards.vector[places].present
+    numbers, places = numbers[there], places[there]
+    damaged = np.zeros(len(numbers), bool)
+    for at in range(len(numbers)):
+        try:
+            reader.read(rows, replace(shards, vector=shards.vector.only(places[at : at + 1])))
+        except DamagedShardError:
+            damaged[at] = True
+    whole = replace(shards, vector=shards.vector.without(places[damaged]))
+    return reader.read(rows, whole), numbers[damaged]
 
 
 def _differs(held: HeldRows, inner: InnerChunks, rows: slice) -> NDArray[np.bool_]:
     """Return which rows of a record file do not say what the indexes say."""
-    sizes, offsets = inner.sizes[rows], inner.offsets[rows]
-    there = sizes > 0
-    elsewhere = (held.sizes != sizes) | (~held.inlined & (held.offsets != offsets))
-    differs: NDArray[np.bool_] = np.where(there, elsewhere, held.sizes > 0)
+    known, offsets = inner.sizes[rows], inner.offsets[rows]
+    elsewhere = (held.sizes != known.sizes) | (~held.inlined & (held.offsets != offsets))
+    differs: NDArray[np.bool_] = np.where(known.present, elsewhere, held.sizes > 0)
     return differs
 
 
@@ -220,7 +216,8 @@ def _altered(
     held: HeldRows,
 ) -> Int64Array:
     """Return the shards that have other bytes than ``rows`` of a record file have inlined."""
-    offsets, sizes = inner.offsets[begin:], inner.sizes[begin:]
+    looked = slice(begin, begin + len(shards))
+    offsets, sizes = inner.offsets[looked], inner.sizes[looked].sizes
     rows = rows[np.lexsort((offsets[rows], shards[rows]))]
     altered = []
     for of_shard in np.split(rows, np.flatnonzero(np.diff(shards[rows])) + 1) if len(rows) else ():

@@ -1,10 +1,21 @@
-"""How the audit says what it found: gaps, names, damage."""
+"""How the audit says what it found in one array: gaps, sizes, strays, damage."""
 
 from __future__ import annotations
 
-from parchunk.auditing.findings import Finding, finding
-from parchunk.auditing.gaps import Gap
+from collections.abc import Iterator, Mapping, Sequence
 
+from parchunk.auditing.audit_counts import AuditCounts
+from parchunk.auditing.findings import Finding, Severity, finding, rebuild
+from parchunk.auditing.gaps import Gap, largest
+from parchunk.auditing.receipt_check import Audited
+from parchunk.auditing.result import ArrayAudit, percent
+from parchunk.metadata.chunk_keys import chunk_key, chunk_label
+from parchunk.metadata.spec import ArraySpec
+from parchunk.out.receipts import receipt_path, strays_path
+from parchunk.planning.plan import Partition
+
+#: Gaps of one array that become findings, and regions with zero-sized chunks. All are counted.
+GAP_FINDINGS = 50
 #: Files of one array and kind of damage that become findings of their own.
 DAMAGE_FINDINGS = 100
 
@@ -47,3 +58,161 @@ def shortened(findings: list[Finding]) -> list[Finding]:
                 )
             )
     return kept
+
+
+def _severity(audited: ArrayAudit) -> Severity | None:
+    """Return what gaps of an array count as, where that is not what their kind says."""
+    return "notice" if audited.allowed else None
+
+
+def gap_findings(spec: ArraySpec, audited: ArrayAudit) -> Iterator[Finding]:
+    """Yield the largest gaps of an array, and one for the rest."""
+    _, told = largest(audited.gaps, GAP_FINDINGS)
+    labels = dict(zip(audited.gaps, audited.gap_labels, strict=True))
+    for gap in told:
+        yield finding(
+            "missing-chunks",
+            gap_text(gap, labels[gap]),
+            "see whether they should exist: --expect and --allow-missing say where "
+            "not; else have the producer write them, then run parchunk update OUT",
+            severity=_severity(audited),
+            array=spec.name,
+            key=chunk_key(spec, gap.number),
+            count=gap.missing,
+        )
+    if audited.gap_count <= GAP_FINDINGS:
+        return
+    rest = audited.missing - sum(gap.missing for gap in told)
+    further, share = audited.gap_count - GAP_FINDINGS, audited.missing / spec.reference_total
+    yield finding(
+        "missing-chunks",
+        f"{spec.name}: {further:,} further gaps with {rest:,} missing chunks "
+        f"({percent(share)} of the array in all)",
+        "as for the others; parchunk sql OUT 'SELECT * FROM missing' names them all",
+        severity=_severity(audited),
+        array=spec.name,
+        count=rest,
+    )
+
+
+def zero_sized_findings(
+    spec: ArraySpec, audited: ArrayAudit, by_region: Mapping[int | None, int]
+) -> Iterator[Finding]:
+    """Yield the regions that have zero-sized chunks, so many each; None is the whole array."""
+    what = (
+        "chunks are objects of zero bytes"
+        if spec.inner_chunks is None
+        else "inner chunks have zero bytes, or their shards have"
+    )
+    for region, count in list(by_region.items())[:GAP_FINDINGS]:
+        where = spec.name if region is None else f"{spec.name}, region {region}"
+        yield finding(
+            "zero-sized",
+            f"{where}: {count:,} {what}, and counted as missing",
+            "have the producer write them again, as a writer was interrupted, then run "
+            "parchunk update OUT",
+            severity=_severity(audited),
+            array=spec.name,
+            region=region,
+            count=count,
+        )
+
+
+def outlier_findings(spec: ArraySpec, audited: ArrayAudit) -> Iterator[Finding]:
+    """Yield the chunks of unusual sizes, together."""
+    far = audited.outliers
+    if far is None:
+        return
+    examples = ", ".join(
+        f"{chunk_label(spec, number)} ({size:,} bytes)" for number, size in far.examples[:4]
+    )
+    yield finding(
+        "size-outliers",
+        f"{spec.name}: {far.count:,} chunks are far from the usual {far.median:,} bytes, "
+        f"below {far.low:,} or above {far.high:,}: {examples}",
+        "read one of them: constant data is small by nature, a cut-off write is not",
+        array=spec.name,
+        key=chunk_key(spec, far.examples[0][0]) if far.examples else None,
+        count=far.count,
+    )
+
+
+def stray_findings(audited: ArrayAudit) -> Iterator[Finding]:
+    """Yield the strays of an array, counted by reason."""
+    if not audited.strays:
+        return
+    reasons = ", ".join(f"{count:,} {why}" for why, count in audited.stray_reasons.items())
+    notable = audited.notable_strays
+    yield finding(
+        "strays",
+        f"{audited.array}: strays among the source's objects: {reasons}",
+        "nothing need be done; the view strays names them",
+        array=audited.array,
+        key=f"{audited.array}/{notable[0].path}" if notable else None,
+        count=audited.strays,
+    )
+
+
+def extra_file_findings(array: str, paths: Sequence[str], files: int) -> list[Finding]:
+    """Return record files that are beyond those of an array, one by one."""
+    return [
+        finding(
+            "extra-file",
+            f"{path} is beyond the {files:,} record files of {array}",
+            f"delete {path}",
+            array=array,
+            key=path,
+        )
+        for path in paths
+    ]
+
+
+def duplicate_finding(spec: ArraySpec, numbers: Sequence[int]) -> Finding:
+    """Return the finding of chunks that more than one row points at."""
+    keys = [chunk_key(spec, number) for number in numbers[:3]]
+    more = " and more" if len(numbers) > 3 else ""
+    return finding(
+        "duplicate-path",
+        f"{spec.name}: more than one row points at {', '.join(keys)}{more}",
+        "do what is said of the wrong paths: these rows are among them",
+        array=spec.name,
+        key=keys[0],
+        count=len(numbers),
+    )
+
+
+def receipt_mismatch(item: Audited, seen: AuditCounts) -> list[Finding]:
+    """Return how a receipt's sums differ from what was seen in the record files, if they do."""
+    said, path = item.receipt, receipt_path(item.partition)
+    if said is None:
+        return []
+    pairs = (
+        ("present", said.present, seen.present),
+        ("inlined", said.inlined, seen.inlined),
+        ("bytes", said.bytes, seen.bytes),
+    )
+    wrong = [f"{name} {one:,}, found {two:,}" for name, one, two in pairs if one != two]
+    if not wrong:
+        return []
+    return [
+        finding(
+            "receipt-mismatch",
+            f"{path} does not agree with its record files: {'; '.join(wrong)}",
+            rebuild(path),
+            array=item.partition.array,
+            region=item.partition.region,
+            key=path,
+        )
+    ]
+
+
+def unreadable_strays(partition: Partition) -> Finding:
+    """Return the finding of a file of strays that cannot be read."""
+    return finding(
+        "unreadable-file",
+        f"{strays_path(partition)} cannot be read, though its receipt counts strays",
+        rebuild(receipt_path(partition)),
+        array=partition.array,
+        region=partition.region,
+        key=strays_path(partition),
+    )

@@ -20,6 +20,7 @@ from parchunk.cover.forecast import forecast_work
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.cover.scheduling import make_work
 from parchunk.cover.walks import width_of
+from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease, held
 from parchunk.out.output import Output
 from parchunk.out.receipts import read_receipts
@@ -140,6 +141,7 @@ def carry_out(
     finish_update(output)
     run.report()
     return BuildResult(
+        **Counts.total(run.receipts).values(),
         url=output.url,
         plan=plan,
         receipts=tuple(run.receipts),

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 
 from parchunk.listing.strays import Strays, encode_strays
+from parchunk.out.counts import BuildCounts
 from parchunk.out.output import RECEIPTS, STRAYS, Output
 from parchunk.out.receipts import Receipt, read_receipts, receipt_path, strays_path, write_receipt
 from parchunk.planning.growth import Carried, carried
@@ -85,30 +86,9 @@ def _renewed(known: Sequence[Receipt], partition: Partition, plan: Plan) -> Rece
     for receipt in known:
         for reason, count in receipt.stray_reasons.items():
             reasons[reason] = reasons.get(reason, 0) + count
-    sums = {
-        name: sum(getattr(receipt, name) for receipt in known)
-        for name in (
-            "expected",
-            "present",
-            "missing",
-            "zero_sized",
-            "inlined",
-            "bytes",
-            "strays",
-            "found_again",
-            "requests",
-            "requests_least",
-            "retries",
-            "seconds",
-            "shards_expected",
-            "shards_present",
-            "empty_entries",
-            "index_requests",
-        )
-    }
     return replace(
         known[0],
-        **sums,
+        **BuildCounts.total(known).values(),
         fingerprint=plan.fingerprint,
         region=partition.region,
         dimension=str(plan.split) if elements else None,

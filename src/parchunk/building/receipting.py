@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from parchunk.building.task import GroupTask
 from parchunk.listing.patience import Requests
 from parchunk.listing.strays import encode_strays
+from parchunk.out.counts import Counts
 from parchunk.out.receipts import Receipt, check_counts, strays_path, write_receipt
 from parchunk.writing.written import Written
 
@@ -43,33 +44,28 @@ def receipt_of(
     """Return the receipt of one of a group's partitions, all of which is written."""
     partition, elements = task.group.partitions[position], task.ranges[position]
     expected = partition.rows.cells
+    counts = written.counts + Counts(
+        expected=expected,
+        missing=expected - written.counts.present,
+        strays=written.strays.count,
+    )
     return Receipt(
+        **counts.values(),
+        requests=cost.lists,
+        requests_least=task.least[position],
+        retries=cost.retries,
+        seconds=cost.seconds,
+        index_requests=written.index_requests,
         fingerprint=task.fingerprint,
         array=partition.array,
         region=partition.region,
         dimension=task.dimension if elements else None,
         start=elements[0] if elements else None,
         stop=elements[1] if elements else None,
-        expected=expected,
-        present=written.present,
-        missing=expected - written.present,
-        zero_sized=written.zero_sized,
-        inlined=written.inlined,
-        bytes=written.bytes,
-        strays=written.strays.count,
         stray_reasons=written.reasons,
-        found_again=written.found_again,
         last_modified=written.modified,
         verified=not task.settings.trust_listing,
         ordered=ordered,
-        requests=cost.lists,
-        requests_least=task.least[position],
-        retries=cost.retries,
-        seconds=cost.seconds,
-        shards_expected=partition.objects.cells if task.spec.inner_chunks is not None else 0,
-        shards_present=written.shards_present,
-        empty_entries=written.empty_entries,
-        index_requests=written.index_requests,
         record_files=tuple(sorted(written.files, key=lambda file: file.index)),
     )
 

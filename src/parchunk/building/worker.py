@@ -18,8 +18,10 @@ from parchunk.listing.tally import Part
 from parchunk.listing.waiting import result_unless
 from parchunk.out.receipts import Receipt
 from parchunk.writing.inline_room import Inlining
-from parchunk.writing.record_writer import PartitionWriter
-from parchunk.writing.shard_rows import ShardWriter
+from parchunk.writing.plain_rows import PlainRows
+from parchunk.writing.record_writer import RecordWriter
+from parchunk.writing.rows import RowSource
+from parchunk.writing.shard_rows import ShardRows
 from parchunk.writing.written import Written
 
 
@@ -39,7 +41,7 @@ def build_group(
     for walked in task.group.passes:
         for at, part in listed.parts([unit.rows for unit in walked]):
             position = walked[at].partition
-            write(position, part, written[position])
+            write(part, written[position])
             units[position] -= 1
             if not units[position]:
                 done = written.pop(position)
@@ -60,20 +62,17 @@ def build_group(
 
 def part_writer(
     task: GroupTask, pools: Pools, counted: Requests
-) -> Callable[[int, Part, Written], None]:
-    """Return what writes the record files of a part, given which of the partitions it is of."""
+) -> Callable[[Part, Written], None]:
+    """Return what writes the record files of a part of one of the partitions."""
     inlining = Inlining(task.inline_threshold, task.settings.inlining, pools.room)
+    rows = _row_source(task, pools, counted)
+    return RecordWriter(rows, task.output, task.record_size, inlining, pools.writers).write
+
+
+def _row_source(task: GroupTask, pools: Pools, counted: Requests) -> RowSource:
+    """Return where the rows of the group's array come from."""
     if task.spec.inner_chunks is None:
-        plain = PartitionWriter(
-            task.spec,
-            task.source,
-            task.output,
-            task.record_size,
-            inlining,
-            pools.writers,
-            pools.fetches,
-        )
-        return lambda _, part, written: plain.write(part, written)
+        return PlainRows(task.spec, task.source, pools.fetches)
     reader = ShardReader(
         task.spec,
         task.source,
@@ -83,16 +82,8 @@ def part_writer(
         task.settings.patience,
         pools.stop,
     )
-    expanded = ShardWriter(
-        reader,
-        task.output,
-        task.record_size,
-        task.group.inner_cells,
-        inlining,
-        pools.writers,
-    )
-    partitions = task.group.partitions
-    return lambda at, part, written: expanded.write(part, partitions[at].rows, written)
+    rows_of = {partition.objects: partition.rows for partition in task.group.partitions}
+    return ShardRows(reader, rows_of, task.group.inner_cells, task.record_size)
 
 
 def build_task(
@@ -139,7 +130,7 @@ def _build_bundle(
 
     def write(at: int, position: int, part: Part, ordered: bool, cost: Cost) -> None:
         member, written = members[at], Written()
-        part_writer(member, here, counted)(position, part, written)
+        part_writer(member, here, counted)(part, written)
         receipt = receipt_of(member, position, written, ordered, cost)
         finish(member, position, written, receipt)
         receipts.append(receipt)

@@ -14,7 +14,6 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from parchunk.errors import OutputError
 from parchunk.keys.boxes import Box, boxes_of_numbers
 from parchunk.keys.numbers import Int64Array
 
@@ -116,37 +115,6 @@ class RowSet:
                 for start in range(self.start, self.stop, step):
                     stop = min(start + step, self.stop)
                     yield RowSet(self.period, start, stop, run, 1)
-
-
-def is_aligned(rows: RowSet, record_size: int, total: int) -> bool:
-    """Whether ``rows``, cut into pieces of ``record_size``, are whole record files of an array.
-
-    Each piece must begin at a multiple of the record size and go on without a hole, and only the
-    array's last one, which ends at row ``total``, may be shorter. ``[0, 4)`` and ``[4, 6)`` of 6
-    rows are aligned to files of 4 rows; ``[0, 3)`` and ``[3, 6)`` are not.
-    """
-    if not rows.cells:
-        return True
-    first = rows.number(0)
-    if rows.count == 1 or rows.run == rows.period:
-        stop = first + rows.cells
-        return first % record_size == 0 and (stop % record_size == 0 or stop == total)
-    return not any(part % record_size for part in (first, rows.run, rows.period))
-
-
-def require_aligned(array: str, rows: RowSet, record_size: int, total: int) -> None:
-    """Refuse to write rows that are no whole record files: they would be read as other chunks.
-
-    Raises
-    ------
-    OutputError
-        Naming the array: a fault in parchunk, and nothing is written.
-    """
-    if not is_aligned(rows, record_size, total):
-        raise OutputError(
-            f"{array}: rows from {rows.number(0)} on are no whole record files of {record_size} "
-            "rows: nothing was written; please report this"
-        )
 
 
 def axis_of_period(grid: tuple[int, ...], period: int) -> int:

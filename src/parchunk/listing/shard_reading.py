@@ -22,11 +22,13 @@ from parchunk.keys.row_sets import RowSet
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.tally import Part
 from parchunk.listing.waiting import Cancelled, result_unless
+from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import extents, shards_of
 from parchunk.metadata.shard_index import (
     PART_BYTES,
     ZERO_SIZED,
     IndexDamage,
+    InnerSizes,
     decode_indexes,
     decode_part,
 )
@@ -37,8 +39,6 @@ from parchunk.stores.source import Source
 
 Int64Array = NDArray[np.int64]
 
-#: A size that stands for an inner chunk whose shard no listing has shown.
-ABSENT_SHARD = 0
 #: Shards that one task reads one after another, and bytes of their indexes at most.
 _SHARDS = 64
 _INDEX_BYTES = 1 << 20
@@ -54,14 +54,13 @@ _DECODED = 8
 class InnerChunks:
     """Where the inner chunks of ``rows`` lie, both in row order, shape (rows.cells,).
 
-    ``sizes`` are in bytes, ABSENT_SHARD, or what `parchunk.metadata.shard_index` has instead of
-    sizes; ``offsets`` are from the start of the shard. ``shards`` are the numbers of those that are
-    there, rising, ``lengths`` their bytes, and ``versions`` tell whether one has changed since.
+    ``offsets`` are from the start of the shard. ``shards`` are the numbers of those that are there,
+    rising, ``lengths`` their bytes, and ``versions`` tell whether one has changed since.
     """
 
     rows: RowSet
     offsets: Int64Array
-    sizes: Int64Array
+    sizes: InnerSizes
     shards: Int64Array
     lengths: Int64Array
     versions: Int64Array
@@ -119,12 +118,12 @@ class ShardReader:
         """
         numbers = shards_of(self.spec, rows)
         listed = shards.vector[shards.rows.positions(numbers)]
-        hollow, there = numbers[listed == 1], listed > 1
-        numbers, sizes = numbers[there], (listed[there] - np.uint64(1)).astype(np.int64)
+        hollow, there = numbers[listed.zero_sized], listed.present
+        numbers, sizes = numbers[there], listed.sizes[there]
         found = InnerChunks(
             rows,
             np.zeros(rows.cells, np.int64),
-            np.zeros(rows.cells, np.int64),
+            InnerSizes.unknown(rows.cells),
             numbers,
             sizes,
             np.zeros(len(numbers), np.int64),
@@ -218,7 +217,7 @@ class ShardReader:
         SourceError
             When the shard cannot be read, or has not ``size`` bytes any more.
         """
-        key = self.key(number)
+        key = object_key(self.spec, number)
         attempt = 0
         while True:
             if self.stop.is_set():
@@ -248,10 +247,8 @@ class ShardReader:
 
     def changed(self, number: int) -> SourceError:
         """Return the error of a shard that is not the one whose index was read."""
-        return SourceError(
-            f"{self.source.describe(self.key(number))} changed while it was read: run again to "
-            "resume"
-        )
+        shard = self.source.describe(object_key(self.spec, number))
+        return SourceError(f"{shard} changed while it was read: run again to resume")
 
     def _entries(self, first: int, count: int) -> _Part:
         """Return where some entries of an index stand among the rows, from the shard's first."""
@@ -293,12 +290,12 @@ class ShardReader:
             wanted = positions >= 0
             keep = wanted if keep is None else keep & wanted
         if keep is None:
-            found.sizes[positions] = sizes
+            found.sizes.codes[positions] = sizes
             if offsets is not None:
                 found.offsets[positions] = offsets
         else:
             kept = positions[keep]
-            found.sizes[kept] = np.broadcast_to(sizes, rows.shape)[keep]
+            found.sizes.codes[kept] = np.broadcast_to(sizes, rows.shape)[keep]
             if offsets is not None:
                 found.offsets[kept] = offsets[keep]
 
@@ -309,19 +306,12 @@ class ShardReader:
             numbers = numbers * size + index
         return numbers
 
-    def key(self, number: int) -> str:
-        """Return the key of a shard, by its number."""
-        index = []
-        for size in reversed(self.spec.grid):
-            number, at = divmod(number, size)
-            index.append(at)
-        return f"{self.spec.name}/{self.spec.keys.tail(index[::-1])}"
-
     def refuse(self, number: int, reason: str) -> NoReturn:
         """Raise for a shard that is not what it should be."""
+        shard = self.source.describe(object_key(self.spec, number))
         raise DamagedShardError(
-            f"shard {self.source.describe(self.key(number))} is damaged: {reason}; write it anew "
-            f"or delete it, or leave {self.spec.name} out with --exclude, then run again"
+            f"shard {shard} is damaged: {reason}; write it anew or delete it, or leave "
+            f"{self.spec.name} out with --exclude, then run again"
         )
 
 

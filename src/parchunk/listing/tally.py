@@ -21,11 +21,10 @@ from parchunk.keys.row_sets import Places, RowSet
 from parchunk.keys.space import KeySpace
 from parchunk.keys.text_order import numbers_at, ranks_of
 from parchunk.listing.listed_rows import Listed
+from parchunk.listing.size_vector import SizeVector
 from parchunk.listing.strays import Strays, find_strays
 from parchunk.metadata.spec import ArraySpec
 
-#: A vector's value for a chunk that no listing has shown; else the value is the size plus 1.
-ABSENT = 0
 #: Bytes from which on a vector is mapped memory.
 _MAPPED = 1 << 16
 #: Ranks looked at together when gaps are searched: a fraction of a page.
@@ -36,12 +35,12 @@ _BLOCK = 1 << 18
 
 @dataclass(frozen=True)
 class Part:
-    """All that is known of one row set: sizes plus 1 in row order (a view), newest modification
-    in microseconds (None when no chunk was seen), strays, and what only a second listing showed.
+    """All that is known of one row set: sizes in row order (a view), newest modification in
+    microseconds (None when no chunk was seen), strays, and what only a second listing showed.
     """
 
     rows: RowSet
-    vector: NDArray[np.uint64]
+    vector: SizeVector
     modified: int | None
     strays: Strays
     found_again: int
@@ -86,7 +85,7 @@ class Tally:
         cells = np.array([rows.cells for rows in row_sets], np.int64)
         self.bounds = np.concatenate(([0], np.cumsum(cells)))
         self._memory = _reserve(int(self.bounds[-1]) * 8)
-        self.sizes: NDArray[np.uint64] = (
+        self._vector = SizeVector(
             np.zeros(int(self.bounds[-1]), np.uint64)
             if self._memory is None
             else np.frombuffer(self._memory, np.uint64, int(self.bounds[-1]))
@@ -101,9 +100,9 @@ class Tally:
         self._places = Places(row_sets)
         self._lock = threading.Lock()
 
-    def vector(self, position: int) -> NDArray[np.uint64]:
-        """Return the sizes (plus 1) of one row set, as a view, in row order."""
-        return self.sizes[self.bounds[position] : self.bounds[position + 1]]
+    def vector(self, position: int) -> SizeVector:
+        """Return the sizes of one row set, as a view, in row order."""
+        return self._vector[self.bounds[position] : self.bounds[position + 1]]
 
     def part(self, position: int, found_again: int = 0) -> Part:
         """Return what is known of one row set, once every walk that concerns it has passed."""
@@ -151,13 +150,7 @@ class Tally:
         if not len(positions):
             return
         sightings.wanted += len(positions)
-        # A marker beside a chunk shares its key, on a store without order in one batch, too: the
-        # larger one is the chunk.
-        values, before = sizes + np.uint64(1), self.sizes[positions]
-        self.sizes[positions] = np.maximum(before, values)
-        if np.any(self.sizes[positions] < values):
-            np.maximum.at(self.sizes, positions, values)
-        sightings.found += int((before == ABSENT).sum())
+        sightings.found += self._vector.note(positions, sizes)
         if owners is None:
             newest = int(modified.max())
             if newest > self.modified[0]:
@@ -197,7 +190,7 @@ class Tally:
             vector, rows = self.vector(position), self.row_sets[position]
             for begin in range(0, len(vector), _BLOCK):
                 block = vector[begin : begin + _BLOCK]
-                absent = np.flatnonzero(block == ABSENT)
+                absent = np.flatnonzero(block.absent)
                 if len(absent):
                     numbers = rows.numbers(begin, begin + len(block))[absent]
                     ranks = ranks_of(self.spec.grid, numbers)
@@ -215,8 +208,8 @@ class Tally:
 
         Those of ``most`` runs, all of ``least`` chunks or more.
         """
-        vector = self.vector(position)
-        edges = np.flatnonzero(np.diff(vector == ABSENT, prepend=False, append=False))
+        absent = self.vector(position).absent
+        edges = np.flatnonzero(np.diff(absent, prepend=False, append=False))
         starts, stops = edges[0::2], edges[1::2]
         longest = np.argsort(starts - stops, kind="stable")[:most]
         longest = longest[(stops - starts)[longest] >= least]
@@ -226,7 +219,7 @@ class Tally:
     def absent(self, position: int) -> int:
         """Return how many chunks of a row set no listing has shown."""
         vector = self.vector(position)
-        return len(vector) - int(np.count_nonzero(vector))
+        return len(vector) - vector.listed_count
 
     def _locate(
         self, numbers: Int64Array

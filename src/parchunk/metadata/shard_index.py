@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from parchunk.metadata.shards import CHECKSUM_BYTES, ENTRY_BYTES, ShardLayout
 
-#: A size that stands for an inner chunk which its shard's index says was never written.
+#: A code in place of the size of an inner chunk whose shard is not there.
+ABSENT_SHARD = 0
+#: A code for an inner chunk which its shard's index says was never written.
 EMPTY = -1
-#: A size that stands for an inner chunk of no bytes, which no reader can decode.
+#: A code for an inner chunk of no bytes, which no reader can decode.
 ZERO_SIZED = -2
 
 #: Bytes of one index that are read at once, by a request of their own: whole entries.
@@ -37,10 +39,46 @@ class IndexDamage(Exception):
 
 
 @dataclass(frozen=True)
+class InnerSizes:
+    """The sizes of inner chunks in row order: in bytes, or one of the three codes above."""
+
+    codes: NDArray[np.int64]
+
+    @classmethod
+    def unknown(cls, count: int) -> InnerSizes:
+        """Return those of inner chunks of whose shards nothing is known: as of absent ones."""
+        return cls(np.full(count, ABSENT_SHARD, np.int64))
+
+    def __getitem__(self, rows: slice) -> InnerSizes:
+        """Return those of some rows, as a view."""
+        return InnerSizes(self.codes[rows])
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which inner chunks have bytes."""
+        return np.greater(self.codes, 0)
+
+    @property
+    def empty(self) -> NDArray[np.bool_]:
+        """Which inner chunks were never written to a shard that is there."""
+        return np.equal(self.codes, EMPTY)
+
+    @property
+    def zero_sized(self) -> NDArray[np.bool_]:
+        """Which inner chunks were written without any bytes, or are of a shard without any."""
+        return np.equal(self.codes, ZERO_SIZED)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """The bytes of each inner chunk, 0 where it is not present."""
+        return np.maximum(self.codes, 0)
+
+
+@dataclass(frozen=True)
 class Entries:
     """The inner chunks of a batch of shards, shape (shards, inner chunks of one), in C order.
 
-    ``sizes`` are in bytes, or EMPTY, or ZERO_SIZED; ``offsets`` are 0 for these two.
+    ``sizes`` are in bytes, or the codes EMPTY and ZERO_SIZED; ``offsets`` are 0 for these two.
     """
 
     offsets: NDArray[np.int64]

@@ -6,10 +6,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import astuple, dataclass, fields
 from typing import Any, TypeVar
 
 from parchunk.errors import OutputError
+from parchunk.out.counts import BuildCounts
 from parchunk.out.output import RECEIPTS, STRAYS, Output
 from parchunk.planning.plan import Partition, Plan
 
@@ -28,18 +29,9 @@ class RecordFile:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What was found and written for one partition.
-
-    ``present + missing == expected``; ``missing`` includes the ``zero_sized``. ``bytes`` is the
-    sum of present chunks' sizes. ``found_again`` chunks were missed by the first listing and
-    found by the second one.
-
-    Of an expanded sharded array these count inner chunks, and the four after ``seconds`` its
-    shards: ``empty_entries`` are inner chunks missing from shards that are there, so that
-    ``missing - empty_entries - zero_sized`` of them lie in absent shards; ``index_requests`` are
-    the GETs for shard indexes. They are 0 for other arrays.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt(BuildCounts):
+    """What was found and written for one partition. ``present + missing == expected``.
 
     ``last_modified`` is the newest modification time among the chunks,
     in microseconds since the epoch, None when there are none. ``requests`` are the LIST requests
@@ -53,34 +45,21 @@ class Receipt:
     dimension: str | None
     start: int | None
     stop: int | None
-    expected: int
-    present: int
-    missing: int
-    zero_sized: int
-    inlined: int
-    bytes: int
-    strays: int
     stray_reasons: Mapping[str, int]
-    found_again: int
     last_modified: int | None
     verified: bool
     ordered: bool
-    requests: int
-    requests_least: int
-    retries: int
-    seconds: float
-    shards_expected: int = 0
-    shards_present: int = 0
-    empty_entries: int = 0
-    index_requests: int = 0
-    record_files: tuple[RecordFile, ...] = field(default=())
+    record_files: tuple[RecordFile, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of the receipt's file."""
         # Not `asdict`, which copies everything deeply: there may be a hundred thousand receipts.
-        document: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
-        document["record_files"] = [list(astuple(file)) for file in self.record_files]
-        return {"parchunk_receipt": RECEIPT_VERSION, **document}
+        # For whoever reads it: first whose it is, and the record files, which are many, last.
+        counted = {item.name for item in fields(BuildCounts)}
+        document = dict(sorted(self.values().items(), key=lambda item: item[0] in counted))
+        del document["record_files"]
+        files = [list(astuple(file)) for file in self.record_files]
+        return {"parchunk_receipt": RECEIPT_VERSION, **document, "record_files": files}
 
     @classmethod
     def from_json(cls, document: Any) -> Receipt:

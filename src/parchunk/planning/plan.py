@@ -108,7 +108,8 @@ class ArrayPlan:
     def is_aligned(self, record_size: int) -> bool:
         """Whether every record file lies in one partition, so that each can be written alone.
 
-        `parchunk.keys.row_sets.is_aligned` of every partition, without going through them.
+        So a partition's rows, cut into pieces of ``record_size``, are whole record files: a piece
+        begins at a multiple of it and has no hole, and only the array's last one may be shorter.
         """
         spec = self.spec
         if self.axis is None or self.regions <= 1 or not spec.reference_total:

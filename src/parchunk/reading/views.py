@@ -11,21 +11,14 @@ arrays, from which DuckDB learns the columns).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from math import prod
 
 from parchunk.out.output import RECEIPTS, STRAYS
+from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import Plan
-from parchunk.reading.sql_text import glob_escaped, text
-
-if TYPE_CHECKING:
-    pass
-
-from math import prod
-from typing import TYPE_CHECKING
-
 from parchunk.reading.refs_view import refs_query
-from parchunk.reading.sql_text import list_of, nothing, values
+from parchunk.reading.sql_text import glob_escaped, list_of, nothing, text, values
 
 #: The columns of each view, in order: a contract.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -52,35 +45,18 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "strays": ("array_name", "path", "size", "reason"),
 }  # fmt: skip
 
+#: What the fields of receipts are in SQL, by their annotations; the others are JSON.
+_SQL_TYPES = {
+    "int": "BIGINT",
+    "int | None": "BIGINT",
+    "float": "DOUBLE",
+    "str": "VARCHAR",
+    "str | None": "VARCHAR",
+    "bool": "BOOLEAN",
+}
 _RECEIPT_FIELDS = {
     "parchunk_receipt": "INTEGER",
-    "fingerprint": "VARCHAR",
-    "array": "VARCHAR",
-    "region": "BIGINT",
-    "dimension": "VARCHAR",
-    "start": "BIGINT",
-    "stop": "BIGINT",
-    "expected": "BIGINT",
-    "present": "BIGINT",
-    "missing": "BIGINT",
-    "zero_sized": "BIGINT",
-    "inlined": "BIGINT",
-    "bytes": "BIGINT",
-    "strays": "BIGINT",
-    "stray_reasons": "JSON",
-    "found_again": "BIGINT",
-    "last_modified": "BIGINT",
-    "verified": "BOOLEAN",
-    "ordered": "BOOLEAN",
-    "requests": "BIGINT",
-    "requests_least": "BIGINT",
-    "retries": "BIGINT",
-    "seconds": "DOUBLE",
-    "record_files": "JSON",
-    "shards_expected": "BIGINT",
-    "shards_present": "BIGINT",
-    "empty_entries": "BIGINT",
-    "index_requests": "BIGINT",
+    **{item.name: _SQL_TYPES.get(str(item.type), "JSON") for item in fields(Receipt)},
 }
 #: Columns of `receipts` that are not the receipt's field as it stands.
 _RECEIPT_COLUMNS = {

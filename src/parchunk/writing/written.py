@@ -5,25 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from parchunk.listing.strays import Strays
+from parchunk.out.counts import Counts
 from parchunk.out.receipts import RecordFile
 
 
 @dataclass
 class Written:
-    """The sums over what has been written of one partition so far.
+    """What has been written of one partition so far; ``modified`` is the newest of its chunks."""
 
-    The last three are of expanded arrays only; ``empty_entries`` are inner chunks that their
-    shard's index says were never written.
-    """
-
-    present: int = 0
-    zero_sized: int = 0
-    inlined: int = 0
-    bytes: int = 0
-    shards_present: int = 0
-    empty_entries: int = 0
+    counts: Counts = field(default_factory=Counts)
     index_requests: int = 0
-    found_again: int = 0
     modified: int | None = None
     files: list[RecordFile] = field(default_factory=list)
     strays: Strays = field(default_factory=Strays)
@@ -35,10 +26,8 @@ class Written:
 
 
 @dataclass(frozen=True)
-class FileInWork:
+class FileWritten:
     """A record file that was written, and the counts of its rows."""
 
     record: RecordFile
-    zero_sized: int
-    inlined: int
-    bytes: int
+    counts: Counts

@@ -1,0 +1,70 @@
+"""Counts of chunks: what a partition, an array, or a whole OUT comes to, and how they add up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+
+# Slots: there may be a hundred thousand receipts.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Counts of chunks, and what else is counted with them.
+
+    ``expected`` chunks there can be by the metadata, ``present`` ones are referenced or inlined;
+    ``missing`` includes the ``zero_sized``, of no bytes. ``bytes`` is the sum of present chunks'
+    sizes. ``strays`` are listed objects that are no chunks. ``found_again`` chunks were missed by
+    the first listing and found by the second one.
+
+    Of an expanded sharded array these count inner chunks, and the last three its shards:
+    ``empty_entries`` are inner chunks missing from shards that are there, so that
+    ``missing - empty_entries - zero_sized`` of them lie in absent shards. They are 0 for other
+    arrays.
+    """
+
+    expected: int = 0
+    present: int = 0
+    missing: int = 0
+    zero_sized: int = 0
+    inlined: int = 0
+    bytes: int = 0
+    strays: int = 0
+    found_again: int = 0
+    shards_expected: int = 0
+    shards_present: int = 0
+    empty_entries: int = 0
+
+    @classmethod
+    def total(cls, counted: Iterable[Self]) -> Self:
+        """Return the sums of these fields over values that have them."""
+        together = tuple(counted)
+        return cls(
+            **{
+                field.name: sum(getattr(one, field.name) for one in together)
+                for field in fields(cls)
+            }
+        )
+
+    def __add__(self, other: Counts) -> Counts:
+        """Return the counts of both."""
+        return Counts.total((self, other))
+
+    def values(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildCounts(Counts):
+    """Counts of what was built, and what building it cost.
+
+    ``requests`` are LIST requests, ``requests_least`` the fewest that could do, and
+    ``index_requests`` the GETs for shard indexes.
+    """
+
+    requests: int = 0
+    requests_least: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    index_requests: int = 0

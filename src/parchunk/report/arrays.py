@@ -1,0 +1,144 @@
+"""The page's part on arrays: coverage of all, then each with its facts, pictures and tables."""
+
+from __future__ import annotations
+
+from parchunk.auditing.gaps import largest
+from parchunk.auditing.result import ArrayAudit, AuditReport
+from parchunk.report.array_pictures import array_pictures
+from parchunk.report.markup import Markup, element, joined
+from parchunk.report.tables import data_table, fact_list, span_text
+from parchunk.wording import bytes_text, grid_text
+
+#: Gaps and partitions of an array that the page shows; the counts are of all.
+_GAPS, _PARTITIONS = 100, 200
+#: Arrays that get pictures, those with findings first, then the largest.
+PICTURED = 40
+
+
+def array_sections(report: AuditReport) -> Markup:
+    """Return the coverage of all arrays, and each of them to be opened."""
+    concerned = {found.array for found in report.findings}
+    order = sorted(report.arrays, key=lambda a: (a.array not in concerned, -a.expected, a.array))
+    rows: list[tuple[object, ...]] = [
+        (a.array, a.expected, a.present, a.missing, a.excused, a.unread, bytes_text(a.bytes),
+         a.strays)
+        for a in report.arrays
+    ]  # fmt: skip
+    columns = ["array", "expected", "present", "missing", "by design", "unread", "bytes", "strays"]
+    # Columns that say nothing cost a phone the most.
+    shown = [
+        at for at, name in enumerate(columns) if name in columns[:4] or any(r[at] for r in rows)
+    ]
+    columns = [columns[at] for at in shown]
+    rows = [tuple(row[at] for at in shown) for row in rows]
+    parts = [
+        element("h2", "Coverage"),
+        data_table("Chunks by array", columns, rows),
+        element("h2", "Arrays"),
+        *(
+            _array(report, array, position < PICTURED, array.array in concerned)
+            for position, array in enumerate(order)
+        ),
+    ]
+    return joined(parts)
+
+
+def _array(report: AuditReport, array: ArrayAudit, pictured: bool, opened: bool) -> Markup:
+    spec = report.plan.by_name[array.array].spec
+    heading = element(
+        "summary",
+        element("h3", array.array),
+        element(
+            "span",
+            f"{array.present:,} of {array.expected:,} chunks, {bytes_text(array.bytes)}"
+            + (f", {array.missing:,} missing" if array.missing else "")
+            + (f", {array.unread:,} unread" if array.unread else ""),
+            class_="soft",
+        ),
+    )
+    facts = [
+        ("Zarr format", f"v{spec.zarr_format}"),
+        ("data type", spec.dtype),
+        ("shape", grid_text(spec.shape)),
+        ("chunk shape", grid_text(spec.reference_chunks)),
+        ("chunk grid", grid_text(spec.reference_grid)),
+        ("median chunk", bytes_text(array.sizes.median) if array.sizes.count else "none"),
+    ]
+    if spec.inner_chunks is not None:
+        absent = array.shards_expected - array.shards_present
+        facts += [
+            ("shard shape", grid_text(spec.chunks)),
+            ("shards", f"{array.shards_present:,} of {array.shards_expected:,}, {absent:,} absent"),
+            ("empty in shards that are there", f"{array.empty_entries:,} chunks"),
+        ]
+    if array.inlined:
+        facts.append(("inlined chunks", f"{array.inlined:,}"))
+    parts: list[object] = [fact_list(facts)]
+    if pictured and array.expected:
+        parts += array_pictures(report, array, spec)
+    elif array.expected:
+        parts.append(
+            element("p", f"Pictures are drawn for {PICTURED} arrays, those with findings first.")
+        )
+    parts += [_gaps(array), _partitions(report, array), _strays(array)]
+    return element("details", heading, *parts, open=opened)
+
+
+def _gaps(array: ArrayAudit) -> Markup:
+    if not array.gaps:
+        return Markup("")
+    labels = dict(zip(array.gaps, array.gap_labels, strict=True))
+    rows = [
+        (
+            span_text(gap.first, gap.last),
+            label or span_text(gap.start, gap.stop - 1),
+            gap.missing,
+            gap.cells,
+        )
+        for gap in largest(array.gaps, _GAPS)[1]
+        for label in [labels[gap]]
+    ]
+    dimension = array.gaps[0].dimension
+    caption = f"Gaps along {dimension}: {array.gap_count:,}"
+    if array.gap_count > _GAPS:
+        caption += f", the {_GAPS:,} largest"
+    if array.allowed:
+        caption += "; allowed by the policy"
+    return joined(
+        [element("h4", "Gaps"), data_table(caption, ("chunks", dimension, "missing", "of"), rows)]
+    )
+
+
+def _partitions(report: AuditReport, array: ArrayAudit) -> Markup:
+    ours = [p for p in report.partitions if p.array == array.array and p.region is not None]
+    if len(ours) < 2:
+        return Markup("")
+    ours.sort(key=lambda p: p.region or 0)
+    rows = [
+        (
+            f"{p.region:,}",
+            span_text(p.start or 0, (p.stop or 1) - 1),
+            "" if p.done else "not built",
+            p.present,
+            p.missing,
+            p.zero_sized,
+            bytes_text(p.bytes),
+        )
+        for p in ours[:_PARTITIONS]
+    ]
+    caption = f"{len(ours):,} regions" + (
+        f", the first {_PARTITIONS:,} of them" if len(ours) > _PARTITIONS else ""
+    )
+    columns = ("region", "elements", "state", "present", "missing", "zero-sized", "bytes")
+    table = data_table(caption, columns, rows)
+    return element("details", element("summary", "Coverage by region"), table)
+
+
+def _strays(array: ArrayAudit) -> Markup:
+    if not array.strays:
+        return Markup("")
+    rows = [(stray.path, stray.size, stray.reason) for stray in array.notable_strays]
+    caption = f"Objects that are no chunks: {array.strays:,}"
+    if array.strays > len(rows):
+        caption += f", {len(rows):,} of them here"
+    return joined([element("h4", "Strays"), data_table(caption, ("path", "bytes", "reason"), rows)])
