@@ -115,12 +115,12 @@ def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, 
     from parchunk.icechunk_import.locations import Container
     from parchunk.icechunk_import.repository import split_manifests
     from parchunk.metadata.to_v3 import v3_documents
-    from parchunk.out.output import Output
+    from parchunk.out.opening import open_output
     from parchunk.out.plan_file import load_plan
     from parchunk.reading.rows import finished_receipts
 
     icechunk.set_logs_filter("error")
-    output = Output.open(out)
+    output = open_output(out)
     plan = load_plan(output)
     (array,) = plan.arrays
     receipts = finished_receipts(output, plan)
@@ -333,11 +333,11 @@ def least_bound(out: str) -> tuple[int, int]:
     from parchunk.icechunk_import.memory import budget, location_length
     from parchunk.icechunk_import.planned_commits import plan_commits
     from parchunk.metadata.to_v3 import v3_documents
-    from parchunk.out.output import Output
+    from parchunk.out.opening import open_output
     from parchunk.out.plan_file import load_plan
     from parchunk.reading.rows import finished_receipts
 
-    output = Output.open(out)
+    output = open_output(out)
     plan = load_plan(output)
     receipts = finished_receipts(output, plan)
     container = Container.of(plan.location)

@@ -30,7 +30,7 @@ import parchunk
 from benchmarks.versus_virtualizarr import LEVELS, filled
 from parchunk.keys import spelling
 from parchunk.listing import tally, walker
-from parchunk.out.output import Output
+from parchunk.out.local import LocalOutput
 from parchunk.planning import from_source
 from parchunk.writing import record_writer
 
@@ -44,7 +44,7 @@ STAGES: dict[str, tuple[Any, str]] = {
     "spelling paths": (spelling.PathBuilder, "build"),
     "Parquet": (record_writer, "encode"),
     "checksums": (record_writer, "digest"),
-    "writing files": (Output, "put"),
+    "writing files": (LocalOutput, "put"),
     "reading metadata": (from_source, "read_hierarchy"),
     "reading metadata again": (from_source, "read_known"),
 }

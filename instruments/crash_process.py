@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,8 @@ from typing import Any, NamedTuple
 # What a child needs, imported once by the server that it is forked from.
 import parchunk.cli.build  # noqa: F401
 from parchunk.cli.main import main
-from parchunk.out.output import Output
+from parchunk.out.local import LocalOutput
+from parchunk.out.remote import RemoteOutput
 from parchunk.stores import opening
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -107,31 +109,9 @@ def _note_steps(steps: Path, kill_at: Step | None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
 
-    put, put_if, delete_if, replace = Output.put, Output.put_if, Output.delete_if, Path.replace
-    delete = Output.delete
-
-    def noted_put(self: Output, path: str, data: Any) -> None:
-        step(f"before {step_of(path)}")
-        put(self, path, data)
-        step(f"after {step_of(path)}")
-
-    def noted_put_if(self: Output, path: str, data: bytes, seen: str | None) -> str | None:
-        step(f"before {step_of(path)}")
-        found = put_if(self, path, data, seen)
-        step(f"after {step_of(path)}")
-        return found
-
-    def noted_delete(self: Output, path: str) -> None:
-        # The lease is given back by deleting it, which has its own name.
-        name = "release" if step_of(path) == "lease" else f"delete {step_of(path)}"
-        step(f"before {name}")
-        delete(self, path)
-        step(f"after {name}")
-
-    def noted_delete_if(self: Output, path: str, seen: str) -> None:
-        step("before release")
-        delete_if(self, path, seen)
-        step("after release")
+    for kind in (LocalOutput, RemoteOutput):
+        _note_writes(kind, step)
+    replace = Path.replace
 
     def noted_replace(self: Path, target: Any) -> Path:
         step("before rename")
@@ -139,6 +119,35 @@ def _note_steps(steps: Path, kill_at: Step | None) -> None:
         step("after rename")
         return found
 
-    Output.delete = noted_delete  # type: ignore[method-assign]
-    Output.put, Output.put_if = noted_put, noted_put_if  # type: ignore[method-assign]
-    Output.delete_if, Path.replace = noted_delete_if, noted_replace  # type: ignore[method-assign,assignment]
+    Path.replace = noted_replace  # type: ignore[method-assign,assignment]
+
+
+def _note_writes(kind: type[LocalOutput | RemoteOutput], step: Callable[[str], None]) -> None:
+    """Have outputs of a kind note what they write and delete."""
+    put, put_if, delete, delete_if = kind.put, kind.put_if, kind.delete, kind.delete_if
+
+    def noted_put(self: Any, path: str, data: Any) -> None:
+        step(f"before {step_of(path)}")
+        put(self, path, data)
+        step(f"after {step_of(path)}")
+
+    def noted_put_if(self: Any, path: str, data: bytes, seen: str | None) -> str | None:
+        step(f"before {step_of(path)}")
+        found = put_if(self, path, data, seen)
+        step(f"after {step_of(path)}")
+        return found
+
+    def noted_delete(self: Any, path: str) -> None:
+        # The lease is given back by deleting it, which has its own name.
+        name = "release" if step_of(path) == "lease" else f"delete {step_of(path)}"
+        step(f"before {name}")
+        delete(self, path)
+        step(f"after {name}")
+
+    def noted_delete_if(self: Any, path: str, seen: str) -> None:
+        step("before release")
+        delete_if(self, path, seen)
+        step("after release")
+
+    kind.put, kind.put_if = noted_put, noted_put_if  # type: ignore[method-assign]
+    kind.delete, kind.delete_if = noted_delete, noted_delete_if  # type: ignore[method-assign]

@@ -15,7 +15,7 @@ from obstore.store import LocalStore
 import parchunk
 from parchunk.arguments.lenient import lenient
 from parchunk.arguments.sizes import parse_size
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ def test_a_path_is_planned_and_built(store, tmp_path):
 def test_every_function_takes_a_path(store, out):
     assert parchunk.status(out).published
     assert parchunk.audit(out, memory="64MiB").complete
-    assert parchunk.audit(Output.open(str(out))).complete
+    assert parchunk.audit(open_output(str(out))).complete
     assert parchunk.audit(out, against_source=True, source=store).complete
     assert parchunk.update(out, memory="200 MiB", regions=0).built >= 1
     assert parchunk.open_dataset(out)["t2m"].values.tolist() == [1, 2, 3, 4]
-    assert parchunk.open_dataset(Output.open(str(out))).sizes == {"time": 4}
+    assert parchunk.open_dataset(open_output(str(out))).sizes == {"time": 4}
     count = parchunk.connect(out).execute("SELECT count(*) FROM refs").fetchone()
     assert count == (8,)
 
@@ -86,7 +86,7 @@ def refused() -> list[tuple[str, Any]]:
         ("plan=None: give a path or a URL", lambda s, o: parchunk.build(None, o)),
         ("plan=<list>: give a path", lambda s, o: parchunk.build([s], o)),
         ("plan=<object>: give", lambda s, o: parchunk.build(object(), o)),
-        ("plan=<Output>: give a path", lambda s, o: parchunk.build(Output.open(str(o)), o)),
+        ("plan=<LocalOutput>: give a path", lambda s, o: parchunk.build(open_output(str(o)), o)),
         ("source=<Plan>: give a path", lambda s, o: parchunk.plan(parchunk.plan(s))),
         ("out=<Plan>: give a path", lambda s, o: parchunk.connect(parchunk.plan(s))),
         ("plan=Path('s3:/b/s') has lost a slash", lambda s, o: parchunk.build(Path("s3://b/s"), o)),
@@ -129,11 +129,11 @@ def refused() -> list[tuple[str, Any]]:
         ),
         (
             "output_options are for an OUT given as path or URL",
-            lambda s, o: parchunk.audit(Output.open(str(o)), output_options=some),
+            lambda s, o: parchunk.audit(open_output(str(o)), output_options=some),
         ),
         (
             "output_options are for an OUT given as path or URL",
-            lambda s, o: parchunk.open_dataset(Output.open(str(o)), output_options=some),
+            lambda s, o: parchunk.open_dataset(open_output(str(o)), output_options=some),
         ),
     ]
 

@@ -15,7 +15,7 @@ from tests.made import chunk_files
 import parchunk
 from parchunk.building import effort
 from parchunk.cover import one_array
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.receipts import read_receipts
 
 #: The module: its name in the package is the function's.
@@ -179,7 +179,7 @@ def test_receipts_account_for_every_file(grid_store: Path, tmp_path: Path) -> No
     plan = parchunk.plan(str(grid_store), split="y", region=2, record_size=10)
     out = tmp_path / "refs"
     result = parchunk.build(plan, str(out))
-    receipts = read_receipts(Output.open(str(out)), plan)
+    receipts = read_receipts(open_output(str(out)), plan)
     assert len(receipts) == len(list(plan.partitions())) == len(result.receipts)
     seen = []
     for receipt in receipts.values():

@@ -18,7 +18,7 @@ import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import InputError, OutputError
 from parchunk.metadata.spec import ArraySpec, Hierarchy
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.plan_file import save_plan
 from parchunk.planning.choice import make_plan
 from parchunk.planning.growth import grown_plan
@@ -234,7 +234,7 @@ def test_references_that_were_written_crookedly_are_written_anew(
     )
     with pytest.raises(OutputError, match="a: rows from 0 on are no whole record files"):
         parchunk.build(crooked, str(out))
-    output = Output.open(str(out))
+    output = open_output(str(out))
     assert not list(out.rglob("refs.*.parq"))
     output.prepare()
     save_plan(crooked, output)

@@ -18,7 +18,7 @@ import parchunk
 from parchunk.building.build import build
 from parchunk.cli.main import run
 from parchunk.errors import InputError, SourceChangedError, UnsupportedError
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 
 pytestmark = [
@@ -106,7 +106,7 @@ def test_shards_kept_whole_read_back_bit_for_bit(source: Path, tmp_path: Path) -
     (sharded,) = [r for r in result.receipts if r.array == "sharded" and r.region == 2]
     assert (sharded.expected, sharded.missing, sharded.shards_expected) == (1, 1, 0)
     assert opened.attrs["title"] == "all sorts"
-    assert load_plan(Output.open(str(tmp_path / "refs"))) == plan
+    assert load_plan(open_output(str(tmp_path / "refs"))) == plan
 
 
 def test_v3_references_of_expanded_shards_read_back(source: Path, tmp_path: Path) -> None:

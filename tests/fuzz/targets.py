@@ -33,7 +33,7 @@ from parchunk.keys.parsing import parse_paths, positions_of
 from parchunk.keys.space import KeySpace
 from parchunk.listing.strays import find_strays
 from parchunk.metadata.spec import ArraySpec
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, read_receipts
 from parchunk.planning.from_source import plan as plan_of
@@ -79,7 +79,7 @@ def plan_json(data: bytes) -> None:
 
 def receipt(data: bytes) -> None:
     """A receipt, as a resume and `status` read it."""
-    output = Output.open(str(_built()))
+    output = open_output(str(_built()))
     plan = load_plan(output)
     data = data.replace(b"@FINGERPRINT@", plan.fingerprint.encode())
     with _holding(".parchunk/receipts/air/1.json", data), refusing():

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from parchunk.auditing.record_check import RecordChecker, RecordJob
 from parchunk.cli.main import run
 from parchunk.errors import InputError
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, read_receipts
 from parchunk.planning.plan_document import read_plan
@@ -275,7 +275,7 @@ def test_receipts_and_plans_cut_at_every_byte(
 ) -> None:
     """A write that was cut short: no part of a receipt is taken for one."""
     _, out = copied()
-    output = Output.open(str(out))
+    output = open_output(str(out))
     plan = load_plan(output)
     receipt = out / ".parchunk/receipts/air/1.json"
     whole = receipt.read_bytes()
@@ -297,8 +297,8 @@ def test_record_files_cut_at_every_byte(copied: Callable[[], tuple[Path, Path]])
     _, out = copied()
     file = out / "air/refs.0.parq"
     whole = file.read_bytes()
-    plan = load_plan(Output.open(str(out)))
-    checker = RecordChecker(plan.by_name["air"].spec, "/s", Output.open(str(out)), 0, [], 0)
+    plan = load_plan(open_output(str(out)))
+    checker = RecordChecker(plan.by_name["air"].spec, "/s", open_output(str(out)), 0, [], 0)
     job = RecordJob(index=0, first=0, rows=4, region=0, receipt="r", promised=None)
     for length in range(len(whole)):
         file.write_bytes(whole[:length])

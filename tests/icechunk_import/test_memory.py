@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import icechunk as benchmark
 
 import parchunk
+from benchmarks import icechunk as benchmark
 from parchunk.cli.main import run
 from parchunk.icechunk_import.importing import MEMORY
 from parchunk.icechunk_import.locations import Container
@@ -22,7 +22,7 @@ from parchunk.icechunk_import.memory import (
 )
 from parchunk.icechunk_import.planned_commits import plan_commits
 from parchunk.metadata.to_v3 import v3_documents
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 from parchunk.reading.rows import BATCH, finished_receipts
 
@@ -36,7 +36,7 @@ def references(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def planned(out: str, memory: int) -> Budget:
-    output = Output.open(out)
+    output = open_output(out)
     plan = load_plan(output)
     receipts = finished_receipts(output, plan)
     container = Container.of(plan.location)
@@ -88,7 +88,7 @@ def test_what_is_read_ahead_follows_from_the_bound(references):
     assert least == FEWEST_ROWS
     assert least < some < most
     assert most == BATCH
-    plan = load_plan(Output.open(references))
+    plan = load_plan(open_output(references))
     length = location_length(Container.of(plan.location), plan.arrays[0].spec)
     assert PIECES * some * 3 * length <= 64 * MIB / 8
 

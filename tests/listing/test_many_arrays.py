@@ -22,7 +22,7 @@ from parchunk.building.task import BundleTask, Task
 from parchunk.building.worker import build_task
 from parchunk.cover import many_arrays
 from parchunk.listing.patience import Patience
-from parchunk.out.output import Output
+from parchunk.out.local import LocalOutput
 
 Published = Callable[[Path], dict[str, bytes]]
 
@@ -163,9 +163,9 @@ def test_a_bundle_that_ends_at_any_write_is_resumed(
     twin = FormulaListing(many())
     plan = parchunk.plan(parchunk.Source(twin, "", "s3://b"))  # type: ignore[arg-type]
     parchunk.build(plan, str(tmp_path / "wanted"))
-    put, left = Output.put, [writes]
+    put, left = LocalOutput.put, [writes]
 
-    def failing(self: Output, path: str, data: bytes) -> None:
+    def failing(self: LocalOutput, path: str, data: bytes) -> None:
         if path.endswith((".parq", ".json")) and "plan.json" not in path:
             left[0] -= 1
             if left[0] < 0:
@@ -174,7 +174,7 @@ def test_a_bundle_that_ends_at_any_write_is_resumed(
 
     out = tmp_path / "r"
     with monkeypatch.context() as patch:
-        patch.setattr(Output, "put", failing)
+        patch.setattr(LocalOutput, "put", failing)
         with pytest.raises(parchunk.OutputError, match="no room"):
             parchunk.build(plan, str(out))
     assert not (out / ".zmetadata").exists()

@@ -13,7 +13,7 @@ import zarr
 
 import parchunk
 from parchunk.cli.main import run
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 
 Reader = Callable[..., zarr.Group]
@@ -102,7 +102,7 @@ def test_a_build_resumes_after_its_source_was_respelled(
 ) -> None:
     source, out = write(tmp_path / "s.zarr", zarr_format), tmp_path / "refs"
     parchunk.build(parchunk.plan(str(source), region=4), str(out))
-    saved = load_plan(Output.open(str(out)))
+    saved = load_plan(open_output(str(out)))
     # as if killed before its last receipt
     (out / ".zmetadata").unlink()
     (out / ".parchunk/receipts/t/1.json").unlink()
@@ -111,7 +111,7 @@ def test_a_build_resumes_after_its_source_was_respelled(
     assert plan.fingerprint != saved.fingerprint
     result = parchunk.build(plan, str(out))
     assert result.built == 1
-    assert load_plan(Output.open(str(out))).fingerprint == saved.fingerprint
+    assert load_plan(open_output(str(out))).fingerprint == saved.fingerprint
     assert result.plan.fingerprint == saved.fingerprint
     assert open_references(out)["t"][...].tolist() == [[n + 1.0] * 3 for n in range(8)]
     assert parchunk.audit(str(out), against_source=True).findings == ()

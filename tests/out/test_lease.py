@@ -25,14 +25,16 @@ import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import HeldError
 from parchunk.out.lease import Holder, Lease, held
+from parchunk.out.opening import open_output
 from parchunk.out.output import LEASE, Output
+from parchunk.out.remote import RemoteOutput
 from parchunk.stores.opening import Location
 
 
 def output_in(kind: str, tmp_path: Path) -> Output:
     if kind == "local":
-        return Output.open(str(tmp_path / "out"))
-    return Output(Location("memory://out"), MemoryStore(), "out")
+        return open_output(str(tmp_path / "out"))
+    return RemoteOutput(Location("memory://out"), MemoryStore(), "out")
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -274,7 +276,7 @@ def test_two_builds_on_s3(bucket: Any, capsys: pytest.CaptureFixture[str]) -> No
         arguments = ["build", f"s3://{server.bucket}", out, *options(server), *more]
         arguments += ["--region", "1000"]
         first = stalled(server, out, *more)
-        output = Output.open(out, bucket.options)
+        output = open_output(out, bucket.options)
         try:
             wait_for(lambda: output.get(LEASE))
             assert run(arguments) == 2
@@ -290,7 +292,7 @@ def test_two_builds_on_s3(bucket: Any, capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.s3
 def test_conditions_of_s3(bucket: Any) -> None:
-    output = Output.open(f"s3://{bucket.name}/refs", bucket.options)
+    output = open_output(f"s3://{bucket.name}/refs", bucket.options)
     first = output.put_if(LEASE, b"one", None)
     assert first is not None
     assert output.put_if(LEASE, b"two", None) is None

@@ -14,6 +14,7 @@ from tests.recorder import Recorder, recorder
 from parchunk.cli.main import run
 from parchunk.errors import HeldError
 from parchunk.out.lease import IGNORED, Holder, Lease, held
+from parchunk.out.opening import open_output
 from parchunk.out.output import LEASE, Output
 from parchunk.stores import opening
 
@@ -35,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[Recorder]:
 
 def output_of(server: Recorder) -> Output:
     given = {"endpoint": server.endpoint, "region": "us-east-1", "skip_signature": "true"}
-    return Output.open("s3://bucket/refs", given)
+    return open_output("s3://bucket/refs", given)
 
 
 def holder_in(output: Output) -> Holder:
@@ -164,7 +165,7 @@ def test_a_host_that_slept_looks_at_the_wall_clock(
 def test_a_host_that_slept_and_cannot_renew_has_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = Output.open(str(tmp_path / "out"))
+    output = open_output(str(tmp_path / "out"))
     lease = Lease(output, expiry=60, renewal=1000)
     lease.take()
     (tmp_path / "out/.parchunk").rename(tmp_path / "aside")

@@ -11,7 +11,7 @@ import zarr
 import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import OutputError
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 
 #: What a link takes the place of, below OUT.
 PLACES = [
@@ -100,7 +100,7 @@ def test_links_of_a_folder_that_seems_empty(place: str, tmp_path: Path, tree: Tr
 
 
 def test_every_write_and_delete_looks(tmp_path: Path, tree: Tree) -> None:
-    output = Output.open(str(tmp_path / "out"))
+    output = open_output(str(tmp_path / "out"))
     output.prepare()
     outside = tmp_path / "outside"
     (outside / "below").mkdir(parents=True)

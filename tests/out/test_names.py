@@ -17,7 +17,7 @@ import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import InputError
 from parchunk.out.names import refuse_misread
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.stores.opening import Location
 
 xarray = pytest.importorskip("xarray")
@@ -88,13 +88,13 @@ def test_every_name_that_is_accepted_reads_back(
     out = folder / name / "refs" if above else folder / name
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        Output.open(str(out))
+        open_output(str(out))
     except InputError as error:
         found = re.search(r"for example (.*) \(move there", str(error), re.DOTALL)
         assert found is not None
         out = Path(found.group(1))
         assert out != folder / name
-        Output.open(str(out))
+        open_output(str(out))
     shutil.copytree(built / "refs", out)
     try:
         check_reads_back(out)

@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 import parchunk
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.receipts import Receipt, RecordFile, check_counts, read_receipts
 from parchunk.out.record_files import record_index
 
@@ -31,7 +31,7 @@ def planned(folder: Path) -> parchunk.Plan:
 
 
 def first(out: Path, folder: Path) -> Receipt:
-    return read_receipts(Output.open(str(out)), planned(folder))["t", 0]
+    return read_receipts(open_output(str(out)), planned(folder))["t", 0]
 
 
 def with_files(receipt: Receipt, **changed: int) -> Receipt:
@@ -83,7 +83,7 @@ def test_a_receipt_that_does_not_add_up_counts_as_none(
         else:
             document[name] = value
     path.write_text(json.dumps(document))
-    output = Output.open(str(out))
+    output = open_output(str(out))
     assert list(read_receipts(output, planned(tmp_path))) == [("t", 1)]
     assert {f.kind for f in parchunk.audit(str(out)).findings} >= {"bad-receipt"}
     assert parchunk.build(planned(tmp_path), str(out)).built == 1

@@ -18,7 +18,8 @@ from obstore.store import S3Store
 
 import parchunk
 from parchunk.building import running
-from parchunk.out.output import LEASE, Output
+from parchunk.out.local import LocalOutput
+from parchunk.out.output import LEASE
 
 STORE = zarr_store([("t", (60_000,), (1,), ("time",)), ("u", (60_000,), (1,), ("time",))])
 
@@ -105,15 +106,15 @@ def test_while_a_write_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     out = tmp_path / "out"
     monkeypatch.setattr(running, "GRACE", 0.2)
     hangs, over = threading.Event(), threading.Event()
-    put = Output.put
+    put = LocalOutput.put
 
-    def hanging_put(self: Output, path: str, data: Any) -> None:
+    def hanging_put(self: LocalOutput, path: str, data: Any) -> None:
         if "refs." in path:
             hangs.set()
             over.wait(60)
         put(self, path, data)
 
-    monkeypatch.setattr(Output, "put", hanging_put)
+    monkeypatch.setattr(LocalOutput, "put", hanging_put)
     with serve(STORE, process=False) as server:
         plan = plan_of(server)
         with ctrl_c_when(hangs.is_set), pytest.raises(KeyboardInterrupt):

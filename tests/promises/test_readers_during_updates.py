@@ -20,7 +20,8 @@ from instruments.crash_process import Step
 
 import parchunk
 from instruments import crash_process
-from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
+from parchunk.out.opening import open_output
+from parchunk.out.output import PLAN, PREVIOUS, ROOT
 from parchunk.out.plan_file import load_plan, published_plan
 
 xarray = pytest.importorskip("xarray")
@@ -263,7 +264,7 @@ def test_before_the_first_record_file_the_old_is_seen(tmp_path: Path, kind: str)
 
 def test_the_root_says_which_plan_is_published(tmp_path: Path) -> None:
     source, out = built(tmp_path, "v3", 8)
-    output = Output.open(str(out))
+    output = open_output(str(out))
     old = load_plan(output)
     assert published_plan(output) == old
     # Nothing but an attribute has changed.

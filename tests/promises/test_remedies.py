@@ -20,7 +20,8 @@ import parchunk
 from parchunk.auditing.findings import Finding
 from parchunk.cli.main import run
 from parchunk.out.lease import Holder, held
-from parchunk.out.output import LEASE, Output
+from parchunk.out.opening import open_output
+from parchunk.out.output import LEASE
 
 
 def write(source: Path, length: int) -> None:
@@ -179,7 +180,7 @@ def test_an_update_that_is_running_is_waited_for(
     write(source, 20)
     with pytest.raises(_KilledError):
         parchunk.update(str(out), executor=Ending(), workers=4)
-    output = Output.open(str(out))
+    output = open_output(str(out))
     with held(output):
         mine = Holder.decode(output.get(LEASE) or b"")
     assert mine is not None

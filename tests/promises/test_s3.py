@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 import parchunk
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.reading.status import read_status
 
 pytestmark = pytest.mark.s3
@@ -45,7 +45,7 @@ def test_there_and_back(
     assert result.strays in (1, 2)  # obstore may or may not show the marker
     assert result.requests > 0
 
-    status = read_status(Output.open(out, options))
+    status = read_status(open_output(out, options))
     assert status.published
     assert status.done == status.partitions
     local = tmp_path / "local"

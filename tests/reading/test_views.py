@@ -20,7 +20,7 @@ import zarr
 
 import parchunk
 from parchunk.cli.main import run
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 from parchunk.reading.sql import connect, contents
 from parchunk.reading.views import COLUMNS, view_statements
@@ -68,7 +68,7 @@ def connection(folder):
 def by_hand(folder):
     """Yield what `refs` must hold, from the plan and the record files, one row at a time."""
     out = folder / "refs"
-    plan = load_plan(Output.open(str(out)))
+    plan = load_plan(open_output(str(out)))
     for array in plan.arrays:
         spec = array.spec
         tables = {}
@@ -108,7 +108,7 @@ def test_missing_are_the_chunks_that_are_not_there(connection):
 
 
 def test_coverage_is_every_partition(folder, connection):
-    plan = load_plan(Output.open(str(folder / "refs")))
+    plan = load_plan(open_output(str(folder / "refs")))
     rows = connection.execute("SELECT * FROM coverage").fetchall()
     found = {(row[0], row[1]): row for row in rows}
     assert len(rows) == len(found) == sum(array.regions for array in plan.arrays)
@@ -220,7 +220,7 @@ def test_types_are_the_same_with_and_without_files(folder, tmp_path):
 
 
 def test_views_run_in_a_plain_duckdb(folder):
-    output = Output.open(str(folder / "refs"))
+    output = open_output(str(folder / "refs"))
     plan = load_plan(output)
     sql = ";\n".join(view_statements(plan, output.url, contents(output, plan)))
     with duckdb.connect() as plain:
@@ -250,6 +250,7 @@ def test_locked_connection_reads_nothing_else(connection, query):
 def test_remote_output_through_obstore(folder):
     from obstore.store import MemoryStore
 
+    from parchunk.out.remote import RemoteOutput
     from parchunk.stores.opening import Location
 
     store = MemoryStore()
@@ -257,7 +258,7 @@ def test_remote_output_through_obstore(folder):
     for path in root.rglob("*"):
         if path.is_file():
             store.put(f"a [b]/refs/{path.relative_to(root).as_posix()}", path.read_bytes())
-    output = Output(Location("s3://bucket/a [b]/refs"), store, "a [b]/refs")
+    output = RemoteOutput(Location("s3://bucket/a [b]/refs"), store, "a [b]/refs")
     with connect(output, locked=True) as made:
         rows = made.execute("SELECT * FROM refs").fetchall()
         assert sorted(rows, key=lambda r: (r[0], r[2])) == list(by_hand(folder))

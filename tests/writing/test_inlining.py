@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import parchunk
 from parchunk.cover.inlining import MOST, UNBOUNDED, InlineBound, needed
 from parchunk.out import inlined, record_files
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.record_files import References, encode
 
 Reader = Callable[..., zarr.Group]
@@ -416,6 +416,6 @@ def test_inlined_inner_chunks_keep_no_offset(tmp_path: Path) -> None:
 
 def rows_of(folder: Path, out: str, threshold: int) -> list[dict[str, Any]]:
     plan = parchunk.plan(str(folder / "s.zarr"), inline_threshold=threshold)
-    parchunk.build(plan, Output.open(str(folder / out)))
+    parchunk.build(plan, open_output(str(folder / out)))
     rows: list[dict[str, Any]] = pq.read_table(folder / out / "a/refs.0.parq").to_pylist()
     return rows

@@ -38,7 +38,7 @@ from parchunk.errors import DamagedShardError, SourceError
 from parchunk.listing import shard_reading
 from parchunk.listing.patience import Patience
 from parchunk.metadata import shard_index
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, read_receipts
 
@@ -138,7 +138,7 @@ def open_references(out: Path | str, **kwargs: Any) -> zarr.Group:
 
 
 def receipts_of(out: Path) -> list[Receipt]:
-    output = Output.open(str(out))
+    output = open_output(str(out))
     return list(read_receipts(output, load_plan(output)).values())
 
 
@@ -298,7 +298,7 @@ def test_slices_change_nothing(
     receipts = check(tmp_path / "s.zarr", tmp_path / "refs", case)
     assert max(seen) <= max(most, record_size)
     assert len(seen) > len(receipts)
-    plan = load_plan(Output.open(str(tmp_path / "refs")))
+    plan = load_plan(open_output(str(tmp_path / "refs")))
     made = one_array.make_groups(plan, plan.partitions(), 10**6, WIDTH)
     cost = forecast.forecast_groups(plan, made, WIDTH)
     assert cost.shards == sum(r.shards_expected for r in receipts)

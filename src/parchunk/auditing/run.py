@@ -26,6 +26,7 @@ from parchunk.auditing.result import AuditReport
 from parchunk.auditing.root_check import check_root
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.out.counts import BuildCounts
+from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt
@@ -104,12 +105,12 @@ def audit(
     if source is not None and not isinstance(source, Source):
         source = Source.open(str(source), store_options)
     policy = Policy.of(expect, allow_missing, max_missing)
-    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    output = open_output(out, output_options)
     plan = load_plan(output)
     policy.check(plan)
     under_way = read_under_way(output)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
-    readers = workers or (min(os.cpu_count() or 2, 8) if output.store is None else _REMOTE_READERS)
+    readers = workers or (_REMOTE_READERS if output.costs_requests else min(os.cpu_count() or 2, 8))
     arrays, extra = _read_files(plan, output, policy, done, undone, readers, progress)
     findings += extra
     labels = read_labels(plan, plan.split.dimension if plan.split else None, store_options)

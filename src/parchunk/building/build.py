@@ -22,6 +22,7 @@ from parchunk.cover.scheduling import make_work
 from parchunk.cover.walks import width_of
 from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease, held
+from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.receipts import read_receipts
 from parchunk.out.root import format_notes, mask_notes
@@ -88,7 +89,7 @@ def build(
     memory = cast(int, memory)
     effort = Effort(memory, concurrency, workers, executor, trust_listing, settings, progress)
     began = time.monotonic()
-    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    output = open_output(out, output_options)
     if not isinstance(plan, Plan):
         plan, store_options = make_plan(plan, store_options=store_options), None
     elif store_options and plan.source is not None:

@@ -20,6 +20,7 @@ from parchunk.building.results import BuildResult, Progress
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.out.lease import held
+from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
 from parchunk.out.plan_file import load_plan, parse_plan, save_plan
 from parchunk.out.receipts import Receipt, read_receipts
@@ -90,7 +91,7 @@ def update(
     memory = cast(int, memory)
     effort = Effort(memory, concurrency, workers, executor, trust_listing, settings, progress)
     began = time.monotonic()
-    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    output = open_output(out, output_options)
     load_plan(output)  # refused before a lease is taken in what is no OUT
     with held(output) as lease:
         old = load_plan(output)

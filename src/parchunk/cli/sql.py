@@ -21,7 +21,7 @@ from parchunk.cli.options import json_option, output_option
 from parchunk.cli.printable import printable
 from parchunk.cli.streams import stop_if_gone
 from parchunk.errors import InputError
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.reading.sql import connect, contents, message_of, viewed_plan
 from parchunk.reading.views import COLUMNS, view_statements
 
@@ -79,7 +79,7 @@ def command(
     Views: arrays, regions, refs, coverage, missing, receipts, strays. Queries read OUT and
     nothing else.
     """
-    output = Output.open(out, output_options)
+    output = open_output(out, output_options)
     if views:
         plan = viewed_plan(output)
         click.echo(";\n\n".join(view_statements(plan, output.url, contents(output, plan))) + ";")

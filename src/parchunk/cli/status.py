@@ -12,7 +12,7 @@ import click
 from parchunk.cli.options import json_option, output_option
 from parchunk.cli.tables import console, table
 from parchunk.out.lease import IGNORED
-from parchunk.out.output import Output
+from parchunk.out.opening import open_output
 from parchunk.out.root import left_out
 from parchunk.reading.status import Status, read_status
 from parchunk.wording import count
@@ -24,7 +24,7 @@ from parchunk.wording import count
 @json_option
 def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
     """Show how far the build in OUT is. Exits 1 while it, or an update of it, is unfinished."""
-    status = read_status(Output.open(out, output_options))
+    status = read_status(open_output(out, output_options))
     if as_json:
         holder = status.under_way.holder
         click.echo(

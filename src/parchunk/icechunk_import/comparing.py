@@ -19,6 +19,7 @@ from parchunk.icechunk_import.repository import open_existing
 from parchunk.keys.numbers import ravel, unravel
 from parchunk.metadata.spec import ArraySpec, canonical
 from parchunk.metadata.to_v3 import v3_documents
+from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan, published_plan
 from parchunk.planning.plan import Partition
@@ -96,7 +97,7 @@ def compare_with_repo(
         When OUT is unfinished, or there is no such repository or branch.
     """
     adapter.load()
-    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    output = open_output(out, output_options)
     plan = published_plan(output) or load_plan(output)
     receipts = finished_receipts(output, plan)
     repository: Any = open_existing(repo, repo_options) if isinstance(repo, str) else repo

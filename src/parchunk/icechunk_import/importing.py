@@ -20,6 +20,7 @@ from parchunk.icechunk_import.planned_commits import PlannedCommit, choose, plan
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult, Reporter
 from parchunk.icechunk_import.selecting import select
+from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan, published_plan
 from parchunk.planning.plan import Plan
@@ -100,7 +101,7 @@ def to_icechunk(
     """
     adapter.load()
     began = time.monotonic()
-    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    output = open_output(out, output_options)
     built = published_plan(output) or load_plan(output)
     receipts = finished_receipts(output, built)
     plan, documents = select(

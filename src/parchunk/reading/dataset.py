@@ -10,6 +10,7 @@ from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
 from parchunk.extras import require
 from parchunk.metadata import kerchunk_metadata
+from parchunk.out.opening import open_output
 from parchunk.out.output import ROOT, Output
 from parchunk.out.plan_file import published_plan
 from parchunk.out.record_files import root_document
@@ -71,7 +72,7 @@ def open_dataset(
     from xarray.backends import ZarrStore
     from zarr.storage import FsspecStore
 
-    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    output = open_output(out, output_options)
     plan = published_plan(output)
     if plan is None:
         raise InputError(f"{output.url} is unfinished: run its build again to resume, then open it")
@@ -113,7 +114,7 @@ def reference_options(
     options: dict[str, Any] = {"fo": output.url, "remote_protocol": protocol}
     if protocol != "file":
         options["remote_options"] = {**remote, "asynchronous": True}
-    if output.location.scheme != "file":
+    if not output.opens_by_path:
         _, target = fsspec_options(output.location, output_options)
         options["target_options"] = target
     return options

@@ -16,9 +16,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 from fsspec.utils import glob_translate
 
-from parchunk.errors import OutputError
 from parchunk.out.output import Output
-from parchunk.stores.explaining import explain
 
 #: Seconds for which a listing of OUT serves further globs.
 _FRESH = 10.0
@@ -27,7 +25,7 @@ _LAST = "\U0010ffff"
 
 
 class OutputFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """The objects below one remote OUT, under the names that its URL gives them."""
+    """The objects below one OUT that is no folder, under the names that its URL gives them."""
 
     cachable = False
     _output: Output
@@ -46,29 +44,22 @@ class OutputFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def glob(self, path: str, **_: Any) -> list[str]:
         """Return the objects that match, each with its scheme, sorted."""
-        wanted = re.compile(glob_translate(self._key(path)))
-        head = self._key(_literal_head(path))
-        base = self._output.url[: len(self._output.url) - len(self._output.prefix)]
-        keys = self._keys()
-        below = keys[bisect_left(keys, head) : bisect_left(keys, head + _LAST)]
-        return [f"{base}{key}" for key in below if wanted.match(key)]
+        pattern = self._whole(path)
+        wanted, head = re.compile(glob_translate(pattern)), _literal_head(pattern)
+        names = self._names()
+        below = names[bisect_left(names, head) : bisect_left(names, head + _LAST)]
+        return [name for name in below if wanted.match(name)]
 
-    def _keys(self) -> list[str]:
-        """Return all keys of OUT, sorted, as they were at most some seconds ago.
+    def _names(self) -> list[str]:
+        """Return the URLs of all objects of OUT, sorted, as they were at most some seconds ago.
 
         A view over a hundred arrays globs a hundred folders for every query: one listing serves
         them all.
         """
         with self._lock:
             if self._listed is None or time.monotonic() - self._listed[0] > _FRESH:
-                store = self._output.store
-                assert store is not None
-                try:
-                    pages = store.list(self._output.prefix, chunk_size=1000)
-                    keys = sorted(o["path"] for page in pages for o in page)
-                except Exception as error:
-                    raise OutputError(f"cannot list {self._output.url}: {explain(error)}") from None
-                self._listed = (time.monotonic(), keys)
+                names = [self._output.describe(path) for path in self._output.paths()]
+                self._listed = (time.monotonic(), names)
             return self._listed[1]
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> Any:
@@ -81,19 +72,18 @@ class OutputFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """
         if mode not in ("r", "rb"):
             raise PermissionError(f"{path}: the views only read")
-        return io.BytesIO(self._get(path))
+        data = self._output.get(self._path(path))
+        if data is None:
+            raise FileNotFoundError(f"{path} is gone")
+        return io.BytesIO(data)
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Return name, type, size and modification time of an object."""
-        store = self._output.store
-        assert store is not None
-        found = store.head(self._key(path))
-        return {
-            "name": path,
-            "type": "file",
-            "size": found["size"],
-            "mtime": found["last_modified"],
-        }
+        found = self._output.stat(self._path(path))
+        if found is None:
+            raise FileNotFoundError(f"{path} is gone")
+        size, modified = found
+        return {"name": path, "type": "file", "size": size, "mtime": modified}
 
     def modified(self, path: str) -> Any:
         """Return when an object was written last."""
@@ -111,15 +101,13 @@ class OutputFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def _strip_protocol(cls, path: str) -> str:
         return path
 
-    def _get(self, path: str) -> bytes:
-        store = self._output.store
-        assert store is not None
-        return bytes(store.get(self._key(path)).bytes())
+    def _whole(self, path: str) -> str:
+        """Return a URL, or a pattern of URLs, with its scheme."""
+        return path if "://" in path else f"{self.protocol}://{path}"
 
-    def _key(self, path: str) -> str:
-        """Return the store's key of a URL below OUT (the bucket's name is not part of it)."""
-        base = len(self._output.url) - len(self._output.prefix)
-        return path[base:] if "://" in path else path.partition("/")[2]
+    def _path(self, path: str) -> str:
+        """Return the path below OUT of an object's URL."""
+        return self._whole(path)[len(self._output.url) + 1 :]
 
 
 def _literal_head(pattern: str) -> str:

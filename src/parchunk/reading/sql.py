@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
+from parchunk.out.opening import open_output
 from parchunk.out.output import PREVIOUS, RECEIPTS, STRAYS, UPDATE, Output
 from parchunk.out.plan_file import load_plan, published_plan
 from parchunk.planning.plan import Plan
@@ -51,7 +52,7 @@ def connect(
     """
     import duckdb
 
-    output = out if isinstance(out, Output) else Output.open(str(out), output_options)
+    output = open_output(out, output_options)
     _refuse_unmatched(output)
     spilled = tempfile.mkdtemp(prefix="parchunk-sql-")
     # Nothing is ever fetched from an extension repository behind the caller's back.
@@ -65,7 +66,7 @@ def connect(
     )
     # Not where the program happens to run; nobody else's to read; and gone with the connection.
     weakref.finalize(connection, shutil.rmtree, spilled, ignore_errors=True)
-    if output.store is not None:
+    if not output.opens_by_path:
         from parchunk.reading.file_system import OutputFileSystem
 
         connection.register_filesystem(OutputFileSystem.of(output))
@@ -101,10 +102,10 @@ def message_of(error: Exception) -> str:
 def contents(output: Output, plan: Plan) -> Contents:
     """Return what OUT holds of what the views read."""
     names = [array.spec.name for array in plan.arrays if array.spec.reference_total]
-    if output.store is None:
+    if not output.costs_requests:
         arrays = [name for name in names if output.holds(name, ".parq")]
     else:
-        # A request for each of a hundred arrays would take longer than most queries.
+        # One for each of a hundred arrays would take longer than most queries.
         receipts = set(output.paths(RECEIPTS))
         folders = {path[len(RECEIPTS) + 1 :].rpartition("/")[0] for path in receipts}
         arrays = [name for name in names if name in folders]
@@ -140,7 +141,7 @@ def viewed_plan(output: Output) -> Plan:
 def _refuse_unmatched(output: Output) -> None:
     """Refuse the local paths that DuckDB takes for patterns even where they are escaped."""
     found = next((character for character in "*?[\\" if character in output.url), None)
-    if output.store is None and found is not None:
+    if output.opens_by_path and found is not None:
         raise InputError(
             f"{output.url} has {found!r} in its path, which DuckDB takes for a pattern: query it "
             "under another name, moved or copied there (other readers take this one)"

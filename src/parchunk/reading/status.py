@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 
 from parchunk.arguments.lenient import lenient
+from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, read_receipts
@@ -67,7 +68,7 @@ def status(
     InputError
         When ``out`` holds no build.
     """
-    return read_status(out if isinstance(out, Output) else Output.open(str(out), output_options))
+    return read_status(open_output(out, output_options))
 
 
 def read_status(output: Output) -> Status:

@@ -28,6 +28,7 @@ from parchunk.metadata.spec import ArraySpec, Hierarchy, JSONObject
 from parchunk.metadata.to_v3 import v3_documents
 from parchunk.metadata.v3 import parse_codecs
 from parchunk.out.inlined import original
+from parchunk.out.opening import open_output
 from parchunk.out.output import PREVIOUS, Output
 from parchunk.out.plan_file import published_plan
 from parchunk.out.receipts import RecordFile, read_receipts
@@ -80,7 +81,7 @@ class RegionParser:
             When VirtualiZarr is not installed.
         """
         require("virtualizarr", "virtualizarr")
-        output = Output.open(url, self.output_options)
+        output = open_output(url, self.output_options)
         for _ in range(_READINGS):
             state = _Published.of(output)
             try:

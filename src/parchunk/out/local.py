@@ -1,0 +1,224 @@
+"""An OUT in a folder. An object is written beside the others under ``.parchunk/tmp``, and renamed
+into place after it has reached the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+from parchunk.errors import InputError, OutputError
+from parchunk.metadata.names import OWN
+from parchunk.out.links import refuse_links
+from parchunk.out.output import LEASE, RESUME, Output, clearing_order, failing
+from parchunk.stores.opening import Location
+
+_TEMPORARY = f"{OWN}/tmp"
+
+
+@dataclass(frozen=True)
+class LocalOutput(Output):
+    """OUT as the files below a folder, which ``location`` names by its absolute path."""
+
+    location: Location
+
+    opens_by_path: ClassVar[bool] = True
+    costs_requests: ClassVar[bool] = False
+
+    def get(self, path: str) -> bytes | None:
+        """Return the object at ``path``, or None when there is none."""
+        with failing(f"read {self.describe(path)}"):
+            try:
+                return self._read(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def get_version(self, path: str) -> tuple[bytes, str] | None:
+        """Return the bytes of an object and their digest, or None when there is none."""
+        data = self.get(path)
+        return None if data is None else (data, _version(data))
+
+    def stat(self, path: str) -> tuple[int, datetime] | None:
+        """Return the size of an object and when it was written, or None when there is none."""
+        with failing(f"read {self.describe(path)}"):
+            try:
+                found = self._at(path).stat()
+                return found.st_size, datetime.fromtimestamp(found.st_mtime, UTC)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def paths(self, below: str = "") -> list[str]:
+        """Return all objects below a folder of OUT, sorted."""
+        with failing(f"list {self.describe(below)}"):
+            root, files = self._at(""), (p for p in self._at(below).rglob("*") if not p.is_dir())
+            found = sorted(path.relative_to(root).as_posix() for path in files)
+            return [path for path in found if not path.startswith(f"{_TEMPORARY}/")]
+
+    def holds(self, below: str, suffix: str) -> bool:
+        """Whether any object below a folder of OUT has a name that ends with ``suffix``."""
+        with failing(f"list {self.describe(below)}"):
+            return any(self._at(below).rglob(f"*{suffix}"))
+
+    def is_empty(self) -> bool:
+        """Whether OUT is not there, or holds nothing but a lease and the place to write one.
+
+        Raises
+        ------
+        InputError
+            When it is a file.
+        """
+        root = self._at("")
+        if not root.exists():
+            return True
+        if not root.is_dir():
+            raise InputError(f"{self.url} is a file: OUT must be a folder; name another")
+        # A build that was killed before its plan was written has left these, and no more.
+        own, left = self._at(OWN), {self._at(_TEMPORARY), self._at(LEASE)}
+        return all(
+            path == own and path.is_dir() and left >= set(path.iterdir()) for path in root.iterdir()
+        )
+
+    def prepare(self) -> None:
+        """Create OUT's folder, and clear what a killed build left half-written."""
+        self.refuse_links([_TEMPORARY])
+        try:
+            shutil.rmtree(self._at(_TEMPORARY), ignore_errors=True)
+            self._at(_TEMPORARY).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot create {self.url}: {error.strerror}; give access, or name another OUT"
+            ) from None
+
+    def put(self, path: str, data: bytes | memoryview) -> None:
+        """Write one object whole, replacing what is there; after an error that is untouched."""
+        with failing(f"write {self.describe(path)}", RESUME):
+            self.refuse_links([path, _TEMPORARY])
+            final = self._at(path)
+            # A short name: that of an array may already be as long as the file system allows.
+            temporary = self._at(_TEMPORARY) / uuid.uuid4().hex
+            try:
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                final.parent.mkdir(parents=True, exist_ok=True)
+                temporary.replace(final)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+
+    def put_if(self, path: str, data: bytes, seen: str | None) -> str | None:
+        """Write one object whole if it is still the version ``seen`` (None: if there is none)."""
+        with failing(f"write {self.describe(path)}", RESUME):
+            try:
+                return self._put_if(path, data, seen)
+            except FileNotFoundError:
+                raise OutputError(
+                    f"cannot write {self.describe(path)}: {self.url} was removed meanwhile; "
+                    "run the same command again"
+                ) from None
+
+    def _put_if(self, path: str, data: bytes, seen: str | None) -> str | None:
+        self.refuse_links([path, _TEMPORARY])
+        final = self._at(path)
+        self._at(_TEMPORARY).mkdir(parents=True, exist_ok=True)
+        temporary = self._at(_TEMPORARY) / uuid.uuid4().hex
+        try:
+            temporary.write_bytes(data)
+            with self._locked():
+                if seen is None:
+                    try:
+                        os.link(temporary, final)  # unlike a rename, refused when it is there
+                    except FileExistsError:
+                        return None
+                    except OSError:  # a file system without links
+                        if final.exists():
+                            return None
+                        temporary.replace(final)
+                else:
+                    found = self.get_version(path)
+                    if found is None or found[1] != seen:
+                        return None
+                    temporary.replace(final)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return _version(data)
+
+    def try_condition(self, path: str, data: bytes) -> tuple[bool, str | None]:
+        """Return what a file system does, which keeps conditions."""
+        return True, None
+
+    def delete(self, path: str) -> None:
+        """Delete one object; none there is fine."""
+        with failing(f"delete {self.describe(path)}"):
+            self.refuse_links([path])
+            with contextlib.suppress(FileNotFoundError):
+                self._at(path).unlink()
+
+    def delete_if(self, path: str, seen: str) -> None:
+        """Delete one object if it is still the version ``seen``, and the place to write it."""
+        with contextlib.suppress(OSError), self._locked():
+            self.refuse_links([path])
+            found = self.get_version(path)
+            if found is not None and found[1] == seen:
+                self._at(path).unlink()
+        # Empty again, when nothing was built.
+        with contextlib.suppress(OSError):
+            self.refuse_links([_TEMPORARY])
+            self._at(_TEMPORARY).rmdir()
+
+    def clear(self, paths: Iterable[str]) -> None:
+        """Delete objects in `clearing_order`, and folders that are empty then."""
+        ordered = clearing_order(paths)
+        self.refuse_links(ordered)  # all of them, before the first is deleted
+        for path in ordered:
+            self.delete(path)
+        for folder in sorted(self._at("").rglob("*"), reverse=True):
+            if folder.is_dir():
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+    def tidy(self) -> None:
+        """Remove the folder of temporary files after the last write."""
+        self.refuse_links([_TEMPORARY])
+        shutil.rmtree(self._at(_TEMPORARY), ignore_errors=True)
+
+    def refuse_links(self, paths: Iterable[str]) -> None:
+        """Refuse links at or above any of these places below OUT; OUT itself may be one."""
+        refuse_links(self._at(""), paths)
+
+    def _at(self, path: str) -> Path:
+        return Path(self.url) / path if path else Path(self.url)
+
+    def _read(self, path: str) -> bytes:
+        local = self._at(path)
+        kind = local.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a pipe has no end that comes
+            raise OSError("it is no regular file")
+        return local.read_bytes()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes of this host from changing the lease meanwhile."""
+        folder = os.open(self._at(OWN), os.O_RDONLY)
+        try:
+            # Network file systems may have no such lock: then the windows are short, not closed.
+            with contextlib.suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+
+def _version(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -1,0 +1,148 @@
+"""An OUT below a prefix of an object store, which puts objects whole by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
+from obstore.store import ObjectStore
+
+from parchunk.out.output import LEASE, RESUME, Output, clearing_order, failing
+from parchunk.stores.explaining import status
+from parchunk.stores.opening import Location
+
+
+@dataclass(frozen=True)
+class RemoteOutput(Output):
+    """OUT as the objects below ``prefix`` in an obstore ``store``.
+
+    The store may hold secrets: it is handed to readers, and never written or shown.
+    """
+
+    location: Location
+    store: ObjectStore
+    prefix: str
+
+    opens_by_path: ClassVar[bool] = False
+    costs_requests: ClassVar[bool] = True
+
+    def get(self, path: str) -> bytes | None:
+        """Return the object at ``path``, or None when there is none."""
+        with failing(f"read {self.describe(path)}"):
+            try:
+                return bytes(self.store.get(self._key(path)).bytes())
+            except FileNotFoundError:
+                return None
+
+    def get_version(self, path: str) -> tuple[bytes, str] | None:
+        """Return the bytes of an object and its entity tag, or None when there is none."""
+        with failing(f"read {self.describe(path)}"):
+            try:
+                found = self.store.get(self._key(path))
+                return bytes(found.bytes()), str(found.meta["e_tag"])
+            except FileNotFoundError:
+                return None
+
+    def stat(self, path: str) -> tuple[int, datetime] | None:
+        """Return the size of an object and when it was written, or None when there is none."""
+        with failing(f"read {self.describe(path)}"):
+            try:
+                found = self.store.head(self._key(path))
+                return found["size"], found["last_modified"]
+            except FileNotFoundError:
+                return None
+
+    def paths(self, below: str = "") -> list[str]:
+        """Return all objects below a folder of OUT, sorted."""
+        skip = len(self.prefix) + 1
+        with failing(f"list {self.describe(below)}"):
+            pages = self.store.list(self._key(below))
+            return sorted(found["path"][skip:] for page in pages for found in page)
+
+    def holds(self, below: str, suffix: str) -> bool:
+        """Whether any object below a folder of OUT has a name that ends with ``suffix``."""
+        with failing(f"list {self.describe(below)}"):
+            pages = self.store.list(self._key(below), chunk_size=1000)
+            return any(found["path"].endswith(suffix) for page in pages for found in page)
+
+    def is_empty(self) -> bool:
+        """Whether OUT holds nothing but a lease."""
+        lease = self._key(LEASE)
+        with failing(f"list {self.url}"):
+            pages = self.store.list(self.prefix, chunk_size=2)
+            return all(found["path"] == lease for page in pages for found in page)
+
+    def prepare(self) -> None:
+        """Do nothing: there are no folders, and nothing is ever half-written."""
+
+    def put(self, path: str, data: bytes | memoryview) -> None:
+        """Write one object whole, replacing what is there; after an error that is untouched."""
+        with failing(f"write {self.describe(path)}", RESUME):
+            self.store.put(self._key(path), bytes(data))
+
+    def put_if(self, path: str, data: bytes, seen: str | None) -> str | None:
+        """Write one object whole if it is still the version ``seen`` (None: if there is none)."""
+        key = self._key(path)
+        with failing(f"write {self.describe(path)}", RESUME):
+            try:
+                put = self.store.put(key, data, mode={"e_tag": seen} if seen else "create")
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+                return None
+            except Exception as error:
+                if not _is_unknown(error):
+                    raise
+                now = self.get_version(path)
+                if (None if now is None else now[1]) != seen:
+                    return None
+                put = self.store.put(key, data)
+            return str(put["e_tag"])
+
+    def try_condition(self, path: str, data: bytes) -> tuple[bool, str | None]:
+        """Write an object that is there on the condition that it is not."""
+        with failing(f"write {self.describe(path)}"):
+            try:
+                put = self.store.put(self._key(path), data, mode="create")
+                return False, str(put["e_tag"])
+            except (AlreadyExistsError, PreconditionError):
+                return True, None
+            except Exception as error:
+                if _is_unknown(error):
+                    return False, None
+                raise
+
+    def delete(self, path: str) -> None:
+        """Delete one object; none there is fine."""
+        with failing(f"delete {self.describe(path)}"):
+            try:
+                self.store.delete(self._key(path))
+            except FileNotFoundError:
+                return
+
+    def delete_if(self, path: str, seen: str) -> None:
+        """Delete one object if it is still the version ``seen``."""
+        # No store deletes on a condition; between these requests it is nobody's turn to write.
+        found = self.get_version(path)
+        if found is not None and found[1] == seen:
+            self.delete(path)
+
+    def clear(self, paths: Iterable[str]) -> None:
+        """Delete objects in `clearing_order`."""
+        for path in clearing_order(paths):
+            self.delete(path)
+
+    def tidy(self) -> None:
+        """Do nothing: writing needs nothing beside what it writes."""
+
+    def refuse_links(self, paths: Iterable[str]) -> None:
+        """Do nothing: an object store has no links."""
+
+    def _key(self, path: str) -> str:
+        return f"{self.prefix}/{path}" if path else self.prefix
+
+
+def _is_unknown(error: BaseException) -> bool:
+    """Whether a store says that it knows no conditional writes."""
+    return isinstance(error, NotImplementedError | NotSupportedError) or status(error) == "501"
