@@ -29,18 +29,14 @@ class Listed:
     modified: NDArray[np.int64]
 
 
-def join(batches: list[pa.RecordBatch]) -> Listed:
-    """Return the rows of batches with the columns path, size and last_modified."""
-
-    def column(name: str) -> pa.Array:
-        parts = [batch.column(name) for batch in batches]
-        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
-
-    modified = column("last_modified").cast(pa.timestamp("us", tz="UTC"), safe=False)
+def join(pages: list[Listed]) -> Listed:
+    """Return the rows of pages, one or more, in one piece."""
+    if len(pages) == 1:
+        return pages[0]
     return Listed(
-        column("path").cast(pa.string()),
-        np.asarray(column("size").cast(pa.uint64())),
-        np.asarray(modified.cast(pa.int64())),
+        pa.concat_arrays([page.paths for page in pages]),
+        np.concatenate([page.sizes for page in pages]),
+        np.concatenate([page.modified for page in pages]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Listings of the source: the only module that asks a store which objects it holds.
+"""Listings of the source: walks followed through the pages of a store.
 
 `follow` turns one walk into checked Arrow columns. On stores that list in order it stops early,
 resumes after the last delivered key, and trusts nothing: keys must rise, and lie after the offset.
@@ -9,14 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import pyarrow as pa
 
 from parchunk.cover.walks import Walk
 from parchunk.errors import ListingError
-from parchunk.listing.batches import Batches
-from parchunk.listing.listed_rows import Endless, Listed, Repeats, Unordered, in_order, join, up_to
+from parchunk.listing.listed_rows import Endless, Listed, Repeats, in_order, join, up_to
+from parchunk.listing.obstore_pages import ObstorePages
+from parchunk.listing.pages import PAGE_ROWS, PageError, Pages, Spent
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.waiting import Cancelled
 from parchunk.listing.witness import Course, Witnesses
@@ -26,9 +24,6 @@ from parchunk.stores.source import Source
 
 #: Rows gathered before they are handed on: enough to make the kernels' fixed costs small.
 BATCH_ROWS = 10_000
-#: Rows asked of obstore at a time where they cost requests: one page, so that a walk that stops
-#: early fetches no page too many, and a stream that breaks loses none.
-STREAM_ROWS = 1_000
 
 #: Why an answer that ends a listing is not taken for one.
 _NO_WITNESS = (
@@ -54,6 +49,10 @@ class Listing:
     batch: int = BATCH_ROWS
     witnesses: Witnesses = field(default_factory=Witnesses, repr=False)
 
+    def __post_init__(self) -> None:
+        """Choose how pages are asked for."""
+        self._pages: Pages = ObstorePages(self.source, self.page, self.patience.quiet, self.stop)
+
     def path(self, tail: str) -> str:
         """Return the store path of a tail of the array."""
         return self.source.path("/".join(part for part in (self.array, tail) if part))
@@ -69,7 +68,7 @@ class Listing:
             When the listing broke `Patience.attempts` times without getting any further.
         """
         base, root = (f"{path}/" if path else "" for path in (self.path(""), self.source.path("")))
-        course = Course(walk, base, root, self.witnesses, self._first_page, STREAM_ROWS)
+        course = Course(walk, base, root, self.witnesses, self._first_page, PAGE_ROWS)
         attempt = 0
         while True:
             try:
@@ -172,44 +171,28 @@ class Listing:
             ) from None
         self.patience.wait(attempt, self.stop)
 
-    def _batches(self, prefix: str, offset: str | None) -> Iterator[Any]:
-        store, remote = self.source.store, is_remote(self.source.store)
-        rows = STREAM_ROWS if remote else BATCH_ROWS
-
-        def open_stream() -> Iterator[Any]:
-            found = store.list(prefix or None, offset=offset, chunk_size=rows, return_arrow=True)
-            return iter(found)
-
-        return (
-            iter(Batches(open_stream, self.patience.quiet, self.stop)) if remote else open_stream()
-        )
-
     def _stream(
         self, prefix: str, offset: str | None, last: str | None, *, check: bool = True
     ) -> Iterator[tuple[Listed, bool]]:
         """Yield (rows, whether what follows is beyond ``last``); raise `_Broken` when it dies."""
-        gathered: list[pa.RecordBatch] = []
-        rows = fetched = 0
+        gathered: list[Listed] = []
+        rows = 0
         previous = offset
         repeats = Repeats() if is_remote(self.source.store) and not check else None
+        spent = Spent()
+        stream = self._pages.pages(prefix, offset, spent)
         try:
-            stream = self._batches(prefix, offset)
             while True:
-                batch = next(stream, None)
+                page = next(stream, None)
                 if self.stop.is_set():
                     raise Cancelled("cancelled")
-                if batch is not None:
-                    batch = pa.record_batch(batch)
-                    if batch.num_rows == 0:
-                        continue
-                    fetched += batch.num_rows
+                if page is not None:
                     if repeats is not None:
-                        repeats.check(batch.column("path"))
-                    # Entity tags and versions are half of a batch's bytes, and not needed.
-                    gathered.append(batch.select(["path", "size", "last_modified"]))
-                    rows += batch.num_rows
-                done = batch is None or (
-                    last is not None and batch.column(0)[-1].as_py().encode() >= last.encode()
+                        repeats.check(page.paths)
+                    gathered.append(page)
+                    rows += len(page.paths)
+                done = page is None or (
+                    last is not None and page.paths[-1].as_py().encode() >= last.encode()
                 )
                 if gathered and (done or rows >= self.batch):
                     listed = join(gathered)
@@ -218,30 +201,25 @@ class Listing:
                         listed = in_order(listed, previous)
                         if len(listed.paths):
                             previous = listed.paths[-1].as_py()
-                    passed = batch is not None and done
+                    passed = page is not None and done
                     if passed and last is not None:
                         listed = up_to(listed, last)
                     if passed or len(listed.paths):
                         yield listed, passed
                 if done:
                     return
-        except (Unordered, Cancelled, GeneratorExit):
-            raise
         except Endless as endless:
             raise _Broken(str(endless), None, True) from None
-        except FileNotFoundError:
-            return  # a directory that is not there holds nothing
-        except Exception as error:  # obstore's classes do not tell which ones pass
+        except PageError as error:
             kept = None
             if gathered and check:
                 kept = in_order(join(gathered), previous)
                 if last is not None:
                     kept = up_to(kept, last)
-            raise _Broken(explain(error, self.source.unsigned), kept, is_final(error)) from None
+            raise _Broken(error.reason, kept, error.final) from None
         finally:
-            remote = is_remote(self.source.store)
-            pages = max(-(-fetched // self.page), 1) if remote else 0
-            self.requests.add(lists=pages, keys=fetched)
+            stream.close()
+            self.requests.add(lists=spent.lists, keys=spent.keys, retries=spent.retries)
 
 
 class _Broken(Exception):
