@@ -126,10 +126,7 @@ def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, 
     receipts = finished_receipts(output, plan)
     container = Container.of(plan.location)
     documents = v3_documents(plan.hierarchy)
-    data = [
-        _arrays_of(out, array.spec, receipts[(part.array, part.region)], part)
-        for part in plan.partitions()
-    ]
+    data = [_arrays_of(out, array.spec, receipts[part.key], part) for part in plan.partitions()]
     before, began, busy = _peak(), time.perf_counter(), time.process_time()
     config = icechunk.RepositoryConfig.default()
     config.set_virtual_chunk_container(container.virtual_chunk_container())

@@ -40,6 +40,7 @@ from parchunk.listing.walker import Listing
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy
 from parchunk.planning.choice import RECORD_ROWS
 from parchunk.planning.plan import ArrayPlan, Plan, Split
+from parchunk.stores.manner import Manner
 from parchunk.stores.opening import Location
 
 DOT, SLASH, V3 = KeyEncoding("", ".", 0), KeyEncoding("", "/", 0), KeyEncoding("c", "/", 0)
@@ -130,9 +131,7 @@ def made(plan: Plan, work: Sequence[Work], width: Width, listing: FormulaListing
     source = Source(store=listing, url="s3://formula/store")  # type: ignore[arg-type]
     listing.reset()
     for item in work:
-        follower = Listing(
-            source, item.array, width.page, Requests(), Patience(), threading.Event()
-        )
+        follower = Listing(source, item.array, Requests(), Patience(), threading.Event())
         if isinstance(item, Group):
             for walk in _walks(plan, [item], width):
                 for _ in follower.follow(walk):
@@ -212,7 +211,7 @@ def main() -> None:
         spec = plan.arrays[0].spec
         store = FormulaStore([FormulaArray("v", case.grid, spec.keys)])
         listing = FormulaListing(store)
-        width = width_of(listing, DEFAULT_CONCURRENCY)
+        width = width_of(Manner(), DEFAULT_CONCURRENCY)
         cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
         groups = make_groups(plan, plan.partitions(), cells, width)
         walks = len(_walks(plan, groups, width))
@@ -237,7 +236,7 @@ def main() -> None:
         listing = FormulaListing(many(arrays, grid))
         source = Source(store=listing, url="s3://formula/store")  # type: ignore[arg-type]
         plan = make_plan(source)
-        width = width_of(listing, DEFAULT_CONCURRENCY)
+        width = width_of(Manner(), DEFAULT_CONCURRENCY)
         cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
         work = make_work(plan, plan.partitions(), cells, width)
         least = intervals.least_requests(plan.chunks)

@@ -22,6 +22,7 @@ from parchunk.listing.many_arrays import follow_ranges
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.walker import Listing
 from parchunk.metadata.names import DOCUMENTS
+from parchunk.stores.manner import Manner
 from parchunk.stores.source import Source
 
 #: Names that sort around one another in every way: ``-`` and ``.`` before ``/``, ``0`` after it.
@@ -121,9 +122,9 @@ def check(
     for key in held:
         store.put(f"{prefix}/{key}" if prefix else key, b"x")
     pages = Pages(store, page)
-    source = Source(pages, prefix, "s3://b")  # type: ignore[arg-type]
+    source = Source(pages, prefix, "s3://b", manner=Manner(page=page))  # type: ignore[arg-type]
     patience = Patience(first_wait=0)
-    listing = Listing(source, "", page, Requests(), patience, threading.Event())
+    listing = Listing(source, "", Requests(), patience, threading.Event())
     below = f"{prefix}/" if prefix else ""
     met: dict[int, list[str]] = {at: [] for at in range(len(ranges))}
     complete = 0

@@ -42,6 +42,7 @@ from parchunk.planning.plan_differences import plan_differences
 from parchunk.planning.plan_document import read_plan
 from parchunk.reading.status import read_status
 from parchunk.reading.views import Contents, view_statements
+from parchunk.stores.manner import Manner
 from parchunk.stores.source import Source
 
 #: Partitions of one plan that are looked at: a hostile one may have millions.
@@ -171,7 +172,7 @@ def _look_at(plan: Plan) -> None:
     assert plan_differences(plan, plan) == []
     view_statements(plan, "/out", Contents(frozenset(plan.by_name), True, True))
     if plan.chunks <= _COMPUTED and sum(array.regions for array in plan.arrays) <= _LOOKED_AT:
-        width = width_of(object(), 8)
+        width = width_of(Manner(), 8)
         with contextlib.suppress(InputError):
             forecast_work(plan, make_work(plan, plan.partitions(), 10**7, width), width)
 

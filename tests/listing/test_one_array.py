@@ -39,7 +39,7 @@ def test_the_last_region_waits_for_strays_after_its_last_chunk() -> None:
     arrays = [FormulaArray("t", (20,), keys), FormulaArray("t/tmp", (30_000,), keys)]
     store = FormulaListing(FormulaStore(arrays))
     source = Source(store, "", "s3://formula")  # type: ignore[arg-type]
-    listing = Watched(source, "t", 1000, Requests(), Patience(), threading.Event())
+    listing = Watched(source, "t", Requests(), Patience(), threading.Event())
     listing.messages, listing.seen = SimpleQueue(), []
     spec = ArraySpec("t", 2, (20,), (1,), "<i4", 4, (None,), keys, {}, {})
     rows = [partition.rows for partition in ArrayPlan(spec, 0, 10).partitions(10)]
@@ -69,7 +69,7 @@ def test_the_store_is_asked_for_more_while_a_batch_is_read() -> None:
     keys = KeyEncoding("", "/", 1)
     store = FormulaListing(FormulaStore([FormulaArray("t", (25_000,), keys)]))
     source = Source(store, "", "s3://formula")  # type: ignore[arg-type]
-    listing = Asked(source, "t", 1000, Requests(), Patience(), threading.Event())
+    listing = Asked(source, "t", Requests(), Patience(), threading.Event())
     spec = ArraySpec("t", 2, (25_000,), (1,), "<i4", 4, (None,), keys, {}, {})
     tally = Waits(spec, "t/", [p.rows for p in ArrayPlan(spec, None, 10).partitions(10)])
     passed: SimpleQueue[Any] = SimpleQueue()

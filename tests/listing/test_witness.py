@@ -208,7 +208,7 @@ def test_walks_that_meet_nothing_share_what_one_of_them_found() -> None:
     )
     requests = Requests()
     with source_of(store) as (server, source):
-        listing = Listing(source, "t", 1000, requests, QUICK.patience, threading.Event())
+        listing = Listing(source, "t", requests, QUICK.patience, threading.Event())
         for start in range(100_000, 200_000, 10_000):
             walk = walks.walk(KeySpace(grid, keys), start, start + 10_000)
             assert list(listing.follow(walk)) == []
@@ -222,7 +222,7 @@ def test_a_last_key_that_was_deleted_meanwhile_is_an_error_that_names_it() -> No
     store = one(chunks=100, present=LeadingRange(0, 40))
     gone = Fault("empty", first=1, times=None, within="t/")
     with source_of(store, gone) as (_, source):
-        listing = Listing(source, "t", 1000, Requests(), QUICK.patience, threading.Event())
+        listing = Listing(source, "t", Requests(), QUICK.patience, threading.Event())
         with pytest.raises(parchunk.ListingError, match=r"formula/t after key t/9 failed at 4 att"):
             list(listing.follow(walks.walk(KeySpace((100,), keys), 0, 100)))
 
@@ -236,7 +236,7 @@ def test_a_store_that_delivers_nothing_is_left_after_some_tries() -> None:
         kwargs["client_options"] = {"allow_http": True, "timeout": "1h"}
         source = Source(S3Store(server.bucket, **kwargs), "", "s3://formula")
         requests = Requests()
-        listing = Listing(source, "t", 1000, requests, patience, threading.Event())
+        listing = Listing(source, "t", requests, patience, threading.Event())
         walk = walks.walk(KeySpace((1200,), KeyEncoding("", ".", 1)), 0, 1200)
         listed = listing.follow(walk)
         assert len(next(listed).paths) == 1000
@@ -274,7 +274,7 @@ def test_pages_that_change_places_are_no_order(batch: int) -> None:
     store = one(chunks=6000)
     swapped = Fault("swap-pages", first=1, within="t/")
     with source_of(store, swapped) as (_, source):
-        listing = Listing(source, "t", 1000, Requests(), QUICK.patience, threading.Event(), batch)
+        listing = Listing(source, "t", Requests(), QUICK.patience, threading.Event(), batch)
         walk = walks.walk(KeySpace((6000,), KeyEncoding("", ".", 1)), 0, 6000)
         with pytest.raises(Unordered):
             list(listing.follow(walk))
@@ -289,7 +289,7 @@ def test_a_chunk_of_no_bytes_out_of_order_is_no_marker_for_its_neighbour() -> No
 def test_a_chunk_that_is_lost_on_its_way_is_an_error() -> None:
     spec = ArraySpec("t", 2, (4,), (1,), "<f4", 4, (None,), KeyEncoding("", ".", 1), {}, {})
     store = S3Store("b", region="us-east-1", skip_signature=True)
-    listing = Listing(Source(store, "", "s3://b"), "t", 1000, Requests(), Patience(), STOP)
+    listing = Listing(Source(store, "", "s3://b"), "t", Requests(), Patience(), STOP)
     group = make_group_listing(spec, listing, Here(), Here(), 1, False)
     tally = group.tally_of([RowSet(4, 0, 4)])
     tally.wanted = 3

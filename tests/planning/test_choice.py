@@ -38,7 +38,7 @@ def plan_of(store: Any, **options: Any) -> Plan:
 def check_invariants(plan: Plan) -> None:
     """What every plan promises, by going through every row."""
     partitions = list(plan.partitions())
-    assert len({(p.array, p.region) for p in partitions}) == len(partitions)
+    assert len({p.key for p in partitions}) == len(partitions)
     files: dict[str, dict[int, list[int]]] = {}
     for array in plan.arrays:
         owned = np.zeros(array.spec.total, np.int64)

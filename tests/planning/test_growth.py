@@ -212,7 +212,7 @@ def test_arrays_that_came_are_split_as_the_others_are() -> None:
         ("t", 0, 4),
         ("x", None, 0),
     ]
-    known = {(item.partition.array, item.partition.region) for item in carried(old, new)}
+    known = {item.partition.key for item in carried(old, new)}
     assert known == {("t", 0), ("t", 1)}
 
 

@@ -113,7 +113,7 @@ def test_coverage_is_every_partition(folder, connection):
     found = {(row[0], row[1]): row for row in rows}
     assert len(rows) == len(found) == sum(array.regions for array in plan.arrays)
     for partition in plan.partitions():
-        row = found[(partition.array, partition.region)]
+        row = found[partition.key]
         assert row[4] == partition.rows.cells == row[5] + row[6]
     assert found[("t", 0)][2:10] == (0, 8, 32, 30, 2, 1, found[("t", 0)][8], 0)
     counted = connection.execute(

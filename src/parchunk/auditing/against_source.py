@@ -36,8 +36,7 @@ from parchunk.listing.walker import Listing
 from parchunk.metadata.meaning import differences, hierarchy_digest
 from parchunk.out.output import Output
 from parchunk.planning.from_source import open_source, read_again
-from parchunk.planning.plan import Plan
-from parchunk.stores.opening import is_ordered, is_remote, page_keys
+from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.stores.source import Source
 
 
@@ -74,9 +73,9 @@ def compare(
         )
     counted = Requests()
     stop = threading.Event()
-    by_partition = {(item.partition.array, item.partition.region): item for item in done}
+    by_partition = {item.partition.key: item for item in done}
     cells = vector_cells(memory, plan.record_size, concurrency)
-    width = width_of(source.store, concurrency)
+    width = width_of(source.manner, concurrency)
     work = make_work(plan, [item.partition for item in done], cells, width)
     regions: list[RegionChanges] = []
     notes: list[str] = []
@@ -122,7 +121,7 @@ def compare(
             raise
     for region in regions:
         findings += change_findings(region)
-    remote = is_remote(source.store)
+    remote = source.manner.remote
     least = forecast_work(plan, work, width).least
     return Comparison(
         tuple(regions),
@@ -142,7 +141,7 @@ class _Compared:
         self,
         plan: Plan,
         group: Group,
-        by_partition: Mapping[tuple[str, int | None], Audited],
+        by_partition: Mapping[PartitionKey, Audited],
         source: Source,
         pool: Executor,
         takers: Executor,
@@ -153,18 +152,17 @@ class _Compared:
     ) -> None:
         """Prepare; nothing is listed yet."""
         spec = plan.by_name[group.array].spec
-        items = [by_partition[(p.array, p.region)] for p in group.partitions]
+        items = [by_partition[p.key] for p in group.partitions]
         self.group = group
         listing = Listing(
             source=source,
             array=spec.name,
-            page=page_keys(source.store),
             requests=counted,
             patience=Patience(),
             stop=stop,
         )
         self.listed = WatchedListing(
-            spec, listing, pool, takers, width, False, ordered=is_ordered(source.store)
+            spec, listing, pool, takers, width, False, ordered=source.manner.ordered
         )
         self.listed.since = {
             unit.rows: newest(items[unit.partition]) for units in group.passes for unit in units

@@ -6,6 +6,7 @@ import io
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,7 @@ from parchunk.auditing.wording import (
 from parchunk.listing.strays import Stray
 from parchunk.metadata.chunk_keys import chunk_key
 from parchunk.metadata.fixed_size import fixed_chunk_bytes
+from parchunk.metadata.names import RECORD_FILES, record_name, record_number
 from parchunk.out.output import Output
 from parchunk.out.receipts import strays_path
 from parchunk.out.record_files import record_path
@@ -120,10 +122,10 @@ class ArrayState:
         extra = []
         for path in self._output.paths(name):
             tail = path[len(name) + 1 :]
-            if tail.startswith("refs.") and tail.endswith(".parq"):
-                number = tail[5:-5]
-                # Not `int` alone: refs.01.parq is no record file that a reader would open.
-                if not (number.isdecimal() and str(int(number)) == number and int(number) < files):
+            if fnmatchcase(tail, RECORD_FILES):
+                number = record_number(tail)
+                # Not the number alone: refs.01.parq is no record file that a reader would open.
+                if number is None or tail != record_name(number) or number >= files:
                     extra.append(path)
         return shortened(extra_file_findings(name, extra, files))
 
@@ -243,11 +245,7 @@ class ArrayState:
     def _partition(
         self, partition: Partition, counts: AuditCounts, done: bool = True
     ) -> PartitionAudit:
-        start = stop = None
-        if partition.region is not None and self._array.axis is not None:
-            region = self._plan.regions[partition.region]
-            start = region.start
-            stop = min(region.stop, self.spec.shape[self._array.axis])
+        start, stop = self._plan.elements(partition) or (None, None)
         return PartitionAudit(
             **counts.values(),
             array=partition.array,

@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from parchunk.auditing.differences import RegionChanges
 from parchunk.auditing.findings import Finding
 from parchunk.auditing.source_contents import Reread
-
-Int64Array = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from parchunk.auditing.held_rows import read_held
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob
 from parchunk.auditing.source_contents import ContentReader, Contradicted
+from parchunk.keys.numbers import Int64Array
 from parchunk.listing.tally import Part
 from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.output import Output
 from parchunk.out.receipts import receipt_path
-
-Int64Array = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from parchunk.keys.numbers import Int64Array
 from parchunk.metadata.spec import ArraySpec
-
-Int64Array = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.auditing.record_check import RecordJob
+from parchunk.keys.numbers import Int64Array
 from parchunk.out.inlined import lengths
 from parchunk.out.output import Output
 from parchunk.out.record_files import record_path
-
-Int64Array = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

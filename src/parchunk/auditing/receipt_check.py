@@ -118,7 +118,7 @@ def _read(
 
 def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | None:
     """Return how a receipt contradicts itself or the plan, or None."""
-    if (receipt.array, receipt.region) != (partition.array, partition.region):
+    if receipt.key != partition.key:
         return f"says that it is of {receipt.array}, region {receipt.region}"
     cells = partition.rows.cells
     if receipt.expected != cells:
@@ -153,13 +153,10 @@ def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | 
         return "does not add up: its record files have other rows than the partition"
     if sum(receipt.stray_reasons.values()) != receipt.strays:
         return f"does not add up: {receipt.strays} strays, {dict(receipt.stray_reasons)} by reason"
-    array = plan.by_name[partition.array]
-    if partition.region is not None and array.axis is not None:
-        region = plan.regions[partition.region]
-        stop = min(region.stop, array.spec.shape[array.axis])
-        if (receipt.start, receipt.stop) != (region.start, stop):
-            return (
-                f"says that it is of elements {receipt.start} to {receipt.stop}, "
-                f"the region is {region.start} to {stop}"
-            )
+    elements = plan.elements(partition)
+    if elements is not None and (receipt.start, receipt.stop) != elements:
+        return (
+            f"says that it is of elements {receipt.start} to {receipt.stop}, "
+            f"the region is {elements[0]} to {elements[1]}"
+        )
     return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Int64Array = NDArray[np.int64]
+from parchunk.keys.numbers import Int64Array
 
 #: Bins in a factor of two, and octaves: sizes up to 2**48 bytes.
 PER_OCTAVE = 64

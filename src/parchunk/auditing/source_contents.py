@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from parchunk.auditing.held_rows import HeldRows, read_held
 from parchunk.auditing.receipt_check import Audited
 from parchunk.errors import DamagedShardError
+from parchunk.keys.numbers import Int64Array
 from parchunk.keys.row_sets import RowSet
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.shard_reading import InnerChunks, ShardReader
@@ -31,8 +32,6 @@ from parchunk.out.inlined import original
 from parchunk.out.output import Output
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
-
-Int64Array = NDArray[np.int64]
 
 #: Objects of each kind that are all read again, and bytes; beyond, a sample of about so many.
 MOST_OBJECTS = 10_000

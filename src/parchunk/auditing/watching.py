@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow as pa
 
-from parchunk.auditing.changes import Int64Array
+from parchunk.keys.numbers import Int64Array
 from parchunk.keys.parsing import parse_paths
 from parchunk.keys.row_sets import RowSet
 from parchunk.listing.listed_rows import Listed

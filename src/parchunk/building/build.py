@@ -32,7 +32,6 @@ from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import open_source
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.plan import Plan
-from parchunk.stores.opening import is_remote
 from parchunk.stores.source import Source
 
 
@@ -116,8 +115,8 @@ def carry_out(
     cells = effort.cells(source, plan)
     done = read_receipts(output, plan)
     partitions = list(plan.partitions())
-    pending = [p for p in partitions if (p.array, p.region) not in done]
-    width = width_of(source.store, effort.share)
+    pending = [p for p in partitions if p.key not in done]
+    width = width_of(source.manner, effort.share)
     work = make_work(plan, pending, cells, width, effort.workers)
     least = forecast_work(plan, work, width).least
     fine = replace(
@@ -148,7 +147,7 @@ def carry_out(
         receipts=tuple(run.receipts),
         built=len(pending),
         requests=run.requests.lists,
-        requests_least=least if is_remote(source.store) else 0,
+        requests_least=least if source.manner.remote else 0,
         gets=run.requests.gets,
         retries=run.requests.retries,
         seconds=time.monotonic() - began,

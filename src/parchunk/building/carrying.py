@@ -17,9 +17,7 @@ from parchunk.out.counts import BuildCounts
 from parchunk.out.output import RECEIPTS, STRAYS, Output
 from parchunk.out.receipts import Receipt, read_receipts, receipt_path, strays_path, write_receipt
 from parchunk.planning.growth import Carried, carried
-from parchunk.planning.plan import Partition, Plan
-
-_Key = tuple[str, int | None]
+from parchunk.planning.plan import Partition, PartitionKey, Plan
 
 
 def forget(
@@ -47,9 +45,9 @@ def carry_over(old: Plan, new: Plan, output: Output) -> None:
     done = read_receipts(output, new)
     renewed = []
     for item in carried(old, new):
-        before = [receipts.get((part.array, part.region)) for part in item.before]
+        before = [receipts.get(part.key) for part in item.before]
         known = [receipt for receipt in before if receipt is not None]
-        if len(known) == len(before) and _key(item.partition) not in done:
+        if len(known) == len(before) and item.partition.key not in done:
             renewed.append((item, known, _strays(output, item, known)))
     # All are read before the first is written: region 1 may lie where another region 1 is read.
     for item, known, strays in renewed:
@@ -57,15 +55,11 @@ def carry_over(old: Plan, new: Plan, output: Output) -> None:
             output.put(strays_path(item.partition), strays)
         receipt = _renewed(known, item.partition, new)
         write_receipt(output, item.partition, receipt)
-        done[_key(item.partition)] = receipt
+        done[item.partition.key] = receipt
     _delete_others(new, output, done)
 
 
-def _key(partition: Partition) -> _Key:
-    return partition.array, partition.region
-
-
-def _delete_others(plan: Plan, output: Output, done: dict[_Key, Receipt]) -> None:
+def _delete_others(plan: Plan, output: Output, done: dict[PartitionKey, Receipt]) -> None:
     """Delete receipts and strays of other plans."""
     partitions = [plan.by_name[name].partition(at, plan.record_size) for name, at in done]
     ours = {receipt_path(partition) for partition in partitions}

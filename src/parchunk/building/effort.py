@@ -6,8 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from obstore.store import MemoryStore
-
 from parchunk.building.results import Progress
 from parchunk.cover.inlining import UNBOUNDED, InlineBound
 from parchunk.cover.memory import (
@@ -71,7 +69,7 @@ class Effort:
         InputError
             When the plan cannot be built with that much memory, or in these processes.
         """
-        if self.processes > 1 and isinstance(source.store, MemoryStore):
+        if self.processes > 1 and source.manner.in_memory:
             raise InputError(
                 "a store in memory cannot be reached by other processes: use --workers 1"
             )

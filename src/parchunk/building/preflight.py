@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from parchunk.errors import InputError
 from parchunk.metadata.meaning import hierarchy_digest
-from parchunk.metadata.names import OWN
+from parchunk.metadata.names import OWN, record_number
 from parchunk.out.output import LEASE, PLAN, PREVIOUS, RECEIPTS, ROOT, STRAYS, Output
 from parchunk.out.plan_file import parse_plan, save_plan
 from parchunk.planning.plan import Plan
@@ -95,7 +95,7 @@ def _own_paths(output: Output, plan: Plan | None) -> list[str]:
         own += [
             path
             for path in output.paths(array.spec.name)
-            if _is_record_file(path[len(array.spec.name) + 1 :])
+            if record_number(path[len(array.spec.name) + 1 :]) is not None
         ]
     return own
 
@@ -106,10 +106,6 @@ def _places_of(plan: Plan) -> Iterator[str]:
     for array in plan.arrays:
         name = array.spec.name
         yield from (name, f"{RECEIPTS}/{name}", f"{STRAYS}/{name}")
-
-
-def _is_record_file(name: str) -> bool:
-    return name.startswith("refs.") and name.endswith(".parq") and name[5:-5].isdecimal()
 
 
 def refuse_overlap(plan: Plan, source: Source, output: Output) -> None:

@@ -17,7 +17,6 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.out.output import Output
 from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import Plan
-from parchunk.stores.opening import page_keys
 from parchunk.stores.source import Source
 
 
@@ -57,7 +56,6 @@ class GroupTask:
         listing = Listing(
             source=self.source,
             array=self.spec.name,
-            page=page_keys(self.source.store),
             requests=counted,
             patience=self.settings.patience,
             stop=pools.stop,
@@ -118,7 +116,7 @@ def _group_task(
         group=group,
         dimension=None if plan.split is None else str(plan.split),
         ranges=tuple(plan.elements(partition) for partition in group.partitions),
-        least=intervals.shares_of_least(cells, page_keys(source.store), before),
+        least=intervals.shares_of_least(cells, source.manner.page, before),
         record_size=plan.record_size,
         inline_threshold=plan.inline_threshold,
         fingerprint=plan.fingerprint,

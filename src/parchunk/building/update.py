@@ -29,7 +29,6 @@ from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.from_source import open_source, read_as_planned
 from parchunk.planning.growth import grown_plan
 from parchunk.planning.plan import Partition, Plan
-from parchunk.stores.opening import page_keys
 
 
 @lenient
@@ -107,7 +106,7 @@ def update(
         )
         _refuse_unknown(asked, old, new, output)
         effort.cells(source, new)  # refused before anything is written
-        notes = _begin(asked, old, new, output, page_keys(source.store))
+        notes = _begin(asked, old, new, output, source.manner.page)
         result = carry_out(new, source, output, lease, effort, began)
         return replace(result, notes=(*notes, *result.notes))
 

@@ -17,7 +17,6 @@ from parchunk.metadata import ArraySpec
 from parchunk.out.root import V3_COSTS, left_out
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.plan import Plan
-from parchunk.stores.opening import is_remote
 from parchunk.wording import bytes_text, count, duration, grid_text
 
 #: US dollars for 1,000 LIST requests: S3 Standard in us-east-1; others are near it.
@@ -85,11 +84,11 @@ def describe(
     """Return the forecast of a build, were every chunk there."""
     assert plan.source is not None
     share = max(concurrency // workers, 1)
-    width = width_of(plan.source.store, share)
+    width = width_of(plan.source.manner, share)
     cells = vector_cells(memory // workers, plan.record_size, share, inlining_of(plan))
     work = make_work(plan, plan.partitions(), cells, width, workers)
     cost = forecast_work(plan, work, width)
-    remote = is_remote(plan.source.store)
+    remote = plan.source.manner.remote
     files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
     return {
         "chunks": plan.chunks,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from obstore.store import MemoryStore
 
 from parchunk.cover import intervals
 from parchunk.cover.digit_tree import Ints
@@ -14,7 +13,7 @@ from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.row_sets import RowSet
 from parchunk.keys.space import KeySpace
 from parchunk.metadata.spec import ArraySpec
-from parchunk.stores.opening import is_ordered, is_remote, page_keys
+from parchunk.stores.manner import Manner
 
 #: A walk is cut in pieces for listings side by side, but not shorter than this many pages...
 LEAST_PAGES = 20
@@ -38,17 +37,17 @@ class Width:
     bundles: bool = False
 
 
-def width_of(store: object, concurrency: int) -> Width:
-    """Return how walks of ``store`` are cut for ``concurrency`` listings side by side.
+def width_of(manner: Manner, concurrency: int) -> Width:
+    """Return how walks of a store are cut for ``concurrency`` listings side by side.
 
     There are more pieces than listings, as pieces of a sparse array are of unequal length, and
-    some may be ahead of a slow one. A MemoryStore copies all its later keys for each listing, so
-    there every cut would cost a whole one.
+    some may be ahead of a slow one. A store in memory copies all its later keys for each listing,
+    so there every cut would cost a whole one.
     """
-    if isinstance(store, MemoryStore):
-        return Width(1, 1, page_keys(store))
-    bundles = is_remote(store) and is_ordered(store)
-    return Width(4 * concurrency, 2 * concurrency, page_keys(store), bundles)
+    if manner.in_memory:
+        return Width(1, 1, manner.page)
+    bundles = manner.remote and manner.ordered
+    return Width(4 * concurrency, 2 * concurrency, manner.page, bundles)
 
 
 def needed_ranks(

@@ -142,7 +142,7 @@ class Committer:
             if present is not None:
                 present[begin : begin + len(piece.present)] = piece.present
             begin += len(piece.present)
-        receipt = self._receipts[(partition.array, partition.region)]
+        receipt = self._receipts[partition.key]
         if written != receipt.present:
             raise InputError(
                 f"{partition}: {written:,} references in its record files, {receipt.present:,} in "

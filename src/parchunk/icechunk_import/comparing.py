@@ -127,7 +127,7 @@ def compare_with_repo(
                 )
             checks = []
             for partition in array.partitions(plan.record_size):
-                receipt = receipts[(partition.array, partition.region)]
+                receipt = receipts[partition.key]
                 check = _Partition(spec, partition, container, random, sample)
                 for rows in read_rows(output, partition, receipt.record_files, plan.record_size):
                     check.add(rows)

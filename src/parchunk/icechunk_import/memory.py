@@ -108,7 +108,7 @@ def budget(
         held = written = 0.0
         references = 0
         for partition in item.partitions:
-            receipt = receipts[(partition.array, partition.region)]
+            receipt = receipts[partition.key]
             rank, length = plan.by_name[partition.array].spec.rank, lengths[partition.array]
             count = receipt.present
             references += count

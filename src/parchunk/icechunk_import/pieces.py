@@ -50,7 +50,7 @@ def read_pieces(
 ) -> Iterator[Piece]:
     """Yield the pieces of partitions, of at most ``rows`` chunks each, one partition's in a row."""
     for partition in partitions:
-        receipt = receipts[(partition.array, partition.region)]
+        receipt = receipts[partition.key]
         spec = plan.by_name[partition.array].spec
         modified = None
         if checksum and receipt.last_modified is not None:

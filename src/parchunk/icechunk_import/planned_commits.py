@@ -100,7 +100,7 @@ def _planned_commit(
     checksum: bool,
     region: int | None = None,
 ) -> PlannedCommit:
-    held = [receipts[(p.array, p.region)] for p in partitions]
+    held = [receipts[p.key] for p in partitions]
     # Of the content, and not of the plan: an update leaves the regions that it did not touch.
     content = canonical(
         [

@@ -14,11 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from parchunk.keys.numbers import Int64Array
 from parchunk.keys.space import KeySpace
 from parchunk.keys.spelling import PathBuilder
 from parchunk.keys.text_order import numbers_at
-
-Int64Array = NDArray[np.int64]
 
 #: Longer numbers cannot be indices of a grid whose chunks are counted in int64.
 _DIGITS = 18

@@ -18,9 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from parchunk.keys.numbers import Int64Array
 from parchunk.keys.space import KeySpace
-
-Int64Array = NDArray[np.int64]
 
 #: Tails of one head, at most: as many chunks as the trailing axes have together.
 _TAILS = 65_536

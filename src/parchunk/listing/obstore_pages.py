@@ -14,7 +14,6 @@ from parchunk.listing.batches import Batches
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.pages import PAGE_ROWS, PageError, Spent
 from parchunk.stores.explaining import explain, is_final
-from parchunk.stores.opening import is_remote
 from parchunk.stores.source import Source
 
 #: Rows of a page where rows cost no requests: enough to make the kernels' fixed costs small.
@@ -47,11 +46,11 @@ class ObstorePages:
         except Exception as error:  # obstore's classes do not tell which ones pass
             raise PageError(explain(error, self.source.unsigned), is_final(error)) from None
         finally:
-            remote = is_remote(self.source.store)
+            remote = self.source.manner.remote
             spent.lists = max(-(-spent.keys // self.page), 1) if remote else 0
 
     def _batches(self, prefix: str, after: str | None) -> Iterator[Any]:
-        store, remote = self.source.store, is_remote(self.source.store)
+        store, remote = self.source.store, self.source.manner.remote
         rows = PAGE_ROWS if remote else LOCAL_ROWS
 
         def open_stream() -> Iterator[Any]:

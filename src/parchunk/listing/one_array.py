@@ -22,7 +22,6 @@ from parchunk.listing.under_way import Passed, UnderWay, Waiting
 from parchunk.listing.waiting import go_on, leave, next_from, result_unless
 from parchunk.listing.walker import Listing
 from parchunk.metadata.spec import ArraySpec
-from parchunk.stores.opening import is_ordered, is_remote
 
 #: Times that gaps are listed again while each listing still shows more.
 _ROUNDS = 5
@@ -271,7 +270,7 @@ class GroupListing:
         A listing without order has no witness: where it ends without a word, it looks like a gap,
         twice, too. It leaves long gaps: a chunk amid each of the longest tells.
         """
-        if not is_remote(self.listing.source.store):
+        if not self.listing.source.manner.remote:
             return False
         numbers = [number for position in positions for number in tally.amid_gaps(position)]
         futures = [self.pool.submit(self._is_there, number) for number in numbers]
@@ -363,7 +362,7 @@ def make_group_listing(
         listing,
         pool,
         takers,
-        width_of(listing.source.store, concurrency),
+        width_of(listing.source.manner, concurrency),
         trust,
-        ordered=is_ordered(listing.source.store),
+        ordered=listing.source.manner.ordered,
     )

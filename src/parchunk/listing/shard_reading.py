@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parchunk.errors import DamagedShardError, SourceError
+from parchunk.keys.numbers import Int64Array
 from parchunk.keys.row_sets import RowSet
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.tally import Part
@@ -36,8 +37,6 @@ from parchunk.metadata.shards import ENTRY_BYTES, ShardLayout, shard_layout
 from parchunk.metadata.spec import ArraySpec
 from parchunk.stores.explaining import is_final
 from parchunk.stores.source import Source
-
-Int64Array = NDArray[np.int64]
 
 #: Shards that one task reads one after another, and bytes of their indexes at most.
 _SHARDS = 64

@@ -19,7 +19,6 @@ from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.waiting import Cancelled
 from parchunk.listing.witness import Course, Witnesses
 from parchunk.stores.explaining import explain, is_final
-from parchunk.stores.opening import is_remote
 from parchunk.stores.source import Source
 
 #: Rows gathered before they are handed on: enough to make the kernels' fixed costs small.
@@ -42,7 +41,6 @@ class Listing:
 
     source: Source
     array: str
-    page: int
     requests: Requests
     patience: Patience
     stop: threading.Event
@@ -52,6 +50,11 @@ class Listing:
     def __post_init__(self) -> None:
         """Choose how pages are asked for."""
         self._pages: Pages = ObstorePages(self.source, self.page, self.patience.quiet, self.stop)
+
+    @property
+    def page(self) -> int:
+        """Keys of one LIST request, at most."""
+        return self.source.manner.page
 
     def path(self, tail: str) -> str:
         """Return the store path of a tail of the array."""
@@ -89,7 +92,7 @@ class Listing:
                 course.broke()
                 self._again(attempt, broken, walk, course.reached)
                 continue
-            verdict = course.stopped() if is_remote(self.source.store) else "ended"
+            verdict = course.stopped() if self.source.manner.remote else "ended"
             if verdict == "ended":
                 return
             if verdict == "fault":
@@ -178,7 +181,7 @@ class Listing:
         gathered: list[Listed] = []
         rows = 0
         previous = offset
-        repeats = Repeats() if is_remote(self.source.store) and not check else None
+        repeats = Repeats() if self.source.manner.remote and not check else None
         spent = Spent()
         stream = self._pages.pages(prefix, offset, spent)
         try:

@@ -17,13 +17,29 @@ DOCUMENTS = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata
 #: The folder of OUT that holds what parchunk keeps beside the references.
 OWN = ".parchunk"
 
-_RECORD_FILE = re.compile(r"refs\.[0-9]+\.parq")
+#: What every array folder of OUT holds: a glob, and the pattern of one file's name.
+RECORD_FILES = "refs.*.parq"
+_RECORD_FILE = re.compile(r"refs\.([0-9]+)\.parq")
 # Windows takes any character before a colon for a drive, not letters only
 _DRIVE = re.compile(r".:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 MAX_SEGMENT_BYTES = 255
 """What common file systems take for one name."""
+
+
+def record_name(number: int) -> str:
+    """Return what the record file of a number is called in its array's folder."""
+    return f"refs.{number}.parq"
+
+
+def record_number(name: str) -> int | None:
+    """Return the number in the name of a record file, None where it is another file's.
+
+    Not the inverse of `record_name` alone: ``refs.01.parq``, which no reader opens, has a number.
+    """
+    found = _RECORD_FILE.fullmatch(name)
+    return int(found.group(1)) if found else None
 
 
 def name_problem(name: str) -> str | None:
@@ -54,7 +70,7 @@ def _segment_problem(segment: str, nbytes: int) -> str | None:
             f"Windows (drive {segment[:2]}), where its references would lie outside the output; "
             "write the array under a name without a colon there"
         )
-    if segment in DOCUMENTS or _RECORD_FILE.fullmatch(segment):
+    if segment in DOCUMENTS or record_number(segment) is not None:
         return f"its name has the segment {segment!r}, which is a file of the output"
     if segment.startswith(OWN):
         return f"its name has the segment {segment[:20]!r}, which parchunk keeps for itself"

@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from math import lcm, prod
 
 import numpy as np
-from numpy.typing import NDArray
 
+from parchunk.keys.numbers import Int64Array
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec
-
-Int64Array = NDArray[np.int64]
 
 
 def extents(spec: ArraySpec) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from parchunk.errors import OutputError
 from parchunk.out.counts import BuildCounts
 from parchunk.out.output import RECEIPTS, STRAYS, Output
-from parchunk.planning.plan import Partition, Plan
+from parchunk.planning.plan import Partition, PartitionKey, Plan
 
 RECEIPT_VERSION = 1
 
@@ -50,6 +50,11 @@ class Receipt(BuildCounts):
     verified: bool
     ordered: bool
     record_files: tuple[RecordFile, ...] = ()
+
+    @property
+    def key(self) -> PartitionKey:
+        """Array and region of the partition that it is of."""
+        return self.array, self.region
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of the receipt's file."""
@@ -91,13 +96,13 @@ def write_receipt(output: Output, partition: Partition, receipt: Receipt) -> Non
     output.put(receipt_path(partition), json.dumps(receipt.to_json()).encode())
 
 
-def read_receipts(output: Output, plan: Plan) -> dict[tuple[str, int | None], Receipt]:
+def read_receipts(output: Output, plan: Plan) -> dict[PartitionKey, Receipt]:
     """Return the receipts of a plan's partitions by array and region.
 
     A receipt of another plan, or one that cannot be read or does not add up, counts as none: its
     partition is done again. Nothing is deleted.
     """
-    found: dict[tuple[str, int | None], Receipt] = {}
+    found: dict[PartitionKey, Receipt] = {}
     # By what is there, not by what could be: a plan may have millions of partitions.
     for path in output.paths(RECEIPTS):
         partition = _partition_at(path, plan)
@@ -110,14 +115,14 @@ def read_receipts(output: Output, plan: Plan) -> dict[tuple[str, int | None], Re
             continue
         if (
             receipt.fingerprint == plan.fingerprint
-            and (receipt.array, receipt.region) == partition
+            and receipt.key == partition
             and _sums_agree(receipt)
         ):
             found[partition] = receipt
     return dict(sorted(found.items(), key=lambda item: _order(item[0])))
 
 
-def _partition_at(path: str, plan: Plan) -> tuple[str, int | None] | None:
+def _partition_at(path: str, plan: Plan) -> PartitionKey | None:
     """Return array and region of the partition whose receipt is at ``path``; None: no partition."""
     name, _, file = path[len(RECEIPTS) + 1 :].rpartition("/")
     array = plan.by_name.get(name)
@@ -131,7 +136,7 @@ def _partition_at(path: str, plan: Plan) -> tuple[str, int | None] | None:
     return name, int(number)
 
 
-def _order(partition: tuple[str, int | None]) -> tuple[int, str]:
+def _order(partition: PartitionKey) -> tuple[int, str]:
     """Sort as `Plan.partitions` does: whole arrays first, then region by region."""
     array, region = partition
     return (-1 if region is None else region, array)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.errors import OutputError
+from parchunk.metadata.names import record_name
 from parchunk.planning.plan import INLINED_BYTES
 
 SCHEMA = pa.schema(
@@ -56,7 +57,7 @@ class References:
 
 def record_path(array: str, index: int) -> str:
     """Return the path below OUT of an array's record file."""
-    return f"{array}/refs.{index}.parq"
+    return f"{array}/{record_name(index)}"
 
 
 def record_index(numbers: NDArray[np.int64], record_size: int, total: int) -> int:

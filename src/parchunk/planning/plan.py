@@ -61,6 +61,10 @@ class Region:
     stop: int
 
 
+#: An array's name and a region's number, None for a whole array: which partition is meant.
+PartitionKey = tuple[str, int | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Partition:
     """One array's references in one region; ``region`` is None for a whole array.
@@ -75,6 +79,11 @@ class Partition:
     region: int | None
     rows: RowSet
     objects: RowSet
+
+    @property
+    def key(self) -> PartitionKey:
+        """Array and region, by which its receipt is found."""
+        return self.array, self.region
 
     @property
     def name(self) -> str:

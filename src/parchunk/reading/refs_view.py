@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from parchunk.metadata.names import RECORD_FILES
 from parchunk.metadata.shard_grid import extents
 from parchunk.planning.plan import ArrayPlan, Plan
 from parchunk.reading.sql_text import glob_escaped, nothing, text
@@ -63,7 +64,7 @@ def _refs_of(
         "inlined": "raw IS NOT NULL",
     }
     selected = ",\n  ".join(f'{expression} AS "{name}"' for name, expression in columns.items())
-    files = ",\n  ".join(text(glob_escaped(f"{url}/{name}/") + "refs.*.parq") for name in names)
+    files = ",\n  ".join(text(glob_escaped(f"{url}/{name}/") + RECORD_FILES) for name in names)
     return (
         f"SELECT\n  {selected}\nFROM read_parquet([\n  {files}\n],\n"
         f"  filename = true, file_row_number = true, hive_partitioning = false){where}"

@@ -15,18 +15,18 @@ from parchunk.errors import InputError
 from parchunk.out.output import PREVIOUS, ROOT, Output
 from parchunk.out.receipts import Receipt, RecordFile, read_receipts, receipt_path
 from parchunk.out.record_files import SCHEMA, digest, record_path
-from parchunk.planning.plan import Partition, Plan
+from parchunk.planning.plan import Partition, PartitionKey, Plan
 
 #: Rows handled together, unless fewer are asked for.
 BATCH = 100_000
 
-Receipts = Mapping[tuple[str, int | None], Receipt]
+Receipts = Mapping[PartitionKey, Receipt]
 
 
 def finished_receipts(output: Output, plan: Plan) -> Receipts:
     """Return the receipts of a finished build; InputError for one that is not."""
     receipts = read_receipts(output, plan)
-    missing = [str(p) for p in plan.partitions() if (p.array, p.region) not in receipts]
+    missing = [str(p) for p in plan.partitions() if p.key not in receipts]
     published = output.get(ROOT) is not None
     if missing or not published:
         what = f"{len(missing)} partitions are missing" if missing else "it was not published"

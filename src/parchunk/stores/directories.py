@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from parchunk.errors import ShortListingError, SourceError, UnreadableFolderError
 from parchunk.stores.explaining import explain, is_final
-from parchunk.stores.opening import is_remote, page_keys
 
 if TYPE_CHECKING:
     from parchunk.stores.source import Source
@@ -32,11 +31,10 @@ _T = TypeVar("_T")
 
 def list_directory(source: Source, prefix: str) -> tuple[list[str], list[str]]:
     """Return the names of the directories and of the objects right below ``prefix``."""
-    page = page_keys(source.store)
 
     def doubtful(found: tuple[list[str], list[str]]) -> bool:
         count = len(found[0]) + len(found[1])
-        return not count or count >= page
+        return not count or count >= source.manner.page
 
     return _believed(source, prefix, lambda: _one_level(source, prefix), doubtful)
 
@@ -50,7 +48,7 @@ def _believed(
     source: Source, prefix: str, read: Callable[[], _T], doubtful: Callable[[_T], bool]
 ) -> _T:
     found = _tried(read)
-    if not is_remote(source.store) or not doubtful(found):
+    if not source.manner.remote or not doubtful(found):
         return found
     for attempt in range(_TRIES):
         again = _tried(read)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store
+from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from parchunk.errors import InputError
 from parchunk.stores.options import (
@@ -157,29 +157,6 @@ def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStor
         f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else ""), tuple(sorted(public.items()))
     )
     return OpenedStore(store, prefix, location)
-
-
-def is_ordered(store: object) -> bool:
-    """Whether listings of ``store`` are promised to come in the order of their keys' bytes.
-
-    Local directories and S3 Express buckets are not: an early stop there loses chunks.
-    """
-    if isinstance(store, LocalStore):
-        return False
-    if isinstance(store, S3Store):
-        # By its name, which S3 Express prescribes: reading `.config` panics on some options.
-        return '--x-s3"' not in repr(store)
-    return True
-
-
-def page_keys(store: object) -> int:
-    """Return how many keys one LIST request of ``store`` returns at most."""
-    return 5000 if isinstance(store, AzureStore) else 1000
-
-
-def is_remote(store: object) -> bool:
-    """Whether a listing of ``store`` costs requests over a network."""
-    return not isinstance(store, LocalStore | MemoryStore)
 
 
 def _open_local(url: str, options: Mapping[str, str]) -> OpenedStore:

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from obstore.store import LocalStore, MemoryStore, ObjectStore
+from obstore.store import LocalStore, ObjectStore
 
 from parchunk.errors import InputError, SourceError
 from parchunk.stores import directories, opening
 from parchunk.stores.explaining import explain
+from parchunk.stores.manner import Manner, manner_of
 from parchunk.stores.opening import Location
 from parchunk.stores.oversized import MAX_BYTES, Oversized
 from parchunk.stores.redaction import holds_credentials, redact
@@ -31,6 +32,7 @@ class Source:
     ``prefix`` is the hierarchy's root in ``store``, without slashes at its ends; ``url`` is what
     the same root is called in references (``s3://bucket/store.zarr`` or an absolute path).
     ``url`` may be left out for a MemoryStore, whose references only obstore can follow.
+    ``manner`` is how ``store`` lists: found by its class, unless it is given.
     """
 
     store: ObjectStore
@@ -39,13 +41,15 @@ class Source:
     options: tuple[tuple[str, str], ...] = field(default=())
     #: Why requests carry no credentials, and what to do to change that; empty where they may.
     unsigned: str = ""
+    manner: Manner = field(default=None, repr=False)  # type: ignore[assignment]  # until __post_init__
 
     def __post_init__(self) -> None:
         """Normalise the prefix and make sure that references can be named."""
+        object.__setattr__(self, "manner", self.manner or manner_of(self.store))
         object.__setattr__(self, "prefix", self.prefix.strip("/"))
         url = self.url.rstrip("/")
         if not url:
-            if not isinstance(self.store, MemoryStore):
+            if not self.manner.in_memory:
                 raise InputError(
                     "a Source needs url=: what references shall call the store, "
                     "e.g. s3://bucket/store.zarr"
