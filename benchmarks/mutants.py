@@ -37,6 +37,7 @@ TESTS = {
         "listing/test_one_array.py",
         "listing/test_many_arrays.py",
     ),
+    "listing/size_vector": ("listing/test_size_vector.py", "listing/test_tally.py"),
     "listing/walker": (
         "listing/test_faults.py",
         "listing/test_one_array.py",
@@ -95,6 +96,7 @@ TESTS = {
         "planning/test_shard_plan.py",
         "writing/test_inlining.py",
     ),
+    "out/counts": ("out/test_counts.py",),
     "out/lease": (
         "out/test_lease.py",
         "out/test_lease_conditions.py",
