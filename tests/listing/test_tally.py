@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import pairwise, permutations
 from math import prod
 
 import numpy as np
@@ -115,3 +115,98 @@ def test_strays_for_what_has_been_written_are_not_kept() -> None:
     tally.take(listed([("v/0.tmp", 1), ("v/6.tmp", 1)]), sightings)
     tally.merge_again(sightings)
     assert [tally.part(at).strays.count for at in (0, 1)] == [0, 1]
+
+
+@pytest.mark.parametrize("sizes", list(permutations([7, 0, 3])))
+def test_of_what_comes_in_several_batches_the_largest_is_the_chunk(sizes: tuple[int, ...]) -> None:
+    """A directory that is drained again delivers markers and chunks in any order."""
+    tally = flat((0, 10))
+    for size in sizes:
+        sightings = Sightings()
+        tally.take(listed([("v/0", size), ("v/3", 5)]), sightings)
+        tally.merge(sightings)
+    assert tally.part(0).vector.tolist() == [8, 0, 0, 6] + [0] * 6
+    assert (tally.wanted, tally.found, tally.foreign) == (6, 2, 0)
+    assert tally.absent(0) == 8
+
+
+@pytest.mark.parametrize(
+    ("ranges", "wanted"),
+    [
+        ([(0, 10)], [["0.tmp", "4.tmp", "5.tmp", "a"]]),
+        ([(0, 5)], [["0.tmp"]]),
+        ([(5, 10)], [["4.tmp", "5.tmp", "a"]]),
+        ([(0, 5), (5, 10)], [["0.tmp"], ["4.tmp", "5.tmp", "a"]]),
+        ([(0, 2), (7, 10)], [["0.tmp"], ["a"]]),
+    ],
+)
+def test_a_stray_is_of_the_row_set_of_the_next_chunk(
+    ranges: list[tuple[int, int]], wanted: list[list[str]]
+) -> None:
+    """Where an array is cut into groups, each stray is counted by one of them."""
+    tally = flat(*ranges)
+    sightings = Sightings()
+    tally.take(listed([(f"v/{name}", 1) for name in ("0.tmp", "4.tmp", "5.tmp", "a")]), sightings)
+    tally.merge(sightings)
+    parts = [tally.part(at) for at in range(len(ranges))]
+    assert [part.strays.count for part in parts] == list(map(len, wanted))
+    assert [part.strays.kept()["path"].to_pylist() for part in parts] == wanted
+
+
+def test_an_array_of_no_chunks_has_strays() -> None:
+    keys = KeyEncoding("", "/", 1)
+    spec = ArraySpec("v", 2, (0,), (1,), "<f4", 4, (None,), keys, {}, {})
+    tally = Tally(spec, "v/", [RowSet(0, 0, 0)])
+    sightings = Sightings()
+    tally.take(listed([("v/0", 1)]), sightings)
+    assert sightings.strays[0].count == 1
+
+
+def long_tally(total: int) -> Tally:
+    keys = KeyEncoding("", "/", 1)
+    spec = ArraySpec("v", 2, (total,), (1,), "<f4", 4, (None,), keys, {}, {})
+    return Tally(spec, "v/", [RowSet(total, 0, total // 2), RowSet(total, total // 2, total)])
+
+
+def test_nothing_absent_leaves_no_gap() -> None:
+    tally = long_tally(3000)
+    tally.sizes[:] = 1
+    assert tally.gaps([0, 1]).shape == (0, 2)
+    assert tally.amid_gaps(0) == tally.amid_gaps(1) == []
+    assert tally.absent(0) == tally.absent(1) == 0
+
+
+@given(st.data())
+def test_gaps_hold_every_absent_chunk_and_little_else(data: st.DataObject) -> None:
+    total = data.draw(st.sampled_from([1, 2, 256, 257, 5000, 20_000]))
+    absent = data.draw(st.sets(st.integers(0, total - 1), max_size=8))
+    positions = data.draw(st.sampled_from([[0], [1], [0, 1]]))
+    tally = long_tally(total)
+    tally.sizes[:] = 1
+    tally.sizes[sorted(absent)] = 0
+    mine = [n for n in absent if (n >= total // 2) in positions]
+    order = {number: rank for rank, number in enumerate(sorted(range(total), key=str))}
+    ranks = {order[number] for number in mine}
+    gaps = tally.gaps(positions).tolist()
+    assert all(any(start <= rank < stop for start, stop in gaps) for rank in ranks)
+    for start, stop in gaps:
+        # A fraction of a page on each side, and nobody else's end.
+        assert any(start <= rank < start + 256 for rank in ranks)
+        assert any(stop - 256 <= rank < stop for rank in ranks)
+        assert stop <= total
+    # What is less than a page apart is listed together.
+    assert all(before[1] + 768 < later[0] for before, later in pairwise(gaps))
+
+
+def test_chunks_amid_the_longest_gaps() -> None:
+    tally = long_tally(40)
+    tally.sizes[:] = 1
+    for start, stop in ((1, 2), (4, 9), (12, 15), (19, 21), (22, 30), (39, 40)):
+        tally.sizes[start:stop] = 0
+    # The second row set begins with chunk 20, which is a gap's second one.
+    assert tally.amid_gaps(0) == [6, 13, 1, 19]
+    assert tally.amid_gaps(0, 2) == [6, 13]
+    assert tally.amid_gaps(0, 4, 3) == [6, 13]
+    assert tally.amid_gaps(0, 4, 4) == [6]
+    assert tally.amid_gaps(1) == [26, 20, 39]
+    assert (tally.absent(0), tally.absent(1)) == (10, 10)
