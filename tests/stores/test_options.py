@@ -12,7 +12,7 @@ import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import InputError
 from parchunk.stores.opening import open_store
-from parchunk.stores.options import canonical, from_environment
+from parchunk.stores.options import canonical_options, from_environment
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 ENVIRONMENTS = {
@@ -96,13 +96,13 @@ def test_repositories(
     ],
 )
 def test_names(scheme: str, given: dict[str, str], wanted: dict[str, str]) -> None:
-    assert canonical(scheme, given) == wanted
+    assert canonical_options(scheme, given) == wanted
 
 
 def test_two_spellings_must_agree() -> None:
-    assert canonical("s3", {"endpoint": "u", "aws_endpoint": "u"}) == {"endpoint": "u"}
+    assert canonical_options("s3", {"endpoint": "u", "aws_endpoint": "u"}) == {"endpoint": "u"}
     with pytest.raises(InputError, match="'endpoint' is given twice"):
-        canonical("s3", {"endpoint": "u", "aws_endpoint": "v"})
+        canonical_options("s3", {"endpoint": "u", "aws_endpoint": "v"})
 
 
 def test_variables() -> None:

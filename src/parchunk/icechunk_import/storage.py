@@ -9,7 +9,7 @@ from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import is_true, settings
 from parchunk.stores.opening import Location, open_store, parse_options
-from parchunk.stores.options import PROVIDERS, PUBLIC_OPTIONS, canonical, from_environment
+from parchunk.stores.options import PROVIDERS, PUBLIC_OPTIONS, canonical_options, from_environment
 from parchunk.stores.redaction import AZURE_AUTHORITY
 
 _KNOWN = {
@@ -57,7 +57,7 @@ def storage_at(url: str, options: Mapping[str, str] | None = None) -> tuple[Any,
     ic = adapter.load()
     location, public = _location(url, options or {})
     scheme = PROVIDERS.get(location.scheme, location.scheme)
-    asked = canonical(location.scheme, parse_options(options or {}))
+    asked = canonical_options(location.scheme, parse_options(options or {}))
     # icechunk itself takes credentials from the environment, and few of the other variables.
     said = {key: value for key, value in public.items() if key in _KNOWN[scheme]}
     given = {**said, **asked}
@@ -88,7 +88,7 @@ def _location(url: str, options: Mapping[str, str]) -> tuple[Location, dict[str,
     Options are judged by icechunk's needs, later: all that obstore wants is Azure's account.
     """
     scheme = url.partition("://")[0].lower() if "://" in url else ""
-    asked = canonical(scheme, parse_options(options))
+    asked = canonical_options(scheme, parse_options(options))
     public = {key: value for key, value in asked.items() if key in PUBLIC_OPTIONS}
     if PROVIDERS.get(scheme) is None:
         return open_store(url).location, {}

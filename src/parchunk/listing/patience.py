@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+from parchunk.listing.waiting import go_on
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -42,6 +48,34 @@ class Patience:
     first_wait: float = 0.2
     longest_wait: float = 10.0
     quiet: float = 240.0
+
+    def tried(
+        self,
+        ask: Callable[[], T],
+        is_final: Callable[[Exception], bool],
+        count: Callable[[], None],
+        stop: threading.Event,
+    ) -> T:
+        """Return what ``ask`` returns, tried again, and counted, while its errors are not final.
+
+        What the last attempt raises is raised.
+
+        Raises
+        ------
+        Cancelled
+            When the build is ending.
+        """
+        attempt = 0
+        while True:
+            go_on(stop)
+            attempt += 1
+            try:
+                return ask()
+            except Exception as error:  # obstore's classes do not tell which ones pass
+                if attempt >= self.attempts or is_final(error):
+                    raise
+            count()
+            self.wait(attempt, stop)
 
     def wait(self, attempt: int, stop: threading.Event) -> None:
         """Wait before the attempt after ``attempt`` (counted from 1), or until ``stop``."""

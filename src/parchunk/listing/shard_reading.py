@@ -22,7 +22,7 @@ from parchunk.keys.numbers import Int64Array
 from parchunk.keys.row_sets import RowSet
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.tally import Part
-from parchunk.listing.waiting import Cancelled, result_unless
+from parchunk.listing.waiting import result_unless
 from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import extents, shards_of
 from parchunk.metadata.shard_index import (
@@ -217,24 +217,18 @@ class ShardReader:
             When the shard cannot be read, or has not ``size`` bytes any more.
         """
         key = object_key(self.spec, number)
-        attempt = 0
-        while True:
-            if self.stop.is_set():
-                raise Cancelled("cancelled")
-            attempt += 1
-            try:
-                data, now, version = self.source.get_part(key, start, stop)
-                break
-            except FileNotFoundError:
-                raise SourceError(
-                    f"{self.source.describe(key)} was listed and is gone now: the store "
-                    "changed meanwhile; run again to resume"
-                ) from None
-            except SourceError as error:
-                if attempt >= self.patience.attempts or _is_final(error):
-                    raise
-                self.requests.add(retries=1, gets=1)
-                self.patience.wait(attempt, self.stop)
+        try:
+            data, now, version = self.patience.tried(
+                lambda: self.source.get_part(key, start, stop),
+                _is_final,
+                lambda: self.requests.add(retries=1, gets=1),
+                self.stop,
+            )
+        except FileNotFoundError:
+            raise SourceError(
+                f"{self.source.describe(key)} was listed and is gone now: the store "
+                "changed meanwhile; run again to resume"
+            ) from None
         if now != size:
             raise SourceError(
                 f"{self.source.describe(key)} was listed with {size} bytes and has {now} now: "
@@ -314,7 +308,7 @@ class ShardReader:
         )
 
 
-def _is_final(error: SourceError) -> bool:
+def _is_final(error: Exception) -> bool:
     """Whether trying again cannot help."""
     cause = error.__cause__
     return cause is None or is_final(cause)

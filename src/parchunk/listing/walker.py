@@ -138,30 +138,30 @@ class Listing:
         ListingError
             When the question failed `Patience.attempts` times, or must not be asked.
         """
-        attempt = 0
-        while True:
-            if self.stop.is_set():
-                raise Cancelled("cancelled")
-            try:
-                return int(self.source.store.head(self.path(tail))["size"]) > 0
-            except FileNotFoundError:
-                return False
-            except Exception as error:  # obstore's classes do not tell which ones pass
-                where = self.source.describe(f"{self.array}/{tail}")
-                if is_final(error):
-                    raise ListingError(
-                        f"{where} is not listed, and asking for it failed: {explain(error)}; a "
-                        "store that does not list in order needs the right to read objects, or a "
-                        "build with --trust-listing"
-                    ) from None
-                attempt += 1
-                if attempt >= self.patience.attempts:
-                    raise ListingError(
-                        f"{where} is not listed, and asking for it failed at {attempt} attempts: "
-                        f"{explain(error)}; run the same command again to resume"
-                    ) from None
-                self.requests.add(retries=1)
-                self.patience.wait(attempt, self.stop)
+        path, where = self.path(tail), self.source.describe(f"{self.array}/{tail}")
+        try:
+            found = self.patience.tried(
+                lambda: self.source.store.head(path),
+                lambda error: isinstance(error, FileNotFoundError) or is_final(error),
+                lambda: self.requests.add(retries=1),
+                self.stop,
+            )
+        except FileNotFoundError:
+            return False
+        except Cancelled:
+            raise
+        except Exception as error:
+            if is_final(error):
+                raise ListingError(
+                    f"{where} is not listed, and asking for it failed: {explain(error)}; a "
+                    "store that does not list in order needs the right to read objects, or a "
+                    "build with --trust-listing"
+                ) from None
+            raise ListingError(
+                f"{where} is not listed, and asking for it failed at {self.patience.attempts} "
+                f"attempts: {explain(error)}; run the same command again to resume"
+            ) from None
+        return int(found["size"]) > 0
 
     def _again(self, attempt: int, broken: _Broken, walk: Walk | None, after: str | None) -> None:
         self.requests.add(retries=1)

@@ -12,7 +12,13 @@ from collections.abc import Mapping
 
 from parchunk.errors import InputError
 from parchunk.stores.opening import Location, parse_options
-from parchunk.stores.options import PROVIDERS, PUBLIC_OPTIONS, canonical, from_environment, is_true
+from parchunk.stores.options import (
+    PROVIDERS,
+    PUBLIC_OPTIONS,
+    canonical_options,
+    from_environment,
+    is_true,
+)
 from parchunk.stores.redaction import redact
 
 #: Kept options that name a server...
@@ -39,7 +45,7 @@ def options_to_open(location: Location, given: Mapping[str, str] | None = None) 
         When credentials are given for such a server, or what is kept would name one in disguise.
     """
     scheme = location.scheme
-    mine = canonical(scheme, parse_options(given or {}))
+    mine = canonical_options(scheme, parse_options(given or {}))
     options = {**dict(location.options), **mine}
     place = unnamed_place(location, given)
     if place is None:
@@ -61,7 +67,7 @@ def options_to_open(location: Location, given: Mapping[str, str] | None = None) 
 def unnamed_place(location: Location, given: Mapping[str, str] | None = None) -> str | None:
     """Return the option of a kept location by which OUT alone says who gets requests, or None."""
     kept = dict(location.options)
-    mine = canonical(location.scheme, parse_options(given or {}))
+    mine = canonical_options(location.scheme, parse_options(given or {}))
     environment = from_environment(location.scheme)
     for key in (*_PLACES, *_HOST_PARTS):
         value = kept.get(key, "")

@@ -19,7 +19,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 from parchunk.errors import InputError
 from parchunk.stores.options import (
     PUBLIC_OPTIONS,
-    canonical,
+    canonical_options,
     client_options_of_environment,
     reaching,
 )
@@ -122,7 +122,7 @@ def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStor
             f"{_without_secrets(url)}: unknown scheme {scheme!r}; "
             "use a path or a file://, s3://, gs:// or az:// URL"
         )
-    options = canonical(scheme, options)
+    options = canonical_options(scheme, options)
     if holds_credentials(url):
         raise InputError(
             f"{_without_secrets(url)}: no credentials in URLs please: they would end up in "

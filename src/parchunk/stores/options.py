@@ -75,7 +75,7 @@ _FIRST = ("aws_endpoint_url_s3", "aws_region")
 _KEPT_FROM_ENVIRONMENT = PUBLIC_OPTIONS - {"timeout"}
 
 
-def canonical(scheme: str, options: Mapping[str, str]) -> dict[str, str]:
+def canonical_options(scheme: str, options: Mapping[str, str]) -> dict[str, str]:
     """Return options under the one name that parchunk uses; unknown ones stay as they are.
 
     Raises
