@@ -90,8 +90,7 @@ TESTS = {
         "building/test_rows.py",
         "building/test_oracle.py",
     ),
-    "writing/plain_rows": ("writing/test_inlining.py", "building/test_oracle.py"),
-    "writing/shard_rows": (
+    "listing/shard_reading": (
         "writing/test_shard_rows.py",
         "planning/test_shard_plan.py",
         "writing/test_inlining.py",

@@ -25,7 +25,6 @@ from parchunk.listing.shard_reading import InnerChunks, ShardReader
 from parchunk.listing.tally import Part
 from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import inner_slices, shard_numbers, shards_of
-from parchunk.metadata.shard_spans import spans
 from parchunk.metadata.shards import shard_layout
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.inlined import original
@@ -217,16 +216,9 @@ def _altered(
     """Return the shards that have other bytes than ``rows`` of a record file have inlined."""
     looked = slice(begin, begin + len(shards))
     offsets, sizes = inner.offsets[looked], inner.sizes[looked].sizes
-    rows = rows[np.lexsort((offsets[rows], shards[rows]))]
-    altered = []
-    for of_shard in np.split(rows, np.flatnonzero(np.diff(shards[rows])) + 1) if len(rows) else ():
-        number = int(shards[of_shard[0]])
-        at = int(np.searchsorted(inner.shards, number))
-        for span in spans(of_shard.tolist(), offsets, sizes):
-            data, _ = reader.get(number, span.start, span.stop, int(inner.lengths[at]))
-            for row in span.rows:
-                start = int(offsets[row]) - span.start
-                chunk = data[start : start + int(sizes[row])]
-                if chunk != original(held.raw[row].as_py()):
-                    altered.append(number)
+    altered = [
+        int(shards[row])
+        for row, chunk in reader.chunks(inner, rows, shards, offsets, sizes)
+        if chunk != original(held.raw[row].as_py())
+    ]
     return np.unique(np.array(altered, np.int64))

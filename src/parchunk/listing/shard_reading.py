@@ -33,6 +33,7 @@ from parchunk.metadata.shard_index import (
     decode_indexes,
     decode_part,
 )
+from parchunk.metadata.shard_spans import spans
 from parchunk.metadata.shards import ENTRY_BYTES, ShardLayout, shard_layout
 from parchunk.metadata.spec import ArraySpec
 from parchunk.stores.explaining import is_final
@@ -162,7 +163,7 @@ class ShardReader:
             indexes = []
             for at, (number, size) in enumerate(zip(numbers.tolist(), sizes.tolist(), strict=True)):
                 start = self._index_start(number, size)
-                index, versions[at] = self.get(
+                index, versions[at] = self._get(
                     number, start, start + self._layout.index_bytes, size
                 )
                 indexes.append(index)
@@ -170,7 +171,7 @@ class ShardReader:
             try:
                 entries = decode_indexes(self._layout, indexes, sizes)
             except IndexDamage as damage:
-                self.refuse(int(numbers[damage.shard]), damage.reason)
+                self._refuse(int(numbers[damage.shard]), damage.reason)
             self._scatter(found, numbers, self._part, entries.offsets, entries.sizes)
 
     def _take_long(self, found: InnerChunks, number: int, size: int) -> int:
@@ -181,10 +182,10 @@ class ShardReader:
         checksum, rest = 0, b""
         for begin in range(0, self._layout.index_bytes, PART_BYTES):
             end = min(begin + PART_BYTES, self._layout.index_bytes)
-            data, now = self.get(number, start + begin, start + end, size)
+            data, now = self._get(number, start + begin, start + end, size)
             self.requests.add(gets=1)
             if version not in (None, now):
-                raise self.changed(number)
+                raise self._changed(number)
             version = now
             entries, more = data[: max(table - begin, 0)], data[max(table - begin, 0) :]
             checksum, rest = google_crc32c.extend(checksum, entries), rest + more
@@ -194,21 +195,21 @@ class ShardReader:
             try:
                 decoded = decode_part(self._layout, entries, first, size)
             except IndexDamage as damage:
-                self.refuse(number, damage.reason)
+                self._refuse(number, damage.reason)
             part = self._entries(first, len(entries) // ENTRY_BYTES)
             self._scatter(found, np.array([number]), part, decoded.offsets, decoded.sizes)
         if self._layout.checksum and checksum != int.from_bytes(rest, "little"):
-            self.refuse(number, "the checksum of its index is wrong")
+            self._refuse(number, "the checksum of its index is wrong")
         return version or 0
 
     def _index_start(self, number: int, size: int) -> int:
         """Return where the index of a shard of ``size`` bytes begins."""
         length = self._layout.index_bytes
         if size < length:
-            self.refuse(number, f"it has {size} bytes, fewer than its index needs ({length})")
+            self._refuse(number, f"it has {size} bytes, fewer than its index needs ({length})")
         return 0 if self._layout.index_at == "start" else size - length
 
-    def get(self, number: int, start: int, stop: int, size: int) -> tuple[bytes, int]:
+    def _get(self, number: int, start: int, stop: int, size: int) -> tuple[bytes, int]:
         """Return a part of a shard, and a number that is another when the shard was rewritten.
 
         Raises
@@ -235,10 +236,40 @@ class ShardReader:
                 "the store changed meanwhile; run again to resume"
             )
         if len(data) != stop - start:
-            raise self.changed(number)
+            raise self._changed(number)
         return data, hash(version)
 
-    def changed(self, number: int) -> SourceError:
+    def chunks(
+        self,
+        found: InnerChunks,
+        rows: Int64Array,
+        shards: Int64Array,
+        offsets: Int64Array,
+        sizes: Int64Array,
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield ``rows`` and the bytes of their inner chunks, one shard after another.
+
+        Rows are places in ``shards``, ``offsets`` and ``sizes``, which say where each one lies.
+
+        Raises
+        ------
+        SourceError
+            When a shard cannot be read, or is not the one whose index is in ``found``.
+        """
+        rows = rows[np.lexsort((offsets[rows], shards[rows]))]
+        edges = np.flatnonzero(np.diff(shards[rows])) + 1
+        for of_shard in np.split(rows, edges) if len(rows) else ():
+            number = int(shards[of_shard[0]])
+            at = int(np.searchsorted(found.shards, number))
+            for span in spans(of_shard.tolist(), offsets, sizes):
+                data, version = self._get(number, span.start, span.stop, int(found.lengths[at]))
+                if version != found.versions[at]:
+                    raise self._changed(number)
+                for row in span.rows:
+                    begin = int(offsets[row]) - span.start
+                    yield row, data[begin : begin + int(sizes[row])]
+
+    def _changed(self, number: int) -> SourceError:
         """Return the error of a shard that is not the one whose index was read."""
         shard = self.source.describe(object_key(self.spec, number))
         return SourceError(f"{shard} changed while it was read: run again to resume")
@@ -299,7 +330,7 @@ class ShardReader:
             numbers = numbers * size + index
         return numbers
 
-    def refuse(self, number: int, reason: str) -> NoReturn:
+    def _refuse(self, number: int, reason: str) -> NoReturn:
         """Raise for a shard that is not what it should be."""
         shard = self.source.describe(object_key(self.spec, number))
         raise DamagedShardError(

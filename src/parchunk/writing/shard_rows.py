@@ -15,7 +15,6 @@ from parchunk.keys.spelling import PathBuilder
 from parchunk.listing.shard_reading import InnerChunks, ShardReader
 from parchunk.listing.tally import Part
 from parchunk.metadata.shard_grid import inner_slices, shard_numbers
-from parchunk.metadata.shard_spans import spans
 from parchunk.out.counts import Counts
 from parchunk.writing.rows import FileRows
 
@@ -103,19 +102,9 @@ class ShardPiece:
 
     def fetch(self, rows: FileRows, small: NDArray[np.bool_]) -> list[bytes | None]:
         """Return the bytes of the small inner chunks; one shard after another."""
-        reader, shards = self.source.reader, rows.objects
-        content: list[bytes | None] = [None] * len(shards)
-        wanted = np.flatnonzero(small)
-        wanted = wanted[np.lexsort((rows.offsets[wanted], shards[wanted]))]
-        for of_shard in np.split(wanted, np.flatnonzero(np.diff(shards[wanted])) + 1):
-            number = int(shards[of_shard[0]])
-            at = int(np.searchsorted(self.inner.shards, number))
-            for span in spans(of_shard.tolist(), rows.offsets, rows.sizes):
-                length = int(self.inner.lengths[at])
-                data, version = reader.get(number, span.start, span.stop, length)
-                if version != self.inner.versions[at]:
-                    raise reader.changed(number)
-                for row in span.rows:
-                    begin = int(rows.offsets[row]) - span.start
-                    content[row] = data[begin : begin + int(rows.sizes[row])]
+        content: list[bytes | None] = [None] * len(small)
+        for row, data in self.source.reader.chunks(
+            self.inner, np.flatnonzero(small), rows.objects, rows.offsets, rows.sizes
+        ):
+            content[row] = data
         return content
