@@ -109,6 +109,24 @@ def test_gaps_need_no_right_to_read_objects(tmp_path: Path) -> None:
     check_exact(tmp_path / "r", plan, store)
 
 
+def test_without_order_gaps_need_it_and_what_does_without_is_said(tmp_path: Path) -> None:
+    """A gap is asked for by HEAD there: builds can believe listings, audits need not make any."""
+    store, out = wide(present=HashFraction(0.8)), str(tmp_path / "r")
+    faults = [
+        Fault("reverse", times=None, within="v403/"),
+        Fault("403", times=None, on="HEAD", within="v403/"),
+    ]
+    with source_of(store, *faults) as (_, source):
+        plan = parchunk.plan(source, region=20)
+        with pytest.raises(parchunk.ListingError, match="build with --trust-listing, and audit w"):
+            parchunk.build(plan, out, settings=QUICK)
+        parchunk.build(plan, out, settings=QUICK, trust_listing=True)
+        assert parchunk.audit(out).published
+        with pytest.raises(parchunk.ListingError, match="audit without --against-source"):
+            parchunk.audit(out, against_source=True, source=source)
+    check_exact(tmp_path / "r", plan, store)
+
+
 def test_numbers_in_keys_are_no_status(tmp_path: Path) -> None:
     """``start-after=v403/40.3`` stands in the error's text; it is not what is wrong."""
     with source_of(wide(), Fault("500", first=4, times=1, within="v403/")) as (_, source):

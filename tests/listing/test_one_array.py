@@ -6,12 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
+import pytest
 from instruments.synthetic.formula import FormulaArray, FormulaStore
 from instruments.synthetic.twin import FormulaListing
+from obstore.store import MemoryStore
 
 from parchunk.building.pools import Here
 from parchunk.cover.walks import Walk
+from parchunk.errors import ListingError
 from parchunk.keys.encoding import KeyEncoding
+from parchunk.keys.row_sets import RowSet
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.one_array import make_group_listing
 from parchunk.listing.patience import Patience, Requests
@@ -78,3 +82,21 @@ def test_the_store_is_asked_for_more_while_a_batch_is_read() -> None:
         group._follow(tally, 0, Walk(0, 25_000, "", None, None), [], passed)
     assert passed.get().error is None
     assert tally.wanted == tally.found == 25_000
+
+
+@pytest.mark.parametrize(("recorded", "lost"), [(1, True), (2, False), (3, False)])
+def test_a_chunk_that_was_met_and_not_recorded_is_an_error(recorded: int, lost: bool) -> None:
+    """More may be recorded: a second listing of gaps goes past what walks have not met."""
+    keys = KeyEncoding("", "/", 1)
+    spec = ArraySpec("t", 2, (20,), (1,), "<i4", 4, (None,), keys, {}, {})
+    listing = Listing(
+        Source(MemoryStore()), "t", 1000, Requests(), Patience(), threading.Event()
+    )  # fmt: skip
+    group = make_group_listing(spec, listing, None, Here(), 1, False)  # type: ignore[arg-type]
+    tally = group.tally_of([RowSet(20, 0, 20)])
+    tally.merge(Sightings(wanted=2, found=2))
+    if lost:
+        with pytest.raises(ListingError, match="t: 2 chunks were listed and 1 recorded"):
+            group.check_recorded(tally, recorded)
+    else:
+        group.check_recorded(tally, recorded)

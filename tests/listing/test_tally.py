@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise, permutations
 from math import prod
 
@@ -125,7 +126,9 @@ def test_of_what_comes_in_several_batches_the_largest_is_the_chunk(sizes: tuple[
         sightings = Sightings()
         tally.take(listed([("v/0", size), ("v/3", 5)]), sightings)
         tally.merge(sightings)
-    assert tally.part(0).vector.tolist() == [8, 0, 0, 6] + [0] * 6
+    vector = tally.part(0).vector
+    assert vector.sizes.tolist() == [7, 0, 0, 5] + [0] * 6
+    assert vector.present.tolist() == [True, False, False, True] + [False] * 6
     assert (tally.wanted, tally.found, tally.foreign) == (6, 2, 0)
     assert tally.absent(0) == 8
 
@@ -162,15 +165,20 @@ def test_an_array_of_no_chunks_has_strays() -> None:
     assert sightings.strays[0].count == 1
 
 
-def long_tally(total: int) -> Tally:
+def full_but(total: int, absent: Iterable[int] = ()) -> Tally:
+    """Return the tally of two halves of an array, of which only these chunks are absent."""
     keys = KeyEncoding("", "/", 1)
     spec = ArraySpec("v", 2, (total,), (1,), "<f4", 4, (None,), keys, {}, {})
-    return Tally(spec, "v/", [RowSet(total, 0, total // 2), RowSet(total, total // 2, total)])
+    tally = Tally(spec, "v/", [RowSet(total, 0, total // 2), RowSet(total, total // 2, total)])
+    there = np.setdiff1d(np.arange(total), np.array([*absent], np.int64))
+    for position, rows in enumerate((there[there < total // 2], there[there >= total // 2])):
+        first = tally.row_sets[position].start
+        tally.vector(position).note(rows - first, np.ones(len(rows), np.uint64))
+    return tally
 
 
 def test_nothing_absent_leaves_no_gap() -> None:
-    tally = long_tally(3000)
-    tally.sizes[:] = 1
+    tally = full_but(3000)
     assert tally.gaps([0, 1]).shape == (0, 2)
     assert tally.amid_gaps(0) == tally.amid_gaps(1) == []
     assert tally.absent(0) == tally.absent(1) == 0
@@ -181,9 +189,7 @@ def test_gaps_hold_every_absent_chunk_and_little_else(data: st.DataObject) -> No
     total = data.draw(st.sampled_from([1, 2, 256, 257, 5000, 20_000]))
     absent = data.draw(st.sets(st.integers(0, total - 1), max_size=8))
     positions = data.draw(st.sampled_from([[0], [1], [0, 1]]))
-    tally = long_tally(total)
-    tally.sizes[:] = 1
-    tally.sizes[sorted(absent)] = 0
+    tally = full_but(total, absent)
     mine = [n for n in absent if (n >= total // 2) in positions]
     order = {number: rank for rank, number in enumerate(sorted(range(total), key=str))}
     ranks = {order[number] for number in mine}
@@ -199,10 +205,8 @@ def test_gaps_hold_every_absent_chunk_and_little_else(data: st.DataObject) -> No
 
 
 def test_chunks_amid_the_longest_gaps() -> None:
-    tally = long_tally(40)
-    tally.sizes[:] = 1
-    for start, stop in ((1, 2), (4, 9), (12, 15), (19, 21), (22, 30), (39, 40)):
-        tally.sizes[start:stop] = 0
+    gaps = ((1, 2), (4, 9), (12, 15), (19, 21), (22, 30), (39, 40))
+    tally = full_but(40, (number for gap in gaps for number in range(*gap)))
     # The second row set begins with chunk 20, which is a gap's second one.
     assert tally.amid_gaps(0) == [6, 13, 1, 19]
     assert tally.amid_gaps(0, 2) == [6, 13]

@@ -310,3 +310,19 @@ def test_an_array_that_ends_in_missing_chunks_costs_one_request_more(tmp_path: P
     assert lists[:3] == [None, None, "t/98"]
     assert lists[4] == "t/95"  # before 950
     check_exact(tmp_path / "r", store)
+
+
+def test_order_is_checked_across_batches_in_one_that_breaks() -> None:
+    """What a stream delivered before it died is kept: if it goes on from the batch before."""
+    again = Fault("repeat-page", first=1, within="t/")
+    broken = Fault("503", first=3, times=None, within="t/")
+    with source_of(one(chunks=5000), again, broken) as (server, source):
+        listing = Listing(
+            source, "t", 1000, Requests(), QUICK.patience, threading.Event(), batch=2000
+        )
+        walk = walks.walk(KeySpace((5000,), KeyEncoding("", ".", 1)), 0, 5000)
+        listed = listing.follow(walk)
+        assert len(next(listed).paths) == 2000
+        with pytest.raises(Unordered, match="came after"):
+            next(listed)
+        assert server.counts()["faults"].keys() == {"repeat-page", "503"}

@@ -246,3 +246,74 @@ def test_planning_lists_groups_and_no_chunks(style: dict[str, Any], mode: str) -
     assert plan.hierarchy.left_out == ()
     # the root, g and g/h
     assert made == (0 if mode == "only" else 3)
+
+
+BROKEN: dict[str, str] = {
+    "no JSON": '{"zarr_format": ',
+    "no object": "[1]",
+    "no shape": '{"zarr_format": 2}',
+    "bytes": "\0\1\2",
+}
+
+
+@pytest.mark.parametrize("with_consolidated", [False, True])
+@pytest.mark.parametrize("document", BROKEN)
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_broken_arrays_are_left_out_by_name(
+    tmp_path: Path,
+    zarr_format: int,
+    document: str,
+    with_consolidated: bool,
+    told: Any,
+    open_references: Callable[..., zarr.Group],
+) -> None:
+    store, out = tmp_path / "s", tmp_path / "out"
+    name = ".zarray" if zarr_format == 2 else "zarr.json"
+    add(store, "a", zarr_format, 3)
+    add(store, "g/bad", zarr_format)
+    whole = (store / "g/bad" / name).read_text()
+    if with_consolidated:
+        consolidated(store, zarr_format)
+    (store / "g/bad" / name).write_text(BROKEN[document])
+    code, said = told("build", store, out, "--no-progress")
+    assert code == 2
+    assert f"s/g/bad/{name}: " in said
+    assert "leave it out with --exclude or --skip-unsupported" in said
+    assert not out.exists()
+    code, said = told("build", store, out, "--no-progress", "--skip-unsupported")
+    assert code == 0
+    assert f"s/g/bad/{name}: " in said
+    assert sorted(open_references(out).array_keys()) == ["a"]
+    assert open_references(out)["a"][0, 0] == 3
+    # What was left out is so again, and said, until it is repaired.
+    code, said = told("update", out, "--no-progress")
+    assert code == 0
+    assert f"s/g/bad/{name}: " in said
+    code, said = told("audit", out, "--against-source")
+    assert code == 0
+    assert "g/bad is in the source, and left out of the references" in said
+    (store / "g/bad" / name).write_text(whole)
+    code, said = told("update", out, "--no-progress")
+    assert (code, "g/bad" in open_references(out)) == (0, True), said
+
+
+def test_an_array_that_broke_since_is_no_array_that_may_be_left_out(
+    tmp_path: Path, told: Any
+) -> None:
+    store, out = tmp_path / "s", tmp_path / "out"
+    for name in ("a", "b", "c"):
+        add(store, name, 2)
+    (store / "c/.zarray").write_text("{")
+    assert told("build", store, out, "--no-progress", "--skip-unsupported")[0] == 0
+    (store / "b/.zarray").write_text("{")
+    code, said = told("update", out, "--no-progress")
+    assert code == 2
+    assert "b is gone" in said
+
+
+def test_broken_arrays_alone_are_nothing_to_build(tmp_path: Path, told: Any) -> None:
+    add(tmp_path / "s", "a", 2)
+    (tmp_path / "s/a/.zarray").write_text("{")
+    code, said = told("plan", tmp_path / "s", "--skip-unsupported")
+    assert code == 2
+    assert "--skip-unsupported leaves no array: a: " in said

@@ -204,3 +204,65 @@ def test_a_build_that_was_cut_short(source: Path, tmp_path: Path) -> None:
     assert {found.kind for found in report.findings} == {"unfinished"}
     assert {found.remedy for found in report.findings} == {"run the same build again: it resumes"}
     assert run(["status", str(tmp_path / "out")]) == 1
+
+
+def audited(out: Path, *options: str) -> dict[str, Finding]:
+    """Return what an audit finds, by kind; notices are no findings here."""
+    assert run(["audit", str(out), *options]) == 1
+    report = parchunk.audit(
+        str(out),
+        against_source="--against-source" in options,
+        icechunk=options[1] if options[0] == "--icechunk" else None,
+    )
+    return {found.kind: found for found in report.findings if found.severity != "notice"}
+
+
+@pytest.mark.parametrize("grew", [True, False])
+def test_other_metadata(grew: bool, out: Path, source: Path) -> None:
+    """An update takes in what it may; it refuses the rest, which is built again."""
+    if grew:
+        array = zarr.open_array(source / "t", mode="a")
+        array.resize((12,))
+        array[8:] = 9
+    else:
+        edit(source / "t/.zarray", fill_value=7)
+    found = audited(out, "--against-source")["source-metadata"]
+    update, rest = found.remedy.split(" if it grew; else ")
+    assert update == "parchunk update OUT"
+    assert rest.startswith("build with --overwrite")
+    assert run(["update", str(out)]) == (0 if grew else 2)
+    if not grew:
+        assert run(["audit", str(out), "--against-source"]) == 1
+        assert run(["build", str(source), str(out), "--overwrite", "--no-progress"]) == 0
+    assert run(["audit", str(out), "--against-source"]) == 0
+
+
+def test_a_repository_of_what_was(out: Path, source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("icechunk")
+    repo = str(tmp_path / "repo")
+    assert run(["to-icechunk", str(out), repo]) == 0
+    assert run(["audit", str(out), "--icechunk", repo]) == 0
+    (source / "t/3").unlink()
+    assert run(["update", str(out), "--regions", "1"]) == 0
+    write(source, 12)
+    assert run(["update", str(out)]) == 0
+    found = audited(out, "--icechunk", repo)["repository"]
+    assert "run parchunk to-icechunk again" in found.remedy
+    assert run(["to-icechunk", str(out), repo]) == 0
+    assert run(["audit", str(out), "--icechunk", repo]) == 0
+
+
+def test_damage_of_more_files_than_are_named(tmp_path: Path) -> None:
+    source, out = tmp_path / "store", tmp_path / "out"
+    write(source, 108)
+    given = [str(source), str(out), "--split", "time", "--region", "108", "--record-size", "1"]
+    assert run(["build", *given, "--no-progress"]) == 0
+    for number in range(105):
+        (out / f"t/refs.{number}.parq").write_bytes(b"no")
+    report = parchunk.audit(str(out))
+    rest = [found for found in report.findings if "further findings" in found.message]
+    assert {found.count for found in rest} == {5}
+    assert all(found.remedy.startswith("build again with --overwrite") for found in rest)
+    assert run(["audit", str(out)]) == 1
+    assert run(["build", *given, "--no-progress", "--overwrite"]) == 0
+    assert run(["audit", str(out)]) == 0

@@ -157,7 +157,7 @@ def plan_options(function: _F) -> _F:
             click.option(
                 "--skip-unsupported",
                 is_flag=True,
-                help="Leave out arrays that cannot be referenced, and say so.",
+                help="Leave out arrays that cannot be referenced or read, and say so.",
             ),
         ]
     ):

@@ -47,7 +47,7 @@ from parchunk.listing.patience import Patience
 @click.option(
     "--skip-unsupported",
     is_flag=True,
-    help="Leave out arrays that came and cannot be referenced, instead of refusing.",
+    help="Leave out arrays that came and cannot be referenced or read, instead of refusing.",
 )
 @run_options
 @store_option

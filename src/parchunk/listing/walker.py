@@ -141,7 +141,7 @@ class Listing:
         path, where = self.path(tail), self.source.describe(f"{self.array}/{tail}")
         try:
             found = self.patience.tried(
-                lambda: self.source.store.head(path),
+                lambda: self.source.answer(lambda: self.source.store.head(path)),
                 lambda error: isinstance(error, FileNotFoundError) or is_final(error),
                 lambda: self.requests.add(retries=1),
                 self.stop,
@@ -154,8 +154,8 @@ class Listing:
             if is_final(error):
                 raise ListingError(
                     f"{where} is not listed, and asking for it failed: {explain(error)}; a "
-                    "store that does not list in order needs the right to read objects, or a "
-                    "build with --trust-listing"
+                    "store that does not list in order needs the right to read objects; "
+                    "without it, build with --trust-listing, and audit without --against-source"
                 ) from None
             raise ListingError(
                 f"{where} is not listed, and asking for it failed at {self.patience.attempts} "

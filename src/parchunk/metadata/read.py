@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from parchunk.errors import InputError, MetadataError, ShortListingError, SourceError
+from parchunk.metadata.broken import Broken
 from parchunk.metadata.choosing import is_named, select, some_of
 from parchunk.metadata.consolidated import (
     MODES,
@@ -60,6 +61,7 @@ def read_hierarchy(
     exclude: Sequence[str] = (),
     consolidated: str = "auto",
     must_match: bool = True,
+    refuse_broken: bool = False,
 ) -> Hierarchy:
     """Return the arrays below ``group`` that are wanted, and the groups above them.
 
@@ -72,12 +74,14 @@ def read_hierarchy(
     (no directory is listed) or ``ignore`` (as though there were none). What is wanted and still
     not taken in is named in ``left_out``.
 
+    With ``refuse_broken``, arrays whose metadata is broken are among the ``refused``.
+
     Raises `RootIsArrayError` when ``group`` is an array, `InputError` when there is no metadata,
     and `MetadataError` that names every broken array in one line.
     """
     for attempt in range(1, TRIES + 1):
         try:
-            walk = _Walk(reader, group, consolidated)
+            walk = _Walk(reader, group, consolidated, refuse_broken)
             return walk.read(tuple(include), tuple(exclude), must_match)
         except ShortListingError:
             if attempt == TRIES:
@@ -95,19 +99,30 @@ def read_array(reader: Reader, name: str) -> Hierarchy:
 
 
 def read_known(
-    reader: Reader, group: str, names: Sequence[str], consolidated: str = "auto"
+    reader: Reader,
+    group: str,
+    names: Sequence[str],
+    consolidated: str = "auto",
+    refuse_broken: bool = False,
 ) -> Hierarchy:
     """Return the hierarchy of arrays whose names are known, as `read_hierarchy` would now.
 
     No directory is listed: arrays that have come since are not seen. Those that have gone are
     left out.
     """
-    return _Walk(reader, group, consolidated).read_known(names)
+    return _Walk(reader, group, consolidated, refuse_broken).read_known(names)
 
 
 class _Walk:
-    def __init__(self, reader: Reader, group: str, consolidated: str = "auto") -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        group: str,
+        consolidated: str = "auto",
+        refuse_broken: bool = False,
+    ) -> None:
         self.reader = reader
+        self.refuse_broken = refuse_broken
         self.group = group.strip("/")
         problem = name_problem(self.group) if self.group else None
         if problem:
@@ -317,13 +332,13 @@ class _Walk:
         unusable: dict[str, str | None],
         left_out: Sequence[LeftOut],
     ) -> Hierarchy:
-        problems: list[tuple[str, str]] = []
         arrays: list[ArraySpec] = []
         refused: list[Refusal] = []
+        broken = Broken(self.refuse_broken)
         for name in wanted:
             problem = unusable.get(name)
             if problem:
-                problems.append((f"array {shorten(name, 300)}", problem))
+                broken.array(name, f"array {shorten(name, 300)}", problem)
                 continue
             node = nodes[name]
             try:
@@ -331,7 +346,7 @@ class _Walk:
             except UnsupportedFeatureError as error:
                 refused.append(error.of(name))
             except MetadataError as error:
-                problems.append((self._describe_document(node), str(error)))
+                broken.array(name, self._describe_document(node), str(error))
         groups: list[GroupSpec] = []
         used = [spec.name for spec in arrays] + [refusal.name for refusal in refused]
         for name in ancestors(used):
@@ -339,13 +354,12 @@ class _Walk:
             try:
                 groups.append(parse_group(node))
             except MetadataError as error:
-                problems.append((self._describe_document(node), str(error)))
-        if problems:
-            raise MetadataError(_broken_message(problems))
+                broken.group(self._describe_document(node), str(error))
+        broken.require_none()
         return Hierarchy(
             arrays=tuple(arrays),
             groups=tuple(groups),
-            refused=tuple(refused),
+            refused=(*refused, *broken.refused),
             warnings=(*self.warnings, *oddities(arrays)),
             absent=tuple(self.absent),
             left_out=tuple(sorted((one.name, one.reason) for one in left_out)),
@@ -376,14 +390,3 @@ def _arrays_inside_arrays(wanted: Iterable[str], arrays: frozenset[str]) -> dict
             if above in arrays:
                 inside[name] = f"it lies inside the array {shorten(above)}"
     return inside
-
-
-def _broken_message(problems: Sequence[tuple[str, str]]) -> str:
-    if len(problems) == 1:
-        where, reason = problems[0]
-        return f"{where}: {reason}: repair the store, or leave it out with --exclude"
-    listed = "; ".join(f"{where}: {reason}" for where, reason in problems)
-    return (
-        f"{len(problems)} nodes cannot be read: {listed}: repair the store, or leave them out with "
-        "--exclude"
-    )

@@ -63,7 +63,8 @@ def plan(
         Format of the references. 2 (the default) is what every kerchunk reader opens; 3 keeps v3
         arrays as they are, and only zarr-python 3 opens them.
     skip_unsupported
-        Leave out arrays that cannot be referenced, instead of refusing the store.
+        Leave out arrays that cannot be referenced, or whose metadata is broken, instead of refusing
+        the store.
     consolidated
         ``"auto"``: arrays that are newer than consolidated metadata are found by listing each
         group, and taken in. ``"only"``: those that it names; nothing is listed. ``"ignore"``: as
@@ -81,7 +82,9 @@ def plan(
     group = group.strip("/")
     lone_array = False
     try:
-        hierarchy = read_hierarchy(source, group, include, exclude, consolidated)
+        hierarchy = read_hierarchy(
+            source, group, include, exclude, consolidated, refuse_broken=skip_unsupported
+        )
         source = source.child(group) if group else source
     except RootIsArrayError:
         source, name = (source.child(group) if group else source).parent()
@@ -130,12 +133,17 @@ def open_source(plan: Plan, store_options: Mapping[str, str] | None = None) -> S
 
 
 def read_again(
-    plan: Plan, source: Source, arrays_to_come: bool = True, consolidated: str | None = None
+    plan: Plan,
+    source: Source,
+    arrays_to_come: bool = True,
+    consolidated: str | None = None,
+    refuse_broken: bool = False,
 ) -> Hierarchy:
     """Return the hierarchy of a plan's source as it is now, read in the way it was planned.
 
     Without ``arrays_to_come``, arrays that the plan does not know are not looked for, which saves
-    listing every group. ``consolidated`` is another way of taking consolidated metadata.
+    listing every group. ``consolidated`` is another way of taking consolidated metadata. Broken
+    arrays are refused by name, as those are that the plan has left out for it, where that is asked.
 
     An array that lost its document and all its objects is not there any more, even though stale
     consolidated metadata still names it.
@@ -144,12 +152,21 @@ def read_again(
         return read_array(source, plan.arrays[0].spec.name)
     root = source.above(plan.group)
     how = consolidated or plan.consolidated
+    refuse_broken = refuse_broken or bool(plan.hierarchy.skipped)
     if arrays_to_come:
-        read = read_hierarchy(root, plan.group, plan.include, plan.exclude, how, must_match=False)
+        read = read_hierarchy(
+            root,
+            plan.group,
+            plan.include,
+            plan.exclude,
+            how,
+            must_match=False,
+            refuse_broken=refuse_broken,
+        )
     else:
         skipped = [name for name, _ in plan.hierarchy.skipped]
         names = [array.spec.name for array in plan.arrays]
-        read = read_known(root, plan.group, sorted(names + skipped), how)
+        read = read_known(root, plan.group, sorted(names + skipped), how, refuse_broken)
     went = set(read.absent) - set(plan.hierarchy.absent)
     read = replace(read, arrays=tuple(array for array in read.arrays if array.name not in went))
     if not plan.hierarchy.skipped:
@@ -168,7 +185,8 @@ def read_as_planned(plan: Plan, source: Source, skip_unsupported: bool = False) 
     SourceError, MetadataError, UnsupportedError
         As for `plan`.
     """
-    hierarchy = _as_wanted(read_again(plan, source), plan.shards, plan.hierarchy.written_format)
+    read = read_again(plan, source, refuse_broken=skip_unsupported)
+    hierarchy = _as_wanted(read, plan.shards, plan.hierarchy.written_format)
     if skip_unsupported:
         hierarchy = skip_refused(hierarchy)
     require_supported(hierarchy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
@@ -80,7 +80,7 @@ def _tried(read: Callable[[], _T]) -> _T:
 def _one_level(source: Source, prefix: str) -> tuple[list[str], list[str]]:
     path = source.path(prefix)
     try:
-        listed = source.store.list_with_delimiter(path or None)
+        listed = source.answer(lambda: source.store.list_with_delimiter(path or None))
     except FileNotFoundError:
         return [], []
     except Exception as error:
@@ -97,10 +97,14 @@ def _one_level(source: Source, prefix: str) -> tuple[list[str], list[str]]:
 
 def _first(source: Source, prefix: str) -> tuple[list[str], bool]:
     path = source.path(prefix)
-    try:
+
+    def ask() -> Any:
         # The stream is left after a batch: no further page is asked for.
         stream = source.store.list(path or None, chunk_size=FIRST, return_arrow=True)
-        batch = next(iter(stream), None)
+        return next(iter(stream), None)
+
+    try:
+        batch = source.answer(ask)
     except FileNotFoundError:
         return [], True
     except Exception as error:

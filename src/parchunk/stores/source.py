@@ -9,20 +9,24 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from obstore.store import LocalStore, ObjectStore
 
 from parchunk.errors import InputError, SourceError
 from parchunk.stores import directories, opening
+from parchunk.stores.answering import QUIET, answer
 from parchunk.stores.explaining import explain
 from parchunk.stores.manner import Manner, manner_of
 from parchunk.stores.opening import Location
 from parchunk.stores.oversized import MAX_BYTES, Oversized
 from parchunk.stores.redaction import holds_credentials, redact
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Source:
     #: Why requests carry no credentials, and what to do to change that; empty where they may.
     unsigned: str = ""
     manner: Manner = field(default=None, repr=False)  # type: ignore[assignment]  # until __post_init__
+    #: Seconds that one answer of a store on a network may take.
+    quiet: float = field(default=QUIET, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Normalise the prefix and make sure that references can be named."""
@@ -108,6 +114,16 @@ class Source:
         """Return the error for a key that cannot be read or listed."""
         return SourceError(f"cannot {what} {self.describe(key)}: {explain(error, self.unsigned)}")
 
+    def answer(self, ask: Callable[[], _T]) -> _T:
+        """Return what ``ask`` gets from the store, which is waited for ``quiet`` seconds at most.
+
+        Raises
+        ------
+        UnansweredError
+            When nothing came in that time.
+        """
+        return answer(ask, self.quiet) if opening.is_remote(self.store) else ask()
+
     def get(self, key: str) -> bytes | None:
         """Return the object at ``key``, or None when there is none.
 
@@ -119,13 +135,17 @@ class Source:
             When the store refuses or cannot be reached.
         """
         self._refuse_devices(key)
-        try:
+
+        def ask() -> bytes:
             found = self.store.get(self.path(key))
             size = int(found.meta["size"])
             if size > MAX_BYTES:
                 # its body is not asked for: the reply is dropped
                 return Oversized.of(size)
             return bytes(found.bytes())
+
+        try:
+            return self.answer(ask)
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -137,7 +157,9 @@ class Source:
         """Return ``length`` bytes of the object at ``key`` from ``start``."""
         self._refuse_devices(key)
         try:
-            return bytes(self.store.get_range(self.path(key), start=start, length=length))
+            return self.answer(
+                lambda: bytes(self.store.get_range(self.path(key), start=start, length=length))
+            )
         except Exception as error:
             raise SourceError(
                 f"cannot read {self.describe(key)}: {explain(error, self.unsigned)}"
@@ -156,15 +178,19 @@ class Source:
         SourceError
             Any other failure, with the store's own error as its cause.
         """
-        try:
-            if self._root is not None:
-                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                    return _read_local(self._root + self.path(key), start, stop)
+
+        def ask() -> tuple[bytes, int, str]:
             # As obstore spells it, where the file system's name is another.
             result = self.store.get(self.path(key), options={"range": (start, stop)})
             meta = result.meta
             version = meta["e_tag"] or f"{meta['last_modified']}, {meta['size']} bytes"
             return bytes(result.bytes()), int(meta["size"]), version
+
+        try:
+            if self._root is not None:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    return _read_local(self._root + self.path(key), start, stop)
+            return self.answer(ask)
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -213,7 +239,7 @@ class Source:
         if self._root is not None:
             return Path(self._root + path).is_file()
         try:
-            return bool(path) and self.store.head(path) is not None
+            return bool(path) and self.answer(lambda: self.store.head(path)) is not None
         except Exception:  # whatever it is: whoever asks only wants better words for a failure
             return False
 

@@ -1,0 +1,70 @@
+"""Answers that never come: what reads metadata ends by itself, and names the key."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import obstore
+import pytest
+from instruments.synthetic.faults import Fault
+from instruments.synthetic.server import serve
+from instruments.synthetic.zarr_stores import zarr_store
+from obstore.store import S3Store
+
+import parchunk
+from parchunk.stores.answering import UnansweredError, answer
+
+
+@contextmanager
+def source_that_hangs(*faults: Fault) -> Iterator[parchunk.Source]:
+    """Serve a store to a client whose own time-out is an hour."""
+    store = zarr_store([("t", (40,), (1,), ("time",))], zarr_format=3)
+    with serve(store, faults=faults, process=False) as server:
+        kwargs = server.store_kwargs() | {"retry_config": {"max_retries": 0}}
+        kwargs["client_options"] = {"allow_http": True, "timeout": "1h"}
+        opened = S3Store(server.bucket, **kwargs)
+        yield parchunk.Source(opened, "", "s3://formula", quiet=0.3)
+
+
+@pytest.mark.parametrize("key", ["zarr.json", "t/zarr.json"])
+def test_metadata_that_never_comes_is_an_error_that_names_it(key: str) -> None:
+    hang = Fault("hang", times=None, on="GET", within=key)
+    said = rf"cannot read s3://formula/{key}: no answer came for 0\.3 s"
+    with source_that_hangs(hang) as source, pytest.raises(parchunk.SourceError, match=said):
+        parchunk.plan(source)
+
+
+def test_a_listing_of_groups_that_never_comes_is_one_too() -> None:
+    said = r"cannot list s3://formula: no answer came for 0\.3 s"
+    with (
+        source_that_hangs(Fault("hang", times=None)) as source,
+        pytest.raises(parchunk.SourceError, match=said),
+    ):
+        parchunk.plan(source)
+
+
+def test_metadata_that_is_late_once_while_publishing_is_waited_for(tmp_path: Path) -> None:
+    late = Fault("hang", first=2, on="GET", seconds=0.01)
+    store = zarr_store([("t", (40,), (1,), ("time",))], zarr_format=3)
+    with serve(store, faults=[late], process=False) as server:
+        source = parchunk.Source(S3Store(server.bucket, **server.store_kwargs()), "", "s3://f")
+        assert parchunk.build(parchunk.plan(source), str(tmp_path / "out")).present == 40
+
+
+def test_what_is_asked_for_is_returned_or_raised() -> None:
+    assert answer(lambda: 3, 10) == 3
+    assert answer(lambda: None, 10) is None
+    with pytest.raises(FileNotFoundError):
+        answer(lambda: obstore.get(obstore.store.MemoryStore(), "none"), 10)
+
+
+def test_what_never_comes_is_left() -> None:
+    over = threading.Event()
+    try:
+        with pytest.raises(UnansweredError, match=r"no answer came for 0\.01 s"):
+            answer(over.wait, 0.01)
+    finally:
+        over.set()
