@@ -122,7 +122,7 @@ class Source:
         UnansweredError
             When nothing came in that time.
         """
-        return answer(ask, self.quiet) if opening.is_remote(self.store) else ask()
+        return answer(ask, self.quiet) if self.manner.remote else ask()
 
     def get(self, key: str) -> bytes | None:
         """Return the object at ``key``, or None when there is none.
