@@ -5,7 +5,7 @@
 Every figure in the columns "together" and "one by one" is counted while a synthetic listing is
 followed to its end, page by page (`instruments.synthetic.twin`); ``--quick`` takes parchunk's
 forecast instead. "together" is what a build does within the default memory bound; "one by one"
-forces a group for each region, as when regions are left to workers that share nothing. The last
+forces a job for each region, as when regions are left to workers that share nothing. The last
 rows are of very many small arrays, whose "regions" are the arrays.
 """
 
@@ -20,19 +20,19 @@ from math import prod
 from instruments.synthetic.formula import FormulaArray, FormulaStore
 from instruments.synthetic.twin import FormulaListing
 from instruments.synthetic.zarr_stores import zarr_store
-from parchunk.bundles import forecast as forecast_of
 from rich.console import Console
 from rich.table import Table
 
 from parchunk import Source
 from parchunk import plan as make_plan
 from parchunk.cover import intervals
-from parchunk.cover.jobs import Bundle, Group, Unit, Work
-from parchunk.cover.key_ranges import KeyRange, ranges_over
+from parchunk.cover.forecast import forecast_jobs
+from parchunk.cover.jobs import Job, Member, Unit
+from parchunk.cover.key_ranges import ranges_of
+from parchunk.cover.limits import Terms
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, vector_cells
-from parchunk.cover.one_array import make_groups
-from parchunk.cover.scheduling import make_work
-from parchunk.cover.walks import Walk, Width, walks_over, width_of
+from parchunk.cover.scheduling import make_jobs
+from parchunk.cover.walks import Walk, Width, named_walks, width_of
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.listing.many_arrays import follow_ranges
 from parchunk.listing.patience import Patience, Requests
@@ -115,9 +115,15 @@ def plan_of(case: Case) -> Plan:
     )
 
 
-def alone(plan: Plan) -> list[Group]:
-    """Return a group for each region."""
-    return [Group(p.array, (p,), ((Unit(0, p.rows),),), p.rows.cells) for p in plan.partitions()]
+def alone(plan: Plan, width: Width) -> list[Job]:
+    """Return a job for each region."""
+    terms = Terms(1 << 62, width, plan.record_size)
+    jobs = []
+    for partition in plan.partitions():
+        spec, cells = plan.by_name[partition.array].spec, partition.rows.cells
+        passes = terms.passes(spec, [(Unit(0, partition.rows),)])
+        jobs.append(terms.job(Member(spec, (partition,), passes, cells)))
+    return jobs
 
 
 def many(arrays: int, grid: tuple[int, ...]) -> FormulaStore:
@@ -126,46 +132,39 @@ def many(arrays: int, grid: tuple[int, ...]) -> FormulaStore:
     return zarr_store(fields)
 
 
-def made(plan: Plan, work: Sequence[Work], width: Width, listing: FormulaListing) -> int:
+def made(_: Plan, jobs: Sequence[Job], listing: FormulaListing) -> int:
     """Follow all walks to their ends; return the pages that were fetched."""
     source = Source(store=listing, url="s3://formula/store")  # type: ignore[arg-type]
     listing.reset()
-    for item in work:
-        follower = Listing(source, item.array, Requests(), Patience(), threading.Event())
-        if isinstance(item, Group):
-            for walk in _walks(plan, [item], width):
-                for _ in follower.follow(walk):
-                    pass
-        else:
-            for _ in follow_ranges(follower, _ranges(plan, item, width)):
+    for job in jobs:
+        follower = Listing(source, job.array, Requests(), Patience(), threading.Event())
+        if job.together:
+            ranges = [
+                found
+                for at, member in enumerate(job.members)
+                for found in ranges_of(member.spec, member.passes[0].spans, at)
+            ]
+            for _ in follow_ranges(follower, ranges):
+                pass
+            continue
+        for walk in _walks([job]):
+            for _ in follower.follow(walk):
                 pass
     return int(listing.requests)
 
 
-def forecast(plan: Plan, work: Sequence[Work], width: Width, _: FormulaListing) -> int:
+def forecast(plan: Plan, jobs: Sequence[Job], _: FormulaListing) -> int:
     """Return parchunk's own forecast."""
-    return forecast_of(plan, work, width).requests
+    return forecast_jobs(plan, jobs).requests
 
 
-def _walks(plan: Plan, groups: Sequence[Group], width: Width) -> list[Walk]:
+def _walks(jobs: Sequence[Job]) -> list[Walk]:
     return [
         walk
-        for group in groups
-        for units in group.passes
-        for walk in walks_over(plan.by_name[group.array].spec, [u.rows for u in units], width)
-    ]
-
-
-def _ranges(plan: Plan, bundle: Bundle, width: Width) -> list[KeyRange]:
-    return [
-        found
-        for at, group in enumerate(bundle.groups)
-        for found in ranges_over(
-            plan.by_name[group.array].spec,
-            [unit.rows for units in group.passes for unit in units],
-            width.page,
-            at,
-        )
+        for job in jobs
+        for member in job.members
+        for walked in member.passes
+        for walk in named_walks(member.spec.space, walked.spans)
     ]
 
 
@@ -213,11 +212,11 @@ def main() -> None:
         listing = FormulaListing(store)
         width = width_of(Manner(), DEFAULT_CONCURRENCY)
         cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
-        groups = make_groups(plan, plan.partitions(), cells, width)
-        walks = len(_walks(plan, groups, width))
+        jobs = make_jobs(plan, plan.partitions(), cells, width)
+        walks = len(_walks(jobs))
         least = intervals.least_requests(spec.total)
-        together = count(plan, groups, width, listing)
-        apart = count(plan, alone(plan), width, listing)
+        together = count(plan, jobs, listing)
+        apart = count(plan, alone(plan, width), listing)
         prefixes, filtered = naive(case, len(plan.regions))
         table.add_row(
             case.label,
@@ -238,10 +237,10 @@ def main() -> None:
         plan = make_plan(source)
         width = width_of(Manner(), DEFAULT_CONCURRENCY)
         cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
-        work = make_work(plan, plan.partitions(), cells, width)
+        jobs = make_jobs(plan, plan.partitions(), cells, width)
         least = intervals.least_requests(plan.chunks)
-        together = count(plan, work, width, listing)
-        apart = count(plan, alone(plan), width, listing)
+        together = count(plan, jobs, listing)
+        apart = count(plan, alone(plan, width), listing)
         table.add_row(
             label,
             ".",
@@ -249,7 +248,7 @@ def main() -> None:
             f"{least:,}",
             f"{together:,}",
             f"{together / least:.3f}",
-            f"{len(work):,}",
+            f"{len(jobs):,}",
             f"{apart:,}",
             f"{apart / least:.2f}",
             "-",

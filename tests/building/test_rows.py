@@ -13,8 +13,8 @@ from obstore.store import MemoryStore
 from tests.made import chunk_files
 
 import parchunk
-from parchunk.building import effort
-from parchunk.cover import one_array
+from parchunk.building.effort import Settings
+from parchunk.cover.limits import Limits
 from parchunk.out.opening import open_output
 from parchunk.out.receipts import read_receipts
 
@@ -58,11 +58,10 @@ def grid_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("split", ["time", "y", "x"])
-def test_slices_and_groups_give_the_same_bytes(
+def test_slices_and_jobs_give_the_same_bytes(
     grid_store: Path,
     tmp_path: Path,
     published: Published,
-    monkeypatch: pytest.MonkeyPatch,
     split: str,
 ) -> None:
     length = {"time": 8, "y": 2, "x": 5}[split]
@@ -70,9 +69,8 @@ def test_slices_and_groups_give_the_same_bytes(
     parchunk.build(plan, str(tmp_path / "whole"))
     wanted = published(tmp_path / "whole")
     for cells in (1, 17, 333):
-        monkeypatch.setattr(effort, "vector_cells", lambda *_, cells=cells: cells)
         out = tmp_path / f"cells{cells}"
-        parchunk.build(plan, str(out))
+        parchunk.build(plan, str(out), settings=Settings(limits=Limits(cells=cells)))
         assert published(out) == wanted
 
 
@@ -82,7 +80,6 @@ def test_units_of_any_size_give_the_same_bytes(
     grid_store: Path,
     tmp_path: Path,
     published: Published,
-    monkeypatch: pytest.MonkeyPatch,
     split: str,
     units: int,
 ) -> None:
@@ -95,8 +92,8 @@ def test_units_of_any_size_give_the_same_bytes(
     source = parchunk.Source(objects, "s.zarr", url=str(grid_store))
     plan = parchunk.plan(source, split=split, region={"time": 8, "y": 2, "x": 5}[split])
     parchunk.build(plan, str(tmp_path / "whole"))
-    monkeypatch.setattr(one_array, "UNIT_CELLS", units)
-    parchunk.build(plan, str(tmp_path / "units"))
+    small = Settings(limits=Limits(unit_cells=units))
+    parchunk.build(plan, str(tmp_path / "units"), settings=small)
     assert published(tmp_path / "units") == published(tmp_path / "whole")
 
 
@@ -106,13 +103,12 @@ def test_every_record_size_reads_alike(
     tmp_path: Path,
     open_references: Reader,
     same_bits: Bits,
-    monkeypatch: pytest.MonkeyPatch,
     record_size: int,
 ) -> None:
     """On axis 0 any record size will do: a file belongs to the region of its first row."""
-    monkeypatch.setattr(effort, "vector_cells", lambda *_: 300)
     plan = parchunk.plan(str(grid_store), split="time", region=7, record_size=record_size)
-    parchunk.build(plan, str(tmp_path / "refs"))
+    little = Settings(limits=Limits(cells=300))
+    parchunk.build(plan, str(tmp_path / "refs"), settings=little)
     opened, original = open_references(tmp_path / "refs"), zarr.open_group(grid_store, mode="r")
     for name in ("v", "w", "time"):
         same_bits(opened[name][...], original[name][...])

@@ -1,4 +1,4 @@
-"""Bundles: which arrays are listed together, and what that is said to cost and costs."""
+"""Jobs of small arrays: which are listed together, and what that is said to cost and costs."""
 
 from __future__ import annotations
 
@@ -15,83 +15,78 @@ from instruments.synthetic.zarr_stores import zarr_store
 
 import parchunk
 from parchunk.cli.plan import describe
-from parchunk.cover.jobs import Bundle, Group
-from parchunk.cover.many_arrays import MOST_MEMBERS
-from parchunk.cover.scheduling import make_work
+from parchunk.cover.limits import USUAL
+from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import Width
 from parchunk.metadata.spec import ArraySpec, Hierarchy
 from parchunk.planning.choice import make_plan
 from parchunk.stores.opening import Location
 
-WIDTH = Width(pieces=32, window=16, page=1000, bundles=True)
+WIDTH = Width(pieces=32, window=16, page=1000, together=True)
 PLENTY = 10_000_000
 Maker = Callable[..., ArraySpec]
 Together = Callable[..., Hierarchy]
 
 
-def work_of(
+def jobs_of(
     hierarchy: Hierarchy, names: set[str] | None = None, **options: Any
 ) -> list[tuple[str, ...]]:
-    """Return the arrays of each task, of those arrays that are pending."""
+    """Return the arrays of each job, of those arrays that are pending."""
     plan = make_plan(hierarchy, Location("s3://bucket/store"), region=options.pop("region", None))
     pending = [p for p in plan.partitions() if names is None or p.array in names]
     given = {"cells": PLENTY, "width": WIDTH, "workers": 1} | options
-    made = make_work(plan, pending, **given)
-    assert sorted(map(str, pending)) == sorted(str(p) for item in made for p in item.partitions)
-    return [
-        tuple(group.array for group in item.groups) if isinstance(item, Bundle) else (item.array,)
-        for item in made
-    ]
+    made = make_jobs(plan, pending, **given)
+    assert sorted(map(str, pending)) == sorted(str(p) for job in made for p in job.partitions)
+    return [tuple(member.spec.name for member in job.members) for job in made]
 
 
 def test_small_neighbours_are_listed_together(array_spec: Maker, hierarchy_of: Together) -> None:
     small = [array_spec(name, (96,), (1,)) for name in ("air", "air-x", "air.x", "air_temp")]
     # In the order of their keys, where ``-`` and ``.`` come before ``/``.
-    assert work_of(hierarchy_of(*small)) == [("air-x", "air.x", "air", "air_temp")]
-    assert work_of(hierarchy_of(*small), {"air"}) == [("air",)]
-    apart = replace(WIDTH, bundles=False)
-    assert work_of(hierarchy_of(*small), width=apart) == [(spec.name,) for spec in sorted(
+    assert jobs_of(hierarchy_of(*small)) == [("air-x", "air.x", "air", "air_temp")]
+    assert jobs_of(hierarchy_of(*small), {"air"}) == [("air",)]
+    apart = replace(WIDTH, together=False)
+    assert jobs_of(hierarchy_of(*small), width=apart) == [(spec.name,) for spec in sorted(
         small, key=lambda spec: spec.name
     )]  # fmt: skip
 
 
-def test_large_arrays_between_cut_a_bundle(array_spec: Maker, hierarchy_of: Together) -> None:
+def test_large_arrays_between_cut_a_job(array_spec: Maker, hierarchy_of: Together) -> None:
     names = ("a", "b", "c", "m", "y", "z")
     specs = [array_spec(name, (9000 if name == "m" else 96,), (1,)) for name in names]
-    assert work_of(hierarchy_of(*specs)) == [("a", "b", "c"), ("m",), ("y", "z")]
+    assert jobs_of(hierarchy_of(*specs)) == [("a", "b", "c"), ("m",), ("y", "z")]
     # 9,000 chunks of m that are done are between c and y all the same; 96 of b are not much.
-    assert work_of(hierarchy_of(*specs), {"a", "c", "y"}) == [("a", "c"), ("y",)]
+    assert jobs_of(hierarchy_of(*specs), {"a", "c", "y"}) == [("a", "c"), ("y",)]
 
 
-def test_a_small_array_in_regions_is_one_group(array_spec: Maker, hierarchy_of: Together) -> None:
+def test_a_small_array_in_regions_is_one_member(array_spec: Maker, hierarchy_of: Together) -> None:
     specs = [array_spec(name, (600,), (1,), ("time",)) for name in "ab"]
     hierarchy = hierarchy_of(*specs)
     plan = make_plan(hierarchy, Location("s3://bucket/store"), region=100)
-    (bundle,) = make_work(plan, plan.partitions(), PLENTY, WIDTH)
-    assert isinstance(bundle, Bundle)
-    assert [len(group.partitions) for group in bundle.groups] == [6, 6]
-    # Whoever shares the work shares out bundles, not arrays.
-    assert make_work(plan, plan.partitions(), PLENTY, WIDTH, workers=3) == [bundle]
+    (job,) = make_jobs(plan, plan.partitions(), PLENTY, WIDTH)
+    assert [len(member.partitions) for member in job.members] == [6, 6]
+    # Whoever shares the work shares out jobs, not arrays.
+    assert make_jobs(plan, plan.partitions(), PLENTY, WIDTH, workers=3) == [job]
 
 
-def test_bundles_are_as_long_as_listings_side_by_side_want(
+def test_jobs_are_as_long_as_listings_side_by_side_want(
     array_spec: Maker, hierarchy_of: Together
 ) -> None:
     hierarchy = hierarchy_of(*(array_spec(f"a{n:05}", (2000,), (1,)) for n in range(1000)))
     lengths = {}
     for pieces in (4, 32, 64, 1000):
-        made = work_of(hierarchy, width=Width(pieces, pieces, 1000, bundles=True))
+        made = jobs_of(hierarchy, width=Width(pieces, pieces, 1000, together=True))
         # 2,000 pages: 50 at most at a time, and 20 at least.
         lengths[pieces] = max(map(len, made))
         assert len(made) == -(-1000 // lengths[pieces])
     assert lengths == {4: 24, 32: 24, 64: 15, 1000: 9}
     tiny = hierarchy_of(*(array_spec(f"a{n:05}", (1,), (1,)) for n in range(2500)))
-    assert list(map(len, work_of(tiny))) == [MOST_MEMBERS, MOST_MEMBERS, 500]
+    assert list(map(len, jobs_of(tiny))) == [USUAL.members, USUAL.members, 500]
 
 
 @settings(deadline=None, max_examples=100)
 @given(data=st.data())
-def test_every_partition_is_in_one_task(
+def test_every_partition_is_in_one_job(
     data: st.DataObject, array_spec: Maker, hierarchy_of: Together
 ) -> None:
     names = data.draw(st.lists(st.from_regex(r"[a-c][-./_]?[0-9]?", fullmatch=True), unique=True))
@@ -104,17 +99,15 @@ def test_every_partition_is_in_one_task(
     if plan is None:
         return
     pending = [p for p in plan.partitions() if data.draw(st.integers(0, 3))]
-    made = make_work(plan, pending, cells, WIDTH, data.draw(st.integers(1, 3)))
-    assert sorted(map(str, pending)) == sorted(str(p) for item in made for p in item.partitions)
-    for item in made:
-        assert item.cells <= cells
-        if isinstance(item, Group):
-            continue
-        keys = [f"{group.array}/" for group in item.groups]
+    made = make_jobs(plan, pending, cells, WIDTH, data.draw(st.integers(1, 3)))
+    assert sorted(map(str, pending)) == sorted(str(p) for job in made for p in job.partitions)
+    for job in made:
+        assert job.cells <= cells
+        keys = [f"{member.spec.name}/" for member in job.members]
         assert keys == sorted(keys)
-        assert len(keys) > 1
-        for group in item.groups:
-            assert all(partition.array == group.array for partition in group.partitions)
+        assert job.together == (len(keys) > 1)
+        for member in job.members:
+            assert all(partition.array == member.spec.name for partition in member.partitions)
 
 
 MANY = [(f"g{n // 40}/a{n}", (8, 12), (1, 1), ("time", "x")) for n in range(100)]

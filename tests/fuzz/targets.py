@@ -24,8 +24,8 @@ from obstore.store import MemoryStore
 from tests.fuzz.conftest import make_store, signed
 
 from parchunk.cli.main import run
-from parchunk.cover.forecast import forecast_work
-from parchunk.cover.scheduling import make_work
+from parchunk.cover.forecast import forecast_jobs
+from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import width_of
 from parchunk.errors import InputError, ParchunkError
 from parchunk.keys.encoding import KeyEncoding
@@ -174,7 +174,7 @@ def _look_at(plan: Plan) -> None:
     if plan.chunks <= _COMPUTED and sum(array.regions for array in plan.arrays) <= _LOOKED_AT:
         width = width_of(Manner(), 8)
         with contextlib.suppress(InputError):
-            forecast_work(plan, make_work(plan, plan.partitions(), 10**7, width), width)
+            forecast_jobs(plan, make_jobs(plan, plan.partitions(), 10**7, width))
 
 
 def _command(*arguments: str) -> None:

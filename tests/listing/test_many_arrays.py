@@ -1,4 +1,4 @@
-"""Bundles built: the same as array by array, whatever the listing does, and wherever it stops."""
+"""Small arrays listed together: as array by array, whatever listing does, wherever it stops."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from instruments.synthetic.zarr_stores import zarr_store
 from tests.made import FAULTS, QUICK, check_exact, source_of
 
 import parchunk
-from parchunk.building.task import BundleTask, Task
+from parchunk.building.effort import Settings
+from parchunk.building.task import Task
 from parchunk.building.worker import build_task
-from parchunk.cover import many_arrays
+from parchunk.cover.limits import Limits
 from parchunk.listing.patience import Patience
 from parchunk.out.local import LocalOutput
 
@@ -74,7 +75,6 @@ def known(out: Path) -> dict[str, Any]:
 def test_the_same_bytes_as_array_by_array(
     tmp_path: Path,
     published: Published,
-    monkeypatch: pytest.MonkeyPatch,
     style: dict[str, Any],
     region: int,
 ) -> None:
@@ -82,8 +82,8 @@ def test_the_same_bytes_as_array_by_array(
     twin = FormulaListing(store)
     plan = parchunk.plan(parchunk.Source(twin, "", "s3://b"), region=region)  # type: ignore[arg-type]
     together = parchunk.build(plan, str(tmp_path / "together"))
-    monkeypatch.setattr(many_arrays, "SMALL", 0)
-    apart = parchunk.build(plan, str(tmp_path / "apart"))
+    none_small = Settings(limits=Limits(small=0))
+    apart = parchunk.build(plan, str(tmp_path / "apart"), settings=none_small)
     assert apart.requests >= 2 * len(NAMES + [f"{n}" for n in range(60)])
     # Gaps are everywhere, so everything is listed twice.
     assert together.requests <= 2 * (together.requests_least + 3)
@@ -154,7 +154,7 @@ def test_a_walk_that_breaks_for_good_names_the_key_and_is_resumed(tmp_path: Path
 
 
 @pytest.mark.parametrize("writes", [1, 7, 60, 139])
-def test_a_bundle_that_ends_at_any_write_is_resumed(
+def test_a_job_that_ends_at_any_write_is_resumed(
     tmp_path: Path,
     published: Published,
     monkeypatch: pytest.MonkeyPatch,
@@ -199,7 +199,7 @@ class Watched(Executor):
         return self.pool.submit(fn, *args, **kwargs)
 
 
-def test_executors_are_given_bundles(tmp_path: Path, published: Published) -> None:
+def test_executors_are_given_arrays_together(tmp_path: Path, published: Published) -> None:
     store = many()
     twin = FormulaListing(store)
     plan = parchunk.plan(parchunk.Source(twin, "", "s3://b"))  # type: ignore[arg-type]
@@ -207,6 +207,6 @@ def test_executors_are_given_bundles(tmp_path: Path, published: Published) -> No
     watched = Watched()
     there = parchunk.build(plan, str(tmp_path / "there"), executor=watched)
     watched.pool.shutdown()
-    assert [type(task) for task in watched.tasks] == [BundleTask]
+    assert [len(task.job.members) for task in watched.tasks] == [70]
     assert there.requests == here.requests < 10
     assert published(tmp_path / "there") == published(tmp_path / "here")

@@ -1,4 +1,4 @@
-"""The walks of a group: what they tell, and when."""
+"""The walks of an array: what they tell, and when."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from parchunk.errors import ListingError
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.row_sets import RowSet
 from parchunk.listing.listed_rows import Listed
-from parchunk.listing.one_array import make_group_listing
+from parchunk.listing.one_array import ArrayListing
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.tally import Sightings, Tally
 from parchunk.listing.walker import Listing
@@ -48,8 +48,8 @@ def test_the_last_region_waits_for_strays_after_its_last_chunk() -> None:
     spec = ArraySpec("t", 2, (20,), (1,), "<i4", 4, (None,), keys, {}, {})
     rows = [partition.rows for partition in ArrayPlan(spec, 0, 10).partitions(10)]
     tally = Tally(spec, "t/", rows)
-    group = make_group_listing(spec, listing, None, Here(), 1, False)  # type: ignore[arg-type]
-    group._follow(tally, 0, Walk(0, 20, "", None, None), [11, 20], listing.messages)
+    array = ArrayListing(spec, listing, None, Here(), False)  # type: ignore[arg-type]
+    array._follow(tally, 0, Walk(0, 20, "", None, None), [11, 20], listing.messages)
     # Rank 11 has passed with the first of four batches; rank 20, the end, not before the last.
     assert listing.seen == [0, 1, 1, 1]
     # In text order 9 is the last chunk of twenty: they are its region's.
@@ -78,8 +78,8 @@ def test_the_store_is_asked_for_more_while_a_batch_is_read() -> None:
     tally = Waits(spec, "t/", [p.rows for p in ArrayPlan(spec, None, 10).partitions(10)])
     passed: SimpleQueue[Any] = SimpleQueue()
     with ThreadPoolExecutor(1) as takers:
-        group = make_group_listing(spec, listing, Here(), takers, 1, False)
-        group._follow(tally, 0, Walk(0, 25_000, "", None, None), [], passed)
+        array = ArrayListing(spec, listing, Here(), takers, False)
+        array._follow(tally, 0, Walk(0, 25_000, "", None, None), [], passed)
     assert passed.get().error is None
     assert tally.wanted == tally.found == 25_000
 
@@ -89,14 +89,12 @@ def test_a_chunk_that_was_met_and_not_recorded_is_an_error(recorded: int, lost: 
     """More may be recorded: a second listing of gaps goes past what walks have not met."""
     keys = KeyEncoding("", "/", 1)
     spec = ArraySpec("t", 2, (20,), (1,), "<i4", 4, (None,), keys, {}, {})
-    listing = Listing(
-        Source(MemoryStore()), "t", 1000, Requests(), Patience(), threading.Event()
-    )  # fmt: skip
-    group = make_group_listing(spec, listing, None, Here(), 1, False)  # type: ignore[arg-type]
-    tally = group.tally_of([RowSet(20, 0, 20)])
+    listing = Listing(Source(MemoryStore()), "t", Requests(), Patience(), threading.Event())
+    array = ArrayListing(spec, listing, Here(), Here(), False)
+    tally = array.tally_of([RowSet(20, 0, 20)])
     tally.merge(Sightings(wanted=2, found=2))
     if lost:
         with pytest.raises(ListingError, match="t: 2 chunks were listed and 1 recorded"):
-            group.check_recorded(tally, recorded)
+            array.check_recorded(tally, recorded)
     else:
-        group.check_recorded(tally, recorded)
+        array.check_recorded(tally, recorded)

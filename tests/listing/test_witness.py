@@ -29,7 +29,7 @@ from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.row_sets import RowSet
 from parchunk.keys.space import KeySpace
 from parchunk.listing.listed_rows import Listed, Unordered, in_order
-from parchunk.listing.one_array import make_group_listing
+from parchunk.listing.one_array import ArrayListing
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.walker import Listing
 from parchunk.listing.witness import Course, Witnesses
@@ -290,12 +290,12 @@ def test_a_chunk_that_is_lost_on_its_way_is_an_error() -> None:
     spec = ArraySpec("t", 2, (4,), (1,), "<f4", 4, (None,), KeyEncoding("", ".", 1), {}, {})
     store = S3Store("b", region="us-east-1", skip_signature=True)
     listing = Listing(Source(store, "", "s3://b"), "t", Requests(), Patience(), STOP)
-    group = make_group_listing(spec, listing, Here(), Here(), 1, False)
-    tally = group.tally_of([RowSet(4, 0, 4)])
+    array = ArrayListing(spec, listing, Here(), Here(), False)
+    tally = array.tally_of([RowSet(4, 0, 4)])
     tally.wanted = 3
-    group.check_recorded(tally, 3)
+    array.check_recorded(tally, 3)
     with pytest.raises(parchunk.ListingError, match="3 chunks were listed and 2 recorded"):
-        group.check_recorded(tally, 2)
+        array.check_recorded(tally, 2)
 
 
 def test_an_array_that_ends_in_missing_chunks_costs_one_request_more(tmp_path: Path) -> None:
@@ -317,9 +317,7 @@ def test_order_is_checked_across_batches_in_one_that_breaks() -> None:
     again = Fault("repeat-page", first=1, within="t/")
     broken = Fault("503", first=3, times=None, within="t/")
     with source_of(one(chunks=5000), again, broken) as (server, source):
-        listing = Listing(
-            source, "t", 1000, Requests(), QUICK.patience, threading.Event(), batch=2000
-        )
+        listing = Listing(source, "t", Requests(), QUICK.patience, threading.Event(), batch=2000)
         walk = walks.walk(KeySpace((5000,), KeyEncoding("", ".", 1)), 0, 5000)
         listed = listing.follow(walk)
         assert len(next(listed).paths) == 2000

@@ -15,7 +15,7 @@ from instruments.synthetic.zarr_stores import field_store, zarr_store
 import parchunk
 from parchunk.cli.plan import describe
 from parchunk.cover.memory import vector_cells
-from parchunk.cover.one_array import make_groups
+from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import Width
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec, Hierarchy
@@ -127,7 +127,7 @@ def test_slices_of_any_partition_are_whole_record_files(
 
 @settings(deadline=None, max_examples=200)
 @given(data=st.data())
-def test_groups_hold_every_pending_partition_once(data: st.DataObject, array_spec: Maker) -> None:
+def test_jobs_hold_every_pending_partition_once(data: st.DataObject, array_spec: Maker) -> None:
     hierarchy = data.draw(hierarchies(array_spec))
     try:
         plan = make_plan(hierarchy, WHERE, region=data.draw(st.none() | st.sampled_from([12, 84])))
@@ -135,12 +135,12 @@ def test_groups_hold_every_pending_partition_once(data: st.DataObject, array_spe
         return
     pending = [p for p in plan.partitions() if data.draw(st.booleans())]
     cells, workers = data.draw(st.integers(1, 400)), data.draw(st.integers(1, 3))
-    groups = make_groups(plan, pending, cells, WIDTH, workers)
-    together = [partition for group in groups for partition in group.partitions]
+    jobs = make_jobs(plan, pending, cells, WIDTH, workers)
+    together = [partition for job in jobs for partition in job.partitions]
     assert sorted(map(str, together)) == sorted(map(str, pending))
-    for group in groups:
-        assert len({p.array for p in group.partitions}) == 1
-        assert group.cells <= max(cells, plan.record_size)
+    for job in jobs:
+        assert len({p.array for p in job.partitions}) == 1
+        assert job.cells <= max(cells, plan.record_size)
 
 
 # Real stores: shapes as published
@@ -218,9 +218,9 @@ def test_mur_sst() -> None:
 def test_every_field_store_is_planned_within_the_default_memory(name: str) -> None:
     plan = plan_of(field_store(name))
     cells = vector_cells(512 << 20, plan.record_size, 8)
-    for group in make_groups(plan, plan.partitions(), cells, WIDTH):
-        assert group.cells * 8 < 512 << 20
-        assert len(group.passes) == 1
+    for job in make_jobs(plan, plan.partitions(), cells, WIDTH):
+        assert job.cells * 8 < 512 << 20
+        assert len(job.members[0].passes) == 1
     assert plan.record_size >= 1000
 
 
@@ -235,9 +235,11 @@ def test_an_array_of_nearly_a_billion_chunks() -> None:
     # The leading dimension wins the tie; its regions cannot be shorter than one chunk.
     assert len(plan.regions) == 7
     cells = vector_cells(512 << 20, plan.record_size, 8)
-    groups = make_groups(plan, plan.partitions(), cells, WIDTH)
-    assert all(group.cells <= cells for group in groups)
-    assert all(len(group.passes) == 1 for group in groups), "walked once, though it does not fit"
+    jobs = make_jobs(plan, plan.partitions(), cells, WIDTH)
+    assert all(job.cells <= cells for job in jobs)
+    assert all(len(job.members[0].passes) == 1 for job in jobs), (
+        "walked once, though it does not fit"
+    )
     # Along y, regions can be as long as they should be.
     by_row = plan_of(store, split="y")
     assert 500_000 <= by_row.arrays[0].partition(0, by_row.record_size).rows.cells <= 2_000_000

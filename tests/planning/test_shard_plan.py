@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parchunk.cover import forecast, memory, one_array, walks
+from parchunk.cover import forecast, memory, scheduling, walks
 from parchunk.errors import InputError
 from parchunk.metadata.shard_grid import extents, inner_slices, shard_numbers, shards_of
 from parchunk.metadata.spec import ArraySpec, Hierarchy
@@ -87,9 +87,9 @@ def test_real_stores_have_sensible_plans(spec: ArraySpec, shards: int, reference
     (array,) = plan.arrays
     assert array.axis == 0
     cells = memory.vector_cells(512 << 20, plan.record_size, 8)
-    made = one_array.make_groups(plan, plan.partitions(), cells, WIDTH)
-    assert all(group.cells <= cells for group in made)
-    cost = forecast.forecast_groups(plan, made, WIDTH)
+    made = scheduling.make_jobs(plan, plan.partitions(), cells, WIDTH)
+    assert all(job.cells <= cells for job in made)
+    cost = forecast.forecast_jobs(plan, made)
     assert cost.shards == shards
     # A slice that ends within shards reads some of them again.
     assert shards <= cost.gets <= 1.15 * shards
@@ -158,7 +158,7 @@ def test_regions_that_cut_shards_are_refused() -> None:
 def test_a_region_with_more_shards_than_memory_holds_is_refused() -> None:
     plan = planned(sharded("a", (10**9,), (2,), (1,)), region=10**9)
     with pytest.raises(InputError, match="has 500000000 shards, more than --memory can hold"):
-        one_array.make_groups(plan, plan.partitions(), 10**6, WIDTH)
+        scheduling.make_jobs(plan, plan.partitions(), 10**6, WIDTH)
 
 
 def test_plans_of_expanded_arrays_survive_json() -> None:

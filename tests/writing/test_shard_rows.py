@@ -33,7 +33,8 @@ from zarr.storage import FsspecStore
 import parchunk
 from parchunk.building import effort
 from parchunk.building.build import build
-from parchunk.cover import forecast, one_array, walks
+from parchunk.cover import forecast, scheduling, walks
+from parchunk.cover.limits import Limits
 from parchunk.errors import DamagedShardError, SourceError
 from parchunk.listing import shard_reading
 from parchunk.listing.patience import Patience
@@ -271,9 +272,13 @@ def test_expanded_shards_read_back_bit_for_bit(tmp_path: Path, case: Case) -> No
     check(tmp_path / "s.zarr", tmp_path / "refs", case)
 
 
-def slices_seen(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
-    """Make slices as small as ``most`` rows, and note how many rows each one has."""
-    monkeypatch.setattr(one_array, "INNER_MOST", most)
+def slices_of(most: int) -> effort.Settings:
+    """Return settings with which slices have ``most`` rows at most."""
+    return effort.Settings(limits=Limits(inner_cells=most))
+
+
+def slices_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many rows each slice has."""
     seen: list[int] = []
     read = shard_reading.ShardReader.read
 
@@ -293,14 +298,15 @@ def test_slices_change_nothing(
     case = Case((13, 20, 22), (4, 8, 12), (2, 2, 3), split=split, record_size=record_size)
     case = replace(case, region=case.shards[int(split)])
     write(tmp_path / "s.zarr", case)
-    monkeypatch.setattr(one_array, "INNER_MOST", most)
-    seen = slices_seen(monkeypatch, most)
-    receipts = check(tmp_path / "s.zarr", tmp_path / "refs", case)
+    seen = slices_seen(monkeypatch)
+    settings = slices_of(most)
+    receipts = check(tmp_path / "s.zarr", tmp_path / "refs", case, settings=settings)
     assert max(seen) <= max(most, record_size)
     assert len(seen) > len(receipts)
     plan = load_plan(open_output(str(tmp_path / "refs")))
-    made = one_array.make_groups(plan, plan.partitions(), 10**6, WIDTH)
-    cost = forecast.forecast_groups(plan, made, WIDTH)
+    limits = settings.limits
+    made = scheduling.make_jobs(plan, plan.partitions(), 10**6, WIDTH, limits=limits)
+    cost = forecast.forecast_jobs(plan, made)
     assert cost.shards == sum(r.shards_expected for r in receipts)
     assert sum(r.index_requests for r in receipts) <= cost.gets
 
@@ -310,8 +316,8 @@ def test_each_index_is_read_once_when_slices_can_end_between_shards(
 ) -> None:
     case = Case((64, 24), (8, 12), (2, 3), holes=0.0, split="0", region=32, record_size=16)
     write(tmp_path / "s.zarr", case)
-    seen = slices_seen(monkeypatch, 70)
-    receipts = check(tmp_path / "s.zarr", tmp_path / "refs", case)
+    seen = slices_seen(monkeypatch)
+    receipts = check(tmp_path / "s.zarr", tmp_path / "refs", case, settings=slices_of(70))
     assert seen == [64] * 4
     assert [r.index_requests for r in receipts] == [r.shards_present for r in receipts] == [8, 8]
 
@@ -672,8 +678,8 @@ def test_the_requests_for_long_indexes_are_forecast(tmp_path: Path) -> None:
     case = Case((40, 24), (8, 12), (2, 3), holes=0.0)
     write(tmp_path / "s.zarr", case)
     plan = parchunk.plan(str(tmp_path / "s.zarr"))
-    work = one_array.make_groups(plan, plan.partitions(), 10**6, WIDTH)
-    cost = forecast.forecast_groups(plan, work, WIDTH)
+    jobs = scheduling.make_jobs(plan, plan.partitions(), 10**6, WIDTH)
+    cost = forecast.forecast_jobs(plan, jobs)
     # 16 entries and a checksum, three entries a request
     assert cost.gets == 6 * cost.shards == 60
     assert build(plan, str(tmp_path / "refs")).gets == cost.gets

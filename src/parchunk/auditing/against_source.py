@@ -23,13 +23,12 @@ from parchunk.auditing.found_arrays import array_findings
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.source_contents import ContentReader
 from parchunk.auditing.watching import WatchedListing
-from parchunk.cover.forecast import forecast_work
-from parchunk.cover.jobs import Bundle, Group
+from parchunk.cover.forecast import least_of
+from parchunk.cover.jobs import Member
 from parchunk.cover.memory import TAKERS, vector_cells
-from parchunk.cover.scheduling import make_work
-from parchunk.cover.walks import Width, width_of
-from parchunk.keys.row_sets import RowSet
-from parchunk.listing.many_arrays import BundleListing, Member
+from parchunk.cover.scheduling import make_jobs
+from parchunk.cover.walks import width_of
+from parchunk.listing.job import JobListing
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.tally import Part
 from parchunk.listing.walker import Listing
@@ -76,7 +75,7 @@ def compare(
     by_partition = {item.partition.key: item for item in done}
     cells = vector_cells(memory, plan.record_size, concurrency)
     width = width_of(source.manner, concurrency)
-    work = make_work(plan, [item.partition for item in done], cells, width)
+    jobs = make_jobs(plan, [item.partition for item in done], cells, width)
     regions: list[RegionChanges] = []
     notes: list[str] = []
     with (
@@ -86,35 +85,18 @@ def compare(
     ):
         contents = ContentReader(plan, done, source, fetches, concurrency, counted, stop)
         try:
-            for item in work:
+            for job in jobs:
                 compared = [
                     _Compared(
-                        plan,
-                        group,
-                        by_partition,
-                        source,
-                        pool,
-                        takers,
-                        width,
-                        counted,
-                        stop,
-                        contents,
+                        plan, member, by_partition, source, pool, takers, counted, stop, contents
                     )
-                    for group in (item.groups if isinstance(item, Bundle) else (item,))
+                    for member in job.members
                 ]
-                if len(compared) == 1:
-                    (one,) = compared
-                    for units in one.group.passes:
-                        for at, part in one.listed.parts([unit.rows for unit in units]):
-                            one.take(output, units[at].partition, part)
-                else:
-                    members = [Member(each.listed, each.row_sets) for each in compared]
-                    together = BundleListing(members, pool)
-                    for at, position, part in together.parts():
-                        compared[at].take(output, position, part)
-                    notes += together.notes
+                listed = JobListing(job, [each.listed for each in compared])
+                for at, position, part in listed.parts():
+                    compared[at].take(output, position, part)
+                notes += listed.notes
                 for each in compared:
-                    notes += each.listed.notes
                     regions += each.made()
         except BaseException:
             stop.set()
@@ -122,7 +104,7 @@ def compare(
     for region in regions:
         findings += change_findings(region)
     remote = source.manner.remote
-    least = forecast_work(plan, work, width).least
+    least = least_of(jobs)
     return Comparison(
         tuple(regions),
         tuple(findings),
@@ -135,25 +117,23 @@ def compare(
 
 
 class _Compared:
-    """One group's partitions as they are compared."""
+    """One array's partitions as they are compared."""
 
     def __init__(
         self,
         plan: Plan,
-        group: Group,
+        member: Member,
         by_partition: Mapping[PartitionKey, Audited],
         source: Source,
         pool: Executor,
         takers: Executor,
-        width: Width,
         counted: Requests,
         stop: threading.Event,
         contents: ContentReader,
     ) -> None:
         """Prepare; nothing is listed yet."""
-        spec = plan.by_name[group.array].spec
-        items = [by_partition[p.key] for p in group.partitions]
-        self.group = group
+        spec = member.spec
+        items = [by_partition[p.key] for p in member.partitions]
         listing = Listing(
             source=source,
             array=spec.name,
@@ -161,24 +141,18 @@ class _Compared:
             patience=Patience(),
             stop=stop,
         )
-        self.listed = WatchedListing(
-            spec, listing, pool, takers, width, False, ordered=source.manner.ordered
-        )
+        self.listed = WatchedListing(spec, listing, pool, takers, trust=False)
         self.listed.since = {
-            unit.rows: newest(items[unit.partition]) for units in group.passes for unit in units
+            unit.rows: newest(items[unit.partition])
+            for walked in member.passes
+            for unit in walked.units
         }
         self._differences = [
             Differences(item, spec, plan.record_size, contents)
             if spec.inner_chunks is None
-            else ShardDifferences(item, spec, plan.record_size, contents, group.inner_cells)
+            else ShardDifferences(item, spec, plan.record_size, contents, member.inner_cells)
             for item in items
         ]
-
-    @property
-    def row_sets(self) -> list[RowSet]:
-        """The rows of the group's units, one a partition, where it is of a bundle."""
-        (units,) = self.group.passes
-        return [unit.rows for unit in units]
 
     def take(self, output: Output, partition: int, part: Part) -> None:
         """Compare a part of one of the partitions with its record files."""

@@ -13,7 +13,7 @@ from parchunk.keys.numbers import Int64Array
 from parchunk.keys.parsing import parse_paths
 from parchunk.keys.row_sets import RowSet
 from parchunk.listing.listed_rows import Listed
-from parchunk.listing.one_array import GroupListing
+from parchunk.listing.one_array import ArrayListing
 from parchunk.listing.tally import Sightings, Tally
 from parchunk.metadata.spec import ArraySpec
 
@@ -61,8 +61,8 @@ class _WatchedTally(Tally):
         return np.unique(np.concatenate([np.empty(0, np.int64), *found]))
 
 
-class WatchedListing(GroupListing):
-    """A group's listing with watched tallies; ``since`` is the moment by row set."""
+class WatchedListing(ArrayListing):
+    """An array's listing with watched tallies; ``since`` is the moment by row set."""
 
     since: Mapping[RowSet, int] = MappingProxyType({})
     tally: _WatchedTally | None = None

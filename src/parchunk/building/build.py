@@ -1,4 +1,4 @@
-"""The main job: run a plan's groups, then publish the root. Resumes what was begun."""
+"""The main job: run a plan's tasks, then publish the root. Resumes what was begun."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from parchunk.building.publishing import publish
 from parchunk.building.results import BuildResult, Progress
 from parchunk.building.running import Run
 from parchunk.building.task import task_for
-from parchunk.cover.forecast import forecast_work
+from parchunk.cover.forecast import least_of
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
-from parchunk.cover.scheduling import make_work
+from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import width_of
 from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease, held
@@ -117,15 +117,16 @@ def carry_out(
     partitions = list(plan.partitions())
     pending = [p for p in partitions if p.key not in done]
     width = width_of(source.manner, effort.share)
-    work = make_work(plan, pending, cells, width, effort.workers)
-    least = forecast_work(plan, work, width).least
+    settings = effort.settings or Settings()
+    jobs = make_jobs(plan, pending, cells, width, effort.workers, settings.limits)
+    least = least_of(jobs)
     fine = replace(
-        effort.settings or Settings(),
+        settings,
         concurrency=effort.share,
         trust_listing=effort.trust_listing,
         inlining=effort.inlining(plan),
     )
-    tasks = (task_for(plan, source, output, item, fine) for item in work)
+    tasks = (task_for(plan, source, output, job, fine) for job in jobs)
     run = Run(partitions, list(done.values()), effort.progress, began, lease.check)
     try:
         if effort.executor is not None:

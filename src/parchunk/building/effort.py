@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from parchunk.building.results import Progress
 from parchunk.cover.inlining import UNBOUNDED, InlineBound
+from parchunk.cover.limits import USUAL, Limits
 from parchunk.cover.memory import (
     DEFAULT_CONCURRENCY,
     DEFAULT_MEMORY,
@@ -26,13 +27,15 @@ class Settings:
     """What a build may vary without changing its output.
 
     ``concurrency`` is the number of listings side by side in one process; ``trust_listing``
-    skips the second listing of gaps; ``inlining`` bounds the memory that inlined chunks take.
+    skips the second listing of gaps; ``inlining`` bounds the memory that inlined chunks take, and
+    ``limits`` say how large jobs and their units may be.
     """
 
     concurrency: int = 8
     trust_listing: bool = False
     patience: Patience = field(default_factory=Patience)
     inlining: InlineBound = UNBOUNDED
+    limits: Limits = USUAL
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,10 @@ class Effort:
             raise InputError(
                 "a store in memory cannot be reached by other processes: use --workers 1"
             )
-        return vector_cells(
+        cells = vector_cells(
             self.memory // self.processes, plan.record_size, self.share, inlining_of(plan)
         )
+        return min(cells, (self.settings or Settings()).limits.cells)
 
     def inlining(self, plan: Plan) -> InlineBound:
         """Return how much of the memory is for inlining."""

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Pools:
-    """Threads that the groups of one process share; a context manager that ends them.
+    """Threads that the tasks of one process share; a context manager that ends them.
 
     A `KeyboardInterrupt` does not wait for those that read: a listing may hang for as long as a
     server likes, and writes nothing when it returns.
@@ -38,7 +38,7 @@ class Pools:
 
     @property
     def here(self) -> Pools:
-        """These for a group so small that to hand work over would take longer than the work."""
+        """These for a task so small that to hand work over would take longer than the work."""
         same = copy(self)
         same.listings = same.takers = same.writers = Here()
         return same

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 
-from parchunk.building.task import GroupTask
+from parchunk.building.task import Task
 from parchunk.listing.patience import Requests
 from parchunk.listing.strays import encode_strays
 from parchunk.out.counts import Counts
@@ -23,26 +24,29 @@ class Cost:
 
 
 class Costs:
-    """The costs of a task, shared out among its receipts so that they add up."""
+    """The costs of a task, shared out among its receipts so that they add up, in any thread."""
 
     def __init__(self, counted: Requests) -> None:
         self._counted = counted
         self._lists = self._retries = 0
         self._since = time.monotonic()
+        self._lock = threading.Lock()
 
     def since(self) -> Cost:
         """Return what was spent since it was asked last."""
-        now, lists, retries = time.monotonic(), self._counted.lists, self._counted.retries
-        spent = Cost(lists - self._lists, retries - self._retries, round(now - self._since, 3))
-        self._lists, self._retries, self._since = lists, retries, now
-        return spent
+        with self._lock:
+            now, lists, retries = time.monotonic(), self._counted.lists, self._counted.retries
+            spent = Cost(lists - self._lists, retries - self._retries, round(now - self._since, 3))
+            self._lists, self._retries, self._since = lists, retries, now
+            return spent
 
 
 def receipt_of(
-    task: GroupTask, position: int, written: Written, ordered: bool, cost: Cost
+    task: Task, at: int, position: int, written: Written, ordered: bool, cost: Cost
 ) -> Receipt:
-    """Return the receipt of one of a group's partitions, all of which is written."""
-    partition, elements = task.group.partitions[position], task.ranges[position]
+    """Return the receipt of a partition of member ``at``, all of which is written."""
+    member, elements = task.job.members[at], task.ranges[at][position]
+    partition = member.partitions[position]
     expected = partition.rows.cells
     counts = written.counts + Counts(
         expected=expected,
@@ -52,7 +56,7 @@ def receipt_of(
     return Receipt(
         **counts.values(),
         requests=cost.lists,
-        requests_least=task.least[position],
+        requests_least=task.least[at][position],
         retries=cost.retries,
         seconds=cost.seconds,
         index_requests=written.index_requests,
@@ -70,9 +74,9 @@ def receipt_of(
     )
 
 
-def finish(task: GroupTask, position: int, written: Written, receipt: Receipt) -> None:
+def finish(task: Task, at: int, position: int, written: Written, receipt: Receipt) -> None:
     """Write the strays and the receipt of a partition: from here on it counts as done."""
-    partition = task.group.partitions[position]
+    partition = task.job.members[at].partitions[position]
     check_counts(receipt, partition)
     if written.strays.count:
         task.output.put(strays_path(partition), encode_strays(partition.array, written.strays))

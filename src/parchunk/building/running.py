@@ -1,4 +1,4 @@
-"""Running groups side by side: in threads, in worker processes, or in a caller's executor."""
+"""Running tasks side by side: in threads, in worker processes, or in a caller's executor."""
 
 from __future__ import annotations
 
@@ -21,17 +21,15 @@ from functools import partial
 
 from parchunk.building.pools import Pools
 from parchunk.building.results import Progress
-from parchunk.building.task import GroupTask, Task, TaskResult
+from parchunk.building.task import Task, TaskResult
 from parchunk.building.worker import build_task
 from parchunk.errors import SourceError
 from parchunk.listing.patience import Requests
 from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import Partition
 
-#: Groups whose coordinators wait side by side; each is a thread that mostly sleeps.
-_GROUPS_IN_FLIGHT = 32
-#: Chunks of a group that is built by one thread from its listing to its receipt.
-_SMALL = 1_000
+#: Tasks whose coordinators wait side by side; each is a thread that mostly sleeps.
+_TASKS_IN_FLIGHT = 32
 #: Seconds that Ctrl-C waits for writes under way.
 GRACE = 3.0
 #: Seconds between two progress reports when nothing is finished meanwhile.
@@ -39,7 +37,7 @@ _TICK = 0.5
 
 
 class Run:
-    """The groups of one build as they run, and what has come of them."""
+    """The tasks of one build as they run, and what has come of them."""
 
     def __init__(
         self,
@@ -50,7 +48,7 @@ class Run:
         check: Callable[[], None],
     ) -> None:
         self._check = check
-        #: The cells of each group that is under way.
+        #: The cells of each task that is under way.
         self._flying: dict[Future[TaskResult], int] = {}
         #: Whether a write still hangs, somewhere, though the build has ended.
         self.writing = False
@@ -64,8 +62,8 @@ class Run:
         self._began = began
 
     def in_threads(self, tasks: Iterable[Task], cells: int, concurrency: int) -> None:
-        """Run groups in this process, as many at once as fit the memory bound together."""
-        coordinators = ThreadPoolExecutor(_GROUPS_IN_FLIGHT, thread_name_prefix="group")
+        """Run tasks in this process, as many at once as fit the memory bound together."""
+        coordinators = ThreadPoolExecutor(_TASKS_IN_FLIGHT, thread_name_prefix="task")
         with Pools(concurrency) as pools:
             call = partial(
                 build_task, pools=pools, requests=self.requests, notify=self.receipts.append
@@ -73,12 +71,7 @@ class Run:
             alone = partial(call, pools=pools.here)
 
             def submit(task: Task) -> Future[TaskResult]:
-                # A small group takes one listing, and the place of one.
-                if (
-                    isinstance(task, GroupTask)
-                    and task.cells <= _SMALL
-                    and task.spec.inner_chunks is None
-                ):
+                if task.small:  # it takes one listing, and the place of one
                     return pools.listings.submit(alone, task)
                 return coordinators.submit(call, task)
 
@@ -98,7 +91,7 @@ class Run:
             coordinators.shutdown()
 
     def in_processes(self, tasks: Iterable[Task], workers: int) -> None:
-        """Run groups in worker processes, one a worker at a time."""
+        """Run tasks in worker processes, one a worker at a time."""
         context = multiprocessing.get_context("spawn")
         before = multiprocessing.active_children()  # of the caller's: not ours to end
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
@@ -118,7 +111,7 @@ class Run:
                 raise
 
     def anywhere(self, tasks: Iterable[Task], executor: Executor) -> None:
-        """Run groups in an executor of the caller's, a window of tasks at a time."""
+        """Run tasks in an executor of the caller's, a window of tasks at a time."""
         submitted: list[Future[TaskResult]] = []
 
         def submit(task: Task) -> Future[TaskResult]:
@@ -137,7 +130,7 @@ class Run:
         tasks: Iterable[Task],
         submit: Callable[[Task], Future[TaskResult]],
         cells: int | None,
-        at_once: int = _GROUPS_IN_FLIGHT,
+        at_once: int = _TASKS_IN_FLIGHT,
     ) -> None:
         """Submit tasks in order while they fit ``cells`` together; the first error ends it."""
         # Tasks are made when their turn comes: there may be a hundred thousand.
@@ -147,7 +140,7 @@ class Run:
         local = cells is not None
         while following is not None or flying:
             while following is not None and len(flying) < at_once:
-                size = following.cells
+                size = following.job.cells
                 if flying and cells is not None and sum(flying.values()) + size > cells:
                     break
                 flying[submit(following)] = size

@@ -1,4 +1,4 @@
-"""Building one group: list it, write its partitions as they become known, receipt each."""
+"""Building one job: list it, write its partitions as they become known, receipt each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import contextlib
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
 
-from parchunk.building.pools import Pools
-from parchunk.building.receipting import Cost, Costs, finish, receipt_of
-from parchunk.building.task import BundleTask, GroupTask, Task, TaskResult
+from parchunk.building.pools import Here, Pools
+from parchunk.building.receipting import Costs, finish, receipt_of
+from parchunk.building.task import Task, TaskResult
+from parchunk.cover.jobs import Member
 from parchunk.errors import ListingError
-from parchunk.listing.many_arrays import BundleListing, Member
 from parchunk.listing.patience import Requests
 from parchunk.listing.shard_reading import ShardReader
 from parchunk.listing.tally import Part
@@ -23,67 +24,6 @@ from parchunk.writing.record_writer import RecordWriter
 from parchunk.writing.rows import RowSource
 from parchunk.writing.shard_rows import ShardRows
 from parchunk.writing.written import Written
-
-
-def build_group(
-    task: GroupTask,
-    pools: Pools,
-    counted: Requests,
-    notify: Callable[[Receipt], None] | None,
-) -> TaskResult:
-    """Build all partitions of a group; each one that is done has its receipt."""
-    listed = task.listing(pools, counted)
-    write = part_writer(task, pools, counted)
-    costs = Costs(counted)
-    receipts: list[Receipt] = []
-    units = Counter(unit.partition for units in task.group.passes for unit in units)
-    written = {position: Written() for position in units}
-    for walked in task.group.passes:
-        for at, part in listed.parts([unit.rows for unit in walked]):
-            position = walked[at].partition
-            write(part, written[position])
-            units[position] -= 1
-            if not units[position]:
-                done = written.pop(position)
-                receipt = receipt_of(task, position, done, listed.ordered, costs.since())
-                finish(task, position, done, receipt)
-                receipts.append(receipt)
-                if notify:
-                    notify(receipt)
-    return TaskResult(
-        tuple(receipts),
-        counted.lists,
-        counted.keys,
-        counted.retries,
-        counted.gets,
-        tuple(listed.notes),
-    )
-
-
-def part_writer(
-    task: GroupTask, pools: Pools, counted: Requests
-) -> Callable[[Part, Written], None]:
-    """Return what writes the record files of a part of one of the partitions."""
-    inlining = Inlining(task.inline_threshold, task.settings.inlining, pools.room)
-    rows = _row_source(task, pools, counted)
-    return RecordWriter(rows, task.output, task.record_size, inlining, pools.writers).write
-
-
-def _row_source(task: GroupTask, pools: Pools, counted: Requests) -> RowSource:
-    """Return where the rows of the group's array come from."""
-    if task.spec.inner_chunks is None:
-        return PlainRows(task.spec, task.source, pools.fetches)
-    reader = ShardReader(
-        task.spec,
-        task.source,
-        pools.fetches,
-        task.settings.concurrency,
-        counted,
-        task.settings.patience,
-        pools.stop,
-    )
-    rows_of = {partition.objects: partition.rows for partition in task.group.partitions}
-    return ShardRows(reader, rows_of, task.group.inner_cells, task.record_size)
 
 
 def build_task(
@@ -104,60 +44,101 @@ def build_task(
     """
     with contextlib.ExitStack() as stack:
         if pools is None:
-            concurrency = (
-                task if isinstance(task, GroupTask) else task.members[0]
-            ).settings.concurrency
-            pools = stack.enter_context(Pools(concurrency))
-        counted = Requests(total=requests)
-        if isinstance(task, GroupTask):
-            return build_group(task, pools, counted, notify)
-        return _build_bundle(task, pools, counted, notify)
+            pools = stack.enter_context(Pools(task.settings.concurrency))
+        return _build(task, pools, Requests(total=requests), notify)
 
 
-def _build_bundle(
-    task: BundleTask,
-    pools: Pools,
-    counted: Requests,
-    notify: Callable[[Receipt], None] | None,
+def _build(
+    task: Task, pools: Pools, counted: Requests, notify: Callable[[Receipt], None] | None
 ) -> TaskResult:
-    members = task.members
-    listed = BundleListing(
-        [Member(member.listing(pools, counted), member.row_sets) for member in members],
-        pools.listings,
-    )
-    here = pools.here
+    listed = task.listing(pools, counted)
+    # What lasts is written while the walk goes on, at whatever pace OUT takes.
+    hands, within = (pools.partitions, pools.here) if listed.lasting else (Here(), pools)
+    members = [_Partitions(task, member, within, counted) for member in task.job.members]
+    costs = Costs(counted)
     receipts: list[Receipt] = []
 
-    def write(at: int, position: int, part: Part, ordered: bool, cost: Cost) -> None:
-        member, written = members[at], Written()
-        part_writer(member, here, counted)(part, written)
-        receipt = receipt_of(member, position, written, ordered, cost)
-        finish(member, position, written, receipt)
+    def write(at: int, position: int, part: Part) -> None:
+        written = members[at].take(position, part)
+        if written is None:
+            return
+        receipt = receipt_of(task, at, position, written, listed.members[at].ordered, costs.since())
+        finish(task, at, position, written, receipt)
         receipts.append(receipt)
         if notify:
             notify(receipt)
 
-    costs = Costs(counted)
-    jobs: deque[Future[None]] = deque()
+    writes: deque[Future[None]] = deque()
     try:
         for at, position, part in listed.parts():
-            ordered = listed.members[at].listing.ordered
-            # The walk goes on meanwhile, at whatever pace OUT takes.
-            jobs.append(pools.partitions.submit(write, at, position, part, ordered, costs.since()))
-            while jobs and jobs[0].done():
-                jobs.popleft().result()
+            writes.append(hands.submit(write, at, position, part))
+            while writes and writes[0].done():
+                writes.popleft().result()
     except ListingError:
         # What the walk had passed is complete: it need not be listed again.
-        for job in jobs:
-            result_unless(pools.stop, job)
+        for writing in writes:
+            result_unless(pools.stop, writing)
         raise
     else:
-        for job in jobs:
-            result_unless(pools.stop, job)
+        for writing in writes:
+            result_unless(pools.stop, writing)
     finally:
         # Those that are cancelled are not waited for: their pool may have ended.
-        wait([job for job in jobs if not job.cancel()])
-    notes = listed.notes + [note for member in listed.members for note in member.listing.notes]
+        wait([writing for writing in writes if not writing.cancel()])
     return TaskResult(
-        tuple(receipts), counted.lists, counted.keys, counted.retries, counted.gets, tuple(notes)
+        tuple(receipts),
+        counted.lists,
+        counted.keys,
+        counted.retries,
+        counted.gets,
+        tuple(listed.notes),
     )
+
+
+class _Partitions:
+    """A member's partitions as they are written; different ones may be at the same time."""
+
+    def __init__(self, task: Task, member: Member, pools: Pools, counted: Requests) -> None:
+        self._make = partial(part_writer, task, member, pools, counted)
+        self._write: Callable[[Part, Written], None] | None = None
+        self._left = Counter(unit.partition for walked in member.passes for unit in walked.units)
+        self._written: dict[int, Written] = {}
+
+    def take(self, position: int, part: Part) -> Written | None:
+        """Write a part of a partition; return all that was written of it after its last one."""
+        write = self._write = self._write or self._make()
+        written = self._written.setdefault(position, Written())
+        write(part, written)
+        self._left[position] -= 1
+        if self._left[position]:
+            return None
+        del self._left[position]
+        if not self._left:
+            self._write = None  # it keeps the spelling of paths, and there may be many members
+        return self._written.pop(position)
+
+
+def part_writer(
+    task: Task, member: Member, pools: Pools, counted: Requests
+) -> Callable[[Part, Written], None]:
+    """Return what writes the record files of a part of one of a member's partitions."""
+    inlining = Inlining(task.inline_threshold, task.settings.inlining, pools.room)
+    rows = _row_source(task, member, pools, counted)
+    return RecordWriter(rows, task.output, task.record_size, inlining, pools.writers).write
+
+
+def _row_source(task: Task, member: Member, pools: Pools, counted: Requests) -> RowSource:
+    """Return where the rows of a member's array come from."""
+    if member.spec.inner_chunks is None:
+        return PlainRows(member.spec, task.source, pools.fetches)
+    reader = ShardReader(
+        member.spec,
+        task.source,
+        pools.fetches,
+        task.settings.concurrency,
+        counted,
+        task.settings.patience,
+        pools.stop,
+    )
+    rows_of = {partition.objects: partition.rows for partition in member.partitions}
+    return ShardRows(reader, rows_of, member.inner_cells, task.record_size)

@@ -9,9 +9,9 @@ import click
 
 from parchunk.cli.options import json_option, plan_options, run_options, source_options
 from parchunk.cli.tables import console, table
-from parchunk.cover.forecast import forecast_work
+from parchunk.cover.forecast import forecast_jobs
 from parchunk.cover.memory import CHUNK_BYTES, DEFAULT_MEMORY, inlining_of, vector_cells
-from parchunk.cover.scheduling import make_work
+from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import width_of
 from parchunk.metadata import ArraySpec
 from parchunk.out.root import V3_COSTS, left_out
@@ -86,15 +86,15 @@ def describe(
     share = max(concurrency // workers, 1)
     width = width_of(plan.source.manner, share)
     cells = vector_cells(memory // workers, plan.record_size, share, inlining_of(plan))
-    work = make_work(plan, plan.partitions(), cells, width, workers)
-    cost = forecast_work(plan, work, width)
+    jobs = make_jobs(plan, plan.partitions(), cells, width, workers)
+    cost = forecast_jobs(plan, jobs)
     remote = plan.source.manner.remote
     files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
     return {
         "chunks": plan.chunks,
         "partitions": sum(array.regions for array in plan.arrays),
         "record_files": files,
-        "groups": cost.groups,
+        "groups": cost.jobs,
         "walks": cost.walks,
         "list_requests": cost.requests if remote else 0,
         "list_requests_least": cost.least if remote else 0,
@@ -104,7 +104,7 @@ def describe(
         "get_requests": cost.gets if remote else 0,
         "get_price_usd": round(cost.gets * GET_PRICE / 1000, 4) if remote else 0,
         "get_seconds": round(cost.gets * GET_SECONDS / concurrency, 1) if remote else 0,
-        "vector_bytes": max((item.cells for item in work), default=0) * CHUNK_BYTES,
+        "vector_bytes": max((job.cells for job in jobs), default=0) * CHUNK_BYTES,
         "memory_bytes": memory,
     }
 

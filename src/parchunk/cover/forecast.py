@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parchunk.cover import intervals, walks
+from parchunk.cover import intervals
 from parchunk.cover.contents import Content, contents_of, directory_of
 from parchunk.cover.digit_tree import Ints
-from parchunk.cover.jobs import Bundle, Group, Work
+from parchunk.cover.jobs import Job, Member
 from parchunk.cover.key_ranges import common_directory
-from parchunk.cover.walks import Width, intervals_of
+from parchunk.cover.walks import chunk_directory
 from parchunk.metadata.names import documents_of
 from parchunk.metadata.shard_grid import inner_slices, shards_of
 from parchunk.metadata.shard_index import index_requests
@@ -27,7 +27,7 @@ class Forecast:
     more only where a slice of a region ends within shards.
     """
 
-    groups: int
+    jobs: int
     walks: int
     requests: int
     least: int
@@ -35,25 +35,46 @@ class Forecast:
     gets: int = 0
 
 
-def forecast_groups(plan: Plan, groups: Sequence[Group], width: Width) -> Forecast:
-    """Return what listing ``groups`` costs where every chunk exists, and every document."""
-    walks = requests = least = shards = gets = 0
-    for group in groups:
-        spec = plan.by_name[group.array].spec
-        for units in group.passes:
-            spans = intervals_of(spec, [unit.rows for unit in units], width)
-            walks += len(spans)
-            requests += intervals.requests(_with_documents(spec, spans), width.page)
-        least += intervals.least_requests(
-            sum(p.objects.cells for p in group.partitions), width.page
-        )
-        if spec.inner_chunks is not None:
-            each = index_requests(shard_layout(spec))
-            for partition in group.partitions:
-                shards += partition.objects.cells
-                for rows in inner_slices(spec, partition.rows, group.inner_cells, plan.record_size):
-                    gets += each * len(shards_of(spec, rows))
-    return Forecast(len(groups), walks, requests, least, shards, gets)
+def least_of(jobs: Sequence[Job]) -> int:
+    """Return the fewest LIST requests that could list all objects of ``jobs``."""
+    return sum(
+        intervals.least_requests(sum(p.objects.cells for p in job.partitions), job.width.page)
+        for job in jobs
+    )
+
+
+def forecast_jobs(plan: Plan, jobs: Sequence[Job]) -> Forecast:
+    """Return what listing ``jobs`` costs on a store in which every chunk exists.
+
+    And every document beside them: see `contents_of`.
+    """
+    walks = requests = shards = gets = 0
+    contents = contents_of(plan) if any(job.together for job in jobs) else []
+    places = {content.array: at for at, content in enumerate(contents) if content.array}
+    for job in jobs:
+        page = job.width.page
+        if job.together:
+            walks += 1
+            requests += _requests(job, contents, places, page)
+            continue
+        (member,) = job.members
+        for walked in member.passes:
+            walks += len(walked.spans)
+            requests += intervals.requests(_with_documents(member.spec, walked.spans), page)
+        if member.spec.inner_chunks is not None:
+            shards += sum(partition.objects.cells for partition in member.partitions)
+            gets += _gets(member, plan.record_size)
+    return Forecast(len(jobs), walks, requests, least_of(jobs), shards, gets)
+
+
+def _gets(member: Member, record_size: int) -> int:
+    """Forecast the requests for shard indexes: a slice that ends within shards reads them again."""
+    spec = member.spec
+    return index_requests(shard_layout(spec)) * sum(
+        len(shards_of(spec, rows))
+        for partition in member.partitions
+        for rows in inner_slices(spec, partition.rows, member.inner_cells, record_size)
+    )
 
 
 def _with_documents(spec: ArraySpec, spans: Ints) -> Ints:
@@ -62,7 +83,7 @@ def _with_documents(spec: ArraySpec, spans: Ints) -> Ints:
     Those of v2 (``.zarray``) sort before an array's chunks, ``zarr.json`` after them, and neither
     lies in the directory ``c``.
     """
-    if not len(spans) or walks.chunk_directory(spec.keys):
+    if not len(spans) or chunk_directory(spec.keys):
         return spans
     longer, documents = spans.copy(), len(documents_of(spec))
     if spec.zarr_format == 2 and longer[0, 0] == 0:
@@ -72,45 +93,16 @@ def _with_documents(spec: ArraySpec, spans: Ints) -> Ints:
     return longer
 
 
-def forecast_work(plan: Plan, work: Sequence[Work], width: Width) -> Forecast:
-    """Return what listing ``work`` costs on a store in which every chunk exists.
-
-    And every document beside them, where bundles are listed: see `contents_of`.
-    """
-    groups = [item for item in work if isinstance(item, Group)]
-    bundles = [item for item in work if isinstance(item, Bundle)]
-    alone = forecast_groups(plan, groups, width)
-    if not bundles:
-        return alone
-    contents = contents_of(plan)
-    places = {content.array: at for at, content in enumerate(contents) if content.array}
-    requests = least = 0
-    for bundle in bundles:
-        requests += _requests(plan, bundle, contents, places, width.page)
-        chunks = sum(partition.rows.cells for partition in bundle.partitions)
-        least += intervals.least_requests(chunks, width.page)
-    return Forecast(
-        alone.groups + len(bundles),
-        alone.walks + len(bundles),
-        alone.requests + requests,
-        alone.least + least,
-        alone.shards,
-        alone.gets,
-    )
-
-
-def _requests(
-    plan: Plan, bundle: Bundle, contents: list[Content], places: dict[str, int], page: int
-) -> int:
-    """Forecast the requests of a bundle's walk.
+def _requests(job: Job, contents: list[Content], places: dict[str, int], page: int) -> int:
+    """Forecast the requests of a walk over several arrays.
 
     They are those that `parchunk.listing.many_arrays.follow_ranges` makes.
 
     ``left`` keys of the page at hand have yet to be looked at.
     """
-    directories = [directory_of(plan.by_name[group.array].spec) for group in bundle.groups]
-    wanted = {group.array: at for at, group in enumerate(bundle.groups)}
-    first, last = places[bundle.groups[0].array], places[bundle.groups[-1].array]
+    directories = [directory_of(member.spec) for member in job.members]
+    wanted = {member.spec.name: at for at, member in enumerate(job.members)}
+    first, last = places[job.members[0].spec.name], places[job.members[-1].spec.name]
     requests = left = 0
     below: str | None = None
     for at in range(first, last + 1):

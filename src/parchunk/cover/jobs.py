@@ -1,22 +1,23 @@
-"""Jobs: what is listed together."""
+"""Jobs: what is listed together, by which walks, and how much of it is held."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from parchunk.cover.digit_tree import Ints
+from parchunk.cover.walks import Width, intervals_of
 from parchunk.keys.row_sets import RowSet
+from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.plan import Partition
-
-#: What an array of a bundle takes beside its sizes, in sizes of chunks.
-MEMBER_CELLS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """Rows that are tallied together and written when they are complete.
 
-    ``partition`` is the position in the group of the partition that they belong to: a large one
+    ``partition`` is the position in the member of the partition that they belong to: a large one
     is several units.
     """
 
@@ -24,8 +25,31 @@ class Unit:
     rows: RowSet
 
 
+@dataclass(frozen=True)
+class Pass:
+    """Units of one array that are met by the same walks, over a grid cut to a width."""
+
+    grid: tuple[int, ...]
+    units: tuple[Unit, ...]
+    width: Width
+
+    @property
+    def row_sets(self) -> list[RowSet]:
+        """The rows of its units."""
+        return [unit.rows for unit in self.units]
+
+    @cached_property
+    def spans(self) -> Ints:
+        """The cover: intervals of ranks to walk over, shape (n, 2), rising.
+
+        It is computed when it is asked for first, and kept for the forecast, the listing, and
+        whatever else: many jobs are never walked, as their store does not list in order.
+        """
+        return intervals_of(self.grid, self.row_sets, self.width)
+
+
 @dataclass(frozen=True, slots=True)
-class Group:
+class Member:
     """Partitions of one array that are covered together.
 
     Each of the ``passes`` is walked once, one after another. There is one pass unless a single
@@ -33,41 +57,42 @@ class Group:
     time at most: of the units that walks in flight have met and not yet completed.
     """
 
-    array: str
+    spec: ArraySpec
     partitions: tuple[Partition, ...]
-    passes: tuple[tuple[Unit, ...], ...]
+    passes: tuple[Pass, ...]
     cells: int
     #: Of an expanded array: inner chunks in one slice of a partition; counted in ``cells``, too.
     inner_cells: int = 0
 
 
-def order_of(partitions: Sequence[Partition]) -> int:
-    """Return when a group's turn is: whole arrays come first, then region by region."""
-    region = partitions[0].region
-    return -1 if region is None else region
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is listed together: one array, or small neighbours in the order of their keys.
 
+    ``cells`` are the chunks held at the same time at most, and ``width`` is how the store lists.
+    """
 
-@dataclass(frozen=True)
-class Bundle:
-    """Groups of two or more small arrays, in the order of their keys, that are listed together."""
+    members: tuple[Member, ...]
+    cells: int
+    width: Width
 
-    groups: tuple[Group, ...]
+    @property
+    def together(self) -> bool:
+        """Whether one walk lists several arrays: each of them has one pass then."""
+        return len(self.members) > 1
 
     @property
     def array(self) -> str:
         """The first array's name."""
-        return self.groups[0].array
+        return self.members[0].spec.name
 
     @property
-    def partitions(self) -> tuple[Partition, ...]:
-        """The partitions of all groups."""
-        return tuple(partition for group in self.groups for partition in group.partitions)
-
-    @property
-    def cells(self) -> int:
-        """The chunks that are held at the same time, at most."""
-        return sum(group.cells + MEMBER_CELLS for group in self.groups)
+    def partitions(self) -> Iterator[Partition]:
+        """The partitions of all members."""
+        return (partition for member in self.members for partition in member.partitions)
 
 
-#: What is listed and built as one task.
-Work = Group | Bundle
+def order_of(partitions: Sequence[Partition]) -> int:
+    """Return when a job's turn is: whole arrays come first, then region by region."""
+    region = partitions[0].region
+    return -1 if region is None else region

@@ -10,12 +10,10 @@ request, which costs no more than the next page would.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parchunk.cover import walks
-from parchunk.cover.walks import Walk, Width, walks_over
-from parchunk.keys.row_sets import RowSet
+from parchunk.cover.digit_tree import Ints
+from parchunk.cover.walks import Walk, named_walks
 from parchunk.metadata.spec import ArraySpec
 
 #: Sorts before ``/`` and after nearly all that begins with ``.``; stores take it in a key.
@@ -69,12 +67,6 @@ def common_directory(first: str, last: str) -> str:
     return "/".join(one[:shared])
 
 
-def ranges_over(
-    spec: ArraySpec, row_sets: Sequence[RowSet], page: int, owner: int
-) -> list[KeyRange]:
-    """Return the ranges that together hold every chunk of a small array's ``row_sets``."""
-    if sum(rows.cells for rows in row_sets) == spec.total:
-        found = [walks.walk(spec.space, 0, spec.total)]
-    else:
-        found = walks_over(spec, row_sets, Width(1, 1, page))
-    return [key_range(owner, spec.name, walk) for walk in found]
+def ranges_of(spec: ArraySpec, spans: Ints, owner: int) -> list[KeyRange]:
+    """Return the ranges of the walks over intervals of an array's ranks."""
+    return [key_range(owner, spec.name, walk) for walk in named_walks(spec.space, spans)]

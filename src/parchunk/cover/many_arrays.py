@@ -1,49 +1,52 @@
-"""Bundles: neighbouring small arrays that one walk lists, and what all listings cost. No I/O.
+"""Jobs of many arrays: small neighbours that one walk lists. No I/O.
 
 An array of a hundred chunks is a tenth of a page, and a store may hold thousands of them side by
-side. What `parchunk.cover.one_array` does for the regions of one array, a bundle does for small
-arrays.
+side. What `parchunk.cover.one_array` does for the regions of one array, this does for small arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from parchunk.cover.contents import contents_of
-from parchunk.cover.jobs import MEMBER_CELLS, Group, Unit
+from parchunk.cover.jobs import Job, Member, Unit
+from parchunk.cover.limits import Terms
 from parchunk.cover.walks import LEAST_PAGES, MOST_PAGES, Width
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.plan import Partition, Plan
 
-#: Chunks of a small array, at most: beyond, to begin a request of its own costs little.
-SMALL = 5_000
-#: Arrays of a bundle, at most.
-MOST_MEMBERS = 1_000
+#: What an array that is listed with others takes beside its sizes, in sizes of chunks.
+MEMBER_CELLS = 1_000
 
 
-def is_small(spec: ArraySpec, cells: int) -> bool:
+def is_small(spec: ArraySpec, terms: Terms) -> bool:
     """Whether an array is listed together with its neighbours, where it has any."""
-    return spec.inner_chunks is None and 0 < spec.total <= min(SMALL, cells)
+    return spec.inner_chunks is None and 0 < spec.total <= min(terms.limits.small, terms.cells)
 
 
-def group_of(partitions: list[Partition]) -> Group:
-    """Return the group of a small array: one pass, a unit for each partition."""
-    partitions.sort(key=lambda partition: partition.region or 0)
-    units = tuple(Unit(position, part.rows) for position, part in enumerate(partitions))
-    cells = sum(partition.rows.cells for partition in partitions)
-    return Group(partitions[0].array, tuple(partitions), (units,), cells)
+def job_of(arrays: Sequence[tuple[ArraySpec, Sequence[Partition]]], terms: Terms) -> Job:
+    """Return the job of small arrays: each has one pass, with a unit for each partition."""
+    # Their walk is cut nowhere: it goes from range to range.
+    uncut = Width(1, 1, terms.width.page)
+    members = []
+    for spec, partitions in arrays:
+        units = tuple(Unit(position, part.rows) for position, part in enumerate(partitions))
+        cells = sum(partition.rows.cells for partition in partitions)
+        passes = terms.passes(spec, [units], uncut)
+        members.append(Member(spec, tuple(partitions), passes, cells))
+    cells = sum(member.cells + MEMBER_CELLS for member in members)
+    return Job(tuple(members), cells, terms.width)
 
 
-def runs_of(
-    plan: Plan, pending: dict[str, list[Partition]], cells: int, width: Width, workers: int
-) -> Iterator[list[str]]:
+def runs_of(plan: Plan, pending: dict[str, list[Partition]], terms: Terms) -> Iterator[list[str]]:
     """Yield names of small arrays that are listed together, two or more.
 
     A run ends where the known keys up to the next one are more than a page, which would cost a
     request anyway, and when it is long: several are listed side by side.
     """
+    width = terms.width
     total = sum(partition.rows.cells for parts in pending.values() for partition in parts)
-    pages = -(-total // (width.pieces * workers * width.page))
+    pages = -(-total // (width.pieces * terms.workers * width.page))
     most = min(max(pages, LEAST_PAGES), MOST_PAGES) * width.page
     run: list[str] = []
     keys = held = foreign = 0
@@ -55,8 +58,8 @@ def runs_of(
         if run and (
             foreign > width.page
             or keys + foreign + item.keys > most
-            or held + size > cells
-            or len(run) == MOST_MEMBERS
+            or held + size > terms.cells
+            or len(run) == terms.limits.members
         ):
             if len(run) > 1:
                 yield run

@@ -9,7 +9,7 @@ from parchunk.cover.inlining import InlineBound, most_needed
 from parchunk.errors import InputError
 from parchunk.planning.plan import Plan
 
-#: Bytes a chunk costs while its group is listed.
+#: Bytes a chunk costs while its job is listed.
 CHUNK_BYTES = 8
 
 #: Bytes a row of a record file costs while the file is written (paths twice, Parquet once).

@@ -4,35 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from parchunk.cover.jobs import Bundle, Work, order_of
-from parchunk.cover.many_arrays import group_of, is_small, runs_of
-from parchunk.cover.one_array import make_groups
+from parchunk.cover.jobs import Job, order_of
+from parchunk.cover.limits import USUAL, Limits, Terms
+from parchunk.cover.many_arrays import is_small, job_of, runs_of
+from parchunk.cover.one_array import jobs_of
 from parchunk.cover.walks import Width
 from parchunk.planning.plan import Partition, Plan
 
 
-def make_work(
-    plan: Plan, pending: Iterable[Partition], cells: int, width: Width, workers: int = 1
-) -> list[Work]:
-    """Return the bundles and groups for the pending partitions, by region, then by array.
+def make_jobs(
+    plan: Plan,
+    pending: Iterable[Partition],
+    cells: int,
+    width: Width,
+    workers: int = 1,
+    limits: Limits = USUAL,
+) -> list[Job]:
+    """Return the jobs for the pending partitions, by region, then by array.
 
-    All pending partitions of a small array are in one bundle, which holds at most ``cells``
-    chunks. Arrays that have no small neighbours, and all where ``width`` allows no bundles, are
-    groups on their own, as `make_groups` makes them.
+    All pending partitions of a small array are in one job with its neighbours, which holds at most
+    ``cells`` chunks. Arrays that have no small neighbours, and all where ``width`` lets no walk
+    list several, have jobs of their own, as `jobs_of` makes them.
     """
-    rest = list(pending)
-    work: list[Work] = []
-    if width.bundles:
-        by_array: dict[str, list[Partition]] = {}
-        for partition in rest:
-            if is_small(plan.by_name[partition.array].spec, cells):
-                by_array.setdefault(partition.array, []).append(partition)
-        bundled: set[str] = set()
-        for names in runs_of(plan, by_array, cells, width, workers):
-            groups = tuple(group_of(by_array[name]) for name in names)
-            work.append(Bundle(groups))
-            bundled.update(names)
-        rest = [partition for partition in rest if partition.array not in bundled]
-    work += make_groups(plan, rest, cells, width, workers)
-    work.sort(key=lambda item: (order_of(item.partitions), item.array))
-    return work
+    terms = Terms(cells, width, plan.record_size, workers, limits)
+    by_array: dict[str, list[Partition]] = {}
+    for partition in pending:
+        by_array.setdefault(partition.array, []).append(partition)
+    for partitions in by_array.values():
+        partitions.sort(key=lambda partition: partition.region or 0)
+    specs = {array: plan.by_name[array].spec for array in by_array}
+    jobs: list[Job] = []
+    if width.together:
+        small = {name: parts for name, parts in by_array.items() if is_small(specs[name], terms)}
+        for names in runs_of(plan, small, terms):
+            jobs.append(job_of([(specs[name], by_array.pop(name)) for name in names], terms))
+    for array, partitions in by_array.items():
+        jobs += jobs_of(specs[array], partitions, terms)
+    jobs.sort(key=lambda job: (order_of(job.members[0].partitions), job.array))
+    return jobs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from parchunk.cover.digit_tree import Ints
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.row_sets import RowSet
 from parchunk.keys.space import KeySpace
-from parchunk.metadata.spec import ArraySpec
 from parchunk.stores.manner import Manner
 
 #: A walk is cut in pieces for listings side by side, but not shorter than this many pages...
@@ -27,14 +27,14 @@ class Width:
     """How a store is listed: in how many ``pieces`` at least walks are cut, how many of them may
     be under way before the first has passed (``window``), and the keys of a ``page``.
 
-    ``bundles`` says whether one walk may list several arrays: where it ends early and each
+    ``together`` says whether one walk may list several arrays: where it ends early and each
     request that is saved counts.
     """
 
     pieces: int
     window: int
     page: int
-    bundles: bool = False
+    together: bool = False
 
 
 def width_of(manner: Manner, concurrency: int) -> Width:
@@ -46,24 +46,26 @@ def width_of(manner: Manner, concurrency: int) -> Width:
     """
     if manner.in_memory:
         return Width(1, 1, manner.page)
-    bundles = manner.remote and manner.ordered
-    return Width(4 * concurrency, 2 * concurrency, manner.page, bundles)
+    together = manner.remote and manner.ordered
+    return Width(4 * concurrency, 2 * concurrency, manner.page, together)
 
 
 def needed_ranks(
-    spec: ArraySpec, row_sets: Sequence[RowSet], walks: Sequence[Walk], page: int
+    grid: tuple[int, ...], row_sets: Sequence[RowSet], spans: Ints, page: int
 ) -> list[dict[int, int]]:
-    """Return, for each row set, the walks that it needs and the rank that each must pass."""
-    starts = np.array([walk.start for walk in walks], np.int64)
-    stops = np.array([walk.stop for walk in walks], np.int64)
+    """Return, for each row set, the walks that it needs and the rank that each must pass.
+
+    There is a walk for each of ``spans``, and it is named by its position.
+    """
+    starts, stops = spans[:, 0], spans[:, 1]
     found: list[dict[int, int]] = [{} for _ in row_sets]
     # Coarse: to wait for a walk in vain costs less than to tell thousands of spans apart.
-    owners, spans = _intervals_of_each(spec, row_sets, LEAST_PAGES * page)
+    owners, needed = _intervals_of_each(grid, row_sets, LEAST_PAGES * page)
     # Walks are disjoint and rise, so those an interval meets stand side by side.
-    firsts = np.searchsorted(stops, spans[:, 0], side="right")
-    lasts = np.searchsorted(starts, spans[:, 1], side="left")
+    firsts = np.searchsorted(stops, needed[:, 0], side="right")
+    lasts = np.searchsorted(starts, needed[:, 1], side="left")
     for owner, first, last, stop in zip(
-        owners.tolist(), firsts.tolist(), lasts.tolist(), spans[:, 1].tolist(), strict=True
+        owners.tolist(), firsts.tolist(), lasts.tolist(), needed[:, 1].tolist(), strict=True
     ):
         needs = found[owner]
         for walk in range(first, last):
@@ -72,30 +74,30 @@ def needed_ranks(
 
 
 def _intervals_of_each(
-    spec: ArraySpec, row_sets: Sequence[RowSet], max_gap: int
+    grid: tuple[int, ...], row_sets: Sequence[RowSet], max_gap: int
 ) -> tuple[Ints, Ints]:
     """Return owners and rank spans that meet all chunks of each of ``row_sets``."""
     if all(rows.count == 1 for rows in row_sets):
         begins = [rows.first * rows.period + rows.start for rows in row_sets]
         ends = [begin + rows.cells for begin, rows in zip(begins, row_sets, strict=True)]
-        return intervals.intervals_of_each_run(spec.grid, begins, ends, max_gap)
-    each = [
-        intervals.rank_intervals(spec.grid, rows.boxes(spec.grid), max_gap) for rows in row_sets
-    ]
+        return intervals.intervals_of_each_run(grid, begins, ends, max_gap)
+    each = [intervals.rank_intervals(grid, rows.boxes(grid), max_gap) for rows in row_sets]
     owners = np.repeat(np.arange(len(each)), [len(spans) for spans in each])
     return owners, np.concatenate(each)
 
 
-def walks_over(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> list[Walk]:
-    """Return the walks that together meet every chunk of ``row_sets``, in text order."""
-    return named_walks(spec.space, intervals_of(spec, row_sets, width))
+def intervals_of(grid: tuple[int, ...], row_sets: Sequence[RowSet], width: Width) -> Ints:
+    """Return the intervals of ranks that hold all of ``row_sets``, shape (n, 2), rising.
 
-
-def intervals_of(spec: ArraySpec, row_sets: Sequence[RowSet], width: Width) -> Ints:
-    """Return the intervals of ranks that hold all of ``row_sets``, shape (n, 2), rising."""
-    boxes = [box for rows in row_sets for box in rows.boxes(spec.grid)]
-    # Foreign keys up to a page cost no more than the request that skipping them would need.
-    spans = intervals.rank_intervals(spec.grid, boxes, max_gap=width.page)
+    Row sets are disjoint.
+    """
+    total = prod(grid)
+    if total and sum(rows.cells for rows in row_sets) == total:
+        spans = np.array([[0, total]], np.int64)
+    else:
+        boxes = [box for rows in row_sets for box in rows.boxes(grid)]
+        # Foreign keys up to a page cost no more than the request that skipping them would need.
+        spans = intervals.rank_intervals(grid, boxes, max_gap=width.page)
     if not len(spans) or width.pieces == 1:
         return spans
     ranks = int((spans[:, 1] - spans[:, 0]).sum())

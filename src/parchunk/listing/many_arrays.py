@@ -1,4 +1,4 @@
-"""Listing a bundle: one walk over its arrays, then one over all their gaps, until none is in doubt.
+"""Listing small arrays: one walk over them, then one over all their gaps, until none is in doubt.
 
 Each array has a tally and the rules of `parchunk.listing.one_array`; only the walks are shared.
 """
@@ -7,23 +7,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 
-from parchunk.cover.key_ranges import (
-    BEFORE_SLASH,
-    KeyRange,
-    common_directory,
-    key_range,
-    ranges_over,
-)
+from parchunk.cover.jobs import Pass
+from parchunk.cover.key_ranges import BEFORE_SLASH, KeyRange, common_directory, ranges_of
 from parchunk.cover.walks import Walk
-from parchunk.keys.row_sets import RowSet
+from parchunk.listing.gap_check import GapCheck
 from parchunk.listing.listed_rows import Listed, Unordered
-from parchunk.listing.one_array import LONG, GroupListing
+from parchunk.listing.one_array import LONG, ArrayListing
 from parchunk.listing.tally import Part, Sightings, Tally
 from parchunk.listing.waiting import leave, next_from
 from parchunk.listing.walker import Listing
@@ -31,27 +26,21 @@ from parchunk.metadata.names import DOCUMENTS
 
 
 @dataclass
-class Member:
-    """One array of a bundle: how it is listed on its own, and its row sets."""
+class SharedListing:
+    """How small arrays, in the order of their keys, are listed by one walk.
 
-    listing: GroupListing
-    row_sets: Sequence[RowSet]
-
-
-@dataclass
-class BundleListing:
-    """How the members of a bundle, in the order of their keys, are listed together.
-
-    ``notes`` collects what a user should know, and the members' notes are theirs.
+    ``members`` are how each is listed, and ``passes`` stand beside them. ``notes`` collects what a
+    user should know; the members' notes are theirs.
     """
 
-    members: Sequence[Member]
+    members: Sequence[ArrayListing]
+    passes: Sequence[Pass]
     pool: Executor
     notes: list[str] = field(default_factory=list)
     _left_out: bool = False
 
     def parts(self) -> Iterator[tuple[int, int, Part]]:
-        """Yield (member, position, part) for each row set as soon as everything about it is known.
+        """Yield (member, position, part) for each unit as soon as everything about it is known.
 
         Raises
         ------
@@ -62,65 +51,69 @@ class BundleListing:
         try:
             for at, parts in self._walked():
                 del rest[at]
-                yield from ((at, position, part) for position, part in parts)
+                yield from ((at, position, part) for position, part in enumerate(parts))
             return
         except Unordered as broken:
             # Early stops and offsets prove nothing here; only whole listings do.
-            names = [member.listing.spec.name for member in rest.values()]
+            names = [member.spec.name for member in rest.values()]
             self.notes.append(
                 f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: the store does "
                 f"not list in order ({broken}); each array was listed whole instead"
             )
         for at, member in rest.items():
-            member.listing.ordered = False
-            for position, part in member.listing.parts(member.row_sets):
+            member.ordered = False
+            for position, part in member.parts(self.passes[at]):
                 yield at, position, part
 
-    def _walked(self) -> Iterator[tuple[int, list[tuple[int, Part]]]]:
+    def _walked(self) -> Iterator[tuple[int, list[Part]]]:
         """Yield each member with its parts, on a store that lists in order."""
-        tallies = [member.listing.tally_of(member.row_sets) for member in self.members]
+        tallies = [
+            member.tally_of(walked.row_sets)
+            for member, walked in zip(self.members, self.passes, strict=True)
+        ]
         ranges: list[KeyRange] = []
-        for at, member in enumerate(self.members):
-            listing = member.listing
-            ranges += ranges_over(listing.spec, member.row_sets, listing.width.page, at)
-        doubts: dict[int, Iterator[dict[int, int] | None]] = {}
+        for at, (member, walked) in enumerate(zip(self.members, self.passes, strict=True)):
+            ranges += ranges_of(member.spec, walked.spans, at)
+        doubted: dict[int, GapCheck] = {}
         for at in self._followed(tallies, ranges, range(len(tallies)), again=False):
-            doubts[at] = self.members[at].listing.doubts(
-                tallies[at], self._positions(at), self._once(tallies[at], self._positions(at))
-            )
-            yield from self._settled(tallies, doubts, at)
-        while doubts:
-            left = sorted(doubts)
+            if self.members[at].trust:
+                yield at, self._parts(tallies, at, {})
+                continue
+            doubted[at] = self._check(tallies[at], at)
+            yield from self._settled(tallies, doubted, at)
+        while doubted:
+            left = sorted(doubted)
             gaps = [
-                key_range(at, listing.spec.name, walk)
+                found
                 for at in left
-                for listing in (self.members[at].listing,)
-                for walk in listing.gap_walks(tallies[at], self._positions(at))
+                for found in ranges_of(
+                    self.members[at].spec, tallies[at].gaps(self._positions(at)), at
+                )
             ]
             # Not before the walk has ended: what it shows of one array tells of all.
             before = self._absent(tallies, left)
             passed = list(self._followed(tallies, gaps, left, again=True))
             self._left_out = self._left_out or self._absent(tallies, left) < before
             for at in passed:
-                yield from self._settled(tallies, doubts, at)
+                yield from self._settled(tallies, doubted, at)
 
     def _settled(
-        self, tallies: list[Tally], doubts: dict[int, Iterator[dict[int, int] | None]], at: int
-    ) -> Iterator[tuple[int, list[tuple[int, Part]]]]:
+        self, tallies: list[Tally], doubted: dict[int, GapCheck], at: int
+    ) -> Iterator[tuple[int, list[Part]]]:
         """Yield a member and its parts if no gap of it is to be listed again."""
-        again = next(doubts[at])
-        if again is None:
-            return
-        del doubts[at]
-        tally = tallies[at]
-        parts = [
-            (position, tally.part(position, again.get(position, 0)))
-            for position in self._positions(at)
-        ]
-        self.members[at].listing.check_recorded(
-            tally, sum(len(part.vector) - tally.absent(position) for position, part in parts)
-        )
-        yield at, parts
+        if doubted[at].settled():
+            found_again = self.members[at].found_again(doubted.pop(at))
+            yield at, self._parts(tallies, at, found_again)
+
+    def _parts(
+        self, tallies: Sequence[Tally], at: int, found_again: Mapping[int, int]
+    ) -> list[Part]:
+        """Return all parts of a member, none of which is in doubt."""
+        tally, positions = tallies[at], self._positions(at)
+        parts = [tally.part(position, found_again.get(position, 0)) for position in positions]
+        absent = self._absent(tallies, [at])
+        self.members[at].check_recorded(tally, sum(len(part.vector) for part in parts) - absent)
+        return parts
 
     def _followed(
         self,
@@ -136,7 +129,7 @@ class BundleListing:
         if not ranges:
             return
         passed: SimpleQueue[int | Exception | None] = SimpleQueue()
-        stop = self.members[0].listing.listing.stop
+        stop = self.members[0].listing.stop
         future = self.pool.submit(self._follow, tallies, ranges, again, passed)
         complete = 0
         try:
@@ -161,7 +154,7 @@ class BundleListing:
         """Follow a walk over ranges; tell how many are complete, and its end."""
         try:
             complete = 0
-            for shares, now in follow_ranges(self.members[0].listing.listing, ranges):
+            for shares, now in follow_ranges(self.members[0].listing, ranges):
                 for at, listed in shares:
                     tally, sightings = tallies[ranges[at].owner], Sightings()
                     tally.take(listed, sightings)
@@ -174,18 +167,19 @@ class BundleListing:
             passed.put(error)
 
     def _positions(self, at: int) -> range:
-        return range(len(self.members[at].row_sets))
+        return range(len(self.passes[at].units))
 
     def _absent(self, tallies: Sequence[Tally], members: Sequence[int]) -> int:
         return sum(tallies[at].absent(where) for at in members for where in self._positions(at))
 
-    def _once(self, tally: Tally, positions: range) -> Callable[[], bool]:
-        """Return what has an array listed once more when two listings agree on its gaps.
+    def _check(self, tally: Tally, at: int) -> GapCheck:
+        """Return the check of an array, which is listed once more when two listings of it agree.
 
-        It is where a gap is long, or where a listing of the bundle has left out what is there.
-        Arrays without gaps are done by then, so that pages begin elsewhere: one that left out a
-        part of itself twice leaves out another part.
+        It is where a gap is long, or where a listing of all has left out what is there. Arrays
+        without gaps are done by then, so that pages begin elsewhere: one that left out a part of
+        itself twice leaves out another part.
         """
+        positions = self._positions(at)
         looked = False
 
         def contradicted() -> bool:
@@ -195,7 +189,7 @@ class BundleListing:
             looked = True
             return self._left_out or any(tally.amid_gaps(at, 1, LONG) for at in positions)
 
-        return contradicted
+        return GapCheck(tally, positions, contradicted)
 
 
 def follow_ranges(

@@ -1,4 +1,4 @@
-"""Listing a group: its walks side by side, then its gaps again, until nothing is in doubt."""
+"""Listing one array: its walks side by side, then its gaps again, until nothing is in doubt."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from parchunk.cover import directories, walks
-from parchunk.cover.walks import Walk, Width, needed_ranks, walks_over, width_of
+from parchunk.cover import directories
+from parchunk.cover.jobs import Pass
+from parchunk.cover.walks import Walk, named_walks, needed_ranks, walk
 from parchunk.errors import ListingError
 from parchunk.keys.row_sets import RowSet
 from parchunk.keys.text_order import ranks_of
 from parchunk.listing.batches import TICK
+from parchunk.listing.gap_check import GapCheck
 from parchunk.listing.listed_rows import Listed, Unordered
 from parchunk.listing.tally import Part, Sightings, Tally
 from parchunk.listing.under_way import Passed, UnderWay, Waiting
@@ -23,38 +25,41 @@ from parchunk.listing.waiting import go_on, leave, next_from, result_unless
 from parchunk.listing.walker import Listing
 from parchunk.metadata.spec import ArraySpec
 
-#: Times that gaps are listed again while each listing still shows more.
-_ROUNDS = 5
 #: Chunks of a gap that is long: a page that leaves out a part of itself leaves such ones.
 LONG = 16
 
 
 @dataclass
-class GroupListing:
+class ArrayListing:
     """How the row sets of one array are listed.
 
     Walks are followed in ``pool`` and what they deliver is read in ``takers``, which must be
     another: walks wait for it. ``trust`` skips the second listing of gaps. ``notes`` collects what
-    a user should know.
+    a user should know. ``ordered`` becomes false where the store turns out not to list in order.
     """
 
     spec: ArraySpec
     listing: Listing
     pool: Executor
     takers: Executor
-    width: Width
     trust: bool
     notes: list[str] = field(default_factory=list)
-    ordered: bool = True
+    ordered: bool = field(init=False)
 
-    def parts(self, row_sets: Sequence[RowSet]) -> Iterator[tuple[int, Part]]:
-        """Yield (position, part) for each row set as soon as everything about it is known.
+    def __post_init__(self) -> None:
+        self.ordered = self.listing.source.manner.ordered
+
+    def parts(self, walked: Pass) -> Iterator[tuple[int, Part]]:
+        """Yield (position, part) for each unit of a pass once everything about it is known.
+
+        What a part holds is given back when the next one is asked for.
 
         Raises
         ------
         ListingError
             When the store cannot be listed, or not to any reliable end.
         """
+        row_sets = walked.row_sets
         rest = dict(enumerate(row_sets))
         if not sum(rows.cells for rows in row_sets):
             tally = self.tally_of(row_sets)
@@ -62,7 +67,7 @@ class GroupListing:
             return
         if self.ordered:
             try:
-                for position, part in self._walked(row_sets):
+                for position, part in self._walked(walked):
                     del rest[position]
                     yield position, part
                 return
@@ -75,13 +80,13 @@ class GroupListing:
                 )
         yield from zip(rest, self._drained(list(rest.values())), strict=True)
 
-    def _walked(self, row_sets: Sequence[RowSet]) -> Iterator[tuple[int, Part]]:
+    def _walked(self, walked: Pass) -> Iterator[tuple[int, Part]]:
         """As `parts`, on a store that lists in order."""
-        tally = self.tally_of(row_sets)
-        course = walks_over(self.spec, row_sets, self.width)
-        needs = needed_ranks(self.spec, row_sets, course, self.width.page)
+        tally = self.tally_of(walked.row_sets)
+        course, width = named_walks(self.spec.space, walked.spans), walked.width
+        needs = needed_ranks(self.spec.grid, walked.row_sets, walked.spans, width.page)
         passed: SimpleQueue[Passed] = SimpleQueue()
-        under_way = UnderWay(self.width.window, len(course))
+        under_way = UnderWay(width.window, len(course))
         futures: dict[int, Future[None]] = {}
         recorded = 0
         try:
@@ -181,14 +186,11 @@ class GroupListing:
                 passed.put(Passed(at, left.pop()))
 
     def _verify(self, tally: Tally, positions: Sequence[int]) -> dict[int, int]:
-        """List gaps a second time, until a listing of them shows nothing that was not known.
-
-        Return how many chunks that brought, by position.
-        """
+        """List gaps a second time, and a third; return what that brought, by position."""
 
         def look_again() -> None:
             gaps = self.gap_walks(tally, positions)
-            tasks = [partial(self._look_again, tally, walk) for walk in gaps]
+            tasks = [partial(self._look_again, tally, gap) for gap in gaps]
             for _, sightings in self._side_by_side(tasks):
                 tally.merge_again(sightings)
 
@@ -196,8 +198,8 @@ class GroupListing:
             """Whether a page that begins amid a long gap shows what two pages have left out."""
             numbers = [at for position in positions for at in tally.amid_gaps(position, 2, LONG)]
             ranks = ranks_of(self.spec.grid, np.array(numbers, np.int64)).tolist()
-            beginning = [walks.walk(self.spec.space, at, at + 1) for at in ranks]
-            tasks = [partial(self._look_again, tally, walk) for walk in beginning]
+            beginning = [walk(self.spec.space, at, at + 1) for at in ranks]
+            tasks = [partial(self._look_again, tally, begun) for begun in beginning]
             found = False
             for _, sightings in self._side_by_side(tasks):
                 found |= sightings.found > 0
@@ -208,7 +210,7 @@ class GroupListing:
 
     def gap_walks(self, tally: Tally, positions: Sequence[int]) -> list[Walk]:
         """Return the walks that meet every absent chunk of some row sets."""
-        return walks.named_walks(self.spec.space, tally.gaps(positions))
+        return named_walks(self.spec.space, tally.gaps(positions))
 
     def _until_settled(
         self,
@@ -217,24 +219,7 @@ class GroupListing:
         look_again: Callable[[], None],
         contradicted: Callable[[], bool],
     ) -> dict[int, int]:
-        """Look again until nothing is in doubt; return what `doubts` found."""
-        again = None
-        for again in self.doubts(tally, positions, contradicted):
-            if again is None:
-                look_again()
-        assert again is not None, "the last thing that doubts yields"
-        return again
-
-    def doubts(
-        self,
-        tally: Tally,
-        positions: Sequence[int],
-        contradicted: Callable[[], bool] = lambda: False,
-    ) -> Iterator[dict[int, int] | None]:
-        """Yield None as often as the gaps of row sets are to be listed again, then the outcome.
-
-        They are so where chunks are absent until that shows nothing new and nothing contradicts.
-        The outcome is how many chunks that brought, by position.
+        """Look again until nothing is in doubt; return how many chunks that brought, by position.
 
         Raises
         ------
@@ -242,27 +227,21 @@ class GroupListing:
             When each listing shows more than the one before.
         """
         if self.trust:
-            yield {}
-            return
-        first = {position: tally.absent(position) for position in positions}
-        left, absent = first, sum(first.values())
-        for _ in range(_ROUNDS):
-            if not absent:
-                break
-            yield None
-            left = {position: tally.absent(position) for position in positions}
-            if sum(left.values()) == absent and not contradicted():
-                break
-            absent = sum(left.values())
-        else:
-            raise ListingError(
-                f"{self.spec.name}: {_ROUNDS} listings of the same gaps each left out chunks that "
-                "are there; the store is being written, or cannot be relied on: run again when it "
-                "is quiet"
+            return {}
+        check = GapCheck(tally, positions, contradicted)
+        while not check.settled():
+            look_again()
+        return self.found_again(check)
+
+    def found_again(self, check: GapCheck) -> dict[int, int]:
+        """Return how many chunks a check brought, by position, and note it."""
+        found = check.found_again
+        if any(found.values()):
+            self.notes.append(
+                f"{self.spec.name}: a second listing of the gaps showed {sum(found.values())} "
+                "chunks that the first had left out; they are referenced"
             )
-        again = {position: first[position] - left[position] for position in positions}
-        self._note(sum(again.values()))
-        yield again
+        return found
 
     def _contradicted(self, tally: Tally, positions: Sequence[int]) -> bool:
         """Whether an object is there that two listings have left out, asked of the object itself.
@@ -335,34 +314,7 @@ class GroupListing:
         finally:
             leave(self.listing.stop, futures)
 
-    def _note(self, found_again: int) -> None:
-        if found_again:
-            self.notes.append(
-                f"{self.spec.name}: a second listing of the gaps showed {found_again} chunks that "
-                "the first had left out; they are referenced"
-            )
-
     def tally_of(self, row_sets: Sequence[RowSet]) -> Tally:
         """Return a tally of row sets of the array."""
         base = self.listing.source.path(self.spec.name) + "/"
         return Tally(self.spec, base, row_sets)
-
-
-def make_group_listing(
-    spec: ArraySpec,
-    listing: Listing,
-    pool: Executor,
-    takers: Executor,
-    concurrency: int,
-    trust: bool,
-) -> GroupListing:
-    """Return the listing of a group, in the way that the source's kind of store allows."""
-    return GroupListing(
-        spec,
-        listing,
-        pool,
-        takers,
-        width_of(listing.source.manner, concurrency),
-        trust,
-        ordered=listing.source.manner.ordered,
-    )

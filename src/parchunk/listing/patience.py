@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass
 class Requests:
-    """What listings cost so far; shared by threads. A group's count also adds to ``total``."""
+    """What listings cost so far; shared by threads. A task's count also adds to ``total``."""
 
     lists: int = 0
     keys: int = 0

@@ -1,4 +1,4 @@
-"""The tally of a group: what its walks have met so far, in 8 bytes a chunk.
+"""The tally of an array: what its walks have met so far, in 8 bytes a chunk.
 
 Sizes are scattered by chunk number into one vector that holds the partitions one after another,
 each in the order of its record files' rows. Strays are kept by partition. Nothing here does I/O.
@@ -50,8 +50,8 @@ class Part:
 class Sightings:
     """What one walk met, beside sizes; counted in only when the walk has passed whole.
 
-    ``wanted`` rows are chunks of the group, ``found`` those of them that were new, ``foreign``
-    rows chunks of other groups. ``strays`` are by the row set that owns them.
+    ``wanted`` rows are chunks of the row sets, ``found`` those of them that were new, ``foreign``
+    rows other chunks of the array. ``strays`` are by the row set that owns them.
     """
 
     wanted: int = 0
@@ -75,7 +75,7 @@ def _reserve(size: int) -> mmap.mmap | None:
 
 
 class Tally:
-    """Sizes, newest modification and strays of a group's row sets."""
+    """Sizes, newest modification and strays of an array's row sets."""
 
     def __init__(self, spec: ArraySpec, base: str, row_sets: Sequence[RowSet]) -> None:
         """Allocate; ``base`` is the array's path in the store, with its trailing slash."""
@@ -249,8 +249,8 @@ class Tally:
     def _stray_owners(self, tails: pa.StringArray) -> Int64Array:
         """Return the row set that each stray belongs to: that of the next chunk in text order.
 
-        So every stray has one owner, however the array is cut into groups and walks. It is -1 for
-        those of other groups.
+        So every stray has one owner, however the array is cut into jobs and walks. It is -1 for
+        those of other jobs.
         """
         grid, total = self.spec.grid, self.spec.total
         if not total or (len(self.row_sets) == 1 and self.bounds[-1] == total):

@@ -1,4 +1,4 @@
-"""Which walks of a group are under way, and which row sets still wait for them. No I/O."""
+"""Which walks of a pass are under way, and which row sets still wait for them. No I/O."""
 
 from __future__ import annotations
 
