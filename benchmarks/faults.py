@@ -31,7 +31,6 @@ from rich.console import Console
 from rich.table import Table
 
 import parchunk
-from parchunk.building.effort import Settings
 from parchunk.errors import ParchunkError
 from parchunk.listing.patience import Patience
 
@@ -120,9 +119,7 @@ def run(seed: int) -> Outcome:
             runs += 1
             try:
                 plan = parchunk.plan(source_of(server), split="time")
-                result = parchunk.build(
-                    plan, str(out), concurrency=4, settings=Settings(patience=patience)
-                )
+                result = parchunk.build(plan, str(out), concurrency=4, patience=patience)
             except ParchunkError as error:
                 if "\n" in str(error) or (out / ".zmetadata").exists():
                     raise SystemExit(f"seed {seed}: published, or not one line: {error}") from None

@@ -32,7 +32,6 @@ from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
 
 import parchunk
-from parchunk.building.effort import Settings
 from parchunk.building.results import Progress
 from parchunk.cover.memory import DEFAULT_CONCURRENCY
 from parchunk.errors import ParchunkError
@@ -144,7 +143,7 @@ def build(store: FormulaStore, server: Server, out: Path, number: int, began: fl
                 str(out),
                 overwrite=overwrite,
                 memory=MEMORY,
-                settings=Settings(patience=PATIENCE),
+                patience=PATIENCE,
                 progress=look,
             )
             break

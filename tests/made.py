@@ -18,12 +18,11 @@ from instruments.synthetic.server import Server, serve
 from obstore.store import S3Store
 
 import parchunk
-from parchunk.building.effort import Settings
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.listing.patience import Patience
 from parchunk.metadata.spec import ArraySpec
 
-QUICK = Settings(patience=Patience(attempts=4, first_wait=0.01, longest_wait=0.02))
+QUICK = Patience(attempts=4, first_wait=0.01, longest_wait=0.02)
 
 FAULTS = {
     "503": Fault("503", first=5, times=2),

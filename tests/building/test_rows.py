@@ -13,7 +13,6 @@ from obstore.store import MemoryStore
 from tests.made import chunk_files
 
 import parchunk
-from parchunk.building.effort import Settings
 from parchunk.cover.limits import Limits
 from parchunk.out.opening import open_output
 from parchunk.out.receipts import read_receipts
@@ -70,7 +69,7 @@ def test_slices_and_jobs_give_the_same_bytes(
     wanted = published(tmp_path / "whole")
     for cells in (1, 17, 333):
         out = tmp_path / f"cells{cells}"
-        parchunk.build(plan, str(out), settings=Settings(limits=Limits(cells=cells)))
+        parchunk.build(plan, str(out), limits=Limits(cells=cells))
         assert published(out) == wanted
 
 
@@ -92,8 +91,8 @@ def test_units_of_any_size_give_the_same_bytes(
     source = parchunk.Source(objects, "s.zarr", url=str(grid_store))
     plan = parchunk.plan(source, split=split, region={"time": 8, "y": 2, "x": 5}[split])
     parchunk.build(plan, str(tmp_path / "whole"))
-    small = Settings(limits=Limits(unit_cells=units))
-    parchunk.build(plan, str(tmp_path / "units"), settings=small)
+    small = Limits(unit_cells=units)
+    parchunk.build(plan, str(tmp_path / "units"), limits=small)
     assert published(tmp_path / "units") == published(tmp_path / "whole")
 
 
@@ -107,8 +106,8 @@ def test_every_record_size_reads_alike(
 ) -> None:
     """On axis 0 any record size will do: a file belongs to the region of its first row."""
     plan = parchunk.plan(str(grid_store), split="time", region=7, record_size=record_size)
-    little = Settings(limits=Limits(cells=300))
-    parchunk.build(plan, str(tmp_path / "refs"), settings=little)
+    little = Limits(cells=300)
+    parchunk.build(plan, str(tmp_path / "refs"), limits=little)
     opened, original = open_references(tmp_path / "refs"), zarr.open_group(grid_store, mode="r")
     for name in ("v", "w", "time"):
         same_bits(opened[name][...], original[name][...])

@@ -29,8 +29,8 @@ def test_a_fault_in_passing_costs_nothing(tmp_path: Path, name: str, holes: bool
     fault = dataclasses.replace(FAULTS[name], within="v403/")
     with source_of(store, fault) as (server, source):
         plan = parchunk.plan(source, region=20)
-        patient = dataclasses.replace(QUICK, patience=Patience(12, 0.01, 0.02))
-        result = parchunk.build(plan, str(tmp_path / "r"), settings=patient, concurrency=2)
+        patient = Patience(12, 0.01, 0.02)
+        result = parchunk.build(plan, str(tmp_path / "r"), patience=patient, concurrency=2)
         assert sum(server.counts()["faults"].values()) >= 1
     check_exact(tmp_path / "r", plan, store)
     assert result.present + result.missing == 11_600
@@ -61,7 +61,7 @@ def test_listings_that_end_early_are_not_believed_without_order_either(
     with source_of(wide(), *faults) as (server, source):
         plan = parchunk.plan(source, region=20)
         with pytest.raises(parchunk.ListingError, match="v403: 5 listings of the same gaps"):
-            parchunk.build(plan, str(out), settings=QUICK, concurrency=1)
+            parchunk.build(plan, str(out), patience=QUICK, concurrency=1)
         assert server.counts()["faults"].keys() == {"reverse", kind}
     assert not (out / ".zmetadata").exists()
 
@@ -72,7 +72,7 @@ def test_a_fault_that_stays_is_one_line(tmp_path: Path, kind: Any) -> None:
     with source_of(store, Fault(kind, first=3, times=None, within="v403/")) as (_, source):
         plan = parchunk.plan(source, region=20)
         try:
-            parchunk.build(plan, str(tmp_path / "r"), settings=QUICK, concurrency=1)
+            parchunk.build(plan, str(tmp_path / "r"), patience=QUICK, concurrency=1)
         except parchunk.ListingError as error:
             message = str(error)
         else:  # what can be made good again may be
@@ -93,7 +93,7 @@ def test_strays_that_only_the_second_listing_shows_are_counted(tmp_path: Path, k
     store = wide(present=HashFraction(0.8), extra=extra)
     with source_of(store, Fault(kind, first=2, times=2, within="v403/")) as (server, source):
         plan = parchunk.plan(source, region=20)
-        result = parchunk.build(plan, str(tmp_path / "r"), settings=QUICK, concurrency=2)
+        result = parchunk.build(plan, str(tmp_path / "r"), patience=QUICK, concurrency=2)
         assert server.counts()["faults"][kind] == 2
     assert result.strays == len(extra)
     check_exact(tmp_path / "r", plan, store)
@@ -104,7 +104,7 @@ def test_gaps_need_no_right_to_read_objects(tmp_path: Path) -> None:
     refused = [Fault("403", times=None, on=method, within="v403/1") for method in ("HEAD", "GET")]
     with source_of(store, *refused) as (server, source):
         plan = parchunk.plan(source, region=20)
-        parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+        parchunk.build(plan, str(tmp_path / "r"), patience=QUICK)
         assert server.counts()["HEAD"] == 0
     check_exact(tmp_path / "r", plan, store)
 
@@ -119,8 +119,8 @@ def test_without_order_gaps_need_it_and_what_does_without_is_said(tmp_path: Path
     with source_of(store, *faults) as (_, source):
         plan = parchunk.plan(source, region=20)
         with pytest.raises(parchunk.ListingError, match="build with --trust-listing, and audit w"):
-            parchunk.build(plan, out, settings=QUICK)
-        parchunk.build(plan, out, settings=QUICK, trust_listing=True)
+            parchunk.build(plan, out, patience=QUICK)
+        parchunk.build(plan, out, patience=QUICK, trust_listing=True)
         assert parchunk.audit(out).published
         with pytest.raises(parchunk.ListingError, match="audit without --against-source"):
             parchunk.audit(out, against_source=True, source=source)
@@ -131,7 +131,7 @@ def test_numbers_in_keys_are_no_status(tmp_path: Path) -> None:
     """``start-after=v403/40.3`` stands in the error's text; it is not what is wrong."""
     with source_of(wide(), Fault("500", first=4, times=1, within="v403/")) as (_, source):
         plan = parchunk.plan(source, region=20)
-        result = parchunk.build(plan, str(tmp_path / "r"), settings=QUICK, concurrency=1)
+        result = parchunk.build(plan, str(tmp_path / "r"), patience=QUICK, concurrency=1)
     assert result.retries == 1
 
 
@@ -139,7 +139,7 @@ def test_no_permission_is_final(tmp_path: Path) -> None:
     with source_of(wide(), Fault("403", times=None, within="v403/")) as (server, source):
         plan = parchunk.plan(source, region=20)
         with pytest.raises(parchunk.ListingError, match="first attempt: permission denied"):
-            parchunk.build(plan, str(tmp_path / "r"), settings=QUICK, concurrency=1)
+            parchunk.build(plan, str(tmp_path / "r"), patience=QUICK, concurrency=1)
         assert server.counts()["faults"]["403"] == 1
 
 
@@ -148,7 +148,7 @@ def test_a_listing_goes_on_after_the_last_delivered_key(tmp_path: Path) -> None:
     with source_of(store, Fault("cut", first=7, within="v403/")) as (server, source):
         plan = parchunk.plan(source, region=58)
         server.reset()
-        parchunk.build(plan, str(tmp_path / "r"), settings=QUICK, concurrency=1)
+        parchunk.build(plan, str(tmp_path / "r"), patience=QUICK, concurrency=1)
         lists = [entry for entry in server.lists() if entry["prefix"] == "v403/"]
         counts = server.counts()
     # Twelve pages, one of which broke; none that came whole was asked for twice.
@@ -167,11 +167,11 @@ def test_a_store_that_ignores_what_is_asked(tmp_path: Path, kind: Any) -> None:
     with source_of(store, Fault(kind, times=None, within="v403/")) as (_, source):
         plan = parchunk.plan(source, split="x", region=100)
         if kind == "ignore-start-after":
-            parchunk.build(plan, str(tmp_path / "a"), settings=QUICK)
+            parchunk.build(plan, str(tmp_path / "a"), patience=QUICK)
             check_exact(tmp_path / "a", plan, store)
         partial = parchunk.plan(source, region=20, record_size=4000)
         try:
-            parchunk.build(partial, str(tmp_path / "b"), settings=QUICK)
+            parchunk.build(partial, str(tmp_path / "b"), patience=QUICK)
         except parchunk.ListingError as error:
             assert "repeats itself" in str(error) or "relied on" in str(error)  # noqa: PT017
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -18,7 +17,6 @@ from instruments.synthetic.zarr_stores import zarr_store
 from tests.made import FAULTS, QUICK, check_exact, source_of
 
 import parchunk
-from parchunk.building.effort import Settings
 from parchunk.building.task import Task
 from parchunk.building.worker import build_task
 from parchunk.cover.limits import Limits
@@ -82,8 +80,8 @@ def test_the_same_bytes_as_array_by_array(
     twin = FormulaListing(store)
     plan = parchunk.plan(parchunk.Source(twin, "", "s3://b"), region=region)  # type: ignore[arg-type]
     together = parchunk.build(plan, str(tmp_path / "together"))
-    none_small = Settings(limits=Limits(small=0))
-    apart = parchunk.build(plan, str(tmp_path / "apart"), settings=none_small)
+    none_small = Limits(small=0)
+    apart = parchunk.build(plan, str(tmp_path / "apart"), limits=none_small)
     assert apart.requests >= 2 * len(NAMES + [f"{n}" for n in range(60)])
     # Gaps are everywhere, so everything is listed twice.
     assert together.requests <= 2 * (together.requests_least + 3)
@@ -99,9 +97,9 @@ def test_a_fault_in_the_middle_of_a_walk(tmp_path: Path, name: str, holes: bool)
     store = many(120, present=HashFraction(0.8) if holes else None, extra=STRAYS)
     with source_of(store, FAULTS[name]) as (server, source):
         plan = parchunk.plan(source)
-        patient = dataclasses.replace(QUICK, patience=Patience(12, 0.01, 0.02))
+        patient = Patience(12, 0.01, 0.02)
         server.reset()
-        result = parchunk.build(plan, str(tmp_path / "r"), settings=patient, concurrency=2)
+        result = parchunk.build(plan, str(tmp_path / "r"), patience=patient, concurrency=2)
         made = server.lists()
         assert sum(server.counts()["faults"].values()) >= 1
     check_exact(tmp_path / "r", plan, store)
@@ -122,11 +120,11 @@ def test_listings_that_always_end_early_are_not_believed(tmp_path: Path, kind: A
         plan = parchunk.plan(source, consolidated="only")  # planning's own listings come first
         if kind == "error-body":
             with pytest.raises(parchunk.ListingError, match=r"after key m/a.* without a key that"):
-                parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+                parchunk.build(plan, str(tmp_path / "r"), patience=QUICK)
             assert not (tmp_path / "r" / ".zmetadata").exists()
             return
         # Each page is true, and only its end is not: the next one is asked for by its last key.
-        parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+        parchunk.build(plan, str(tmp_path / "r"), patience=QUICK)
     check_exact(tmp_path / "r", plan, many(300))
 
 
@@ -137,14 +135,14 @@ def test_a_walk_that_breaks_for_good_names_the_key_and_is_resumed(tmp_path: Path
         plan = parchunk.plan(source)
         server.reset()
         with pytest.raises(parchunk.ListingError, match=r"s3://formula after key m/a1.*4 attempts"):
-            parchunk.build(plan, str(out), settings=QUICK)
+            parchunk.build(plan, str(out), patience=QUICK)
     receipts = sorted((out / ".parchunk/receipts").rglob("*.json"))
     assert 50 < len(receipts) < 200, "what the walk had passed is done"
     written = {path: path.stat().st_mtime_ns for path in receipts}
     with source_of(store) as (server, source):
         plan = parchunk.plan(source)
         server.reset()
-        result = parchunk.build(plan, str(out), settings=QUICK)
+        result = parchunk.build(plan, str(out), patience=QUICK)
         assert len([e for e in server.lists() if e["delimiter"] is None]) == result.requests
     assert result.built == 210 - len(receipts)
     # The arrays that are done are passed over by a page's end, or by none.

@@ -22,7 +22,6 @@ from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
 
 import parchunk
-from parchunk.building.effort import Settings
 from parchunk.building.pools import Here
 from parchunk.cover import walks
 from parchunk.keys.encoding import KeyEncoding
@@ -36,7 +35,7 @@ from parchunk.listing.witness import Course, Witnesses
 from parchunk.metadata.spec import ArraySpec
 from parchunk.stores.source import Source
 
-QUICK = Settings(patience=Patience(attempts=4, first_wait=0.001, longest_wait=0.002))
+QUICK = Patience(attempts=4, first_wait=0.001, longest_wait=0.002)
 STOP = threading.Event()
 LIES = ["error-body", "empty", "no-token", "short"]
 
@@ -75,7 +74,7 @@ def build(out: Path, store: FormulaStore, *faults: Fault, page: int) -> bool:
         except parchunk.SourceError:
             return False  # planning's own listings were not believed
         try:
-            parchunk.build(plan, str(out), settings=QUICK, concurrency=1)
+            parchunk.build(plan, str(out), patience=QUICK, concurrency=1)
             said = ""
         except parchunk.ListingError as error:
             said = str(error)
@@ -149,7 +148,7 @@ def test_the_first_listing_finds_lies_by_itself(tmp_path: Path, kind: Any) -> No
     with source_of(one(), Fault(kind, first=5, times=2, within="t/"), page=100) as (_, source):
         plan = parchunk.plan(source, split="time")
         out = str(tmp_path / "r")
-        parchunk.build(plan, out, settings=QUICK, concurrency=1, trust_listing=True)
+        parchunk.build(plan, out, patience=QUICK, concurrency=1, trust_listing=True)
     check_exact(tmp_path / "r", one())
 
 
@@ -193,7 +192,7 @@ def test_what_is_complete_costs_no_witness(
 ) -> None:
     with source_of(store) as (server, source):
         plan = parchunk.plan(source, split="time")
-        parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+        parchunk.build(plan, str(tmp_path / "r"), patience=QUICK)
         lists = [entry for entry in server.lists() if entry["prefix"].startswith(within)]
         lists = [entry for entry in lists if entry["delimiter"] is None]  # planning's have one
     assert len(lists) <= most
@@ -208,7 +207,7 @@ def test_walks_that_meet_nothing_share_what_one_of_them_found() -> None:
     )
     requests = Requests()
     with source_of(store) as (server, source):
-        listing = Listing(source, "t", requests, QUICK.patience, threading.Event())
+        listing = Listing(source, "t", requests, QUICK, threading.Event())
         for start in range(100_000, 200_000, 10_000):
             walk = walks.walk(KeySpace(grid, keys), start, start + 10_000)
             assert list(listing.follow(walk)) == []
@@ -222,7 +221,7 @@ def test_a_last_key_that_was_deleted_meanwhile_is_an_error_that_names_it() -> No
     store = one(chunks=100, present=LeadingRange(0, 40))
     gone = Fault("empty", first=1, times=None, within="t/")
     with source_of(store, gone) as (_, source):
-        listing = Listing(source, "t", Requests(), QUICK.patience, threading.Event())
+        listing = Listing(source, "t", Requests(), QUICK, threading.Event())
         with pytest.raises(parchunk.ListingError, match=r"formula/t after key t/9 failed at 4 att"):
             list(listing.follow(walks.walk(KeySpace((100,), keys), 0, 100)))
 
@@ -253,7 +252,7 @@ def test_pages_that_come_again_for_ever_end_in_an_error(tmp_path: Path, strays: 
     with source_of(store, fault, page=6) as (server, source):
         plan = parchunk.plan(source, split="time")
         with pytest.raises(parchunk.ListingError, match="repeats itself without an end"):
-            parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+            parchunk.build(plan, str(tmp_path / "r"), patience=QUICK)
         assert server.counts()["LIST"] < 2_000
     assert not (tmp_path / "r" / ".zmetadata").exists()
 
@@ -263,7 +262,7 @@ def test_a_marker_beside_a_chunk_is_a_stray_without_order(tmp_path: Path) -> Non
     reverse = Fault("reverse", times=None, within="t/")
     with source_of(store, reverse) as (_, source):
         plan = parchunk.plan(source, split="time")
-        result = parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+        result = parchunk.build(plan, str(tmp_path / "r"), patience=QUICK)
     assert (result.present, result.missing) == (40, 0)
     check_exact(tmp_path / "r", store)
 
@@ -274,7 +273,7 @@ def test_pages_that_change_places_are_no_order(batch: int) -> None:
     store = one(chunks=6000)
     swapped = Fault("swap-pages", first=1, within="t/")
     with source_of(store, swapped) as (_, source):
-        listing = Listing(source, "t", Requests(), QUICK.patience, threading.Event(), batch)
+        listing = Listing(source, "t", Requests(), QUICK, threading.Event(), batch)
         walk = walks.walk(KeySpace((6000,), KeyEncoding("", ".", 1)), 0, 6000)
         with pytest.raises(Unordered):
             list(listing.follow(walk))
@@ -303,7 +302,7 @@ def test_an_array_that_ends_in_missing_chunks_costs_one_request_more(tmp_path: P
     with source_of(store) as (server, source):
         plan = parchunk.plan(source, split="time")
         server.reset()
-        result = parchunk.build(plan, str(tmp_path / "r"), settings=QUICK)
+        result = parchunk.build(plan, str(tmp_path / "r"), patience=QUICK)
         lists = [entry["start_after"] for entry in server.lists() if entry["prefix"] == "t/"]
     assert result.requests == len(lists) == 2 + 1 + 1 + 1
     # Two pages; the last key again; the gap again, in which it comes; and amid the gap.
@@ -317,7 +316,7 @@ def test_order_is_checked_across_batches_in_one_that_breaks() -> None:
     again = Fault("repeat-page", first=1, within="t/")
     broken = Fault("503", first=3, times=None, within="t/")
     with source_of(one(chunks=5000), again, broken) as (server, source):
-        listing = Listing(source, "t", Requests(), QUICK.patience, threading.Event(), batch=2000)
+        listing = Listing(source, "t", Requests(), QUICK, threading.Event(), batch=2000)
         walk = walks.walk(KeySpace((5000,), KeyEncoding("", ".", 1)), 0, 5000)
         listed = listing.follow(walk)
         assert len(next(listed).paths) == 2000

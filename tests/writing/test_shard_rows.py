@@ -31,7 +31,6 @@ from zarr.codecs import (
 from zarr.storage import FsspecStore
 
 import parchunk
-from parchunk.building import effort
 from parchunk.building.build import build
 from parchunk.cover import forecast, scheduling, walks
 from parchunk.cover.limits import Limits
@@ -272,9 +271,9 @@ def test_expanded_shards_read_back_bit_for_bit(tmp_path: Path, case: Case) -> No
     check(tmp_path / "s.zarr", tmp_path / "refs", case)
 
 
-def slices_of(most: int) -> effort.Settings:
-    """Return settings with which slices have ``most`` rows at most."""
-    return effort.Settings(limits=Limits(inner_cells=most))
+def slices_of(most: int) -> Limits:
+    """Return limits with which slices have ``most`` rows at most."""
+    return Limits(inner_cells=most)
 
 
 def slices_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -299,12 +298,11 @@ def test_slices_change_nothing(
     case = replace(case, region=case.shards[int(split)])
     write(tmp_path / "s.zarr", case)
     seen = slices_seen(monkeypatch)
-    settings = slices_of(most)
-    receipts = check(tmp_path / "s.zarr", tmp_path / "refs", case, settings=settings)
+    limits = slices_of(most)
+    receipts = check(tmp_path / "s.zarr", tmp_path / "refs", case, limits=limits)
     assert max(seen) <= max(most, record_size)
     assert len(seen) > len(receipts)
     plan = load_plan(open_output(str(tmp_path / "refs")))
-    limits = settings.limits
     made = scheduling.make_jobs(plan, plan.partitions(), 10**6, WIDTH, limits=limits)
     cost = forecast.forecast_jobs(plan, made)
     assert cost.shards == sum(r.shards_expected for r in receipts)
@@ -317,7 +315,7 @@ def test_each_index_is_read_once_when_slices_can_end_between_shards(
     case = Case((64, 24), (8, 12), (2, 3), holes=0.0, split="0", region=32, record_size=16)
     write(tmp_path / "s.zarr", case)
     seen = slices_seen(monkeypatch)
-    receipts = check(tmp_path / "s.zarr", tmp_path / "refs", case, settings=slices_of(70))
+    receipts = check(tmp_path / "s.zarr", tmp_path / "refs", case, limits=slices_of(70))
     assert seen == [64] * 4
     assert [r.index_requests for r in receipts] == [r.shards_present for r in receipts] == [8, 8]
 
@@ -517,7 +515,7 @@ def test_broken_reads_are_tried_again(tmp_path: Path) -> None:
     store = _Breaking(plan.source.store)
     broken = replace(plan, source=replace(plan.source, store=store))
     patience = Patience(first_wait=0.001)
-    result = build(broken, str(tmp_path / "refs"), settings=effort.Settings(patience=patience))
+    result = build(broken, str(tmp_path / "refs"), patience=patience)
     assert result.missing == 0
     assert result.retries > 0
     assert result.receipts[0].index_requests > 10

@@ -5,21 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import replace
 from os import PathLike
 from typing import Any, cast
 
 from parchunk.arguments.lenient import lenient, refuse_options
-from parchunk.building.effort import Effort, Settings
+from parchunk.building.effort import Effort
 from parchunk.building.preflight import begin_output, refuse_foreign, refuse_overlap
 from parchunk.building.publishing import publish
 from parchunk.building.results import BuildResult, Progress
 from parchunk.building.running import Run
 from parchunk.building.task import task_for
 from parchunk.cover.forecast import least_of
+from parchunk.cover.limits import USUAL, Limits
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import width_of
+from parchunk.listing.patience import Patience
 from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease, held
 from parchunk.out.opening import open_output
@@ -46,7 +47,8 @@ def build(
     executor: Executor | Any = None,
     trust_listing: bool = False,
     overwrite: bool = False,
-    settings: Settings | None = None,
+    patience: Patience | None = None,
+    limits: Limits | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -74,8 +76,10 @@ def build(
         Take a chunk that one listing does not show for missing, without a second listing.
     overwrite
         Delete a build of another plan in ``out``; anything else there is never touched.
-    settings
-        Retries and other fine points; ``concurrency`` and ``trust_listing`` come before its own.
+    patience
+        How often listings and reads that break are tried again, and how long is waited.
+    limits
+        Sizes that jobs are cut by.
 
     Raises
     ------
@@ -86,7 +90,9 @@ def build(
         ``executor`` of the caller's go on to their ends.
     """
     memory = cast(int, memory)
-    effort = Effort(memory, concurrency, workers, executor, trust_listing, settings, progress)
+    effort = Effort(
+        memory, concurrency, workers, executor, trust_listing, patience, limits, progress
+    )
     began = time.monotonic()
     output = open_output(out, output_options)
     if not isinstance(plan, Plan):
@@ -116,17 +122,11 @@ def carry_out(
     done = read_receipts(output, plan)
     partitions = list(plan.partitions())
     pending = [p for p in partitions if p.key not in done]
-    width = width_of(source.manner, effort.share)
-    settings = effort.settings or Settings()
-    jobs = make_jobs(plan, pending, cells, width, effort.workers, settings.limits)
+    width = width_of(source.manner, effort.listings)
+    jobs = make_jobs(plan, pending, cells, width, effort.workers, effort.limits or USUAL)
     least = least_of(jobs)
-    fine = replace(
-        settings,
-        concurrency=effort.share,
-        trust_listing=effort.trust_listing,
-        inlining=effort.inlining(plan),
-    )
-    tasks = (task_for(plan, source, output, job, fine) for job in jobs)
+    share = effort.share(plan)
+    tasks = (task_for(plan, source, output, job, share) for job in jobs)
     run = Run(partitions, list(done.values()), effort.progress, began, lease.check)
     try:
         if effort.executor is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from parchunk.building.results import Progress
 from parchunk.cover.inlining import UNBOUNDED, InlineBound
@@ -23,19 +23,17 @@ from parchunk.stores.source import Source
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a build may vary without changing its output.
+class Share:
+    """What one task may use of a build's effort; output does not depend on it.
 
     ``concurrency`` is the number of listings side by side in one process; ``trust_listing``
-    skips the second listing of gaps; ``inlining`` bounds the memory that inlined chunks take, and
-    ``limits`` say how large jobs and their units may be.
+    skips the second listing of gaps; ``inlining`` bounds the memory that inlined chunks take.
     """
 
-    concurrency: int = 8
-    trust_listing: bool = False
-    patience: Patience = field(default_factory=Patience)
+    concurrency: int
+    trust_listing: bool
+    patience: Patience
     inlining: InlineBound = UNBOUNDED
-    limits: Limits = USUAL
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,8 @@ class Effort:
     workers: int = 1
     executor: Executor | None = None
     trust_listing: bool = False
-    settings: Settings | None = None
+    patience: Patience | None = None
+    limits: Limits | None = None
     progress: Callable[[Progress], None] | None = None
 
     def __post_init__(self) -> None:
@@ -60,7 +59,7 @@ class Effort:
         return 1 if self.executor is not None else self.workers
 
     @property
-    def share(self) -> int:
+    def listings(self) -> int:
         """Listings side by side in one process."""
         return max(self.concurrency // self.processes, 1)
 
@@ -77,12 +76,13 @@ class Effort:
                 "a store in memory cannot be reached by other processes: use --workers 1"
             )
         cells = vector_cells(
-            self.memory // self.processes, plan.record_size, self.share, inlining_of(plan)
+            self.memory // self.processes, plan.record_size, self.listings, inlining_of(plan)
         )
-        return min(cells, (self.settings or Settings()).limits.cells)
+        return min(cells, (self.limits or USUAL).cells)
 
-    def inlining(self, plan: Plan) -> InlineBound:
-        """Return how much of the memory is for inlining."""
-        return inline_bound(
-            self.memory, self.processes, plan.record_size, self.share, inlining_of(plan)
+    def share(self, plan: Plan) -> Share:
+        """Return what each task of a plan may use."""
+        inlining = inline_bound(
+            self.memory, self.processes, plan.record_size, self.listings, inlining_of(plan)
         )
+        return Share(self.listings, self.trust_listing, self.patience or Patience(), inlining)

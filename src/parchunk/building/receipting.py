@@ -68,7 +68,7 @@ def receipt_of(
         stop=elements[1] if elements else None,
         stray_reasons=written.reasons,
         last_modified=written.modified,
-        verified=not task.settings.trust_listing,
+        verified=not task.share.trust_listing,
         ordered=ordered,
         record_files=tuple(sorted(written.files, key=lambda file: file.index)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
-from parchunk.building.effort import Settings
+from parchunk.building.effort import Share
 from parchunk.building.pools import Pools
 from parchunk.cover import intervals
 from parchunk.cover.jobs import Job
@@ -40,7 +40,7 @@ class Task:
     record_size: int
     inline_threshold: int
     fingerprint: str
-    settings: Settings
+    share: Share
 
     @property
     def small(self) -> bool:
@@ -56,10 +56,10 @@ class Task:
                 source=self.source,
                 array=member.spec.name,
                 requests=counted,
-                patience=self.settings.patience,
+                patience=self.share.patience,
                 stop=pools.stop,
             )
-            trust = self.settings.trust_listing
+            trust = self.share.trust_listing
             members.append(ArrayListing(member.spec, listing, pools.listings, pools.takers, trust))
         return JobListing(self.job, members)
 
@@ -76,7 +76,7 @@ class TaskResult:
     notes: tuple[str, ...] = ()
 
 
-def task_for(plan: Plan, source: Source, output: Output, job: Job, settings: Settings) -> Task:
+def task_for(plan: Plan, source: Source, output: Output, job: Job, share: Share) -> Task:
     """Return what an executor is given to build a job."""
     each = [[partition.objects.cells for partition in m.partitions] for m in job.members]
     before = accumulate(map(sum, each[:-1]), initial=0)
@@ -94,5 +94,5 @@ def task_for(plan: Plan, source: Source, output: Output, job: Job, settings: Set
         record_size=plan.record_size,
         inline_threshold=plan.inline_threshold,
         fingerprint=plan.fingerprint,
-        settings=settings,
+        share=share,
     )

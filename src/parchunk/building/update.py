@@ -14,11 +14,12 @@ from typing import Any, cast
 from parchunk.arguments.lenient import lenient
 from parchunk.building.build import carry_out
 from parchunk.building.carrying import carry_over, forget
-from parchunk.building.effort import Effort, Settings
+from parchunk.building.effort import Effort
 from parchunk.building.preflight import refuse_overlap
 from parchunk.building.results import BuildResult, Progress
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
+from parchunk.listing.patience import Patience
 from parchunk.out.lease import held
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
@@ -45,7 +46,7 @@ def update(
     workers: int = 1,
     executor: Executor | Any = None,
     trust_listing: bool = False,
-    settings: Settings | None = None,
+    patience: Patience | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -75,7 +76,7 @@ def update(
     exclude, skip_unsupported
         Arrays that came and are left out, now and later: by globs on their names, or those that
         cannot be referenced.
-    memory, concurrency, workers, executor, trust_listing, settings, progress
+    memory, concurrency, workers, executor, trust_listing, patience, progress
         As for `parchunk.build`.
 
     Raises
@@ -88,7 +89,9 @@ def update(
         As for `parchunk.build`.
     """
     memory = cast(int, memory)
-    effort = Effort(memory, concurrency, workers, executor, trust_listing, settings, progress)
+    effort = Effort(
+        memory, concurrency, workers, executor, trust_listing, patience, progress=progress
+    )
     began = time.monotonic()
     output = open_output(out, output_options)
     load_plan(output)  # refused before a lease is taken in what is no OUT

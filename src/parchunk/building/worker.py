@@ -44,7 +44,7 @@ def build_task(
     """
     with contextlib.ExitStack() as stack:
         if pools is None:
-            pools = stack.enter_context(Pools(task.settings.concurrency))
+            pools = stack.enter_context(Pools(task.share.concurrency))
         return _build(task, pools, Requests(total=requests), notify)
 
 
@@ -122,7 +122,7 @@ def part_writer(
     task: Task, member: Member, pools: Pools, counted: Requests
 ) -> Callable[[Part, Written], None]:
     """Return what writes the record files of a part of one of a member's partitions."""
-    inlining = Inlining(task.inline_threshold, task.settings.inlining, pools.room)
+    inlining = Inlining(task.inline_threshold, task.share.inlining, pools.room)
     rows = _row_source(task, member, pools, counted)
     return RecordWriter(rows, task.output, task.record_size, inlining, pools.writers).write
 
@@ -135,9 +135,9 @@ def _row_source(task: Task, member: Member, pools: Pools, counted: Requests) -> 
         member.spec,
         task.source,
         pools.fetches,
-        task.settings.concurrency,
+        task.share.concurrency,
         counted,
-        task.settings.patience,
+        task.share.patience,
         pools.stop,
     )
     rows_of = {partition.objects: partition.rows for partition in member.partitions}

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from parchunk.building.build import build
-from parchunk.building.effort import Settings
 from parchunk.building.results import BuildResult
 from parchunk.cli.options import (
     effort_options,
@@ -88,7 +87,7 @@ def command(
             workers=workers,
             trust_listing=trust_listing,
             overwrite=overwrite,
-            settings=Settings(patience=Patience(attempts=attempts)),
+            patience=Patience(attempts=attempts),
             output_options=output_options,
             progress=progress,
         )

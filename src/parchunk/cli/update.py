@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import click
 
-from parchunk.building.effort import Settings
 from parchunk.building.update import update
 from parchunk.cli.build import print_summary, summary
 from parchunk.cli.options import (
@@ -90,7 +89,7 @@ def command(
             concurrency=concurrency,
             workers=workers,
             trust_listing=trust_listing,
-            settings=Settings(patience=Patience(attempts=attempts)),
+            patience=Patience(attempts=attempts),
             store_options=store_options,
             output_options=output_options,
             progress=progress,
