@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import zarr
+from benchmarks import crashes, update_crashes
 from instruments.s3_server import new_bucket
 from instruments.synthetic.rules import LeadingRange
 from instruments.synthetic.server import serve
@@ -19,7 +20,6 @@ from instruments.synthetic.zarr_stores import zarr_store
 from tests.made import grow
 
 import parchunk
-from benchmarks import crashes, update_crashes
 from parchunk.building.update import is_due
 from parchunk.cli.main import run
 from parchunk.keys.row_sets import RowSet

@@ -10,10 +10,10 @@ from collections import Counter
 
 import pytest
 import zarr
+from benchmarks import icechunk_crashes
 from instruments.s3_server import new_bucket
 
 import parchunk
-from benchmarks import icechunk_crashes
 
 HEAD = """
 import os, signal, sys, threading, time

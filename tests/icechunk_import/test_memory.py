@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks import icechunk as benchmark
 
 import parchunk
-from benchmarks import icechunk as benchmark
 from parchunk.cli.main import run
 from parchunk.icechunk_import.importing import MEMORY
 from parchunk.icechunk_import.locations import Container

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks import crashes
 from instruments.synthetic.zarr_stores import zarr_store
 
 import parchunk
-from benchmarks import crashes
 
 
 @pytest.fixture(scope="module")
