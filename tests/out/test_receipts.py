@@ -90,6 +90,21 @@ def test_a_receipt_that_does_not_add_up_counts_as_none(
     assert parchunk.audit(str(out)).counts["damage"] == 0
 
 
+def test_a_whole_array_has_one_receipt_of_one_name(tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "s.zarr/t", shape=(), chunks=(), dtype="i4")
+    array[...] = 1
+    zarr.open_group(tmp_path / "s.zarr", mode="a")
+    plan = parchunk.plan(str(tmp_path / "s.zarr"))
+    parchunk.build(plan, str(tmp_path / "refs"))
+    output = open_output(str(tmp_path / "refs"))
+    assert list(read_receipts(output, plan)) == [("t", None)]
+    receipt = tmp_path / "refs/.parchunk/receipts/t/whole.json"
+    for name in ("0.json", "None.json", "whole.txt"):
+        other = receipt.rename(receipt.with_name(name))
+        assert read_receipts(output, plan) == {}
+        other.rename(receipt)
+
+
 def test_strays_are_written_before_the_receipt_that_counts_them(out: Path, tmp_path: Path) -> None:
     strays = out / ".parchunk/strays/t/0.parquet"
     wanted = strays.read_bytes()
@@ -123,3 +138,13 @@ def test_a_document_that_does_not_add_up_is_no_receipt(out: Path) -> None:
     for change in ({"present": 8}, {"missing": 2}, {"expected": 9}):
         with pytest.raises(ValueError, match="do not add up"):
             Receipt.from_json({**document, **change})
+
+
+@pytest.mark.parametrize(("value", "fits"), [(2**63 - 1, True), (2**63, False), (-1, False)])
+def test_numbers_are_those_that_readers_of_sql_can_hold(out: Path, value: int, fits: bool) -> None:
+    document = json.loads((out / ".parchunk/receipts/t/0.json").read_text())
+    if fits:
+        assert Receipt.from_json({**document, "bytes": value}).bytes == value
+    else:
+        with pytest.raises(ValueError, match=f"bytes is {value}"):
+            Receipt.from_json({**document, "bytes": value})

@@ -275,6 +275,24 @@ def test_rows_of_equal_count_are_not_the_same_rows() -> None:
     first, second = short.partitions()
     assert first.rows.cells + second.rows.cells == long.arrays[0].partition(0, 2).rows.cells
     assert list(carried(short, long)) == []
+    # As many rows as the second region of the grown array, from one further on.
+    before = spec("t", (15,), (1,))
+    short = plan_of(before, axis=0, region=4, record_size=1)
+    long = plan_of(replace(before, shape=(28,)), axis=0, region=7, record_size=1)
+    *_, third, fourth = short.partitions()
+    assert third.rows.cells + fourth.rows.cells == long.arrays[0].partition(1, 1).rows.cells
+    assert list(carried(short, long)) == []
+
+
+def test_regions_of_another_axis_are_joined_though_they_are_as_many_chunks_long() -> None:
+    """A row of a table was four regions, and is one of the regions of the grown table."""
+    before = spec("t", (1, 4), (1, 1), ("y", "x"))
+    old = plan_of(before, axis=1, region=1, record_size=1)
+    new = plan_of(replace(before, shape=(3, 4)), axis=0, region=1, record_size=1)
+    assert old.arrays[0].region_chunks == new.arrays[0].region_chunks
+    (found,) = carried(old, new)
+    assert found.partition == next(new.partitions())
+    assert found.before == tuple(old.partitions())
 
 
 def test_more_partitions_than_receipts_are_kept_for_are_joined() -> None:

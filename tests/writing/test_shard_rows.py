@@ -374,6 +374,10 @@ def test_small_inner_chunks_are_inlined(tmp_path: Path) -> None:
     inlined = sum(r.inlined for r in result.receipts)
     assert inlined == sum(size <= threshold for size in sizes) > 0
     assert inlined < len(sizes)
+    for path in sorted((tmp_path / "refs/a").glob("refs.*.parq")):
+        for row in pq.read_table(path).to_pylist():
+            if row["raw"] is not None:
+                assert (row["path"], row["offset"], row["size"]) == (None, 0, 0)
     assert open_references(tmp_path / "refs")["a"][...].tobytes() == array[...].tobytes()
 
 
