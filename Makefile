@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := xarray,s3,icechunk,virtualizarr,dask,plot
+EXTRAS := xarray,s3,wire,icechunk,virtualizarr,dask,plot
 
 # Tests start hundreds of processes: what they import is compiled once, not by each of them.
 export PYTHONDONTWRITEBYTECODE :=

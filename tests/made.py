@@ -217,14 +217,14 @@ def grow(path: Path, steps: int, zarr_format: int = 2) -> None:
 
 @contextmanager
 def source_of(
-    store: FormulaStore, *faults: Fault, **options: Any
+    store: FormulaStore, *faults: Fault, listing: str = "auto", **options: Any
 ) -> Iterator[tuple[Server, parchunk.Source]]:
     with serve(store, faults=faults, process=False) as server:
         kwargs = server.store_kwargs()
         kwargs["client_options"]["timeout"] = "2s"
         kwargs["retry_config"] = {"max_retries": 0} | options
         s3 = S3Store(server.bucket, **kwargs)
-        yield server, parchunk.Source(s3, "", "s3://formula")
+        yield server, parchunk.Source(s3, "", "s3://formula", listing=listing)
 
 
 def spec(

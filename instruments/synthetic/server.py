@@ -1,6 +1,7 @@
 """A loopback S3 server that lists a formula store, as fast or as badly as it is told to.
 
-It answers ListObjectsV2, GET and HEAD, which is all that an anonymous reader asks. It listens on
+It answers ListObjectsV2, GET and HEAD, which is all that an anonymous reader asks; and lists in the
+JSON of Google Cloud Storage, too. It listens on
 127.0.0.1 only and serves nothing but what is computed::
 
     with serve(store, latency=0.05, faults=[Fault("503", first=3)]) as server:
@@ -65,6 +66,7 @@ _CODES = {
     501: ("NotImplemented", "A header or parameter implies what is not implemented."),
     503: ("SlowDown", "Please reduce your request rate."),
 }
+_JSON_HEAD = "Content-Type: application/json\r\n"
 _LAST_MODIFIED_HTTP = "Tue, 02 Jan 2024 03:04:05 GMT"
 _HEAD = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -75,6 +77,10 @@ _BETWEEN = (
     f"<ETag>{escape(FormulaStore.e_tag, {chr(34): '&quot;'})}</ETag><Size>"
 ).encode()
 _AFTER = b"</Size></Contents>"
+#: The same in JSON: what begins an object, what is between its name and size, and what ends it.
+_JSON_BETWEEN = f'","updated":"{FormulaStore.last_modified}","size":"'.encode()
+_JSON_AFTER = b'"}'
+_JSON_PATH = re.compile(r"/storage/v1/b/([^/]+)/o")
 
 
 @dataclass
@@ -85,6 +91,7 @@ class _Request:
     query: dict[str, str]
     range: str
     fault: Fault | None = None
+    json: bool = False
 
     @property
     def kind(self) -> str:
@@ -151,7 +158,7 @@ class _Service:
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         name = request.query.get("prefix", "") if kind == "LIST" else request.key
         token = "continuation-token" in request.query
-        after = "start-after" in request.query
+        after = bool({"start-after", "start-at"} & request.query.keys())
         for place, fault in enumerate(self.faults):
             if fault.concerns(kind, name, token, after):
                 number, self.seen[place] = self.seen[place], self.seen[place] + 1
@@ -163,7 +170,8 @@ class _Service:
             self.lists.append(
                 {
                     "prefix": name,
-                    "start_after": request.query.get("start-after"),
+                    "start_after": request.query.get("start-after")
+                    or request.query.get("start-at"),
                     "token": request.query.get("continuation-token"),
                     "delimiter": request.query.get("delimiter"),
                     "max_keys": request.query.get("max-keys"),
@@ -187,7 +195,7 @@ class _Service:
         if request.bucket != BUCKET:
             return _error(404, "NoSuchBucket", "The specified bucket does not exist.")
         if request.kind == "LIST":
-            return self._list(request.query, kind)
+            return self._list(request.query, kind, request.json)
         if request.kind in ("GET", "HEAD") and request.key:
             return self._object(request)
         return _error(405, "MethodNotAllowed", "The method is not allowed on this resource.")
@@ -216,7 +224,7 @@ class _Service:
         content_range = f"Content-Range: bytes {start}-{stop - 1}/{size}\r\n"
         return _Answer(206, self.store.get(request.key, start, stop), common + content_range)
 
-    def _list(self, query: dict[str, str], fault: str) -> _Answer:
+    def _list(self, query: dict[str, str], fault: str, in_json: bool = False) -> _Answer:
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
         token = query.get("continuation-token")
         limit = min(int(query.get("max-keys", self.page)), self.page)
@@ -231,7 +239,11 @@ class _Service:
             return _error(501)
 
         runs, commons, follows = self._page(query, fault, (first, stop), limit)
-        parts = self._contents(runs, query.get("encoding-type") == "url")
+        parts = (
+            self._items(runs)
+            if in_json
+            else self._contents(runs, query.get("encoding-type") == "url")
+        )
         if fault == "empty":
             parts, commons = [], []
         elif fault == "drop":
@@ -241,6 +253,11 @@ class _Service:
             parts = list(itertools.chain.from_iterable(reversed(triples)))
         keys = len(parts) // 3
         self.keys += keys
+        if in_json:
+            more = json.dumps(follows) if follows and fault != "no-token" else "null"
+            tail = f'],"nextPageToken":{more}}}' if more != "null" else "]}"
+            listed = b"".join(parts)[1:]
+            return _Answer(200, b'{"items":[' + listed + tail.encode(), _JSON_HEAD)
         head = f"<Name>{BUCKET}</Name><Prefix>{escape(prefix)}</Prefix>"
         head += f"<KeyCount>{keys + len(commons)}</KeyCount><MaxKeys>{limit}</MaxKeys>"
         if fault == "no-token":
@@ -271,6 +288,8 @@ class _Service:
             start = int(at)
         elif query.get("start-after") and fault != "ignore-start-after":
             start = max(start, self.store.slot_after(query["start-after"]))
+        elif query.get("start-at") and fault != "ignore-start-after":
+            start = max(start, self.store.span(query["start-at"])[0])
         if fault == "repeat-page" and previous:
             start = int(previous)
 
@@ -311,6 +330,15 @@ class _Service:
             parts += triples
         return parts
 
+    def _items(self, runs: list[Run]) -> list[bytes]:
+        """Return three parts an object, as `_contents` does, in JSON; each begins with a comma."""
+        parts: list[bytes] = []
+        for run in runs:
+            for tail, size in zip(run.pick(run.table.tails), run.sizes().tolist(), strict=True):
+                name = json.dumps((run.prefix + tail).decode())[:-1].encode()
+                parts += [b',{"name":', name + _JSON_BETWEEN, b"%d" % size + _JSON_AFTER]
+        return parts
+
     def _sizes(self, run: Run) -> list[bytes]:
         rule = run.array.size_rule if run.array is not None else None
         if not isinstance(rule, HashedSizes):
@@ -328,6 +356,17 @@ class _Service:
             self.reset()
         content: Any = list(self.lists) if name == "lists" else self.counts()
         return _Answer(200, json.dumps(content).encode())
+
+
+def _as_of_s3(query: dict[str, str]) -> dict[str, str]:
+    """Return what a listing of Google's asks for, in the words of S3; its start is inclusive."""
+    words = {
+        "prefix": "prefix",
+        "pageToken": "continuation-token",
+        "maxResults": "max-keys",
+        "startOffset": "start-at",
+    }
+    return {"list-type": "2"} | {words[key]: query[key] for key in words if key in query}
 
 
 class _Connection(asyncio.Protocol):
@@ -372,7 +411,17 @@ class _Connection(asyncio.Protocol):
         bucket, _, key = unquote(path).lstrip("/").partition("/")
         ranged = re.search(r"\r\nrange:[ \t]*([^\r]*)", head, re.IGNORECASE)
         parameters = dict(parse_qsl(query, keep_blank_values=True))
-        request = _Request(method, bucket, key, parameters, ranged[1].strip() if ranged else "")
+        google = _JSON_PATH.fullmatch(path)
+        if google:
+            bucket, key, parameters = unquote(google[1]), "", _as_of_s3(parameters)
+        request = _Request(
+            method,
+            bucket,
+            key,
+            parameters,
+            ranged[1].strip() if ranged else "",
+            json=google is not None,
+        )
         self.busy = True
         self.service.accept(request)
         if self.latency:

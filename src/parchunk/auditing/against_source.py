@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 
 from parchunk.auditing.change_findings import change_findings
 from parchunk.auditing.changes import Comparison
@@ -48,6 +49,7 @@ def compare(
     memory: int,
     concurrency: int,
     consolidated: str | None = None,
+    listing: str | None = None,
 ) -> Comparison:
     """List the source again, and return how it differs from the references.
 
@@ -59,6 +61,8 @@ def compare(
         When the source cannot be listed.
     """
     source = source or open_source(plan, store_options)
+    if listing is not None:
+        source = replace(source, listing=listing)
     now = read_again(plan, source, consolidated=consolidated)
     findings = array_findings(plan, now)
     if hierarchy_digest(now) != hierarchy_digest(plan.hierarchy):

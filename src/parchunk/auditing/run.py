@@ -61,6 +61,7 @@ def audit(
     concurrency: int = DEFAULT_CONCURRENCY,
     workers: int | None = None,
     consolidated: str | None = None,
+    listing: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> AuditReport:
     """Audit the references in OUT: is everything there, and is every reference right?
@@ -90,6 +91,8 @@ def audit(
     consolidated
         How ``against_source`` takes consolidated metadata, as for `parchunk.plan`. Default: as it
         was planned.
+    listing
+        Who lists the source for ``against_source``, as for `parchunk.plan`.
     progress
         Called with record files checked, and in all.
 
@@ -131,7 +134,7 @@ def audit(
         from parchunk.auditing.against_source import compare
 
         comparison = compare(
-            plan, output, done, source, store_options, memory, concurrency, consolidated
+            plan, output, done, source, store_options, memory, concurrency, consolidated, listing
         )
         findings += comparison.findings
     if icechunk is not None:

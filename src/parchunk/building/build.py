@@ -20,6 +20,7 @@ from parchunk.cover.limits import USUAL, Limits
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import width_of
+from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
 from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease, held
@@ -49,6 +50,7 @@ def build(
     overwrite: bool = False,
     patience: Patience | None = None,
     limits: Limits | None = None,
+    listing: str | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -80,6 +82,8 @@ def build(
         How often listings and reads that break are tried again, and how long is waited.
     limits
         Sizes that jobs are cut by.
+    listing
+        Who lists the source, as for `parchunk.plan`; by default, who was to when it was planned.
 
     Raises
     ------
@@ -99,10 +103,11 @@ def build(
         plan, store_options = make_plan(plan, store_options=store_options), None
     elif store_options and plan.source is not None:
         refuse_options("store_options", "plan", plan.source)
-    source = open_source(plan, store_options)
+    source = open_source(plan, store_options, listing)
     refuse_overlap(plan, source, output)
     refuse_foreign(output)
     effort.cells(source, plan)  # refused before anything is written
+    choose(source)
     with held(output) as lease:
         plan = begin_output(plan, output, overwrite)
         return carry_out(plan, source, output, lease, effort, began)
@@ -153,6 +158,7 @@ def carry_out(
         retries=run.requests.retries,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),
+        listing=str(choose(source)),
         notes=(
             *plan.hierarchy.warnings,
             *format_notes(plan),

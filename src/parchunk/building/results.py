@@ -42,6 +42,8 @@ class BuildResult(Counts):
     seconds: float
     peak_memory: int
     notes: tuple[str, ...]
+    #: Who listed the source, and why.
+    listing: str = ""
 
     @property
     def shards(self) -> int:

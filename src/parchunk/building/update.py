@@ -19,6 +19,7 @@ from parchunk.building.preflight import refuse_overlap
 from parchunk.building.results import BuildResult, Progress
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
+from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
 from parchunk.out.lease import held
 from parchunk.out.opening import open_output
@@ -47,6 +48,7 @@ def update(
     executor: Executor | Any = None,
     trust_listing: bool = False,
     patience: Patience | None = None,
+    listing: str | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -76,7 +78,7 @@ def update(
     exclude, skip_unsupported
         Arrays that came and are left out, now and later: by globs on their names, or those that
         cannot be referenced.
-    memory, concurrency, workers, executor, trust_listing, patience, progress
+    memory, concurrency, workers, executor, trust_listing, patience, listing, progress
         As for `parchunk.build`.
 
     Raises
@@ -97,7 +99,7 @@ def update(
     load_plan(output)  # refused before a lease is taken in what is no OUT
     with held(output) as lease:
         old = load_plan(output)
-        source = open_source(old, store_options)
+        source = open_source(old, store_options, listing)
         refuse_overlap(old, source, output)
         wanted = _without(old, exclude, output)
         new = grown_plan(wanted, read_as_planned(wanted, source, skip_unsupported))
@@ -109,6 +111,7 @@ def update(
         )
         _refuse_unknown(asked, old, new, output)
         effort.cells(source, new)  # refused before anything is written
+        choose(source)
         notes = _begin(asked, old, new, output, source.manner.page)
         result = carry_out(new, source, output, lease, effort, began)
         return replace(result, notes=(*notes, *result.notes))

@@ -15,6 +15,7 @@ from parchunk.cli.options import (
     Size,
     consolidated_option,
     json_option,
+    listing_option,
     output_option,
     repo_option,
     store_option,
@@ -84,6 +85,7 @@ _PRINTED = 40
 @consolidated_option(
     "How --against-source takes consolidated metadata.  [default: as it was planned]"
 )
+@listing_option
 @store_option
 @output_option
 @click.option("--no-progress", is_flag=True, help="No progress bar.")
@@ -102,6 +104,7 @@ def command(
     memory: int,
     concurrency: int,
     consolidated: str | None,
+    listing: str | None,
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
     no_progress: bool,
@@ -130,6 +133,7 @@ def command(
             memory=memory,
             concurrency=concurrency,
             consolidated=consolidated,
+            listing=listing,
             progress=progress,
         )
     if report is not None:

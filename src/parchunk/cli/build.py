@@ -51,6 +51,7 @@ def command(
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     consolidated: str,
+    listing: str | None,
     shards: str,
     zarr_format: int | None,
     skip_unsupported: bool,
@@ -76,6 +77,7 @@ def command(
         zarr_format=zarr_format,
         skip_unsupported=skip_unsupported,
         consolidated=consolidated,
+        listing=listing,
         store_options=store_options,
     )
     with progress_shown(no_progress or as_json) as progress:
@@ -120,6 +122,7 @@ def summary(result: BuildResult) -> dict[str, Any]:
         "list_requests_least": result.requests_least,
         "get_requests": result.gets,
         "retries": result.retries,
+        "listing": result.listing,
         "seconds": round(result.seconds, 3),
         "peak_memory_bytes": result.peak_memory,
         "left_out": left_out(result.plan),
@@ -150,7 +153,8 @@ def print_summary(result: BuildResult) -> None:
     if result.requests:
         out.print(
             f"{count(result.requests)} LIST requests, gaps listed twice included "
-            f"(least possible {count(result.requests_least)}), {count(result.retries)} retries"
+            f"(least possible {count(result.requests_least)}), {count(result.retries)} retries; "
+            f"listed by {result.listing}"
         )
     out.print(f"{duration(result.seconds)}, peak memory {bytes_text(result.peak_memory)}")
     for note in result.notes:

@@ -11,6 +11,7 @@ from parchunk.arguments.sizes import parse_size
 from parchunk.errors import InputError
 from parchunk.metadata.consolidated import MODES
 from parchunk.stores.opening import parse_options
+from parchunk.stores.source import LISTINGS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -63,7 +64,18 @@ def source_options(function: _F) -> _F:
         ]
     ):
         function = option(function)
-    return store_option(function)
+    return listing_option(store_option(function))
+
+
+def listing_option(function: _F) -> _F:
+    """Add ``--listing``."""
+    return click.option(
+        "--listing",
+        type=click.Choice(LISTINGS),
+        help="Who lists SRC: obstore, or requests of our own whose pages are read off the wire, "
+        "at a fraction of the cost. auto: the latter where it is proven to be the same.  "
+        "[default: auto]",
+    )(function)
 
 
 def consolidated_option(text: str, **how: Any) -> Callable[[_F], _F]:

@@ -13,6 +13,7 @@ from parchunk.cover.forecast import forecast_jobs
 from parchunk.cover.memory import CHUNK_BYTES, DEFAULT_MEMORY, inlining_of, vector_cells
 from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import width_of
+from parchunk.listing.choosing import choose
 from parchunk.metadata import ArraySpec
 from parchunk.out.root import V3_COSTS, left_out
 from parchunk.planning.from_source import plan as make_plan
@@ -48,6 +49,7 @@ def command(
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     consolidated: str,
+    listing: str | None,
     shards: str,
     zarr_format: int | None,
     skip_unsupported: bool,
@@ -68,6 +70,7 @@ def command(
         zarr_format=zarr_format,
         skip_unsupported=skip_unsupported,
         consolidated=consolidated,
+        listing=listing,
         store_options=store_options,
     )
     shown = describe(plan, memory, concurrency, workers)
@@ -106,6 +109,7 @@ def describe(
         "get_seconds": round(cost.gets * GET_SECONDS / concurrency, 1) if remote else 0,
         "vector_bytes": max((job.cells for job in jobs), default=0) * CHUNK_BYTES,
         "memory_bytes": memory,
+        "listing": str(choose(plan.source)),
     }
 
 
@@ -143,7 +147,7 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
             f"LIST requests if every chunk is there: {count(_int(shown, 'list_requests'))} "
             f"(least possible {count(_int(shown, 'list_requests_least'))}), about "
             f"${shown['list_price_usd']} and {duration(float(str(shown['list_seconds'])))} "
-            f"at {LIST_SECONDS} s a request"
+            f"at {LIST_SECONDS} s a request; listed by {shown['listing']}"
         )
     else:
         out.print("the source is local: directories are walked, no requests are made")

@@ -12,6 +12,7 @@ from parchunk.cli.build import print_summary, summary
 from parchunk.cli.options import (
     effort_options,
     json_option,
+    listing_option,
     output_option,
     parse_regions,
     run_options,
@@ -49,6 +50,7 @@ from parchunk.listing.patience import Patience
     help="Leave out arrays that came and cannot be referenced or read, instead of refusing.",
 )
 @run_options
+@listing_option
 @store_option
 @output_option
 @effort_options
@@ -64,6 +66,7 @@ def command(
     memory: int,
     concurrency: int,
     workers: int,
+    listing: str | None,
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
     trust_listing: bool,
@@ -90,6 +93,7 @@ def command(
             workers=workers,
             trust_listing=trust_listing,
             patience=Patience(attempts=attempts),
+            listing=listing,
             store_options=store_options,
             output_options=output_options,
             progress=progress,

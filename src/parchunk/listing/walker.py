@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from parchunk.cover.walks import Walk
 from parchunk.errors import ListingError
+from parchunk.listing.choosing import pages_of
 from parchunk.listing.listed_rows import Endless, Listed, Repeats, in_order, join, up_to
-from parchunk.listing.obstore_pages import ObstorePages
 from parchunk.listing.pages import PAGE_ROWS, PageError, Pages, Spent
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.waiting import Cancelled
@@ -48,8 +48,8 @@ class Listing:
     witnesses: Witnesses = field(default_factory=Witnesses, repr=False)
 
     def __post_init__(self) -> None:
-        """Choose how pages are asked for."""
-        self._pages: Pages = ObstorePages(self.source, self.page, self.patience.quiet, self.stop)
+        """Choose who is asked for pages."""
+        self._pages: Pages = pages_of(self.source, self.page, self.patience.quiet, self.stop)
 
     @property
     def page(self) -> int:

@@ -41,6 +41,7 @@ def plan(
     zarr_format: int | None = None,
     skip_unsupported: bool = False,
     consolidated: str = "auto",
+    listing: str | None = None,
     store_options: Mapping[str, str] | None = None,
 ) -> Plan:
     """Return the plan for a Zarr store; only its metadata is read.
@@ -69,6 +70,10 @@ def plan(
         ``"auto"``: arrays that are newer than consolidated metadata are found by listing each
         group, and taken in. ``"only"``: those that it names; nothing is listed. ``"ignore"``: as
         though there were none. Updates, audits and publishing read in the same way.
+    listing
+        Who lists the source: ``"obstore"``, ``"wire"`` (pages are read as they come, at a fraction
+        of the cost, where the store is one of S3), or ``"auto"``, the default: ``"wire"`` where it
+        is proven to be the same.
     store_options
         Options of obstore's stores and clients, for a source given as URL.
 
@@ -79,6 +84,8 @@ def plan(
     """
     if not isinstance(source, Source):
         source = Source.open(str(source), store_options)
+    if listing is not None:
+        source = replace(source, listing=listing)
     group = group.strip("/")
     lone_array = False
     try:
@@ -116,19 +123,22 @@ def plan(
     )
 
 
-def open_source(plan: Plan, store_options: Mapping[str, str] | None = None) -> Source:
+def open_source(
+    plan: Plan, store_options: Mapping[str, str] | None = None, listing: str | None = None
+) -> Source:
     """Return the opened source of a plan; options given now come before those remembered.
 
     A server that a plan from OUT names, and the user does not, gets no credentials.
     """
     if plan.source is not None:
-        return plan.source
+        return plan.source if listing is None else replace(plan.source, listing=listing)
     opened = Source.open(plan.location.url, options_to_open(plan.location, store_options))
     # As it was remembered: what was done without a signature here may be done with one elsewhere.
     return replace(
         opened,
         options=plan.location.options,
         unsigned=unsigned_note(plan.location, store_options) or "",
+        listing=listing or "auto",
     )
 
 

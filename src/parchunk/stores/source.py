@@ -28,6 +28,9 @@ from parchunk.stores.redaction import holds_credentials, redact
 
 _T = TypeVar("_T")
 
+#: Who may be told to list a source.
+LISTINGS = ("auto", "obstore", "wire")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -48,10 +51,14 @@ class Source:
     manner: Manner = field(default=None, repr=False)  # type: ignore[assignment]  # until __post_init__
     #: Seconds that one answer of a store on a network may take.
     quiet: float = field(default=QUIET, repr=False, compare=False)
+    #: Who lists it: ``auto``, ``obstore`` or ``wire``; see `parchunk.listing.choosing`.
+    listing: str = "auto"
 
     def __post_init__(self) -> None:
         """Normalise the prefix and make sure that references can be named."""
         object.__setattr__(self, "manner", self.manner or manner_of(self.store))
+        if self.listing not in LISTINGS:
+            raise InputError(f"--listing {self.listing}: give one of {', '.join(LISTINGS)}")
         object.__setattr__(self, "prefix", self.prefix.strip("/"))
         url = self.url.rstrip("/")
         if not url:

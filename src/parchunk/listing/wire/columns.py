@@ -1,6 +1,8 @@
-"""Columns out of the bytes of a page: text, numbers and times at places given as vectors."""
+"""Columns out of the bytes of a page: numbers and times at places given as vectors."""
 
 from __future__ import annotations
+
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +18,30 @@ _WORD = 8
 _ZEROS = np.array(
     [int.from_bytes(b"0" * (_WORD - digits), "little") for digits in range(_WORD + 1)], np.uint64
 )
-#: What a time looks like, and how long it is with and without a fraction.
-_FORM = b"0000-00-00T00:00:00"
-_SHORTEST, _LONGEST = len(_FORM) + 1, len(_FORM) + 11
+#: What times look like: seconds, which a fraction may follow, and the one that nearly all have.
+_SECONDS, _USUAL = b"0000-00-00T00:00:00", b"0000-00-00T00:00:00.000Z"
+_SHORTEST, _LONGEST = len(_SECONDS) + 1, len(_SECONDS) + 11
 _FIRST_YEAR, _LAST_YEAR = 1970, 2261
 _MONTHS = np.arange(f"{_FIRST_YEAR}-01", f"{_LAST_YEAR + 1}-02", dtype="datetime64[M]")
-_FIRST_DAYS = _MONTHS.astype("datetime64[D]").astype(np.int64)
+#: Microseconds since the epoch at which months begin.
+_BEGINS = _MONTHS.astype("datetime64[us]").astype(np.int64)
+#: What makes any time negative.
+_WRONG = -(2**62)
+
+
+def _worth(unit: int, first: int, last: int) -> NDArray[np.int64]:
+    """Return what two digits are worth, those from ``first`` to ``last``."""
+    worth = np.full(256, _WRONG)
+    worth[first : last + 1] = np.arange(last + 1 - first) * unit
+    return worth
+
+
+_MINUTE = 60 * 1_000_000
+_DAYS, _HOURS = _worth(24 * 60 * _MINUTE, 1, 31), _worth(60 * _MINUTE, 0, 23)
+_MINUTES, _OF_MINUTE = _worth(_MINUTE, 0, 59), _worth(1_000_000, 0, 59)
+_CENTURIES, _YEARS, _OF_YEAR = _worth(1200, 0, 99), _worth(12, 0, 99), _worth(1, 1, 12)
+#: Of a fraction's first two digits, and of its third times ten.
+_HUNDREDTHS, _THOUSANDTHS = _worth(10_000, 0, 99), _worth(100, 0, 99)
 
 
 def windows(page: bytes, places: Places, width: int) -> NDArray[np.void]:
@@ -40,17 +60,6 @@ def windows(page: bytes, places: Places, width: int) -> NDArray[np.void]:
 def stands_at(page: bytes, places: Places, text: bytes) -> bool:
     """Whether ``text`` stands at all of the places."""
     return windows(page, places, len(text)).tobytes() == text * len(places)
-
-
-def gather(page: bytes, starts: Places, lengths: Places) -> Bytes:
-    """Return the bytes of texts, one behind the other."""
-    if len(lengths) and int(lengths.min()) == int(lengths.max()):
-        same: Bytes = windows(page, starts, int(lengths[0])).view(np.uint8)
-        return same
-    before = np.cumsum(lengths) - lengths
-    places = np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
-    text: Bytes = np.frombuffer(page, np.uint8)[places]
-    return text
 
 
 def numbers(page: bytes, starts: Places, stops: Places) -> NDArray[np.uint64] | None:
@@ -75,40 +84,30 @@ def times(page: bytes, starts: Places, lengths: Places) -> NDArray[np.int64] | N
     length = int(lengths.min())
     if not _SHORTEST <= length <= _LONGEST or int(lengths.max()) != length:
         return None
-    days, clock, second = (
-        _pairs(page, starts + at, _FORM[at : at + _WORD]) for at in (0, _WORD, 2 * _WORD)
+    usual = length == len(_USUAL)
+    pairs = _pairs(page, starts, _USUAL if usual else _SECONDS)
+    if pairs is None:
+        return None
+    months = _CENTURIES[pairs[0, :, 0]] + _YEARS[pairs[0, :, 2]] + _OF_YEAR[pairs[0, :, 5]]
+    months -= _FIRST_YEAR * 12
+    if int(months.min()) < 0 or int(months.max()) >= len(_BEGINS) - 1:
+        return None
+    days = _BEGINS[months] + _DAYS[pairs[1, :, 0]]
+    made: NDArray[np.int64] = (
+        days + _HOURS[pairs[1, :, 3]] + _MINUTES[pairs[1, :, 6]] + _OF_MINUTE[pairs[2, :, 1]]
     )
-    if days is None or clock is None or second is None:
+    if int(made.min()) < 0 or (days >= _BEGINS[months + 1]).any():
         return None
-    century, year, month = _byte(days, 0), _byte(days, 2), _byte(days, 5)
-    day, hour, minute, seconds = _byte(clock, 0), _byte(clock, 3), _byte(clock, 6), _byte(second, 1)
-    months = (century * 100 + year - _FIRST_YEAR) * 12 + month - 1
-    if (
-        int(month.min()) < 1
-        or int(month.max()) > 12
-        or int(months.min()) < 0
-        or int(months.max()) >= len(_FIRST_DAYS) - 1
-    ):
-        return None
-    whole = _FIRST_DAYS[months] + day - 1
-    if (
-        int(day.min()) < 1
-        or int(hour.max()) > 23
-        or int(minute.max()) > 59
-        or int(seconds.max()) > 59
-        or (whole >= _FIRST_DAYS[months + 1]).any()
-    ):
-        return None
-    made: NDArray[np.int64] = (((whole * 24 + hour) * 60 + minute) * 60 + seconds) * 1_000_000
+    if usual:
+        return made + _HUNDREDTHS[pairs[2, :, 4]] + _THOUSANDTHS[pairs[2, :, 6]]
     if not stands_at(page, starts + length - 1, b"Z"):
         return None
     if length > _SHORTEST:
         digits = length - _SHORTEST - 1
-        shown = numbers(page, starts + len(_FORM) + 1, starts + length - 1) if digits else None
-        if shown is None or not stands_at(page, starts + len(_FORM), b"."):
+        shown = numbers(page, starts + len(_SECONDS) + 1, starts + length - 1) if digits else None
+        if shown is None or not stands_at(page, starts + len(_SECONDS), b"."):
             return None
-        exact = shown * np.uint64(10 ** (9 - digits)) // np.uint64(1000)
-        made = made + exact.astype(np.int64)
+        made += (shown * np.uint64(10 ** (9 - digits)) // np.uint64(1000)).astype(np.int64)
     return made
 
 
@@ -137,31 +136,38 @@ def _number(page: bytes, starts: Places, lengths: Places) -> Words | None:
     return (words & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(10_000 * 2**32 + 1) >> np.uint64(32)
 
 
-def _pairs(page: bytes, places: Places, form: bytes) -> Words | None:
-    """Return words of two-digit numbers, each where the first of its digits stands.
+def _pairs(page: bytes, starts: Places, form: bytes) -> Bytes | None:
+    """Return the two-digit numbers of texts in a form, each where the first of its digits stands.
 
-    ``form`` has a zero where a digit stands, and else what must. None where it does not.
+    The form has a zero where a digit stands, and else what must. The numbers are in bytes, eight to
+    a word, and of a word all texts', then of the next one. None where a text has another form.
     """
-    words = _words(page, places)
-    zero = ord("0")
-    low = bytes(0x0F if byte == zero else 0 for byte in form).ljust(_WORD, b"\0")
-    fixed = bytes(0xF0 if byte == zero else 0xFF for byte in form).ljust(_WORD, b"\0")
-    digits = np.uint64(int.from_bytes(low, "little"))
-    if not (
-        (words & np.uint64(int.from_bytes(fixed, "little")))
-        == np.uint64(int.from_bytes(form.ljust(_WORD, b"\0"), "little"))
-    ).all():
+    words = -(-len(form) // _WORD)
+    read = np.ascontiguousarray(
+        windows(page, starts, words * _WORD).view("<u8").reshape(-1, words).T
+    )
+    fixed, digits, wanted = _masks(form)
+    if ((read & fixed) != wanted).any():
         return None
-    words = words & digits
-    if ((words + _SIX) & _HIGH & (digits << np.uint64(4))).any():
+    read &= digits
+    if ((read + _SIX) & _HIGH & (digits << np.uint64(4))).any():
         return None
-    return words * np.uint64(10) + (words >> np.uint64(8))
+    return (read * np.uint64(10) + (read >> np.uint64(8))).view(np.uint8).reshape(words, -1, _WORD)
+
+
+@cache
+def _masks(form: bytes) -> tuple[Words, Words, Words]:
+    """Return what of a form's words is the same in each, what are digits, and the former."""
+    length = -(-len(form) // _WORD) * _WORD
+    fixed = bytes(0xF0 if byte == ord("0") else 0xFF for byte in form)
+    digits = bytes(0x0F if byte == ord("0") else 0x00 for byte in form)
+    one, two, three = (
+        np.frombuffer(text.ljust(length, b"\0"), "<u8").astype(np.uint64)[:, np.newaxis]
+        for text in (fixed, digits, form)
+    )
+    return one, two, three
 
 
 def _are_digits(words: Words) -> bool:
     """Whether all bytes of words are digits."""
     return not (((words & _HIGH) ^ _THREE) | (((words & _LOW) + _SIX) & _HIGH)).any()
-
-
-def _byte(words: Words, at: int) -> NDArray[np.int64]:
-    return (words >> np.uint64(8 * at) & np.uint64(0xFF)).astype(np.int64)

@@ -13,7 +13,11 @@ class UnreadablePage(Exception):
 
 @dataclass(frozen=True)
 class WirePage:
-    """A page of a listing: its objects, and the token of the next page, None on the last."""
+    """A page of a listing: its objects, and the token of the next page, None on the last.
+
+    ``fault`` says why nobody knows what follows, where a page says that something does.
+    """
 
     listed: Listed
     token: str | None
+    fault: str = ""

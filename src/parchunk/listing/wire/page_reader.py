@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from parchunk.listing.listed_rows import Listed
-from parchunk.listing.wire.columns import Bytes, Places, gather, numbers, stands_at, times
+from parchunk.listing.wire.columns import Bytes, Places, numbers, stands_at, times
 from parchunk.listing.wire.page import UnreadablePage, WirePage
 from parchunk.listing.wire.strict_reader import Document, read_strictly
 
@@ -30,15 +30,40 @@ _SLASH, _DOT = ord("/"), ord(".")
 _LOWEST, _HIGHEST = 0x20, 0x7E
 
 
-def read_page(body: bytes) -> WirePage:
-    """Return the page that an answer is.
+class PageReader:
+    """Reads the pages of a listing; what the objects of one looked like is tried on the next."""
 
-    Raises
-    ------
-    UnreadablePage
-        When it is none.
-    """
-    return read_by_example(body) or read_strictly(body)
+    def __init__(self) -> None:
+        self._template: _Template | None = None
+
+    def read(self, body: bytes) -> WirePage:
+        """Return the page that an answer is.
+
+        Raises
+        ------
+        UnreadablePage
+            When it is none.
+        """
+        return self.read_by_example(body) or read_strictly(body)
+
+    def read_by_example(self, body: bytes) -> WirePage | None:
+        """Return the page read by the example of its first object; None where one differs."""
+        first = body.find(_OPEN)
+        second = body.find(_CLOSE, first) + len(_CLOSE)
+        stop = body.rfind(_CLOSE) + len(_CLOSE)
+        if first < 0 or second <= first:
+            return None
+        try:
+            document = Document(body[:second] + body[stop:])
+        except UnreadablePage:
+            return None
+        if len(document.objects) != 1 or "EncodingType" in document.said:
+            return None
+        listed = self._template.read(body, first, stop) if self._template else None
+        if listed is None:
+            self._template = _Template.of(body[first:second])
+            listed = self._template.read(body, first, stop) if self._template else None
+        return None if listed is None else document.page(listed)
 
 
 class _Literal(NamedTuple):
@@ -124,7 +149,7 @@ class _Template:
                 (begins[at] + len(self.literals[at].text), begins[at + 1]) for at in self.needed
             ]
             (key, key_ends), (when, when_ends), (size, size_ends) = spans
-            paths = _paths(body, key, key_ends - key)
+            paths = _paths(body, key, key_ends)
             sizes = numbers(body, size, size_ends)
             modified = times(body, when, when_ends - when)
         except IndexError:
@@ -134,40 +159,20 @@ class _Template:
         return Listed(paths, sizes, modified)
 
 
-def read_by_example(body: bytes) -> WirePage | None:
-    """Return the page read by the example of its first object; None where one differs."""
-    first = body.find(_OPEN)
-    second = body.find(_CLOSE, first) + len(_CLOSE)
-    stop = body.rfind(_CLOSE) + len(_CLOSE)
-    if first < 0 or second <= first:
-        return None
-    template = _Template.of(body[first:second])
-    if template is None:
-        return None
-    try:
-        document = Document(body[:second] + body[stop:])
-    except UnreadablePage:
-        return None
-    if len(document.objects) != 1 or "EncodingType" in document.said:
-        return None
-    listed = template.read(body, first, stop)
-    if listed is None:
-        return None
-    token = document.token()
-    document.check_count(len(listed.paths))
-    return WirePage(listed, token)
-
-
-def _paths(body: bytes, starts: Places, lengths: Places) -> pa.StringArray | None:
+def _paths(body: bytes, starts: Places, stops: Places) -> pa.StringArray | None:
     """Return keys as paths; None where one is not spelled the same as the other."""
-    if int(lengths.min()) < 1:
+    count = len(starts)
+    if int((stops - starts).min()) < 1:
         return None
-    text = gather(body, starts, lengths)
-    offsets = np.zeros(len(lengths) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    if not _are_paths(text, offsets):
+    # What stands between keys is text, too, for as long as it takes Arrow to take the keys out.
+    offsets = np.empty((count, 2), np.int32)
+    offsets[:, 0], offsets[:, 1] = starts, stops
+    both = pa.StringArray.from_buffers(2 * count - 1, pa.py_buffer(offsets), pa.py_buffer(body))
+    keys: pa.StringArray = both.take(pa.array(np.arange(0, 2 * count, 2)))
+    _, ends, text = keys.buffers()
+    if not _are_paths(np.frombuffer(text, np.uint8), np.frombuffer(ends, np.int32)[: count + 1]):
         return None
-    return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(text))
+    return keys
 
 
 def _are_paths(text: Bytes, offsets: NDArray[np.int32]) -> bool:

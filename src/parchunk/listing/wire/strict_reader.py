@@ -104,40 +104,41 @@ class Document:
             key, time, size = (self._object[needed] for needed in _OF_OBJECT)
             self.objects.append((key, time, size))
 
-    def token(self) -> str | None:
-        """Return the token of the next page, None where this is the last.
+    def page(self, listed: Listed) -> WirePage:
+        """Return the page that has these objects.
 
         Raises
         ------
         UnreadablePage
             When it is an error, or contradicts itself.
         """
+        self.check_root()
+        said = self.said.get("KeyCount", "").strip()
+        count = len(listed.paths) + self.prefixes
+        if said and (not said.isdecimal() or int(said[:20]) != count):
+            raise UnreadablePage(f"it says {said[:20]} keys, and has {count}")
+        truncated = self.said.get("IsTruncated", "").strip()
+        if truncated not in ("true", "false"):
+            raise UnreadablePage("it does not say whether there are more objects")
+        if truncated == "false":
+            return WirePage(listed, None)
+        token = self.said.get("NextContinuationToken", "")
+        fault = "" if token else "it says that there are more objects, and not where"
+        return WirePage(listed, token or None, fault)
+
+    def check_root(self) -> None:
+        """Look whether this is a listing.
+
+        Raises
+        ------
+        UnreadablePage
+            When it is an error, or anything else.
+        """
         if self.root == "Error":
             code = re.sub(r"[^A-Za-z0-9]", "", self.said.get("Code", ""))[:60]
             raise UnreadablePage(f"it is an error ({code or 'without a code'})")
         if self.root != _ROOT:
             raise UnreadablePage("it is no listing of objects")
-        truncated = self.said.get("IsTruncated", "").strip()
-        if truncated not in ("true", "false"):
-            raise UnreadablePage("it does not say whether there are more objects")
-        if truncated == "false":
-            return None
-        token = self.said.get("NextContinuationToken", "")
-        if not token:
-            raise UnreadablePage("it says that there are more objects, and not where")
-        return token
-
-    def check_count(self, objects: int) -> None:
-        """Compare the number of objects, and prefixes, with what the page says of it.
-
-        Raises
-        ------
-        UnreadablePage
-            When they differ.
-        """
-        said = self.said.get("KeyCount", "").strip()
-        if said and (not said.isdecimal() or int(said[:20]) != objects + self.prefixes):
-            raise UnreadablePage(f"it says {said[:20]} keys, and has {objects + self.prefixes}")
 
 
 def read_strictly(body: bytes) -> WirePage:
@@ -149,21 +150,19 @@ def read_strictly(body: bytes) -> WirePage:
         When it is none.
     """
     document = Document(body)
-    token = document.token()
-    document.check_count(len(document.objects))
+    document.check_root()
     encoded = document.said.get("EncodingType", "").strip()
     if encoded not in ("", "url"):
         raise UnreadablePage(f"its keys are in an encoding that is not known: {encoded[:20]!r}")
     keys = [key for key, _, _ in document.objects]
     if encoded:
         keys = [_decoded(key) for key in keys]
-    return WirePage(
+    return document.page(
         listed(
             map(path_of, keys),
             (_size(size) for _, _, size in document.objects),
             (microseconds(time) for _, time, _ in document.objects),
-        ),
-        token,
+        )
     )
 
 

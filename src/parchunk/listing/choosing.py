@@ -1,0 +1,115 @@
+"""Who lists a source: obstore, or requests of our own whose pages are read off the wire.
+
+Both are the same to all that is above them. Off the wire costs a fraction, and is chosen by itself
+only where the suite that both must pass (tests/listing/test_pages_conformance.py) has such a store
+and such credentials; `PROVEN` is its table.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from obstore.store import GCSStore, LocalStore, MemoryStore, S3Store
+
+from parchunk.errors import InputError, MissingExtraError
+from parchunk.listing.obstore_pages import ObstorePages
+from parchunk.listing.pages import Pages
+from parchunk.listing.wire.gcs import GCS
+from parchunk.listing.wire.reaching import NotHere
+from parchunk.listing.wire.s3 import S3
+from parchunk.listing.wire.s3_place import s3_place
+from parchunk.listing.wire.wire_pages import Dialect, WirePages
+from parchunk.stores.source import Source
+
+#: Stores and kinds of credentials that the suite has: of S3, servers named by an endpoint.
+PROVEN = frozenset(
+    {("S3 endpoint", "anonymous"), ("S3 endpoint", "static"), ("S3 endpoint", "session token")}
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who lists a source, and ``why``, as a clause."""
+
+    way: Literal["obstore", "wire"]
+    why: str
+    dialect: Dialect | None = None
+
+    def __str__(self) -> str:
+        return f"{self.way} ({self.why})"
+
+
+def choose(source: Source) -> Choice:
+    """Return who lists a source.
+
+    Raises
+    ------
+    InputError
+        When it was told to be read off the wire, and cannot.
+    """
+    return _chosen(_Same(source.store), source.listing)
+
+
+def pages_of(source: Source, page: int, quiet: float, stop: threading.Event) -> Pages:
+    """Return how a source is asked for pages; see `ObstorePages` for what the others say."""
+    dialect = choose(source).dialect
+    if dialect is None:
+        return ObstorePages(source, page, quiet, stop)
+    return WirePages(dialect, quiet, stop, source.unsigned)
+
+
+class _Same:
+    """A store as a key: stores do not hash, and what is asked of one is asked for each array."""
+
+    def __init__(self, store: object) -> None:
+        self.store = store
+
+    def __hash__(self) -> int:
+        return id(self.store)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.store is self.store
+
+
+@lru_cache(maxsize=32)
+def _chosen(same: _Same, listing: str) -> Choice:
+    if listing == "obstore":
+        return Choice("obstore", "as told")
+    try:
+        dialect, kind = _dialect(same.store)
+    except NotHere as error:
+        if listing == "wire":
+            raise InputError(
+                f"--listing wire: {error}, so it is left to obstore: give --listing auto"
+            ) from None
+        return Choice("obstore", str(error))
+    if listing == "wire":
+        return Choice("wire", "as told", dialect.ready())
+    if kind not in PROVEN:
+        return Choice("obstore", f"{kind[0]} with credentials of kind {kind[1]!r} is not proven")
+    try:
+        return Choice("wire", f"{kind[0]}, {kind[1]}", dialect.ready())
+    except MissingExtraError as error:
+        return Choice("obstore", str(error))
+
+
+def _dialect(store: object) -> tuple[S3 | GCS, tuple[str, str]]:
+    """Return the dialect of a store, and of which kind it and its credentials are.
+
+    Raises
+    ------
+    NotHere
+        When only obstore can list it.
+    """
+    if isinstance(store, S3Store):
+        place = s3_place(store)
+        return S3(place), ("S3 endpoint" if place.endpoint else "AWS", place.kind)
+    if isinstance(store, GCSStore):
+        gcs = GCS.of(store)
+        return gcs, ("GCS endpoint" if gcs.endpoint else "GCS", gcs.kind)
+    if isinstance(store, LocalStore | MemoryStore):
+        raise NotHere("it is not listed over a network")
+    raise NotHere("only S3 and GCS are read off the wire")

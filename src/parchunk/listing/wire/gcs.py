@@ -1,0 +1,179 @@
+"""The dialect of Google Cloud Storage: its JSON, of which only what is needed is asked for.
+
+Only public buckets: tokens of Google's are obstore's to get.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from obstore.store import GCSStore
+
+from parchunk.listing.listed_rows import Listed
+from parchunk.listing.pages import PageError
+from parchunk.listing.wire.columns import times
+from parchunk.listing.wire.page import UnreadablePage, WirePage
+from parchunk.listing.wire.reaching import (
+    NotHere,
+    client_options,
+    has_proxy,
+    limits_of,
+    origin_of,
+)
+from parchunk.listing.wire.server import Answer, Limits, Origin
+from parchunk.listing.wire.strict_reader import microseconds, path_of
+from parchunk.listing.wire.wire_pages import refusal
+from parchunk.stores.options import from_environment, is_true
+
+_FIELDS = "items(name,size,updated),nextPageToken"
+_UNDERSTOOD = frozenset({"bucket", "base_url", "skip_signature"})
+_SIZE = re.compile(r"[0-9]{1,18}")
+_REASON = re.compile(r"[A-Za-z]{1,60}")
+
+
+@dataclass(frozen=True)
+class GCS:
+    """The dialect of a public bucket; ``endpoint`` says whether the server was named."""
+
+    origin: Origin
+    path: str
+    limits: Limits
+    endpoint: bool
+    kind: str = "anonymous"
+
+    @classmethod
+    def of(cls, store: GCSStore) -> GCS:
+        """Return that of a store.
+
+        Raises
+        ------
+        NotHere
+            When it is reached in a way that only obstore knows.
+        """
+        if store.prefix:
+            raise NotHere("the store has a prefix of its own")
+        if store.credential_provider is not None:
+            raise NotHere("the store has a credential provider of its own")
+        config = {key: str(value) for key, value in dict(store.config).items()}
+        said = {key: values[0] for key, values in from_environment("gs").items()} | config
+        if not is_true(said.get("skip_signature", "")):
+            raise NotHere("Google's credentials are obstore's to find")
+        for key in config:
+            if key not in _UNDERSTOOD:
+                raise NotHere(f"only obstore knows the store option {key}")
+        client = client_options("gs", store)
+        origin, path = origin_of(said.get("base_url") or "https://storage.googleapis.com")
+        if not origin.encrypted and not is_true(client.get("allow_http", "")):
+            raise NotHere("http is not allowed: give --store-option allow_http=true")
+        if has_proxy(origin):
+            raise NotHere("the environment names a proxy")
+        bucket = quote(config["bucket"], safe="")
+        return cls(
+            origin,
+            f"{path}/storage/v1/b/{bucket}/o",
+            limits_of(client, store.retry_config),
+            "base_url" in said,
+        )
+
+    def ready(self) -> GCS:
+        """Return the dialect as it is: it needs nothing more."""
+        return self
+
+    def target(self, prefix: str, after: str | None, token: str | None) -> str:
+        """Return the path and query that ask for a page."""
+        query = {
+            "fields": _FIELDS,
+            "maxResults": "1000",
+            "pageToken": token,
+            "prefix": prefix,
+            "startOffset": after,
+        }
+        text = "&".join(f"{key}={quote(value, safe='~')}" for key, value in query.items() if value)
+        return f"{self.path}?{text}"
+
+    def headers(self, target: str) -> dict[str, str]:
+        """Return what is sent with a request."""
+        return {}
+
+    def reader(self, after: str | None) -> Callable[[bytes], WirePage]:
+        """Return what reads the pages of one listing, which begins with ``after`` itself."""
+        return lambda body: read_json(body, after)
+
+    def refused(self, answer: Answer, unsigned: str) -> PageError:
+        """Return the error that an answer is."""
+        reason = ""
+        try:
+            said = json.loads(answer.body)["error"]["errors"][0]["reason"]
+            reason = said if isinstance(said, str) and _REASON.fullmatch(said) else ""
+        except (ValueError, LookupError, TypeError, RecursionError):
+            pass
+        return refusal(answer, reason, unsigned)
+
+
+def read_json(body: bytes, after: str | None) -> WirePage:
+    """Return the page that an answer is, without the object ``after``.
+
+    Raises
+    ------
+    UnreadablePage
+        When it is none.
+    """
+    try:
+        said = json.loads(body, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise UnreadablePage(f"its JSON cannot be read: {str(error)[:200]}") from None
+    if not isinstance(said, dict) or "error" in said:
+        raise UnreadablePage("it is no listing of objects")
+    items, token = said.get("items", []), said.get("nextPageToken", "")
+    if not isinstance(items, list) or not isinstance(token, str):
+        raise UnreadablePage("it is no listing of objects")
+    if after and _texts(items[:1], "name") == [after]:
+        items = items[1:]
+    names, sizes, updated = (_texts(items, name) for name in ("name", "size", "updated"))
+    if not all(map(_SIZE.fullmatch, sizes)):
+        raise UnreadablePage("an object has no size that is one")
+    try:
+        paths = pa.array([path_of(name) for name in names], pa.string())
+    except UnicodeEncodeError:
+        raise UnreadablePage("a name is no text") from None
+    return WirePage(
+        Listed(paths, np.array([int(size) for size in sizes], np.uint64), _times(updated)),
+        token or None,
+    )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
+def _texts(items: list[Any], name: str) -> list[str]:
+    try:
+        found = [item[name] for item in items]
+    except (KeyError, TypeError, IndexError):
+        raise UnreadablePage(f"an object has no {name}") from None
+    if not all(isinstance(text, str) for text in found):
+        raise UnreadablePage(f"an object has no {name}")
+    return found
+
+
+def _times(texts: list[str]) -> NDArray[np.int64]:
+    if texts and len(set(map(len, texts))) == 1:
+        length = len(texts[0])
+        page = "".join(texts).encode() + bytes(8)
+        if len(page) == length * len(texts) + 8:
+            starts = np.arange(0, length * len(texts), length)
+            found = times(page, starts, np.full(len(texts), length))
+            if found is not None:
+                return found
+    return np.array([microseconds(text) for text in texts], np.int64)

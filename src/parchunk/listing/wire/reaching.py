@@ -1,0 +1,88 @@
+"""How a server is reached, taken from the obstore store that reaches it; or left to that."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from obstore.store import GCSStore, S3Store
+
+from parchunk.listing.wire.server import Limits, Origin
+from parchunk.stores.options import client_options_of_environment
+
+#: Options of a client; any other may decide whom it believes, or whom it asks.
+_CLIENT = frozenset({"allow_http", "timeout", "connect_timeout", "user_agent"})
+#: What the environment may say of a client that decides whom it believes, or whom it asks.
+_DECISIVE = ("proxy_url", "proxy_ca_certificate", "allow_invalid_certificates")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h)?", re.ASCII)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+
+
+class NotHere(Exception):
+    """A store that is left to obstore; ``args[0]`` says why, as the end of a sentence."""
+
+
+def client_options(scheme: str, store: S3Store | GCSStore) -> dict[str, str]:
+    """Return the options of a client; obstore takes the environment's where none are given."""
+    given = {key: str(value) for key, value in dict(store.client_options or {}).items()}
+    for key in given:
+        if key not in _CLIENT:
+            raise NotHere(f"only obstore knows the client option {key}")
+    if given:
+        return given
+    said = client_options_of_environment(scheme)
+    for key in _DECISIVE:
+        if key in said:
+            raise NotHere(f"only obstore knows what {key.upper()} says")
+    return {key: value for key, value in said.items() if key in _CLIENT}
+
+
+def origin_of(url: str) -> tuple[Origin, str]:
+    """Return the server of a plain URL, and the path on it, without a slash at its end."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise NotHere("its endpoint is no plain URL")
+    try:
+        origin = Origin(parts.scheme == "https", parts.hostname, parts.port)
+    except ValueError:
+        raise NotHere("its endpoint is no plain URL") from None
+    return origin, parts.path.rstrip("/")
+
+
+def has_proxy(origin: Origin) -> bool:
+    """Whether the environment names a proxy for a server: obstore knows how to use it."""
+    proxies = urllib.request.getproxies()
+    scheme = "https" if origin.encrypted else "http"
+    return bool({scheme, "all"} & proxies.keys() and not urllib.request.proxy_bypass(origin.host))
+
+
+def limits_of(client: Mapping[str, str], retry: Any) -> Limits:
+    """Return how patient obstore would be."""
+    limits = Limits()
+    whole = _seconds(client.get("timeout"), limits.whole)
+    retry = dict(retry or {})
+    backoff = dict(retry.get("backoff") or {})
+    return Limits(
+        _seconds(client.get("connect_timeout"), limits.connect),
+        min(limits.quiet, whole),
+        whole,
+        int(retry.get("max_retries", limits.retries)),
+        _seconds(retry.get("retry_timeout"), limits.give_up),
+        _seconds(backoff.get("init_backoff"), limits.first_wait),
+        _seconds(backoff.get("max_backoff"), limits.longest_wait),
+    )
+
+
+def _seconds(value: object, otherwise: float) -> float:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if value is None:
+        return otherwise
+    found = _DURATION.fullmatch(str(value).strip())
+    if found is None:
+        raise NotHere("only obstore can read one of its durations")
+    return float(found[1]) * _SECONDS[found[2]]

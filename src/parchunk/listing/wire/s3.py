@@ -1,0 +1,140 @@
+"""The dialect of S3: requests, their signatures, and what errors mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+from parchunk.extras import require
+from parchunk.listing.pages import PageError
+from parchunk.listing.wire.page import WirePage
+from parchunk.listing.wire.page_reader import PageReader
+from parchunk.listing.wire.s3_place import S3Place
+from parchunk.listing.wire.server import Answer, Limits, Origin
+from parchunk.listing.wire.wire_pages import refusal
+from parchunk.stores.redaction import redact
+
+_CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
+#: The hash of no body at all, which every request here has.
+_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@dataclass(frozen=True)
+class S3:
+    """The dialect of S3: ListObjectsV2."""
+
+    place: S3Place
+    signer: Signer | None = field(default=None, repr=False)
+
+    @property
+    def origin(self) -> Origin:
+        """The server."""
+        return self.place.origin
+
+    @property
+    def limits(self) -> Limits:
+        """How long its answers are waited for."""
+        return self.place.limits
+
+    def ready(self) -> S3:
+        """Return the dialect with what signs its requests.
+
+        Raises
+        ------
+        MissingExtraError
+            When botocore is needed, and not there.
+        """
+        return self if self.place.kind == "anonymous" else replace(self, signer=Signer(self.place))
+
+    def target(self, prefix: str, after: str | None, token: str | None) -> str:
+        """Return the path and query that ask for a page."""
+        query = {
+            "continuation-token": token,
+            "list-type": "2",
+            "prefix": prefix,
+            "start-after": after,
+        }
+        # In this order, as signatures want it.
+        text = "&".join(f"{key}={quote(value, safe='~')}" for key, value in query.items() if value)
+        return f"{self.place.path}?{text}"
+
+    def headers(self, target: str) -> dict[str, str]:
+        """Return what is sent with a request, the signature included."""
+        payer = {"x-amz-request-payer": "requester"} if self.place.payer else {}
+        return payer if self.signer is None else self.signer.headers(self.place, target, payer)
+
+    def reader(self, after: str | None) -> Callable[[bytes], WirePage]:
+        """Return what reads the pages of one listing."""
+        return PageReader().read
+
+    def refused(self, answer: Answer, unsigned: str) -> PageError:
+        """Return the error that an answer is."""
+        found = _CODE.search(answer.body)
+        code = found[1].decode() if found else ""
+        if 300 <= answer.status < 400:
+            region = answer.headers.get("x-amz-bucket-region", "")
+            where = f"in region {region}" if _REGION.fullmatch(region) else "elsewhere"
+            return PageError(
+                f"the bucket is {where} ({code or answer.status}): give --store-option "
+                "region=NAME, or its endpoint",
+                True,
+            )
+        return refusal(answer, code, unsigned)
+
+
+class Signer:
+    """Signs requests with botocore, whose credentials are static ones or those that it finds."""
+
+    def __init__(self, place: S3Place) -> None:
+        """Check that botocore is there; credentials are looked for when they are needed."""
+        require("botocore", "wire")
+        self._place = place
+
+    @cached_property
+    def _credentials(self) -> Any:
+        from botocore.credentials import Credentials
+        from botocore.session import Session
+
+        place = self._place
+        if place.key_id:
+            return Credentials(place.key_id, place.secret, place.session or None)
+        try:
+            found = Session().get_credentials()
+        except Exception as error:
+            raise PageError(f"no credentials: {_one_line(error)}", True) from None
+        if found is None:
+            raise PageError(
+                "no credentials were found: set them in the environment or in a profile, or give "
+                "--store-option skip_signature=true for public data",
+                True,
+            )
+        return found
+
+    def headers(self, place: S3Place, target: str, others: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers that sign a GET of ``target``, with the others that it has."""
+        from botocore.auth import S3SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
+        origin = place.origin
+        scheme = "https" if origin.encrypted else "http"
+        port = f":{origin.port}" if origin.port else ""
+        request = AWSRequest("GET", f"{scheme}://{origin.host}{port}{target}", headers=dict(others))
+        request.headers["X-Amz-Content-SHA256"] = _EMPTY
+        try:
+            credentials = self._credentials
+            frozen = credentials.get_frozen_credentials()
+            S3SigV4Auth(frozen, "s3", place.region).add_auth(request)
+        except PageError:
+            raise
+        except Exception as error:
+            raise PageError(f"credentials cannot be had: {_one_line(error)}") from None
+        return dict(request.headers.items())
+
+
+def _one_line(error: BaseException) -> str:
+    return redact(str(error).strip().partition("\n")[0])[:300]

@@ -1,0 +1,116 @@
+"""Pages asked for and read one after the other, in the dialect of a store."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+from parchunk.listing.listed_rows import Listed
+from parchunk.listing.pages import PageError, Spent
+from parchunk.listing.wire.page import UnreadablePage, WirePage
+from parchunk.listing.wire.server import Answer, Limits, Origin, server_at
+
+
+class Dialect(Protocol):
+    """How a bucket is asked for a page, and what its answers mean."""
+
+    @property
+    def origin(self) -> Origin:
+        """The server."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """How long its answers are waited for."""
+        ...
+
+    def target(self, prefix: str, after: str | None, token: str | None) -> str:
+        """Return the path and query that ask for a page: ``prefix`` ends with a slash, or is none.
+
+        ``token`` is what the page before said, None for the first one.
+        """
+        ...
+
+    def headers(self, target: str) -> dict[str, str]:
+        """Return what is sent with a request, the signature included.
+
+        Raises
+        ------
+        PageError
+            When there are no credentials.
+        """
+        ...
+
+    def reader(self, after: str | None) -> Callable[[bytes], WirePage]:
+        """Return what reads the pages of one listing; it raises `UnreadablePage`."""
+        ...
+
+    def refused(self, answer: Answer, unsigned: str) -> PageError:
+        """Return the error that an answer is whose status is not 200."""
+        ...
+
+
+@dataclass(frozen=True)
+class WirePages:
+    """Pages of a bucket; each answer is waited for ``quiet`` seconds at most.
+
+    ``unsigned`` says why requests carry no credentials, where they may not.
+    """
+
+    dialect: Dialect
+    quiet: float
+    stop: threading.Event
+    unsigned: str = ""
+
+    def pages(self, prefix: str, after: str | None, spent: Spent) -> Generator[Listed, None, None]:
+        """Yield pages; see `parchunk.listing.pages.Pages`."""
+        dialect = self.dialect
+        server = server_at(dialect.origin, dialect.limits, os.getpid())
+        after = after.removesuffix("/") if after else None
+        below = f"{prefix}/" if prefix else ""
+        read = dialect.reader(after)
+        token: str | None = None
+        tokens: set[str] = set()
+        while not self.stop.is_set():
+            target = dialect.target(below, after, token)
+
+            def headers(target: str = target) -> dict[str, str]:
+                return dialect.headers(target)
+
+            answer = server.get(target, headers, spent, self.stop, self.quiet)
+            if self.stop.is_set():
+                return
+            if answer.status != 200:
+                raise dialect.refused(answer, self.unsigned)
+            try:
+                page = read(answer.body)
+            except UnreadablePage as error:
+                raise PageError(f"the answer is no page: {error}") from None
+            if len(page.listed.paths):
+                spent.keys += len(page.listed.paths)
+                yield page.listed
+            if page.fault:
+                raise PageError(f"the answer is no page: {page.fault}")
+            if page.token is None:
+                return
+            if page.token in tokens:
+                raise PageError("it repeats itself: the same page is to follow again")
+            token = page.token
+            tokens.add(token)
+
+
+def refusal(answer: Answer, code: str, unsigned: str) -> PageError:
+    """Return the error that an answer is; ``code`` is what the store calls it, if it does."""
+    shown = code or f"{answer.status} {answer.phrase}"[:60]
+    if answer.status in (401, 403):
+        hint = (
+            unsigned
+            or "check the credentials, or --store-option skip_signature=true for public data"
+        )
+        return PageError(f"permission denied ({shown}): {hint}", True)
+    if answer.status == 404 and code in ("NoSuchBucket", "notFound"):
+        return PageError("no such bucket: check the URL", True)
+    return PageError(f"the store answered {answer.status} ({shown})")

@@ -1,0 +1,460 @@
+"""One suite for whoever lists: obstore, and pages read off the wire, must be the same.
+
+Whatever store and kind of credentials it has may be read off the wire without being told to:
+`parchunk.listing.choosing.PROVEN` is what is tested here. Another server is tested with::
+
+    PARCHUNK_CONFORMANCE=s3://BUCKET/A/PREFIX/TO/WRITE/BELOW python -m pytest \
+        tests/listing/test_pages_conformance.py
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import pickle
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+import pytest
+from instruments.s3_server import S3Bucket
+from instruments.synthetic.faults import Fault
+from instruments.synthetic.server import serve
+from instruments.synthetic.zarr_stores import zarr_store
+from obstore.store import S3Store
+from tests.made import grow
+
+import parchunk
+from parchunk.cli.plan import describe
+from parchunk.listing.choosing import PROVEN, choose, pages_of
+from parchunk.listing.pages import PageError, Spent
+
+WAYS = ["obstore", "wire"]
+NEVER = threading.Event()
+
+#: Keys that text, XML and URLs have to be told about, and directory markers.
+ODD = [
+    *["a b", "a+b", "a%20b", "a%2Fb", "a&b", "a<b>", "a\"b'c", "a#b?c", "a=b;c", "a*~!()", "a]]>b"],
+    *["ä/ü", "日本/😀", "x/", "x/y", "x-y", "x.z", "&amp;", "\u2028", "back\\slash", "tilde~"],
+]
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def rows(
+    source: parchunk.Source, prefix: str, after: str | None = None, spent: Spent | None = None
+) -> list[tuple[str, int, int]]:
+    """Return all that is listed, in the order that it came."""
+    pages = pages_of(source, 1000, 60, NEVER).pages(prefix, after, spent or Spent())
+    return [
+        row
+        for page in pages
+        for row in zip(
+            page.paths.to_pylist(), page.sizes.tolist(), page.modified.tolist(), strict=True
+        )
+    ]
+
+
+def source_of(bucket: S3Bucket, way: str, **options: Any) -> parchunk.Source:
+    return parchunk.Source(bucket.store(), "", f"s3://{bucket.name}", listing=way, **options)
+
+
+@pytest.mark.s3
+def test_keys_come_as_obstore_spells_them(bucket: S3Bucket, way: str) -> None:
+    for size, key in enumerate(ODD):
+        bucket.put(key, b"." * size)
+    listed = rows(source_of(bucket, way), "")
+    expected = {key.removesuffix("/"): size for size, key in enumerate(ODD)}
+    assert {key: size for key, size, _ in listed} == expected
+    assert [key for key, _, _ in listed] == [
+        key.removesuffix("/") for key in sorted(ODD, key=str.encode)
+    ]
+    assert listed == rows(source_of(bucket, "obstore"), "")
+
+
+@pytest.mark.s3
+def test_prefixes_are_whole_segments_and_offsets_come_first(bucket: S3Bucket, way: str) -> None:
+    keys = ["t/0/0", "t/0/1", "t/0/10", "t/0.1", "t/0", "t/00", "t/1", "u &+%/1", "u &+%/2"]
+    for key in keys:
+        bucket.put(key, b"x")
+    source = source_of(bucket, way)
+
+    def found(prefix: str, after: str | None = None) -> list[str]:
+        return [key for key, _, _ in rows(source, prefix, after)]
+
+    assert found("t/0") == ["t/0/0", "t/0/1", "t/0/10"]
+    assert found("t/0", "t/0/0") == ["t/0/1", "t/0/10"]
+    assert found("t/0", "t/0/0/") == ["t/0/1", "t/0/10"]
+    assert found("t/0", "t/0/10") == []
+    assert found("t", "t/0/1") == ["t/0/10", "t/00", "t/1"]
+    assert found("u &+%", "u &+%/1") == ["u &+%/2"]
+    assert found("nothing/here") == []
+    assert found("") == sorted(keys, key=str.encode)
+
+
+def test_pages_follow_each_other_and_none_is_fetched_too_many(way: str) -> None:
+    store = zarr_store([("v", (50, 50), (1, 1), ("time", "x"))])
+    with serve(store, process=False) as server:
+        s3 = S3Store(server.bucket, **server.store_kwargs())
+        source = parchunk.Source(s3, "", "s3://formula", listing=way)
+        spent = Spent()
+        assert len(rows(source, "v", spent=spent)) == 2_502
+        assert spent == Spent(lists=3, keys=2_502)
+        assert len(server.lists()) == 3
+        server.reset()
+        pages = pages_of(source, 1000, 60, NEVER).pages("v", "v/1", spent := Spent())
+        assert len(next(pages).paths) == 1_000
+        pages.close()
+        assert spent == Spent(lists=1, keys=1_000)
+        assert [entry["start_after"] for entry in server.lists()] == ["v/1"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1_000, 1_001, 2_000])
+def test_requests_are_counted_alike(way: str, count: int) -> None:
+    store = zarr_store([("v", (count or 1,), (1,), ("time",))])
+    with serve(store, process=False) as server:
+        s3 = S3Store(server.bucket, **server.store_kwargs())
+        source = parchunk.Source(s3, "", "s3://formula", listing=way)
+        prefix = "v" if count else "w"
+        spent = Spent()
+        found = len(rows(source, prefix, spent=spent))
+        assert found == spent.keys == (count + 2 if count else 0)
+        assert spent.lists == len(server.lists()) == max(-(-found // 1000), 1)
+
+
+def test_listings_end_while_the_build_ends(way: str) -> None:
+    store = zarr_store([("v", (3_000,), (1,), ("time",))])
+    with serve(store, faults=[Fault("hang", first=1, seconds=60)], process=False) as server:
+        s3 = S3Store(server.bucket, **server.store_kwargs())
+        source = parchunk.Source(s3, "", "s3://formula", listing=way)
+        stop = threading.Event()
+        pages = pages_of(source, 1000, 60, stop).pages("v", None, Spent())
+        next(pages)
+        threading.Timer(0.3, stop.set).start()
+        try:
+            assert list(pages) == []
+        except PageError:
+            assert stop.is_set()
+
+
+@pytest.mark.parametrize("kind", ["hang", "stall"])
+def test_silence_is_not_waited_for_without_an_end(way: str, kind: Any) -> None:
+    store = zarr_store([("v", (3_000,), (1,), ("time",))])
+    fault = Fault(kind, first=1, times=None, seconds=60)
+    with serve(store, faults=[fault], process=False) as server:
+        kwargs = server.store_kwargs()
+        kwargs["client_options"]["timeout"] = "1s"
+        s3 = S3Store(server.bucket, **kwargs, retry_config={"max_retries": 0})
+        source = parchunk.Source(s3, "", "s3://formula", listing=way)
+        pages = pages_of(source, 1000, 60, NEVER).pages("v", None, spent := Spent())
+        assert len(next(pages).paths) == 1_000
+        with pytest.raises(PageError) as broken:
+            next(pages)
+        assert not broken.value.final
+        assert "\n" not in broken.value.reason
+        assert spent.keys == 1_000
+
+
+@pytest.mark.parametrize("kind", ["503", "429", "500", "reset"])
+def test_what_passes_is_asked_again_without_a_word(way: str, kind: Any) -> None:
+    store = zarr_store([("v", (3_000,), (1,), ("time",))])
+    with serve(store, faults=[Fault(kind, first=1, times=2)], process=False) as server:
+        s3 = S3Store(
+            server.bucket,
+            **server.store_kwargs(),
+            retry_config={"max_retries": 3},
+        )
+        source = parchunk.Source(s3, "", "s3://formula", listing=way)
+        assert len(rows(source, "v")) == 3_002
+        assert len(server.lists()) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "final"),
+    [
+        ("403", "permission denied (AccessDenied): check the credentials", True),
+        ("404", "", False),
+        ("501", "", False),
+    ],
+)
+def test_refusals_are_one_line(way: str, kind: Any, reason: str, final: bool) -> None:
+    store = zarr_store([("v", (3,), (1,), ("time",))])
+    with serve(store, faults=[Fault(kind, times=None)], process=False) as server:
+        s3 = S3Store(server.bucket, **server.store_kwargs())
+        source = parchunk.Source(s3, "", "s3://formula", listing=way)
+        with pytest.raises(PageError) as refused:
+            rows(source, "v")
+        assert refused.value.final is final
+        assert refused.value.reason.startswith(reason)
+        assert "\n" not in refused.value.reason
+        noted = replace(source, unsigned="only OUT names this server: name it")
+        if kind == "403":
+            with pytest.raises(PageError, match="only OUT names this server"):
+                rows(noted, "v")
+
+
+@pytest.mark.s3
+def test_no_bucket_is_final(bucket: S3Bucket, way: str) -> None:
+    source = source_of(replace(bucket, name="no-such-bucket"), way)
+    with pytest.raises(PageError, match="no such bucket") as refused:
+        rows(source, "v")
+    assert refused.value.final
+
+
+def test_no_server_is_one_line(way: str) -> None:
+    s3 = S3Store(
+        "b",
+        endpoint="http://127.0.0.1:1",
+        skip_signature=True,
+        client_options={"allow_http": True},
+        retry_config={"max_retries": 0},
+    )
+    source = parchunk.Source(s3, "", "s3://b", listing=way)
+    with pytest.raises(PageError, match=r"no connection to the store .*: check the endpoint"):
+        rows(source, "v")
+
+
+def test_a_key_without_a_spelling_is_refused(way: str) -> None:
+    with signed_bucket(keys=["a/b", "a//c"]) as bucket:
+        source = parchunk.Source(bucket.store(skip_signature=True), "", "s3://b", listing=way)
+        with pytest.raises(PageError, match="a//c"):
+            rows(source, "")
+
+
+KEY, SECRET, SESSION = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLE", "Ses/sion+Token=="
+KINDS: dict[str, dict[str, Any]] = {
+    "anonymous": {"skip_signature": True},
+    "static": {"access_key_id": KEY, "secret_access_key": SECRET},
+    "session token": {
+        "access_key_id": KEY,
+        "secret_access_key": SECRET,
+        "session_token": SESSION,
+    },
+}
+
+
+@pytest.mark.parametrize("payer", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_requests_are_signed_as_the_server_wants_them(way: str, kind: str, payer: bool) -> None:
+    options = KINDS[kind] | ({"request_payer": True} if payer else {})
+    with signed_bucket(kind) as bucket:
+        source = parchunk.Source(bucket.store(**options), "", "s3://b", listing=way)
+        assert [key for key, _, _ in rows(source, "ä b&+%/c=", "ä b&+%/c=/*~!'()1")] == bucket.keys
+        assert [headers.get("x-amz-request-payer") for headers in bucket.seen] == [
+            "requester" if payer and kind != "anonymous" else None
+        ] * len(bucket.keys)
+        if way == "wire":
+            again = pickle.loads(pickle.dumps(source))
+            assert rows(again, "ä b&+%/c=", "ä b&+%/c=/*~!'()1")
+        assert SECRET not in repr(source)
+        assert SECRET not in repr(choose(source))
+
+
+@pytest.mark.parametrize("kind", ["static", "session token"])
+def test_credentials_of_the_environment_are_used(
+    way: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in KINDS[kind].items():
+        monkeypatch.setenv(f"AWS_{name.upper()}", value)
+    with signed_bucket(kind) as bucket:
+        source = parchunk.Source(bucket.store(), "", "s3://b", listing=way)
+        assert rows(source, "p")
+        automatic = replace(source, listing="auto")
+        assert choose(automatic).way == "wire"
+
+
+def test_wrong_secrets_are_denied_and_not_repeated(way: str) -> None:
+    with signed_bucket("static") as bucket:
+        wrong = bucket.store(access_key_id=KEY, secret_access_key="not-the-secret")
+        source = parchunk.Source(wrong, "", "s3://b", listing=way)
+        with pytest.raises(PageError) as refused:
+            rows(source, "p")
+    assert refused.value.final
+    assert refused.value.reason.startswith("permission denied (SignatureDoesNotMatch)")
+    assert "not-the-secret" not in refused.value.reason
+    assert KEY not in refused.value.reason
+
+
+@pytest.mark.parametrize("path", ["", "/below/a path"])
+@pytest.mark.parametrize("virtual", [False, True])
+def test_endpoints_of_both_styles(way: str, virtual: bool, path: str) -> None:
+    with signed_bucket("static") as bucket:
+        options = KINDS["static"] | {"virtual_hosted_style_request": virtual}
+        named = quote(path + ("/b" if virtual else ""))
+        store = bucket.store(**options, endpoint=f"{bucket.endpoint}{named}")
+        source = parchunk.Source(store, "", "s3://b", listing=way)
+        assert rows(source, "p")
+        assert bucket.paths[0] == quote(path) + "/b"
+
+
+@pytest.mark.s3
+def test_builds_are_the_same_to_the_byte(bucket: S3Bucket, tmp_path: Path, tree: Any) -> None:
+    grow(tmp_path / "store", 30)
+    bucket.upload(tmp_path / "store", "s.zarr")
+    bucket.store().delete("s.zarr/air/3.1")
+    bucket.put("s.zarr/air/stray.tmp", b"x")
+    found = {}
+    for way in WAYS:
+        out = tmp_path / way
+        source = parchunk.Source(bucket.store(), "s.zarr", "s3://b/s.zarr", listing=way)
+        plan = parchunk.plan(source, region=10)
+        assert str(describe(plan)["listing"]).startswith(way)
+        result = parchunk.build(plan, str(out))
+        assert result.listing == f"{way} (as told)"
+        receipts = {
+            path.relative_to(out): {
+                key: value
+                for key, value in json.loads(path.read_text()).items()
+                if key not in ("seconds", "built_at", "written", "finished")
+            }
+            for path in (out / ".parchunk" / "receipts").rglob("*.json")
+        }
+        files = {path: digest for path, digest in tree(out).items() if "receipts" not in path}
+        found[way] = receipts, files
+    assert found["obstore"][0] == found["wire"][0]
+    assert found["obstore"][1] == found["wire"][1]
+
+
+def test_what_is_proven_is_what_is_tested() -> None:
+    assert {("S3 endpoint", kind) for kind in KINDS} == PROVEN
+
+
+@pytest.mark.skipif("PARCHUNK_CONFORMANCE" not in os.environ, reason="names no server to test")
+def test_a_server_of_your_own(way: str) -> None:
+    opened = parchunk.Source.open(os.environ["PARCHUNK_CONFORMANCE"])
+    base = f"{opened.prefix}/conformance-{uuid.uuid4().hex}".strip("/")
+    keys = [f"{base}/{key}" for key in (*ODD, *(f"n/{number}" for number in range(1_100)))]
+    keys = [key.removesuffix("/") for key in keys]
+    for key in keys:
+        opened.store.put(key, b"x")
+    try:
+        source = replace(opened, listing=way)
+        assert [key for key, _, _ in rows(source, base)] == sorted(keys, key=str.encode)
+        assert rows(source, f"{base}/n", f"{base}/n/5") == rows(
+            replace(opened, listing="obstore"), f"{base}/n", f"{base}/n/5"
+        )
+    finally:
+        opened.store.delete(keys)
+
+
+@dataclass
+class SignedBucket:
+    """A server that believes no signature without computing it, and whom it was asked by."""
+
+    endpoint: str
+    keys: list[str]
+    seen: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+
+    def store(self, **options: Any) -> S3Store:
+        return S3Store(
+            "b",
+            **{"endpoint": self.endpoint, "region": "eu-west-9"} | options,
+            client_options={"allow_http": True},
+            retry_config={"max_retries": 0},
+        )
+
+
+@contextmanager
+def signed_bucket(kind: str = "anonymous", keys: list[str] | None = None) -> Iterator[SignedBucket]:
+    """Serve a bucket whose pages have one key each, to who may see them."""
+    made = SignedBucket("", keys or ["k/1", "k/2"])
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            path, _, query = self.path.partition("?")
+            made.seen.append(headers)
+            made.paths.append(path)
+            at = int(dict(parse_qsl(query)).get("continuation-token", "0"))
+            status, body = 200, page(made.keys, at)
+            if not believed(kind, path, query, headers):
+                status = 403
+                body = b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        made.endpoint = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield made
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def page(keys: list[str], at: int) -> bytes:
+    more = at + 1 < len(keys)
+    token = f"<NextContinuationToken>{at + 1}</NextContinuationToken>" if more else ""
+    return (
+        f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{token}"
+        f"<Contents><Key>{keys[at]}</Key><LastModified>2024-01-02T03:04:05.678Z</LastModified>"
+        "<Size>1</Size></Contents></ListBucketResult>"
+    ).encode()
+
+
+def believed(kind: str, path: str, query: str, headers: dict[str, str]) -> bool:
+    """Compute a signature as AWS documents it (Signature Version 4), from what came."""
+    if kind == "anonymous":
+        return "authorization" not in headers
+    found = re.fullmatch(
+        r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/(eu-west-9)/(s3)/aws4_request, ?"
+        r"SignedHeaders=([a-z0-9;-]+), ?Signature=([0-9a-f]{64})",
+        headers.get("authorization", ""),
+    )
+    if found is None or found[1] != KEY:
+        return False
+    if kind == "session token" and headers.get("x-amz-security-token") != SESSION:
+        return False
+    _, day, region, service, signed, signature = found.groups()
+    needed = {"host", *(name for name in headers if name.startswith("x-amz-"))}
+    if not needed <= set(signed.split(";")):
+        return False
+    pairs = sorted(
+        (quote(key, safe="~"), quote(value, safe="~"))
+        for key, value in parse_qsl(query, keep_blank_values=True)
+    )
+    canonical = "\n".join(
+        [
+            "GET",
+            path,
+            "&".join(f"{key}={value}" for key, value in pairs),
+            *(f"{name}:{' '.join(headers[name].split())}" for name in signed.split(";")),
+            "",
+            signed,
+            headers["x-amz-content-sha256"],
+        ]
+    )
+    text = "\n".join(
+        [
+            "AWS4-HMAC-SHA256",
+            headers["x-amz-date"],
+            f"{day}/{region}/{service}/aws4_request",
+            hashlib.sha256(canonical.encode()).hexdigest(),
+        ]
+    )
+    key = f"AWS4{SECRET}".encode()
+    for part in (day, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.compare_digest(hmac.new(key, text.encode(), "sha256").hexdigest(), signature)
