@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -179,6 +179,49 @@ def naive(case: Case, regions: int) -> tuple[int | None, int]:
     )
 
 
+Count = Callable[[Plan, Sequence[Job], FormulaListing], int]
+
+
+def _counted(plan: Plan, least: int, listing: FormulaListing, count: Count) -> list[str]:
+    """Return the requests of all regions together and one by one, beside the least."""
+    width = width_of(Manner(), DEFAULT_CONCURRENCY)
+    cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
+    jobs = make_jobs(plan, plan.partitions(), cells, width)
+    together = count(plan, jobs, listing)
+    apart = count(plan, alone(plan, width), listing)
+    walks = len(jobs) if any(job.together for job in jobs) else len(_walks(jobs))
+    return [
+        f"{least:,}",
+        f"{together:,}",
+        f"{together / least:.3f}",
+        f"{walks:,}",
+        f"{apart:,}",
+        f"{apart / least:.2f}",
+    ]
+
+
+def _row_of_case(case: Case, count: Count) -> list[str]:
+    plan = plan_of(case)
+    spec = plan.arrays[0].spec
+    listing = FormulaListing(FormulaStore([FormulaArray("v", case.grid, spec.keys)]))
+    prefixes, filtered = naive(case, len(plan.regions))
+    return [
+        case.label,
+        f"{case.style.marker}{case.style.separator}",
+        f"{len(plan.regions):,}",
+        *_counted(plan, intervals.least_requests(spec.total), listing, count),
+        "-" if prefixes is None else f"{prefixes:,}",
+        f"{filtered:,}",
+    ]
+
+
+def _row_of_many(label: str, arrays: int, grid: tuple[int, ...], count: Count) -> list[str]:
+    listing = FormulaListing(many(arrays, grid))
+    plan = make_plan(Source(store=listing, url="s3://formula/store"))  # type: ignore[arg-type]
+    least = intervals.least_requests(plan.chunks)
+    return [label, ".", f"{arrays:,}", *_counted(plan, least, listing, count), "-", "-"]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -206,54 +249,9 @@ def main() -> None:
         table.add_column(column, justify="left" if column in ("store", "keys") else "right")
     count = forecast if quick else made
     for case in CASES:
-        plan = plan_of(case)
-        spec = plan.arrays[0].spec
-        store = FormulaStore([FormulaArray("v", case.grid, spec.keys)])
-        listing = FormulaListing(store)
-        width = width_of(Manner(), DEFAULT_CONCURRENCY)
-        cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
-        jobs = make_jobs(plan, plan.partitions(), cells, width)
-        walks = len(_walks(jobs))
-        least = intervals.least_requests(spec.total)
-        together = count(plan, jobs, listing)
-        apart = count(plan, alone(plan, width), listing)
-        prefixes, filtered = naive(case, len(plan.regions))
-        table.add_row(
-            case.label,
-            f"{case.style.marker}{case.style.separator}",
-            f"{len(plan.regions):,}",
-            f"{least:,}",
-            f"{together:,}",
-            f"{together / least:.3f}",
-            f"{walks:,}",
-            f"{apart:,}",
-            f"{apart / least:.2f}",
-            "-" if prefixes is None else f"{prefixes:,}",
-            f"{filtered:,}",
-        )
+        table.add_row(*_row_of_case(case, count))
     for label, arrays, grid in MANY:
-        listing = FormulaListing(many(arrays, grid))
-        source = Source(store=listing, url="s3://formula/store")  # type: ignore[arg-type]
-        plan = make_plan(source)
-        width = width_of(Manner(), DEFAULT_CONCURRENCY)
-        cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
-        jobs = make_jobs(plan, plan.partitions(), cells, width)
-        least = intervals.least_requests(plan.chunks)
-        together = count(plan, jobs, listing)
-        apart = count(plan, alone(plan, width), listing)
-        table.add_row(
-            label,
-            ".",
-            f"{arrays:,}",
-            f"{least:,}",
-            f"{together:,}",
-            f"{together / least:.3f}",
-            f"{len(jobs):,}",
-            f"{apart:,}",
-            f"{apart / least:.2f}",
-            "-",
-            "-",
-        )
+        table.add_row(*_row_of_many(label, arrays, grid, count))
     Console(width=150, highlight=False).print(table)
 
 
