@@ -119,7 +119,8 @@ def test_listings_that_always_end_early_are_not_believed(tmp_path: Path, kind: A
     with source_of(many(300), Fault(kind, first=3, times=None)) as (_, source):
         plan = parchunk.plan(source, consolidated="only")  # planning's own listings come first
         if kind == "error-body":
-            with pytest.raises(parchunk.ListingError, match=r"after key m/a.* without a key that"):
+            untrue = r"after key m/a.* (without a key that|it is an error)"
+            with pytest.raises(parchunk.ListingError, match=untrue):
                 parchunk.build(plan, str(tmp_path / "r"), patience=QUICK)
             assert not (tmp_path / "r" / ".zmetadata").exists()
             return

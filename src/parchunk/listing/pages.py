@@ -16,13 +16,15 @@ PAGE_ROWS = 1_000
 class PageError(Exception):
     """A listing that died: ``reason``, in one line without secrets, and whether it is ``final``.
 
-    What is final is not tried again.
+    What is final is not tried again. ``untold``: the last page that came was whole, and said that
+    there is more, and not where; in a listing with order, its end shows whether that is so.
     """
 
-    def __init__(self, reason: str, final: bool = False) -> None:
+    def __init__(self, reason: str, final: bool = False, *, untold: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.final = final
+        self.untold = untold
 
 
 @dataclass

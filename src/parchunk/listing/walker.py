@@ -186,7 +186,7 @@ class Listing:
         stream = self._pages.pages(prefix, offset, spent)
         try:
             while True:
-                page = next(stream, None)
+                page = _next(stream, check)
                 if self.stop.is_set():
                     raise Cancelled("cancelled")
                 if page is not None:
@@ -223,6 +223,16 @@ class Listing:
         finally:
             stream.close()
             self.requests.add(lists=spent.lists, keys=spent.keys, retries=spent.retries)
+
+
+def _next(stream: Iterator[Listed], ordered: bool) -> Listed | None:
+    """Return the next page, None at the end: a witness tells whether it is the end."""
+    try:
+        return next(stream, None)
+    except PageError as error:
+        if ordered and error.untold:
+            return None
+        raise
 
 
 class _Broken(Exception):

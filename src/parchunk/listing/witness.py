@@ -141,7 +141,13 @@ class Course:
         return listed
 
     def broke(self) -> None:
-        """Go on after the last key that came: the stream has died."""
+        """Go on after the last key that came: the stream has died.
+
+        One that was asked for its witness, and has not shown it, is asked again: else every second
+        answer that breaks could be the witness's.
+        """
+        if self._sought is not None and not self._came:
+            return
         self._sought, self._came = None, False
         if self._seen is not None:
             self.offset = self._seen.key

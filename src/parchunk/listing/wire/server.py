@@ -68,11 +68,15 @@ class Answer:
 
 
 class Unanswered(Exception):
-    """A request without a whole answer; ``args[0]`` says why, and ``begun`` whether one began."""
+    """A request without a whole answer; ``args[0]`` says why.
 
-    def __init__(self, reason: str, begun: bool = False) -> None:
+    ``begun``: one began to come. ``late``: it was waited for as long as one may.
+    """
+
+    def __init__(self, reason: str, begun: bool = False, late: bool = False) -> None:
         super().__init__(reason)
         self.begun = begun
+        self.late = late
 
 
 class Server:
@@ -94,9 +98,9 @@ class Server:
     ) -> Answer:
         """Return the answer to a GET of ``target``, the path and query of a URL.
 
-        ``sign`` is called for the headers of each attempt, of which none takes longer than
-        ``quiet`` seconds. An answer that breaks off is not asked
-        for again here: whoever follows a listing knows from where to go on.
+        ``sign`` is called for the headers of each attempt, of which none is waited for
+        when nothing came for ``quiet`` seconds. An answer that breaks off is not asked for again
+        here: whoever follows a listing knows from where to go on.
 
         Raises
         ------
@@ -140,7 +144,7 @@ class Server:
         try:
             return self._converse(connection, target, headers, stop, quiet)
         except Unanswered as error:
-            if error.begun or stop.is_set():
+            if error.begun or error.late:
                 raise
         # The server may have closed it while it was idle, which is no fault.
         _close(self._idle)
@@ -182,8 +186,8 @@ class Server:
         stop: threading.Event,
         quiet: float,
     ) -> Answer:
-        end = time.monotonic() + min(self.limits.whole, quiet)
-        wait = Wait(connection.sock, stop, end, self.limits.quiet)
+        end = time.monotonic() + self.limits.whole
+        wait = Wait(connection.sock, stop, end, min(self.limits.quiet, quiet))
         begun = whole = False
         try:
             with _watch().over(wait):
@@ -196,7 +200,8 @@ class Server:
             return Answer(response.status, response.reason, response.headers, body)
         except (OSError, http.client.HTTPException, ValueError) as error:
             what = "an answer broke off" if begun else "no answer"
-            raise Unanswered(f"{what}: {wait.late or _reason(error)}", begun) from None
+            reason = wait.late or _reason(error)
+            raise Unanswered(f"{what}: {reason}", begun, bool(wait.late)) from None
         finally:
             if whole and not wait.late:
                 self._idle.append(connection)

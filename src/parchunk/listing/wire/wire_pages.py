@@ -93,11 +93,11 @@ class WirePages:
                 spent.keys += len(page.listed.paths)
                 yield page.listed
             if page.fault:
-                raise PageError(f"the answer is no page: {page.fault}")
+                raise PageError(f"the answer is no page: {page.fault}", untold=True)
             if page.token is None:
                 return
             if page.token in tokens:
-                raise PageError("it repeats itself: the same page is to follow again")
+                raise PageError("it repeats itself without an end: the same page is to follow")
             token = page.token
             tokens.add(token)
 
