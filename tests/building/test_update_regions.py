@@ -232,7 +232,7 @@ def test_references_that_were_written_crookedly_are_written_anew(
         region_length=4,
         arrays=tuple(ArrayPlan(array.spec, 1, 4) for array in plan.arrays),
     )
-    with pytest.raises(OutputError, match="a: rows from 0 on are no whole record files"):
+    with pytest.raises(OutputError, match=r"a: rows 0 to .* are no record file"):
         parchunk.build(crooked, str(out))
     output = open_output(str(out))
     assert not list(out.rglob("refs.*.parq"))

@@ -119,8 +119,8 @@ def test_strays_are_written_before_the_receipt_that_counts_them(out: Path, tmp_p
 
 
 def test_rows_that_are_no_record_file_are_not_written() -> None:
-    assert record_index(np.arange(10, 15), 5, 20) == 2
-    assert record_index(np.arange(15, 18), 5, 18) == 3
+    assert record_index("a", np.arange(10, 15), 5, 20) == 2
+    assert record_index("a", np.arange(15, 18), 5, 18) == 3
     for numbers, total in (
         (np.arange(11, 16), 20),
         (np.arange(10, 14), 20),
@@ -129,7 +129,7 @@ def test_rows_that_are_no_record_file_are_not_written() -> None:
         (np.array([10, 11, 12, 20, 21]), 30),
     ):
         with pytest.raises(parchunk.OutputError, match="no record file of 5 rows"):
-            record_index(numbers, 5, total)
+            record_index("a", numbers, 5, total)
 
 
 def test_a_document_that_does_not_add_up_is_no_receipt(out: Path) -> None:

@@ -60,8 +60,8 @@ def record_path(array: str, index: int) -> str:
     return f"{array}/{record_name(index)}"
 
 
-def record_index(numbers: NDArray[np.int64], record_size: int, total: int) -> int:
-    """Return which record file of ``total`` rows' has the rows of these chunk numbers.
+def record_index(array: str, numbers: NDArray[np.int64], record_size: int, total: int) -> int:
+    """Return which record file of an array of ``total`` rows has the rows of these numbers.
 
     Raises
     ------
@@ -72,8 +72,8 @@ def record_index(numbers: NDArray[np.int64], record_size: int, total: int) -> in
     rows = min(record_size, total - index * record_size)
     if within or len(numbers) != rows or int(numbers[-1]) - int(numbers[0]) != rows - 1:
         raise OutputError(
-            f"rows {int(numbers[0])} to {int(numbers[-1])} ({len(numbers)} in all) are no record "
-            f"file of {record_size} rows: nothing is written; please report this"
+            f"{array}: rows {int(numbers[0])} to {int(numbers[-1])} ({len(numbers)} in all) are no "
+            f"record file of {record_size} rows: they are not written; please report this"
         )
     return index
 

@@ -71,12 +71,13 @@ class RecordWriter:
     def _write_file(self, piece: Piece, begin: int) -> FileWritten:
         end = min(begin + self._record_size, piece.rows.cells)
         numbers = piece.rows.numbers(begin, end)
-        index = record_index(numbers, self._record_size, self._spec.reference_total)
+        name, total = self._spec.name, self._spec.reference_total
+        index = record_index(name, numbers, self._record_size, total)
         rows = piece.file(begin, numbers)
         small = self._inlining.small(rows.present, rows.sizes)
-        with self._inlining.held(self._spec.name, index, rows.sizes[small]):
+        with self._inlining.held(name, index, rows.sizes[small]):
             data = encode(_references(piece, rows, small))
-            self._output.put(record_path(self._spec.name, index), data)
+            self._output.put(record_path(name, index), data)
             present = int(np.count_nonzero(rows.present))
             record = RecordFile(index, len(numbers), present, len(data), digest(data))
             del data
