@@ -146,8 +146,10 @@ def test_arrays_and_regions(connection):
     assert row == ("deep/er/q", 3, "<f4", [4, 24, 6], [2, 1, 3], [2, 24, 2], ["y", "time", "x"],
                    1, 8, 96)  # fmt: skip
     assert connection.execute("SELECT * FROM regions").fetchall() == [
-        (0, "time", 0, 8), (1, "time", 8, 16), (2, "time", 16, 24),
+        (0, 0, "time", 0, 8), (1, 0, "time", 8, 16), (2, 0, "time", 16, 24),
     ]  # fmt: skip
+    (store,) = connection.execute("SELECT store, start, stop FROM stores").fetchall()
+    assert store == (0, None, None)
     assert connection.execute("SELECT * FROM strays").fetchall() == [
         ("t", "c/junk", 1, "not a chunk key")
     ]
@@ -206,7 +208,7 @@ def test_unfinished_build_has_views(folder, tmp_path):
             relation = made.execute(f"SELECT * FROM {view}")
             assert tuple(column[0] for column in relation.description) == columns
             rows = relation.fetchall()
-            assert bool(rows) == (view in ("arrays", "regions", "coverage"))
+            assert bool(rows) == (view in ("arrays", "stores", "regions", "coverage"))
 
 
 def test_types_are_the_same_with_and_without_files(folder, tmp_path):

@@ -67,6 +67,15 @@ def _path(name: str, given: Any) -> Any:
     raise InputError(f"{name}={_shown(given)}: give a path or a URL")
 
 
+def _stores(name: str, given: Any) -> Any:
+    """Return one store, or several: a list, or a mapping by the groups that they are put below."""
+    if isinstance(given, Mapping):
+        return {group: _path(name, one) for group, one in given.items()}
+    if isinstance(given, list | tuple):
+        return [_path(name, one) for one in given]
+    return _path(name, given)
+
+
 def _size(name: str, given: Any) -> int:
     if isinstance(given, str):
         try:
@@ -149,7 +158,7 @@ _TAKEN: dict[str, Callable[[str, Any], Any]] = {
     "out": _path,
     "plan": _path,
     "repo": _path,
-    "source": _path,
+    "source": _stores,
     "icechunk": _path,
     "memory": _size,
     "inline_threshold": _size,

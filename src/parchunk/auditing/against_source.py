@@ -28,7 +28,9 @@ from parchunk.cover.forecast import least_of
 from parchunk.cover.jobs import Member
 from parchunk.cover.memory import TAKERS, vector_cells
 from parchunk.cover.scheduling import make_jobs
+from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
+from parchunk.keys.placement import Target
 from parchunk.listing.job import JobListing
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.tally import Part
@@ -79,7 +81,12 @@ def compare(
     by_partition = {item.partition.key: item for item in done}
     cells = vector_cells(memory, plan.record_size, concurrency)
     width = width_of(source.manner, concurrency)
-    jobs = make_jobs(plan, [item.partition for item in done], cells, width)
+    works = store_works(plan, source, [item.partition for item in done])
+    jobs = [
+        (work, work.in_out(job))
+        for work in works
+        for job in make_jobs(work.plan, work.pending, cells, width)
+    ]
     regions: list[RegionChanges] = []
     notes: list[str] = []
     with (
@@ -89,12 +96,21 @@ def compare(
     ):
         contents = ContentReader(plan, done, source, fetches, concurrency, counted, stop)
         try:
-            for job in jobs:
+            for work, job in jobs:
                 compared = [
                     _Compared(
-                        plan, member, by_partition, source, pool, takers, counted, stop, contents
+                        plan,
+                        member,
+                        target,
+                        by_partition,
+                        work.source,
+                        pool,
+                        takers,
+                        counted,
+                        stop,
+                        contents.of(work.source),
                     )
-                    for member in job.members
+                    for member, target in zip(job.members, work.targets(job), strict=True)
                 ]
                 listed = JobListing(job, [each.listed for each in compared])
                 for at, position, part in listed.parts():
@@ -108,7 +124,7 @@ def compare(
     for region in regions:
         findings += change_findings(region)
     remote = source.manner.remote
-    least = least_of(jobs)
+    least = least_of([job for _, job in jobs])
     return Comparison(
         tuple(regions),
         tuple(findings),
@@ -127,6 +143,7 @@ class _Compared:
         self,
         plan: Plan,
         member: Member,
+        target: Target,
         by_partition: Mapping[PartitionKey, Audited],
         source: Source,
         pool: Executor,
@@ -151,11 +168,10 @@ class _Compared:
             for walked in member.passes
             for unit in walked.units
         }
+        kind = Differences if spec.inner_chunks is None else ShardDifferences
         self._differences = [
-            Differences(item, spec, plan.record_size, contents)
-            if spec.inner_chunks is None
-            else ShardDifferences(item, spec, plan.record_size, contents, member.inner_cells)
-            for item in items
+            kind(item, spec, partition.rows, target, plan.record_size, contents, member.inner_cells)
+            for item, partition in zip(items, member.partitions, strict=True)
         ]
 
     def take(self, output: Output, partition: int, part: Part) -> None:

@@ -38,12 +38,12 @@ from parchunk.auditing.wording import (
     zero_sized_findings,
 )
 from parchunk.listing.strays import Stray
-from parchunk.metadata.chunk_keys import chunk_key
 from parchunk.metadata.fixed_size import fixed_chunk_bytes
 from parchunk.metadata.names import RECORD_FILES, record_name, record_number
 from parchunk.out.output import Output
 from parchunk.out.receipts import strays_path
 from parchunk.out.record_files import record_path
+from parchunk.planning.joining.paths import array_paths
 from parchunk.planning.plan import ArrayPlan, Partition, Plan
 
 #: Gaps of one array that a report lists. All are counted.
@@ -60,13 +60,15 @@ class ArrayState:
         self.spec = array.spec
         axis = array.axis or 0
         self.policy = policy
+        self._paths = array_paths(plan, array.spec.name)
         self._checker = RecordChecker(
             self.spec,
             plan.location.url,
+            self._paths,
             output,
             axis,
             policy.bounds(self.spec),
-            plan.inline_threshold,
+            plan.inline_threshold_of(array.spec.name),
         )
         self.steps = Steps(self.spec, axis)
         self._heat = Heat(self.spec.reference_grid, axis)
@@ -164,7 +166,7 @@ class ArrayState:
             row = paths[number % size].as_py()
         except (pa.ArrowException, OSError, ValueError, KeyError, IndexError):
             return False
-        wanted = f"{self._plan.location.url}/{chunk_key(self.spec, number)}"
+        wanted = self._paths.build(np.array([number], np.int64))[0].as_py()
         return bool(row == wanted)
 
     def summary(self, labels: Labels) -> ArrayAudit:

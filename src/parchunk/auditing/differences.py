@@ -11,6 +11,8 @@ from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob
 from parchunk.auditing.source_contents import ContentReader, Contradicted
 from parchunk.keys.numbers import Int64Array
+from parchunk.keys.placement import Target
+from parchunk.keys.row_sets import RowSet
 from parchunk.listing.tally import Part
 from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import shard_numbers
@@ -62,11 +64,14 @@ class Differences:
         self,
         item: Audited,
         spec: ArraySpec,
+        rows: RowSet,
+        target: Target,
         record_size: int,
         contents: ContentReader,
         inner_cells: int = 0,
     ) -> None:
-        """Begin with none."""
+        """Begin with none: of ``rows`` of one store, which are written where ``target`` says."""
+        self._rows, self._target = rows, target
         self._item, self._spec, self._record_size = item, spec, record_size
         self._contents, self._inner_cells = contents, inner_cells
         self._contradicted: list[Contradicted] = []
@@ -85,7 +90,7 @@ class Differences:
         for begin in range(0, len(part.vector), size):
             vector = part.vector[begin : begin + size]
             numbers = part.rows.numbers(begin, begin + len(vector))
-            job = self._jobs[int(numbers[0]) // size]
+            job = self._jobs[int(self._target.numbers(numbers[:1])[0]) // size]
             references = read_held(output, self._item.partition.array, job, with_bytes=True)
             if references is None:
                 continue  # damage, which is reported as that
@@ -136,7 +141,8 @@ class ShardDifferences(Differences):
         unknown = np.zeros(objects.cells, bool)
         for job in self._item.jobs(self._record_size):
             numbers = np.arange(job.first, job.first + job.rows, dtype=np.int64)
-            at = objects.positions(shard_numbers(self._spec, numbers))
+            own = self._target.own(numbers)
+            at = objects.positions(shard_numbers(self._spec, own))
             references = read_held(output, self._item.partition.array, job)
             if references is None:
                 unknown[at] = True  # damage, which is reported as that
@@ -161,7 +167,16 @@ class ShardDifferences(Differences):
         self._overrun.append(numbers[short & ~since])
         unchanged = there & ~new & ~since & ~short
         self._contradicted.append(
-            self._contents.check_shards(self._item, output, part, unchanged, self._inner_cells)
+            self._contents.check_shards(
+                self._item,
+                self._spec,
+                self._rows,
+                self._target,
+                output,
+                part,
+                unchanged,
+                self._inner_cells,
+            )
         )
 
 

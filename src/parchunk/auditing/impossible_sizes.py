@@ -22,7 +22,7 @@ def impossible_sizes(array: ArrayPlan, sizes: Sizes) -> list[Finding]:
     region, again = None, "--arrays with its name"
     if array.axis is not None:
         index = np.unravel_index(first, spec.reference_grid)[array.axis]
-        region, again = int(index) // array.region_chunks, "--regions with their numbers"
+        region, again = array.region_at(int(index)), "--regions with their numbers"
     return [
         finding(
             "impossible-size",

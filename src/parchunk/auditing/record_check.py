@@ -18,7 +18,6 @@ from parchunk.auditing.policy import inside
 from parchunk.auditing.row_faults import RowFault, inlining_faults, range_faults, size_faults
 from parchunk.auditing.sizes import Sizes
 from parchunk.keys.parsing import parse_paths
-from parchunk.keys.spelling import PathBuilder
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.fixed_size import fixed_chunk_bytes
 from parchunk.metadata.shard_grid import shard_numbers
@@ -27,6 +26,7 @@ from parchunk.out.inlined import lengths
 from parchunk.out.output import Output
 from parchunk.out.receipts import RecordFile
 from parchunk.out.record_files import SCHEMA, digest, record_path
+from parchunk.planning.joining.paths import ArrayPaths
 
 #: Rows of one file that are named when they are wrong.
 _NAMED = 3
@@ -81,13 +81,15 @@ class RecordResult:
 class RecordChecker:
     """Checks the record files of one array; safe to share by threads.
 
-    ``url`` is what references call the source; ``bounds`` say where chunks are expected.
+    ``url`` is what references call the source, ``paths`` spells them; ``bounds`` say where chunks
+    are expected.
     """
 
     def __init__(
         self,
         spec: ArraySpec,
         url: str,
+        paths: ArrayPaths,
         output: Output,
         axis: int,
         bounds: Sequence[tuple[int, int, int]],
@@ -101,7 +103,7 @@ class RecordChecker:
         self._bounds = bounds
         self._fixed = fixed_chunk_bytes(spec)
         self._inline_threshold = inline_threshold
-        self._paths = PathBuilder(self._base, spec.space)
+        self._paths = paths
 
     def check(self, job: RecordJob) -> RecordResult:
         """Return what one record file holds and what is wrong with it."""

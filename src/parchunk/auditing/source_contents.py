@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from parchunk.auditing.held_rows import HeldRows, read_held
 from parchunk.auditing.receipt_check import Audited
 from parchunk.errors import DamagedShardError
 from parchunk.keys.numbers import Int64Array
+from parchunk.keys.placement import Target
 from parchunk.keys.row_sets import RowSet
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.shard_reading import InnerChunks, ShardReader
@@ -124,23 +126,36 @@ class ContentReader:
                     found.append(int(numbers[row]))
         return np.array(found, np.int64)
 
+    def of(self, source: Source) -> ContentReader:
+        """Return a reader of another store of the plan, with the same share and counts."""
+        other = copy(self)
+        other._source = source
+        return other
+
     def check_shards(
-        self, item: Audited, output: Output, part: Part, unchanged: NDArray[np.bool_], cells: int
+        self,
+        item: Audited,
+        spec: ArraySpec,
+        rows: RowSet,
+        target: Target,
+        output: Output,
+        part: Part,
+        unchanged: NDArray[np.bool_],
+        cells: int,
     ) -> Contradicted:
         """Compare a partition's references with the indexes of its ``unchanged`` shards.
 
-        ``part`` has the shards as they are listed now. ``cells`` inner chunks are held at once.
+        ``spec`` and ``rows`` are as the store has them, which ``target`` turns into OUT's. ``part``
+        has the shards as they are listed now. ``cells`` inner chunks are held at once.
         """
         chosen = self._some(np.flatnonzero(unchanged), self.indexes)
         found: list[Contradicted] = []
-        spec = self._plan.by_name[item.partition.array].spec
         shards = replace(part, vector=part.vector.only(chosen))
         reader = ShardReader(
             spec, self._source, self._pool, self._concurrency, self._requests, Patience(),
             self._stop,
         )  # fmt: skip
         jobs = {job.index: job for job in item.jobs(self._plan.record_size)}
-        rows = item.partition.rows
         for some in inner_slices(spec, rows, cells, self._plan.record_size) if len(chosen) else ():
             inner, damaged = _read(reader, spec, some, shards)
             found.append(Contradicted(unreadable=damaged))
@@ -151,7 +166,7 @@ class ContentReader:
                 looked = np.isin(of, inner.shards)
                 if not looked.any():
                     continue
-                job = jobs[int(numbers[0]) // self._plan.record_size]
+                job = jobs[int(target.numbers(numbers[:1])[0]) // self._plan.record_size]
                 held = read_held(output, item.partition.array, job, with_bytes=True)
                 if held is None:
                     continue  # damage, which is reported as that

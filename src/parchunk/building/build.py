@@ -14,11 +14,13 @@ from parchunk.building.preflight import begin_output, refuse_foreign, refuse_ove
 from parchunk.building.publishing import publish
 from parchunk.building.results import BuildResult, Progress
 from parchunk.building.running import Run
+from parchunk.building.storeless import write_storeless
 from parchunk.building.task import task_for
 from parchunk.cover.forecast import least_of
 from parchunk.cover.limits import USUAL, Limits
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.cover.scheduling import make_jobs
+from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
@@ -33,13 +35,15 @@ from parchunk.out.spelling_notes import spelling_notes
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import open_source
 from parchunk.planning.from_source import plan as make_plan
+from parchunk.planning.joining.regions import small_files_note
+from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
 
 
 @lenient
 def build(
-    plan: Plan | Source | str | PathLike[str],
+    plan: Plan | StoreLike,
     out: str | PathLike[str] | Output,
     *,
     memory: int | str = DEFAULT_MEMORY,
@@ -128,11 +132,17 @@ def carry_out(
     partitions = list(plan.partitions())
     pending = [p for p in partitions if p.key not in done]
     width = width_of(source.manner, effort.listings)
-    jobs = make_jobs(plan, pending, cells, width, effort.workers, effort.limits or USUAL)
-    least = least_of(jobs)
+    limits = effort.limits or USUAL
+    jobs = [
+        (work, job)
+        for work in store_works(plan, source, pending)
+        for job in make_jobs(work.plan, work.pending, cells, width, effort.workers, limits)
+    ]
+    least = least_of([job for _, job in jobs])
     share = effort.share(plan)
-    tasks = (task_for(plan, source, output, job, share) for job in jobs)
-    run = Run(partitions, list(done.values()), effort.progress, began, lease.check)
+    tasks = (task_for(plan, work, output, job, share) for work, job in jobs)
+    known = [*done.values(), *write_storeless(plan, output, pending)]
+    run = Run(partitions, known, effort.progress, began, lease.check)
     try:
         if effort.executor is not None:
             run.anywhere(tasks, effort.executor)
@@ -161,6 +171,8 @@ def carry_out(
         listing=str(choose(source)),
         notes=(
             *plan.hierarchy.warnings,
+            *plan.store_notes,
+            *filter(None, [small_files_note(plan)]),
             *format_notes(plan),
             *run.notes,
             *lease.notes,

@@ -112,13 +112,23 @@ def refuse_overlap(plan: Plan, source: Source, output: Output) -> None:
     """Refuse an OUT in SRC or around it: its files would be listed, or its data overwritten; and
     one with links in it, which could lead there, or anywhere.
     """
-    # SRC is what the user named: one array and not its parent, a store and not a group in it.
-    given = source.child(plan.arrays[0].spec.name) if plan.lone_array else source.above(plan.group)
-    inside, outside = _place(output.location), _place(given.location)
-    if inside.startswith(outside) or outside.startswith(inside):
-        where = "inside" if inside.startswith(outside) else "around"
-        raise InputError(f"OUT {output.url} is {where} SRC {given.url}: name a folder apart")
+    inside = _place(output.location)
+    for location in _stores_of(plan, source):
+        outside = _place(location)
+        if inside.startswith(outside) or outside.startswith(inside):
+            where = "inside" if inside.startswith(outside) else "around"
+            raise InputError(f"OUT {output.url} is {where} SRC {location.url}: name a folder apart")
     output.refuse_links(_places_of(plan))
+
+
+def _stores_of(plan: Plan, source: Source) -> Iterator[Location]:
+    """Yield what the user named: one array and not its parent, stores and not what is in them."""
+    if plan.stores is not None:
+        yield from (Location(store.url) for store in plan.stores.stores)
+    elif plan.lone_array:
+        yield source.child(plan.arrays[0].spec.name).location
+    else:
+        yield source.above(plan.group).location
 
 
 def _place(location: Location) -> str:

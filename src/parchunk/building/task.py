@@ -9,6 +9,8 @@ from parchunk.building.effort import Share
 from parchunk.building.pools import Pools
 from parchunk.cover import intervals
 from parchunk.cover.jobs import Job
+from parchunk.cover.store_work import StoreWork
+from parchunk.keys.placement import Target
 from parchunk.listing.job import JobListing
 from parchunk.listing.one_array import ArrayListing
 from parchunk.listing.patience import Requests
@@ -26,14 +28,15 @@ _SMALL = 1_000
 class Task:
     """Everything that building a job needs, picklable when the source's store is.
 
-    ``ranges`` has, for each of the job's members, each partition's elements of the split
-    dimension, None for a whole array. So has ``least`` each one's share of the fewest LIST
-    requests.
+    ``targets`` has where the rows of each of the job's members are written. ``ranges`` has, for
+    each of them, each partition's elements of the split dimension, None for a whole array; so has
+    ``least`` each one's share of the fewest LIST requests.
     """
 
     source: Source
     output: Output
     job: Job
+    targets: tuple[Target, ...]
     dimension: str | None
     ranges: tuple[tuple[tuple[int, int] | None, ...], ...]
     least: tuple[tuple[int, ...], ...]
@@ -76,8 +79,9 @@ class TaskResult:
     notes: tuple[str, ...] = ()
 
 
-def task_for(plan: Plan, source: Source, output: Output, job: Job, share: Share) -> Task:
-    """Return what an executor is given to build a job."""
+def task_for(plan: Plan, work: StoreWork, output: Output, job: Job, share: Share) -> Task:
+    """Return what an executor is given to build a job of one store of a plan."""
+    job, source = work.in_out(job), work.source
     each = [[partition.objects.cells for partition in m.partitions] for m in job.members]
     before = accumulate(map(sum, each[:-1]), initial=0)
     page = source.manner.page
@@ -85,6 +89,7 @@ def task_for(plan: Plan, source: Source, output: Output, job: Job, share: Share)
         source=source,
         output=output,
         job=job,
+        targets=work.targets(job),
         dimension=None if plan.split is None else str(plan.split),
         ranges=tuple(tuple(map(plan.elements, member.partitions)) for member in job.members),
         least=tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -29,14 +29,19 @@ from parchunk.out.receipts import Receipt, read_receipts
 from parchunk.out.root import published_root
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.from_source import open_source, read_as_planned
+from parchunk.planning.from_stores import grown_many
 from parchunk.planning.growth import grown_plan
+from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Partition, Plan
+from parchunk.stores.source import Source
 
 
 @lenient
 def update(
     out: str | PathLike[str] | Output,
+    stores: StoreLike | Sequence[StoreLike] = (),
     *,
+    labels: str | Sequence[object] = (),
     regions: int | Iterable[int] = (),
     arrays: str | Iterable[str] = (),
     gaps: bool = True,
@@ -68,6 +73,11 @@ def update(
 
     Parameters
     ----------
+    stores
+        Where ``out`` is of many stores: those that came behind them. Patterns that it was built of
+        are looked up again anyway, and the last store may have grown.
+    labels
+        Labels of ``stores``, where the stores are stacked and have some.
     regions
         Numbers of regions to list again in any case.
     arrays
@@ -102,7 +112,17 @@ def update(
         source = open_source(old, store_options, listing)
         refuse_overlap(old, source, output)
         wanted = _without(old, exclude, output)
-        new = grown_plan(wanted, read_as_planned(wanted, source, skip_unsupported))
+        if wanted.stores is not None:
+            new = grown_many(wanted, _several(stores), labels, store_options, skip_unsupported)
+            source = new.source or source
+            refuse_overlap(new, source, output)
+        elif stores or labels:
+            raise InputError(
+                f"{output.url} is of one store, which is looked at again: build anew with --concat "
+                "or --stack to join others (--overwrite, or another OUT)"
+            )
+        else:
+            new = grown_plan(wanted, read_as_planned(wanted, source, skip_unsupported))
         asked = Unfinished(
             tuple(sorted(set(cast(Iterable[int], regions)))),
             tuple(sorted(set(arrays))),
@@ -115,6 +135,10 @@ def update(
         notes = _begin(asked, old, new, output, source.manner.page)
         result = carry_out(new, source, output, lease, effort, began)
         return replace(result, notes=(*notes, *result.notes))
+
+
+def _several(stores: StoreLike | Sequence[StoreLike]) -> Sequence[StoreLike]:
+    return [stores] if isinstance(stores, str | PathLike | Source) else stores
 
 
 def _without(plan: Plan, exclude: Iterable[str], output: Output) -> Plan:

@@ -13,6 +13,7 @@ from parchunk.building.receipting import Costs, finish, receipt_of
 from parchunk.building.task import Task, TaskResult
 from parchunk.cover.jobs import Member
 from parchunk.errors import ListingError
+from parchunk.keys.placement import Target
 from parchunk.listing.patience import Requests
 from parchunk.listing.shard_reading import ShardReader
 from parchunk.listing.tally import Part
@@ -54,7 +55,10 @@ def _build(
     listed = task.listing(pools, counted)
     # What lasts is written while the walk goes on, at whatever pace OUT takes.
     hands, within = (pools.partitions, pools.here) if listed.lasting else (Here(), pools)
-    members = [_Partitions(task, member, within, counted) for member in task.job.members]
+    members = [
+        _Partitions(task, member, target, within, counted)
+        for member, target in zip(task.job.members, task.targets, strict=True)
+    ]
     costs = Costs(counted)
     receipts: list[Receipt] = []
 
@@ -98,8 +102,10 @@ def _build(
 class _Partitions:
     """A member's partitions as they are written; different ones may be at the same time."""
 
-    def __init__(self, task: Task, member: Member, pools: Pools, counted: Requests) -> None:
-        self._make = partial(part_writer, task, member, pools, counted)
+    def __init__(
+        self, task: Task, member: Member, target: Target, pools: Pools, counted: Requests
+    ) -> None:
+        self._make = partial(part_writer, task, member, target, pools, counted)
         self._write: Callable[[Part, Written], None] | None = None
         self._left = Counter(unit.partition for walked in member.passes for unit in walked.units)
         self._written: dict[int, Written] = {}
@@ -119,12 +125,12 @@ class _Partitions:
 
 
 def part_writer(
-    task: Task, member: Member, pools: Pools, counted: Requests
+    task: Task, member: Member, target: Target, pools: Pools, counted: Requests
 ) -> Callable[[Part, Written], None]:
     """Return what writes the record files of a part of one of a member's partitions."""
     inlining = Inlining(task.inline_threshold, task.share.inlining, pools.room)
     rows = _row_source(task, member, pools, counted)
-    return RecordWriter(rows, task.output, task.record_size, inlining, pools.writers).write
+    return RecordWriter(rows, target, task.output, task.record_size, inlining, pools.writers).write
 
 
 def _row_source(task: Task, member: Member, pools: Pools, counted: Requests) -> RowSource:

@@ -10,6 +10,7 @@ import click
 
 from parchunk.building.build import build
 from parchunk.building.results import BuildResult
+from parchunk.cli.many import joining_options, stores_given
 from parchunk.cli.options import (
     effort_options,
     json_option,
@@ -27,8 +28,9 @@ from parchunk.wording import bytes_text, count, duration
 
 
 @click.command("build")
-@click.argument("src")
+@click.argument("src", nargs=-1)
 @click.argument("out")
+@joining_options
 @plan_options
 @run_options
 @source_options
@@ -38,7 +40,7 @@ from parchunk.wording import bytes_text, count, duration
 @click.option("--no-progress", is_flag=True, help="No progress bar, no log lines.")
 @json_option
 def command(
-    src: str,
+    src: tuple[str, ...],
     out: str,
     split: str | None,
     region: int | None,
@@ -62,10 +64,17 @@ def command(
     overwrite: bool,
     no_progress: bool,
     as_json: bool,
+    sources: tuple[str, ...],
+    **joining: Any,
 ) -> int:
-    """Write kerchunk Parquet references for SRC into OUT; run again to resume."""
+    """Write kerchunk Parquet references for SRC into OUT; run again to resume.
+
+    Several stores become one dataset: say how with --concat, --stack or --merge. SRC may be a
+    pattern, or NAME=SRC for a store below a group.
+    """
     plan = make_plan(
-        src,
+        stores_given(src, sources, "SRC and OUT"),
+        **joining,
         split=split,
         region=region,
         record_size=record_size,

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
+from parchunk.cli.many import joining_options, stores_given
 from parchunk.cli.options import json_option, plan_options, run_options, source_options
 from parchunk.cli.tables import console, table
-from parchunk.cover.forecast import forecast_jobs
+from parchunk.cover.forecast import Forecast, forecast_jobs
 from parchunk.cover.memory import CHUNK_BYTES, DEFAULT_MEMORY, inlining_of, vector_cells
 from parchunk.cover.scheduling import make_jobs
+from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.listing.choosing import choose
 from parchunk.metadata import ArraySpec
 from parchunk.out.root import V3_COSTS, left_out
 from parchunk.planning.from_source import plan as make_plan
+from parchunk.planning.joining.regions import small_files_note
 from parchunk.planning.plan import Plan
 from parchunk.wording import bytes_text, count, duration, grid_text
 
@@ -31,13 +35,14 @@ GET_SECONDS = 0.1
 
 
 @click.command("plan")
-@click.argument("src")
+@click.argument("src", nargs=-1)
+@joining_options
 @plan_options
 @run_options
 @source_options
 @json_option
 def command(
-    src: str,
+    src: tuple[str, ...],
     split: str | None,
     region: int | None,
     record_size: int | None,
@@ -55,10 +60,17 @@ def command(
     skip_unsupported: bool,
     store_options: Mapping[str, str],
     as_json: bool,
+    sources: tuple[str, ...],
+    **joining: Any,
 ) -> int:
-    """Show what a build of SRC would write and cost. Reads metadata only."""
+    """Show what a build of SRC would write and cost. Reads metadata only.
+
+    Several stores become one dataset: say how with --concat, --stack or --merge. SRC may be a
+    pattern, or NAME=SRC for a store below a group.
+    """
     plan = make_plan(
-        src,
+        stores_given(src, sources),
+        **joining,
         split=split,
         region=region,
         record_size=record_size,
@@ -89,8 +101,12 @@ def describe(
     share = max(concurrency // workers, 1)
     width = width_of(plan.source.manner, share)
     cells = vector_cells(memory // workers, plan.record_size, share, inlining_of(plan))
-    jobs = make_jobs(plan, plan.partitions(), cells, width, workers)
-    cost = forecast_jobs(plan, jobs)
+    costs, most = [], 0
+    for work in store_works(plan, plan.source, list(plan.partitions())):
+        jobs = make_jobs(work.plan, work.pending, cells, width, workers)
+        most = max((most, *(job.cells for job in jobs)))
+        costs.append(forecast_jobs(work.plan, jobs))
+    cost = Forecast.total(costs)
     remote = plan.source.manner.remote
     files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
     return {
@@ -107,7 +123,7 @@ def describe(
         "get_requests": cost.gets if remote else 0,
         "get_price_usd": round(cost.gets * GET_PRICE / 1000, 4) if remote else 0,
         "get_seconds": round(cost.gets * GET_SECONDS / concurrency, 1) if remote else 0,
-        "vector_bytes": max((job.cells for job in jobs), default=0) * CHUNK_BYTES,
+        "vector_bytes": most * CHUNK_BYTES,
         "memory_bytes": memory,
         "listing": str(choose(plan.source)),
     }
@@ -118,10 +134,16 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
     out = console()
     where = f"{plan.location.url}" + (f" (group {plan.group})" if plan.group else "")
     out.print(f"plan for {where}")
+    if plan.stores is not None:
+        out.print(
+            f"{count(len(plan.stores.stores))} stores, {plan.stores.joining}; kept inline: "
+            f"{', '.join(plan.stores.kept) or 'nothing'}"
+        )
     if plan.split is not None:
         out.print(
             f"split along {plan.split}: {count(len(plan.regions))} regions of "
-            f"{count(plan.region_length)} elements, {count(plan.record_size)} rows a record file"
+            f"{'up to ' if plan.cuts else ''}{count(plan.region_length)} elements, "
+            f"{count(plan.record_size)} rows a record file"
         )
     rows = [
         (
@@ -174,6 +196,8 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
         out.print(f"left out: {name}: {reason}")
     for warning in plan.hierarchy.warnings:
         out.print(f"note: {warning}")
+    for note in (*plan.store_notes, *filter(None, [small_files_note(plan)])):
+        out.print(f"note: {note}")
 
 
 def _chunks_text(spec: ArraySpec) -> str:

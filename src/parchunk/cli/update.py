@@ -24,6 +24,10 @@ from parchunk.listing.patience import Patience
 
 @click.command("update")
 @click.argument("out")
+@click.argument("stores", nargs=-1, metavar="[STORE]...")
+@click.option(
+    "--labels", default="", metavar="A,B,..", help="Labels of STORE..., where stores are stacked."
+)
 @click.option(
     "--regions",
     metavar="N,N-N",
@@ -58,6 +62,8 @@ from parchunk.listing.patience import Patience
 @json_option
 def command(
     out: str,
+    stores: tuple[str, ...],
+    labels: str,
     regions: str | None,
     arrays: tuple[str, ...],
     no_gaps: bool,
@@ -76,6 +82,9 @@ def command(
 ) -> int:
     """List and write what came to the source of OUT since; run again to resume.
 
+    Of many stores: those that came behind the others, STORE... or by the pattern that OUT was built
+    of, and what the last one has grown by.
+
     That is: new regions and arrays, regions whose last chunks were partly filled, regions with
     missing chunks, and whole arrays of up to one page of keys. Readers see OUT as it was until
     all of it is done.
@@ -83,6 +92,8 @@ def command(
     with progress_shown(no_progress or as_json) as progress:
         result = update(
             out,
+            stores,
+            labels=labels,
             regions=() if regions is None else parse_regions(regions),
             arrays=arrays,
             gaps=not no_gaps,

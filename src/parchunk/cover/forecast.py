@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 
 from parchunk.cover import intervals
 from parchunk.cover.contents import Content, contents_of, directory_of
@@ -33,6 +33,12 @@ class Forecast:
     least: int
     shards: int = 0
     gets: int = 0
+
+    @classmethod
+    def total(cls, forecasts: Iterable[Forecast]) -> Forecast:
+        """Return what several cost together."""
+        together = tuple(forecasts)
+        return cls(**{f.name: sum(getattr(one, f.name) for one in together) for f in fields(cls)})
 
 
 def least_of(jobs: Sequence[Job]) -> int:

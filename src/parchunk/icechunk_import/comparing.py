@@ -106,7 +106,7 @@ def compare_with_repo(
         entries = read_history(repository.ancestry(branch=branch)).entries
     left_out = next((entry.left_out for entry in entries if entry.kind == "hierarchy"), ())
     documents = v3_documents(plan.hierarchy, drop_non_finite)
-    container = Container.of(plan.location)
+    container = Container.of_plan(plan)
     findings: list[RepoFinding] = []
     compared = partitions = sampled = 0
     random = np.random.default_rng(seed)

@@ -107,7 +107,7 @@ def to_icechunk(
     plan, documents = select(
         built, tuple(include), tuple(exclude), skip_unsupported, drop_non_finite
     )
-    container = Container.of(plan.location)
+    container = Container.of_plan(plan)
     work = plan_commits(plan, receipts, documents, container, checksum, built)
     chosen = choose(plan, cast("Iterable[int] | None", regions))
     wanted = [item for item in work if item.entry.region in chosen]

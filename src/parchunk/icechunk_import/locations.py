@@ -8,7 +8,7 @@ source is cut before the first segment that would have to be encoded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from parchunk.errors import InputError, UnsupportedError
 from parchunk.icechunk_import import adapter
+from parchunk.planning.plan import Plan
 from parchunk.stores.opening import Location
 from parchunk.stores.options import PROVIDERS
 
@@ -61,6 +62,28 @@ class Container:
     source: Location
     base: str
     prefix: str
+    #: Of many stores: the URL of each, and the group that it is put below.
+    stores: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of_plan(cls, plan: Plan) -> Container:
+        """Return the container of a plan's source; of many stores, of the folder they are in.
+
+        Raises
+        ------
+        UnsupportedError
+            When Icechunk has no way to read chunks from there.
+        """
+        found = cls.of(plan.location)
+        if plan.stores is None:
+            return found
+        return replace(found, stores={one.url: one.below for one in plan.stores.stores})
+
+    @property
+    def longest(self) -> int:
+        """The most bytes of what stands in a location before an array's name in its store."""
+        inside = max((len(quote(url)) for url in self.stores), default=0)
+        return len(self.base) + inside
 
     @classmethod
     def of(cls, source: Location) -> Container:
@@ -103,8 +126,7 @@ class Container:
         InputError
             When a path is not the array's: the references are not parchunk's.
         """
-        old = f"{self.source.url.rstrip('/')}/{array}/"
-        new = f"{self.base}{quote(array, _SAFE)}/"
+        old, new = self._beginnings(array, paths)
         if not pc.all(pc.starts_with(paths, old), min_count=0).as_py():
             raise InputError(
                 f"{array}: a reference lies outside of {old}: the record files were changed; "
@@ -113,6 +135,31 @@ class Container:
         if old == new:
             return paths
         return pc.binary_replace_slice(paths, 0, len(old.encode()), new)
+
+    def _beginnings(self, array: str, paths: pa.StringArray) -> tuple[str, str]:
+        """Return how paths begin, and their locations; of many stores, those of the first path."""
+        root, own = self.source.url.rstrip("/"), array
+        if self.stores and (first := next((p for p in paths.to_pylist() if p), None)) is not None:
+            inside = self._store_of(first, array)
+            if inside is not None:
+                below = self.stores[inside]
+                own = array[len(below) + 1 :] if below else array
+                rest = inside[len(root) :].strip("/").split("/") if inside != root else []
+                head = "".join(f"{quote(segment, _SAFE)}/" for segment in rest)
+                return f"{inside}/{own}/", f"{self.base}{head}{quote(own, _SAFE)}/"
+        return f"{root}/{own}/", f"{self.base}{quote(own, _SAFE)}/"
+
+    def _store_of(self, path: str, array: str) -> str | None:
+        """Return the URL of the store in which a path is one of an array's."""
+        at = path.find("/")
+        while at >= 0:
+            below = self.stores.get(path[:at])
+            if below is not None and (not below or array.startswith(f"{below}/")):
+                own = array[len(below) + 1 :] if below else array
+                if path.startswith(f"{path[:at]}/{own}/"):
+                    return path[:at]
+            at = path.find("/", at + 1)
+        return None
 
     @property
     def _options(self) -> dict[str, str]:

@@ -126,4 +126,4 @@ def budget(
 def location_length(container: Container, spec: ArraySpec) -> int:
     """Return the most bytes of a location of one array's chunks."""
     indices = sum(len(str(max(size - 1, 0))) + 1 for size in spec.reference_grid)
-    return len(container.base) + len(quote(spec.name)) + len("/c") + indices
+    return container.longest + len(quote(spec.name)) + len("/c") + indices

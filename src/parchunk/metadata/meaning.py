@@ -64,19 +64,51 @@ def hierarchy_digest(hierarchy: Hierarchy) -> str:
     return hashlib.sha256(canonical(documents).encode()).hexdigest()
 
 
-def array_differences(old: ArraySpec, new: ArraySpec, free: Collection[str] = ()) -> list[str]:
-    """Return the fields in which two documents of one array differ, with both values.
+@dataclass(frozen=True)
+class FieldDifference:
+    """One field in which two documents differ, and both values as messages show them."""
 
-    Each reads like ``fill_value 0.0, now 1.0``. ``free`` are fields that may differ: of
-    `ArraySpec`'s ``shape``, ``attributes`` and so on, or of the document.
+    field: str
+    before: str
+    now: str
+
+
+def field_differences(
+    old: ArraySpec, new: ArraySpec, free: Collection[str] = ()
+) -> list[FieldDifference]:
+    """Return the fields in which two arrays differ.
+
+    ``free`` are fields that may differ: of `ArraySpec`'s ``shape``, ``attributes`` and so on, or
+    of the document.
     """
     before, now = _fields(old), _fields(new)
     return [
-        f"{shorten(name)} {_shown(before, name)}, now {_shown(now, name)}"
+        FieldDifference(name, _shown(before, name), _shown(now, name))
         for name in dict.fromkeys([*before, *now])
         if name not in free
         and name.partition(" ")[0] not in free
         and (name not in before or name not in now or before[name].key != now[name].key)
+    ]
+
+
+def array_differences(old: ArraySpec, new: ArraySpec, free: Collection[str] = ()) -> list[str]:
+    """Return the fields in which two documents of one array differ, with both values.
+
+    Each reads like ``fill_value 0.0, now 1.0``; ``free`` is that of `field_differences`.
+    """
+    return [
+        f"{shorten(one.field)} {one.before}, now {one.now}"
+        for one in field_differences(old, new, free)
+    ]
+
+
+def attribute_differences(old: JSONObject, new: JSONObject) -> list[FieldDifference]:
+    """Return the attributes that differ, each named as ``attributes units``."""
+    before, now = _attributes(old), _attributes(new)
+    return [
+        FieldDifference(name, _shown(before, name), _shown(now, name))
+        for name in dict.fromkeys([*before, *now])
+        if name not in before or name not in now or before[name].key != now[name].key
     ]
 
 

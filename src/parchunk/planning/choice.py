@@ -54,12 +54,7 @@ def make_plan(
     InputError
         For an unknown dimension, or lengths and sizes that do not fit the chunks.
     """
-    if region is not None and region < 1:
-        raise InputError(f"--region is {region}: give a length of 1 element or more")
-    if record_size is not None and not 1 <= record_size <= 10_000_000:
-        raise InputError(f"--record-size is {record_size}: give 1 to 10,000,000 rows")
-    if inline_threshold < 0:
-        raise InputError(f"--inline-threshold is {inline_threshold}: give 0 bytes or more")
+    check_wishes(region, record_size, inline_threshold)
     if not hierarchy.arrays:
         raise InputError(f"{location.url} holds no arrays: nothing to reference")
     choice = None
@@ -108,6 +103,22 @@ def make_plan(
         inline_threshold=inline_threshold,
         arrays=tuple(choice.array_plan(spec) for spec in hierarchy.arrays),
     )
+
+
+def check_wishes(region: int | None, record_size: int | None, inline_threshold: int) -> None:
+    """Refuse lengths and sizes that no plan could have, whatever the arrays.
+
+    Raises
+    ------
+    InputError
+        Naming the option.
+    """
+    if region is not None and region < 1:
+        raise InputError(f"--region is {region}: give a length of 1 element or more")
+    if record_size is not None and not 1 <= record_size <= 10_000_000:
+        raise InputError(f"--record-size is {record_size}: give 1 to 10,000,000 rows")
+    if inline_threshold < 0:
+        raise InputError(f"--inline-threshold is {inline_threshold}: give 0 bytes or more")
 
 
 def _candidates(specs: Sequence[ArraySpec], wanted: str | int | None) -> list[Split]:
@@ -234,7 +245,7 @@ class _Choice:
                 )
         divisor = self._divisor(later_only=True)
         if divisor and divisor % self.record_size:
-            fits = ", ".join(str(d) for d in _divisors(divisor, 10_000_000)[-6:])
+            fits = ", ".join(str(d) for d in divisors(divisor, 10_000_000)[-6:])
             raise InputError(
                 f"--record-size {self.record_size}: record files would straddle regions of "
                 f"{self.split}; divisors that fit: {fits}"
@@ -279,7 +290,7 @@ class _Choice:
             prod(s.reference_grid[a + 1 :]) * (base // s.reference_chunks[a])
             for s, a in self.members
         )
-        sizes = _divisors(blocks, blocks)
+        sizes = divisors(blocks, blocks)
         best = max(d for d in sizes if d <= 2 * aim or d == 1)
         if inner * best < LEAST_ROWS:
             best = next((d for d in sizes if d > best and inner * d >= LEAST_ROWS), best)
@@ -331,7 +342,7 @@ class _Choice:
     def _record_size(self) -> int:
         size = self._straddling_none()
         lasting = self._divisor(lasting=True)
-        best = _divisors(lasting, RECORD_ROWS)[-1] if lasting else 0
+        best = divisors(lasting, RECORD_ROWS)[-1] if lasting else 0
         return best if 2 * best >= size else size
 
     def _straddling_none(self) -> int:
@@ -339,12 +350,12 @@ class _Choice:
         divisor = self._divisor()
         if not divisor:
             return RECORD_ROWS
-        best = _divisors(divisor, RECORD_ROWS)[-1]
+        best = divisors(divisor, RECORD_ROWS)[-1]
         if best >= LEAST_ROWS or best == divisor:
             return best
         # On axis 0 a file may straddle: it belongs to its first row's region.
         later = self._divisor(later_only=True)
-        return _divisors(later, RECORD_ROWS)[-1] if later else RECORD_ROWS
+        return divisors(later, RECORD_ROWS)[-1] if later else RECORD_ROWS
 
 
 def _axis(split: Split, spec: ArraySpec) -> int:
@@ -372,7 +383,7 @@ def _round_number(value: int) -> int:
     return max(round(value / scale), 1) * scale
 
 
-def _divisors(number: int, at_most: int) -> list[int]:
+def divisors(number: int, at_most: int) -> list[int]:
     """Return the divisors of ``number`` up to ``at_most``, rising; 1 is always there."""
     found = set()
     for low in range(1, min(int(number**0.5) + 1, at_most + 1)):

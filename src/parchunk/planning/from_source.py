@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from os import PathLike
 from typing import cast
 
 from parchunk.arguments.lenient import lenient
-from parchunk.errors import InputError
 from parchunk.metadata import (
     Hierarchy,
     NoMetadataError,
@@ -20,16 +18,32 @@ from parchunk.metadata import (
     skip_refused,
 )
 from parchunk.planning.choice import make_plan
+from parchunk.planning.from_stores import Wishes, plan_many, rejoined
+from parchunk.planning.joining.joining import Joining
+from parchunk.planning.joining.labels import parse_labels
+from parchunk.planning.many_sources import (
+    StoreLike,
+    find_stores,
+    is_many,
+)
 from parchunk.planning.no_store import explained
 from parchunk.planning.plan import Plan
+from parchunk.planning.wanted import as_wanted
 from parchunk.stores.kept_options import options_to_open, unsigned_note
 from parchunk.stores.source import Source
 
 
 @lenient
 def plan(
-    source: str | PathLike[str] | Source,
+    source: StoreLike | Sequence[StoreLike] | Mapping[str, StoreLike],
     *,
+    concat: str | None = None,
+    stack: str | None = None,
+    merge: bool = False,
+    labels: str | Sequence[object] = (),
+    join: str = "exact",
+    static: str = "equal",
+    inline_coordinates: bool = True,
     split: str | int | None = None,
     region: int | None = None,
     record_size: int | None = None,
@@ -44,12 +58,22 @@ def plan(
     listing: str | None = None,
     store_options: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Return the plan for a Zarr store; only its metadata is read.
+    """Return the plan for a Zarr store, or for several as one dataset; only metadata is read.
 
     Parameters
     ----------
     source
-        A path, a file://, s3://, gs:// or az:// URL, or a `Source`.
+        A path, a file://, s3://, gs:// or az:// URL, or a `Source`. Several as a list, or by a
+        pattern (``"s3://bucket/era5/*.zarr"``); below groups as a dict, or as ``"NAME=SRC"``.
+    concat, stack, merge
+        How several stores go together: one after another along a dimension, side by side along a
+        new one, or with different arrays side by side.
+    labels
+        The coordinate of a new dimension: dates, whole numbers or names, one a store.
+    join, static, inline_coordinates
+        What becomes of arrays that only some stores have (``"exact"`` refuses, ``"inner"`` leaves
+        out, ``"outer"`` takes for missing); whether those without the dimension are compared
+        (``"equal"``) or believed (``"first"``); whether coordinates along it are read and kept.
     split, region, record_size, inline_threshold
         See `parchunk.planning.choice.make_plan`; lengths in elements, sizes in rows and bytes (a
         number, or text such as ``"4KiB"``).
@@ -82,6 +106,29 @@ def plan(
     InputError, SourceError, MetadataError, UnsupportedError
         In one line: what, where, and what to do.
     """
+    joining = Joining(
+        concat=concat,
+        stack=stack,
+        merge=merge,
+        labels=parse_labels(labels) if labels else (),
+        join=join,
+        static=static,
+        inline=inline_coordinates,
+    )
+    if is_many(source, joining):
+        found = find_stores(source, store_options)
+        wishes = Wishes(group.strip("/"), tuple(include), tuple(exclude), shards, consolidated)
+        return plan_many(
+            found,
+            replace(joining, by_pattern=found.by_pattern),
+            wishes,
+            zarr_format,
+            skip_unsupported,
+            split=split,
+            region=region,
+            record_size=record_size,
+            inline_threshold=cast(int, inline_threshold),
+        )
     if not isinstance(source, Source):
         source = Source.open(str(source), store_options)
     if listing is not None:
@@ -99,7 +146,7 @@ def plan(
         group, lone_array = "", True
     except NoMetadataError as error:
         raise explained(source, error) from None
-    hierarchy = _as_wanted(hierarchy, shards, zarr_format)
+    hierarchy = as_wanted(hierarchy, shards, zarr_format)
     if skip_unsupported:
         hierarchy = skip_refused(hierarchy)
     require_supported(hierarchy)
@@ -158,6 +205,9 @@ def read_again(
     An array that lost its document and all its objects is not there any more, even though stale
     consolidated metadata still names it.
     """
+    if plan.stores is not None:
+        joined = rejoined(plan, source, consolidated).hierarchy
+        return skip_refused(joined) if plan.hierarchy.skipped else joined
     if plan.lone_array:
         return read_array(source, plan.arrays[0].spec.name)
     root = source.above(plan.group)
@@ -181,7 +231,7 @@ def read_again(
     read = replace(read, arrays=tuple(array for array in read.arrays if array.name not in went))
     if not plan.hierarchy.skipped:
         return read
-    return skip_refused(_as_wanted(read, plan.shards, plan.hierarchy.written_format))
+    return skip_refused(as_wanted(read, plan.shards, plan.hierarchy.written_format))
 
 
 def read_as_planned(plan: Plan, source: Source, skip_unsupported: bool = False) -> Hierarchy:
@@ -196,23 +246,8 @@ def read_as_planned(plan: Plan, source: Source, skip_unsupported: bool = False) 
         As for `plan`.
     """
     read = read_again(plan, source, refuse_broken=skip_unsupported)
-    hierarchy = _as_wanted(read, plan.shards, plan.hierarchy.written_format)
+    hierarchy = as_wanted(read, plan.shards, plan.hierarchy.written_format)
     if skip_unsupported:
         hierarchy = skip_refused(hierarchy)
     require_supported(hierarchy)
     return hierarchy
-
-
-def _as_wanted(hierarchy: Hierarchy, shards: str, zarr_format: int | None) -> Hierarchy:
-    """Return the hierarchy with its shards whole, and to be written in another format, if so."""
-    if shards not in ("expand", "whole"):
-        raise InputError(f"--shards {shards}: give expand or whole")
-    if zarr_format not in (None, 2, 3):
-        raise InputError(f"--format {zarr_format}: give v2 or v3")
-    if shards == "whole":
-        if zarr_format == 2:
-            raise InputError("--shards whole needs --format v3: Zarr v2 has no shards")
-        arrays = tuple(replace(array, inner_chunks=None) for array in hierarchy.arrays)
-        hierarchy = replace(hierarchy, arrays=arrays)
-        zarr_format = 3
-    return replace(hierarchy, written_format=zarr_format or 2)

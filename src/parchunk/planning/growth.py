@@ -34,12 +34,7 @@ def grown_plan(old: Plan, hierarchy: Hierarchy) -> Plan:
         Naming every array that is gone, became shorter, grew along another axis than the leading
         one, or whose chunks mean something else now.
     """
-    specs = {spec.name: spec for spec in hierarchy.arrays}
-    problems = [f"{name} is gone" for name in old.by_name if name not in specs]
-    for name, array in old.by_name.items():
-        if name in specs:
-            problem = _problem(array.spec, specs[name])
-            problems += [f"{name} {problem}"] if problem else []
+    problems = growth_problems(old, hierarchy)
     if problems:
         raise InputError(
             f"{old.location.url} did more than grow ({'; '.join(problems[:3])}"
@@ -68,6 +63,18 @@ def grown_plan(old: Plan, hierarchy: Hierarchy) -> Plan:
     return refit(grown, wanted)
 
 
+def growth_problems(old: Plan, hierarchy: Hierarchy) -> list[str]:
+    """Return every array that did more than grow, a phrase each."""
+    specs = {spec.name: spec for spec in hierarchy.arrays}
+    kept = frozenset() if old.stores is None else old.stores.kept.keys()
+    found = [f"{name} is gone" for name in old.by_name if name not in specs]
+    for name, array in old.by_name.items():
+        if name in specs and name not in kept:  # those are written anew whatever they are
+            problem = _problem(array.spec, specs[name])
+            found += [f"{name} {problem}"] if problem else []
+    return found
+
+
 @dataclass(frozen=True)
 class Carried:
     """A partition all of whose rows are known: those of ``before``, partitions of an older plan."""
@@ -87,13 +94,24 @@ def carried(old: Plan, new: Plan) -> Iterator[Carried]:
         before = old.by_name.get(array.spec.name)
         if before is None or not before.is_aligned(old.record_size):
             continue
-        if (before.axis, before.region_chunks) == (array.axis, array.region_chunks):
+        if old.stores is not None and new.stores is not None:
+            name = array.spec.name
+            if old.stores.kept.get(name) != new.stores.kept.get(name):
+                continue
+        if _same_regions(before, array):
             pairs = _of_the_same_number(before, array, old.record_size)
         else:
             pairs = _joined(before, array, old.record_size)
         for partition, parts in pairs:
             if _full(before.spec, array.spec, partition.rows):
                 yield Carried(partition, parts)
+
+
+def _same_regions(before: ArrayPlan, now: ArrayPlan) -> bool:
+    """Whether regions of the same number begin at the same chunk; others may have come."""
+    if before.cuts and now.cuts:
+        return before.axis == now.axis and before.cuts[:-1] == now.cuts[: len(before.cuts) - 1]
+    return (before.axis, before.region_chunks) == (now.axis, now.region_chunks)
 
 
 _Pairs = Iterator[tuple[Partition, tuple[Partition, ...]]]
@@ -129,7 +147,7 @@ def _region_of(array: ArrayPlan, row: int) -> int | None:
     if array.axis is None:
         return None
     grid = array.spec.reference_grid
-    return row // prod(grid[array.axis + 1 :]) % grid[array.axis] // array.region_chunks
+    return array.region_at(row // prod(grid[array.axis + 1 :]) % grid[array.axis])
 
 
 def _within(some: RowSet, rows: RowSet) -> bool:

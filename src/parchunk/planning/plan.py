@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
+from parchunk.planning.joining.store_set import StoreSet
 from parchunk.stores.opening import Location
 
 if TYPE_CHECKING:
@@ -106,13 +109,23 @@ class ArrayPlan:
     spec: ArraySpec
     axis: int | None = None
     region_chunks: int = 0
+    #: Chunks along the axis at which regions begin, and the end, where they are not equally long.
+    cuts: tuple[int, ...] = ()
 
     @property
     def regions(self) -> int:
         """Number of partitions."""
         if self.axis is None:
             return 1
+        if self.cuts:
+            return len(self.cuts) - 1
         return -(-self.spec.reference_grid[self.axis] // self.region_chunks)
+
+    def region_at(self, index: int) -> int:
+        """Return the region that a chunk index along the axis is in."""
+        if self.cuts:
+            return bisect_right(self.cuts, index) - 1
+        return index // self.region_chunks
 
     def is_aligned(self, record_size: int) -> bool:
         """Whether every record file lies in one partition, so that each can be written alone.
@@ -125,6 +138,9 @@ class ArrayPlan:
             return True
         grid = spec.reference_grid
         inner, outer = prod(grid[self.axis + 1 :]), prod(grid[: self.axis])
+        if self.cuts:
+            ends = self.cuts[:-1] if outer == 1 else self.cuts
+            return not any(cut * inner % record_size for cut in ends)
         if outer == 1 and spec.inner_chunks is None:
             return True  # a record file belongs to the region of its first row
         if self.region_chunks * inner % record_size:
@@ -134,10 +150,17 @@ class ArrayPlan:
     def partition(self, region: int | None, record_size: int) -> Partition:
         """Return the partition of one region (None for a whole array)."""
         spec = self.spec
-        if self.axis is None or region is None:
+        if self.axis is None or region is None or (self.cuts and self.regions == 1):
             rows = _whole(spec.reference_total)
             objects = rows if spec.inner_chunks is None else _whole(spec.total)
-            return Partition(spec.name, None, rows, objects)
+            return Partition(spec.name, None if self.axis is None else region, rows, objects)
+        if self.cuts:
+            low, high = self.cuts[region], self.cuts[region + 1]
+            rows = objects = _span(spec.reference_grid, self.axis, low, high)
+            if spec.inner_chunks is not None:
+                shard = spec.chunks[self.axis] // spec.reference_chunks[self.axis]
+                objects = _span(spec.grid, self.axis, low // shard, -(-high // shard))
+            return Partition(spec.name, region, rows, objects)
         if spec.inner_chunks is None:
             rows = objects = _run(spec.grid, self.axis, region, self.region_chunks, record_size)
         else:
@@ -158,6 +181,12 @@ class ArrayPlan:
 
 def _whole(total: int) -> RowSet:
     return RowSet(max(total, 1), 0, total)
+
+
+def _span(grid: tuple[int, ...], axis: int, low: int, high: int) -> RowSet:
+    """Return the chunk numbers from ``low`` to ``high`` along an axis, no more and no fewer."""
+    inner = prod(grid[axis + 1 :])
+    return RowSet(max(grid[axis] * inner, 1), low * inner, high * inner, 0, prod(grid[:axis]))
 
 
 def _run(grid: tuple[int, ...], axis: int, region: int, length: int, record_size: int) -> RowSet:
@@ -198,6 +227,10 @@ class Plan:
     shards: str = "expand"
     #: What consolidated metadata counts for: ``auto``, ``only`` or ``ignore``.
     consolidated: str = "auto"
+    #: Elements at which regions begin, and the end, where they are not equally long.
+    cuts: tuple[int, ...] = ()
+    #: The stores, where there are many.
+    stores: StoreSet | None = None
     #: Where the plan was made from, opened; not part of what the plan says.
     source: Source | None = field(default=None, compare=False, repr=False)
 
@@ -209,6 +242,8 @@ class Plan:
     @cached_property
     def regions(self) -> tuple[Region, ...]:
         """The regions of the split dimension, as long as its longest array."""
+        if self.cuts:
+            return tuple(Region(i, *ends) for i, ends in enumerate(pairwise(self.cuts)))
         split = [array for array in self.arrays if array.axis is not None]
         if not split:
             return ()
@@ -234,6 +269,23 @@ class Plan:
             return None
         region = self.regions[partition.region]
         return region.start, min(region.stop, array.spec.shape[array.axis])
+
+    def store_of(self, partition: Partition) -> int | None:
+        """Return the number of the store that holds a partition's chunks; None: no store does."""
+        if self.stores is None:
+            return 0
+        elements = self.elements(partition)
+        return self.stores.store_of(partition.array, None if elements is None else elements[0])
+
+    @property
+    def store_notes(self) -> tuple[str, ...]:
+        """What was noticed when many stores were joined, a line each."""
+        return () if self.stores is None else self.stores.notes
+
+    def inline_threshold_of(self, array: str) -> int:
+        """Return up to how many bytes an array's chunks are inlined: kept ones all are."""
+        chunk = None if self.stores is None else self.stores.kept.get(array)
+        return self.inline_threshold if chunk is None else max(len(chunk), self.inline_threshold)
 
     @property
     def chunks(self) -> int:
@@ -282,4 +334,6 @@ class Plan:
                 for a in self.arrays
             ],
             "hierarchy": self.hierarchy.to_json(),
+            **({"cuts": list(self.cuts)} if self.cuts else {}),
+            **({} if self.stores is None else {"stores": self.stores.to_json()}),
         }

@@ -11,6 +11,7 @@ from typing import Any
 
 from parchunk.metadata.consolidated import MODES
 from parchunk.metadata.names import name_problem
+from parchunk.planning.joining.stores_check import check_stores
 from parchunk.stores.options import PUBLIC_OPTIONS
 
 _MOST_ROWS = 10_000_000
@@ -51,6 +52,8 @@ def check_document(document: Any, most_chunks: int) -> None:
         if split["axis"] is not None:
             _whole(split["axis"], 0, 1000, "split")
     _check_hierarchy(document["hierarchy"], most_chunks)
+    if "cuts" in document or "stores" in document:
+        check_stores(document)
     specs = document["hierarchy"]["arrays"]
     entries = _list(document["arrays"], "arrays")
     _require(len(entries) == len(specs), "arrays")

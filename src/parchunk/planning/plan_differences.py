@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from parchunk.metadata.meaning import differences
 from parchunk.metadata.spec import canonical
+from parchunk.planning.joining.misfits import some_stores
+from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.plan import Plan
 
 
@@ -30,6 +32,7 @@ def plan_differences(old: Plan, new: Plan) -> list[str]:
         found.append(f"--consolidated {old.consolidated} there, {new.consolidated} now")
     if formats[0] != formats[1]:
         found.append(f"--format v{formats[0]} there, v{formats[1]} now")
+    found += store_differences(old.stores, new.stores)
     here = {a["array"]: a for a in mine["arrays"]}
     there = {a["array"]: a for a in theirs["arrays"]}
     found += [f"array {name} is only there" for name in here.keys() - there.keys()]
@@ -40,7 +43,29 @@ def plan_differences(old: Plan, new: Plan) -> list[str]:
             if before != now:
                 found.append(f"array {name} has shape {before} there, {now}")
         found += [] if found else differences(old.hierarchy, new.hierarchy)
+    if not found and old.cuts != new.cuts:
+        found.append("regions of other lengths")
     # As text: a NaN among attributes is not equal to itself.
     if not found and canonical(mine) != canonical(theirs):
         found.append("how its metadata is read")
+    return found
+
+
+def store_differences(old: StoreSet | None, new: StoreSet | None) -> list[str]:
+    """Return what differs between the stores of two plans, a phrase each."""
+    if old is None or new is None:
+        return [] if old is new else ["one store there and many now, or the other way round"]
+    found = []
+    if old.joining != new.joining:
+        found.append(f"{old.joining} there, {new.joining} now, or its options")
+    mine, theirs = [one.url for one in old.stores], [one.url for one in new.stores]
+    gone, came = [u for u in mine if u not in {*theirs}], [u for u in theirs if u not in {*mine}]
+    found += [f"{len(gone)} stores are only there ({some_stores(gone)})"] if gone else []
+    found += (
+        [f"{len(came)} stores are new ({some_stores(came)}): update takes them in"] if came else []
+    )
+    if not found and old.stores != new.stores:
+        found.append("the order or the lengths of the stores")
+    if not found and old.kept != new.kept:
+        found.append("the coordinates that are kept inline")
     return found

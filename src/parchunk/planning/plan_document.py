@@ -6,6 +6,8 @@ from typing import Any
 
 from parchunk.errors import InputError
 from parchunk.metadata.spec import Hierarchy
+from parchunk.planning.joining.regions import array_with_cuts
+from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.plan import (
     MOST_CHUNKS,
     MOST_PARTITIONS,
@@ -66,6 +68,8 @@ def _made(document: dict[str, Any]) -> Plan:
     hierarchy = Hierarchy.from_json(document["hierarchy"])
     specs = {spec.name: spec for spec in hierarchy.arrays}
     split = document["split"]
+    cuts = tuple(document.get("cuts", ()))
+    stores = document.get("stores")
     return Plan(
         location=Location(document["source"], tuple(sorted(document["source_options"].items()))),
         group=document["group"],
@@ -75,7 +79,9 @@ def _made(document: dict[str, Any]) -> Plan:
         record_size=document["record_size"],
         inline_threshold=document["inline_threshold"],
         arrays=tuple(
-            ArrayPlan(specs[entry["array"]], entry["axis"], entry["region_chunks"])
+            array_with_cuts(specs[entry["array"]], entry["axis"], cuts)
+            if cuts
+            else ArrayPlan(specs[entry["array"]], entry["axis"], entry["region_chunks"])
             for entry in document["arrays"]
         ),
         include=tuple(document["include"]),
@@ -83,4 +89,6 @@ def _made(document: dict[str, Any]) -> Plan:
         lone_array=document["lone_array"],
         shards=document["shards"],
         consolidated=document.get("consolidated", "auto"),
+        cuts=cuts,
+        stores=None if stores is None else StoreSet.from_json(stores),
     )

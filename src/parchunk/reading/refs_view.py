@@ -93,7 +93,18 @@ def _region(array: ArrayPlan, record_size: int) -> str:
     first = f"refs_file(filename) * {record_size}"
     if prod(grid[: array.axis]) > 1:
         first = f"({first}) % {grid[array.axis] * inner}"
+    if array.cuts:
+        return _place(f"({first})", [cut * inner for cut in array.cuts], 0, array.regions)
     return f"({first}) // {array.region_chunks * inner}"
+
+
+def _place(row: str, cuts: Sequence[int], low: int, high: int) -> str:
+    """Return which of the ranges ``low`` to ``high`` between cuts a row is in, by halving."""
+    if high - low == 1:
+        return f"{low}::BIGINT"
+    middle = (low + high) // 2
+    before, after = _place(row, cuts, low, middle), _place(row, cuts, middle, high)
+    return f"CASE WHEN {row} < {cuts[middle]} THEN {before} ELSE {after} END"
 
 
 def _index(array: ArrayPlan, number: str) -> str:

@@ -16,7 +16,7 @@ from math import prod
 
 from parchunk.out.output import RECEIPTS, STRAYS
 from parchunk.out.receipts import Receipt
-from parchunk.planning.plan import Plan
+from parchunk.planning.plan import ArrayPlan, Plan
 from parchunk.reading.refs_view import refs_query
 from parchunk.reading.sql_text import glob_escaped, list_of, nothing, text, values
 
@@ -26,7 +26,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "array_name", "zarr_format", "dtype", "shape", "chunks", "grid", "dimensions", "split_axis",
         "record_size", "expected",
     ),
-    "regions": ("region", "dimension", "start", "stop"),
+    "stores": ("store", "url", "start", "stop"),
+    "regions": ("region", "store", "dimension", "start", "stop"),
     "refs": (
         "array_name", "region", "chunk_number", "chunk_index", "chunk_key", "present", "path",
         "offset", "size", "inlined",
@@ -73,6 +74,7 @@ def view_statements(plan: Plan, url: str, there: Contents) -> list[str]:
         "CREATE OR REPLACE MACRO refs_file(filename) AS\n"
         "  CAST(split_part(parse_filename(filename), '.', 2) AS BIGINT)",
         _view("arrays", _arrays(plan)),
+        _view("stores", _stores(plan)),
         _view("regions", _regions(plan)),
         _view("refs", refs_query(plan, url, there.arrays)),
         _view("receipts", _receipts(plan, url, there.receipts and not there.updating)),
@@ -124,15 +126,50 @@ def _arrays(plan: Plan) -> str:
     return f"SELECT * FROM {values(rows)} AS t({_names('arrays')})"
 
 
+def _stores(plan: Plan) -> str:
+    """A row for every store, and which elements of the joined dimension it holds, if there is one.
+
+    A plan of one store has one, which holds all of them.
+    """
+    if plan.stores is None or plan.stores.joining.dimension is None:
+        urls = [plan.location.url]
+        if plan.stores is not None:
+            urls = [store.url for store in plan.stores.stores]
+        ends = "NULL::BIGINT, NULL::BIGINT"
+        rows = [f"{at}::BIGINT, {text(url)}, {ends}" for at, url in enumerate(urls)]
+    else:
+        rows = [
+            f"{at}::BIGINT, {text(store.url)}, {store.start}::BIGINT, {store.stop}::BIGINT"
+            for at, store in enumerate(plan.stores.stores)
+        ]
+    return f"SELECT * FROM {values(rows)} AS t({_names('stores')})"
+
+
 def _regions(plan: Plan) -> str:
     if not plan.regions or plan.split is None:
         return nothing(
-            {"region": "BIGINT", "dimension": "VARCHAR", "start": "BIGINT", "stop": "BIGINT"}
+            {
+                "region": "BIGINT",
+                "store": "BIGINT",
+                "dimension": "VARCHAR",
+                "start": "BIGINT",
+                "stop": "BIGINT",
+            }
         )
+    if plan.cuts:
+        stores = plan.stores
+        rows = [
+            f"{region.index}::BIGINT, {0 if stores is None else stores.store_at(region.start)}"
+            f"::BIGINT, {text(str(plan.split))}, {region.start}::BIGINT, {region.stop}::BIGINT"
+            for region in plan.regions
+        ]
+        return f"SELECT * FROM {values(rows)} AS t({_names('regions')})"
     length, extent = plan.region_length, plan.regions[-1].stop
+    # Regions of merged stores are of several; that of an array is told by its paths.
+    store = "0::BIGINT" if plan.stores is None else "NULL::BIGINT"
     return (
-        f"SELECT region, {text(str(plan.split))} AS dimension, region * {length} AS start, "
-        f"least((region + 1) * {length}, {extent}) AS stop\n"
+        f"SELECT region, {store} AS store, {text(str(plan.split))} AS dimension,\n"
+        f"  region * {length} AS start, least((region + 1) * {length}, {extent}) AS stop\n"
         f"FROM range({len(plan.regions)}) AS t(region)"
     )
 
@@ -153,13 +190,46 @@ def _receipts(plan: Plan, url: str, there: bool) -> str:
 
 def _coverage(plan: Plan, updating: bool) -> str:
     """A row for every partition of the plan; counts are NULL where it has no receipt yet."""
-    rows = []
+    counts = "present, missing, zero_sized, bytes"
+    counted = ""
+    if updating:
+        # Receipts are the update's already: what is published is counted, where it lies.
+        counts = (
+            "coalesce(counted.present, 0) AS present,\n"
+            "  partitions.expected - coalesce(counted.present, 0) AS missing, zero_sized,\n"
+            "  coalesce(counted.bytes, 0) AS bytes"
+        )
+        counted = (
+            "LEFT JOIN (\n  SELECT array_name, region, count(*) FILTER (present) AS present,\n"
+            "    coalesce(sum(size), 0)::BIGINT AS bytes FROM refs GROUP BY array_name, region\n"
+            ") AS counted ON counted.array_name = partitions.array_name\n"
+            "  AND counted.region IS NOT DISTINCT FROM partitions.region\n"
+        )
+    return (
+        f"WITH partitions AS (\n{_partitions(plan)}\n)\n"
+        "SELECT partitions.array_name, partitions.region,\n"
+        "  if(partitions.region IS NULL, NULL, partitions.start) AS start,\n"
+        "  if(partitions.region IS NULL, NULL, partitions.stop) AS stop,\n"
+        f"  partitions.expected, {counts}, strays,\n"
+        "  shards_expected, shards_present, empty_entries\n"
+        f"FROM partitions {counted}LEFT JOIN receipts\n"
+        "  ON receipts.array_name = partitions.array_name\n"
+        "  AND receipts.region IS NOT DISTINCT FROM partitions.region"
+    )
+
+
+def _partitions(plan: Plan) -> str:
+    """Return a query of all partitions: their elements along the split, and their chunks."""
+    rows, cut = [], []
     for array in plan.arrays:
         spec = array.spec
         if array.axis is None:
             rows.append(
                 f"{text(spec.name)}, 1, NULL, NULL, NULL, NULL, NULL, {spec.reference_total}"
             )
+            continue
+        if array.cuts:
+            cut.append(_cut_array(array))
             continue
         inner = prod(spec.reference_grid[array.axis + 1 :])
         numbers = (
@@ -180,39 +250,36 @@ def _coverage(plan: Plan, updating: bool) -> str:
         return f"if(outer_rows = 1, least(ceil({row} / {size})::BIGINT * {size}, period), {row})"
 
     expected = f"outer_rows * ({first_row('(region + 1)')} - {first_row('region')})"
-    counts = "present, missing, zero_sized, bytes"
-    counted = ""
-    if updating:
-        # Receipts are the update's already: what is published is counted, where it lies.
-        counts = (
-            "coalesce(counted.present, 0) AS present,\n"
-            "  partitions.expected - coalesce(counted.present, 0) AS missing, zero_sized,\n"
-            "  coalesce(counted.bytes, 0) AS bytes"
-        )
-        counted = (
-            "LEFT JOIN (\n  SELECT array_name, region, count(*) FILTER (present) AS present,\n"
-            "    coalesce(sum(size), 0)::BIGINT AS bytes FROM refs GROUP BY array_name, region\n"
-            ") AS counted ON counted.array_name = partitions.array_name\n"
-            "  AND counted.region IS NOT DISTINCT FROM partitions.region\n"
-        )
-    return (
-        "WITH partitions AS (\n"
+    whole = (
         "  SELECT array_name, if(region_rows IS NULL, NULL, region) AS region,\n"
         "    region * region_length AS start,\n"
         "    least((region + 1) * region_length, extent) AS stop,\n"
         f"    if(region_rows IS NULL, total, {expected})::BIGINT AS expected\n"
         f"  FROM {values(rows)} AS t(array_name, regions, region_rows, "
         "period, outer_rows, region_length, extent, total),\n"
-        "    unnest(range(regions)) AS u(region)\n)\n"
-        "SELECT partitions.array_name, partitions.region,\n"
-        "  if(partitions.region IS NULL, NULL, partitions.start) AS start,\n"
-        "  if(partitions.region IS NULL, NULL, partitions.stop) AS stop,\n"
-        f"  partitions.expected, {counts}, strays,\n"
-        "  shards_expected, shards_present, empty_entries\n"
-        f"FROM partitions {counted}LEFT JOIN receipts\n"
-        "  ON receipts.array_name = partitions.array_name\n"
-        "  AND receipts.region IS NOT DISTINCT FROM partitions.region"
+        "    unnest(range(regions)) AS u(region)"
+        if rows
+        else ""
     )
+    by_cuts = (
+        "  SELECT array_name, region,\n"
+        "    elements[region + 1] AS start, elements[region + 2] AS stop,\n"
+        "    (cuts[region + 2] - cuts[region + 1]) * rows AS expected\n"
+        f"  FROM {values(cut)} AS t(array_name, rows, cuts),\n"
+        f"    (SELECT {list_of(plan.cuts, 'BIGINT')} AS elements),\n"
+        f"    unnest(range({max(len(plan.cuts) - 1, 0)})) AS u(region)"
+        if cut
+        else ""
+    )
+    return "\n  UNION ALL\n".join(filter(None, (whole, by_cuts)))
+
+
+def _cut_array(array: ArrayPlan) -> str:
+    """Return an array's name, its rows in one chunk along the axis, and where its regions begin."""
+    assert array.axis is not None
+    grid = array.spec.reference_grid
+    rows = prod((*grid[: array.axis], *grid[array.axis + 1 :]))
+    return f"{text(array.spec.name)}, {rows}::BIGINT, {list_of(array.cuts, 'BIGINT')}"
 
 
 def _strays(url: str, there: bool) -> str:

@@ -191,7 +191,7 @@ class _Reader:
     ) -> None:
         self._output = output
         self._plan = plan = state.plan
-        self._container = Container.of(plan.location)
+        self._container = Container.of_plan(plan)
         self._spec = spec
         self._document = document
         self._files = state.files(spec.name)

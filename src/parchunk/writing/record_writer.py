@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from parchunk.keys.placement import Target
 from parchunk.listing.tally import Part
 from parchunk.out.counts import Counts
 from parchunk.out.inlined import column
@@ -28,13 +29,14 @@ class RecordWriter:
     def __init__(
         self,
         source: RowSource,
+        target: Target,
         output: Output,
         record_size: int,
         inlining: Inlining,
         writers: Executor,
     ) -> None:
         self._source = source
-        self._spec = source.spec
+        self._target = target
         self._output = output
         self._record_size = record_size
         self._inlining = inlining
@@ -70,14 +72,14 @@ class RecordWriter:
 
     def _write_file(self, piece: Piece, begin: int) -> FileWritten:
         end = min(begin + self._record_size, piece.rows.cells)
-        numbers = piece.rows.numbers(begin, end)
-        name, total = self._spec.name, self._spec.reference_total
-        index = record_index(name, numbers, self._record_size, total)
+        numbers, target = piece.rows.numbers(begin, end), self._target
+        rows_of = target.numbers(numbers)
+        index = record_index(target.array, rows_of, self._record_size, target.total)
         rows = piece.file(begin, numbers)
         small = self._inlining.small(rows.present, rows.sizes)
-        with self._inlining.held(name, index, rows.sizes[small]):
+        with self._inlining.held(target.array, index, rows.sizes[small]):
             data = encode(_references(piece, rows, small))
-            self._output.put(record_path(name, index), data)
+            self._output.put(record_path(target.array, index), data)
             present = int(np.count_nonzero(rows.present))
             record = RecordFile(index, len(numbers), present, len(data), digest(data))
             del data

@@ -1,0 +1,75 @@
+"""Partitions whose chunks are in no store: kept coordinates, and arrays that a store lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from parchunk.out.inlined import column
+from parchunk.out.output import Output
+from parchunk.out.receipts import Receipt, RecordFile, check_counts, write_receipt
+from parchunk.out.record_files import References, digest, encode, record_index, record_path
+from parchunk.planning.plan import Partition, Plan
+
+
+def write_storeless(plan: Plan, output: Output, pending: Sequence[Partition]) -> Iterator[Receipt]:
+    """Write the partitions that no store has; yield the receipt of each.
+
+    Raises
+    ------
+    OutputError
+        When OUT cannot be written.
+    """
+    for partition in pending:
+        if plan.stores is None or plan.store_of(partition) is not None:
+            continue
+        chunk = plan.stores.kept.get(partition.array)
+        spec = plan.by_name[partition.array].spec
+        files = []
+        for begin in range(0, partition.rows.cells, plan.record_size):
+            end = min(begin + plan.record_size, partition.rows.cells)
+            numbers = partition.rows.numbers(begin, end)
+            name, total = partition.array, spec.reference_total
+            index = record_index(name, numbers, plan.record_size, total)
+            data = encode(_rows(len(numbers), chunk))
+            output.put(record_path(partition.array, index), data)
+            present = int(chunk is not None)
+            files.append(RecordFile(index, len(numbers), present, len(data), digest(data)))
+        receipt = _receipt(plan, partition, chunk, tuple(files))
+        check_counts(receipt, partition)
+        write_receipt(output, partition, receipt)
+        yield receipt
+
+
+def _rows(count: int, chunk: bytes | None) -> References:
+    """Return rows of which the first has the chunk's bytes, and all others are missing."""
+    zeros = np.zeros(count, np.int64)
+    raw = column([chunk, *[None] * (count - 1)])
+    return References(pa.nulls(count, pa.string()), zeros, zeros, raw)
+
+
+def _receipt(
+    plan: Plan, partition: Partition, chunk: bytes | None, files: tuple[RecordFile, ...]
+) -> Receipt:
+    elements = plan.elements(partition)
+    present, expected = int(chunk is not None), partition.rows.cells
+    return Receipt(
+        expected=expected,
+        present=present,
+        missing=expected - present,
+        inlined=present,
+        bytes=0 if chunk is None else len(chunk),
+        fingerprint=plan.fingerprint,
+        array=partition.array,
+        region=partition.region,
+        dimension=None if elements is None else str(plan.split),
+        start=None if elements is None else elements[0],
+        stop=None if elements is None else elements[1],
+        stray_reasons={},
+        last_modified=None,
+        verified=True,
+        ordered=True,
+        record_files=files,
+    )

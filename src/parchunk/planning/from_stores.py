@@ -1,0 +1,179 @@
+"""From many sources to one plan, and to one of more of them: metadata and coordinates are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from parchunk.errors import InputError
+from parchunk.metadata import Hierarchy, require_supported, skip_refused
+from parchunk.planning.joining.dataset import Dataset
+from parchunk.planning.joining.growing import grown_stores
+from parchunk.planning.joining.joining import Joining
+from parchunk.planning.joining.labels import parse_labels
+from parchunk.planning.joining.regions import plan_stores
+from parchunk.planning.joining.store_set import StoreSet
+from parchunk.planning.many_sources import (
+    FoundStores,
+    StoreLike,
+    find_stores,
+    folder_above,
+    join_found,
+    read_one,
+    sources_of,
+)
+from parchunk.planning.plan import Plan
+from parchunk.planning.wanted import as_wanted
+from parchunk.stores.kept_options import options_to_open
+from parchunk.stores.source import Source
+
+
+def plan_many(
+    found: FoundStores,
+    joining: Joining,
+    wishes: Wishes,
+    zarr_format: int | None,
+    skip_unsupported: bool,
+    **sizes: Any,
+) -> Plan:
+    """Return the plan of several stores as one dataset."""
+    hierarchy, stores, source = _joined(found, joining, wishes, zarr_format, skip_unsupported)
+    made = plan_stores(hierarchy, stores, source.location, group=wishes.group, **sizes)
+    return replace(
+        made,
+        source=source,
+        include=wishes.include,
+        exclude=wishes.exclude,
+        shards=wishes.shards,
+        consolidated=wishes.consolidated,
+    )
+
+
+def grown_many(
+    old: Plan,
+    more: Sequence[StoreLike] = (),
+    labels: str | Sequence[object] = (),
+    store_options: Mapping[str, str] | None = None,
+    skip_unsupported: bool = False,
+) -> Plan:
+    """Return a plan of many stores with those that came since, and what its last one has grown by.
+
+    Patterns are looked up again; ``more`` are stores behind those that are there, and ``labels``
+    theirs.
+
+    Raises
+    ------
+    InputError, MisfitError, SourceError, MetadataError
+        When the stores did more than come and grow, or do not fit.
+    """
+    stores = old.stores
+    assert stores is not None
+    options = options_to_open(old.location, store_options)
+    known = {one.url for one in stores.stores}
+    wishes = Wishes(old.group, old.include, old.exclude, old.shards, old.consolidated)
+    new = [one for one in more if not _is_known(one, options, wishes, known)]
+    found = find_stores([*stores.given, *new], options)
+    joining = replace(stores.joining, labels=(*stores.joining.labels, *_labels(labels)))
+    hierarchy, joined, source = _joined(
+        found,
+        joining,
+        wishes,
+        old.hierarchy.written_format,
+        skip_unsupported or bool(old.hierarchy.skipped),
+    )
+    source = replace(source, options=old.location.options)
+    return replace(grown_stores(old, hierarchy, joined), location=source.location, source=source)
+
+
+def _labels(labels: str | Sequence[object]) -> tuple[str, ...]:
+    return parse_labels(labels) if labels else ()
+
+
+def _is_known(
+    store: StoreLike, options: Mapping[str, str], wishes: Wishes, known: set[str]
+) -> bool:
+    """Whether a store is one of the plan's already, as when its update is run again."""
+    try:
+        found = find_stores(store, options)
+    except InputError:
+        return False  # said where it is read
+    return all(wishes.root(source).url in known for source in found.sources)
+
+
+def _joined(
+    found: FoundStores,
+    joining: Joining,
+    wishes: Wishes,
+    zarr_format: int | None,
+    skip_unsupported: bool,
+) -> tuple[Hierarchy, StoreSet, Source]:
+    """Return the hierarchy of all stores, what each holds, and the folder that they are in."""
+    dataset = join_found(found, joining, lambda one, match: wishes.read(one, zarr_format, match))
+    hierarchy = dataset.hierarchy
+    if skip_unsupported:
+        hierarchy = skip_refused(hierarchy)
+    require_supported(hierarchy)
+    names = {spec.name for spec in hierarchy.arrays}
+    sources = [wishes.root(found.sources[at]) for at in dataset.joined.order]
+    stores = StoreSet.of(
+        dataset.joined,
+        tuple(one for one in dataset.kept if one.spec.name in names),
+        joining,
+        found.given,
+        tuple(
+            (source.url, found.below[at])
+            for source, at in zip(sources, dataset.joined.order, strict=True)
+        ),
+    )
+    above = folder_above([source.url for source in sources])
+    depth = len(sources[0].url.split("/")) - len(above.split("/"))
+    first = sources[0]
+    prefix = "/".join(first.prefix.split("/")[: -depth or None])
+    return hierarchy, stores, replace(first, prefix=prefix, url=above)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How the hierarchies of many stores are read, each in the same way."""
+
+    group: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    shards: str
+    consolidated: str
+
+    def root(self, source: Source) -> Source:
+        """Return the source whose root is the group that is read."""
+        return source.child(self.group) if self.group else source
+
+    def read(self, source: Source, zarr_format: int | None, must_match: bool) -> Hierarchy:
+        """Return the hierarchy of one store as it is wanted."""
+        read = read_one(
+            source, self.group, self.include, self.exclude, self.consolidated, must_match
+        )
+        return as_wanted(read, self.shards, zarr_format)
+
+
+def rejoined(plan: Plan, source: Source, consolidated: str | None = None) -> Dataset:
+    """Return the stores of a plan joined as they are now, arrays without the dimension believed.
+
+    Raises
+    ------
+    MisfitError, InputError, SourceError, MetadataError
+        When they do not fit any more, or cannot be read.
+    """
+    stores = plan.stores
+    assert stores is not None
+    how = consolidated or plan.consolidated
+    # The URLs are those of the groups that are read.
+    wishes = Wishes("", plan.include, plan.exclude, plan.shards, how)
+    found = FoundStores(
+        tuple(sources_of(stores, source)),
+        tuple(one.below for one in stores.stores),
+        stores.given,
+        False,
+    )
+    joining = replace(stores.joining, by_pattern=False, static="first")
+    written = plan.hierarchy.written_format
+    return join_found(found, joining, lambda one, _: wishes.read(one, written, False))

@@ -1,0 +1,228 @@
+"""From the stores' hierarchies to the one of all: fitted, coordinates read and joined, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from parchunk.errors import InputError
+from parchunk.metadata.refused import UnsupportedFeatureError
+from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.planning.joining.concatenation import concatenate
+from parchunk.planning.joining.equality import differing
+from parchunk.planning.joining.joining import Joining
+from parchunk.planning.joining.keeping import Part, keep, time_units, units_of
+from parchunk.planning.joining.labels import keep_labels
+from parchunk.planning.joining.members import (
+    Joined,
+    JoinedArray,
+    Member,
+    Stretch,
+    ToCompare,
+    ToRead,
+)
+from parchunk.planning.joining.merging import merge
+from parchunk.planning.joining.misfits import MisfitError
+from parchunk.planning.joining.order import Span, rising_order
+from parchunk.planning.joining.stacked_array import stacked_spec
+from parchunk.planning.joining.stacking import stack
+from parchunk.planning.joining.values import KeptArray, ObjectReader, read_values
+
+#: Stores that are read from side by side.
+CONCURRENCY = 16
+
+_T = TypeVar("_T")
+_U = TypeVar("_U")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Stores put together: ``joined`` with nothing left to read, and the arrays held inline."""
+
+    joined: Joined
+    kept: tuple[KeptArray, ...]
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """That of all stores together."""
+        return self.joined.hierarchy
+
+
+def join_stores(
+    members: Iterable[Member], sources: Sequence[ObjectReader], joining: Joining
+) -> Dataset:
+    """Return stores put together; ``sources`` are where the members' chunks are, in their order.
+
+    Reads coordinates of the dimension and arrays that must be the same, nothing else.
+
+    Raises
+    ------
+    MisfitError
+        With everything that does not fit.
+    InputError, SourceError
+        When there is no store, or one cannot be read.
+    """
+    joined = _fitted(members, sources, joining)
+    work = _Reading(joined, [sources[at] for at in joined.order], joining)
+    work.compare()
+    kept = work.read()
+    if joining.labels:
+        assert joining.stack is not None
+        kept.append(work.label(joining.stack, joining.labels, kept))
+    return Dataset(work.finished(kept), tuple(sorted(kept, key=lambda one: one.spec.name)))
+
+
+def _fitted(members: Iterable[Member], sources: Sequence[ObjectReader], joining: Joining) -> Joined:
+    if joining.concat is not None:
+
+        def in_order(parts: Sequence[tuple[int, ArraySpec]]) -> Sequence[int]:
+            return _order(parts, sources)
+
+        ordering = in_order if joining.by_pattern else None
+        return concatenate(
+            members,
+            joining.concat,
+            join=joining.join,
+            inline=joining.inline,
+            ordering=ordering,
+        )
+    if joining.stack is not None:
+        return stack(members, joining.stack, join=joining.join)
+    return merge(members)
+
+
+def _order(
+    parts: Sequence[tuple[int, ArraySpec]], sources: Sequence[ObjectReader]
+) -> Sequence[int]:
+    """Return the stores in the order of their coordinate's values, dates where they are."""
+    values = _side_by_side(lambda part: read_values(sources[part[0]], part[1]), parts)
+    spans = []
+    for (store, spec), some in zip(parts, values, strict=True):
+        if some.dtype.kind in "mM":
+            some = some.astype(np.int64)
+        elif some.dtype.kind not in "iuf":
+            return [store for store, _ in parts]
+        units = time_units(Part("", spec, some, **units_of(spec, None)))
+        ends = [some.item(0), some.item(-1)] if some.size else []
+        if units is not None:
+            ends = [units.origin + round(end * units.length) for end in ends]
+        spans.append(Span("", np.array(ends, object if units is not None else None)))
+    return [parts[at][0] for at in rising_order(spans)]
+
+
+class _Reading:
+    """What is read from the stores of a dataset, and what becomes of it then."""
+
+    def __init__(self, joined: Joined, sources: Sequence[ObjectReader], joining: Joining) -> None:
+        self.joined, self.sources, self.joining = joined, sources, joining
+        self.to_read = list(joined.to_read)
+        self.notes = list(joined.notes)
+
+    def compare(self) -> None:
+        """Compare what must be the same everywhere; what may differ is to be stacked then.
+
+        Raises
+        ------
+        MisfitError
+            Naming every array that differs.
+        """
+        compared = self.joined.to_compare
+        if self.joining.static == "first" and compared:
+            self.notes.append(
+                f"not compared, and taken from {self.joined.labels[0]}: "
+                + ", ".join(one.name for one in compared)
+            )
+            return
+        answers = _side_by_side(
+            lambda one: differing(one, self.sources, self.joined.labels), compared
+        )
+        found = []
+        for one, answer in zip(compared, answers, strict=True):
+            if answer is not None and one.may_differ:
+                self.to_read.append(self._stacked(one))
+            elif answer is not None:
+                found.append(answer)
+        if found:
+            remedy = "--static first takes those of the first store that has them"
+            raise MisfitError(str(self.joining), found, remedy)
+
+    def _stacked(self, one: ToCompare) -> ToRead:
+        assert self.joining.stack is not None
+        count = len(self.sources)
+        try:
+            spec = stacked_spec(one.parts[0][1], self.joining.stack, count)
+        except UnsupportedFeatureError as error:
+            raise MisfitError(
+                str(self.joining), [f"{one.name}: cannot be stacked, as it has {error}"]
+            ) from None
+        stretches = tuple(Stretch(store, store, store + 1) for store, _ in one.parts)
+        return ToRead(JoinedArray(spec, 0, stretches, stacked=True), one.parts)
+
+    def read(self) -> list[KeptArray]:
+        """Return the arrays whose values are read from all stores, joined."""
+        specs = {one.joined.spec.name: dict(one.parts) for one in self.to_read}
+        parts = {
+            one.joined.spec.name: self._parts(one, specs.get(one.units_from or "", {}))
+            for one in self.to_read
+        }
+        kept = []
+        for wanted in self.to_read:
+            name = wanted.joined.spec.name
+            # Bounds without units of their own have those of what they bound: one choice for both.
+            family = [
+                one
+                for one in self.to_read
+                if one.units_from in (name, wanted.units_from)
+                and one.units_from is not None
+                and "units" not in one.joined.spec.attributes
+            ]
+            names = {one.joined.spec.name for one in family}
+            if name in names:
+                names.add(wanted.units_from or name)
+            beside = [part for other in sorted(names - {name}) for part in parts[other]]
+            kept.append(keep(str(self.joining), wanted, parts[name], beside))
+        return kept
+
+    def _parts(self, wanted: ToRead, bounded: dict[int, ArraySpec]) -> list[Part]:
+        values = _side_by_side(
+            lambda part: read_values(self.sources[part[0]], part[1]), wanted.parts
+        )
+        return [
+            Part(self.joined.labels[store], spec, some, **units_of(spec, bounded.get(store)))
+            for (store, spec), some in zip(wanted.parts, values, strict=True)
+        ]
+
+    def label(self, dimension: str, labels: Sequence[str], kept: Sequence[KeptArray]) -> KeptArray:
+        """Return the coordinate of a new dimension that the labels are."""
+        if any(one.spec.name == dimension for one in kept) or dimension in self.joined.arrays:
+            raise InputError(
+                f"--labels: the stores have an array {dimension} of their own: leave the labels "
+                f"out, or the array with --exclude {dimension}"
+            )
+        zarr_format = self.joined.hierarchy.groups[0].zarr_format
+        return keep_labels(dimension, labels, len(self.sources), zarr_format)
+
+    def finished(self, kept: Sequence[KeptArray]) -> Joined:
+        """Return the dataset's description with the arrays that are kept in their places."""
+        arrays = dict(self.joined.arrays)
+        arrays.update((one.spec.name, JoinedArray(one.spec, None, ())) for one in kept)
+        specs = tuple(joined.spec for _, joined in sorted(arrays.items()))
+        return replace(
+            self.joined,
+            arrays=arrays,
+            hierarchy=replace(self.joined.hierarchy, arrays=specs),
+            to_read=(),
+            to_compare=(),
+            notes=tuple(self.notes),
+        )
+
+
+def _side_by_side(function: Callable[[_T], _U], items: Sequence[_T]) -> list[_U]:
+    if len(items) < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(CONCURRENCY, len(items))) as pool:
+        return list(pool.map(function, items))

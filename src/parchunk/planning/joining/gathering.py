@@ -1,0 +1,105 @@
+"""What all ways of joining share: groups, what is left out, notes, and the hierarchy at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from parchunk.errors import InputError
+from parchunk.metadata.names import ancestors
+from parchunk.metadata.nodes import made_up_group, parse_group
+from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, Refusal
+from parchunk.planning.joining.comparing import compare_groups
+from parchunk.planning.joining.members import Member
+from parchunk.planning.joining.misfits import MisfitError, Misfits, Notes, some_stores
+
+JOINS = ("exact", "inner", "outer")
+
+
+class Gathering:
+    """Takes in the members' groups and what concerns no one array, one member after another."""
+
+    def __init__(self, doing: str) -> None:
+        self.doing = doing
+        self.misfits = Misfits()
+        self.notes = Notes()
+        self.labels: list[str] = []
+        self._groups: dict[str, GroupSpec] = {}
+        self._first: Hierarchy | None = None
+        self._refused: dict[str, Refusal] = {}
+        self._skipped: dict[str, str] = {}
+        self._left_out: dict[str, str] = {}
+        self._warnings: dict[str, list[str]] = {}
+
+    def add(self, member: Member) -> int:
+        """Take in one more store, and return its number."""
+        hierarchy = member.hierarchy
+        self.labels.append(member.label)
+        if self._first is None:
+            self._first = hierarchy
+        for group in hierarchy.groups:
+            known = self._groups.setdefault(group.name, group)
+            if known is not group:
+                label = self.labels[0]
+                compare_groups(known.attributes, group.attributes, group.name, label, self.notes)
+        self._refused.update((one.name, one) for one in hierarchy.refused)
+        self._skipped.update(hierarchy.skipped)
+        self._left_out.update(hierarchy.left_out)
+        for text in hierarchy.warnings:
+            self._warnings.setdefault(text, []).append(member.label)
+        return len(self.labels) - 1
+
+    def check(self) -> None:
+        """Raise what keeps the stores apart.
+
+        Raises
+        ------
+        MisfitError
+            With all misfits.
+        """
+        if self.misfits.found:
+            raise MisfitError(self.doing, self.misfits.found)
+
+    def hierarchy(self, arrays: Iterable[ArraySpec]) -> Hierarchy:
+        """Return the hierarchy of all stores together, which has these arrays."""
+        if self._first is None:
+            raise InputError(f"{self.doing}: no store is given")
+        left = set(self._refused) | {name for name, _ in self._skipped.items()}
+        kept = sorted((spec for spec in arrays if spec.name not in left), key=lambda one: one.name)
+        zarr_format = self._first.groups[0].zarr_format if self._first.groups else 2
+        return Hierarchy(
+            arrays=tuple(kept),
+            groups=tuple(
+                self._groups.get(name) or parse_group(made_up_group(name, zarr_format))
+                for name in ancestors([*(spec.name for spec in kept), *self._refused])
+            ),
+            refused=tuple(self._refused.values()),
+            skipped=tuple(sorted(self._skipped.items())),
+            warnings=self._all_warnings(),
+            left_out=tuple(sorted(self._left_out.items())),
+            absent=tuple(n for n in self._first.absent if any(n == spec.name for spec in kept)),
+            written_format=self._first.written_format,
+        )
+
+    def absent_in(self, holders: Iterable[int]) -> str:
+        """Return the stores that are none of ``holders``, for a message."""
+        having = set(holders)
+        return some_stores([label for i, label in enumerate(self.labels) if i not in having])
+
+    def _all_warnings(self) -> tuple[str, ...]:
+        count = len(self.labels)
+        return tuple(
+            text if count == 1 else f"{text} ({_which(labels, count)})"
+            for text, labels in self._warnings.items()
+        )
+
+
+def _which(labels: Sequence[str], count: int) -> str:
+    if len(labels) == count:
+        return f"all {count:,} stores"
+    return labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1:,} more"
+
+
+def check_join(join: str) -> None:
+    """Raise `InputError` for a word that is no way of joining."""
+    if join not in JOINS:
+        raise InputError(f"--join {join}: give exact, inner or outer")

@@ -1,0 +1,86 @@
+"""How stores are put together, as the command line says it: --concat, --stack, --merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from parchunk.errors import InputError
+from parchunk.planning.joining.gathering import check_join
+
+STATIC = ("equal", "first")
+
+
+@dataclass(frozen=True)
+class Joining:
+    """One of ``concat`` (a dimension), ``stack`` (a new dimension) and ``merge``, or none of them.
+
+    ``labels`` are those of the new dimension; ``join`` says what becomes of arrays that only some
+    stores have, ``static`` whether arrays without the dimension are compared; coordinates along
+    it are held inline if so. ``by_pattern`` stores are put in the order of their coordinates.
+    """
+
+    concat: str | None = None
+    stack: str | None = None
+    merge: bool = False
+    labels: tuple[str, ...] = ()
+    join: str = "exact"
+    static: str = "equal"
+    inline: bool = True
+    by_pattern: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises
+        ------
+        InputError
+            Naming the option.
+        """
+        given = [
+            option
+            for option, value in (
+                ("--concat", self.concat is not None),
+                ("--stack", self.stack is not None),
+                ("--merge", self.merge),
+            )
+            if value
+        ]
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)}: give one of them")
+        for option, value in (("--concat", self.concat), ("--stack", self.stack)):
+            if value is not None and not value.strip():
+                raise InputError(f"{option}: the dimension's name is empty")
+        if self.labels and self.stack is None:
+            raise InputError("--labels are for --stack: give that, or leave them out")
+        check_join(self.join)
+        if self.static not in STATIC:
+            raise InputError(f"--static {self.static}: give equal or first")
+
+    @property
+    def dimension(self) -> str | None:
+        """The dimension along which stores lie."""
+        return self.concat if self.concat is not None else self.stack
+
+    def __str__(self) -> str:
+        """Return what messages call it."""
+        if self.concat is not None:
+            return f"--concat {self.concat}"
+        if self.stack is not None:
+            return f"--stack {self.stack}"
+        return "--merge"
+
+    def check(self, count: int, named: bool) -> None:
+        """Refuse ``count`` stores without a word on how they are to be put together.
+
+        Stores that are ``named`` groups need none.
+
+        Raises
+        ------
+        InputError
+            Naming the options.
+        """
+        if count > 1 and not named and self.dimension is None and not self.merge:
+            raise InputError(
+                f"{count:,} stores: say how they go together: --concat DIM (one after another), "
+                "--stack DIM (a new dimension) or --merge (side by side)"
+            )

@@ -1,0 +1,84 @@
+"""Labels of stacked stores as their dimension's coordinate: whole numbers, dates, or names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parchunk.errors import InputError
+from parchunk.metadata.document import shorten
+from parchunk.metadata.spec import JSONObject
+from parchunk.planning.joining.values import KeptArray, write_values
+
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}(?::?\d{2}(?::?\d{2})?)?Z?)?")
+_UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+
+
+def parse_labels(text: str | Sequence[object]) -> tuple[str, ...]:
+    """Return labels given as ``A,B,..`` or as a list of dates, numbers or names."""
+    found = text.split(",") if isinstance(text, str) else [_spelled(one) for one in text]
+    labels = tuple(label.strip() for label in found)
+    if not all(labels):
+        raise InputError("--labels has an empty one: give a label for each store, with commas")
+    return labels
+
+
+def keep_labels(dimension: str, labels: Sequence[str], count: int, zarr_format: int) -> KeptArray:
+    """Return the coordinate of ``dimension`` that the labels of ``count`` stores are.
+
+    All whole numbers become numbers, all dates a CF time, anything else names.
+
+    Raises
+    ------
+    InputError
+        When they are not as many as the stores, or one comes twice.
+    """
+    if len(labels) != count:
+        raise InputError(
+            f"--labels: {len(labels)} labels for {count} stores: give one for each, in their order"
+        )
+    twice = [label for at, label in enumerate(labels) if label in labels[:at]]
+    if twice:
+        raise InputError(f"--labels: {shorten(twice[0])} comes twice: give each store its own")
+    attributes: JSONObject = {}
+    if all(map(_NUMBER.fullmatch, labels)):
+        values = np.array([int(label) for label in labels], np.int64)
+    elif all(map(_DATE.fullmatch, labels)):
+        values, attributes = _times(labels)
+    else:
+        width = max(map(len, labels))
+        values = np.array(labels, f"<U{width}")
+    return write_values(dimension, values, (dimension,), attributes, zarr_format, None)
+
+
+def _spelled(label: object) -> str:
+    if isinstance(label, np.datetime64):
+        return str(label.astype("datetime64[s]"))
+    if isinstance(label, (date, datetime)):
+        return label.isoformat()
+    return str(label)
+
+
+def _times(labels: Sequence[str]) -> tuple[NDArray[np.int64], JSONObject]:
+    try:
+        times = [datetime.fromisoformat(label.rstrip("Z")) for label in labels]
+    except ValueError as error:
+        raise InputError(
+            f"--labels: {error}: give dates as 2020-01-31 or 2020-01-31T06:00"
+        ) from None
+    first = times[0]
+    apart = [time - first for time in times]
+    clock = first - datetime(first.year, first.month, first.day)
+    unit, length = next(
+        (unit, length)
+        for unit, length in _UNITS
+        if not any(step % timedelta(seconds=length) for step in (*apart, clock))
+    )
+    values = np.array([step // timedelta(seconds=length) for step in apart], np.int64)
+    since = first.isoformat(sep=" ") if clock else first.date().isoformat()
+    return values, {"units": f"{unit} since {since}", "calendar": "proleptic_gregorian"}

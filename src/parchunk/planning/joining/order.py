@@ -1,0 +1,109 @@
+"""Whether stores follow each other: their coordinates rise, or fall, across every border.
+
+An overlap would give two values for one moment, a step backwards a dataset that no selection by
+label finds its way in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Span:
+    """The coordinate's values in one store, and what messages call the store."""
+
+    label: str
+    values: NDArray[Any]
+
+
+def order_problems(
+    dimension: str, spans: Sequence[Span], text: Callable[[Any], str] = str
+) -> list[str]:
+    """Return a sentence for every border at which stores overlap or step backwards.
+
+    ``text`` spells a value for people. A coordinate that neither rises nor falls within its
+    stores need not between them, but what one store has no other may have.
+    """
+    spans = [Span(span.label, _numbers(span.values)) for span in spans if span.values.size]
+    if len(spans) < 2:
+        return []
+    if any(span.values.dtype.kind not in "iuf" for span in spans):
+        return _repeats(dimension, spans, text)
+    if any(span.values.dtype.kind == "f" and np.isnan(span.values).any() for span in spans):
+        return [
+            f"{dimension} has values in {span.label} that are no numbers"
+            for span in spans
+            if span.values.dtype.kind == "f" and np.isnan(span.values).any()
+        ]
+    steps = {_direction(span.values) for span in spans if span.values.size > 1}
+    if not steps:
+        steps = {_direction(np.array([spans[0].values[0], spans[-1].values[0]]))} - {0}
+        steps = steps or {1}
+    if len(steps) > 1 or 0 in steps:
+        return _repeats(dimension, spans, text)
+    sign = steps.pop()
+    found = []
+    for before, after in pairwise(spans):
+        low, high = before.values[-1], after.values[0]
+        if (high > low) if sign > 0 else (high < low):
+            continue
+        ends = (before.values[0], after.values[-1])
+        apart = ends[1] < ends[0] if sign > 0 else ends[1] > ends[0]
+        what = "steps backwards" if apart else "overlaps"
+        found.append(
+            f"{dimension} {what}: {before.label} holds {_range(before, text)}, and "
+            f"{after.label} after it {_range(after, text)}"
+        )
+    return found
+
+
+def rising_order(spans: Sequence[Span]) -> list[int]:
+    """Return the positions of the stores in the order of their first values; empty ones last."""
+
+    def first(position: int) -> tuple[bool, Any]:
+        values = spans[position].values
+        return (False, values.min()) if values.size else (True, 0)
+
+    found = sorted(range(len(spans)), key=first)
+    falling = {_direction(span.values) for span in spans if span.values.size > 1} == {-1}
+    if falling:
+        full = [position for position in found if spans[position].values.size]
+        return full[::-1] + found[len(full) :]
+    return found
+
+
+def _numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Return times as the numbers that they are stored as, anything else as it is."""
+    return values.astype(np.int64) if values.dtype.kind in "mM" else values
+
+
+def _direction(values: NDArray[Any]) -> int:
+    """Return 1 where values rise, -1 where they fall, 0 where they do neither."""
+    if (values[1:] > values[:-1]).all():
+        return 1
+    return -1 if (values[1:] < values[:-1]).all() else 0
+
+
+def _range(span: Span, text: Callable[[Any], str]) -> str:
+    first, last = text(span.values[0]), text(span.values[-1])
+    return first if first == last else f"{first} to {last}"
+
+
+def _repeats(dimension: str, spans: Sequence[Span], text: Callable[[Any], str]) -> list[str]:
+    seen: dict[Any, str] = {}
+    found = []
+    for span in spans:
+        for value in dict.fromkeys(span.values.tolist()):
+            if seen.setdefault(value, span.label) != span.label:
+                found.append(
+                    f"{dimension} repeats: {text(value)} is in {seen[value]} and in {span.label}"
+                )
+                break
+    return found

@@ -1,0 +1,71 @@
+"""Whether the stores of a plan.json are some: types and ranges, before anything is read by them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from parchunk.metadata.names import name_problem
+
+_LARGEST = (1 << 63) - 1
+#: Bytes of a kept chunk in base64, at most.
+_LONGEST = 256 << 20
+
+
+def check_stores(document: Any) -> None:
+    """Check ``cuts`` and ``stores`` of a plan.json whose other entries have been checked.
+
+    Raises
+    ------
+    ValueError
+        Naming the entry that is wrong.
+    """
+    cuts = document.get("cuts", [])
+    _require(type(cuts) is list and all(type(cut) is int for cut in cuts), "cuts")
+    _require(not cuts or (len(cuts) > 1 and cuts[0] == 0 and cuts[-1] <= _LARGEST), "cuts")
+    _require(all(before < after for before, after in pairwise(cuts)), "cuts")
+    stores = document.get("stores")
+    _require(type(stores) is dict, "stores without an entry")
+    specs = {spec["name"]: spec for spec in document["hierarchy"]["arrays"]}
+    entries = stores["stores"]
+    _require(type(entries) is list and bool(entries), "stores")
+    for entry in entries:
+        _require(type(entry) is list and len(entry) == 4, "stores")
+        url, below, start, stop = entry
+        _require(type(url) is str and type(below) is str, "stores")
+        _require(not below or name_problem(below) is None, "the group of a store")
+        _require(type(start) is int and type(stop) is int and 0 <= start <= stop, "stores")
+    _require(type(stores["places"]) is dict and stores["places"].keys() <= specs.keys(), "places")
+    for name, place in stores["places"].items():
+        _require(type(place) is list and len(place) == 3, "places")
+        axis, stacked, held = place
+        rank = len(specs[name]["shape"])
+        _require(axis is None or (type(axis) is int and 0 <= axis < rank), "places")
+        _require(type(stacked) is bool and (not stacked or axis == 0), "places")
+        _require(
+            held is None
+            or (type(held) is list and all(type(s) is int and 0 <= s < len(entries) for s in held)),
+            "places",
+        )
+    _require(type(stores["kept"]) is dict and stores["kept"].keys() <= specs.keys(), "kept")
+    for chunk in stores["kept"].values():
+        _require(chunk is None or (type(chunk) is str and len(chunk) <= _LONGEST), "kept")
+    for key in ("given", "notes", "labels"):
+        texts = stores[key]
+        _require(type(texts) is list and all(type(text) is str for text in texts), key)
+    _check_cuts(document, cuts, specs)
+
+
+def _check_cuts(document: Any, cuts: list[int], specs: dict[str, Any]) -> None:
+    """Check that regions begin where chunks and shards do, and end where the array does."""
+    for entry in document["arrays"]:
+        if not cuts or entry["axis"] is None:
+            continue
+        spec, axis = specs[entry["array"]], entry["axis"]
+        _require(spec["shape"][axis] == cuts[-1], "cuts")
+        _require(not any(cut % spec["chunks"][axis] for cut in cuts[:-1]), "cuts within a chunk")
+
+
+def _require(right: bool, what: str) -> None:
+    if not right:
+        raise ValueError(f"wrong entry: {what}")

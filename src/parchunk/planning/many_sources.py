@@ -1,0 +1,255 @@
+"""From many sources to one plan: found, opened, their metadata read side by side, and joined."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+
+from parchunk.errors import InputError
+from parchunk.metadata import (
+    Hierarchy,
+    NoMetadataError,
+    RootIsArrayError,
+    read_hierarchy,
+)
+from parchunk.planning.joining.dataset import Dataset, join_stores
+from parchunk.planning.joining.given import GivenStore, parse_given, refuse_duplicates
+from parchunk.planning.joining.joining import Joining
+from parchunk.planning.joining.members import Member
+from parchunk.planning.joining.merging import below
+from parchunk.planning.joining.patterns import is_there, matches, split_pattern
+from parchunk.planning.joining.store_set import PlannedStore, StoreSet
+from parchunk.planning.no_store import explained
+from parchunk.stores.source import Source
+
+#: Stores whose metadata is read side by side; each reads documents side by side itself.
+CONCURRENCY = 8
+
+#: A store as a caller may give it.
+StoreLike = str | PathLike[str] | Source
+
+
+@dataclass(frozen=True)
+class FoundStores:
+    """The stores that are meant, opened: ``below`` are the groups that they are put below.
+
+    ``given`` are their names as they were given, ``by_pattern`` says that all came from patterns.
+    """
+
+    sources: tuple[Source, ...]
+    below: tuple[str, ...]
+    given: tuple[str, ...]
+    by_pattern: bool
+
+
+def is_many(source: object, joining: Joining) -> bool:
+    """Whether what is given as a source is several stores, or one to be joined like several."""
+    if joining.dimension is not None or joining.merge:
+        return True
+    if isinstance(source, str):
+        given = parse_given(source)
+        return bool(given.below) or (given.is_pattern and not is_there(given.url))
+    return isinstance(source, (list, tuple, Mapping))
+
+
+def find_stores(
+    source: StoreLike | Sequence[StoreLike] | Mapping[str, StoreLike],
+    store_options: Mapping[str, str] | None = None,
+) -> FoundStores:
+    """Return the stores that paths, URLs, patterns, ``NAME=SRC`` or sources mean.
+
+    Raises
+    ------
+    InputError
+        When there is none, one comes twice, or they are not all in one place.
+    SourceError
+        When a pattern's folder cannot be listed.
+    """
+    sources: list[Source] = []
+    groups: list[str] = []
+    given: list[str] = []
+    patterns = 0
+    wanted = list(_wanted(source))
+    for one in wanted:
+        if isinstance(one[1], Source):
+            opened = [one[1]]
+            given.append(one[1].url)
+        else:
+            stands = GivenStore(one[1], one[0]) if one[0] else parse_given(one[1])
+            one = stands.below, stands.url
+            found, is_pattern = _opened(stands, store_options)
+            patterns += is_pattern
+            opened = found
+            given.append(str(stands))
+        sources += opened
+        groups += [one[0]] * len(opened)
+    if not sources:
+        raise InputError("no store is given: give a path or a URL, or several")
+    refuse_duplicates([(g, s.url) for g, s in zip(groups, sources, strict=True)])
+    _refuse_places(sources)
+    shared = sources[0].store
+    if all(not isinstance(one[1], Source) for one in wanted):
+        # One client for all of them: each has connections of its own.
+        sources = [replace(one, store=shared) for one in sources]
+    return FoundStores(tuple(sources), tuple(groups), tuple(given), 0 < patterns == len(wanted))
+
+
+def join_found(
+    found: FoundStores,
+    joining: Joining,
+    read: Callable[[Source, bool], Hierarchy],
+) -> Dataset:
+    """Return the stores joined; ``read`` reads one's hierarchy, given whether globs must match.
+
+    Raises
+    ------
+    MisfitError, InputError, SourceError, MetadataError
+        As `parchunk.planning.joining.dataset.join_stores`.
+    """
+    named = any(found.below)
+    joining.check(len(found.sources), named)
+    if named and joining.dimension is not None:
+        raise InputError(
+            f"{joining} with NAME=SRC: stores below groups are put side by side: build each "
+            "group's stores apart, or give them without a name"
+        )
+    sources = [
+        _Below(source, group) if group else source
+        for source, group in zip(found.sources, found.below, strict=True)
+    ]
+    return join_stores(_members(found, read, not named and not joining.merge), sources, joining)
+
+
+def read_one(
+    source: Source,
+    group: str,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    consolidated: str,
+    must_match: bool,
+) -> Hierarchy:
+    """Return the hierarchy of one of many stores.
+
+    Raises
+    ------
+    InputError, SourceError, MetadataError
+        Naming the store.
+    """
+    try:
+        return read_hierarchy(source, group, include, exclude, consolidated, must_match)
+    except RootIsArrayError as error:
+        raise InputError(
+            f"{error.url} is an array, and stores that are joined are groups: give the group above "
+            "it, with --include"
+        ) from None
+    except NoMetadataError as error:
+        raise explained(source, error) from None
+
+
+def folder_above(urls: Sequence[str]) -> str:
+    """Return the URL of the folder that all stores are in."""
+    first = urls[0].split("/")[:-1]
+    for url in urls[1:]:
+        segments = url.split("/")
+        same = 0
+        while same < min(len(first), len(segments)) and first[same] == segments[same]:
+            same += 1
+        first = first[:same]
+    return "/".join(first)
+
+
+def sources_of(stores: StoreSet, above: Source) -> list[Source]:
+    """Return the sources of a plan's stores, ``above`` being the folder that they are in."""
+    return [source_in(one, above) for one in stores.stores]
+
+
+def source_in(store: PlannedStore, above: Source) -> Source:
+    """Return the source of one of a plan's stores."""
+    if store.url == above.url:
+        return above
+    if not store.url.startswith(f"{above.url}/"):
+        raise InputError(f"the store {store.url} is not below {above.url}: plan again")
+    return above.child(store.url[len(above.url) + 1 :])
+
+
+class _Below:
+    """A store's objects under the keys that they have below a group of the dataset."""
+
+    def __init__(self, source: Source, group: str) -> None:
+        self._source, self._group = source, group
+
+    def get(self, key: str) -> bytes | None:
+        return self._source.get(key[len(self._group) + 1 :])
+
+    def describe(self, key: str = "") -> str:
+        return self._source.describe(key[len(self._group) + 1 :])
+
+
+def _wanted(
+    source: StoreLike | Sequence[StoreLike] | Mapping[str, StoreLike],
+) -> Iterator[tuple[str, str | Source]]:
+    if isinstance(source, Mapping):
+        for name, one in source.items():
+            yield str(name).strip("/"), one if isinstance(one, Source) else fspath(one)
+        return
+    several = [source] if isinstance(source, (str, PathLike, Source)) else source
+    for one in several:
+        yield "", one if isinstance(one, Source) else fspath(one)
+
+
+def _opened(
+    given: GivenStore, store_options: Mapping[str, str] | None
+) -> tuple[list[Source], bool]:
+    if not given.is_pattern or is_there(given.url):
+        return [Source.open(given.url, store_options)], False
+    above, segments = split_pattern(given.url)
+    source = Source.open(above, store_options)
+    return [source.child(key) for key in matches(given.url, segments, source)], True
+
+
+def _refuse_places(sources: Sequence[Source]) -> None:
+    """Refuse stores that no one reader would reach: other buckets, other endpoints."""
+
+    def place(source: Source) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+        scheme = source.location.scheme
+        bucket = source.url.split("/")[2] if "://" in source.url else ""
+        return scheme, bucket, source.options
+
+    first = place(sources[0])
+    for other in sources[1:]:
+        if place(other) != first:
+            raise InputError(
+                f"{sources[0].url} and {other.url} are not in one bucket, or not reached in one "
+                "way: references of both have no one reader; join stores of one bucket"
+            )
+
+
+def _members(
+    found: FoundStores, read: Callable[[Source, bool], Hierarchy], must_match: bool
+) -> Iterator[Member]:
+    """Yield the stores with their hierarchies, a few of them read ahead side by side."""
+
+    def member(at: int) -> Member:
+        source = found.sources[at]
+        hierarchy = read(source, must_match and at == 0)
+        return Member(source.url, below(hierarchy, found.below[at]))
+
+    yield from _ahead(member, range(len(found.sources)))
+
+
+def _ahead(function: Callable[[int], Member], items: Iterable[int]) -> Iterator[Member]:
+    ahead: deque[Future[Member]] = deque()
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        try:
+            for item in items:
+                ahead.append(pool.submit(function, item))
+                if len(ahead) > 2 * CONCURRENCY:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for job in ahead:
+                job.cancel()

@@ -1,0 +1,341 @@
+"""Many stores as one dataset: what stock readers get is what xarray's own concat gets."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.many_stores import Made, write
+
+import parchunk
+
+
+def opened(path: Path, zarr_format: int) -> xarray.Dataset:
+    return xarray.open_zarr(path, consolidated=False, zarr_format=zarr_format, chunks=None).load()
+
+
+def stock(out: Path) -> xarray.Dataset:
+    """Open references as readers do that know nothing of parchunk."""
+    return xarray.open_dataset(
+        "reference://",
+        engine="zarr",
+        backend_kwargs={
+            "consolidated": True,
+            "storage_options": {"fo": str(out), "remote_protocol": "file"},
+        },
+    ).load()
+
+
+def months(folder: Path, made: dict[str, Any]) -> list[Path]:
+    random = np.random.default_rng(made["seed"])
+    sizes, lengths = {"time": made["chunk"], "y": 2, "x": 3}, {"y": 4, "x": 6}
+    names = ["y", "x"]
+    names.insert(made["axis"], "time")
+    paths, begin = [], 0
+    for at, length in enumerate(made["lengths"]):
+        lengths["time"] = length
+        data = random.integers(0 if made["holes"] else 1, 3, [lengths[n] for n in names])
+        chunks = tuple(sizes[name] for name in names)
+        shards = tuple(sizes[name] * (2 if name == "time" else 1) for name in names)
+        fill: dict[str, Any] = {} if made["holes"] else {"fill_value": -1}
+        since = f"2000-01-{1 + begin // 24:02d} {begin % 24:02d}:00"
+        arrays = {
+            "air": Made(
+                data.astype("<i4"),
+                tuple(names),
+                chunks,
+                {"units": "K"},
+                shards if made["shards"] else None,
+                fill,
+            ),
+            "rain": Made(np.full((length, 4), at + 1), ("time", "y"), (2 * made["chunk"], 2)),
+            "time": Made(np.arange(length), ("time",), None, {"units": f"hours since {since}"}),
+            "y": Made(np.arange(4.0), ("y",)),
+        }
+        paths.append(write(folder / f"{at}.zarr", arrays, made["format"], title="months"))
+        begin += length
+    return paths
+
+
+@st.composite
+def stores(draw: st.DrawFn) -> dict[str, Any]:
+    chunk = draw(st.integers(1, 2))
+    count = draw(st.integers(1, 5))
+    lengths = [2 * chunk * draw(st.integers(0 if at else 1, 3)) for at in range(count)]
+    lengths[-1] += draw(st.integers(0, 1))
+    zarr_format = draw(st.sampled_from([2, 3]))
+    return {
+        "format": zarr_format,
+        "chunk": chunk,
+        "lengths": lengths,
+        "axis": draw(st.integers(0, 2)),
+        "shards": zarr_format == 3 and draw(st.booleans()),
+        "holes": draw(st.booleans()),
+        "region": draw(st.sampled_from([None, 2, 4])),
+        "seed": draw(st.integers(0, 99)),
+    }
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(stores())
+def test_months_read_back_as_xarray_joins_them(made: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = months(folder / "in", made)
+        region = made["region"] and made["region"] * made["chunk"]
+        plan = parchunk.plan(paths, concat="time", region=region)
+        result = parchunk.build(plan, folder / "out")
+        expected = xarray.concat(
+            [opened(path, made["format"]) for path in paths],
+            "time", data_vars="minimal", coords="minimal", compat="override", join="override",
+            combine_attrs="override",
+        )  # fmt: skip
+        found = parchunk.open_dataset(folder / "out").load()
+        xarray.testing.assert_equal(found, expected)
+        if made["format"] == 2:
+            xarray.testing.assert_equal(stock(folder / "out"), expected)
+        assert result.present + result.missing == result.expected
+        assert parchunk.build(plan, folder / "out").built == 0
+
+
+MONTHS = {
+    "format": 2, "chunk": 1, "lengths": [4, 2, 6], "axis": 0, "shards": False, "holes": True,
+    "seed": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("axis", "zarr_format", "shards"), [(0, 2, False), (1, 3, True)])
+def test_views_and_audit_know_the_stores(
+    tmp_path: Path, axis: int, zarr_format: int, shards: bool
+) -> None:
+    made = MONTHS | {"axis": axis, "format": zarr_format, "shards": shards}
+    paths = months(tmp_path / "in", made)
+    parchunk.build(parchunk.plan(paths, concat="time", region=2), tmp_path / "out")
+    con = parchunk.connect(tmp_path / "out")
+    assert con.sql("SELECT * FROM stores ORDER BY store").fetchall() == [
+        (0, str(paths[0]), 0, 4), (1, str(paths[1]), 4, 6), (2, str(paths[2]), 6, 12),
+    ]  # fmt: skip
+    assert con.sql("SELECT region, store, start, stop FROM regions ORDER BY 1").fetchall() == [
+        (0, 0, 0, 2), (1, 0, 2, 4), (2, 1, 4, 6), (3, 2, 6, 8), (4, 2, 8, 10), (5, 2, 10, 12),
+    ]  # fmt: skip
+    wrong = con.sql(
+        "SELECT count(*) FROM refs JOIN regions USING (region) JOIN stores USING (store)\n"
+        "WHERE path IS NOT NULL AND NOT starts_with(path, url || '/')"
+    ).fetchall()
+    assert wrong == [(0,)]
+    counted = con.sql(
+        "SELECT array_name, region, count(*), count(*) FILTER (present) FROM refs\n"
+        "WHERE region IS NOT NULL GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    assert counted == con.sql(
+        "SELECT array_name, region, expected, present FROM coverage\n"
+        "WHERE region IS NOT NULL ORDER BY ALL"
+    ).fetchall()  # fmt: skip
+    report = parchunk.audit(tmp_path / "out", allow_missing="air")
+    assert report.findings == ()
+    gone = next(path for path in (paths[1] / "rain").rglob("*") if path.name.startswith("0"))
+    gone.unlink() if gone.is_file() else shutil.rmtree(gone)
+    again = parchunk.build(parchunk.plan(paths, concat="time", region=2), tmp_path / "again")
+    assert again.missing > report.missing
+    gaps = next(a for a in parchunk.audit(tmp_path / "again").arrays if a.array == "rain").gaps
+    assert [(gap.start, gap.stop) for gap in gaps] == [(4, 6)]
+
+
+def test_a_reference_into_another_store_is_found(tmp_path: Path) -> None:
+    paths = months(tmp_path / "in", MONTHS | {"holes": False})
+    parchunk.build(parchunk.plan(paths, concat="time"), tmp_path / "out")
+    one, other = (tmp_path / "out" / "air" / f"refs.{at}.parq" for at in (0, 3))
+    one.write_bytes(other.read_bytes())
+    kinds = {found.kind for found in parchunk.audit(tmp_path / "out").findings}
+    assert {"wrong-digest", "wrong-path"} <= kinds
+
+
+def test_a_build_goes_on_between_stores(tmp_path: Path) -> None:
+    paths = months(tmp_path / "in", MONTHS)
+    plan = parchunk.plan(paths, concat="time")
+    whole = parchunk.build(plan, tmp_path / "whole")
+    parchunk.build(plan, tmp_path / "out")
+    for receipt in (tmp_path / "out" / ".parchunk" / "receipts" / "air").glob("[12].json"):
+        receipt.unlink()
+    again = parchunk.build(parchunk.plan(paths, concat="time"), tmp_path / "out")
+    assert again.built == 2
+    assert again.present == whole.present
+    for file in (tmp_path / "whole").rglob("*.parq"):
+        name = file.relative_to(tmp_path / "whole")
+        assert (tmp_path / "out" / name).read_bytes() == file.read_bytes()
+
+
+def test_stores_that_change_are_not_published(tmp_path: Path) -> None:
+    paths = months(tmp_path / "in", MONTHS)
+    plan = parchunk.plan(paths, concat="time")
+    months(tmp_path / "in", MONTHS | {"lengths": [4, 2, 8]})
+    with pytest.raises(parchunk.SourceChangedError, match="time"):
+        parchunk.build(plan, tmp_path / "out")
+    with pytest.raises(parchunk.InputError, match="another plan"):
+        parchunk.build(parchunk.plan(paths, concat="time"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_stacks_and_groups_read_back(tmp_path: Path, zarr_format: int) -> None:
+    paths = months(tmp_path / "in", MONTHS | {"format": zarr_format, "lengths": [4, 4, 4]})
+    for path in paths:
+        shutil.rmtree(path / "time")
+    plan = parchunk.plan(paths, stack="member", labels=["a", "b", "c"])
+    parchunk.build(plan, tmp_path / "out")
+    found = parchunk.open_dataset(tmp_path / "out").load()
+    wanted = xarray.concat(
+        [opened(path, zarr_format) for path in paths], "member", combine_attrs="override"
+    )
+    xarray.testing.assert_equal(found.drop_vars("member"), wanted)
+    assert found.member.values.tolist() == ["a", "b", "c"]
+    assert parchunk.audit(tmp_path / "out", allow_missing="air").findings == ()
+    below = parchunk.plan({"cam/h0": paths[0], "clm": paths[1]})
+    parchunk.build(below, tmp_path / "groups")
+    for group, path in (("cam/h0", paths[0]), ("clm", paths[1])):
+        found = parchunk.open_dataset(tmp_path / "groups", group=group).load()
+        xarray.testing.assert_equal(found, opened(path, zarr_format))
+    assert (
+        parchunk.audit(tmp_path / "groups", allow_missing=["cam/h0/air", "clm/air"]).findings == ()
+    )
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_icechunk_gets_a_commit_a_region_across_stores(tmp_path: Path, zarr_format: int) -> None:
+    pytest.importorskip("icechunk")
+    paths = months(tmp_path / "in", MONTHS | {"format": zarr_format})
+    odd = paths[1].rename(tmp_path / "in" / "a month, 1.zarr")
+    paths[1] = odd
+    parchunk.build(parchunk.plan(paths, concat="time"), tmp_path / "out")
+    result = parchunk.to_icechunk(tmp_path / "out", tmp_path / "repo")
+    assert [commit.region for commit in result.commits] == [None, 0, 1, 2]
+    repo = parchunk.open_icechunk(tmp_path / "repo")
+    found = xarray.open_zarr(
+        repo.readonly_session("main").store, consolidated=False, chunks=None
+    ).load()
+    wanted = parchunk.open_dataset(tmp_path / "out").load()
+    xarray.testing.assert_equal(found, wanted)
+    report = parchunk.audit(tmp_path / "out", icechunk=str(tmp_path / "repo"))
+    assert not [one for one in report.findings if one.severity != "gap"]
+
+
+def check_update(out: Path, paths: list[Path]) -> None:
+    """OUT is what a build anew makes, and what xarray joins."""
+    expected = xarray.concat(
+        [opened(path, 2) for path in paths], "time", data_vars="minimal", coords="minimal",
+        compat="override", join="override", combine_attrs="override",
+    )  # fmt: skip
+    xarray.testing.assert_equal(stock(out), expected)
+    assert not [f for f in parchunk.audit(out).findings if f.severity != "gap"]
+
+
+def test_update_takes_in_stores_that_came_and_what_the_last_one_grew(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    paths = months(folder, MONTHS | {"lengths": [4, 4, 4, 4, 2]})
+    later = [path.rename(tmp_path / path.name) for path in paths[2:]]
+    plan = parchunk.plan(f"{folder}/*.zarr", concat="time")
+    parchunk.build(plan, tmp_path / "out")
+    assert parchunk.update(tmp_path / "out", gaps=False).plan.fingerprint == plan.fingerprint
+    later[0].rename(paths[2])
+    result = parchunk.update(tmp_path / "out", gaps=False)
+    assert [store.url for store in result.plan.stores.stores] == [str(p) for p in paths[:3]]
+    assert result.built == 4  # the new region of two arrays, and time and y
+    check_update(tmp_path / "out", paths[:3])
+    both = [later[1], later[2]]
+    parchunk.update(tmp_path / "out", both)
+    check_update(tmp_path / "out", [*paths[:3], *both])
+    parchunk.update(tmp_path / "out", both)
+    months(tmp_path / "again", MONTHS | {"lengths": [4, 4, 4, 4, 4]})
+    shutil.rmtree(both[1])
+    (tmp_path / "again" / "4.zarr").rename(both[1])
+    parchunk.update(tmp_path / "out")
+    check_update(tmp_path / "out", [*paths[:3], *both])
+
+
+def test_what_did_more_than_come_behind_is_refused(tmp_path: Path) -> None:
+    paths = months(tmp_path / "in", MONTHS | {"lengths": [4, 4, 4]})
+    parchunk.build(parchunk.plan(paths[1:], concat="time"), tmp_path / "out")
+    with pytest.raises(parchunk.InputError, match="steps backwards"):
+        parchunk.update(tmp_path / "out", paths[0])
+    shutil.rmtree(paths[1])
+    with pytest.raises(parchunk.InputError, match=r"1\.zarr"):
+        parchunk.update(tmp_path / "out")
+    parchunk.build(parchunk.plan(paths[2]), tmp_path / "one")
+    with pytest.raises(parchunk.InputError, match="is of one store"):
+        parchunk.update(tmp_path / "one", paths[0])
+
+
+def test_stacks_grow_by_stores_with_labels(tmp_path: Path) -> None:
+    paths = months(tmp_path / "in", MONTHS | {"lengths": [4, 4, 4]})
+    for path in paths:
+        shutil.rmtree(path / "time")
+    plan = parchunk.plan(paths[:2], stack="member", labels="a,b")
+    parchunk.build(plan, tmp_path / "out")
+    with pytest.raises(parchunk.InputError, match="2 labels for 3 stores"):
+        parchunk.update(tmp_path / "out", paths[2])
+    parchunk.update(tmp_path / "out", paths[2], labels="c")
+    found = stock(tmp_path / "out")
+    assert found.member.values.tolist() == ["a", "b", "c"]
+    wanted = xarray.concat([opened(path, 2) for path in paths], "member", combine_attrs="override")
+    xarray.testing.assert_equal(found.drop_vars("member"), wanted)
+
+
+@pytest.mark.parametrize(("axis", "shards"), [(0, False), (0, True), (2, True)])
+def test_the_audit_looks_into_every_store(tmp_path: Path, axis: int, shards: bool) -> None:
+    made = MONTHS | {"axis": axis, "shards": shards, "format": 3, "holes": False}
+    paths = months(tmp_path / "in", made)
+    parchunk.build(parchunk.plan(paths, concat="time"), tmp_path / "out")
+    assert parchunk.audit(tmp_path / "out", against_source=True).findings == ()
+    chunk = next(file for file in (paths[1] / "air" / "c").rglob("*") if file.is_file())
+    chunk.unlink()
+    findings = parchunk.audit(tmp_path / "out", against_source=True).findings
+    assert [(f.array, f.region, f.kind) for f in findings] == [("air", 1, "gone-chunks")]
+    assert findings[0].key == str(chunk.relative_to(paths[1]))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_a_store_lacks_reads_as_fill_value(tmp_path: Path, axis: int) -> None:
+    paths = months(tmp_path / "in", MONTHS | {"axis": axis, "holes": False})
+    lacking = opened(paths[1], 2)
+    shutil.rmtree(paths[1] / "air")
+    with pytest.raises(parchunk.InputError, match=r"air: is not in .*1\.zarr"):
+        parchunk.plan(paths, concat="time")
+    plan = parchunk.plan(paths, concat="time", join="outer")
+    result = parchunk.build(plan, tmp_path / "out")
+    assert result.missing == result.plan.by_name["air"].partition(1, 1).rows.cells
+    found = stock(tmp_path / "out")
+    assert found.air.isel(time=slice(4, 6)).isnull().all()
+    parts = [opened(paths[0], 2).air, lacking.air.where(False), opened(paths[2], 2).air]
+    xarray.testing.assert_equal(found.air, xarray.concat(parts, "time"))
+    gap = next(f for f in parchunk.audit(tmp_path / "out").findings if f.severity == "gap")
+    assert gap.array == "air"
+
+
+@pytest.mark.s3
+def test_stores_in_a_bucket(tmp_path: Path, bucket: Any) -> None:
+    paths = months(tmp_path / "in", MONTHS | {"lengths": [4, 4, 4], "holes": False})
+    for path in paths[:2]:
+        bucket.upload(path, f"era5/{path.name}")
+    pattern, out = f"s3://{bucket.name}/era5/*.zarr", f"s3://{bucket.name}/refs"
+    plan = parchunk.plan(pattern, concat="time", store_options=bucket.options)
+    assert [store.url for store in plan.stores.stores] == [
+        f"s3://{bucket.name}/era5/{path.name}" for path in paths[:2]
+    ]
+    parchunk.build(plan, out, output_options=bucket.options, workers=2)
+    bucket.upload(paths[2], "era5/2.zarr")
+    options = {"store_options": bucket.options, "output_options": bucket.options}
+    result = parchunk.update(out, gaps=False, **options)
+    assert result.built == 4
+    found = parchunk.open_dataset(out, **options).load()
+    wanted = xarray.concat(
+        [opened(path, 2) for path in paths], "time", data_vars="minimal", coords="minimal",
+        compat="override", join="override", combine_attrs="override",
+    )  # fmt: skip
+    xarray.testing.assert_equal(found, wanted)
+    assert parchunk.audit(out, against_source=True, **options).findings == ()
