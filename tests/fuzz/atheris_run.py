@@ -25,7 +25,7 @@ with atheris.instrument_imports(include=["parchunk"]):
 
 SEEDS = Path(__file__).parent / "seeds"
 #: Targets whose inputs are JSON, after how many other bytes.
-JSON = {"plan_json": 0, "receipt": 0, "metadata": 1}
+JSON = {"plan_json": 0, "receipt": 0, "metadata": 1, "json_page": 0}
 COMPARISONS = (operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge)
 #: What libFuzzer learns from when it is compared.
 PLAIN = frozenset({int, str, bytes, bool, float, type(None)})

@@ -32,6 +32,10 @@ from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.parsing import parse_paths, positions_of
 from parchunk.keys.space import KeySpace
 from parchunk.listing.strays import find_strays
+from parchunk.listing.wire.gcs import read_json
+from parchunk.listing.wire.page import UnreadablePage, WirePage
+from parchunk.listing.wire.page_reader import PageReader
+from parchunk.listing.wire.strict_reader import read_strictly
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
@@ -159,8 +163,35 @@ def sql(data: bytes) -> None:
     assert _picture(_built().parent) == before
 
 
+def page(data: bytes) -> None:
+    """A page of a listing in XML: vectors and a parser must make the same of it."""
+    assert _page_of(PageReader().read, data) == _page_of(read_strictly, data)
+
+
+def json_page(data: bytes) -> None:
+    """A page of a listing in JSON."""
+    _page_of(lambda body: read_json(body, "a/b"), data)
+
+
+def _page_of(read: Callable[[bytes], WirePage], data: bytes) -> Any:
+    """Return the rows of a page and what follows it, or None where it is refused in one line."""
+    try:
+        found, said = read(data), ""
+    except UnreadablePage as error:
+        found, said = None, str(error)
+    assert "\n" not in said
+    if found is None:
+        return None
+    listed = found.listed
+    listed.paths.validate(full=True)
+    rows = (listed.paths.to_pylist(), listed.sizes.tolist(), listed.modified.tolist())
+    assert len({len(column) for column in rows}) == 1
+    return rows, found.token, found.fault
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (plan_json, receipt, record_file, metadata, keys, sql)
+    target.__name__: target
+    for target in (plan_json, receipt, record_file, metadata, keys, sql, page, json_page)
 }
 
 

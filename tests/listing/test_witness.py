@@ -317,8 +317,7 @@ def test_order_is_checked_across_batches_in_one_that_breaks() -> None:
     again = Fault("repeat-page", first=1, within="t/")
     broken = Fault("503", first=3, times=None, within="t/")
     with source_of(one(chunks=5000), again, broken) as (server, source):
-        # Pages of several requests at once, as obstore has them: else none comes before it breaks.
-        source = replace(source, listing="obstore")
+        source = replace(source, listing="obstore")  # which does not see that a token repeats
         listing = Listing(source, "t", Requests(), QUICK, threading.Event(), batch=2000)
         walk = walks.walk(KeySpace((5000,), KeyEncoding("", ".", 1)), 0, 5000)
         listed = listing.follow(walk)

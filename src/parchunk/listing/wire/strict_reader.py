@@ -117,12 +117,13 @@ class Document:
         count = len(listed.paths) + self.prefixes
         if said and (not said.isdecimal() or int(said[:20]) != count):
             raise UnreadablePage(f"it says {said[:20]} keys, and has {count}")
-        truncated = self.said.get("IsTruncated", "").strip()
+        token = self.said.get("NextContinuationToken", "")
+        # Some servers leave it out where nothing follows.
+        truncated = self.said.get("IsTruncated", "true" if token else "false").strip()
         if truncated not in ("true", "false"):
             raise UnreadablePage("it does not say whether there are more objects")
         if truncated == "false":
             return WirePage(listed, None)
-        token = self.said.get("NextContinuationToken", "")
         fault = "" if token else "it says that there are more objects, and not where"
         return WirePage(listed, token or None, fault)
 

@@ -1,0 +1,102 @@
+"""Who lists a source: by itself what is proven, and what cannot be read off the wire says why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from instruments.synthetic.server import serve
+from instruments.synthetic.zarr_stores import zarr_store
+from obstore.store import AzureStore, LocalStore, S3Store
+from tests.made import grow
+
+import parchunk
+from parchunk.cli.main import run
+from parchunk.errors import InputError, MissingExtraError
+from parchunk.listing.choosing import choose
+
+HTTP = {"client_options": {"allow_http": True}}
+ENDPOINT: dict[str, Any] = {"endpoint": "http://127.0.0.1:1", "skip_signature": True, **HTTP}
+KEYS = {"access_key_id": "a", "secret_access_key": "b"}
+
+
+def chosen(store: Any, listing: str = "auto") -> str:
+    return str(choose(parchunk.Source(store, "", "s3://b", listing=listing)))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (ENDPOINT, "wire (S3 endpoint, anonymous)"),
+        (ENDPOINT | {"skip_signature": False} | KEYS, "wire (S3 endpoint, static)"),
+        (
+            ENDPOINT | {"skip_signature": False, "session_token": "c"} | KEYS,
+            "wire (S3 endpoint, session token)",
+        ),
+        (ENDPOINT | {"skip_signature": False}, "obstore (S3 endpoint with credentials of kind"),
+        ({"skip_signature": True}, "obstore (AWS with credentials of kind 'anonymous'"),
+        (ENDPOINT | {"prefix": "p"}, "obstore (the store has a prefix of its own)"),
+        (ENDPOINT | {"client_options": {}}, "obstore (http is not allowed"),
+        (
+            ENDPOINT | {"client_options": {"proxy_url": "http://p"}},
+            "obstore (only obstore knows the client option proxy_url)",
+        ),
+        (ENDPOINT | {"role_arn": "r"}, "obstore (only obstore knows the store option role_arn)"),
+    ],
+)
+def test_what_is_proven_is_chosen_by_itself(
+    options: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    assert chosen(S3Store("b", **options)).startswith(expected)
+
+
+def test_what_is_no_s3_is_obstores() -> None:
+    assert chosen(LocalStore()) == "obstore (it is not listed over a network)"
+    azure = AzureStore("c", account_name="a", skip_signature=True)
+    assert chosen(azure) == "obstore (only S3 and GCS are read off the wire)"
+    assert chosen(S3Store("b", **ENDPOINT), "obstore") == "obstore (as told)"
+
+
+def test_a_proxy_of_the_environment_is_obstores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy:1")
+    monkeypatch.setenv("NO_PROXY", "elsewhere")
+    assert chosen(S3Store("b", **ENDPOINT)) == "obstore (the environment names a proxy)"
+
+
+def test_without_botocore_what_is_signed_is_obstores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parchunk.extras.find_spec", lambda _: None)
+    signed = ENDPOINT | {"skip_signature": False} | KEYS
+    assert chosen(S3Store("b", **signed)).startswith("obstore (botocore is not installed: pip")
+    with pytest.raises(MissingExtraError, match=r"pip install 'parchunk\[wire\]'"):
+        chosen(S3Store("b", **signed), "wire")
+
+
+def test_what_cannot_be_read_off_the_wire_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grow(tmp_path / "s", 4)
+    out = tmp_path / "r"
+    assert run(["build", str(tmp_path / "s"), str(out), "--listing", "wire"]) == 2
+    assert "it is not listed over a network, so it is left to obstore" in capsys.readouterr().err
+    assert not out.exists()
+    with pytest.raises(InputError, match="--listing fast: give one of auto, obstore, wire"):
+        chosen(S3Store("b", **ENDPOINT), "fast")
+
+
+def test_plans_say_who_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    store = zarr_store([("v", (3,), (1,), ("time",))])
+    with serve(store, process=False) as server:
+        options = ["--store-option", f"endpoint={server.endpoint}"]
+        options += ["--store-option", "skip_signature=true"]
+        for listing, expected in (
+            ("auto", "wire (S3 endpoint, anonymous)"),
+            ("obstore", "obstore (as told)"),
+            ("wire", "wire (as told)"),
+        ):
+            code = run(["plan", "s3://formula", *options, "--listing", listing, "--json"])
+            assert code == 0
+            assert json.loads(capsys.readouterr().out)["forecast"]["listing"] == expected
