@@ -33,3 +33,10 @@ def test_build_on_dask(tmp_path: Path) -> None:
     ] = 1.0
     said = run(EXAMPLES / "build_on_dask.py", tmp_path / "s.zarr", tmp_path / "refs")
     assert "24 of 24 chunks referenced" in said
+
+
+def test_many_stores(tmp_path: Path) -> None:
+    said = run(EXAMPLES / "many_stores.py", tmp_path)
+    assert "61 of 61 chunks of 2 stores" in said
+    assert "92 of 92 chunks after the update" in said
+    assert "281.5 K, 282.5 K, 283.5 K" in said

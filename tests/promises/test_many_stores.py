@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
+import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.many_stores import Made, write
@@ -146,6 +147,8 @@ def test_views_and_audit_know_the_stores(
     assert again.missing > report.missing
     gaps = next(a for a in parchunk.audit(tmp_path / "again").arrays if a.array == "rain").gaps
     assert [(gap.start, gap.stop) for gap in gaps] == [(4, 6)]
+    rain = next(a for a in parchunk.audit(tmp_path / "again").arrays if a.array == "rain")
+    assert rain.gap_labels == ("2000-01-01 04:00 to 2000-01-01 05:00",)
 
 
 def test_a_reference_into_another_store_is_found(tmp_path: Path) -> None:
@@ -339,3 +342,15 @@ def test_stores_in_a_bucket(tmp_path: Path, bucket: Any) -> None:
     )  # fmt: skip
     xarray.testing.assert_equal(found, wanted)
     assert parchunk.audit(out, against_source=True, **options).findings == ()
+
+
+def test_coordinates_that_changed_are_found_and_taken_in(tmp_path: Path) -> None:
+    paths = months(tmp_path / "in", MONTHS | {"holes": False})
+    parchunk.build(parchunk.plan(paths, concat="time"), tmp_path / "out")
+    array = zarr.open_array(paths[2] / "time", mode="r+")
+    array[:] = array[:] + 1
+    findings = parchunk.audit(tmp_path / "out", against_source=True).findings
+    assert [(f.kind, f.array) for f in findings] == [("source-metadata", "time")]
+    parchunk.update(tmp_path / "out")
+    assert parchunk.audit(tmp_path / "out", against_source=True).findings == ()
+    assert stock(tmp_path / "out").time.values[-1] == opened(paths[2], 2).time.values[-1]

@@ -15,11 +15,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from parchunk.auditing.change_findings import change_findings
 from parchunk.auditing.changes import Comparison
 from parchunk.auditing.differences import Differences, RegionChanges, ShardDifferences, newest
-from parchunk.auditing.findings import finding
+from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.found_arrays import array_findings
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.source_contents import ContentReader
@@ -35,9 +36,11 @@ from parchunk.listing.job import JobListing
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.tally import Part
 from parchunk.listing.walker import Listing
+from parchunk.metadata import Hierarchy, skip_refused
 from parchunk.metadata.meaning import differences, hierarchy_digest
 from parchunk.out.output import Output
 from parchunk.planning.from_source import open_source, read_again
+from parchunk.planning.from_stores import changed_coordinates, rejoined
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.stores.source import Source
 
@@ -65,17 +68,8 @@ def compare(
     source = source or open_source(plan, store_options)
     if listing is not None:
         source = replace(source, listing=listing)
-    now = read_again(plan, source, consolidated=consolidated)
-    findings = array_findings(plan, now)
-    if hierarchy_digest(now) != hierarchy_digest(plan.hierarchy):
-        changed = "; ".join(differences(plan.hierarchy, now)[:3])
-        findings.append(
-            finding(
-                "source-metadata",
-                f"the metadata of {source.url} is no longer what was built from: {changed}",
-                "parchunk update OUT if it grew; else build with --overwrite, or into another OUT",
-            )
-        )
+    now, changes = _as_it_is(plan, source, consolidated)
+    findings = [*array_findings(plan, now), *changes, *_metadata_findings(plan, now, source)]
     counted = Requests()
     stop = threading.Event()
     by_partition = {item.partition.key: item for item in done}
@@ -95,21 +89,20 @@ def compare(
         ThreadPoolExecutor(concurrency, thread_name_prefix="fetch") as fetches,
     ):
         contents = ContentReader(plan, done, source, fetches, concurrency, counted, stop)
+        make = partial(
+            _Compared,
+            plan=plan,
+            by_partition=by_partition,
+            pool=pool,
+            takers=takers,
+            counted=counted,
+            stop=stop,
+        )
         try:
             for work, job in jobs:
+                reader = contents.of(work.source)
                 compared = [
-                    _Compared(
-                        plan,
-                        member,
-                        target,
-                        by_partition,
-                        work.source,
-                        pool,
-                        takers,
-                        counted,
-                        stop,
-                        contents.of(work.source),
-                    )
+                    make(member=member, target=target, source=work.source, contents=reader)
                     for member, target in zip(job.members, work.targets(job), strict=True)
                 ]
                 listed = JobListing(job, [each.listed for each in compared])
@@ -134,6 +127,40 @@ def compare(
         contents.indexes,
         contents.inlined,
     )
+
+
+def _metadata_findings(plan: Plan, now: Hierarchy, source: Source) -> list[Finding]:
+    """Return what says that the source's metadata is other than what was built from."""
+    if hierarchy_digest(now) == hierarchy_digest(plan.hierarchy):
+        return []
+    changed = "; ".join(differences(plan.hierarchy, now)[:3])
+    return [
+        finding(
+            "source-metadata",
+            f"the metadata of {source.url} is no longer what was built from: {changed}",
+            "parchunk update OUT if it grew; else build with --overwrite, or into another OUT",
+        )
+    ]
+
+
+def _as_it_is(
+    plan: Plan, source: Source, consolidated: str | None
+) -> tuple[Hierarchy, list[Finding]]:
+    """Return the source's hierarchy now, and which coordinates of many stores are others now."""
+    if plan.stores is None:
+        return read_again(plan, source, consolidated=consolidated), []
+    joined = rejoined(plan, source, consolidated)
+    names = changed_coordinates(plan, joined)
+    hierarchy = skip_refused(joined.hierarchy) if plan.hierarchy.skipped else joined.hierarchy
+    return hierarchy, [
+        finding(
+            "source-metadata",
+            f"{name}: its values are kept inline, and the stores have others now",
+            "parchunk update OUT",
+            array=name,
+        )
+        for name in names
+    ]
 
 
 class _Compared:

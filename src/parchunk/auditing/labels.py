@@ -17,6 +17,7 @@ import numpy as np
 from parchunk.errors import ParchunkError
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.from_source import open_source
+from parchunk.planning.joining.values import values_of
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
 
@@ -93,7 +94,10 @@ def read_labels(
 
     def read() -> None:
         try:
-            found.append(Labels(decode(_values(open_source(plan, store_options), spec), spec)))
+            values = _kept_values(plan, spec)
+            if values is None:
+                values = _values(open_source(plan, store_options), spec)
+            found.append(Labels(decode(values, spec)))
         except Exception:
             return
 
@@ -102,6 +106,14 @@ def read_labels(
     thread.start()
     thread.join(_PATIENCE)
     return found[0] if found else Labels()
+
+
+def _kept_values(plan: Plan, spec: ArraySpec) -> np.ndarray[Any, Any] | None:
+    """Return a coordinate that OUT keeps inline, as many stores have; None: it is in the source."""
+    chunk = None if plan.stores is None else plan.stores.kept.get(spec.name)
+    if chunk is None:
+        return None
+    return values_of(spec.name, spec, {spec.keys.tail((0,) * spec.rank): chunk})
 
 
 def _values(source: Source, spec: ArraySpec) -> np.ndarray[Any, Any]:

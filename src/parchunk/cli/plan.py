@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -188,16 +188,22 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
         f"memory: {bytes_text(_int(shown, 'vector_bytes'))} of sizes, "
         f"bound {bytes_text(_int(shown, 'memory_bytes'))} above the imports"
     )
+    for line in _notes(plan):
+        out.print(line)
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    """Yield what a reader of the plan should know, a line each."""
     if plan.hierarchy.written_format == 3:
-        out.print(f"note: {V3_COSTS}")
+        yield f"note: {V3_COSTS}"
     for name, feature in plan.hierarchy.skipped:
-        out.print(f"skipped: {name}: {feature}")
+        yield f"skipped: {name}: {feature}"
     for name, reason in plan.hierarchy.left_out:
-        out.print(f"left out: {name}: {reason}")
+        yield f"left out: {name}: {reason}"
     for warning in plan.hierarchy.warnings:
-        out.print(f"note: {warning}")
+        yield f"note: {warning}"
     for note in (*plan.store_notes, *filter(None, [small_files_note(plan)])):
-        out.print(f"note: {note}")
+        yield f"note: {note}"
 
 
 def _chunks_text(spec: ArraySpec) -> str:

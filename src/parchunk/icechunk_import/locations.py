@@ -126,15 +126,25 @@ class Container:
         InputError
             When a path is not the array's: the references are not parchunk's.
         """
-        old, new = self._beginnings(array, paths)
-        if not pc.all(pc.starts_with(paths, old), min_count=0).as_py():
-            raise InputError(
-                f"{array}: a reference lies outside of {old}: the record files were changed; "
-                "build again"
-            )
-        if old == new:
-            return paths
-        return pc.binary_replace_slice(paths, 0, len(old.encode()), new)
+        found: list[pa.StringArray] = []
+        while True:
+            old, new = self._beginnings(array, paths)
+            elsewhere = pc.index(pc.starts_with(paths, old), False).as_py()
+            mine = paths if elsewhere < 0 else paths.slice(0, elsewhere)
+            if elsewhere == 0 or (
+                elsewhere > 0 and (not self.stores or mine.null_count == elsewhere)
+            ):
+                raise InputError(
+                    f"{array}: a reference lies outside of {old}: the record files were changed; "
+                    "build again"
+                )
+            moved = mine if old == new else pc.binary_replace_slice(mine, 0, len(old.encode()), new)
+            if elsewhere < 0 and not found:
+                return moved
+            found.append(moved)
+            if elsewhere < 0:
+                return pa.concat_arrays(found)
+            paths = paths.slice(elsewhere)  # those of another store
 
     def _beginnings(self, array: str, paths: pa.StringArray) -> tuple[str, str]:
         """Return how paths begin, and their locations; of many stores, those of the first path."""

@@ -9,6 +9,7 @@ from typing import Any
 from parchunk.errors import InputError
 from parchunk.metadata import Hierarchy, require_supported, skip_refused
 from parchunk.planning.joining.dataset import Dataset
+from parchunk.planning.joining.equality import same_chunks
 from parchunk.planning.joining.growing import grown_stores
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.labels import parse_labels
@@ -84,6 +85,23 @@ def grown_many(
     )
     source = replace(source, options=old.location.options)
     return replace(grown_stores(old, hierarchy, joined), location=source.location, source=source)
+
+
+def changed_coordinates(plan: Plan, now: Dataset) -> list[str]:
+    """Return the arrays kept inline of which the stores have other values now.
+
+    By their values: another version of a library compresses them to other bytes.
+    """
+    stores = plan.stores
+    assert stores is not None
+    found = {one.spec.name: one for one in now.kept}
+    return [
+        name
+        for name, chunk in stores.kept.items()
+        if name in found
+        and chunk != found[name].chunk
+        and not same_chunks(plan.by_name[name].spec, chunk, found[name])
+    ]
 
 
 def _labels(labels: str | Sequence[object]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from parchunk.planning.joining.merging import below
 from parchunk.planning.joining.patterns import is_there, matches, split_pattern
 from parchunk.planning.joining.store_set import PlannedStore, StoreSet
 from parchunk.planning.no_store import explained
+from parchunk.stores.redaction import holds_credentials
 from parchunk.stores.source import Source
 
 #: Stores whose metadata is read side by side; each reads documents side by side itself.
@@ -203,7 +204,9 @@ def _wanted(
 def _opened(
     given: GivenStore, store_options: Mapping[str, str] | None
 ) -> tuple[list[Source], bool]:
-    if not given.is_pattern or is_there(given.url):
+    # One with a secret behind a "?" is no pattern: it is refused without being repeated.
+    secret = "://" in given.url and holds_credentials(given.url)
+    if secret or not given.is_pattern or is_there(given.url):
         return [Source.open(given.url, store_options)], False
     above, segments = split_pattern(given.url)
     source = Source.open(above, store_options)

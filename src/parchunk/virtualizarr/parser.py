@@ -267,7 +267,7 @@ class _Reader:
         if "inlined" not in signature(ChunkManifest.from_arrays).parameters:
             raise InputError(
                 f"{self._spec.name}: this VirtualiZarr takes no inlined chunks: upgrade it, or "
-                "build without --inline-threshold"
+                "build without --inline-threshold, and many stores with --no-inline-coordinates"
             )
         from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 

@@ -12,6 +12,7 @@ from parchunk.errors import InputError
 from parchunk.planning.joining.given import GivenStore, parse_given, read_sources, refuse_duplicates
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.patterns import is_there, matches, split_pattern
+from parchunk.planning.many_sources import find_stores
 from parchunk.stores.source import Source
 
 
@@ -141,3 +142,12 @@ def test_several_stores_need_a_word() -> None:
     Joining().check(1, named=False)
     Joining().check(2, named=True)
     Joining(merge=True).check(2, named=False)
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://key:hunter2@b/*.zarr", "https://b/x?X-Amz-Signature=hunter2"]
+)
+def test_secrets_are_not_repeated(url: str) -> None:
+    with pytest.raises(InputError) as caught:
+        find_stores([url, "s3://b/y"])
+    assert "hunter2" not in str(caught.value)

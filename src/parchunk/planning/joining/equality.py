@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.joining.comparing import Reference
 from parchunk.planning.joining.members import ToCompare
-from parchunk.planning.joining.values import ObjectReader, read_objects, values_of
+from parchunk.planning.joining.values import KeptArray, ObjectReader, read_objects, values_of
 from parchunk.wording import bytes_text
 
 #: Bytes of one array that are compared in each store, at most, uncompressed.
@@ -52,6 +53,15 @@ def differing(
         if not _same(values, theirs):
             return f"{wanted.name}: has other values in {labels[store]} than in {labels[first]}"
     return None
+
+
+def same_chunks(spec: ArraySpec, chunk: bytes | None, other: KeptArray) -> bool:
+    """Whether two arrays of one chunk each have the same values."""
+    if chunk is None or other.chunk is None or spec.shape != other.spec.shape:
+        return False
+    tail = spec.keys.tail((0,) * spec.rank)
+    one = values_of(spec.name, spec, {tail: chunk})
+    return _same(one, values_of(spec.name, other.spec, {tail: other.chunk}))
 
 
 def _same(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:

@@ -1,0 +1,68 @@
+"""Months of a reanalysis as one dataset: references, then next month's update, then Icechunk.
+
+    python examples/many_stores.py [FOLDER]
+
+Makes three monthly stores in FOLDER as producers write them (each with its own ``units`` of time),
+joins the first two, takes in the third, and imports all of it into an Icechunk repository.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+import parchunk
+
+
+def make_month(path: Path, month: int, days: int) -> None:
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    hours = root.create_array(
+        "time",
+        shape=(24 * days,),
+        chunks=(24 * days,),
+        dtype="i8",
+        dimension_names=["time"],
+        attributes={"units": f"hours since 2024-{month:02d}-01", "standard_name": "time"},
+    )
+    hours[:] = np.arange(24 * days)
+    air = root.create_array(
+        "air",
+        shape=(24 * days, 19, 36),
+        chunks=(24, 19, 36),
+        dtype="f4",
+        dimension_names=["time", "lat", "lon"],
+        attributes={"units": "K"},
+    )
+    air[:] = 280 + month + np.random.default_rng(month).random(air.shape)
+
+
+def main(folder: Path) -> None:
+    make_month(folder / "era5" / "01.zarr", 1, 31)
+    make_month(folder / "era5" / "02.zarr", 2, 29)
+    refs = folder / "refs.parquet"
+    plan = parchunk.plan(f"{folder}/era5/*.zarr", concat="time")
+    result = parchunk.build(plan, refs)
+    print(f"{result.present} of {result.expected} chunks of {len(plan.stores.stores)} stores")
+
+    make_month(folder / "era5" / "03.zarr", 3, 31)  # the next month comes
+    result = parchunk.update(refs)
+    print(f"{result.present} of {result.expected} chunks after the update")
+
+    months = parchunk.open_dataset(refs).air.resample(time="MS").mean(...)
+    print(", ".join(f"{value:.1f} K" for value in months.values))
+    if find_spec("icechunk"):
+        imported = parchunk.to_icechunk(refs, folder / "repo")
+        print(f"{len(imported.commits)} commits in an Icechunk repository")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            main(Path(name))
