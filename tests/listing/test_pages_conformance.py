@@ -40,6 +40,9 @@ from parchunk.listing.pages import PageError, Spent
 
 WAYS = ["obstore", "wire"]
 NEVER = threading.Event()
+#: What of a receipt is no two times the same: small arrays of one walk share its requests as they
+#: pass, of which only the sum is the same.
+_OF_THE_MOMENT = ("seconds", "built_at", "written", "finished", "requests", "retries")
 
 #: Keys that text, XML and URLs have to be told about, and directory markers.
 ODD = [
@@ -317,14 +320,13 @@ def test_builds_are_the_same_to_the_byte(bucket: S3Bucket, tmp_path: Path, tree:
             path.relative_to(out): {
                 key: value
                 for key, value in json.loads(path.read_text()).items()
-                if key not in ("seconds", "built_at", "written", "finished")
+                if key not in _OF_THE_MOMENT
             }
             for path in (out / ".parchunk" / "receipts").rglob("*.json")
         }
         files = {path: digest for path, digest in tree(out).items() if "receipts" not in path}
-        found[way] = receipts, files
-    assert found["obstore"][0] == found["wire"][0]
-    assert found["obstore"][1] == found["wire"][1]
+        found[way] = receipts, files, result.requests
+    assert found["obstore"] == found["wire"]
 
 
 def test_what_is_proven_is_what_is_tested() -> None:
