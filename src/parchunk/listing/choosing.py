@@ -106,7 +106,10 @@ def _dialect(store: object) -> tuple[S3 | GCS, tuple[str, str]]:
     """
     if isinstance(store, S3Store):
         place = s3_place(store)
-        return S3(place), ("S3 endpoint" if place.endpoint else "AWS", place.kind)
+        server = "AWS" if not place.endpoint else "S3 endpoint"
+        if place.endpoint and place.origin.encrypted:
+            server = "S3 endpoint with TLS"  # which the suite has not
+        return S3(place), (server, place.kind)
     if isinstance(store, GCSStore):
         gcs = GCS.of(store)
         return gcs, ("GCS endpoint" if gcs.endpoint else "GCS", gcs.kind)
