@@ -21,6 +21,7 @@ from parchunk.errors import InputError
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, read_receipts
+from parchunk.planning.joining.paths import array_paths
 from parchunk.planning.plan_document import read_plan
 
 #: PARCHUNK_FUZZ=5000 is the long form.
@@ -298,7 +299,8 @@ def test_record_files_cut_at_every_byte(copied: Callable[[], tuple[Path, Path]])
     file = out / "air/refs.0.parq"
     whole = file.read_bytes()
     plan = load_plan(open_output(str(out)))
-    checker = RecordChecker(plan.by_name["air"].spec, "/s", open_output(str(out)), 0, [], 0)
+    spec, paths = plan.by_name["air"].spec, array_paths(plan, "air")
+    checker = RecordChecker(spec, "/s", paths, open_output(str(out)), 0, [], 0)
     job = RecordJob(index=0, first=0, rows=4, region=0, receipt="r", promised=None)
     for length in range(len(whole)):
         file.write_bytes(whole[:length])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.many_stores import Made, write
 
@@ -92,9 +92,8 @@ def check_plan(plan: Plan) -> None:
         spec = plan.by_name[partition.array].spec
         numbers = partition.rows.numbers(0, partition.rows.cells)
         for begin in range(0, len(numbers), plan.record_size):
-            record_index(
-                numbers[begin:][: plan.record_size], plan.record_size, spec.reference_total
-            )
+            some = numbers[begin:][: plan.record_size]
+            record_index(spec.name, some, plan.record_size, spec.reference_total)
         rows.setdefault(partition.array, []).extend(numbers.tolist())
         store = plan.store_of(partition)
         if store is None:
@@ -124,6 +123,7 @@ def check_plan(plan: Plan) -> None:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example([1], 1, 0, None, (3, True))
 @given(
     st.lists(st.integers(0, 3), min_size=1, max_size=4).filter(any),
     st.integers(0, 1),

@@ -160,7 +160,8 @@ def array_with_cuts(spec: ArraySpec, axis: int | None, cuts: Sequence[int]) -> A
     starts = [cut // chunk for cut in cuts]
     starts[-1] = -(-cuts[-1] // chunk)
     longest = max(after - before for before, after in pairwise(starts))
-    return ArrayPlan(spec, axis, longest, tuple(starts))
+    shard = spec.chunks[axis] // chunk  # the last one may not be full
+    return ArrayPlan(spec, axis, -(-longest // shard) * shard, tuple(starts))
 
 
 def _record_size(arrays: Sequence[ArrayPlan], wanted: int | None) -> int:
