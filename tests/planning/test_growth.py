@@ -17,6 +17,7 @@ from parchunk.planning.choice import make_plan
 from parchunk.planning.growth import carried, grown_plan
 from parchunk.planning.plan import ArrayPlan, Partition, Plan, Split
 from parchunk.planning.plan_document import read_plan
+from parchunk.planning.refitting import region_unit
 from parchunk.stores.opening import Location
 
 
@@ -327,3 +328,20 @@ def test_a_store_that_began_with_one_chunk_gets_regions_when_it_is_large() -> No
     now = Hierarchy((replace(before, shape=(2_000_000, 6_007)),), ())
     new = grown_plan(old, now)
     assert new.arrays[0].is_aligned(4_096)
+
+
+@settings(max_examples=200)
+@given(
+    grid=st.lists(st.integers(1, 6), min_size=1, max_size=3),
+    record_size=st.integers(1, 12),
+    data=st.data(),
+)
+def test_lengths_that_fit_are_the_multiples_of_a_unit(
+    grid: list[int], record_size: int, data: st.DataObject
+) -> None:
+    axis = data.draw(st.integers(0, len(grid) - 1))
+    array = spec("a", tuple(grid), (1,) * len(grid))
+    unit = region_unit(array, axis, record_size)
+    for length in range(1, grid[axis]):
+        fits = ArrayPlan(array, axis, length).is_aligned(record_size)
+        assert fits == (unit is not None and length % unit == 0)
