@@ -73,3 +73,18 @@ def test_names_that_are_not_there_are_found() -> None:
     ]
     assert not _has("parchunk.keys.encoding", "NoSuchThing")
     assert _has("parchunk.keys.encoding.KeyEncoding", "tail")
+
+
+def test_the_table_of_rooms_names_what_is_there() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    found = re.findall(r"`([a-z_]+/[a-z_]+\.py)`, `([\w.]+)`", text)
+    assert len(found) > 12
+    wrong = [
+        (path, name)
+        for path, name in found
+        if not (ROOT / "src/parchunk" / path).exists()
+        or not re.search(
+            rf"(?:def|class) {name.split('.')[-1]}\b", (ROOT / "src/parchunk" / path).read_text()
+        )
+    ]
+    assert wrong == []
