@@ -1,4 +1,4 @@
-"""Chunk keys: the one place that knows how a chunk index is spelled in the source.
+"""Chunk keys: the definition of how a chunk index is spelled in the source.
 
 A chunk key is the array's path, a ``/``, and a *tail* that this module writes and reads:
 
