@@ -22,7 +22,7 @@ demo: $(VENV)/.filled
 	$(BIN)/parchunk demo demo
 
 test: $(VENV)/.filled
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 test-fast: $(VENV)/.filled
 	$(BIN)/python -m pytest -m 'not slow and not s3'
@@ -45,7 +45,7 @@ $(LOWEST)/.filled: pyproject.toml tests/lowest.txt
 	touch $@
 
 test-lowest: $(LOWEST)/.filled
-	PATH="$(CURDIR)/$(LOWEST)/server/bin:$$PATH" PARCHUNK_LOWEST=1 $(LOWEST)/bin/python -m pytest -n 3 --dist loadfile
+	PATH="$(CURDIR)/$(LOWEST)/server/bin:$$PATH" PARCHUNK_LOWEST=1 $(LOWEST)/bin/python -m pytest -n 4 --dist loadfile
 
 lint: $(VENV)/.filled
 	$(BIN)/ruff check .
