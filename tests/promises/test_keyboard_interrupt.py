@@ -17,7 +17,6 @@ from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
 
 import parchunk
-from parchunk.building import running
 from parchunk.out.local import LocalOutput
 from parchunk.out.output import LEASE
 
@@ -104,7 +103,6 @@ def test_while_worker_processes_list(tmp_path: Path) -> None:
 def test_while_a_write_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then OUT is nobody else's until the lease has expired: the write may still come."""
     out = tmp_path / "out"
-    monkeypatch.setattr(running, "GRACE", 0.2)
     hangs, over = threading.Event(), threading.Event()
     put = LocalOutput.put
 

@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from parchunk.listing.batches import Batches
@@ -18,6 +17,8 @@ from parchunk.stores.source import Source
 
 #: Rows of a page where rows cost no requests: enough to make the kernels' fixed costs small.
 LOCAL_ROWS = 10_000
+
+_TIME = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,14 @@ class ObstorePages:
 
 def _rows(batch: pa.RecordBatch) -> Listed:
     """Return a batch's rows; entity tags and versions, half of its bytes, are not needed."""
-    modified = batch.column("last_modified").cast(pa.timestamp("us", tz="UTC"), safe=False)
+    modified = _as(batch.column("last_modified"), _TIME, safe=False)
     return Listed(
-        batch.column("path").cast(pa.string()),
-        np.asarray(batch.column("size").cast(pa.uint64())),
-        np.asarray(modified.cast(pa.int64())),
+        _as(batch.column("path"), pa.string()),
+        _as(batch.column("size"), pa.uint64()).to_numpy(),
+        modified.view(pa.int64()).to_numpy(),
     )
+
+
+def _as(column: pa.Array, kind: pa.DataType, safe: bool = True) -> pa.Array:
+    """Return a column as of a type; to ask for a cast costs more than all else, page by page."""
+    return column if column.type == kind else column.cast(kind, safe=safe)
