@@ -7,6 +7,7 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.metadata.nodes import GROUP2, GROUP3, names
 
 from parchunk.errors import InputError, SourceError
 from parchunk.keys.encoding import KeyEncoding
@@ -20,14 +21,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part"),
 ]
 
-GROUP = {2: {"zarr_format": 2}, 3: {"zarr_format": 3, "node_type": "group"}}
+GROUP = {2: GROUP2, 3: GROUP3}
 LAST = {2: ".zgroup", 3: "zarr.json"}
 ARRAY = {2: ".zarray", 3: "zarr.json"}
 MODES = ("auto", "only", "ignore")
-
-
-def names(hierarchy: Hierarchy) -> list[str]:
-    return [array.name for array in hierarchy.arrays]
 
 
 def left_out(hierarchy: Hierarchy) -> list[str]:

@@ -1,8 +1,6 @@
 """v3 arrays as v2: zarr-python reads the same chunk objects under both documents, bit for bit."""
 
 import json
-import pickle
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,16 +10,12 @@ import zarr.codecs as zc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parchunk.errors import UnsupportedError
 from parchunk.metadata import (
     Hierarchy,
-    UnsupportedArraysError,
     convert_array,
-    convert_attributes,
     kerchunk_metadata,
     read_hierarchy,
     refusals,
-    require_supported,
 )
 from parchunk.metadata.codecs import convert_pipeline
 from parchunk.metadata.data_type import read_data_type
@@ -409,170 +403,6 @@ def test_filters_after_a_transpose(reread, store) -> None:
     assert bits(again[...]) == bits(array[...])
 
 
-LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
-BIG = {"name": "bytes", "configuration": {"endian": "big"}}
-DELTA = {"name": "numcodecs.delta", "configuration": {"dtype": "<f4"}}
-TURN = {"name": "transpose", "configuration": {"order": [1, 0]}}
-CHECKSUM = {"name": "crc32c"}
-
-
-def sharding(**changes) -> dict:
-    """The codec of shards of [5, 6], with changes."""
-    whole = {
-        "chunk_shape": [5, 3],
-        "codecs": [LITTLE],
-        "index_codecs": [LITTLE, CHECKSUM],
-        "index_location": "end",
-    }
-    return {"name": "sharding_indexed", "configuration": {**whole, **changes}}
-
-
-SHARDING = sharding(codecs=[sharding()])
-REFUSED = {
-    "nested shards": ({"codecs": [SHARDING]}, "nested shards"),
-    "shards, then compressed": (
-        {"codecs": [sharding(), "crc32c"]},
-        "sharded with other codecs around the shards ('crc32c')",
-    ),
-    "a filter, then shards": ({"codecs": [TURN, sharding()]}, "('transpose')"),
-    "a compressed index": (
-        {"codecs": [sharding(index_codecs=[LITTLE, {"name": "zstd"}])]},
-        "shard index codecs ['bytes', 'zstd']",
-    ),
-    "an index of no byte order": (
-        {"codecs": [sharding(index_codecs=["bytes"])]},
-        "a shard index with the byte order None",
-    ),
-    "an index in the middle": (
-        {"codecs": [sharding(index_location="middle")]},
-        "shard index location middle",
-    ),
-    "inner codecs that v2 lacks": (
-        {"codecs": [sharding(codecs=[LITTLE, {"name": "zfp2000"}])]},
-        "codec 'zfp2000'",
-    ),
-    "an inner transpose": (
-        {
-            "shape": [4, 4, 4],
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 2, 2]}},
-            "codecs": [
-                sharding(
-                    chunk_shape=[2, 2, 2],
-                    codecs=[{"name": "transpose", "configuration": {"order": [1, 0, 2]}}, LITTLE],
-                )
-            ],
-        },
-        "neither C nor F order",
-    ),
-    "unknown codec": ({"codecs": [LITTLE, {"name": "zfp2000"}]}, "codec 'zfp2000'"),
-    "a codec that v2 lacks": (
-        {"codecs": [{"name": "cast_value", "configuration": {"data_type": "int8"}}, LITTLE]},
-        "codec 'cast_value'",
-    ),
-    "another packbits": ({"codecs": ["packbits"]}, "codec 'packbits'"),
-    "no serializer": ({"codecs": ["crc32c"]}, "no valid pipeline"),
-    "two serializers": ({"codecs": [LITTLE, LITTLE]}, "no valid pipeline"),
-    "wrong order": ({"codecs": ["crc32c", LITTLE]}, "no valid pipeline"),
-    "big endian after a filter": ({"codecs": [DELTA, BIG]}, "big-endian"),
-    "filter, then transpose": ({"codecs": [DELTA, TURN, LITTLE]}, "transpose after a filter"),
-    "no byte order": ({"codecs": ["bytes"]}, "without the byte order"),
-    "middle endian": (
-        {"codecs": [{"name": "bytes", "configuration": {"endian": "middle"}}]},
-        "byte order middle",
-    ),
-    "strings by bytes": ({"data_type": "string", "fill_value": ""}, "variable-length data type"),
-    "floats by vlen-utf8": ({"codecs": ["vlen-utf8"]}, "codec 'vlen-utf8' with data type <f4"),
-    "unknown data type": ({"data_type": "float8_e4m3"}, "data type float8_e4m3"),
-    "huge elements": (
-        {"data_type": {"name": "raw_bytes", "configuration": {"length_bytes": 2**30}}},
-        "elements of 1,073,741,824 bytes",
-    ),
-    "no such fill value": ({"fill_value": "banana"}, "fill_value banana"),
-    "null fill value": ({"fill_value": None}, "fill_value null"),
-    "a NaN with a payload": ({"fill_value": "0x7fc00001"}, "bits that Zarr v2 cannot spell"),
-    "a signalling NaN": ({"fill_value": "0x7f800001"}, "bits that Zarr v2 cannot spell"),
-    "a complex NaN with a payload": (
-        {"data_type": "complex64", "fill_value": [0.0, "0x7f800001"]},
-        "bits that Zarr v2 cannot spell",
-    ),
-    "storage transformers": ({"storage_transformers": [{"name": "x"}]}, "storage transformers"),
-    "an extension": ({"wobble": {"must_understand": True}}, "extension field wobble"),
-    "bad blosc": (
-        {"codecs": [LITTLE, {"name": "blosc", "configuration": {"cname": "zzz", "clevel": 1}}]},
-        "codec 'blosc' with the cname zzz",
-    ),
-    "bad gzip": (
-        {"codecs": [LITTLE, {"name": "gzip", "configuration": {"level": "9"}}]},
-        "codec 'gzip' with the level 9",
-    ),
-    "other transposes": (
-        {
-            "shape": [4, 4, 4],
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 2, 2]}},
-            "codecs": [{"name": "transpose", "configuration": {"order": [1, 0, 2]}}, LITTLE],
-        },
-        "neither C nor F order",
-    ),
-    "no transpose at all": (
-        {"codecs": [{"name": "transpose", "configuration": {"order": [0, 0]}}, LITTLE]},
-        "no order of 2 dimensions",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_refusals_name_array_feature_and_remedy(zarr_json, case) -> None:
-    changes, feature = REFUSED[case]
-    hierarchy = Hierarchy((parse_v3_array("x/a", zarr_json(**changes)),), ())
-    (refusal,) = refusals(hierarchy)
-    assert refusal.name == "x/a"
-    assert feature in refusal.feature
-    assert "--exclude" in refusal.remedy
-    with pytest.raises(UnsupportedError, match=r"^array 'x/a' cannot be referenced: ") as caught:
-        kerchunk_metadata(hierarchy)
-    assert "\n" not in str(caught.value)
-
-
-def test_all_refusals_are_reported_at_once(zarr_json, reader_of) -> None:
-    rectilinear = {"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": [1]}}
-    reader = reader_of(
-        {
-            "zarr.json": {"zarr_format": 3, "node_type": "group"},
-            "good/zarr.json": zarr_json(),
-            "grid/zarr.json": zarr_json(chunk_grid=rectilinear),
-            "keys/zarr.json": zarr_json(chunk_key_encoding={"name": "hilbert"}),
-            "shards/zarr.json": zarr_json(codecs=[SHARDING]),
-            "type/zarr.json": zarr_json(data_type="float8_e4m3"),
-        }
-    )
-    hierarchy = read_hierarchy(reader)
-    assert [array.name for array in hierarchy.arrays] == ["good", "shards", "type"]
-    found = refusals(hierarchy)
-    assert [item.name for item in found] == ["grid", "keys", "shards", "type"]
-    with pytest.raises(UnsupportedArraysError, match=r"^4 arrays cannot be referenced: grid: "):
-        require_supported(hierarchy)
-    kept = read_hierarchy(reader, include=["good"])
-    assert refusals(kept) == ()
-    require_supported(kept)
-
-
-def test_errors_survive_pickle(zarr_json) -> None:
-    hierarchy = Hierarchy((parse_v3_array("a", zarr_json(codecs=[SHARDING])),), ())
-    with pytest.raises(UnsupportedArraysError) as caught:
-        require_supported(hierarchy)
-    again = pickle.loads(pickle.dumps(caught.value))
-    assert str(again) == str(caught.value)
-    assert again.refusals == refusals(hierarchy)
-
-
-def test_converting_warns_of_nothing(zarr_json) -> None:
-    text = {"name": "fixed_length_utf32", "configuration": {"length_bytes": 12}}
-    document = zarr_json(data_type=text, fill_value="x")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert convert_array(parse_v3_array("a", document))["dtype"] == "<U3"
-
-
 # v2 sources
 
 
@@ -614,38 +444,3 @@ def test_unknown_v2_data_types_are_refused(zarray) -> None:
 
 
 # the whole .zmetadata
-
-
-def test_kerchunk_metadata_of_nested_groups(store, reader_of) -> None:
-    root = zarr.create_group(store, zarr_format=3, attributes={"title": "é", "n": [1, None]})
-    for path in ("x", "lev/0/t", "lev/1/t"):
-        root.create_array(path, shape=(4,), chunks=(2,), dtype="f4", dimension_names=["time"])
-    root["lev"].attrs["units"] = "m"
-    metadata = kerchunk_metadata(read_hierarchy(reader_of(store)))
-    assert sorted(metadata) == sorted(
-        [".zattrs", ".zgroup", "lev/.zattrs", "lev/.zgroup", "lev/0/.zgroup", "lev/1/.zgroup"]
-        + [
-            f"{name}/{key}"
-            for name in ("x", "lev/0/t", "lev/1/t")
-            for key in (".zarray", ".zattrs")
-        ]
-    )
-    assert metadata[".zattrs"] == {"title": "é", "n": [1, None]}
-    assert metadata["lev/0/t/.zattrs"] == {"_ARRAY_DIMENSIONS": ["time"]}
-    assert all(isinstance(value, dict) for value in metadata.values())
-    json.dumps(metadata, allow_nan=False)
-
-
-def test_dimension_names_are_written_only_when_all_are_given(zarr_json) -> None:
-    some = parse_v3_array("a", zarr_json(dimension_names=["y", None], attributes={"u": 1}))
-    assert convert_attributes(some) == {"u": 1}
-    both = parse_v3_array("a", zarr_json(dimension_names=["y", "x"], attributes={"u": 1}))
-    assert convert_attributes(both) == {"u": 1, "_ARRAY_DIMENSIONS": ["y", "x"]}
-    assert both.attributes == {"u": 1}
-
-
-def test_scalars_have_an_empty_list_of_dimensions(store, reader_of) -> None:
-    """xarray cannot open a v2 array without one, and there is no name to make up."""
-    zarr.create_group(store, zarr_format=3).create_array("crs", shape=(), dtype="i4")
-    metadata = kerchunk_metadata(read_hierarchy(reader_of(store)))
-    assert metadata["crs/.zattrs"] == {"_ARRAY_DIMENSIONS": []}
