@@ -35,6 +35,7 @@ import parchunk
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.shard_reading import ShardReader
 from parchunk.listing.size_vector import SizeVector
+from parchunk.listing.strays import Strays
 from parchunk.listing.tally import Part
 
 EXTENT = 16
@@ -122,7 +123,7 @@ def read_only(plan: parchunk.Plan, concurrency: int) -> None:
             cells = partition.objects.cells
             sizes = SizeVector(np.zeros(cells, np.uint64))
             sizes.note(np.arange(cells), np.full(cells, size, np.uint64))
-            reader.read(partition.rows, Part(partition.objects, sizes, None, (), 0))
+            reader.read(partition.rows, Part(partition.objects, sizes, None, Strays(), 0))
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float, float]:

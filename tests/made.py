@@ -184,6 +184,13 @@ def planned(source: Any, made: dict[str, Any]) -> parchunk.Plan:
             options[left[-1]] = None
 
 
+def named(names: list[str], zarr_format: int) -> dict[str, Any]:
+    """Return the arguments of `zarr.Group.create_array` that name an array's dimensions."""
+    if zarr_format == 3:
+        return {"dimension_names": names}
+    return {"attributes": {"_ARRAY_DIMENSIONS": names}}
+
+
 def grow(path: Path, steps: int, zarr_format: int = 2) -> None:
     """Make the store, or make it longer: ``steps`` in all, each value its own number."""
     root = zarr.open_group(path, mode="a", zarr_format=zarr_format)  # type: ignore[arg-type]
@@ -202,11 +209,7 @@ def grow(path: Path, steps: int, zarr_format: int = 2) -> None:
                 dtype="i4",
                 compressors=None,
                 fill_value=-1,
-                **(
-                    {"dimension_names": names}
-                    if zarr_format == 3
-                    else {"attributes": {"_ARRAY_DIMENSIONS": names}}
-                ),
+                **named(names, zarr_format),
             )
         array = root[name]
         assert isinstance(array, zarr.Array)

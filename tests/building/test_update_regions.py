@@ -13,6 +13,7 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.made import named
 
 import parchunk
 from parchunk.cli.main import run
@@ -50,11 +51,7 @@ def make(
         dtype="i4",
         compressors=None,
         fill_value=-1,
-        **(
-            {"dimension_names": names}
-            if zarr_format == 3
-            else {"attributes": {"_ARRAY_DIMENSIONS": names}}
-        ),
+        **named(names, zarr_format),
     )
     array[...] = np.arange(1, 1 + array.size).reshape(shape)
     return array

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.keys.grids import grids, styles
 
 from parchunk.cover.directories import whole_directories
 from parchunk.cover.intervals import (
@@ -26,17 +27,6 @@ from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.space import KeySpace
 from parchunk.keys.text_order import index_at, rank_of
 
-STYLES = [("", "."), ("", "/"), ("c", "/"), ("c", ".")]
-
-styles = st.sampled_from(STYLES)
-grids = st.one_of(
-    st.just(()),
-    st.tuples(st.integers(1, 1200)),
-    st.tuples(st.integers(1, 130), st.integers(1, 13)),
-    st.tuples(st.integers(1, 13), st.integers(1, 130)),
-    st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 12)),
-    st.tuples(*[st.integers(1, 11)] * 2, st.integers(1, 3), st.integers(1, 12)),
-)
 gaps = st.one_of(st.integers(0, 12), st.sampled_from([50, 125, 126, 127, 1000, 10**6]))
 
 

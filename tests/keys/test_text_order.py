@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.keys.grids import STYLES, grids, styles
 
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.space import KeySpace
@@ -25,17 +26,6 @@ from parchunk.keys.text_order import (
     subtree,
 )
 
-STYLES = [("", "."), ("", "/"), ("c", "/"), ("c", ".")]
-
-styles = st.sampled_from(STYLES)
-grids = st.one_of(
-    st.just(()),
-    st.tuples(st.integers(1, 1200)),
-    st.tuples(st.integers(1, 130), st.integers(1, 13)),
-    st.tuples(st.integers(1, 13), st.integers(1, 130)),
-    st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 12)),
-    st.tuples(*[st.integers(1, 11)] * 2, st.integers(1, 3), st.integers(1, 12)),
-)
 big_sizes = st.one_of(
     st.integers(1, 10**12), st.integers(0, 12).flatmap(lambda e: st.integers(10**e, 10**e + 2))
 )

@@ -33,10 +33,10 @@ class RecordFile:
 class Receipt(BuildCounts):
     """What was found and written for one partition. ``present + missing == expected``.
 
-    ``last_modified`` is the newest modification time among the chunks,
-    in microseconds since the epoch, None when there are none. ``requests`` are the LIST requests
-    that were made since the receipt before it in the same group, so that receipts add up; so do
-    ``requests_least``, each its partition's share of the fewest that could list the group.
+    ``last_modified`` is the newest modification time among the chunks, in microseconds since the
+    epoch, None when there are none. ``requests`` are the LIST requests that were made since the
+    receipt before it in the same job, so that receipts add up; so do ``requests_least``, each its
+    partition's share of the fewest that could list the job.
     """
 
     fingerprint: str
