@@ -200,3 +200,18 @@ def test_mutated_stores_are_read_or_refused_in_one_line(reader_of, zarray, zarr_
     for message in messages:
         assert len(message.splitlines()) == 1
         assert len(message.encode()) < 600
+
+
+@pytest.mark.parametrize("document", [b"{", b"[]", b"{}", b'{"node_type": "wing"}'])
+def test_left_out_nodes_that_may_be_groups_say_what_goes_with_them(
+    reader_of, zarr_json, document
+) -> None:
+    objects = {"zarr.json": GROUP3, "a/zarr.json": zarr_json(), "g/b/zarr.json": zarr_json()}
+    found = read_hierarchy(reader_of({**objects, "g/zarr.json": document}), refuse_broken=True)
+    assert names(found) == ["a"]
+    (refused,) = found.refused
+    assert refused.name == "g"
+    assert refused.feature.endswith("it may be a group, and arrays below it are left out, too")
+    broken = {**objects, "g/zarr.json": zarr_json(shape="x")}
+    (refused,) = read_hierarchy(reader_of(broken), refuse_broken=True).refused
+    assert "may be a group" not in refused.feature

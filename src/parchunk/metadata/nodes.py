@@ -34,6 +34,11 @@ class Node:
     #: Whether it has a document of its own, and is not implied by its members or listed elsewhere.
     documented: bool = False
 
+    @property
+    def may_be_group(self) -> bool:
+        """Whether it is taken for an array only because its document does not say what it is."""
+        return self.zarr_format == 3 and self.is_array and self.document.get("node_type") != "array"
+
 
 def read_v3_node(name: str, data: bytes) -> Node:
     """Return the node of a ``zarr.json``."""

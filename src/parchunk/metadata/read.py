@@ -346,7 +346,10 @@ class _Walk:
             except UnsupportedFeatureError as error:
                 refused.append(error.of(name))
             except MetadataError as error:
-                broken.array(name, self._describe_document(node), str(error))
+                reason = str(error)
+                if self.refuse_broken and node.may_be_group:
+                    reason += "; it may be a group, and arrays below it are left out, too"
+                broken.array(name, self._describe_document(node), reason)
         groups: list[GroupSpec] = []
         used = [spec.name for spec in arrays] + [refusal.name for refusal in refused]
         for name in ancestors(used):

@@ -68,10 +68,6 @@ class Location:
         match = _SCHEME.match(self.url)
         return match.group(1).lower() if match else "file"
 
-    def child(self, path: str) -> Location:
-        """Return the location of ``path``, segments relative to this one."""
-        return Location(f"{self.url}/{path}" if path else self.url, self.options)
-
 
 @dataclass(frozen=True)
 class OpenedStore:

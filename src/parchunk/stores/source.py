@@ -160,18 +160,6 @@ class Source:
                 return None  # below a file: obstore has no exception of its own for it
             raise self._failure("read", key, error) from None
 
-    def get_range(self, key: str, start: int, length: int) -> bytes:
-        """Return ``length`` bytes of the object at ``key`` from ``start``."""
-        self._refuse_devices(key)
-        try:
-            return self.answer(
-                lambda: bytes(self.store.get_range(self.path(key), start=start, length=length))
-            )
-        except Exception as error:
-            raise SourceError(
-                f"cannot read {self.describe(key)}: {explain(error, self.unsigned)}"
-            ) from None
-
     def get_part(self, key: str, start: int, stop: int) -> tuple[bytes, int, str]:
         """Return bytes ``start`` to ``stop`` of the object at ``key``, its size, and its version.
 
