@@ -56,3 +56,8 @@ def test_a_build_and_its_audit_come_to_the_sum_of_receipts(tmp_path: Path) -> No
         assert sum(getattr(one, name) for one in report.partitions) == expected, name
     assert (result.zero_sized, result.strays, result.shards, result.shards_present) == (3, 1, 3, 2)
     assert result.present + result.missing == result.expected == 12
+
+
+def test_nothing_counted_is_none_of_anything() -> None:
+    assert set(BuildCounts().values().values()) == {0}
+    assert BuildCounts.total([]) == BuildCounts()
