@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import math
+import os
 import random
 import ssl
 import threading
@@ -190,7 +191,7 @@ class Server:
         wait = Wait(connection.sock, stop, end, min(self.limits.quiet, quiet))
         begun = whole = False
         try:
-            with _watch().over(wait):
+            with _watch(os.getpid()).over(wait):
                 connection.request("GET", target, headers=dict(headers))
                 response = connection.getresponse()
                 begun = True
@@ -253,7 +254,8 @@ def _close(idle: deque[http.client.HTTPConnection]) -> None:
 
 
 @cache
-def _watch() -> Watch:
+def _watch(process: int) -> Watch:
+    """Return the watch of a process: a fork has none of the threads of the one it was forked of."""
     return Watch()
 
 
