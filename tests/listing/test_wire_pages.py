@@ -260,6 +260,12 @@ def test_objects_of_a_page_that_does_not_say_where_more_are_are_kept() -> None:
     assert read.fault == "it says that there are more objects, and not where"
 
 
+def test_a_page_that_says_where_more_are_is_not_the_last() -> None:
+    body = page(entry("a"), token="t").replace(b">true</IsTruncated>", b">false</IsTruncated>")
+    assert read_page(body).token == "t"
+    assert said(body) == said(body, read_strictly)
+
+
 FRAGMENTS = st.sampled_from(
     [
         *("<", ">", "&", "]", "]]>", "/", "//", "/.", "\n", "\0", "\x7f", "\xff", " ", "0", "Z"),

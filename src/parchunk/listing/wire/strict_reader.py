@@ -15,6 +15,8 @@ import pyarrow as pa
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.wire.page import UnreadablePage, WirePage
 
+#: What obstore does not look at, and lists nevertheless.
+_REMEDY = "if that is how this store answers, give --listing obstore"
 #: What stands between a namespace and a name; no URL has one.
 _BETWEEN = "\n"
 _ROOT = "ListBucketResult"
@@ -116,14 +118,15 @@ class Document:
         said = self.said.get("KeyCount", "").strip()
         count = len(listed.paths) + self.prefixes
         if said and (not said.isdecimal() or int(said[:20]) != count):
-            raise UnreadablePage(f"it says {said[:20]} keys, and has {count}")
+            raise UnreadablePage(f"it says {said[:20]} keys, and has {count}: {_REMEDY}")
         token = self.said.get("NextContinuationToken", "")
         # Some servers leave it out where nothing follows.
         truncated = self.said.get("IsTruncated", "true" if token else "false").strip()
         if truncated not in ("true", "false"):
-            raise UnreadablePage("it does not say whether there are more objects")
-        if truncated == "false":
+            raise UnreadablePage(f"it does not say whether there are more objects: {_REMEDY}")
+        if truncated == "false" and not token:
             return WirePage(listed, None)
+        # One who says that this is all, and where the rest begins, is asked for it, as by obstore.
         fault = "" if token else "it says that there are more objects, and not where"
         return WirePage(listed, token or None, fault)
 
