@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,8 @@ from tests.made import grow
 import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import InputError, MissingExtraError
-from parchunk.listing.choosing import choose
+from parchunk.listing.choosing import choose, pages_of
+from parchunk.listing.pages import Spent
 
 HTTP = {"client_options": {"allow_http": True}}
 ENDPOINT: dict[str, Any] = {"endpoint": "http://127.0.0.1:1", "skip_signature": True, **HTTP}
@@ -66,6 +70,31 @@ def test_a_proxy_of_the_environment_is_obstores(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HTTP_PROXY", "http://proxy:1")
     monkeypatch.setenv("NO_PROXY", "elsewhere")
     assert chosen(S3Store("b", **ENDPOINT)) == "obstore (the environment names a proxy)"
+
+
+def test_what_the_environment_said_as_the_store_was_opened_is_obstores_to_remember(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = zarr_store([("v", (3,), (1,), ("time",))])
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    with serve(store, process=False) as then, serve(store, process=False) as now:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", then.endpoint)
+        source = parchunk.Source.open("s3://formula")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", now.endpoint)
+        for one in (source, source.child("v"), replace(source, listing="obstore")):
+            assert str(choose(one)).startswith("obstore (")
+            pages = pages_of(one, 1000, 60, threading.Event()).pages("v", None, Spent())
+            assert sum(len(page.paths) for page in pages) == 5
+        assert (len(then.lists()), len(now.lists())) == (3, 0)
+        with pytest.raises(InputError, match="the environment has changed since the store was"):
+            choose(replace(source, listing="wire"))
+        # In another process obstore reads the environment of that one, and so do its pages.
+        again = pickle.loads(pickle.dumps(source))
+        assert str(choose(again)) == "wire (S3 endpoint, anonymous)"
+        list(pages_of(again, 1000, 60, threading.Event()).pages("v", None, Spent()))
+        assert list(again.store.list("v"))
+        assert (len(then.lists()), len(now.lists())) == (3, 2)
 
 
 def test_without_botocore_what_is_signed_is_obstores(monkeypatch: pytest.MonkeyPatch) -> None:

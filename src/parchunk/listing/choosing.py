@@ -22,6 +22,7 @@ from parchunk.listing.wire.reaching import NotHere
 from parchunk.listing.wire.s3 import S3
 from parchunk.listing.wire.s3_place import s3_place
 from parchunk.listing.wire.wire_pages import Dialect, WirePages
+from parchunk.stores.options import environment_mark
 from parchunk.stores.source import Source
 
 #: Stores and kinds of credentials that the suite has: of S3, servers named by an endpoint.
@@ -50,7 +51,7 @@ def choose(source: Source) -> Choice:
     InputError
         When it was told to be read off the wire, and cannot.
     """
-    return _chosen(_Same(source.store), source.listing)
+    return _chosen(_Same(source.store), source.listing, source.environment)
 
 
 def pages_of(source: Source, page: int, quiet: float, stop: threading.Event) -> Pages:
@@ -75,11 +76,11 @@ class _Same:
 
 
 @lru_cache(maxsize=32)
-def _chosen(same: _Same, listing: str) -> Choice:
+def _chosen(same: _Same, listing: str, environment: int) -> Choice:
     if listing == "obstore":
         return Choice("obstore", "as told")
     try:
-        dialect, kind = _dialect(same.store)
+        dialect, kind = _dialect(same.store, environment)
     except NotHere as error:
         if listing == "wire":
             raise InputError(
@@ -96,7 +97,7 @@ def _chosen(same: _Same, listing: str) -> Choice:
         return Choice("obstore", str(error))
 
 
-def _dialect(store: object) -> tuple[S3 | GCS, tuple[str, str]]:
+def _dialect(store: object, environment: int) -> tuple[S3 | GCS, tuple[str, str]]:
     """Return the dialect of a store, and of which kind it and its credentials are.
 
     Raises
@@ -104,6 +105,11 @@ def _dialect(store: object) -> tuple[S3 | GCS, tuple[str, str]]:
     NotHere
         When only obstore can list it.
     """
+    if isinstance(store, LocalStore | MemoryStore):
+        raise NotHere("it is not listed over a network")
+    if environment != environment_mark():
+        # obstore goes on asking the server, with the credentials, that were named then.
+        raise NotHere("the environment has changed since the store was opened")
     if isinstance(store, S3Store):
         place = s3_place(store)
         server = "AWS" if not place.endpoint else "S3 endpoint"
@@ -113,6 +119,4 @@ def _dialect(store: object) -> tuple[S3 | GCS, tuple[str, str]]:
     if isinstance(store, GCSStore):
         gcs = GCS.of(store)
         return gcs, ("GCS endpoint" if gcs.endpoint else "GCS", gcs.kind)
-    if isinstance(store, LocalStore | MemoryStore):
-        raise NotHere("it is not listed over a network")
     raise NotHere("only S3 and GCS are read off the wire")

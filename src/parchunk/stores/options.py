@@ -143,6 +143,22 @@ def client_options_of_environment(scheme: str) -> dict[str, str]:
     }
 
 
+def environment_mark() -> int:
+    """Return a number that stands for all that the environment says of stores and proxies.
+
+    obstore reads it once, as a store is made: another number later means that what was read then
+    cannot be read again. It means nothing in another process.
+    """
+    begins = tuple(prefix for prefixes in _PREFIXES.values() for prefix in prefixes)
+    return hash(
+        frozenset(
+            (key, value)
+            for key, value in os.environ.items()
+            if key.lower().startswith(begins) or key.lower().endswith("_proxy")
+        )
+    )
+
+
 def is_true(value: str) -> bool:
     """Whether an option's text says yes."""
     return value.strip().lower() in ("true", "1", "yes", "on", "y", "t")

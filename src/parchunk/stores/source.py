@@ -23,6 +23,7 @@ from parchunk.stores.answering import QUIET, answer
 from parchunk.stores.explaining import explain
 from parchunk.stores.manner import Manner, manner_of
 from parchunk.stores.opening import Location
+from parchunk.stores.options import environment_mark
 from parchunk.stores.oversized import MAX_BYTES, Oversized
 from parchunk.stores.redaction import holds_credentials, redact
 
@@ -53,6 +54,8 @@ class Source:
     quiet: float = field(default=QUIET, repr=False, compare=False)
     #: Who lists it: ``auto``, ``obstore`` or ``wire``; see `parchunk.listing.choosing`.
     listing: str = "auto"
+    #: What the environment said as ``store`` was made, as far as can be told.
+    environment: int = field(default_factory=environment_mark, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Normalise the prefix and make sure that references can be named."""
@@ -75,6 +78,10 @@ class Source:
                 "url=, the store holds its own"
             )
         object.__setattr__(self, "url", url)
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Take what was pickled; the store has been made anew, as the environment is here."""
+        self.__dict__.update(state, environment=environment_mark())
 
     @classmethod
     def open(cls, url: str, options: Mapping[str, str] | None = None) -> Source:
