@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import threading
 import time
 
 from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.rates import keys_with_obstore
 from instruments.synthetic.server import Server, serve
 from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
@@ -43,29 +43,6 @@ def build_rate(server: Server, concurrency: int) -> tuple[float, int]:
         return result.present / (time.perf_counter() - began), server.counts()["LIST"]
 
 
-def bare_rate(server: Server, store: FormulaStore, streams: int) -> float:
-    """Return keys a second of a bare listing over as many streams, each an equal share."""
-    array = store.array("t")
-    each = -(-array.cells // streams)
-    bare = S3Store(server.bucket, **server.store_kwargs())
-    seen = [0] * streams
-
-    def walk(stream: int) -> None:
-        offset = array.key(stream * each - 1) if stream else None
-        for batch in bare.list("t", offset=offset, chunk_size=1000, return_arrow=True):
-            seen[stream] += batch.num_rows
-            if seen[stream] >= each:
-                return
-
-    threads = [threading.Thread(target=walk, args=(stream,)) for stream in range(streams)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(seen) / (time.perf_counter() - began)
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -92,7 +69,9 @@ def main() -> None:
         store = store_of(chunks)
         with serve(store, latency=arguments.latency) as server:
             rate, requests = build_rate(server, concurrency)
-            bare = bare_rate(server, store, concurrency)
+            array = store.array("t")
+            each = -(-array.cells // concurrency)
+            bare = keys_with_obstore(server, array, concurrency, each)
         first = first or rate
         table.add_row(
             str(concurrency),
