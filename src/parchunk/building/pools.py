@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from parchunk.building.arrow_memory import SYSTEM_MEMORY
 from parchunk.cover.memory import TAKERS, WRITERS
+from parchunk.listing.wire.server import hang_up
 from parchunk.writing.inline_room import InlineRoom
 
 P = ParamSpec("P")
@@ -53,6 +54,7 @@ class Pools:
         orderly = error is None or isinstance(error, Exception)
         for pool in (self.listings, self.takers, self.fetches, self.writers, self.partitions):
             pool.shutdown(wait=orderly, cancel_futures=True)
+        hang_up()
 
 
 class Here(Executor):

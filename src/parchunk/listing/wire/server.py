@@ -216,6 +216,11 @@ def server_at(origin: Origin, limits: Limits, process: int) -> Server:
     return Server(origin, limits)
 
 
+def hang_up() -> None:
+    """Close the connections that are idle; those in use are closed when they are not any more."""
+    server_at.cache_clear()
+
+
 def _read(response: http.client.HTTPResponse, wait: Wait) -> bytes:
     """Return the body, all of it."""
     declared = response.length
