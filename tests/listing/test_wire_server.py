@@ -7,8 +7,12 @@ import multiprocessing
 import os
 import socket
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from instruments.synthetic.server import serve
@@ -33,6 +37,61 @@ def asked(origin: Origin) -> str:
 
 def ask(origin: Origin, told: Connection) -> None:
     told.send(asked(origin))
+
+
+@contextlib.contextmanager
+def redirecting(to: str, region: str) -> Iterator[str]:
+    """Serve nothing but where to go; yield the endpoint."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(307)
+            self.send_header("Location", to + self.path)
+            self.send_header("Content-Length", "0")
+            if region:
+                self.send_header("x-amz-bucket-region", region)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("region", "said"),
+    [
+        ("eu-west-9", "the bucket is in region eu-west-9 (307): give --store-option region=eu-w"),
+        ("", "the bucket is elsewhere (307): give its endpoint, or --listing obstore, which goes"),
+        ("<odd>", "the bucket is elsewhere (307): give its endpoint, or --listing obstore, which"),
+    ],
+)
+@pytest.mark.parametrize("keys", [{}, {"access_key_id": "a", "secret_access_key": "b"}])
+def test_redirects_are_not_followed_and_what_to_do_is_said(
+    region: str, said: str, keys: dict[str, Any]
+) -> None:
+    formula = zarr_store([("v", (3,), (1,), ("time",))])
+    with serve(formula, process=False) as other, redirecting(other.endpoint, region) as endpoint:
+        options = other.store_kwargs() | {"endpoint": endpoint, "skip_signature": not keys} | keys
+        source = parchunk.Source(S3Store(other.bucket, **options), "", "s3://formula")
+        with pytest.raises(PageError) as refused:
+            list(pages_of(source, 1000, 60, threading.Event()).pages("v", None, Spent()))
+        assert refused.value.reason.startswith(said)
+        assert refused.value.final
+        assert other.lists() == []
+        if not region:
+            left = replace(source, listing="obstore")
+            pages = pages_of(left, 1000, 60, threading.Event()).pages("v", None, Spent())
+            assert sum(len(page.paths) for page in pages) == 5
 
 
 def sockets() -> set[str]:

@@ -78,11 +78,11 @@ class S3:
         code = found[1].decode() if found else ""
         if 300 <= answer.status < 400:
             region = answer.headers.get("x-amz-bucket-region", "")
-            where = f"in region {region}" if _REGION.fullmatch(region) else "elsewhere"
+            where, remedy = "elsewhere", "its endpoint, or --listing obstore, which goes there"
+            if _REGION.fullmatch(region):
+                where, remedy = f"in region {region}", f"--store-option region={region}"
             return PageError(
-                f"the bucket is {where} ({code or answer.status}): give --store-option "
-                "region=NAME, or its endpoint",
-                True,
+                f"the bucket is {where} ({code or answer.status}): give {remedy}", True
             )
         return refusal(answer, code, unsigned)
 
