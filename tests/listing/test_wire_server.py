@@ -23,7 +23,7 @@ import parchunk
 from parchunk.building.pools import Pools
 from parchunk.listing.choosing import pages_of
 from parchunk.listing.pages import PageError, Spent
-from parchunk.listing.wire.server import Limits, Origin, server_at
+from parchunk.listing.wire.server import Limits, Origin, hang_up, server_at
 
 LIMITS = Limits(quiet=0.5, whole=1.0, retries=0)
 
@@ -92,6 +92,30 @@ def test_redirects_are_not_followed_and_what_to_do_is_said(
             left = replace(source, listing="obstore")
             pages = pages_of(left, 1000, 60, threading.Event()).pages("v", None, Spent())
             assert sum(len(page.paths) for page in pages) == 5
+
+
+def test_what_the_server_closed_meanwhile_is_no_request() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = threading.Semaphore(0)
+
+        def answer() -> None:
+            for _ in range(3):
+                came, _ = server.accept()
+                with came:
+                    came.recv(10_000)
+                    came.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                closed.release()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        asked = server_at(Origin(False, "127.0.0.1", server.getsockname()[1]), LIMITS, os.getpid())
+        spent = Spent()
+        for _ in range(3):
+            assert asked.get("/", dict, spent, threading.Event()).body == b"ok"
+            assert closed.acquire(timeout=20)
+        thread.join()
+        assert spent == Spent(lists=3)
+        hang_up()
 
 
 def sockets() -> set[str]:

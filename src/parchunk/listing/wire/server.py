@@ -11,6 +11,7 @@ import http.client
 import math
 import os
 import random
+import selectors
 import ssl
 import threading
 import time
@@ -138,20 +139,32 @@ class Server:
         stop: threading.Event,
         quiet: float,
     ) -> Answer:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
+        connection = self._kept()
+        if connection is None:
             return self._converse(self._connected(), target, headers, stop, quiet)
         try:
             return self._converse(connection, target, headers, stop, quiet)
         except Unanswered as error:
             if error.begun or error.late:
                 raise
-        # The server may have closed it while it was idle, which is no fault.
+        # The server may have closed it just now, which is no fault.
         _close(self._idle)
         spent.lists += 1
         spent.retries += 1
         return self._converse(self._connected(), target, headers, stop, quiet)
+
+    def _kept(self) -> http.client.HTTPConnection | None:
+        """Return a connection that is idle and that the server has not closed meanwhile, if any."""
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None
+            with selectors.DefaultSelector() as ends:
+                ends.register(connection.sock, selectors.EVENT_READ)
+                if not ends.select(0):
+                    return connection
+            connection.close()  # nothing was asked, so what came is its end
 
     def _connected(self) -> http.client.HTTPConnection:
         origin = self.origin
