@@ -171,7 +171,7 @@ def _arrays_of(
     table = pq.read_table(files)
     inner = spec.total // spec.grid[0]
     return (
-        (partition.rows.cells // inner, *spec.grid[1:]),
+        (partition.rows.total // inner, *spec.grid[1:]),
         partition.rows.start // inner,
         table["path"].to_pylist(),
         table["offset"].to_numpy().astype(np.uint64),

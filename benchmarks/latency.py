@@ -70,7 +70,7 @@ def main() -> None:
         with serve(store, latency=arguments.latency) as server:
             rate, requests = build_rate(server, concurrency)
             array = store.array("t")
-            each = -(-array.cells // concurrency)
+            each = -(-array.total // concurrency)
             bare = keys_with_obstore(server, array, concurrency, each)
         first = first or rate
         table.add_row(

@@ -30,7 +30,7 @@ from parchunk.cover.forecast import forecast_jobs
 from parchunk.cover.jobs import Job, Member, Unit
 from parchunk.cover.key_ranges import ranges_of
 from parchunk.cover.limits import Terms
-from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, vector_cells
+from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, held_within
 from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import Walk, Width, named_walks, width_of
 from parchunk.keys.encoding import KeyEncoding
@@ -120,9 +120,9 @@ def alone(plan: Plan, width: Width) -> list[Job]:
     terms = Terms(1 << 62, width, plan.record_size)
     jobs = []
     for partition in plan.partitions():
-        spec, cells = plan.by_name[partition.array].spec, partition.rows.cells
+        spec, total = plan.by_name[partition.array].spec, partition.rows.total
         passes = terms.passes(spec, [(Unit(0, partition.rows),)])
-        jobs.append(terms.job(Member(spec, (partition,), passes, cells)))
+        jobs.append(terms.job(Member(spec, (partition,), passes, total)))
     return jobs
 
 
@@ -185,8 +185,8 @@ Count = Callable[[Plan, Sequence[Job], FormulaListing], int]
 def _counted(plan: Plan, least: int, listing: FormulaListing, count: Count) -> list[str]:
     """Return the requests of all regions together and one by one, beside the least."""
     width = width_of(Manner(), DEFAULT_CONCURRENCY)
-    cells = vector_cells(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
-    jobs = make_jobs(plan, plan.partitions(), cells, width)
+    most_held = held_within(DEFAULT_MEMORY, plan.record_size, DEFAULT_CONCURRENCY)
+    jobs = make_jobs(plan, plan.partitions(), most_held, width)
     together = count(plan, jobs, listing)
     apart = count(plan, alone(plan, width), listing)
     walks = len(jobs) if any(job.together for job in jobs) else len(_walks(jobs))

@@ -120,9 +120,9 @@ def read_only(plan: parchunk.Plan, concurrency: int) -> None:
         )
         size = EXTENT * EXTENT * 17 + 4
         for partition in plan.partitions():
-            cells = partition.objects.cells
-            sizes = SizeVector(np.zeros(cells, np.uint64))
-            sizes.note(np.arange(cells), np.full(cells, size, np.uint64))
+            shards = partition.objects.total
+            sizes = SizeVector(np.zeros(shards, np.uint64))
+            sizes.note(np.arange(shards), np.full(shards, size, np.uint64))
             reader.read(partition.rows, Part(partition.objects, sizes, None, Strays(), 0))
 
 

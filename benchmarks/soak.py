@@ -218,7 +218,7 @@ def main() -> None:
     with serve(store, faults=faults) as server, tempfile.TemporaryDirectory() as folder:
         parchunk.plan(source_of(server, patient=True), split="time")  # imports what is lazy
         print(
-            f"{store.array('t').cells:,} chunks a build, --memory {MEMORY >> 20}MiB; "
+            f"{store.array('t').total:,} chunks a build, --memory {MEMORY >> 20}MiB; "
             f"{status('VmRSS')} MiB and {open_files()} open files before the first"
         )
         print(columns, flush=True)

@@ -102,7 +102,7 @@ def side_by_side(way: str, streams: int, latency: float, pages: int) -> dict[str
     """Measure listings that run at the same time, each over a share of the keys."""
     store = store_of(streams * pages * 1000)
     array = store.array("t")
-    each = array.cells // streams
+    each = array.total // streams
     with serve(store, latency=latency) as server:
         listing = pages_of(source_of(server, way), 1000, 60, NEVER)
         seen = [0] * streams

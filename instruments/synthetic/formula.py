@@ -40,7 +40,7 @@ SCAN_ROWS = 4096
 
 @dataclass(frozen=True)
 class FormulaArray:
-    """The chunk objects of one array: ``grid`` cells under ``name``, spelled by ``encoding``.
+    """The chunk objects of one array: a ``grid`` of them under ``name``, spelled by ``encoding``.
 
     ``name`` is the array's path in its store (``""`` is an array at the root). ``size`` gives
     each chunk's bytes by its number (an int means all alike); ``present`` tells which chunks
@@ -63,7 +63,7 @@ class FormulaArray:
             )
 
     @property
-    def cells(self) -> int:
+    def total(self) -> int:
         """How many chunks the grid has, present or not."""
         return math.prod(self.grid)
 
@@ -95,18 +95,18 @@ class FormulaArray:
 
         What a complete listing must add up to. 8 bytes a chunk: ask for a part of a large array.
         """
-        numbers = np.arange(start, self.cells if stop is None else stop, dtype=np.int64)
+        numbers = np.arange(start, self.total if stop is None else stop, dtype=np.int64)
         return np.where(self.is_present(numbers), self.sizes(numbers), -1)
 
     @cached_property
     def count(self) -> int:
         """How many chunks are present; counted in passing, 10^9 in some 10 s, unless all are."""
         if self.present is None:
-            return self.cells
+            return self.total
         step = 1 << 20
         parts = (
-            np.arange(at, min(at + step, self.cells), dtype=np.int64)
-            for at in range(0, self.cells, step)
+            np.arange(at, min(at + step, self.total), dtype=np.int64)
+            for at in range(0, self.total, step)
         )
         return sum(int(np.count_nonzero(self.is_present(part))) for part in parts)
 
@@ -116,8 +116,8 @@ class FormulaArray:
 
     def key_bytes(self, rank: int) -> bytes:
         """Return the key at ``rank`` as UTF-8, in whose order ranks count."""
-        if not 0 <= rank < self.cells:
-            raise IndexError(f"array {self.name!r} has {self.cells} ranks, {rank} is none of them")
+        if not 0 <= rank < self.total:
+            raise IndexError(f"array {self.name!r} has {self.total} ranks, {rank} is none of them")
         prefix, table, row, _, _ = layout_of(self.grid, self.encoding).at(rank)
         return self._prefix + prefix + table.tails[row]
 
@@ -129,7 +129,7 @@ class FormulaArray:
     def rank(self, key: str | bytes) -> int:
         """Return how many of the array's keys sort before ``key``: its rank if it is one."""
         wanted = key.encode() if isinstance(key, str) else key
-        return bisect_left(range(self.cells), wanted, key=self.key_bytes)
+        return bisect_left(range(self.total), wanted, key=self.key_bytes)
 
     def runs(self, start: int, stop: int, slot: int, most: int) -> Iterator[Run]:
         """Yield the present keys of ranks ``[start, stop)`` as runs of up to ``most`` rows.
@@ -249,7 +249,7 @@ class FormulaStore:
                 continue
             if segment.array is None or segment.array.present is None:
                 total += high - low
-            elif high - low == segment.array.cells:
+            elif high - low == segment.array.total:
                 total += segment.array.count
             else:
                 first = segment.start + low - self._starts[at]
@@ -421,9 +421,9 @@ def _restored(
 
 def _segments(array: FormulaArray, literals: list[bytes]) -> list[Segment]:
     """Return an array's ranks cut where extra objects lie among its keys."""
-    if not array.cells:
+    if not array.total:
         return []
-    first, last = array.key_bytes(0), array.key_bytes(array.cells - 1)
+    first, last = array.key_bytes(0), array.key_bytes(array.total - 1)
     cuts = [0]
     for key in literals[bisect_left(literals, first) : bisect_right(literals, last)]:
         rank = array.rank(key)
@@ -433,7 +433,7 @@ def _segments(array: FormulaArray, literals: list[bytes]) -> list[Segment]:
                 "leave it out of `extra`, or out of the array's grid"
             )
         cuts.append(rank)
-    cuts.append(array.cells)
+    cuts.append(array.total)
     return [
         Segment(array.key_bytes(low), array.key_bytes(high - 1), array, low, high, b"")
         for low, high in itertools.pairwise(cuts)

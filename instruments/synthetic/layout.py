@@ -115,7 +115,7 @@ class Layout:
 
     def __init__(self, grid: tuple[int, ...], encoding: KeyEncoding) -> None:
         self.grid = grid
-        self.cells = math.prod(grid)
+        self.total = math.prod(grid)
         self.separator = encoding.separator.encode()
         self.strides = [math.prod(grid[axis + 1 :]) for axis in range(len(grid))]
         pivot = len(grid) - 1
@@ -126,7 +126,7 @@ class Layout:
         inner, numbers = self._inner(pivot + 1)
         if pivot < 0:
             tails = inner if grid else [encoding.tail(()).encode()]
-            self.span = self.cells
+            self.span = self.total
             self.tables = [Table(tails, np.zeros_like(numbers), numbers)]
             return
         self.rows = self.strides[pivot]

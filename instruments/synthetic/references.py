@@ -27,8 +27,8 @@ def wrong_references(array: FormulaArray, url: str, out: Path, record_size: int)
     are as many rows as chunks, so none can be doubled.
     """
     wrong = 0
-    for start in range(0, array.cells, record_size):
-        stop = min(start + record_size, array.cells)
+    for start in range(0, array.total, record_size):
+        stop = min(start + record_size, array.total)
         rows = pq.read_table(out / array.name / f"refs.{start // record_size}.parq")
         if rows.num_rows != stop - start:
             wrong += stop - start

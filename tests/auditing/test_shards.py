@@ -69,7 +69,9 @@ def test_gaps_are_of_inner_chunks_and_told_in_elements(store):
     assert (array.expected, array.missing, array.present) == (24, 6, 18)
     assert (array.shards_expected, array.shards_present, array.empty_entries) == (6, 5, 2)
     assert {found.severity for found in report.findings} == {"gap"}
-    assert [(gap.start, gap.stop, gap.missing, gap.cells) for gap in array.gaps] == [(0, 8, 6, 16)]
+    assert [(gap.start, gap.stop, gap.missing, gap.expected) for gap in array.gaps] == [
+        (0, 8, 6, 16)
+    ]
     assert report.completeness.latest == 11
     assert "5 of 6, 1 absent" in page(report)
 

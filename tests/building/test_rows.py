@@ -67,9 +67,9 @@ def test_slices_and_jobs_give_the_same_bytes(
     plan = parchunk.plan(str(grid_store), split=split, region=length)
     parchunk.build(plan, str(tmp_path / "whole"))
     wanted = published(tmp_path / "whole")
-    for cells in (1, 17, 333):
-        out = tmp_path / f"cells{cells}"
-        parchunk.build(plan, str(out), limits=Limits(cells=cells))
+    for most in (1, 17, 333):
+        out = tmp_path / f"most{most}"
+        parchunk.build(plan, str(out), limits=Limits(most_held=most))
         assert published(out) == wanted
 
 
@@ -91,7 +91,7 @@ def test_units_of_any_size_give_the_same_bytes(
     source = parchunk.Source(objects, "s.zarr", url=str(grid_store))
     plan = parchunk.plan(source, split=split, region={"time": 8, "y": 2, "x": 5}[split])
     parchunk.build(plan, str(tmp_path / "whole"))
-    small = Limits(unit_cells=units)
+    small = Limits(unit_chunks=units)
     parchunk.build(plan, str(tmp_path / "units"), limits=small)
     assert published(tmp_path / "units") == published(tmp_path / "whole")
 
@@ -106,7 +106,7 @@ def test_every_record_size_reads_alike(
 ) -> None:
     """On axis 0 any record size will do: a file belongs to the region of its first row."""
     plan = parchunk.plan(str(grid_store), split="time", region=7, record_size=record_size)
-    little = Limits(cells=300)
+    little = Limits(most_held=300)
     parchunk.build(plan, str(tmp_path / "refs"), limits=little)
     opened, original = open_references(tmp_path / "refs"), zarr.open_group(grid_store, mode="r")
     for name in ("v", "w", "time"):

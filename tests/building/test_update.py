@@ -179,11 +179,11 @@ def test_what_is_listed_again_unasked() -> None:
     gap = cast("Receipt", SimpleNamespace(missing=1))
     nothing = Unfinished((), (), False, "")
 
-    def due(cells: int, region: int | None, found: Receipt, asked: Unfinished) -> bool:
-        rows = RowSet(cells, 0, cells)
+    def due(total: int, region: int | None, found: Receipt, asked: Unfinished) -> bool:
+        rows = RowSet(total, 0, total)
         return is_due(Partition("a", region, rows, rows), found, page=10, asked=asked)
 
-    assert [due(cells, None, receipt, nothing) for cells in (9, 10, 11)] == [True, True, False]
+    assert [due(total, None, receipt, nothing) for total in (9, 10, 11)] == [True, True, False]
     assert not due(9, 0, receipt, nothing)
     assert not due(11, None, gap, nothing)
     assert due(11, None, gap, replace(nothing, gaps=True))

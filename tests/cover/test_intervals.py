@@ -57,7 +57,7 @@ def some_boxes(draw, grid):
     return [Box(tuple(a for a, _ in box), tuple(b for _, b in box)) for box in boxes]
 
 
-def cells(boxes):
+def indices_in(boxes):
     """Every chunk index of the boxes."""
     return {
         index
@@ -68,7 +68,7 @@ def cells(boxes):
 
 def brute_intervals(grid, boxes, max_gap):
     """Sort all wanted ranks, split where more than ``max_gap`` foreign ones lie between."""
-    ranks = sorted(rank_of(grid, index) for index in cells(boxes))
+    ranks = sorted(rank_of(grid, index) for index in indices_in(boxes))
     if not ranks:
         return []
     breaks = [i for i, (a, b) in enumerate(pairwise(ranks), 1) if b - a - 1 > max_gap]
@@ -272,7 +272,7 @@ def test_walks_meet_every_wanted_chunk_once_and_rise(grid, style, max_gap, piece
         for key in listed(keys, step)
     ]
     assert met == sorted(set(met), key=str.encode)
-    assert {encoding.tail(index) for index in cells(boxes)} <= set(met)
+    assert {encoding.tail(index) for index in indices_in(boxes)} <= set(met)
     assert len(met) == int((intervals[:, 1] - intervals[:, 0]).sum())
 
 
@@ -362,7 +362,7 @@ def test_directories_hold_what_is_wanted_and_no_key_twice(grid, style, limit, da
     assert all(parts)
     met = set().union(*parts)
     assert sum(map(len, parts)) == len(met)
-    wanted = {encoding.tail(index) for index in cells(boxes)}
+    wanted = {encoding.tail(index) for index in indices_in(boxes)}
     assert wanted <= met
     if limit == 10_000 and encoding.separator == "/" and len(grid) > 1:
         # the narrowest: nothing but the last directories of wanted chunks

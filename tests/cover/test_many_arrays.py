@@ -34,7 +34,7 @@ def jobs_of(
     """Return the arrays of each job, of those arrays that are pending."""
     plan = make_plan(hierarchy, Location("s3://bucket/store"), region=options.pop("region", None))
     pending = [p for p in plan.partitions() if names is None or p.array in names]
-    given = {"cells": PLENTY, "width": WIDTH, "workers": 1} | options
+    given = {"most_held": PLENTY, "width": WIDTH, "workers": 1} | options
     made = make_jobs(plan, pending, **given)
     assert sorted(map(str, pending)) == sorted(str(p) for job in made for p in job.partitions)
     return [tuple(member.spec.name for member in job.members) for job in made]
@@ -94,15 +94,15 @@ def test_every_partition_is_in_one_job(
     names = [n for n in set(names) if not any(m != n and n.startswith(f"{m}/") for m in names)]
     sizes = st.sampled_from([0, 1, 96, 3000, 5000, 5001, 20_000])
     specs = [array_spec(n, (data.draw(sizes), 1), (1, 1), ("time", "x")) for n in names]
-    cells = data.draw(st.sampled_from([25_000, 60_000, PLENTY]))
+    most_held = data.draw(st.sampled_from([25_000, 60_000, PLENTY]))
     plan = make_plan(hierarchy_of(*specs), Location("s3://b/s"), region=500) if specs else None
     if plan is None:
         return
     pending = [p for p in plan.partitions() if data.draw(st.integers(0, 3))]
-    made = make_jobs(plan, pending, cells, WIDTH, data.draw(st.integers(1, 3)))
+    made = make_jobs(plan, pending, most_held, WIDTH, data.draw(st.integers(1, 3)))
     assert sorted(map(str, pending)) == sorted(str(p) for job in made for p in job.partitions)
     for job in made:
-        assert job.cells <= cells
+        assert job.held <= most_held
         keys = [f"{member.spec.name}/" for member in job.members]
         assert keys == sorted(keys)
         assert job.together == (len(keys) > 1)

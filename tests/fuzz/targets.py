@@ -199,7 +199,7 @@ def _look_at(plan: Plan) -> None:
     """Do with a plan what commands do before they list anything."""
     for partition in itertools.islice(plan.partitions(), _LOOKED_AT):
         assert str(partition)
-        assert partition.rows.cells >= 0
+        assert partition.rows.total >= 0
     assert plan_differences(plan, plan) == []
     view_statements(plan, "/out", Contents(frozenset(plan.by_name), True, True))
     if plan.chunks <= _COMPUTED and sum(array.regions for array in plan.arrays) <= _LOOKED_AT:

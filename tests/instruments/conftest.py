@@ -43,8 +43,8 @@ def brute_force(store: FormulaStore) -> list[tuple[str, int]]:
     for array in store.arrays:
         head = f"{array.name}/" if array.name else ""
         sizes = array.expected_sizes().tolist()
-        cells = itertools.product(*map(range, array.grid))
-        for index, size in zip(cells, sizes, strict=True):
+        indices = itertools.product(*map(range, array.grid))
+        for index, size in zip(indices, sizes, strict=True):
             if size >= 0:
                 objects.append((head + array.encoding.tail(index), size))
     return sorted(objects, key=lambda item: item[0].encode())

@@ -46,12 +46,12 @@ class TestFormula:
     @example(FormulaArray("", (3, 11), KeyEncoding("c", "/", 2)))
     def test_ranks_are_text_order(self, array: FormulaArray) -> None:
         head = f"{array.name}/" if array.name else ""
-        cells = itertools.product(*map(range, array.grid))
-        spelled = [(head + array.encoding.tail(index), at) for at, index in enumerate(cells)]
+        indices = itertools.product(*map(range, array.grid))
+        spelled = [(head + array.encoding.tail(index), at) for at, index in enumerate(indices)]
         spelled.sort(key=lambda item: item[0].encode())
-        assert [array.key(rank) for rank in range(array.cells)] == [key for key, _ in spelled]
-        assert [array.number(rank) for rank in range(array.cells)] == [at for _, at in spelled]
-        for rank in range(0, array.cells, 7):
+        assert [array.key(rank) for rank in range(array.total)] == [key for key, _ in spelled]
+        assert [array.number(rank) for rank in range(array.total)] == [at for _, at in spelled]
+        for rank in range(0, array.total, 7):
             assert array.rank(spelled[rank][0]) == rank
 
     @settings(max_examples=25, deadline=None)
@@ -132,7 +132,7 @@ class TestFormula:
 def test_large_grids_need_no_enumeration(grid: tuple[int, ...], separator: Any) -> None:
     array = FormulaArray("air", grid, KeyEncoding("", separator, len(grid)))
     store = FormulaStore([array], {"air/.zarray": b"{}"})
-    ranks = sorted({0, array.cells - 1, *(array.cells * at // 97 for at in range(97))})
+    ranks = sorted({0, array.total - 1, *(array.total * at // 97 for at in range(97))})
     keys = [array.key(rank) for rank in ranks]
     assert keys == sorted(keys)
     assert [array.rank(key) for key in keys] == ranks

@@ -39,7 +39,7 @@ def members(rows: RowSet) -> list[int]:
 def test_numbers_and_positions(drawn: tuple[tuple[int, ...], RowSet], data: st.DataObject) -> None:
     grid, rows = drawn
     expected = members(rows)
-    assert rows.cells == len(expected)
+    assert rows.total == len(expected)
     begin = data.draw(st.integers(0, len(expected)))
     end = data.draw(st.integers(begin, len(expected)))
     assert rows.numbers(begin, end).tolist() == expected[begin:end]
@@ -67,7 +67,7 @@ def test_boxes_hold_exactly_the_rows(drawn: tuple[tuple[int, ...], RowSet]) -> N
 @settings(deadline=None, max_examples=300)
 @given(row_sets(), st.integers(1, 60), st.data())
 def test_slices_cut_between_record_files(
-    drawn: tuple[tuple[int, ...], RowSet], cells: int, data: st.DataObject
+    drawn: tuple[tuple[int, ...], RowSet], most: int, data: st.DataObject
 ) -> None:
     _, rows = drawn
     # What the planner promises: runs of a later axis are whole record files.
@@ -79,14 +79,14 @@ def test_slices_cut_between_record_files(
     else:
         record_size = data.draw(st.integers(1, 40))
         rows = RowSet(rows.period, rows.start // record_size * record_size, rows.stop)
-    parts = list(rows.slices(cells, record_size))
+    parts = list(rows.slices(most, record_size))
     assert [number for part in parts for number in members(part)] == members(rows)
     for part in parts:
-        assert part.cells <= max(cells, record_size)
-        if part.cells:
+        assert part.total <= max(most, record_size)
+        if part.total:
             assert part.number(0) % record_size == 0
     for part in parts[:-1]:
-        assert (part.number(part.cells - 1) + 1) % record_size == 0
+        assert (part.number(part.total - 1) + 1) % record_size == 0
 
 
 def test_a_period_that_no_axis_has_is_refused() -> None:

@@ -105,7 +105,7 @@ def test_each_stray_goes_to_the_row_set_of_the_next_chunk(
         number = int(np.ravel_multi_index(index_at(grid, rank), grid))
         for position, partition in enumerate(partitions):
             rows = partition.rows
-            if number in rows.numbers(0, rows.cells):
+            if number in rows.numbers(0, rows.total):
                 expected.setdefault(position, []).append(tail)
     sightings = Sightings()
     paths = pa.array([f"é/v/{tail}" for tail in tails], pa.string())

@@ -31,12 +31,12 @@ def split_arrays(draw: st.DrawFn) -> tuple[ArraySpec, list[RowSet]]:
     plan = ArrayPlan(spec, axis, draw(st.integers(1, grid[axis])))
     inner = prod(grid[axis + 1 :])
     record = draw(st.sampled_from([n for n in range(1, inner + 1) if inner % n == 0]))
-    cells = draw(st.integers(1, 40))
+    most = draw(st.integers(1, 40))
     units = [
         rows
         for partition in plan.partitions(record)
         if draw(st.booleans())
-        for rows in partition.rows.slices(cells, record)
+        for rows in partition.rows.slices(most, record)
     ]
     return spec, units or [RowSet(prod(grid), 0, prod(grid))]
 
@@ -60,7 +60,7 @@ def test_every_chunk_goes_to_the_row_that_its_row_set_says(case, data: st.DataOb
     )
     sightings = Sightings()
     tally.take(listed, sightings)
-    expected = [np.zeros(rows.cells, np.int64) for rows in units]
+    expected = [np.zeros(rows.total, np.int64) for rows in units]
     newest = [None] * len(units)
     wanted = 0
     for number in numbers:

@@ -14,7 +14,7 @@ from instruments.synthetic.zarr_stores import field_store, zarr_store
 
 import parchunk
 from parchunk.cli.plan import describe
-from parchunk.cover.memory import vector_cells
+from parchunk.cover.memory import held_within
 from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import Width
 from parchunk.errors import InputError
@@ -45,7 +45,7 @@ def check_invariants(plan: Plan) -> None:
         mine = [p for p in partitions if p.array == array.spec.name]
         assert len(mine) == array.regions
         for partition in mine:
-            numbers = partition.rows.numbers(0, partition.rows.cells)
+            numbers = partition.rows.numbers(0, partition.rows.total)
             owned[numbers] += 1
             # Rows in the writer's pieces are whole record files, in their own row order.
             for begin in range(0, len(numbers), plan.record_size):
@@ -119,10 +119,10 @@ def test_slices_of_any_partition_are_whole_record_files(
         return
     for partition in plan.partitions():
         parts = list(partition.rows.slices(data.draw(st.integers(1, 50)), plan.record_size))
-        rows = np.concatenate([part.numbers(0, part.cells) for part in parts])
-        assert np.array_equal(rows, partition.rows.numbers(0, partition.rows.cells))
+        rows = np.concatenate([part.numbers(0, part.total) for part in parts])
+        assert np.array_equal(rows, partition.rows.numbers(0, partition.rows.total))
         for part in parts:
-            assert part.cells == 0 or part.number(0) % plan.record_size == 0
+            assert part.total == 0 or part.number(0) % plan.record_size == 0
 
 
 @settings(deadline=None, max_examples=200)
@@ -134,13 +134,13 @@ def test_jobs_hold_every_pending_partition_once(data: st.DataObject, array_spec:
     except InputError:
         return
     pending = [p for p in plan.partitions() if data.draw(st.booleans())]
-    cells, workers = data.draw(st.integers(1, 400)), data.draw(st.integers(1, 3))
-    jobs = make_jobs(plan, pending, cells, WIDTH, workers)
+    most_held, workers = data.draw(st.integers(1, 400)), data.draw(st.integers(1, 3))
+    jobs = make_jobs(plan, pending, most_held, WIDTH, workers)
     together = [partition for job in jobs for partition in job.partitions]
     assert sorted(map(str, together)) == sorted(map(str, pending))
     for job in jobs:
         assert len({p.array for p in job.partitions}) == 1
-        assert job.cells <= max(cells, plan.record_size)
+        assert job.held <= max(most_held, plan.record_size)
 
 
 # Real stores: shapes as published
@@ -156,7 +156,7 @@ def test_ufs_replay() -> None:
     assert plan.region_length == 8000
     assert plan.record_size == 8000
     assert len(plan.regions) == tmp.regions == surface.regions == 11
-    assert 500_000 <= tmp.partition(0, plan.record_size).rows.cells <= 2_000_000
+    assert 500_000 <= tmp.partition(0, plan.record_size).rows.total <= 2_000_000
     shown = describe(plan)
     assert shown["chunks"] == 11_138_560
     # 1.00 times the least at the default memory bound, as all regions are walked together.
@@ -217,9 +217,9 @@ def test_mur_sst() -> None:
 @pytest.mark.parametrize("name", ["ufs-replay", "arco-era5", "nwm", "mur-sst", "hrrr"])
 def test_every_field_store_is_planned_within_the_default_memory(name: str) -> None:
     plan = plan_of(field_store(name))
-    cells = vector_cells(512 << 20, plan.record_size, 8)
-    for job in make_jobs(plan, plan.partitions(), cells, WIDTH):
-        assert job.cells * 8 < 512 << 20
+    most_held = held_within(512 << 20, plan.record_size, 8)
+    for job in make_jobs(plan, plan.partitions(), most_held, WIDTH):
+        assert job.held * 8 < 512 << 20
         assert len(job.members[0].passes) == 1
     assert plan.record_size >= 1000
 
@@ -234,15 +234,15 @@ def test_an_array_of_nearly_a_billion_chunks() -> None:
     assert plan.record_size >= 1000
     # The leading dimension wins the tie; its regions cannot be shorter than one chunk.
     assert len(plan.regions) == 7
-    cells = vector_cells(512 << 20, plan.record_size, 8)
-    jobs = make_jobs(plan, plan.partitions(), cells, WIDTH)
-    assert all(job.cells <= cells for job in jobs)
+    most_held = held_within(512 << 20, plan.record_size, 8)
+    jobs = make_jobs(plan, plan.partitions(), most_held, WIDTH)
+    assert all(job.held <= most_held for job in jobs)
     assert all(len(job.members[0].passes) == 1 for job in jobs), (
         "walked once, though it does not fit"
     )
     # Along y, regions can be as long as they should be.
     by_row = plan_of(store, split="y")
-    assert 500_000 <= by_row.arrays[0].partition(0, by_row.record_size).rows.cells <= 2_000_000
+    assert 500_000 <= by_row.arrays[0].partition(0, by_row.record_size).rows.total <= 2_000_000
 
 
 # Choices
@@ -272,8 +272,8 @@ def test_no_divisor_on_axis_zero_is_no_refusal(array_spec: Maker, hierarchy_of: 
     assert len(plan.regions) == 667
     check_invariants(plan)
     rows = [p.rows for p in plan.partitions()]
-    assert [r.cells for r in rows[:3]] == [100, 0, 0]  # it belongs to the region of its first row
-    assert sum(r.cells for r in rows) == 2000
+    assert [r.total for r in rows[:3]] == [100, 0, 0]  # it belongs to the region of its first row
+    assert sum(r.total for r in rows) == 2000
 
 
 def test_a_later_axis_needs_the_divisor(array_spec: Maker, hierarchy_of: Together) -> None:
@@ -342,7 +342,7 @@ def test_growing_the_leading_dimension_keeps_every_number(array_spec: Maker) -> 
         )
         assert before.record_size == after.record_size
         for old, new in zip(before.partitions(), after.partitions(), strict=False):
-            full = old.rows.cells == 8000 * 127
+            full = old.rows.total == 8000 * 127
             assert not full or (old.rows.start, old.rows.stop) == (new.rows.start, new.rows.stop)
 
 

@@ -56,12 +56,12 @@ def grown_arrays(draw: st.DrawFn, name: str = "t") -> tuple[ArraySpec, ArraySpec
 
 
 def rows_of(partition: Partition) -> list[int]:
-    return partition.rows.numbers(0, partition.rows.cells).tolist()
+    return partition.rows.numbers(0, partition.rows.total).tolist()
 
 
 def are_record_files(rows: RowSet, size: int, total: int) -> bool:
     """Whether rows, cut into pieces, are whole record files of an array: looked at one by one."""
-    numbers = rows.numbers(0, rows.cells).tolist()
+    numbers = rows.numbers(0, rows.total).tolist()
     pieces = [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
     return all(
         piece == list(range(piece[0], min(piece[0] + size, total))) and piece[0] % size == 0
@@ -274,14 +274,14 @@ def test_rows_of_equal_count_are_not_the_same_rows() -> None:
     short = plan_of(before, axis=0, region=1, record_size=2)
     long = plan_of(replace(before, shape=(4, 4)), axis=1, region=2, record_size=2)
     first, second = short.partitions()
-    assert first.rows.cells + second.rows.cells == long.arrays[0].partition(0, 2).rows.cells
+    assert first.rows.total + second.rows.total == long.arrays[0].partition(0, 2).rows.total
     assert list(carried(short, long)) == []
     # As many rows as the second region of the grown array, from one further on.
     before = spec("t", (15,), (1,))
     short = plan_of(before, axis=0, region=4, record_size=1)
     long = plan_of(replace(before, shape=(28,)), axis=0, region=7, record_size=1)
     *_, third, fourth = short.partitions()
-    assert third.rows.cells + fourth.rows.cells == long.arrays[0].partition(1, 1).rows.cells
+    assert third.rows.total + fourth.rows.total == long.arrays[0].partition(1, 1).rows.total
     assert list(carried(short, long)) == []
 
 

@@ -53,7 +53,7 @@ def test_a_pyramid_has_a_plan_along_its_axes(split: int | None) -> None:
     assert leader.axis is not None
     assert plan.record_size >= (LEAST_ROWS if split in (None, 0, 1, 2) else 40)
     for array in plan.arrays:
-        rows = [p.rows.numbers(0, p.rows.cells) for p in array.partitions(plan.record_size)]
+        rows = [p.rows.numbers(0, p.rows.total) for p in array.partitions(plan.record_size)]
         assert all(int(r[0]) % plan.record_size == 0 for r in rows)
         joined = np.sort(np.concatenate(rows))
         assert (joined == np.arange(array.spec.total)).all()

@@ -86,9 +86,9 @@ def test_real_stores_have_sensible_plans(spec: ArraySpec, shards: int, reference
     assert plan.record_size >= 1000
     (array,) = plan.arrays
     assert array.axis == 0
-    cells = memory.vector_cells(512 << 20, plan.record_size, 8)
-    made = scheduling.make_jobs(plan, plan.partitions(), cells, WIDTH)
-    assert all(job.cells <= cells for job in made)
+    most_held = memory.held_within(512 << 20, plan.record_size, 8)
+    made = scheduling.make_jobs(plan, plan.partitions(), most_held, WIDTH)
+    assert all(job.held <= most_held for job in made)
     cost = forecast.forecast_jobs(plan, made)
     assert cost.shards == shards
     # A slice that ends within shards reads some of them again.
@@ -109,21 +109,23 @@ def arrays(draw: st.DrawFn) -> tuple[ArraySpec, int, int]:
 
 @given(arrays(), st.integers(1, 200))
 @settings(deadline=None)
-def test_regions_share_no_row_and_no_shard(drawn: tuple[ArraySpec, int, int], cells: int) -> None:
+def test_regions_share_no_row_and_no_shard(
+    drawn: tuple[ArraySpec, int, int], most_held: int
+) -> None:
     spec, axis, length = drawn
     plan = planned(spec, split=axis, region=length)
     rows, objects = [], []
     for partition in plan.partitions():
-        numbers = partition.rows.numbers(0, partition.rows.cells)
-        listed = partition.objects.numbers(0, partition.objects.cells)
+        numbers = partition.rows.numbers(0, partition.rows.total)
+        listed = partition.objects.numbers(0, partition.objects.total)
         assert (np.sort(np.unique(shard_numbers(spec, numbers))) == np.sort(listed)).all()
         assert (shards_of(spec, partition.rows) == np.sort(listed)).all()
-        slices = list(inner_slices(spec, partition.rows, cells, plan.record_size))
-        joined = np.concatenate([s.numbers(0, s.cells) for s in slices])
+        slices = list(inner_slices(spec, partition.rows, most_held, plan.record_size))
+        joined = np.concatenate([s.numbers(0, s.total) for s in slices])
         assert (joined == numbers).all()
         for part in slices:
             assert int(part.numbers(0, 1)[0]) % plan.record_size == 0
-            wanted = np.unique(shard_numbers(spec, part.numbers(0, part.cells)))
+            wanted = np.unique(shard_numbers(spec, part.numbers(0, part.total)))
             assert (shards_of(spec, part) == wanted).all()
         assert (partition.rows.positions(numbers) == np.arange(len(numbers))).all()
         rows.append(numbers)
@@ -146,7 +148,7 @@ def test_shard_numbers_are_those_of_the_inner_index(drawn: tuple[ArraySpec, int,
 def test_positions_of_rows_elsewhere_are_negative() -> None:
     plan = planned(sharded("a", (8, 9), (4, 3), (2, 1)), split=1, region=3, record_size=3)
     first, second, _ = plan.partitions()
-    numbers = second.rows.numbers(0, second.rows.cells)
+    numbers = second.rows.numbers(0, second.rows.total)
     assert (first.rows.positions(numbers) == -1).all()
 
 

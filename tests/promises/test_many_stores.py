@@ -311,7 +311,7 @@ def test_what_a_store_lacks_reads_as_fill_value(tmp_path: Path, axis: int) -> No
         parchunk.plan(paths, concat="time")
     plan = parchunk.plan(paths, concat="time", join="outer")
     result = parchunk.build(plan, tmp_path / "out")
-    assert result.missing == result.plan.by_name["air"].partition(1, 1).rows.cells
+    assert result.missing == result.plan.by_name["air"].partition(1, 1).rows.total
     found = stock(tmp_path / "out")
     assert found.air.isel(time=slice(4, 6)).isnull().all()
     parts = [opened(paths[0], 2).air, lacking.air.where(False), opened(paths[2], 2).air]

@@ -74,7 +74,7 @@ def by_hand(folder):
         tables = {}
         regions = {}
         for partition in array.partitions(plan.record_size):
-            for at in range(partition.rows.cells):
+            for at in range(partition.rows.total):
                 regions[partition.rows.number(at)] = partition.region
         for number, index in enumerate(itertools.product(*map(range, spec.grid))):
             file, row = divmod(number, plan.record_size)
@@ -114,7 +114,7 @@ def test_coverage_is_every_partition(folder, connection):
     assert len(rows) == len(found) == sum(array.regions for array in plan.arrays)
     for partition in plan.partitions():
         row = found[partition.key]
-        assert row[4] == partition.rows.cells == row[5] + row[6]
+        assert row[4] == partition.rows.total == row[5] + row[6]
     assert found[("t", 0)][2:10] == (0, 8, 32, 30, 2, 1, found[("t", 0)][8], 0)
     counted = connection.execute(
         "SELECT refs.array_name, region, count(*) FILTER (present), sum(size)::BIGINT "
@@ -135,7 +135,7 @@ def test_coverage_where_record_files_do_not_divide_regions(tmp_path):
             "SELECT region, count(*), count(*) FILTER (present) FROM refs GROUP BY 1 ORDER BY 1"
         ).fetchall()
     assert rows == counted == [
-        (p.region, p.rows.cells, p.rows.cells) for p in plan.partitions()
+        (p.region, p.rows.total, p.rows.total) for p in plan.partitions()
     ]  # fmt: skip
 
 

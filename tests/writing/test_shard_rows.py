@@ -99,7 +99,7 @@ def test_expanded_shards_read_back_bit_for_bit(tmp_path: Path, case: Case) -> No
 
 def slices_of(most: int) -> Limits:
     """Return limits with which slices have ``most`` rows at most."""
-    return Limits(inner_cells=most)
+    return Limits(inner_rows=most)
 
 
 def slices_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -108,7 +108,7 @@ def slices_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     read = shard_reading.ShardReader.read
 
     def spy(self: Any, rows: Any, shards: Any) -> Any:
-        seen.append(rows.cells)
+        seen.append(rows.total)
         return read(self, rows, shards)
 
     monkeypatch.setattr(shard_reading.ShardReader, "read", spy)

@@ -27,7 +27,7 @@ from parchunk.auditing.source_contents import ContentReader
 from parchunk.auditing.watching import WatchedListing
 from parchunk.cover.forecast import least_of
 from parchunk.cover.jobs import Member
-from parchunk.cover.memory import TAKERS, vector_cells
+from parchunk.cover.memory import TAKERS, held_within
 from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
@@ -73,13 +73,13 @@ def compare(
     counted = Requests()
     stop = threading.Event()
     by_partition = {item.partition.key: item for item in done}
-    cells = vector_cells(memory, plan.record_size, concurrency)
+    most_held = held_within(memory, plan.record_size, concurrency)
     width = width_of(source.manner, concurrency)
     works = store_works(plan, source, [item.partition for item in done])
     jobs = [
         (work, work.in_out(job))
         for work in works
-        for job in make_jobs(work.plan, work.pending, cells, width)
+        for job in make_jobs(work.plan, work.pending, most_held, width)
     ]
     regions: list[RegionChanges] = []
     notes: list[str] = []
@@ -197,7 +197,7 @@ class _Compared:
         }
         kind = Differences if spec.inner_chunks is None else ShardDifferences
         self._differences = [
-            kind(item, spec, partition.rows, target, plan.record_size, contents, member.inner_cells)
+            kind(item, spec, partition.rows, target, plan.record_size, contents, member.inner_rows)
             for item, partition in zip(items, member.partitions, strict=True)
         ]
 

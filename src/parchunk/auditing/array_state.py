@@ -89,7 +89,7 @@ class ArrayState:
             self.steps.doubt(run * rows.period + rows.start, run * rows.period + rows.stop)
             if rows.count > 1:
                 break  # every run lies at the same indices of the split axis
-        counts = AuditCounts(expected=rows.cells, unread=rows.cells)
+        counts = AuditCounts(expected=rows.total, unread=rows.total)
         self.partitions.append(self._partition(partition, counts, done=False))
 
     def check(

@@ -68,12 +68,12 @@ class Differences:
         target: Target,
         record_size: int,
         contents: ContentReader,
-        inner_cells: int = 0,
+        inner_rows: int = 0,
     ) -> None:
         """Begin with none: of ``rows`` of one store, which are written where ``target`` says."""
         self._rows, self._target = rows, target
         self._item, self._spec, self._record_size = item, spec, record_size
-        self._contents, self._inner_cells = contents, inner_cells
+        self._contents, self._inner_rows = contents, inner_rows
         self._contradicted: list[Contradicted] = []
         self._jobs: dict[int, RecordJob] = {}
         self._new: list[Int64Array] = []
@@ -137,8 +137,8 @@ class ShardDifferences(Differences):
         """Compare the shards of a partition with all its record files."""
         objects = part.rows
         # Where the last reference into each shard ends; 0 is for shards without any.
-        ends = np.zeros(objects.cells, np.int64)
-        unknown = np.zeros(objects.cells, bool)
+        ends = np.zeros(objects.total, np.int64)
+        unknown = np.zeros(objects.total, bool)
         for job in self._item.jobs(self._record_size):
             numbers = np.arange(job.first, job.first + job.rows, dtype=np.int64)
             own = self._target.own(numbers)
@@ -152,7 +152,7 @@ class ShardDifferences(Differences):
             np.maximum.at(ends, at[there], np.where(references.inlined, 1, references.ends)[there])
         there, now = part.vector.present, part.vector.sizes
         held = ends > 0
-        numbers = objects.numbers(0, objects.cells)
+        numbers = objects.numbers(0, objects.total)
         since = np.isin(numbers, later, assume_unique=True)
         new = there & ~held & ~unknown
         receipt = self._item.receipt
@@ -175,7 +175,7 @@ class ShardDifferences(Differences):
                 output,
                 part,
                 unchanged,
-                self._inner_cells,
+                self._inner_rows,
             )
         )
 

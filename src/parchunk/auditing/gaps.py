@@ -22,7 +22,7 @@ class Gap:
     """A run of neighbouring chunk indices along ``axis``, first to last, that all miss chunks.
 
     ``start`` and ``stop`` are the run in elements, half-open. ``whole`` says that everything is
-    missing there, ``missing`` of ``cells`` otherwise. ``number`` is the first missing chunk's.
+    missing there, ``missing`` of ``expected`` otherwise. ``number`` is the first missing chunk's.
     """
 
     array: str
@@ -33,13 +33,13 @@ class Gap:
     start: int
     stop: int
     missing: int
-    cells: int
+    expected: int
     number: int
 
     @property
     def whole(self) -> bool:
         """Whether no chunk of the run is there."""
-        return self.missing == self.cells
+        return self.missing == self.expected
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Steps:
         return self.spec.reference_grid[self.axis] if self.spec.rank else 1
 
     @property
-    def cells(self) -> int:
+    def expected(self) -> int:
         """Chunks at each index."""
         return self.spec.reference_total // self.size if self.size else 0
 
@@ -110,7 +110,7 @@ class Steps:
 
     def runs(self) -> Iterator[Gap]:
         """Yield the gaps in order; a wholly missing run is told apart from its neighbours."""
-        state = np.where(self.missing == 0, 0, np.where(self.missing == self.cells, 2, 1))
+        state = np.where(self.missing == 0, 0, np.where(self.missing == self.expected, 2, 1))
         edges = np.flatnonzero(np.diff(state)) + 1
         starts = np.concatenate(([0], edges)).tolist() if len(state) else []
         stops = [*edges.tolist(), len(state)]
@@ -129,7 +129,7 @@ class Steps:
                     start=low * length,
                     stop=min(high * length, extent),
                     missing=int(self.missing[low:high].sum()),
-                    cells=(high - low) * self.cells,
+                    expected=(high - low) * self.expected,
                     number=int(self.first[low:high].min()),
                 )
 

@@ -42,13 +42,13 @@ class Audited:
         """Yield the record files that the partition should have."""
         rows = self.partition.rows
         promised = {file.index: file for file in self.receipt.record_files} if self.receipt else {}
-        for begin in range(0, rows.cells, record_size):
+        for begin in range(0, rows.total, record_size):
             first = rows.number(begin)
             index = first // record_size
             yield RecordJob(
                 index=index,
                 first=first,
-                rows=min(record_size, rows.cells - begin),
+                rows=min(record_size, rows.total - begin),
                 region=self.partition.region,
                 receipt=receipt_path(self.partition),
                 promised=promised.get(index),
@@ -120,9 +120,9 @@ def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | 
     """Return how a receipt contradicts itself or the plan, or None."""
     if receipt.key != partition.key:
         return f"says that it is of {receipt.array}, region {receipt.region}"
-    cells = partition.rows.cells
-    if receipt.expected != cells:
-        return f"expects {receipt.expected} chunks, the partition has {cells}"
+    total = partition.rows.total
+    if receipt.expected != total:
+        return f"expects {receipt.expected} chunks, the partition has {total}"
     if (
         receipt.present + receipt.missing != receipt.expected
         or receipt.zero_sized > receipt.missing
@@ -132,7 +132,7 @@ def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | 
             f"({receipt.zero_sized} zero-sized) of {receipt.expected}"
         )
     expanded = plan.by_name[partition.array].spec.inner_chunks is not None
-    shards = partition.objects.cells if expanded else 0
+    shards = partition.objects.total if expanded else 0
     if receipt.shards_expected != shards or not 0 <= receipt.shards_present <= shards:
         return (
             f"says that {receipt.shards_present} of {receipt.shards_expected} shards are there, "

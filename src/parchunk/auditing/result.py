@@ -219,7 +219,7 @@ def _array_json(array: ArrayAudit) -> dict[str, Any]:
                 "elements": [gap.start, gap.stop],
                 "labels": label or None,
                 "missing": gap.missing,
-                "of": gap.cells,
+                "of": gap.expected,
             }
             for gap, label in zip(array.gaps, array.gap_labels, strict=True)
         ],

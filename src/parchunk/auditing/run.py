@@ -174,7 +174,7 @@ def _read_files(
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[ArrayState], list[Finding]]:
     """Read all record files; return what is known of each array, and files that are too many."""
-    total = sum(-(-item.partition.rows.cells // plan.record_size) for item in done)
+    total = sum(-(-item.partition.rows.total // plan.record_size) for item in done)
     passed = 0
     done_of: defaultdict[str, list[Audited]] = defaultdict(list)
     for item in done:

@@ -104,7 +104,7 @@ class ContentReader:
             if item.receipt is not None:
                 inlined += item.receipt.inlined
             if spec.inner_chunks is not None:
-                there = item.partition.objects.cells
+                there = item.partition.objects.total
                 if item.receipt is not None:
                     there = min(there, item.receipt.shards_present)
                 count += there
@@ -141,12 +141,12 @@ class ContentReader:
         output: Output,
         part: Part,
         unchanged: NDArray[np.bool_],
-        cells: int,
+        most: int,
     ) -> Contradicted:
         """Compare a partition's references with the indexes of its ``unchanged`` shards.
 
         ``spec`` and ``rows`` are as the store has them, which ``target`` turns into OUT's. ``part``
-        has the shards as they are listed now. ``cells`` inner chunks are held at once.
+        has the shards as they are listed now. ``most`` inner chunks are held at once.
         """
         chosen = self._some(np.flatnonzero(unchanged), self.indexes)
         found: list[Contradicted] = []
@@ -156,11 +156,11 @@ class ContentReader:
             self._stop,
         )  # fmt: skip
         jobs = {job.index: job for job in item.jobs(self._plan.record_size)}
-        for some in inner_slices(spec, rows, cells, self._plan.record_size) if len(chosen) else ():
+        for some in inner_slices(spec, rows, most, self._plan.record_size) if len(chosen) else ():
             inner, damaged = _read(reader, spec, some, shards)
             found.append(Contradicted(unreadable=damaged))
-            for begin in range(0, some.cells, self._plan.record_size):
-                end = min(begin + self._plan.record_size, some.cells)
+            for begin in range(0, some.total, self._plan.record_size):
+                end = min(begin + self._plan.record_size, some.total)
                 numbers = some.numbers(begin, end)
                 of = shard_numbers(spec, numbers)
                 looked = np.isin(of, inner.shards)

@@ -22,7 +22,7 @@ DAMAGE_FINDINGS = 100
 
 def gap_text(gap: Gap, label: str = "") -> str:
     """Return a gap in words: where, what that is in the coordinate, how much is missing."""
-    if not gap.cells:
+    if not gap.expected:
         return f"{gap.array}: missing"
     if gap.first == gap.last:
         where = f"chunk {gap.first:,} along {gap.dimension}"
@@ -30,9 +30,9 @@ def gap_text(gap: Gap, label: str = "") -> str:
         where = f"chunks {gap.first:,}-{gap.last:,} along {gap.dimension}"
     said = f", i.e. {label}" if label else ""
     if gap.whole:
-        what = "missing" if gap.cells == 1 else f"all {gap.cells:,} chunks missing"
+        what = "missing" if gap.expected == 1 else f"all {gap.expected:,} chunks missing"
     else:
-        what = f"{gap.missing:,} of {gap.cells:,} chunks missing"
+        what = f"{gap.missing:,} of {gap.expected:,} chunks missing"
     return f"{gap.array}: {where}{said}: {what}"
 
 

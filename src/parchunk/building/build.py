@@ -110,7 +110,7 @@ def build(
     source = open_source(plan, store_options, listing)
     refuse_overlap(plan, source, output)
     refuse_foreign(output)
-    effort.cells(source, plan)  # refused before anything is written
+    effort.most_held(source, plan)  # refused before anything is written
     choose(source)
     with held(output) as lease:
         plan = begin_output(plan, output, overwrite)
@@ -127,7 +127,7 @@ def carry_out(
     ParchunkError, KeyboardInterrupt
         As `build` does.
     """
-    cells = effort.cells(source, plan)
+    most_held = effort.most_held(source, plan)
     done = read_receipts(output, plan)
     partitions = list(plan.partitions())
     pending = [p for p in partitions if p.key not in done]
@@ -136,7 +136,7 @@ def carry_out(
     jobs = [
         (work, job)
         for work in store_works(plan, source, pending)
-        for job in make_jobs(work.plan, work.pending, cells, width, effort.workers, limits)
+        for job in make_jobs(work.plan, work.pending, most_held, width, effort.workers, limits)
     ]
     least = least_of([job for _, job in jobs])
     share = effort.share(plan)
@@ -149,7 +149,7 @@ def carry_out(
         elif effort.workers > 1:
             run.in_processes(tasks, effort.workers)
         else:
-            run.in_threads(tasks, cells, effort.concurrency)
+            run.in_threads(tasks, most_held, effort.concurrency)
     finally:
         if run.writing:
             lease.leave()

@@ -12,9 +12,9 @@ from parchunk.cover.limits import USUAL, Limits
 from parchunk.cover.memory import (
     DEFAULT_CONCURRENCY,
     DEFAULT_MEMORY,
+    held_within,
     inline_bound,
     inlining_of,
-    vector_cells,
 )
 from parchunk.errors import InputError
 from parchunk.listing.patience import Patience
@@ -63,7 +63,7 @@ class Effort:
         """Listings side by side in one process."""
         return max(self.concurrency // self.processes, 1)
 
-    def cells(self, source: Source, plan: Plan) -> int:
+    def most_held(self, source: Source, plan: Plan) -> int:
         """Return how many chunks' sizes one process may hold.
 
         Raises
@@ -75,10 +75,10 @@ class Effort:
             raise InputError(
                 "a store in memory cannot be reached by other processes: use --workers 1"
             )
-        cells = vector_cells(
+        most_held = held_within(
             self.memory // self.processes, plan.record_size, self.listings, inlining_of(plan)
         )
-        return min(cells, (self.limits or USUAL).cells)
+        return min(most_held, (self.limits or USUAL).most_held)
 
     def share(self, plan: Plan) -> Share:
         """Return what each task of a plan may use."""

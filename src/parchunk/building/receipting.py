@@ -47,7 +47,7 @@ def receipt_of(
     """Return the receipt of a partition of member ``at``, all of which is written."""
     member, elements = task.job.members[at], task.ranges[at][position]
     partition = member.partitions[position]
-    expected = partition.rows.cells
+    expected = partition.rows.total
     counts = written.counts + Counts(
         expected=expected,
         missing=expected - written.counts.present,

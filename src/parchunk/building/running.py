@@ -48,12 +48,12 @@ class Run:
         check: Callable[[], None],
     ) -> None:
         self._check = check
-        #: The cells of each task that is under way.
+        #: What each task that is under way holds, in chunks.
         self._flying: dict[Future[TaskResult], int] = {}
         #: Whether a write still hangs, somewhere, though the build has ended.
         self.writing = False
-        cells = [partition.rows.cells for partition in partitions]
-        self.partitions_total, self.chunks_total = len(cells), sum(cells)
+        totals = [partition.rows.total for partition in partitions]
+        self.partitions_total, self.chunks_total = len(totals), sum(totals)
         self.receipts = done
         self.requests = Requests()
         self.notes: list[str] = []
@@ -61,7 +61,7 @@ class Run:
         self._progress = progress
         self._began = began
 
-    def in_threads(self, tasks: Iterable[Task], cells: int, concurrency: int) -> None:
+    def in_threads(self, tasks: Iterable[Task], most_held: int, concurrency: int) -> None:
         """Run tasks in this process, as many at once as fit the memory bound together."""
         coordinators = ThreadPoolExecutor(_TASKS_IN_FLIGHT, thread_name_prefix="task")
         with Pools(concurrency) as pools:
@@ -76,7 +76,7 @@ class Run:
                 return coordinators.submit(call, task)
 
             try:
-                self._run(tasks, submit, cells)
+                self._run(tasks, submit, most_held)
             except Exception:
                 pools.stop.set()
                 coordinators.shutdown(cancel_futures=True)
@@ -129,19 +129,19 @@ class Run:
         self,
         tasks: Iterable[Task],
         submit: Callable[[Task], Future[TaskResult]],
-        cells: int | None,
+        most_held: int | None,
         at_once: int = _TASKS_IN_FLIGHT,
     ) -> None:
-        """Submit tasks in order while they fit ``cells`` together; the first error ends it."""
+        """Submit tasks in order while they fit ``most_held`` together; the first error ends it."""
         # Tasks are made when their turn comes: there may be a hundred thousand.
         rest = iter(tasks)
         following = next(rest, None)
         flying = self._flying
-        local = cells is not None
+        local = most_held is not None
         while following is not None or flying:
             while following is not None and len(flying) < at_once:
-                size = following.job.cells
-                if flying and cells is not None and sum(flying.values()) + size > cells:
+                size = following.job.held
+                if flying and most_held is not None and sum(flying.values()) + size > most_held:
                     break
                 flying[submit(following)] = size
                 following = next(rest, None)

@@ -28,8 +28,8 @@ def write_storeless(plan: Plan, output: Output, pending: Sequence[Partition]) ->
         chunk = plan.stores.kept.get(partition.array)
         spec = plan.by_name[partition.array].spec
         files = []
-        for begin in range(0, partition.rows.cells, plan.record_size):
-            end = min(begin + plan.record_size, partition.rows.cells)
+        for begin in range(0, partition.rows.total, plan.record_size):
+            end = min(begin + plan.record_size, partition.rows.total)
             numbers = partition.rows.numbers(begin, end)
             name, total = partition.array, spec.reference_total
             index = record_index(name, numbers, plan.record_size, total)
@@ -54,7 +54,7 @@ def _receipt(
     plan: Plan, partition: Partition, chunk: bytes | None, files: tuple[RecordFile, ...]
 ) -> Receipt:
     elements = plan.elements(partition)
-    present, expected = int(chunk is not None), partition.rows.cells
+    present, expected = int(chunk is not None), partition.rows.total
     return Receipt(
         expected=expected,
         present=present,

@@ -49,7 +49,7 @@ class Task:
     def small(self) -> bool:
         """Whether to hand its work over would take longer than the work."""
         plain = self.job.members[0].spec.inner_chunks is None
-        return plain and self.job.cells <= _SMALL
+        return plain and self.job.held <= _SMALL
 
     def listing(self, pools: Pools, counted: Requests) -> JobListing:
         """Return how the job is listed."""
@@ -82,7 +82,7 @@ class TaskResult:
 def task_for(plan: Plan, work: StoreWork, output: Output, job: Job, share: Share) -> Task:
     """Return what an executor is given to build a job of one store of a plan."""
     job, source = work.in_out(job), work.source
-    each = [[partition.objects.cells for partition in m.partitions] for m in job.members]
+    each = [[partition.objects.total for partition in m.partitions] for m in job.members]
     before = accumulate(map(sum, each[:-1]), initial=0)
     page = source.manner.page
     return Task(
@@ -93,8 +93,8 @@ def task_for(plan: Plan, work: StoreWork, output: Output, job: Job, share: Share
         dimension=None if plan.split is None else str(plan.split),
         ranges=tuple(tuple(map(plan.elements, member.partitions)) for member in job.members),
         least=tuple(
-            intervals.shares_of_least(cells, page, keys)
-            for cells, keys in zip(each, before, strict=True)
+            intervals.shares_of_least(chunks, page, keys)
+            for chunks, keys in zip(each, before, strict=True)
         ),
         record_size=plan.record_size,
         inline_threshold=plan.inline_threshold,

@@ -130,7 +130,7 @@ def update(
             old.fingerprint,
         )
         _refuse_unknown(asked, old, new, output)
-        effort.cells(source, new)  # refused before anything is written
+        effort.most_held(source, new)  # refused before anything is written
         choose(source)
         notes = _begin(asked, old, new, output, source.manner.page)
         result = carry_out(new, source, output, lease, effort, began)
@@ -227,7 +227,7 @@ def _is_published(plan: Plan, output: Output) -> bool:
 
 def is_due(partition: Partition, receipt: Receipt, *, page: int, asked: Unfinished) -> bool:
     """Whether a partition is listed again although its array did not grow there."""
-    if partition.region is None and partition.objects.cells <= page:
+    if partition.region is None and partition.objects.total <= page:
         return True
     if partition.region in asked.regions or partition.array in asked.arrays:
         return True

@@ -147,4 +147,4 @@ def _row_source(task: Task, member: Member, pools: Pools, counted: Requests) -> 
         pools.stop,
     )
     rows_of = {partition.objects: partition.rows for partition in member.partitions}
-    return ShardRows(reader, rows_of, member.inner_cells, task.record_size)
+    return ShardRows(reader, rows_of, member.inner_rows, task.record_size)

@@ -12,7 +12,7 @@ from parchunk.cli.many import joining_options, stores_given
 from parchunk.cli.options import json_option, plan_options, run_options, source_options
 from parchunk.cli.tables import console, table
 from parchunk.cover.forecast import Forecast, forecast_jobs
-from parchunk.cover.memory import CHUNK_BYTES, DEFAULT_MEMORY, inlining_of, vector_cells
+from parchunk.cover.memory import CHUNK_BYTES, DEFAULT_MEMORY, held_within, inlining_of
 from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
@@ -100,11 +100,11 @@ def describe(
     assert plan.source is not None
     share = max(concurrency // workers, 1)
     width = width_of(plan.source.manner, share)
-    cells = vector_cells(memory // workers, plan.record_size, share, inlining_of(plan))
+    most_held = held_within(memory // workers, plan.record_size, share, inlining_of(plan))
     costs, most = [], 0
     for work in store_works(plan, plan.source, list(plan.partitions())):
-        jobs = make_jobs(work.plan, work.pending, cells, width, workers)
-        most = max((most, *(job.cells for job in jobs)))
+        jobs = make_jobs(work.plan, work.pending, most_held, width, workers)
+        most = max((most, *(job.held for job in jobs)))
         costs.append(forecast_jobs(work.plan, jobs))
     cost = Forecast.total(costs)
     remote = plan.source.manner.remote

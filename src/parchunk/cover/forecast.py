@@ -44,7 +44,7 @@ class Forecast:
 def least_of(jobs: Sequence[Job]) -> int:
     """Return the fewest LIST requests that could list all objects of ``jobs``."""
     return sum(
-        intervals.least_requests(sum(p.objects.cells for p in job.partitions), job.width.page)
+        intervals.least_requests(sum(p.objects.total for p in job.partitions), job.width.page)
         for job in jobs
     )
 
@@ -68,7 +68,7 @@ def forecast_jobs(plan: Plan, jobs: Sequence[Job]) -> Forecast:
             walks += len(walked.spans)
             requests += intervals.requests(_with_documents(member.spec, walked.spans), page)
         if member.spec.inner_chunks is not None:
-            shards += sum(partition.objects.cells for partition in member.partitions)
+            shards += sum(partition.objects.total for partition in member.partitions)
             gets += _gets(member, plan.record_size)
     return Forecast(len(jobs), walks, requests, least_of(jobs), shards, gets)
 
@@ -79,7 +79,7 @@ def _gets(member: Member, record_size: int) -> int:
     return index_requests(shard_layout(spec)) * sum(
         len(shards_of(spec, rows))
         for partition in member.partitions
-        for rows in inner_slices(spec, partition.rows, member.inner_cells, record_size)
+        for rows in inner_slices(spec, partition.rows, member.inner_rows, record_size)
     )
 
 

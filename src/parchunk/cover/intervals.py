@@ -125,18 +125,18 @@ def requests(intervals: Ints, page: int = PAGE) -> int:
     return int((-(-lengths // page)).sum())
 
 
-def least_requests(cells: int, page: int = PAGE) -> int:
-    """Return the fewest LIST requests that can deliver ``cells`` keys."""
-    return -(-cells // page)
+def least_requests(chunks: int, page: int = PAGE) -> int:
+    """Return the fewest LIST requests that can deliver ``chunks`` keys."""
+    return -(-chunks // page)
 
 
-def shares_of_least(cells: Iterable[int], page: int = PAGE, before: int = 0) -> tuple[int, ...]:
+def shares_of_least(chunks: Iterable[int], page: int = PAGE, before: int = 0) -> tuple[int, ...]:
     """Return what each of some runs of keys has of the fewest requests for all of them together.
 
     ``before`` keys come before them in the same listing: a page is of the run that it begins in,
     so that the shares of all add up.
     """
-    ends = list(accumulate(cells, initial=before))
+    ends = list(accumulate(chunks, initial=before))
     requests = [least_requests(end, page) for end in ends]
     return tuple(after - first for first, after in pairwise(requests))
 

@@ -53,27 +53,27 @@ class Member:
     """Partitions of one array that are covered together.
 
     Each of the ``passes`` is walked once, one after another. There is one pass unless a single
-    partition is more than the memory bound allows. ``cells`` are the chunks held at the same
+    partition is more than the memory bound allows. ``held`` are the chunks held at the same
     time at most: of the units that walks in flight have met and not yet completed.
     """
 
     spec: ArraySpec
     partitions: tuple[Partition, ...]
     passes: tuple[Pass, ...]
-    cells: int
-    #: Of an expanded array: inner chunks in one slice of a partition; counted in ``cells``, too.
-    inner_cells: int = 0
+    held: int
+    #: Of an expanded array: inner chunks in one slice of a partition; counted in ``held``, too.
+    inner_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What is listed together: one array, or small neighbours in the order of their keys.
 
-    ``cells`` are the chunks held at the same time at most, and ``width`` is how the store lists.
+    ``held`` are the chunks held at the same time at most, and ``width`` is how the store lists.
     """
 
     members: tuple[Member, ...]
-    cells: int
+    held: int
     width: Width
 
     @property

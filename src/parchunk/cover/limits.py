@@ -15,18 +15,18 @@ class Limits:
     """Sizes that jobs are cut by. Output does not depend on them."""
 
     #: Chunks whose sizes are held at once, at most, however much memory there is.
-    cells: int = 1 << 62
+    most_held: int = 1 << 62
     #: A job's chunks, at most: they are address space until they are met.
-    job_cells: int = 1 << 31
+    job_chunks: int = 1 << 31
     #: Rows of a large partition that are tallied, written and given back together: few enough
     #: that writing goes on beside listing.
-    unit_cells: int = 200_000
+    unit_chunks: int = 200_000
     #: Units that a large job is cut in; then they are longer.
     units: int = 5_000
     #: Units of a job, at most: each is some Python objects.
     most_units: int = 50_000
     #: Inner chunks expanded together at most: more saves nothing.
-    inner_cells: int = 4_000_000
+    inner_rows: int = 4_000_000
     #: Chunks of a small array, at most: beyond, to begin a request of its own costs little.
     small: int = 5_000
     #: Arrays that one walk lists, at most.
@@ -39,9 +39,9 @@ USUAL = Limits()
 
 @dataclass(frozen=True)
 class Terms:
-    """By what jobs are made: ``cells`` chunks held at once at most, ``workers`` that share them."""
+    """By what jobs are made: ``most_held`` chunks at once, ``workers`` that share them."""
 
-    cells: int
+    most_held: int
     width: Width
     record_size: int
     workers: int = 1
@@ -60,4 +60,4 @@ class Terms:
 
     def job(self, member: Member) -> Job:
         """Return the job of one array."""
-        return Job((member,), member.cells, self.width)
+        return Job((member,), member.held, self.width)

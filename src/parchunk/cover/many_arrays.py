@@ -16,12 +16,12 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.plan import Partition, Plan
 
 #: What an array that is listed with others takes beside its sizes, in sizes of chunks.
-MEMBER_CELLS = 1_000
+MEMBER_CHUNKS = 1_000
 
 
 def is_small(spec: ArraySpec, terms: Terms) -> bool:
     """Whether an array is listed together with its neighbours, where it has any."""
-    return spec.inner_chunks is None and 0 < spec.total <= min(terms.limits.small, terms.cells)
+    return spec.inner_chunks is None and 0 < spec.total <= min(terms.limits.small, terms.most_held)
 
 
 def job_of(arrays: Sequence[tuple[ArraySpec, Sequence[Partition]]], terms: Terms) -> Job:
@@ -31,11 +31,11 @@ def job_of(arrays: Sequence[tuple[ArraySpec, Sequence[Partition]]], terms: Terms
     members = []
     for spec, partitions in arrays:
         units = tuple(Unit(position, part.rows) for position, part in enumerate(partitions))
-        cells = sum(partition.rows.cells for partition in partitions)
+        held = sum(partition.rows.total for partition in partitions)
         passes = terms.passes(spec, [units], uncut)
-        members.append(Member(spec, tuple(partitions), passes, cells))
-    cells = sum(member.cells + MEMBER_CELLS for member in members)
-    return Job(tuple(members), cells, terms.width)
+        members.append(Member(spec, tuple(partitions), passes, held))
+    held = sum(member.held + MEMBER_CHUNKS for member in members)
+    return Job(tuple(members), held, terms.width)
 
 
 def runs_of(plan: Plan, pending: dict[str, list[Partition]], terms: Terms) -> Iterator[list[str]]:
@@ -45,7 +45,7 @@ def runs_of(plan: Plan, pending: dict[str, list[Partition]], terms: Terms) -> It
     request anyway, and when it is long: several are listed side by side.
     """
     width = terms.width
-    total = sum(partition.rows.cells for parts in pending.values() for partition in parts)
+    total = sum(partition.rows.total for parts in pending.values() for partition in parts)
     pages = -(-total // (width.pieces * terms.workers * width.page))
     most = min(max(pages, LEAST_PAGES), MOST_PAGES) * width.page
     run: list[str] = []
@@ -54,11 +54,11 @@ def runs_of(plan: Plan, pending: dict[str, list[Partition]], terms: Terms) -> It
         if item.array not in pending:
             foreign += item.keys
             continue
-        size = MEMBER_CELLS + sum(partition.rows.cells for partition in pending[item.array])
+        size = MEMBER_CHUNKS + sum(partition.rows.total for partition in pending[item.array])
         if run and (
             foreign > width.page
             or keys + foreign + item.keys > most
-            or held + size > terms.cells
+            or held + size > terms.most_held
             or len(run) == terms.limits.members
         ):
             if len(run) > 1:

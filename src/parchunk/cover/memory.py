@@ -33,7 +33,7 @@ DEFAULT_MEMORY = 512 << 20
 DEFAULT_CONCURRENCY = 8
 
 
-def vector_cells(memory: int, record_size: int, concurrency: int, inlining: int = 0) -> int:
+def held_within(memory: int, record_size: int, concurrency: int, inlining: int = 0) -> int:
     """Return how many chunks' sizes may be held at once within ``memory`` bytes.
 
     ``inlining`` is the memory that inlining may take in one record file, at most.
@@ -58,7 +58,7 @@ def inline_bound(
 ) -> InlineBound:
     """Return what of ``memory``, of which each of ``processes`` has a part, is for inlining.
 
-    The rest is as for `vector_cells`.
+    The rest is as for `held_within`.
     """
     _, least = _needed_bytes(record_size, concurrency)
     return InlineBound(_inline_bytes(memory // processes, least, inlining), least, processes)

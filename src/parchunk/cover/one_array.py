@@ -20,13 +20,13 @@ from parchunk.planning.plan import Partition
 
 #: What an inner chunk costs while shards are expanded, in chunks' sizes: an offset and a size,
 #: in one slice that is being read and one that is being written.
-INNER_CELLS = 4
+HELD_BY_INNER = 4
 
 
 def jobs_of(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) -> Iterator[Job]:
     """Yield the jobs for pending partitions of an array, which are in the order of regions.
 
-    All go together when no more than ``terms.cells`` chunks are ever held at the same time: along
+    All go together when never more than ``terms.most_held`` chunks are held at one time: along
     the leading axis that is nearly always so, as a walk in text order completes regions one after
     another. Else neighbours go together while they fit. With several workers, the array is shared
     out so that each of them has a part.
@@ -34,51 +34,51 @@ def jobs_of(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) -> I
     if spec.inner_chunks is not None:
         yield from _expanded(spec, partitions, terms)
         return
-    total = sum(partition.rows.cells for partition in partitions)
-    share = min(max(-(-total // terms.workers), 1), terms.limits.job_cells)
+    total = sum(partition.rows.total for partition in partitions)
+    share = min(max(-(-total // terms.workers), 1), terms.limits.job_chunks)
     for run in _runs(partitions, share):
         whole = _in_one_pass(spec, run, terms)
         if whole is not None:
             yield terms.job(whole)
             continue
-        for part in _runs(run, terms.cells):
+        for part in _runs(run, terms.most_held):
             yield terms.job(_in_one_pass(spec, part, terms) or _sliced(spec, part, terms))
 
 
 def _expanded(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) -> Iterator[Job]:
-    """As `jobs_of`, for an expanded array: half of the cells are for listing its shards."""
-    cells = terms.cells
-    total = sum(partition.objects.cells for partition in partitions)
-    share = min(cells // 2, max(-(-total // terms.workers), 1))
+    """As `jobs_of`, for an expanded array: half of what may be held is for listing its shards."""
+    most_held = terms.most_held
+    total = sum(partition.objects.total for partition in partitions)
+    share = min(most_held // 2, max(-(-total // terms.workers), 1))
     batches: list[list[Partition]] = [[]]
     for partition in partitions:
-        size = partition.objects.cells
-        if size > cells // 2:
+        size = partition.objects.total
+        if size > most_held // 2:
             raise InputError(
                 f"{partition} has {size} shards, more than --memory can hold at once: give a "
-                f"smaller --region, or {CHUNK_BYTES * (2 * size - cells) >> 20} MiB more"
+                f"smaller --region, or {CHUNK_BYTES * (2 * size - most_held) >> 20} MiB more"
             )
-        if batches[-1] and sum(p.objects.cells for p in batches[-1]) + size > share:
+        if batches[-1] and sum(p.objects.total for p in batches[-1]) + size > share:
             batches.append([])
         batches[-1].append(partition)
     for batch in batches:
-        listed = sum(partition.objects.cells for partition in batch)
-        inner = max((cells - listed) // INNER_CELLS, terms.record_size)
-        inner = min(inner, terms.limits.inner_cells)
-        inner = min(inner, max(partition.rows.cells for partition in batch))
+        listed = sum(partition.objects.total for partition in batch)
+        inner = max((most_held - listed) // HELD_BY_INNER, terms.record_size)
+        inner = min(inner, terms.limits.inner_rows)
+        inner = min(inner, max(partition.rows.total for partition in batch))
         units = tuple(Unit(position, part.objects) for position, part in enumerate(batch))
-        held = listed + INNER_CELLS * inner
+        held = listed + HELD_BY_INNER * inner
         passes = terms.passes(spec, [units])
         yield terms.job(Member(spec, tuple(batch), passes, held, inner))
 
 
-def _runs(partitions: Sequence[Partition], cells: int) -> Iterator[list[Partition]]:
-    """Yield neighbouring partitions that have at most ``cells`` chunks together, or one."""
+def _runs(partitions: Sequence[Partition], most_held: int) -> Iterator[list[Partition]]:
+    """Yield neighbouring partitions that have at most ``most_held`` chunks together, or one."""
     run: list[Partition] = []
     held = 0
     for partition in partitions:
-        size = partition.rows.cells
-        if run and held + size > cells:
+        size = partition.rows.total
+        if run and held + size > most_held:
             yield run
             run, held = [], 0
         run.append(partition)
@@ -89,23 +89,23 @@ def _runs(partitions: Sequence[Partition], cells: int) -> Iterator[list[Partitio
 
 def _in_one_pass(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) -> Member | None:
     """Return the member of one pass, or None when too much would be held at the same time."""
-    cells, limits = terms.cells, terms.limits
-    total = sum(partition.rows.cells for partition in partitions)
+    most_held, limits = terms.most_held, terms.limits
+    total = sum(partition.rows.total for partition in partitions)
     # Regions of a later axis all end with the last index before it. Cut along that too, in bands
     # thin enough, what is held of each is little.
-    bands = any(partition.rows.count > 1 for partition in partitions) and total > cells
-    most = max(limits.unit_cells, total // limits.units)
+    bands = any(partition.rows.count > 1 for partition in partitions) and total > most_held
+    most = max(limits.unit_chunks, total // limits.units)
     for size in (most, most // 10, most // 100) if bands else (most,):
         units = tuple(
             Unit(position, rows)
             for position, partition in enumerate(partitions)
-            for rows in partition.rows.slices(min(size, cells), terms.record_size)
+            for rows in partition.rows.slices(min(size, most_held), terms.record_size)
         )
         if len(units) > limits.most_units:
             break
         passes = terms.passes(spec, [units])
-        held = total if total <= cells // 8 else held_cells(passes[0])
-        if held <= cells:
+        held = total if total <= most_held // 8 else held_by(passes[0])
+        if held <= most_held:
             return Member(spec, tuple(partitions), passes, held)
     return None
 
@@ -113,13 +113,13 @@ def _in_one_pass(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms)
 def _sliced(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) -> Member:
     """Return the member of one partition that must be walked in several passes."""
     assert len(partitions) == 1, "neighbours that fit together are walked in one pass"
-    slices = partitions[0].rows.slices(terms.cells, terms.record_size)
+    slices = partitions[0].rows.slices(terms.most_held, terms.record_size)
     passes = [(Unit(0, rows),) for rows in slices]
-    most = max(units[0].rows.cells for units in passes)
+    most = max(units[0].rows.total for units in passes)
     return Member(spec, tuple(partitions), terms.passes(spec, passes), most)
 
 
-def held_cells(walked: Pass) -> int:
+def held_by(walked: Pass) -> int:
     """Return how many chunks are held at the same time at most while a pass is walked.
 
     A unit is held from the first walk that can meet it until its last one has passed, and
@@ -130,8 +130,8 @@ def held_cells(walked: Pass) -> int:
     begins, ends = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
     for unit, need in zip(walked.units, needs, strict=True):
         if need:
-            begins[min(need)] += unit.rows.cells
-            ends[max(need) + 1] += unit.rows.cells
+            begins[min(need)] += unit.rows.total
+            ends[max(need) + 1] += unit.rows.total
     # While walk i is the first one under way, what began before i + window and did not end.
     begun = np.cumsum(begins)[np.minimum(np.arange(count) + window - 1, count - 1)]
     return int((begun - np.cumsum(ends)[:count]).max(initial=0))

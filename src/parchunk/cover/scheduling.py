@@ -15,7 +15,7 @@ from parchunk.planning.plan import Partition, Plan
 def make_jobs(
     plan: Plan,
     pending: Iterable[Partition],
-    cells: int,
+    most_held: int,
     width: Width,
     workers: int = 1,
     limits: Limits = USUAL,
@@ -23,10 +23,10 @@ def make_jobs(
     """Return the jobs for the pending partitions, by region, then by array.
 
     All pending partitions of a small array are in one job with its neighbours, which holds at most
-    ``cells`` chunks. Arrays that have no small neighbours, and all where ``width`` lets no walk
+    ``most_held`` chunks. Arrays that have no small neighbours, and all where ``width`` lets no walk
     list several, have jobs of their own, as `jobs_of` makes them.
     """
-    terms = Terms(cells, width, plan.record_size, workers, limits)
+    terms = Terms(most_held, width, plan.record_size, workers, limits)
     by_array: dict[str, list[Partition]] = {}
     for partition in pending:
         by_array.setdefault(partition.array, []).append(partition)

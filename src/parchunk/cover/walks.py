@@ -79,7 +79,7 @@ def _intervals_of_each(
     """Return owners and rank spans that meet all chunks of each of ``row_sets``."""
     if all(rows.count == 1 for rows in row_sets):
         begins = [rows.first * rows.period + rows.start for rows in row_sets]
-        ends = [begin + rows.cells for begin, rows in zip(begins, row_sets, strict=True)]
+        ends = [begin + rows.total for begin, rows in zip(begins, row_sets, strict=True)]
         return intervals.intervals_of_each_run(grid, begins, ends, max_gap)
     each = [intervals.rank_intervals(grid, rows.boxes(grid), max_gap) for rows in row_sets]
     owners = np.repeat(np.arange(len(each)), [len(spans) for spans in each])
@@ -92,7 +92,7 @@ def intervals_of(grid: tuple[int, ...], row_sets: Sequence[RowSet], width: Width
     Row sets are disjoint.
     """
     total = prod(grid)
-    if total and sum(rows.cells for rows in row_sets) == total:
+    if total and sum(rows.total for rows in row_sets) == total:
         spans = np.array([[0, total]], np.int64)
     else:
         boxes = [box for rows in row_sets for box in rows.boxes(grid)]

@@ -68,7 +68,7 @@ class Committer:
             deleted = 0
             for partition in work.partitions:
                 replaced = partition.array in replacing
-                present = np.zeros(partition.rows.cells if replaced else 0, bool)
+                present = np.zeros(partition.rows.total if replaced else 0, bool)
                 self._set(session.store, partition, pieces, present if replaced else None)
                 if replaced:
                     spec = self._plan.by_name[partition.array].spec

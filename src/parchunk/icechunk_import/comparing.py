@@ -133,7 +133,7 @@ def compare_with_repo(
                     check.add(rows)
                 checks.append(check)
                 partitions += 1
-                compared += partition.rows.cells
+                compared += partition.rows.total
                 sampled += len(check.sampled)
             held, references = _held(session, spec, {n for c in checks for n in c.sampled})
             for check in checks:
@@ -189,11 +189,11 @@ class _Partition:
         self._spec = spec
         self._partition = partition
         self._container = container
-        self._present = np.zeros(partition.rows.cells, bool)
+        self._present = np.zeros(partition.rows.total, bool)
         self._at = 0
-        cells = partition.rows.cells
-        count = min(sample, cells)
-        chosen = random.choice(cells, count, replace=False) if count else np.empty(0, np.int64)
+        total = partition.rows.total
+        count = min(sample, total)
+        chosen = random.choice(total, count, replace=False) if count else np.empty(0, np.int64)
         self._chosen = np.sort(chosen)
         #: By chunk number; only chunks that are present.
         self.sampled: dict[int, _Reference] = {}

@@ -114,7 +114,7 @@ def budget(
             references += count
             native = receipt.inlined * min(plan.inline_threshold, LONGEST_INLINED)
             # a byte a chunk tells which are there, in case that others must be deleted
-            held += count * SET[arrays].of(rank, length) + native + partition.rows.cells
+            held += count * SET[arrays].of(rank, length) + native + partition.rows.total
             written = max(written, count * WRITTEN[arrays].of(rank, length) + native)
         if not arrays:
             # in a fork and, copied, in the session

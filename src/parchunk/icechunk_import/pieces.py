@@ -68,8 +68,8 @@ def _piece(spec: ArraySpec, container: Container, rows: Rows, modified: datetime
         begin = rows.begin
         for box in boxes_of_numbers(spec.reference_grid, begin, begin + len(rows)):
             shape = tuple(b - a for a, b in zip(box.start, box.stop, strict=True))
-            cells = prod(shape)
-            at = slice(begin - rows.begin, begin - rows.begin + cells)
+            count = prod(shape)
+            at = slice(begin - rows.begin, begin - rows.begin + count)
             calls.append(
                 adapter.prepare(
                     f"/{spec.name}",
@@ -81,7 +81,7 @@ def _piece(spec: ArraySpec, container: Container, rows: Rows, modified: datetime
                     modified,
                 )
             )
-            begin += cells
+            begin += count
     inlined: dict[str, bytes] = {}
     where = np.flatnonzero(rows.inlined)
     if len(where):
@@ -95,7 +95,7 @@ def _piece(spec: ArraySpec, container: Container, rows: Rows, modified: datetime
 
 def pieces_of(partition: Partition, pieces: Iterator[Piece]) -> Iterator[Piece]:
     """Yield the next partition's pieces of those of several."""
-    left = partition.rows.cells
+    left = partition.rows.total
     while left:
         piece = next(pieces)
         left -= len(piece.present)

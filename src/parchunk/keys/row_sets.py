@@ -22,7 +22,7 @@ from parchunk.keys.numbers import Int64Array
 class RowSet:
     """The chunk numbers ``j * period + [start, stop)`` for ``first <= j < first + count``.
 
-    Positions ``0 .. cells`` go through them in rising order. A partition of axis 0 has
+    Positions ``0 .. total`` go through them in rising order. A partition of axis 0 has
     ``count == 1``, and its ``period`` does not matter then.
     """
 
@@ -38,7 +38,7 @@ class RowSet:
         return self.stop - self.start
 
     @property
-    def cells(self) -> int:
+    def total(self) -> int:
         """Rows in all."""
         return self.count * self.run
 
@@ -80,7 +80,7 @@ class RowSet:
 
     def boxes(self, grid: tuple[int, ...]) -> tuple[Box, ...]:
         """Return the chunk-index boxes that hold exactly these rows."""
-        if not self.cells:
+        if not self.total:
             return ()
         if self.count == 1:
             base = self.first * self.period
@@ -97,20 +97,20 @@ class RowSet:
             for box in outer
         )
 
-    def slices(self, cells: int, record_size: int) -> Iterator[RowSet]:
-        """Cut into sets of at most ``cells`` rows (at least one record file), in row order.
+    def slices(self, most: int, record_size: int) -> Iterator[RowSet]:
+        """Cut into sets of at most ``most`` rows (at least one record file), in row order.
 
         Every cut falls between two record files, so that slices can be written one by one.
         """
-        if self.cells <= cells:
+        if self.total <= most:
             yield self
-        elif self.count > 1 and self.run <= cells:
-            step = cells // self.run
+        elif self.count > 1 and self.run <= most:
+            step = most // self.run
             for first in range(0, self.count, step):
                 count = min(step, self.count - first)
                 yield RowSet(self.period, self.start, self.stop, self.first + first, count)
         else:
-            step = max(cells // record_size, 1) * record_size
+            step = max(most // record_size, 1) * record_size
             for run in range(self.first, self.first + self.count):
                 for start in range(self.start, self.stop, step):
                     stop = min(start + step, self.stop)
@@ -129,7 +129,7 @@ def axis_of_period(grid: tuple[int, ...], period: int) -> int:
 class Places:
     """Where chunk numbers stand in disjoint row sets of one period.
 
-    Row sets are cells of a coarse table: their ranges within a period make its columns, their
+    Row sets are the fields of a coarse table: their ranges within a period make its columns, their
     runs its rows.
     """
 

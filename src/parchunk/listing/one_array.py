@@ -61,7 +61,7 @@ class ArrayListing:
         """
         row_sets = walked.row_sets
         rest = dict(enumerate(row_sets))
-        if not sum(rows.cells for rows in row_sets):
+        if not sum(rows.total for rows in row_sets):
             tally = self.tally_of(row_sets)
             yield from ((position, tally.part(position)) for position in rest)
             return

@@ -52,7 +52,7 @@ _DECODED = 8
 
 @dataclass(frozen=True)
 class InnerChunks:
-    """Where the inner chunks of ``rows`` lie, both in row order, shape (rows.cells,).
+    """Where the inner chunks of ``rows`` lie, both in row order, shape (rows.total,).
 
     ``offsets`` are from the start of the shard. ``shards`` are the numbers of those that are there,
     rising, ``lengths`` their bytes, and ``versions`` tell whether one has changed since.
@@ -122,8 +122,8 @@ class ShardReader:
         numbers, sizes = numbers[there], listed.sizes[there]
         found = InnerChunks(
             rows,
-            np.zeros(rows.cells, np.int64),
-            InnerSizes.unknown(rows.cells),
+            np.zeros(rows.total, np.int64),
+            InnerSizes.unknown(rows.total),
             numbers,
             sizes,
             np.zeros(len(numbers), np.int64),
@@ -345,7 +345,7 @@ def _is_final(error: Exception) -> bool:
     return cause is None or is_final(cause)
 
 
-def _batches(numbers: Int64Array, cells: int, each: int) -> Iterator[Int64Array]:
-    step = max(cells // each, 1)
+def _batches(numbers: Int64Array, total: int, each: int) -> Iterator[Int64Array]:
+    step = max(total // each, 1)
     for begin in range(0, len(numbers), step):
         yield numbers[begin : begin + step]

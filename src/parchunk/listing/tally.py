@@ -82,8 +82,8 @@ class Tally:
         self.spec = spec
         self.base = base
         self.row_sets = tuple(row_sets)
-        cells = np.array([rows.cells for rows in row_sets], np.int64)
-        self.bounds = np.concatenate(([0], np.cumsum(cells)))
+        totals = np.array([rows.total for rows in row_sets], np.int64)
+        self.bounds = np.concatenate(([0], np.cumsum(totals)))
         self._memory = _reserve(int(self.bounds[-1]) * 8)
         self._vector = SizeVector(
             np.zeros(int(self.bounds[-1]), np.uint64)

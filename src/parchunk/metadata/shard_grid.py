@@ -51,24 +51,24 @@ def shard_numbers(spec: ArraySpec, rows: Int64Array) -> Int64Array:
     return numbers
 
 
-def inner_slices(spec: ArraySpec, rows: RowSet, cells: int, record_size: int) -> Iterator[RowSet]:
-    """Cut a region's rows into slices of about ``cells`` that end between record files.
+def inner_slices(spec: ArraySpec, rows: RowSet, most: int, record_size: int) -> Iterator[RowSet]:
+    """Cut a region's rows into slices of about ``most`` that end between record files.
 
     Where that leaves a choice they end between shards too, so that each is looked into once.
     """
-    if rows.cells > cells:
-        unit = _unit(spec, rows, cells, record_size)
-        cells = max(cells // unit, 1) * unit if unit <= cells else cells
-    return rows.slices(cells, record_size)
+    if rows.total > most:
+        unit = _unit(spec, rows, most, record_size)
+        most = max(most // unit, 1) * unit if unit <= most else most
+    return rows.slices(most, record_size)
 
 
-def _unit(spec: ArraySpec, rows: RowSet, cells: int, record_size: int) -> int:
+def _unit(spec: ArraySpec, rows: RowSet, most: int, record_size: int) -> int:
     """Return after how many rows both a record file and all shards begun have ended."""
     grid, shard = spec.reference_grid, extents(spec)
     # The first axis along which shards are longer than one inner chunk cuts rows into bands.
     axis = next((axis for axis, extent in enumerate(shard) if extent > 1), len(grid))
     band = prod(shard[axis : axis + 1]) * prod(grid[axis + 1 :])
-    if rows.count == 1 or rows.run > cells:
+    if rows.count == 1 or rows.run > most:
         return lcm(band, record_size)
     # `rows` hold only ``run`` of every ``period`` rows; whole runs are whole record files.
     return lcm(band, rows.period) // rows.period * rows.run

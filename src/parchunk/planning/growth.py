@@ -131,12 +131,12 @@ def _joined(before: ArrayPlan, array: ArrayPlan, record_size: int) -> _Pairs:
     """Yield partitions that are several of those before together; regions are others now."""
     parts: dict[int | None, list[Partition]] = {}
     for was in before.partitions(record_size):
-        if was.rows.cells:
+        if was.rows.total:
             parts.setdefault(_region_of(array, was.rows.number(0)), []).append(was)
     for region, some in parts.items():
         partition = array.partition(region, record_size)
         # They are disjoint: those that lie within it are all of it when they are as many.
-        if sum(was.rows.cells for was in some) == partition.rows.cells and all(
+        if sum(was.rows.total for was in some) == partition.rows.total and all(
             _within(was.rows, partition.rows) for was in some
         ):
             yield partition, tuple(some)
@@ -153,7 +153,7 @@ def _region_of(array: ArrayPlan, row: int) -> int | None:
 def _within(some: RowSet, rows: RowSet) -> bool:
     """Whether all of ``some`` are in ``rows``; both are partitions' row sets."""
     if rows.count == 1:
-        first, last = some.number(0), some.number(some.cells - 1)
+        first, last = some.number(0), some.number(some.total - 1)
         return rows.position(first) is not None and rows.position(last) is not None
     if (some.period, some.first, some.count) == (rows.period, rows.first, rows.count):
         return rows.start <= some.start and some.stop <= rows.stop
@@ -204,17 +204,17 @@ def _problem(old: ArraySpec, new: ArraySpec) -> str | None:
 
 def _same(one: RowSet, other: RowSet) -> bool:
     """Whether two row sets are the same chunk numbers; one run may be said in several ways."""
-    if one.cells == other.cells and (not one.cells or one.count == other.count == 1):
-        return not one.cells or one.number(0) == other.number(0)
+    if one.total == other.total and (not one.total or one.count == other.count == 1):
+        return not one.total or one.number(0) == other.number(0)
     return one == other
 
 
 def _full(old: ArraySpec, new: ArraySpec, rows: RowSet) -> bool:
     """Whether no chunk of ``rows`` reached beyond the array when it was as long as ``old``."""
-    if old.shape == new.shape or not rows.cells:
+    if old.shape == new.shape or not rows.total:
         return True
     if old.shape[1:] != new.shape[1:]:
         return False
     objects = old.shape[0] // old.chunks[0]
     along = objects * old.chunks[0] // old.reference_chunks[0]
-    return rows.number(rows.cells - 1) < along * prod(old.reference_grid[1:])
+    return rows.number(rows.total - 1) < along * prod(old.reference_grid[1:])

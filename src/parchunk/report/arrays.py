@@ -93,7 +93,7 @@ def _gaps(array: ArrayAudit) -> Markup:
             span_text(gap.first, gap.last),
             label or span_text(gap.start, gap.stop - 1),
             gap.missing,
-            gap.cells,
+            gap.expected,
         )
         for gap in largest(array.gaps, _GAPS)[1]
         for label in [labels[gap]]

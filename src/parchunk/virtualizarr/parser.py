@@ -226,7 +226,7 @@ class _Reader:
         from virtualizarr.manifests import ChunkManifest, ManifestArray
         from zarr.core.metadata.v3 import ArrayV3Metadata
 
-        count = rows.cells
+        count = rows.total
         paths = np.full(count, "", np.dtypes.StringDType())
         offsets = np.zeros(count, np.uint64)
         lengths = np.zeros(count, np.uint64)

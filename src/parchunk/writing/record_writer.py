@@ -57,7 +57,7 @@ class RecordWriter:
                 _gather(jobs, written)
                 jobs = [
                     self._writers.submit(self._write_file, piece, begin)
-                    for begin in range(0, piece.rows.cells, self._record_size)
+                    for begin in range(0, piece.rows.total, self._record_size)
                 ]
                 del piece
             _gather(jobs, written)
@@ -71,7 +71,7 @@ class RecordWriter:
             written.modified = max(part.modified, written.modified or part.modified)
 
     def _write_file(self, piece: Piece, begin: int) -> FileWritten:
-        end = min(begin + self._record_size, piece.rows.cells)
+        end = min(begin + self._record_size, piece.rows.total)
         numbers, target = piece.rows.numbers(begin, end), self._target
         rows_of = target.numbers(numbers)
         index = record_index(target.array, rows_of, self._record_size, target.total)

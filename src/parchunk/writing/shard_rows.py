@@ -25,20 +25,20 @@ _SHARED = 4
 class ShardRows:
     """The rows of one expanded array; ``rows_of`` has those of each set of shards that is listed.
 
-    A piece is at most ``inner_cells`` rows, of record files of ``record_size`` ones.
+    A piece is at most ``inner_rows`` rows, of record files of ``record_size`` ones.
     """
 
     def __init__(
         self,
         reader: ShardReader,
         rows_of: Mapping[RowSet, RowSet],
-        inner_cells: int,
+        inner_rows: int,
         record_size: int,
     ) -> None:
         self.spec = reader.spec
         self.reader = reader
         self._rows_of = rows_of
-        self._inner_cells = inner_cells
+        self._inner_rows = inner_rows
         self._record_size = record_size
         self.spelling = PathBuilder(f"{reader.source.url}/{self.spec.name}/", self.spec.space)
 
@@ -50,13 +50,13 @@ class ShardRows:
     def pieces(self, part: Part) -> Iterator[ShardPiece]:
         """Yield the rows of a part's shards, whose indexes are read piece by piece."""
         rows = self._rows_of[part.rows]
-        for some in inner_slices(self.spec, rows, self._inner_cells, self._record_size):
+        for some in inner_slices(self.spec, rows, self._inner_rows, self._record_size):
             yield ShardPiece(self, self.reader.read(some, part))
 
     def counts(self, part: Part) -> Counts:
         """Return the counts of shards."""
         return Counts(
-            shards_expected=part.rows.cells,
+            shards_expected=part.rows.total,
             shards_present=int(np.count_nonzero(part.vector.present)),
         )
 

@@ -90,7 +90,7 @@ def check_plan(plan: Plan) -> None:
     rows: dict[str, list[int]] = {}
     for partition in plan.partitions():
         spec = plan.by_name[partition.array].spec
-        numbers = partition.rows.numbers(0, partition.rows.cells)
+        numbers = partition.rows.numbers(0, partition.rows.total)
         for begin in range(0, len(numbers), plan.record_size):
             some = numbers[begin:][: plan.record_size]
             record_index(spec.name, some, plan.record_size, spec.reference_total)
@@ -102,13 +102,13 @@ def check_plan(plan: Plan) -> None:
         view = StoreView.of(plan, store)
         own = view.partition(partition)
         own_spec = view.plan.by_name[own.array].spec
-        assert own.rows.cells == partition.rows.cells
-        assert own.objects.cells == partition.objects.cells
+        assert own.rows.total == partition.rows.total
+        assert own.objects.total == partition.objects.total
         place = view.placement(partition.array)
-        assert place.numbers(own.rows.numbers(0, own.rows.cells)).tolist() == numbers.tolist()
-        assert place.own(numbers).tolist() == own.rows.numbers(0, own.rows.cells).tolist()
-        keys = [object_key(own_spec, n) for n in own.objects.numbers(0, own.objects.cells).tolist()]
-        whole = partition.objects.numbers(0, partition.objects.cells).tolist()
+        assert place.numbers(own.rows.numbers(0, own.rows.total)).tolist() == numbers.tolist()
+        assert place.own(numbers).tolist() == own.rows.numbers(0, own.rows.total).tolist()
+        keys = [object_key(own_spec, n) for n in own.objects.numbers(0, own.objects.total).tolist()]
+        whole = partition.objects.numbers(0, partition.objects.total).tolist()
         objects.setdefault(partition.array, {}).update(
             (number, (store, key)) for number, key in zip(whole, keys, strict=True)
         )
@@ -261,4 +261,4 @@ def test_placements_count_as_indices_do(
     assert place.own(part.ravel()).tolist() == own.tolist()
     rows = RowSet(place.whole_period, begin * inner, (begin + length) * inner, 0, outer)
     own_rows = place.own_rows(rows)
-    assert own_rows.numbers(0, own_rows.cells).tolist() == own.tolist()
+    assert own_rows.numbers(0, own_rows.total).tolist() == own.tolist()
