@@ -32,6 +32,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore, StorePath
 
 import parchunk
+from parchunk.cover.limits import USUAL
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.shard_reading import ShardReader
 from parchunk.listing.size_vector import SizeVector
@@ -116,7 +117,14 @@ def read_only(plan: parchunk.Plan, concurrency: int) -> None:
     (array,) = plan.arrays
     with ThreadPoolExecutor(concurrency) as pool:
         reader = ShardReader(
-            array.spec, plan.source, pool, concurrency, Requests(), Patience(), threading.Event()
+            array.spec,
+            plan.source,
+            pool,
+            concurrency,
+            Requests(),
+            Patience(),
+            threading.Event(),
+            USUAL.index_bytes,
         )
         size = EXTENT * EXTENT * 17 + 4
         for partition in plan.partitions():

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import pytest
 import zarr
 
 import parchunk
-from parchunk.auditing import source_contents
+from parchunk.auditing.against_source import compare
+from parchunk.auditing.receipt_check import read_partitions
+from parchunk.auditing.source_contents import Reread, Sample
 from parchunk.cli.main import run
 from parchunk.out import inlined, record_files
+from parchunk.out.opening import open_output
 from parchunk.out.record_files import References, encode
 from parchunk.report.page import html_page
 
@@ -143,7 +147,7 @@ def test_objects_that_changed_are_changes_and_not_read(tmp_path: Path) -> None:
     report = parchunk.audit(str(out), against_source=True)
     assert [(f.kind, f.key) for f in report.findings] == [("changed-chunks", "a/c/0")]
     assert report.comparison is not None
-    assert report.comparison.indexes == source_contents.Reread(1, 1)
+    assert report.comparison.indexes == Reread(1, 1)
 
 
 def test_a_damaged_index_ends_no_audit(tmp_path: Path) -> None:
@@ -164,24 +168,26 @@ def test_a_damaged_index_ends_no_audit(tmp_path: Path) -> None:
 
 
 def test_above_the_bound_a_sample_is_read_and_that_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sharded(tmp_path / "s.zarr")
     out = built(tmp_path, inline_threshold=100)
-    monkeypatch.setattr(source_contents, "MOST_OBJECTS", 10)
+    whole = parchunk.audit(str(out))
+    output = open_output(str(out))
+    done, _, _ = read_partitions(whole.plan, output)
     read = set()
     for _ in range(20):
-        report = parchunk.audit(str(out), against_source=True)
-        assert report.findings == ()
-        comparison = report.comparison
-        assert comparison is not None
+        comparison = compare(
+            whole.plan, output, done, None, None, 1 << 29, 2, sample=Sample(objects=10)
+        )
+        assert comparison.findings == ()
         assert (comparison.indexes.read, comparison.indexes.of) == (2, 2)
         assert comparison.inlined.of == 20
         read.add(comparison.inlined.read)
         said = f"read again: 2 of 2 indexes of shards, {comparison.inlined.read} of 20 inlined"
         sample = " (a sample)" if comparison.inlined.read < 20 else ""
         assert comparison.read_text == f"{said} chunks{sample}"
-        assert said.capitalize() in html_page(report)
+        assert said.capitalize() in html_page(replace(whole, comparison=comparison))
     assert 0 < sum(read) / len(read) < 20
     assert run(["audit", str(out), "--against-source"]) == 0
     assert "read again: 2 of 2 indexes of shards" in capsys.readouterr().out

@@ -29,9 +29,8 @@ from zarr.codecs import (
 import parchunk
 from parchunk.building.build import build
 from parchunk.cover import forecast, scheduling
+from parchunk.cover.limits import Limits
 from parchunk.errors import DamagedShardError, SourceError
-from parchunk.listing import shard_reading
-from parchunk.metadata import shard_index
 
 # fsspec reads references through pandas and fastparquet; zarr-python warns of types beyond v3.
 pytestmark = [
@@ -40,16 +39,8 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read indexes by three entries at a time."""
-    in_parts(monkeypatch)
-
-
-def in_parts(monkeypatch: pytest.MonkeyPatch, entries: int = 3) -> None:
-    monkeypatch.setattr(shard_index, "PART_BYTES", 16 * entries)
-    monkeypatch.setattr(shard_reading, "PART_BYTES", 16 * entries)
-    monkeypatch.setattr(shard_reading, "_PART_ENTRIES", entries)
+#: Indexes are read by three entries at a time.
+SHORT = Limits(index_bytes=16 * 3)
 
 
 @settings(max_examples=40, deadline=None)
@@ -59,12 +50,9 @@ def test_long_indexes_read_back_alike(
 ) -> None:
     root = tmp_path_factory.mktemp("parts")
     write(root / "s.zarr", case)
-    with pytest.MonkeyPatch.context() as patched:
-        in_parts(patched, entries)
-        check(root / "s.zarr", root / "refs", case)
+    check(root / "s.zarr", root / "refs", case, limits=Limits(index_bytes=16 * entries))
 
 
-@pytest.mark.usefixtures("short_parts")
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_of_long_indexes_is_told(tmp_path: Path, kind: str) -> None:
     checksum, damage, reason = DAMAGE[kind]
@@ -72,25 +60,23 @@ def test_damage_of_long_indexes_is_told(tmp_path: Path, kind: str) -> None:
     write(tmp_path / "s.zarr", Case((40, 24), (8, 12), (2, 3), holes=0.0, index_codecs=codecs))
     damage(tmp_path / "s.zarr/a/c/3/1")
     with pytest.raises(DamagedShardError, match=r"a/c/3/1 is damaged: ") as caught:
-        build(parchunk.plan(str(tmp_path / "s.zarr")), str(tmp_path / "refs"))
+        build(parchunk.plan(str(tmp_path / "s.zarr")), str(tmp_path / "refs"), limits=SHORT)
     # An entry may be seen to be absurd before the checksum after all of them is.
     assert reason in str(caught.value) or "past the shard's end" in str(caught.value)
     assert not (tmp_path / "refs/.zmetadata").exists()
 
 
-@pytest.mark.usefixtures("short_parts")
 def test_the_requests_for_long_indexes_are_forecast(tmp_path: Path) -> None:
     case = Case((40, 24), (8, 12), (2, 3), holes=0.0)
     write(tmp_path / "s.zarr", case)
     plan = parchunk.plan(str(tmp_path / "s.zarr"))
-    jobs = scheduling.make_jobs(plan, plan.partitions(), 10**6, WIDTH)
+    jobs = scheduling.make_jobs(plan, plan.partitions(), 10**6, WIDTH, limits=SHORT)
     cost = forecast.forecast_jobs(plan, jobs)
     # 16 entries and a checksum, three entries a request
     assert cost.gets == 6 * cost.shards == 60
-    assert build(plan, str(tmp_path / "refs")).gets == cost.gets
+    assert build(plan, str(tmp_path / "refs"), limits=SHORT).gets == cost.gets
 
 
-@pytest.mark.usefixtures("short_parts")
 def test_a_shard_that_is_replaced_between_the_parts_of_its_index_is_not_taken(
     tmp_path: Path,
 ) -> None:
@@ -116,7 +102,7 @@ def test_a_shard_that_is_replaced_between_the_parts_of_its_index_is_not_taken(
 
     changed = replace(plan, source=replace(plan.source, store=Later(plan.source.store, replaced)))
     with pytest.raises(SourceError, match="a/c/0/0 changed while it was read"):
-        build(changed, str(tmp_path / "refs"))
+        build(changed, str(tmp_path / "refs"), limits=SHORT)
     assert not (tmp_path / "refs/.zmetadata").exists()
 
 

@@ -19,11 +19,11 @@ from functools import partial
 
 from parchunk.auditing.change_findings import change_findings
 from parchunk.auditing.changes import Comparison
-from parchunk.auditing.differences import Differences, RegionChanges, ShardDifferences, newest
+from parchunk.auditing.differences import RegionChanges, differences_of, newest
 from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.found_arrays import array_findings
 from parchunk.auditing.receipt_check import Audited
-from parchunk.auditing.source_contents import ContentReader
+from parchunk.auditing.source_contents import ALL_OF_LITTLE, ContentReader, Sample
 from parchunk.auditing.watching import WatchedListing
 from parchunk.cover.forecast import least_of
 from parchunk.cover.jobs import Member
@@ -55,10 +55,12 @@ def compare(
     concurrency: int,
     consolidated: str | None = None,
     listing: str | None = None,
+    sample: Sample = ALL_OF_LITTLE,
 ) -> Comparison:
     """List the source again, and return how it differs from the references.
 
-    Partitions that are not built are not listed: everything in them would be new.
+    Partitions that are not built are not listed: everything in them would be new. ``sample`` says
+    how much is read again beyond what a listing shows.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def compare(
         ThreadPoolExecutor(TAKERS, thread_name_prefix="taker") as takers,
         ThreadPoolExecutor(concurrency, thread_name_prefix="fetch") as fetches,
     ):
-        contents = ContentReader(plan, done, source, fetches, concurrency, counted, stop)
+        contents = ContentReader(plan, done, source, fetches, concurrency, counted, stop, sample)
         make = partial(
             _Compared,
             plan=plan,
@@ -195,11 +197,7 @@ class _Compared:
             for walked in member.passes
             for unit in walked.units
         }
-        kind = Differences if spec.inner_chunks is None else ShardDifferences
-        self._differences = [
-            kind(item, spec, partition.rows, target, plan.record_size, contents, member.inner_rows)
-            for item, partition in zip(items, member.partitions, strict=True)
-        ]
+        self._differences = differences_of(items, member, target, plan.record_size, contents)
 
     def take(self, output: Output, partition: int, part: Part) -> None:
         """Compare a part of one of the partitions with its record files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ from parchunk.auditing.held_rows import read_held
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob
 from parchunk.auditing.source_contents import ContentReader, Contradicted
+from parchunk.cover.jobs import Expansion, Member
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.placement import Target
 from parchunk.keys.row_sets import RowSet
@@ -64,16 +66,13 @@ class Differences:
         self,
         item: Audited,
         spec: ArraySpec,
-        rows: RowSet,
         target: Target,
         record_size: int,
         contents: ContentReader,
-        inner_rows: int = 0,
     ) -> None:
-        """Begin with none: of ``rows`` of one store, which are written where ``target`` says."""
-        self._rows, self._target = rows, target
-        self._item, self._spec, self._record_size = item, spec, record_size
-        self._contents, self._inner_rows = contents, inner_rows
+        """Begin with none: of rows of one store, which are written where ``target`` says."""
+        self._item, self._spec, self._target = item, spec, target
+        self._record_size, self._contents = record_size, contents
         self._contradicted: list[Contradicted] = []
         self._jobs: dict[int, RecordJob] = {}
         self._new: list[Int64Array] = []
@@ -133,6 +132,20 @@ class Differences:
 class ShardDifferences(Differences):
     """The differences found in one partition of an expanded array, by shard."""
 
+    def __init__(
+        self,
+        item: Audited,
+        spec: ArraySpec,
+        target: Target,
+        record_size: int,
+        contents: ContentReader,
+        rows: RowSet,
+        expansion: Expansion,
+    ) -> None:
+        """Begin with none, of ``rows``; ``expansion`` says how much of shards is read at once."""
+        super().__init__(item, spec, target, record_size, contents)
+        self._rows, self._expansion = rows, expansion
+
     def take(self, output: Output, part: Part, later: Int64Array) -> None:
         """Compare the shards of a partition with all its record files."""
         objects = part.rows
@@ -175,9 +188,26 @@ class ShardDifferences(Differences):
                 output,
                 part,
                 unchanged,
-                self._inner_rows,
+                self._expansion,
             )
         )
+
+
+def differences_of(
+    items: Sequence[Audited],
+    member: Member,
+    target: Target,
+    record_size: int,
+    contents: ContentReader,
+) -> list[Differences]:
+    """Return what finds the differences of each partition of a member, which ``items`` are."""
+    spec, expansion = member.spec, member.expansion
+    if expansion is None:
+        return [Differences(item, spec, target, record_size, contents) for item in items]
+    return [
+        ShardDifferences(item, spec, target, record_size, contents, partition.rows, expansion)
+        for item, partition in zip(items, member.partitions, strict=True)
+    ]
 
 
 def newest(item: Audited) -> int:

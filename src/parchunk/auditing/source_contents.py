@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from parchunk.auditing.held_rows import HeldRows, read_held
 from parchunk.auditing.receipt_check import Audited
+from parchunk.cover.jobs import Expansion
 from parchunk.errors import DamagedShardError
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.placement import Target
@@ -34,11 +35,24 @@ from parchunk.out.output import Output
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
 
-#: Objects of each kind that are all read again, and bytes; beyond, a sample of about so many.
-MOST_OBJECTS = 10_000
-MOST_BYTES = 1 << 30
 #: Inlined chunks that are asked for before the next ones.
 _FETCHED = 1_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How much of each kind is all read again: ``objects`` and ``size`` bytes; beyond, so many."""
+
+    objects: int = 10_000
+    size: int = 1 << 30
+
+    def share(self, count: int, size: int) -> float:
+        """Return which part of ``count`` objects of ``size`` bytes together is read."""
+        return min(1.0, self.objects / max(count, 1), self.size / max(size, 1))
+
+
+#: What is read again unless a test has another.
+ALL_OF_LITTLE = Sample()
 
 
 @dataclass
@@ -92,6 +106,7 @@ class ContentReader:
         concurrency: int,
         requests: Requests,
         stop: threading.Event,
+        sample: Sample,
     ) -> None:
         """Find out how much there is to be read, and so which share of it is."""
         self._plan, self._source, self._pool = plan, source, pool
@@ -109,8 +124,8 @@ class ContentReader:
                     there = min(there, item.receipt.shards_present)
                 count += there
                 size += there * shard_layout(spec).index_bytes
-        self._share_of_indexes = _share(count, size)
-        self._share_of_inlined = _share(inlined, inlined * plan.inline_threshold)
+        self._share_of_indexes = sample.share(count, size)
+        self._share_of_inlined = sample.share(inlined, inlined * plan.inline_threshold)
 
     def check_chunks(
         self, spec: ArraySpec, numbers: Int64Array, held: HeldRows, unchanged: NDArray[np.bool_]
@@ -141,22 +156,23 @@ class ContentReader:
         output: Output,
         part: Part,
         unchanged: NDArray[np.bool_],
-        most: int,
+        expansion: Expansion,
     ) -> Contradicted:
         """Compare a partition's references with the indexes of its ``unchanged`` shards.
 
         ``spec`` and ``rows`` are as the store has them, which ``target`` turns into OUT's. ``part``
-        has the shards as they are listed now. ``most`` inner chunks are held at once.
+        has the shards as they are listed now. ``expansion`` says how much is read at once.
         """
         chosen = self._some(np.flatnonzero(unchanged), self.indexes)
         found: list[Contradicted] = []
         shards = replace(part, vector=part.vector.only(chosen))
         reader = ShardReader(
             spec, self._source, self._pool, self._concurrency, self._requests, Patience(),
-            self._stop,
+            self._stop, expansion.index_bytes,
         )  # fmt: skip
         jobs = {job.index: job for job in item.jobs(self._plan.record_size)}
-        for some in inner_slices(spec, rows, most, self._plan.record_size) if len(chosen) else ():
+        slices = inner_slices(spec, rows, expansion.rows, self._plan.record_size)
+        for some in slices if len(chosen) else ():
             inner, damaged = _read(reader, spec, some, shards)
             found.append(Contradicted(unreadable=damaged))
             for begin in range(0, some.total, self._plan.record_size):
@@ -184,11 +200,6 @@ class ContentReader:
         counted.of += len(places)
         counted.read += len(chosen)
         return chosen
-
-
-def _share(count: int, size: int) -> float:
-    """Return which part of ``count`` objects of ``size`` bytes together is read."""
-    return min(1.0, MOST_OBJECTS / max(count, 1), MOST_BYTES / max(size, 1))
 
 
 def _read(

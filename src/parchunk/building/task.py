@@ -48,7 +48,7 @@ class Task:
     @property
     def small(self) -> bool:
         """Whether to hand its work over would take longer than the work."""
-        plain = self.job.members[0].spec.inner_chunks is None
+        plain = self.job.members[0].expansion is None
         return plain and self.job.held <= _SMALL
 
     def listing(self, pools: Pools, counted: Requests) -> JobListing:

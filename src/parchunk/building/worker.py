@@ -135,7 +135,7 @@ def part_writer(
 
 def _row_source(task: Task, member: Member, pools: Pools, counted: Requests) -> RowSource:
     """Return where the rows of a member's array come from."""
-    if member.spec.inner_chunks is None:
+    if member.expansion is None:
         return PlainRows(member.spec, task.source, pools.fetches)
     reader = ShardReader(
         member.spec,
@@ -145,6 +145,7 @@ def _row_source(task: Task, member: Member, pools: Pools, counted: Requests) -> 
         counted,
         task.share.patience,
         pools.stop,
+        member.expansion.index_bytes,
     )
     rows_of = {partition.objects: partition.rows for partition in member.partitions}
-    return ShardRows(reader, rows_of, member.inner_rows, task.record_size)
+    return ShardRows(reader, rows_of, member.expansion.rows, task.record_size)

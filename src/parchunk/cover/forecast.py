@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from parchunk.cover import intervals
 from parchunk.cover.contents import Content, contents_of, directory_of
 from parchunk.cover.digit_tree import Ints
-from parchunk.cover.jobs import Job, Member
+from parchunk.cover.jobs import Expansion, Job, Member
 from parchunk.cover.key_ranges import common_directory
 from parchunk.cover.walks import chunk_directory
 from parchunk.metadata.names import documents_of
@@ -67,19 +67,19 @@ def forecast_jobs(plan: Plan, jobs: Sequence[Job]) -> Forecast:
         for walked in member.passes:
             walks += len(walked.spans)
             requests += intervals.requests(_with_documents(member.spec, walked.spans), page)
-        if member.spec.inner_chunks is not None:
+        if member.expansion is not None:
             shards += sum(partition.objects.total for partition in member.partitions)
-            gets += _gets(member, plan.record_size)
+            gets += _gets(member, member.expansion, plan.record_size)
     return Forecast(len(jobs), walks, requests, least_of(jobs), shards, gets)
 
 
-def _gets(member: Member, record_size: int) -> int:
+def _gets(member: Member, expansion: Expansion, record_size: int) -> int:
     """Forecast the requests for shard indexes: a slice that ends within shards reads them again."""
     spec = member.spec
-    return index_requests(shard_layout(spec)) * sum(
+    return index_requests(shard_layout(spec), expansion.index_bytes) * sum(
         len(shards_of(spec, rows))
         for partition in member.partitions
-        for rows in inner_slices(spec, partition.rows, member.inner_rows, record_size)
+        for rows in inner_slices(spec, partition.rows, expansion.rows, record_size)
     )
 
 

@@ -49,6 +49,18 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
+class Expansion:
+    """How much of an expanded array is read at once.
+
+    ``rows`` are the inner chunks in one slice of a partition, ``index_bytes`` those of one shard's
+    index, which takes several requests where it is longer.
+    """
+
+    rows: int
+    index_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """Partitions of one array that are covered together.
 
@@ -61,8 +73,8 @@ class Member:
     partitions: tuple[Partition, ...]
     passes: tuple[Pass, ...]
     held: int
-    #: Of an expanded array: inner chunks in one slice of a partition; counted in ``held``, too.
-    inner_rows: int = 0
+    #: None for an array whose chunks are objects. What it holds is counted in ``held``, too.
+    expansion: Expansion | None = None
 
 
 @dataclass(frozen=True, slots=True)

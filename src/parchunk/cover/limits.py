@@ -27,6 +27,8 @@ class Limits:
     most_units: int = 50_000
     #: Inner chunks expanded together at most: more saves nothing.
     inner_rows: int = 4_000_000
+    #: Bytes of one shard's index that are read at once, by a request of their own: whole entries.
+    index_bytes: int = 4 << 20
     #: Chunks of a small array, at most: beyond, to begin a request of its own costs little.
     small: int = 5_000
     #: Arrays that one walk lists, at most.

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from parchunk.cover.jobs import Job, Member, Pass, Unit
+from parchunk.cover.jobs import Expansion, Job, Member, Pass, Unit
 from parchunk.cover.limits import Terms
 from parchunk.cover.memory import CHUNK_BYTES
 from parchunk.cover.walks import needed_ranks
@@ -66,10 +66,11 @@ def _expanded(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) ->
         inner = max((most_held - listed) // HELD_BY_INNER, terms.record_size)
         inner = min(inner, terms.limits.inner_rows)
         inner = min(inner, max(partition.rows.total for partition in batch))
+        expansion = Expansion(inner, terms.limits.index_bytes)
         units = tuple(Unit(position, part.objects) for position, part in enumerate(batch))
         held = listed + HELD_BY_INNER * inner
         passes = terms.passes(spec, [units])
-        yield terms.job(Member(spec, tuple(batch), passes, held, inner))
+        yield terms.job(Member(spec, tuple(batch), passes, held, expansion))
 
 
 def _runs(partitions: Sequence[Partition], most_held: int) -> Iterator[list[Partition]]:

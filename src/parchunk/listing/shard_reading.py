@@ -26,12 +26,11 @@ from parchunk.listing.waiting import result_unless
 from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import extents, shards_of
 from parchunk.metadata.shard_index import (
-    PART_BYTES,
     ZERO_SIZED,
     IndexDamage,
     InnerSizes,
     decode_indexes,
-    decode_part,
+    decode_stretch,
 )
 from parchunk.metadata.shard_spans import spans
 from parchunk.metadata.shards import ENTRY_BYTES, ShardLayout, shard_layout
@@ -44,8 +43,6 @@ _SHARDS = 64
 _INDEX_BYTES = 1 << 20
 #: Bytes of indexes that tasks may hold together, decoded; beyond, fewer run side by side.
 _HELD_BYTES = 64 << 20
-#: Entries of one index that are read and decoded at once.
-_PART_ENTRIES = PART_BYTES // ENTRY_BYTES
 #: How many times its bytes a decoded index holds: as read, joined, and in integers.
 _DECODED = 8
 
@@ -67,7 +64,7 @@ class InnerChunks:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Stretch:
     """Neighbouring entries of an index: where each one's inner chunk stands in its shard.
 
     ``within`` are inner chunk indices from the shard's first, shape (rank, entries), ``steps`` the
@@ -87,7 +84,8 @@ class _Part:
 class ShardReader:
     """Reads the shards of one array with the threads of ``pool``.
 
-    ``concurrency`` is the number of those threads that an array may use.
+    ``concurrency`` is the number of those threads that an array may use, ``index_bytes`` how much
+    of one index is read at once: whole entries.
     """
 
     spec: ArraySpec
@@ -97,13 +95,15 @@ class ShardReader:
     requests: Requests
     patience: Patience
     stop: threading.Event
+    index_bytes: int
 
     def __post_init__(self) -> None:
         """Lay out one shard."""
         self._layout: ShardLayout = shard_layout(self.spec)
         self._extents = extents(self.spec)
-        self._part = self._entries(0, min(self._layout.count, _PART_ENTRIES))
-        most = _HELD_BYTES // (_DECODED * min(self._layout.index_bytes, PART_BYTES))
+        self._at_once = self.index_bytes // ENTRY_BYTES
+        self._first = self._entries(0, min(self._layout.count, self._at_once))
+        most = _HELD_BYTES // (_DECODED * min(self._layout.index_bytes, self.index_bytes))
         self._room = threading.BoundedSemaphore(max(min(self.concurrency, most), 1))
 
     def read(self, rows: RowSet, shards: Part) -> InnerChunks:
@@ -128,10 +128,10 @@ class ShardReader:
             sizes,
             np.zeros(len(numbers), np.int64),
         )
-        for first in range(0, self._layout.count, _PART_ENTRIES) if len(hollow) else ():
-            part = self._entries(first, min(self._layout.count - first, _PART_ENTRIES))
-            for batch in _batches(hollow, _PART_ENTRIES, part.count):
-                self._scatter(found, batch, part, None, np.int64(ZERO_SIZED))
+        for first in range(0, self._layout.count, self._at_once) if len(hollow) else ():
+            stretch = self._entries(first, min(self._layout.count - first, self._at_once))
+            for batch in _batches(hollow, self._at_once, stretch.count):
+                self._scatter(found, batch, stretch, None, np.int64(ZERO_SIZED))
         share = -(-len(numbers) // (4 * self.concurrency))
         most = max(min(_SHARDS, share, _INDEX_BYTES // self._layout.index_bytes), 1)
         tasks: list[Future[None]] = []
@@ -154,7 +154,7 @@ class ShardReader:
         self, found: InnerChunks, numbers: Int64Array, sizes: Int64Array, versions: Int64Array
     ) -> None:
         with self._room:
-            if self._layout.index_bytes > PART_BYTES:
+            if self._layout.index_bytes > self.index_bytes:
                 for at, (number, size) in enumerate(
                     zip(numbers.tolist(), sizes.tolist(), strict=True)
                 ):
@@ -172,16 +172,16 @@ class ShardReader:
                 entries = decode_indexes(self._layout, indexes, sizes)
             except IndexDamage as damage:
                 self._refuse(int(numbers[damage.shard]), damage.reason)
-            self._scatter(found, numbers, self._part, entries.offsets, entries.sizes)
+            self._scatter(found, numbers, self._first, entries.offsets, entries.sizes)
 
     def _take_long(self, found: InnerChunks, number: int, size: int) -> int:
-        """Take the index of one shard, part by part; return the shard's version."""
+        """Take the index of one shard, stretch by stretch; return the shard's version."""
         start = self._index_start(number, size)
         table = self._layout.count * ENTRY_BYTES
         version: int | None = None
         checksum, rest = 0, b""
-        for begin in range(0, self._layout.index_bytes, PART_BYTES):
-            end = min(begin + PART_BYTES, self._layout.index_bytes)
+        for begin in range(0, self._layout.index_bytes, self.index_bytes):
+            end = min(begin + self.index_bytes, self._layout.index_bytes)
             data, now = self._get(number, start + begin, start + end, size)
             self.requests.add(gets=1)
             if version not in (None, now):
@@ -193,11 +193,11 @@ class ShardReader:
                 continue
             first = begin // ENTRY_BYTES
             try:
-                decoded = decode_part(self._layout, entries, first, size)
+                decoded = decode_stretch(self._layout, entries, first, size)
             except IndexDamage as damage:
                 self._refuse(number, damage.reason)
-            part = self._entries(first, len(entries) // ENTRY_BYTES)
-            self._scatter(found, np.array([number]), part, decoded.offsets, decoded.sizes)
+            stretch = self._entries(first, len(entries) // ENTRY_BYTES)
+            self._scatter(found, np.array([number]), stretch, decoded.offsets, decoded.sizes)
         if self._layout.checksum and checksum != int.from_bytes(rest, "little"):
             self._refuse(number, "the checksum of its index is wrong")
         return version or 0
@@ -274,7 +274,7 @@ class ShardReader:
         shard = self.source.describe(object_key(self.spec, number))
         return SourceError(f"{shard} changed while it was read: run again to resume")
 
-    def _entries(self, first: int, count: int) -> _Part:
+    def _entries(self, first: int, count: int) -> _Stretch:
         """Return where some entries of an index stand among the rows, from the shard's first."""
         within = (
             np.stack(
@@ -283,26 +283,26 @@ class ShardReader:
             if self._extents
             else np.zeros((0, count), np.int64)
         )
-        return _Part(within, self._ravel(within))
+        return _Stretch(within, self._ravel(within))
 
     def _scatter(
         self,
         found: InnerChunks,
         shards: Int64Array,
-        part: _Part,
+        stretch: _Stretch,
         offsets: Int64Array | None,
         sizes: Int64Array | np.int64,
     ) -> None:
-        """Put what a part of the indexes of ``shards`` says into the rows that are wanted of it."""
+        """Put what a stretch of the indexes of ``shards`` says into the rows wanted of it."""
         starts = np.empty((self.spec.rank, len(shards)), np.int64)
         rest = shards
         for axis in reversed(range(self.spec.rank)):
             rest, index = np.divmod(rest, self.spec.grid[axis])
             starts[axis] = index * self._extents[axis]
-        rows = self._ravel(starts)[:, None] + part.steps
+        rows = self._ravel(starts)[:, None] + stretch.steps
         keep: NDArray[np.bool_] | None = None
         for start, within, extent, size in zip(
-            starts, part.within, self._extents, self.spec.reference_grid, strict=True
+            starts, stretch.within, self._extents, self.spec.reference_grid, strict=True
         ):
             # The last shard's entries beyond the array's edge are no rows: as numbers they would
             # be those of the next line.

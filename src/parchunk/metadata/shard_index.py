@@ -22,9 +22,6 @@ EMPTY = -1
 #: A code for an inner chunk of no bytes, which no reader can decode.
 ZERO_SIZED = -2
 
-#: Bytes of one index that are read at once, by a request of their own: whole entries.
-PART_BYTES = 4 << 20
-
 _NEVER = np.uint64(2**64 - 1)
 
 
@@ -85,9 +82,9 @@ class Entries:
     sizes: NDArray[np.int64]
 
 
-def index_requests(layout: ShardLayout) -> int:
-    """Return how many GET requests the index of one shard takes."""
-    return -(-layout.index_bytes // PART_BYTES)
+def index_requests(layout: ShardLayout, most: int) -> int:
+    """Return how many GET requests, of ``most`` bytes each, the index of one shard takes."""
+    return -(-layout.index_bytes // most)
 
 
 def decode_indexes(
@@ -119,10 +116,10 @@ def decode_indexes(
     return _entries(pairs, shard_sizes, 0)
 
 
-def decode_part(layout: ShardLayout, part: bytes, first: int, shard_size: int) -> Entries:
+def decode_stretch(layout: ShardLayout, stretch: bytes, first: int, shard_size: int) -> Entries:
     """Return some entries of one shard, whose index is too long to be held at once.
 
-    ``part`` are whole entries, from number ``first`` on. The checksum, over all parts, is the
+    ``stretch`` is whole entries, from number ``first`` on. The checksum, over all of them, is the
     caller's.
 
     Raises
@@ -130,7 +127,7 @@ def decode_part(layout: ShardLayout, part: bytes, first: int, shard_size: int) -
     IndexDamage
         When an entry is not within the shard.
     """
-    pairs = np.frombuffer(part, f"{layout.byte_order}u8").reshape(1, -1, 2)
+    pairs = np.frombuffer(stretch, f"{layout.byte_order}u8").reshape(1, -1, 2)
     return _entries(pairs, np.array([shard_size]), first)
 
 
