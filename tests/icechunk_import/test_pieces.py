@@ -15,7 +15,8 @@ import zarr
 
 import icechunk
 import parchunk
-from parchunk.icechunk_import import adapter, memory
+from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.limits import Limits
 from parchunk.icechunk_import.pieces import one_ahead
 from parchunk.out.record_files import SCHEMA, digest
 
@@ -70,7 +71,6 @@ def test_many_small_pieces_import_the_same(
     for key in ("air/c/0/0/0", "air/c/5/1/0", "air/c/11/1/1", "deep/rain/c/3/0/1"):
         (source / key).unlink()
     out = build(source, split="time", region=4, record_size=5)
-    monkeypatch.setattr(memory, "BATCH", 3)
     calls = []
     real = adapter.prepare
 
@@ -79,7 +79,7 @@ def test_many_small_pieces_import_the_same(
         return real(path, start, grid, locations, *rest)
 
     monkeypatch.setattr(adapter, "prepare", counted)
-    parchunk.to_icechunk(out, str(tmp_path / "repo"))
+    parchunk.to_icechunk(out, str(tmp_path / "repo"), limits=Limits(rows=3))
     assert max(calls) <= 3
     assert len(calls) > 12 * 4 / 3
     assert_equal(zarr.open_group(source, mode="r"), opened(tmp_path / "repo"))

@@ -11,8 +11,9 @@ import zarr
 
 import icechunk
 import parchunk
-from parchunk.icechunk_import import adapter, forks
+from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.forks import Setter
+from parchunk.icechunk_import.limits import Limits
 from parchunk.icechunk_import.locations import Container
 from parchunk.stores.opening import Location
 
@@ -33,11 +34,11 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 @pytest.mark.parametrize("merged_at", [1, 500_000])
 def test_forks_are_for_regions_and_1x_alone(
-    grow, build, used, opened, assert_equal, monkeypatch, tmp_path, merged_at
+    grow, build, used, opened, assert_equal, tmp_path, merged_at
 ):
-    monkeypatch.setattr(forks, "MERGED_AT", merged_at)
-    source = grow(12)
-    parchunk.to_icechunk(build(source, split="time", region=4), str(tmp_path / "repo"))
+    source, limits = grow(12), Limits(merged_at=merged_at)
+    out = build(source, split="time", region=4)
+    parchunk.to_icechunk(out, str(tmp_path / "repo"), limits=limits)
     whole, regions = 3, 2 * 3
     assert used == [False] * whole + [not adapter.takes_arrays()] * regions
     assert_equal(zarr.open_group(source, mode="r"), opened(tmp_path / "repo"))

@@ -15,6 +15,7 @@ from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import AGAIN, Branch
 from parchunk.icechunk_import.forks import Setter
 from parchunk.icechunk_import.history import History
+from parchunk.icechunk_import.limits import Limits
 from parchunk.icechunk_import.locations import chunk_key
 from parchunk.icechunk_import.nodes import write_nodes
 from parchunk.icechunk_import.pieces import Piece, pieces_of
@@ -38,13 +39,14 @@ class Committer:
         plan: Plan,
         receipts: Receipts,
         documents: V3Documents,
+        limits: Limits,
     ) -> None:
         self._branch = branch
         self._history = history
         self._plan = plan
         self._receipts = receipts
         self._documents = documents
-        self._setter = Setter(branch)
+        self._setter = Setter(branch, limits.merged_at)
 
     def commit(self, work: PlannedCommit, pieces: Iterator[Piece]) -> Commit | None:
         """Commit one item of work, whose pieces are next; None when there was nothing to change."""

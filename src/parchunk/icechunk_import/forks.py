@@ -14,18 +14,17 @@ from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import Branch
 from parchunk.icechunk_import.pieces import Piece
 
-#: References that a fork holds before it is merged, which copies them.
-MERGED_AT = 500_000
-
 
 class Setter:
     """Sets references that a session is to commit.
 
     A fork knows the arrays as they were. So it is used only while every commit since then was one
-    of this import, which changes no array once the hierarchy is in.
+    of this import, which changes no array once the hierarchy is in. One that holds ``merged_at``
+    references is merged, and another one made.
     """
 
-    def __init__(self, branch: Branch) -> None:
+    def __init__(self, branch: Branch, merged_at: int) -> None:
+        self._merged_at = merged_at
         self._branch = branch
         self._early: Any = None
         self._tip: str | None = None
@@ -51,7 +50,7 @@ class Setter:
             return sum(call(self._session.store) for call in piece.calls)
         refused = sum(call(self._fork.store) for call in piece.calls)
         self._held += len(piece.present)
-        if self._held >= MERGED_AT:
+        if self._held >= self._merged_at:
             self.merge()
             self._fork = _fork(self._early)
         return refused

@@ -12,11 +12,12 @@ from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import Branch
 from parchunk.icechunk_import.committing import Committer
-from parchunk.icechunk_import.limits import check_memory, check_references
+from parchunk.icechunk_import.limits import USUAL, Limits
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import budget
 from parchunk.icechunk_import.pieces import one_ahead, read_pieces
 from parchunk.icechunk_import.planned_commits import PlannedCommit, choose, plan_commits
+from parchunk.icechunk_import.refusals import check_memory, check_references
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult, Reporter
 from parchunk.icechunk_import.selecting import select
@@ -52,6 +53,7 @@ def to_icechunk(
     skip_unsupported: bool = False,
     output_options: Mapping[str, str] | None = None,
     repo_options: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
     progress: Callable[[ImportProgress], None] | None = None,
 ) -> ImportResult:
     """Import the references in ``out`` into an Icechunk repository, one commit a region.
@@ -89,6 +91,8 @@ def to_icechunk(
     skip_unsupported
         Leave out arrays that have no form in Icechunk, instead of refusing all; ``notes`` of the
         result names them.
+    limits
+        How many references are handled together.
 
     Raises
     ------
@@ -112,7 +116,7 @@ def to_icechunk(
     chosen = choose(plan, cast("Iterable[int] | None", regions))
     wanted = [item for item in work if item.entry.region in chosen]
     check_references(plan, wanted, max_references)
-    planned = budget(plan, receipts, container, wanted, cast(int, memory))
+    planned = budget(plan, receipts, container, wanted, cast(int, memory), limits or USUAL)
     check_memory(plan, wanted, planned)
     repository, url, created = _open(
         cast("str | icechunk.Repository", repo), plan, container, repo_options
@@ -128,7 +132,7 @@ def to_icechunk(
         if item.entry.region is not None and item.entry.region not in to_do
     )
     commits: list[Commit] = []
-    committer = Committer(side or target, history, plan, receipts, documents)
+    committer = Committer(side or target, history, plan, receipts, documents, planned.limits)
     partitions = [partition for item in to_do.values() for partition in item.partitions]
     before = len(plan.regions) - len(remaining) - len(to_do.keys() - {None})
     reporter = Reporter(progress, before, len(plan.regions), began)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.forks import MERGED_AT
+from parchunk.icechunk_import.limits import USUAL, Limits
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.planned_commits import PlannedCommit
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.choice import RECORD_ROWS
 from parchunk.planning.plan import Plan
-from parchunk.reading.rows import BATCH, Receipts
+from parchunk.reading.rows import Receipts
 
 #: Bytes for what does not grow with references: threads, connections, compressors, allocators.
 FIXED = 48 << 20
@@ -68,6 +68,7 @@ class Budget:
     row: int
     constant: int
     held: dict[int | None, int]
+    limits: Limits
 
     def needed(self, region: int | None) -> int:
         """Return the bytes that a commit needs."""
@@ -81,14 +82,19 @@ class Budget:
     def enough(self, region: int | None) -> int:
         """Return a bound that would do for a commit, in whole MiB."""
         rest = self.constant + self.held[region]
-        least, most = (PIECES * rows * self.row for rows in (FEWEST_ROWS, BATCH))
+        least, most = (PIECES * rows * self.row for rows in (FEWEST_ROWS, self.limits.rows))
         # with the bound grows what is read ahead
         wanted = rest + min(max(rest // (AHEAD - 1), least), most)
         return -(-wanted >> 20) + 1
 
 
 def budget(
-    plan: Plan, receipts: Receipts, container: Container, work: Sequence[PlannedCommit], memory: int
+    plan: Plan,
+    receipts: Receipts,
+    container: Container,
+    work: Sequence[PlannedCommit],
+    memory: int,
+    limits: Limits = USUAL,
 ) -> Budget:
     """Return how to import ``work`` within ``memory`` bytes; it may need more nevertheless."""
     arrays = adapter.takes_arrays()
@@ -98,7 +104,7 @@ def budget(
     inlined = plan.inline_threshold if inlining else 0
     # Arrow's column and its copy, Python's string, offset and size
     row = 3 * longest + OBJECTS[arrays] + 2 * inlined
-    rows = min(max(memory // AHEAD // (PIECES * row), FEWEST_ROWS), BATCH)
+    rows = min(max(memory // AHEAD // (PIECES * row), FEWEST_ROWS), limits.rows)
     # A column with nulls has a dictionary of all its values, which is decoded whole.
     # For another region length the planner may choose files of as many rows as it ever does.
     file = max(plan.record_size, RECORD_ROWS) * (longest + 16 + inlined)
@@ -118,9 +124,9 @@ def budget(
             written = max(written, count * WRITTEN[arrays].of(rank, length) + native)
         if not arrays:
             # in a fork and, copied, in the session
-            held += min(references, MERGED_AT) * SET[arrays].of(rank=4, length=longest)
+            held += min(references, limits.merged_at) * SET[arrays].of(rank=4, length=longest)
         by_region[item.entry.region] = int(held + written)
-    return Budget(memory, rows, row, constant, by_region)
+    return Budget(memory, rows, row, constant, by_region, limits)
 
 
 def location_length(container: Container, spec: ArraySpec) -> int:
