@@ -23,7 +23,8 @@ from collections.abc import Callable
 from typing import Any
 
 from instruments.measuring import in_process, measured
-from instruments.synthetic.formula import FormulaArray, FormulaStore
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.formula_array import FormulaArray
 from instruments.synthetic.twin import FormulaListing
 from instruments.synthetic.zarr_stores import zarr_documents, zarr_store
 from rich.console import Console

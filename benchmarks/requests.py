@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from instruments.synthetic.formula import FormulaArray, FormulaStore
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.formula_array import FormulaArray
 from instruments.synthetic.twin import FormulaListing
 from instruments.synthetic.zarr_stores import zarr_store
 from rich.console import Console

@@ -6,7 +6,8 @@ import json
 import re
 
 from instruments.synthetic.answers import Answer
-from instruments.synthetic.formula import FormulaStore, Run
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.formula_array import Run
 
 #: What begins an object, what is between its name and size, and what ends it.
 _BETWEEN = f'","updated":"{FormulaStore.last_modified}","size":"'.encode()

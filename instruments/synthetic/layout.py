@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from parchunk.keys.encoding import KeyEncoding
-
-if TYPE_CHECKING:
-    pass
 
 TABLE_ROWS = 16384
 """The most rows of a table of rendered tails: some 2 MB, shared by arrays of one grid."""
@@ -110,16 +106,17 @@ class Layout:
     """How the keys of a grid run in text order, whatever the array's name.
 
     Axes from ``pivot + 1`` on, and the last digits of the pivot's index, are rendered in tables;
-    the axes before it and the pivot's head make the prefix of a run.
+    the axes before it and the pivot's head make the prefix of a run. A table has at most
+    ``table_rows`` rows.
     """
 
-    def __init__(self, grid: tuple[int, ...], encoding: KeyEncoding) -> None:
+    def __init__(self, grid: tuple[int, ...], encoding: KeyEncoding, table_rows: int) -> None:
         self.grid = grid
         self.total = math.prod(grid)
         self.separator = encoding.separator.encode()
         self.strides = [math.prod(grid[axis + 1 :]) for axis in range(len(grid))]
         pivot = len(grid) - 1
-        while pivot >= 0 and self.strides[pivot] * grid[pivot] <= TABLE_ROWS:
+        while pivot >= 0 and self.strides[pivot] * grid[pivot] <= table_rows:
             pivot -= 1
         self.pivot = pivot
         self.head = encoding.head.encode() if grid else b""
@@ -132,7 +129,7 @@ class Layout:
         self.rows = self.strides[pivot]
         self.span = self.rows * grid[pivot]
         depth = 0
-        while len(_suffixes(depth + 1)[0]) * self.rows <= TABLE_ROWS:
+        while len(_suffixes(depth + 1)[0]) * self.rows <= table_rows:
             depth += 1
         self.axis = _Axis(grid[pivot], depth)
         self.outer = [_Axis(n, 0 if n <= 100_000 else 3) for n in grid[:pivot]]
@@ -187,5 +184,6 @@ class Layout:
 
 
 @lru_cache(maxsize=64)
-def layout_of(grid: tuple[int, ...], encoding: KeyEncoding) -> Layout:
-    return Layout(grid, encoding)
+def layout_of(grid: tuple[int, ...], encoding: KeyEncoding, table_rows: int) -> Layout:
+    """Return the layout of a grid's keys, made once."""
+    return Layout(grid, encoding, table_rows)

@@ -11,7 +11,7 @@ import time
 
 from obstore.store import S3Store
 
-from instruments.synthetic.formula import FormulaArray
+from instruments.synthetic.formula_array import FormulaArray
 from instruments.synthetic.server import Server, serve
 from instruments.synthetic.twin import FormulaListing
 from instruments.synthetic.zarr_stores import zarr_store

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instruments.synthetic.formula import FormulaArray
+from instruments.synthetic.formula_array import FormulaArray
 
 
 def expected_paths(array: FormulaArray, url: str, start: int, stop: int) -> pa.Array:

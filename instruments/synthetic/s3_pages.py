@@ -8,7 +8,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from instruments.synthetic.answers import BUCKET, Answer
-from instruments.synthetic.formula import FormulaStore, Run
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.formula_array import Run
 from instruments.synthetic.rules import HashedSizes
 
 _HEAD = (

@@ -12,7 +12,8 @@ from typing import Any
 from instruments.synthetic import gcs_pages, s3_pages
 from instruments.synthetic.answers import BUCKET, Answer, Request, error
 from instruments.synthetic.faults import Fault
-from instruments.synthetic.formula import FormulaStore, Run
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.formula_array import Run
 from instruments.synthetic.s3_pages import S3Pages
 
 #: What paths begin with by which the handle that started the server asks it.

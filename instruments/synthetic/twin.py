@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from arro3.core import RecordBatch
 
-from instruments.synthetic.formula import FormulaStore, Run
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.formula_array import Run
 
 SCHEMA = pa.schema(
     [

@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from instruments.synthetic.formula import FormulaArray, FormulaStore, below
+from instruments.synthetic.formula import FormulaStore, below
+from instruments.synthetic.formula_array import FormulaArray
 from instruments.synthetic.rules import HASHED_SIZES, LeadingRange, Mask, SizeRule
 from parchunk.keys.encoding import KeyEncoding, Separator
 

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
-from instruments.synthetic.formula import FormulaArray, FormulaStore
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.formula_array import FormulaArray
 from instruments.synthetic.rules import Both, HashFraction, LeadingRange, Nothing, Without
 from instruments.synthetic.server import Server, serve
 from instruments.synthetic.zarr_stores import zarr_store

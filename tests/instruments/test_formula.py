@@ -7,7 +7,7 @@ import json
 import math
 import pickle
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ import pytest
 import zarr
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from instruments.synthetic import layout
 from instruments.synthetic.faults import Fault
-from instruments.synthetic.formula import FormulaArray, FormulaStore
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.formula_array import FormulaArray
+from instruments.synthetic.layout import TABLE_ROWS
 from instruments.synthetic.rules import HashedSizes, HashFraction, LeadingRange, Without
 from instruments.synthetic.zarr_stores import FIELD_STORES, field_store, zarr_documents, zarr_store
 from obstore.store import MemoryStore
@@ -26,25 +27,25 @@ from tests.instruments.conftest import arrays, brute_force, dirty_store
 from parchunk.keys.encoding import KeyEncoding
 
 
-@pytest.fixture(scope="class", params=[16384, 40, 5])
-def _table_rows(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Small tables, so that small grids take the ways of large ones."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "TABLE_ROWS", request.param)
-        layout.layout_of.cache_clear()
-        yield
-    layout.layout_of.cache_clear()
+def dirty_store_of(table_rows: int) -> FormulaStore:
+    """The dirty store with keys in tables of so many rows."""
+    store = dirty_store()
+    extra = {key.decode(): body for key, body in store.extra.items()}
+    return FormulaStore([replace(array, table_rows=table_rows) for array in store.arrays], extra)
 
 
-@pytest.mark.usefixtures("_table_rows")
+@pytest.mark.parametrize("rows", [TABLE_ROWS, 40, 5])
 class TestFormula:
+    """In small tables, small grids take the ways of large ones."""
+
     @settings(max_examples=40, deadline=None)
     @given(arrays())
     @example(FormulaArray("air", (1,), KeyEncoding("c", "/", 1)))
     @example(FormulaArray("air", (1001,), KeyEncoding("", ".", 1)))
     @example(FormulaArray("air", (), KeyEncoding("c", "/", 0)))
     @example(FormulaArray("", (3, 11), KeyEncoding("c", "/", 2)))
-    def test_ranks_are_text_order(self, array: FormulaArray) -> None:
+    def test_ranks_are_text_order(self, rows: int, array: FormulaArray) -> None:
+        array = replace(array, table_rows=rows)
         head = f"{array.name}/" if array.name else ""
         indices = itertools.product(*map(range, array.grid))
         spelled = [(head + array.encoding.tail(index), at) for at, index in enumerate(indices)]
@@ -57,7 +58,7 @@ class TestFormula:
     @settings(max_examples=25, deadline=None)
     @given(arrays("air"), arrays("air_temp"), st.data())
     def test_pages_are_brute_force(
-        self, one: FormulaArray, other: FormulaArray, data: st.DataObject
+        self, rows: int, one: FormulaArray, other: FormulaArray, data: st.DataObject
     ) -> None:
         extra = {
             ".zgroup": b"{}",
@@ -65,7 +66,8 @@ class TestFormula:
             "air/0.tmp": b"",
             "air_temp/zarr.json": b"1",
         }
-        store = FormulaStore([other, one], extra)
+        arrays = [replace(array, table_rows=rows) for array in (other, one)]
+        store = FormulaStore(arrays, extra)
         expected = brute_force(store)
         assert store.count() == len(expected)
         bits = ["", "a", "air", "air/", "air/1", "air/c/", "air/c/1", "air_", "air_temp/", "b"]
@@ -90,8 +92,8 @@ class TestFormula:
         assert got == wanted
         assert pages == max(1, math.ceil(len(wanted) / most))
 
-    def test_extra_objects_lie_among_chunks(self) -> None:
-        store = dirty_store()
+    def test_extra_objects_lie_among_chunks(self, rows: int) -> None:
+        store = dirty_store_of(rows)
         expected = brute_force(store)
         page = store.page(max_keys=10_000)
         assert list(zip(page.keys, page.sizes.tolist(), strict=True)) == expected
@@ -104,8 +106,8 @@ class TestFormula:
         missing = np.flatnonzero(store.array("air_temp").expected_sizes() < 0)
         assert store.head(f"air_temp/{missing[0]}") is None
 
-    def test_delimiter(self) -> None:
-        store = dirty_store()
+    def test_delimiter(self, rows: int) -> None:
+        store = dirty_store_of(rows)
         keys = [key for key, _ in brute_force(store)]
         for prefix in ["", "air/", "deep/", "deep/er/", "air", "nothing/"]:
             rests = [key[len(prefix) :] for key in keys if key.startswith(prefix)]

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from instruments.synthetic.formula import FormulaArray, FormulaStore
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.formula_array import FormulaArray
 from instruments.synthetic.server import Server
 from instruments.synthetic.twin import SCHEMA, FormulaListing
 from instruments.synthetic.zarr_stores import zarr_store

@@ -7,7 +7,8 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from instruments.synthetic.formula import FormulaArray, FormulaStore
+from instruments.synthetic.formula import FormulaStore
+from instruments.synthetic.formula_array import FormulaArray
 from instruments.synthetic.twin import FormulaListing
 from obstore.store import MemoryStore
 
