@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from parchunk.auditing.differences import RegionChanges
 from parchunk.auditing.findings import Finding, finding, listed_again
+from parchunk.auditing.objects import objects_of
 
 _REMEDY = {
     "new": "run parchunk update OUT",
@@ -18,7 +19,7 @@ _REMEDY = {
 def change_findings(region: RegionChanges) -> Iterator[Finding]:
     """Yield what is to be said of one partition's differences."""
     where = region.array if region.region is None else f"{region.array}, region {region.region}"
-    what = "chunks" if region.spec.inner_chunks is None else "shards"
+    objects = objects_of(region.spec)
     if len(region.overrun):
         keys = region.keys(region.overrun[:3])
         yield finding(
@@ -43,15 +44,10 @@ def change_findings(region: RegionChanges) -> Iterator[Finding]:
         more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
         detail = ""
         if kind == "changed":
-            detail = (
-                f" ({len(region.resized):,} have another size, {len(region.rewritten):,} were "
-                "written again with the same)"
-                if region.spec.inner_chunks is None
-                else f" ({len(region.resized):,} end before what references ask for)"
-            )
+            detail = f" ({objects.resized_text(len(region.resized), len(region.rewritten))})"
         yield finding(
             f"{kind}-chunks",
-            f"{where}: {len(numbers):,} {what} {said}{detail}: {', '.join(keys)}{more}",
+            f"{where}: {len(numbers):,} {objects.word} {said}{detail}: {', '.join(keys)}{more}",
             _REMEDY[kind].format(listed_again(region.array, region.region)),
             array=region.array,
             region=region.region,

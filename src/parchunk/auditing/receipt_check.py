@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding, finding, rebuild
+from parchunk.auditing.objects import objects_of
 from parchunk.auditing.record_check import RecordJob
 from parchunk.out.output import RECEIPTS, Output
 from parchunk.out.receipts import Receipt, receipt_path
@@ -131,8 +132,7 @@ def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | 
             f"does not add up: {receipt.present} present and {receipt.missing} missing "
             f"({receipt.zero_sized} zero-sized) of {receipt.expected}"
         )
-    expanded = plan.by_name[partition.array].spec.inner_chunks is not None
-    shards = partition.objects.total if expanded else 0
+    shards = objects_of(plan.by_name[partition.array].spec).shards(partition)
     if receipt.shards_expected != shards or not 0 <= receipt.shards_present <= shards:
         return (
             f"says that {receipt.shards_present} of {receipt.shards_expected} shards are there, "

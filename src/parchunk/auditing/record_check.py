@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.heat import Heat
+from parchunk.auditing.objects import objects_of
 from parchunk.auditing.policy import inside
-from parchunk.auditing.row_faults import RowFault, inlining_faults, range_faults, size_faults
+from parchunk.auditing.row_faults import RowFault, inlining_faults, size_faults
 from parchunk.auditing.sizes import Sizes
-from parchunk.keys.parsing import parse_paths
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.fixed_size import fixed_chunk_bytes
-from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.inlined import lengths
 from parchunk.out.output import Output
@@ -97,6 +96,7 @@ class RecordChecker:
     ) -> None:
         """Prepare for an array; gaps and pictures go along ``axis``."""
         self._spec = spec
+        self._objects = objects_of(spec)
         self._base = f"{url}/{spec.name}/"
         self._output = output
         self._axis = axis
@@ -222,7 +222,8 @@ class RecordChecker:
         promised = result.job.promised
         intact = promised is not None and promised.digest == result.digest
         faults = size_faults(referenced, inlined, sizes)
-        for fault in (*self._offset_faults(numbers, referenced, offsets, sizes, intact), *faults):
+        ranges = self._objects.offset_faults(numbers, referenced, offsets, sizes, intact)
+        for fault in (*ranges, *faults):
             self._name(result, name, numbers, fault)
         if inlined.any():
             sizes = np.where(inlined, lengths(raw), sizes)
@@ -250,34 +251,10 @@ class RecordChecker:
         result.heat = Heat(self._spec.reference_grid, self._axis)
         result.heat.take(job.first, sizes)
 
-    def _offset_faults(
-        self,
-        numbers: NDArray[np.int64],
-        referenced: NDArray[np.bool_],
-        offsets: NDArray[np.int64],
-        sizes: NDArray[np.int64],
-        intact: bool,
-    ) -> Iterator[RowFault]:
-        if self._spec.inner_chunks is not None:
-            yield from range_faults(self._spec, numbers, referenced, offsets, sizes, intact)
-            return
-        yield RowFault(
-            "wrong-offset",
-            offsets != 0,
-            "offset is not 0, so that readers get a part of the chunk's object",
-        )
-
-    def _expected_paths(self, numbers: NDArray[np.int64]) -> pa.StringArray:
-        """Return the path that each row must have: of an inner chunk, its shard's."""
-        if self._spec.inner_chunks is None:
-            return self._paths.build(numbers)
-        shards = pa.array(shard_numbers(self._spec, numbers)).dictionary_encode()
-        return self._paths.build(np.asarray(shards.dictionary)).take(shards.indices)
-
     def _check_paths(
         self, result: RecordResult, name: str, path: pa.Array, numbers: NDArray[np.int64]
     ) -> None:
-        right = pc.equal(path, self._expected_paths(numbers))
+        right = pc.equal(path, self._objects.paths(self._paths, numbers))
         if pc.all(right, skip_nulls=True).as_py() is not False:
             return
         wrong = np.flatnonzero(~np.asarray(pc.fill_null(right, True)))
@@ -292,9 +269,8 @@ class RecordChecker:
             key=self._key(int(numbers[row])),
         )
         ours = paths.filter(pc.starts_with(paths, pattern=self._base))
-        # Many rows of an expanded array share a path: that says nothing of chunks told twice.
-        if len(ours) and self._spec.inner_chunks is None:
-            result.elsewhere = parse_paths(ours, self._base, self._spec.space).numbers
+        if len(ours):
+            result.elsewhere = self._objects.chunks_at(ours, self._base)
 
     def _name(
         self, result: RecordResult, name: str, numbers: NDArray[np.int64], fault: RowFault

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parchunk.auditing.held_rows import HeldRows, read_held
+from parchunk.auditing.objects import objects_of
 from parchunk.auditing.receipt_check import Audited
 from parchunk.cover.jobs import Expansion
 from parchunk.errors import DamagedShardError
@@ -28,7 +29,6 @@ from parchunk.listing.shard_reading import InnerChunks, ShardReader
 from parchunk.listing.tally import Part
 from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import inner_slices, shard_numbers, shards_of
-from parchunk.metadata.shards import shard_layout
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.inlined import original
 from parchunk.out.output import Output
@@ -118,12 +118,12 @@ class ContentReader:
             spec = plan.by_name[item.partition.array].spec
             if item.receipt is not None:
                 inlined += item.receipt.inlined
-            if spec.inner_chunks is not None:
-                there = item.partition.objects.total
-                if item.receipt is not None:
-                    there = min(there, item.receipt.shards_present)
-                count += there
-                size += there * shard_layout(spec).index_bytes
+            objects = objects_of(spec)
+            there = objects.shards(item.partition)
+            if item.receipt is not None:
+                there = min(there, item.receipt.shards_present)
+            count += there
+            size += there * objects.index_bytes
         self._share_of_indexes = sample.share(count, size)
         self._share_of_inlined = sample.share(inlined, inlined * plan.inline_threshold)
 

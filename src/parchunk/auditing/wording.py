@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding, Severity, finding, rebuild
 from parchunk.auditing.gaps import Gap, largest
+from parchunk.auditing.objects import objects_of
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.result import ArrayAudit, percent
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
@@ -99,11 +100,7 @@ def zero_sized_findings(
     spec: ArraySpec, audited: ArrayAudit, by_region: Mapping[int | None, int]
 ) -> Iterator[Finding]:
     """Yield the regions that have zero-sized chunks, so many each; None is the whole array."""
-    what = (
-        "chunks are objects of zero bytes"
-        if spec.inner_chunks is None
-        else "inner chunks have zero bytes, or their shards have"
-    )
+    what = objects_of(spec).zero_sized
     for region, count in list(by_region.items())[:GAP_FINDINGS]:
         where = spec.name if region is None else f"{spec.name}, region {region}"
         yield finding(
