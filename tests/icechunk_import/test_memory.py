@@ -15,7 +15,7 @@ from parchunk.icechunk_import.importing import MEMORY
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import (
     FEWEST_ROWS,
-    PIECES,
+    RUNS,
     Budget,
     budget,
     location_length,
@@ -90,7 +90,7 @@ def test_what_is_read_ahead_follows_from_the_bound(references):
     assert most == BATCH
     plan = load_plan(open_output(references))
     length = location_length(Container.of(plan.location), plan.arrays[0].spec)
-    assert PIECES * some * 3 * length <= 64 * MIB / 8
+    assert RUNS * some * 3 * length <= 64 * MIB / 8
 
 
 def test_many_arrays_need_less_than_one_of_all_their_references(grow, build):

@@ -20,13 +20,13 @@ from parchunk.stores.opening import Location
 
 @pytest.fixture
 def used(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each piece of references went into another session than the committed one."""
+    """Whether each run of references went into another session than the committed one."""
     found: list[bool] = []
     real = Setter.set
 
-    def noted(self: Setter, piece: Any) -> int:
+    def noted(self: Setter, calls: Any) -> int:
         found.append(self._fork is not None)
-        return real(self, piece)
+        return real(self, calls)
 
     monkeypatch.setattr(Setter, "set", noted)
     return found

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from parchunk.errors import InputError, OutputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import AGAIN, Branch
+from parchunk.icechunk_import.calls import Calls, calls_of
 from parchunk.icechunk_import.forks import Setter
 from parchunk.icechunk_import.history import History
 from parchunk.icechunk_import.limits import Limits
 from parchunk.icechunk_import.locations import chunk_key
 from parchunk.icechunk_import.nodes import write_nodes
-from parchunk.icechunk_import.pieces import Piece, pieces_of
 from parchunk.icechunk_import.planned_commits import PlannedCommit
 from parchunk.icechunk_import.results import Commit
 from parchunk.keys.numbers import ravel
@@ -48,8 +48,8 @@ class Committer:
         self._documents = documents
         self._setter = Setter(branch, limits.merged_at)
 
-    def commit(self, work: PlannedCommit, pieces: Iterator[Piece]) -> Commit | None:
-        """Commit one item of work, whose pieces are next; None when there was nothing to change."""
+    def commit(self, work: PlannedCommit, calls: Iterator[Calls]) -> Commit | None:
+        """Commit one item of work, whose calls are next; None when there was nothing to change."""
         began = time.monotonic()
         branch = self._branch
         session = branch.session()
@@ -71,7 +71,7 @@ class Committer:
             for partition in work.partitions:
                 replaced = partition.array in replacing
                 present = np.zeros(partition.rows.total if replaced else 0, bool)
-                self._set(session.store, partition, pieces, present if replaced else None)
+                self._set(session.store, partition, calls, present if replaced else None)
                 if replaced:
                     spec = self._plan.by_name[partition.array].spec
                     deleted += _delete_others(session, base, spec, partition.rows, present)
@@ -125,25 +125,25 @@ class Committer:
         self,
         store: Any,
         partition: Partition,
-        pieces: Iterator[Piece],
+        calls: Iterator[Calls],
         present: NDArray[np.bool_] | None,
     ) -> None:
         """Set a partition's chunks; note in ``present``, one value a chunk, which there are."""
         begin = written = 0
-        for piece in pieces_of(partition, pieces):
-            refused = self._setter.set(piece)
+        for run in calls_of(partition, calls):
+            refused = self._setter.set(run)
             if refused:
                 raise OutputError(
                     f"{self._branch.url} did not take {refused:,} references of "
                     f"{partition.array}: no virtual chunk container matches them; nothing of this "
                     "commit was made"
                 )
-            if piece.inlined:
-                adapter.put(store, piece.inlined)
-            written += int(np.count_nonzero(piece.present))
+            if run.inlined:
+                adapter.put(store, run.inlined)
+            written += int(np.count_nonzero(run.present))
             if present is not None:
-                present[begin : begin + len(piece.present)] = piece.present
-            begin += len(piece.present)
+                present[begin : begin + len(run.present)] = run.present
+            begin += len(run.present)
         receipt = self._receipts[partition.key]
         if written != receipt.present:
             raise InputError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import Branch
-from parchunk.icechunk_import.pieces import Piece
+from parchunk.icechunk_import.calls import Calls
 
 
 class Setter:
@@ -44,12 +44,12 @@ class Setter:
         self._fork = _fork(self._early)
         self._held = 0
 
-    def set(self, piece: Piece) -> int:
-        """Set the references of a piece; return how many icechunk did not take."""
+    def set(self, calls: Calls) -> int:
+        """Set the references of a run; return how many icechunk did not take."""
         if self._fork is None:
-            return sum(call(self._session.store) for call in piece.calls)
-        refused = sum(call(self._fork.store) for call in piece.calls)
-        self._held += len(piece.present)
+            return sum(call(self._session.store) for call in calls.virtual)
+        refused = sum(call(self._fork.store) for call in calls.virtual)
+        self._held += len(calls.present)
         if self._held >= self._merged_at:
             self.merge()
             self._fork = _fork(self._early)

@@ -11,11 +11,11 @@ from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import Branch
+from parchunk.icechunk_import.calls import one_ahead, read_calls
 from parchunk.icechunk_import.committing import Committer
 from parchunk.icechunk_import.limits import USUAL, Limits
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import budget
-from parchunk.icechunk_import.pieces import one_ahead, read_pieces
 from parchunk.icechunk_import.planned_commits import PlannedCommit, choose, plan_commits
 from parchunk.icechunk_import.refusals import check_memory, check_references
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
@@ -136,10 +136,10 @@ def to_icechunk(
     partitions = [partition for item in to_do.values() for partition in item.partitions]
     before = len(plan.regions) - len(remaining) - len(to_do.keys() - {None})
     reporter = Reporter(progress, before, len(plan.regions), began)
-    read = read_pieces(output, plan, receipts, container, checksum, planned.rows, partitions)
-    with one_ahead(read) as pieces:
+    read = read_calls(output, plan, receipts, container, checksum, planned.rows, partitions)
+    with one_ahead(read) as calls:
         for item in to_do.values():
-            commit = committer.commit(item, pieces)
+            commit = committer.commit(item, calls)
             if commit is not None:
                 commits.append(commit)
             if item.entry.region is not None:

@@ -26,8 +26,8 @@ FIXED = 48 << 20
 EACH_COMMIT = 100_000
 #: The share of the bound for what is read ahead.
 AHEAD = 8
-#: Pieces at the same time: one in use, one made, and what the next one is made from.
-PIECES = 3
+#: Runs of references at the same time: one in use, one made, and what the next one is made from.
+RUNS = 3
 FEWEST_ROWS = 1_000
 
 
@@ -58,9 +58,9 @@ LONGEST_INLINED = 512
 class Budget:
     """What an import within ``memory`` bytes does, and what its commits need.
 
-    Pieces have ``rows`` chunks, of ``row`` bytes each while they are made. A commit needs what is
-    ``constant``, what is read ahead and, by region (None is the hierarchy), what is ``held`` for
-    its references.
+    Runs of references have ``rows`` chunks, of ``row`` bytes each while they are made. A commit
+    needs what is ``constant``, what is read ahead and, by region (None is the hierarchy), what is
+    ``held`` for its references.
     """
 
     memory: int
@@ -72,7 +72,7 @@ class Budget:
 
     def needed(self, region: int | None) -> int:
         """Return the bytes that a commit needs."""
-        return self.constant + PIECES * self.rows * self.row + self.held[region]
+        return self.constant + RUNS * self.rows * self.row + self.held[region]
 
     def share(self, region: int | None) -> float:
         """Return the part of a commit's references that would fit: 1 or more when all do."""
@@ -82,7 +82,7 @@ class Budget:
     def enough(self, region: int | None) -> int:
         """Return a bound that would do for a commit, in whole MiB."""
         rest = self.constant + self.held[region]
-        least, most = (PIECES * rows * self.row for rows in (FEWEST_ROWS, self.limits.rows))
+        least, most = (RUNS * rows * self.row for rows in (FEWEST_ROWS, self.limits.rows))
         # with the bound grows what is read ahead
         wanted = rest + min(max(rest // (AHEAD - 1), least), most)
         return -(-wanted >> 20) + 1
@@ -104,7 +104,7 @@ def budget(
     inlined = plan.inline_threshold if inlining else 0
     # Arrow's column and its copy, Python's string, offset and size
     row = 3 * longest + OBJECTS[arrays] + 2 * inlined
-    rows = min(max(memory // AHEAD // (PIECES * row), FEWEST_ROWS), limits.rows)
+    rows = min(max(memory // AHEAD // (RUNS * row), FEWEST_ROWS), limits.rows)
     # A column with nulls has a dictionary of all its values, which is decoded whole.
     # For another region length the planner may choose files of as many rows as it ever does.
     file = max(plan.record_size, RECORD_ROWS) * (longest + 16 + inlined)

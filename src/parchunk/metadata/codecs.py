@@ -17,7 +17,7 @@ from parchunk.metadata.document import shorten
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import JSONObject
 from parchunk.metadata.v2 import v2_itemsize
-from parchunk.metadata.v3 import Part
+from parchunk.metadata.v3 import Extension
 
 _PREFIX = "numcodecs."
 
@@ -63,12 +63,14 @@ class V2Pipeline:
     compressor: JSONObject | None
 
 
-def is_sharded(codecs: Sequence[Part]) -> bool:
+def is_sharded(codecs: Sequence[Extension]) -> bool:
     """Whether stored objects are shards of inner chunks."""
     return any(codec.name == "sharding_indexed" for codec in codecs)
 
 
-def convert_pipeline(codecs: Sequence[Part], chunks: tuple[int, ...], zdtype: Any) -> V2Pipeline:
+def convert_pipeline(
+    codecs: Sequence[Extension], chunks: tuple[int, ...], zdtype: Any
+) -> V2Pipeline:
     """Return the v2 spelling of ``codecs``, which store chunks of shape ``chunks``.
 
     ``zdtype`` is zarr-python's value for the v3 data type. Raises `UnsupportedFeatureError` for
@@ -84,7 +86,7 @@ def convert_pipeline(codecs: Sequence[Part], chunks: tuple[int, ...], zdtype: An
     return V2Pipeline(stored, order, tuple(filters + chain), compressor)
 
 
-def _split(codecs: Sequence[Part]) -> tuple[list[Part], Part, list[Part]]:
+def _split(codecs: Sequence[Extension]) -> tuple[list[Extension], Extension, list[Extension]]:
     """Return the codecs before the one that makes bytes of the array, that one, and the rest."""
     kinds = [_kind(codec) for codec in codecs]
     if kinds.count(1) != 1 or kinds != sorted(kinds):
@@ -94,7 +96,7 @@ def _split(codecs: Sequence[Part]) -> tuple[list[Part], Part, list[Part]]:
     return list(codecs[:at]), codecs[at], list(codecs[at + 1 :])
 
 
-def _kind(codec: Part) -> int:
+def _kind(codec: Extension) -> int:
     """0 for array to array, 1 for array to bytes, 2 for bytes to bytes."""
     name = numcodecs_name(codec.name)
     if codec.name == "transpose" or name in ARRAY_FILTERS:
@@ -116,7 +118,7 @@ def numcodecs_name(name: str) -> str | None:
 
 
 def _convert_array_codecs(
-    codecs: Sequence[Part], chunks: tuple[int, ...], zdtype: Any
+    codecs: Sequence[Extension], chunks: tuple[int, ...], zdtype: Any
 ) -> tuple[Literal["C", "F"], list[JSONObject]]:
     axes = list(range(len(chunks)))
     filters: list[JSONObject] = []
@@ -134,7 +136,7 @@ def _convert_array_codecs(
     return order, filters
 
 
-def _permutation(codec: Part, rank: int) -> list[int]:
+def _permutation(codec: Extension, rank: int) -> list[int]:
     order = codec.configuration.get("order")
     if order == "C":
         return list(range(rank))
@@ -163,7 +165,7 @@ def _memory_order(axes: Sequence[int], chunks: tuple[int, ...]) -> Literal["C", 
 
 
 def _convert_serializer(
-    codec: Part, filters: Sequence[JSONObject], zdtype: Any
+    codec: Extension, filters: Sequence[JSONObject], zdtype: Any
 ) -> tuple[Any, list[JSONObject]]:
     """Return the data type as stored, and what the serializer adds before the bytes codecs."""
     wanted = object_codec(zdtype)
@@ -200,12 +202,12 @@ def _convert_serializer(
     return stored, []
 
 
-def _convert_bytes_codec(codec: Part, zdtype: Any) -> JSONObject:
+def _convert_bytes_codec(codec: Extension, zdtype: Any) -> JSONObject:
     convert = _CORE_BYTES_CODECS.get(codec.name)
     return convert(codec.configuration) if convert else _numcodec(codec, zdtype)
 
 
-def _numcodec(codec: Part, zdtype: Any) -> JSONObject:
+def _numcodec(codec: Extension, zdtype: Any) -> JSONObject:
     name = numcodecs_name(codec.name)
     config = {key: value for key, value in codec.configuration.items() if key != "id"}
     if name == "shuffle" and config.get("elementsize") is None:

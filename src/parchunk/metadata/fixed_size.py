@@ -46,15 +46,15 @@ def fixed_chunk_bytes(array: ArraySpec) -> int | None:
             compressor = document.get("compressor")
             codecs = [*(document.get("filters") or ()), *([compressor] if compressor else [])]
         else:
-            parts = parse_codecs(array.document["codecs"])
-            if is_sharded(parts):
+            own = parse_codecs(array.document["codecs"])
+            if is_sharded(own):
                 if array.inner_chunks is None:
                     return None
-                parts = shard_layout(array).codecs
+                own = shard_layout(array).codecs
             zdtype = read_data_type(array.document["data_type"])
             # a transpose moves bytes only, whether v2 could spell it or not
-            parts = tuple(part for part in parts if part.name != "transpose")
-            pipeline = convert_pipeline(parts, array.reference_chunks, zdtype)
+            own = tuple(codec for codec in own if codec.name != "transpose")
+            pipeline = convert_pipeline(own, array.reference_chunks, zdtype)
             dtype = v2_name(pipeline.zdtype)
             codecs = [*pipeline.filters, *([pipeline.compressor] if pipeline.compressor else [])]
     except UnsupportedFeatureError:

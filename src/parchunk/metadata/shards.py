@@ -16,7 +16,7 @@ from parchunk.errors import MetadataError
 from parchunk.metadata.document import shorten
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec
-from parchunk.metadata.v3 import SHARDING, Part, parse_codecs, parse_inner_chunks
+from parchunk.metadata.v3 import SHARDING, Extension, parse_codecs, parse_inner_chunks
 
 #: Bytes of one inner chunk's entry in the index.
 ENTRY_BYTES = 16
@@ -38,7 +38,7 @@ class ShardLayout:
 
     inner_chunks: tuple[int, ...]
     entries: tuple[int, ...]
-    codecs: tuple[Part, ...] = field(hash=False)
+    codecs: tuple[Extension, ...] = field(hash=False)
     index_at: Literal["start", "end"]
     byte_order: Literal["<", ">"]
     checksum: bool
@@ -108,7 +108,7 @@ def shard_layout(array: ArraySpec) -> ShardLayout:
     return layout
 
 
-def _index_codecs(codecs: Sequence[Part]) -> tuple[Literal["<", ">"], bool]:
+def _index_codecs(codecs: Sequence[Extension]) -> tuple[Literal["<", ">"], bool]:
     names = [codec.name for codec in codecs]
     if names not in (["bytes"], ["bytes", "crc32c"]):
         listed = ", ".join(ascii(shorten(name)) for name in names[:8])

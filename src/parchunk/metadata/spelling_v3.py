@@ -1,8 +1,8 @@
 """v3 documents in the one spelling that every version of zarr-python reads.
 
 The format lets writers leave out a ``configuration`` that is empty and fields that have a
-default, and write a part as its bare name. zarr-python reads some of these in some versions; all
-of them read what is spelled here.
+default, and write an extension as its bare name. zarr-python reads some of these in some versions;
+all of them read what is spelled here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec, JSONObject
 from parchunk.metadata.spelling import spell_fill_value
 from parchunk.metadata.v2 import v2_itemsize
-from parchunk.metadata.v3 import SHARDING, Part, extension_problem, parse_codecs
+from parchunk.metadata.v3 import SHARDING, Extension, extension_problem, parse_codecs
 
 #: What zarr-python and the specification take when a sharded array leaves them out.
 _INDEX_CODECS = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
@@ -78,12 +78,12 @@ def spell_v3(array: ArraySpec) -> JSONObject:
     return copy.deepcopy(spelled)
 
 
-def spell_codecs(codecs: tuple[Part, ...], zdtype: Any, rank: int) -> list[JSONObject]:
+def spell_codecs(codecs: tuple[Extension, ...], zdtype: Any, rank: int) -> list[JSONObject]:
     """Return codecs, each with a name and all of its configuration that has a default."""
     return [_codec(codec, zdtype, rank) for codec in codecs]
 
 
-def _codec(codec: Part, zdtype: Any, rank: int) -> JSONObject:
+def _codec(codec: Extension, zdtype: Any, rank: int) -> JSONObject:
     name = "bytes" if codec.name == "endian" else codec.name
     if name == SHARDING:
         return _sharding(codec, zdtype, rank)
@@ -110,7 +110,7 @@ def _codec(codec: Part, zdtype: Any, rank: int) -> JSONObject:
     return {"name": name, "configuration": configuration} if configuration else {"name": name}
 
 
-def _bytes(codec: Part, zdtype: Any) -> JSONObject:
+def _bytes(codec: Extension, zdtype: Any) -> JSONObject:
     endian = codec.configuration.get("endian")
     if endian is not None:
         return {"name": "bytes", "configuration": {"endian": endian}}
@@ -131,7 +131,7 @@ def _blosc(configuration: JSONObject, zdtype: Any) -> JSONObject:
     return {**configuration, **spelled, "typesize": typesize or min(size, 255)}
 
 
-def _sharding(codec: Part, zdtype: Any, rank: int) -> JSONObject:
+def _sharding(codec: Extension, zdtype: Any, rank: int) -> JSONObject:
     configuration = codec.configuration
     inner = configuration["chunk_shape"]
     index = _index_codecs(parse_codecs(configuration.get("index_codecs", _INDEX_CODECS)))
@@ -148,7 +148,7 @@ def _sharding(codec: Part, zdtype: Any, rank: int) -> JSONObject:
     }
 
 
-def _index_codecs(codecs: tuple[Part, ...]) -> list[JSONObject]:
+def _index_codecs(codecs: tuple[Extension, ...]) -> list[JSONObject]:
     spelled: list[JSONObject] = []
     for codec in codecs:
         if codec.name == "bytes" and codec.configuration.get("endian") is None:

@@ -16,7 +16,7 @@ from parchunk.metadata.shards import shard_layout
 from parchunk.metadata.spec import ArraySpec, JSONObject
 from parchunk.metadata.spelling import spell_v2
 from parchunk.metadata.v2 import DIMENSIONS, v2_itemsize
-from parchunk.metadata.v3 import Part, extension_problem, parse_codecs
+from parchunk.metadata.v3 import Extension, extension_problem, parse_codecs
 
 
 def convert_array(array: ArraySpec) -> JSONObject:
@@ -59,7 +59,7 @@ def _convert_v3(array: ArraySpec) -> JSONObject:
 
 
 def express_in_v2(
-    array: ArraySpec, chunks: tuple[int, ...], codecs: tuple[Part, ...]
+    array: ArraySpec, chunks: tuple[int, ...], codecs: tuple[Extension, ...]
 ) -> JSONObject:
     """Return the ``.zarray`` of a v3 array whose references are of ``chunks`` stored by ``codecs``.
 

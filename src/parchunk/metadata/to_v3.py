@@ -30,7 +30,7 @@ from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, 
 from parchunk.metadata.spelling import spell_v2
 from parchunk.metadata.spelling_v3 import spell_v3
 from parchunk.metadata.v2 import DIMENSIONS
-from parchunk.metadata.v3 import parse_codecs, parse_part
+from parchunk.metadata.v3 import parse_codecs, parse_extension
 
 KEYS: JSONObject = {"name": "default", "configuration": {"separator": "/"}}
 """The chunk keys of every array in Icechunk."""
@@ -98,7 +98,7 @@ def _keep_v3(array: ArraySpec) -> JSONObject:
     document = spell_v3(array)
     document["chunk_key_encoding"] = copy.deepcopy(KEYS)
     # As the source says it, not the plan, which may be from elsewhere.
-    said = parse_part(array.document["chunk_grid"], "chunk_grid").configuration["chunk_shape"]
+    said = parse_extension(array.document["chunk_grid"], "chunk_grid").configuration["chunk_shape"]
     stored = [size or 1 for size in (said if isinstance(said, list) else [said])]
     # Not by the chunks' shape alone: a shard may hold a single inner chunk.
     if array.inner_chunks is not None or stored != [size or 1 for size in array.chunks]:

@@ -1,6 +1,6 @@
-"""A Zarr v3 array: its ``zarr.json`` to an `ArraySpec`, and the parts it is made of.
+"""A Zarr v3 array: its ``zarr.json`` to an `ArraySpec`, and the extensions it names.
 
-A part of a v3 document (data type, codec, chunk grid, key encoding) is a name with a
+An extension of a v3 document (data type, codec, chunk grid, key encoding) is a name with a
 configuration: ``{"name": "gzip", "configuration": {"level": 5}}``, or a bare string where the
 configuration is empty.
 """
@@ -50,17 +50,17 @@ SHARDING = "sharding_indexed"
 
 
 @dataclass(frozen=True)
-class Part:
-    """A named part of a v3 document and its configuration (empty when it has none)."""
+class Extension:
+    """What a v3 document names, a codec, say: its name and configuration (empty without one)."""
 
     name: str
     configuration: JSONObject = field(hash=False)
 
 
-def parse_part(value: object, what: str) -> Part:
-    """Return the part that ``value`` spells; ``what`` says in messages which part it is."""
+def parse_extension(value: object, what: str) -> Extension:
+    """Return the extension that ``value`` spells; ``what`` says in messages which one it is."""
     if isinstance(value, str):
-        return Part(value, {})
+        return Extension(value, {})
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         raise MetadataError(f"has a {what} without a name: {shorten(value)}")
     configuration = value.get("configuration")
@@ -71,17 +71,19 @@ def parse_part(value: object, what: str) -> Part:
             f"has a {what} {value['name']!r} whose configuration is not an object "
             f"but {shorten(configuration)}"
         )
-    return Part(value["name"], configuration)
+    return Extension(value["name"], configuration)
 
 
-def parse_codecs(value: object) -> tuple[Part, ...]:
+def parse_codecs(value: object) -> tuple[Extension, ...]:
     """Return the codecs of an array or of the inside of a shard."""
     if not isinstance(value, list) or not value:
         raise MetadataError(f"has codecs that are not a list of one or more: {shorten(value)}")
-    return tuple(parse_part(item, "codec") for item in value)
+    return tuple(parse_extension(item, "codec") for item in value)
 
 
-def parse_inner_chunks(codecs: Sequence[Part], chunks: tuple[int, ...]) -> tuple[int, ...] | None:
+def parse_inner_chunks(
+    codecs: Sequence[Extension], chunks: tuple[int, ...]
+) -> tuple[int, ...] | None:
     """Return the shape of a sharded array's inner chunks; None where objects are no plain shards.
 
     ``chunks`` is the shape of a shard, which inner chunks must fill.
@@ -117,7 +119,7 @@ def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
         document, "shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs"
     )
     shape = parse_shape(document["shape"])
-    grid = parse_part(document["chunk_grid"], "chunk_grid")
+    grid = parse_extension(document["chunk_grid"], "chunk_grid")
     if grid.name != "regular":
         raise UnsupportedFeatureError(f"chunk grid {shorten(grid.name)} is not regular")
     require(grid.configuration, "chunk_shape")
@@ -135,7 +137,9 @@ def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
         dtype=dtype,
         itemsize=itemsize,
         dimension_names=_dimension_names(document, attributes, len(shape)),
-        keys=_keys(parse_part(document["chunk_key_encoding"], "chunk_key_encoding"), len(shape)),
+        keys=_keys(
+            parse_extension(document["chunk_key_encoding"], "chunk_key_encoding"), len(shape)
+        ),
         attributes=attributes,
         document=document,
         inner_chunks=parse_inner_chunks(codecs, chunks),
@@ -168,7 +172,7 @@ def _dimension_names(
     return attribute_names(attributes, rank)
 
 
-def _keys(encoding: Part, rank: int) -> KeyEncoding:
+def _keys(encoding: Extension, rank: int) -> KeyEncoding:
     if encoding.name not in ("default", "v2"):
         raise UnsupportedFeatureError(f"chunk key encoding {shorten(encoding.name)} is not known")
     default = encoding.name == "default"

@@ -15,7 +15,7 @@ from parchunk.metadata.spec import ArraySpec, Hierarchy
 from parchunk.planning.joining.concatenation import concatenate
 from parchunk.planning.joining.equality import differing
 from parchunk.planning.joining.joining import Joining
-from parchunk.planning.joining.keeping import Part, keep, time_units, units_of
+from parchunk.planning.joining.keeping import Holding, keep, time_units, units_of
 from parchunk.planning.joining.labels import keep_labels
 from parchunk.planning.joining.members import (
     Joined,
@@ -106,7 +106,7 @@ def _order(
             some = some.astype(np.int64)
         elif some.dtype.kind not in "iuf":
             return [store for store, _ in parts]
-        units = time_units(Part("", spec, some, **units_of(spec, None)))
+        units = time_units(Holding("", spec, some, **units_of(spec, None)))
         ends = [some.item(0), some.item(-1)] if some.size else []
         if units is not None:
             ends = [units.origin + round(end * units.length) for end in ends]
@@ -166,7 +166,7 @@ class _Reading:
         """Return the arrays whose values are read from all stores, joined."""
         specs = {one.joined.spec.name: dict(one.parts) for one in self.to_read}
         parts = {
-            one.joined.spec.name: self._parts(one, specs.get(one.units_from or "", {}))
+            one.joined.spec.name: self._holdings(one, specs.get(one.units_from or "", {}))
             for one in self.to_read
         }
         kept = []
@@ -187,12 +187,12 @@ class _Reading:
             kept.append(keep(str(self.joining), wanted, parts[name], beside))
         return kept
 
-    def _parts(self, wanted: ToRead, bounded: dict[int, ArraySpec]) -> list[Part]:
+    def _holdings(self, wanted: ToRead, bounded: dict[int, ArraySpec]) -> list[Holding]:
         values = _side_by_side(
             lambda part: read_values(self.sources[part[0]], part[1]), wanted.parts
         )
         return [
-            Part(self.joined.labels[store], spec, some, **units_of(spec, bounded.get(store)))
+            Holding(self.joined.labels[store], spec, some, **units_of(spec, bounded.get(store)))
             for (store, spec), some in zip(wanted.parts, values, strict=True)
         ]
 

@@ -26,7 +26,7 @@ _WHOLE_FLOATS = 1 << 53
 
 
 @dataclass(frozen=True)
-class Part:
+class Holding:
     """What one store holds of an array: its name for messages, its spec and its values.
 
     ``units`` and ``calendar`` are the attributes that count: bounds have those of what they
@@ -41,11 +41,11 @@ class Part:
 
 
 def keep(
-    doing: str, wanted: ToRead, parts: Sequence[Part], beside: Sequence[Part] = ()
+    doing: str, wanted: ToRead, holdings: Sequence[Holding], beside: Sequence[Holding] = ()
 ) -> KeptArray:
-    """Return the joined array of the values of all parts, in the order of the stores.
+    """Return the joined array of the values of all holdings, in the order of the stores.
 
-    ``beside`` are parts of other arrays that must have the same units in the end.
+    ``beside`` are holdings of other arrays that must have the same units in the end.
 
     Raises
     ------
@@ -53,20 +53,20 @@ def keep(
         When values have no common units in which they are exact, or stores overlap.
     """
     spec = wanted.joined.spec
-    masks = [_mask(part, wanted.is_coordinate) for part in parts]
-    values, units = _in_one_unit(doing, wanted, parts, beside)
+    masks = [_mask(holding, wanted.is_coordinate) for holding in holdings]
+    values, units = _in_one_unit(doing, wanted, holdings, beside)
     if wanted.is_coordinate:
-        check_order(doing, wanted, parts, values, units)
-    dtype = _common_dtype(doing, spec.name, parts, values)
+        check_order(doing, wanted, holdings, values, units)
+    dtype = _common_dtype(doing, spec.name, holdings, values)
     cast = [some.astype(dtype, casting="unsafe") for some in values]
     joined = np.stack(cast) if wanted.joined.stacked else np.concatenate(cast)
     mask = (np.stack if wanted.joined.stacked else np.concatenate)(masks)
-    first = parts[0]
+    first = holdings[0]
     attributes = dict(first.spec.attributes)
     own_units = "units" in attributes or wanted.units_from is None
     if units is not None and own_units and str(units) != first.units:
         attributes["units"] = str(units)
-    fill = _fill(doing, wanted, parts, joined, mask)
+    fill = _fill(doing, wanted, holdings, joined, mask)
     if mask.any():
         joined = np.where(mask, np.array(fill[0], joined.dtype), joined)
     document_fill = fill[1] if first.spec.zarr_format == 3 else fill[0]
@@ -78,13 +78,14 @@ def keep(
 def check_order(
     doing: str,
     wanted: ToRead,
-    parts: Sequence[Part],
+    holdings: Sequence[Holding],
     values: Sequence[NDArray[Any]],
     units: TimeUnits | None,
 ) -> None:
     """Raise `MisfitError` where the stores' coordinates do not follow each other."""
     spans = [
-        Span(part.label, np.atleast_1d(some)) for part, some in zip(parts, values, strict=True)
+        Span(holding.label, np.atleast_1d(some))
+        for holding, some in zip(holdings, values, strict=True)
     ]
     text = str if units is None else units.text
     found = order_problems(wanted.joined.spec.name, spans, text)
@@ -93,37 +94,39 @@ def check_order(
         raise MisfitError(doing, found, remedy)
 
 
-def time_units(part: Part) -> TimeUnits | None:
-    """Return the units of a part where they are a time since a date that can be read."""
-    if not is_time(part.units):
+def time_units(holding: Holding) -> TimeUnits | None:
+    """Return the units of a holding where they are a time since a date that can be read."""
+    if not is_time(holding.units):
         return None
     try:
-        return parse_time_units(part.units, part.calendar)
+        return parse_time_units(holding.units, holding.calendar)
     except ValueError:
         return None
 
 
 def _in_one_unit(
-    doing: str, wanted: ToRead, own: Sequence[Part], beside: Sequence[Part]
+    doing: str, wanted: ToRead, own: Sequence[Holding], beside: Sequence[Holding]
 ) -> tuple[list[NDArray[Any]], TimeUnits | None]:
-    parts, first = [*own, *beside], own[0]
-    plain = [part.values for part in own]
-    if all((part.units, part.calendar) == (first.units, first.calendar) for part in parts):
+    holdings, first = [*own, *beside], own[0]
+    plain = [holding.values for holding in own]
+    if all(
+        (holding.units, holding.calendar) == (first.units, first.calendar) for holding in holdings
+    ):
         return plain, time_units(first)
     name = wanted.joined.spec.name
-    other = next(p for p in parts if (p.units, p.calendar) != (first.units, first.calendar))
+    other = next(p for p in holdings if (p.units, p.calendar) != (first.units, first.calendar))
     both = f"{_spelled(first)} in {first.label}, {_spelled(other)} in {other.label}"
-    if not all(is_time(part.units) for part in parts):
+    if not all(is_time(holding.units) for holding in holdings):
         raise MisfitError(doing, [f"{name}: units {both}"])
-    for part in parts:
-        if {"scale_factor", "add_offset"} & part.spec.attributes.keys():
+    for holding in holdings:
+        if {"scale_factor", "add_offset"} & holding.spec.attributes.keys():
             raise MisfitError(doing, [f"{name}: is packed by scale_factor, and has units {both}"])
     timed = []
-    for at, part in enumerate(parts):
-        mask = _mask(part, wanted.is_coordinate and at < len(own))
+    for at, holding in enumerate(holdings):
+        mask = _mask(holding, wanted.is_coordinate and at < len(own))
         try:
             timed.append(
-                TimedValues(part.values, parse_time_units(part.units, part.calendar), mask)
+                TimedValues(holding.values, parse_time_units(holding.units, holding.calendar), mask)
             )
         except ValueError as error:
             raise MisfitError(doing, [f"{name}: units {both}, and {error}"]) from None
@@ -134,16 +137,16 @@ def _in_one_unit(
     return values[: len(own)], units
 
 
-def _spelled(part: Part) -> str:
-    calendar = "" if part.calendar is None else f" ({shorten(part.calendar)})"
-    return f"{shorten(part.units)!r}{calendar}"
+def _spelled(holding: Holding) -> str:
+    calendar = "" if holding.calendar is None else f" ({shorten(holding.calendar)})"
+    return f"{shorten(holding.units)!r}{calendar}"
 
 
 def _common_dtype(
-    doing: str, name: str, parts: Sequence[Part], values: Sequence[NDArray[Any]]
+    doing: str, name: str, holdings: Sequence[Holding], values: Sequence[NDArray[Any]]
 ) -> np.dtype[Any]:
     """Return a data type that holds all values: the first's where it does."""
-    dtypes = [part.values.dtype for part in parts]
+    dtypes = [holding.values.dtype for holding in holdings]
     try:
         candidates = [dtypes[0], np.result_type(*dtypes), np.result_type(*values)]
     except ZARR_ERRORS:
@@ -176,16 +179,16 @@ def _holds(dtype: np.dtype[Any], values: NDArray[Any]) -> bool:
     return False
 
 
-def _mask(part: Part, is_coordinate: bool) -> NDArray[np.bool_]:
-    """Return where a part has no values: where it equals what readers mask.
+def _mask(holding: Holding, is_coordinate: bool) -> NDArray[np.bool_]:
+    """Return where a holding has no values: where it equals what readers mask.
 
     xarray masks a v2 array where it equals its fill value. A coordinate of its own dimension has
     no holes that could be meant, and 0, the fill value of most, is a value of many.
     """
-    values = part.values
-    fill = _attribute_fill(part.spec)
-    if fill is None and part.spec.zarr_format == 2 and not is_coordinate:
-        fill = _document_fill(part.spec)
+    values = holding.values
+    fill = _attribute_fill(holding.spec)
+    if fill is None and holding.spec.zarr_format == 2 and not is_coordinate:
+        fill = _document_fill(holding.spec)
     if fill is None or values.dtype.kind not in "iuf":
         return np.zeros(values.shape, bool)
     found: NDArray[np.bool_] = values == fill
@@ -219,12 +222,12 @@ def _document_fill(spec: ArraySpec) -> Any:
 def _fill(
     doing: str,
     wanted: ToRead,
-    parts: Sequence[Part],
+    holdings: Sequence[Holding],
     joined: NDArray[Any],
     mask: NDArray[np.bool_],
 ) -> tuple[Any, Any]:
     """Return what masked values become, and the fill value of the document."""
-    first = parts[0].spec
+    first = holdings[0].spec
     document = _document_fill(first)
     masking = _attribute_fill(first)
     if first.zarr_format == 2 and not wanted.is_coordinate:

@@ -15,7 +15,7 @@ from parchunk.metadata.codecs import ARRAY_FILTERS, BYTES_CODECS, numcodecs_name
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec, JSONObject
 from parchunk.metadata.v2 import DIMENSIONS
-from parchunk.metadata.v3 import SHARDING, Part, parse_codecs
+from parchunk.metadata.v3 import SHARDING, Extension, parse_codecs
 
 #: Codecs for which the bytes are what they are whatever the shape.
 _SHAPELESS = (
@@ -49,7 +49,7 @@ def stacked_spec(spec: ArraySpec, dimension: str, length: int) -> ArraySpec:
             "shape": list(shape),
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
             "dimension_names": list(names),
-            "codecs": [_codec(part, spec.rank) for part in parse_codecs(document["codecs"])],
+            "codecs": [_codec(codec, spec.rank) for codec in parse_codecs(document["codecs"])],
         }
         if DIMENSIONS in attributes:
             attributes = {k: v for k, v in attributes.items() if k != DIMENSIONS}
@@ -66,23 +66,23 @@ def stacked_spec(spec: ArraySpec, dimension: str, length: int) -> ArraySpec:
     )
 
 
-def _codec(part: Part, rank: int) -> JSONObject:
-    configuration: dict[str, Any] = dict(part.configuration)
-    if part.name == "transpose":
+def _codec(codec: Extension, rank: int) -> JSONObject:
+    configuration: dict[str, Any] = dict(codec.configuration)
+    if codec.name == "transpose":
         order = configuration.get("order")
         order = {"C": list(range(rank)), "F": list(range(rank))[::-1]}.get(str(order), order)
         if not isinstance(order, list):
             raise UnsupportedFeatureError(f"transpose with the order {order!r:.40}")
         configuration["order"] = [0, *(axis + 1 for axis in order)]
-    elif part.name == SHARDING:
+    elif codec.name == SHARDING:
         inner = configuration["chunk_shape"]
         configuration["chunk_shape"] = [1, *(inner if isinstance(inner, list) else [inner])]
         if "codecs" in configuration:
-            parts = parse_codecs(configuration["codecs"])
-            configuration["codecs"] = [_codec(one, rank) for one in parts]
+            codecs = parse_codecs(configuration["codecs"])
+            configuration["codecs"] = [_codec(one, rank) for one in codecs]
     else:
-        _require_shapeless(part.name)
-    return {"name": part.name, "configuration": configuration}
+        _require_shapeless(codec.name)
+    return {"name": codec.name, "configuration": configuration}
 
 
 def _require_shapeless(name: Any) -> None:
@@ -106,7 +106,7 @@ def unstacked_spec(spec: ArraySpec) -> ArraySpec:
             "shape": list(shape),
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
             "dimension_names": list(spec.dimension_names[1:]),
-            "codecs": [_own_codec(part) for part in parse_codecs(document["codecs"])],
+            "codecs": [_own_codec(codec) for codec in parse_codecs(document["codecs"])],
         }
     return replace(
         spec,
@@ -119,13 +119,13 @@ def unstacked_spec(spec: ArraySpec) -> ArraySpec:
     )
 
 
-def _own_codec(part: Part) -> JSONObject:
-    configuration: dict[str, Any] = dict(part.configuration)
-    if part.name == "transpose":
+def _own_codec(codec: Extension) -> JSONObject:
+    configuration: dict[str, Any] = dict(codec.configuration)
+    if codec.name == "transpose":
         configuration["order"] = [axis - 1 for axis in configuration["order"][1:]]
-    elif part.name == SHARDING:
+    elif codec.name == SHARDING:
         configuration["chunk_shape"] = configuration["chunk_shape"][1:]
         if "codecs" in configuration:
-            parts = parse_codecs(configuration["codecs"])
-            configuration["codecs"] = [_own_codec(one) for one in parts]
-    return {"name": part.name, "configuration": configuration}
+            codecs = parse_codecs(configuration["codecs"])
+            configuration["codecs"] = [_own_codec(one) for one in codecs]
+    return {"name": codec.name, "configuration": configuration}

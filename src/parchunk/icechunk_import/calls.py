@@ -27,19 +27,19 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A run of a partition's references.
+class Calls:
+    """A run of a partition's references as calls.
 
-    ``calls`` set the virtual ones in a session's store, ``inlined`` are the others by their keys;
+    ``virtual`` set the virtual ones in a session's store, ``inlined`` are the others by their keys;
     ``present`` says which chunks of the run have either.
     """
 
     present: NDArray[np.bool_]
-    calls: tuple[adapter.SetCall, ...]
+    virtual: tuple[adapter.SetCall, ...]
     inlined: dict[str, bytes]
 
 
-def read_pieces(
+def read_calls(
     output: Output,
     plan: Plan,
     receipts: Receipts,
@@ -47,8 +47,8 @@ def read_pieces(
     checksum: bool,
     rows: int,
     partitions: Iterable[Partition],
-) -> Iterator[Piece]:
-    """Yield the pieces of partitions, of at most ``rows`` chunks each, one partition's in a row."""
+) -> Iterator[Calls]:
+    """Yield the calls of partitions, of at most ``rows`` chunks each, one partition's in a row."""
     for partition in partitions:
         receipt = receipts[partition.key]
         spec = plan.by_name[partition.array].spec
@@ -58,11 +58,11 @@ def read_pieces(
             finer = int(plan.location.scheme == "file")
             modified = adapter.whole_second_after(receipt.last_modified + finer)
         for read in read_rows(output, partition, receipt.record_files, plan.record_size, rows):
-            yield _piece(spec, container, read, modified)
+            yield _calls(spec, container, read, modified)
 
 
-def _piece(spec: ArraySpec, container: Container, rows: Rows, modified: datetime | None) -> Piece:
-    calls: list[adapter.SetCall] = []
+def _calls(spec: ArraySpec, container: Container, rows: Rows, modified: datetime | None) -> Calls:
+    virtual: list[adapter.SetCall] = []
     if rows.referenced.any():
         locations = container.locations(spec.name, rows.path)
         begin = rows.begin
@@ -70,7 +70,7 @@ def _piece(spec: ArraySpec, container: Container, rows: Rows, modified: datetime
             shape = tuple(b - a for a, b in zip(box.start, box.stop, strict=True))
             count = prod(shape)
             at = slice(begin - rows.begin, begin - rows.begin + count)
-            calls.append(
+            virtual.append(
                 adapter.prepare(
                     f"/{spec.name}",
                     box.start,
@@ -90,17 +90,17 @@ def _piece(spec: ArraySpec, container: Container, rows: Rows, modified: datetime
             chunk_key(spec.name, at): original(rows.raw[row].as_py())
             for at, row in zip(index.tolist(), where.tolist(), strict=True)
         }
-    return Piece(rows.referenced | rows.inlined, tuple(calls), inlined)
+    return Calls(rows.referenced | rows.inlined, tuple(virtual), inlined)
 
 
-def pieces_of(partition: Partition, pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """Yield the next partition's pieces of those of several."""
+def calls_of(partition: Partition, runs: Iterator[Calls]) -> Iterator[Calls]:
+    """Yield the calls of the next partition, run by run, of those of several."""
     left = partition.rows.total
     while left:
-        piece = next(pieces)
-        left -= len(piece.present)
-        assert left >= 0, "a piece is of one partition, and partitions are taken in order"
-        yield piece
+        run = next(runs)
+        left -= len(run.present)
+        assert left >= 0, "a run is of one partition, and partitions are taken in order"
+        yield run
 
 
 @contextmanager

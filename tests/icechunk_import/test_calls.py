@@ -1,4 +1,4 @@
-"""Reading ahead of icechunk: one piece, no more, and its errors where it would be taken."""
+"""Reading ahead of icechunk: one run, no more, and its errors where it would be taken."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import zarr
 import icechunk
 import parchunk
 from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.calls import one_ahead
 from parchunk.icechunk_import.limits import Limits
-from parchunk.icechunk_import.pieces import one_ahead
 from parchunk.out.record_files import SCHEMA, digest
 
 
@@ -61,10 +61,8 @@ def test_no_thread_stays_when_an_import_ends_early() -> None:
     assert not names()
 
 
-def test_many_small_pieces_import_the_same(
-    grow, build, opened, assert_equal, monkeypatch, tmp_path
-):
-    """Pieces smaller than a record file, ending within rows, with missing chunks among them."""
+def test_many_short_runs_import_the_same(grow, build, opened, assert_equal, monkeypatch, tmp_path):
+    """Runs shorter than a record file, ending within rows, with missing chunks among them."""
     import zarr
 
     source = grow(12)
