@@ -13,9 +13,9 @@ import zarr
 
 from parchunk.metadata import read_hierarchy
 from parchunk.metadata.spec import ArraySpec, GroupSpec
-from parchunk.planning.joining.dataset import Dataset, join_stores
+from parchunk.planning.joining.dataset import join_stores
 from parchunk.planning.joining.joining import Joining
-from parchunk.planning.joining.members import JoinedArray, Member
+from parchunk.planning.joining.members import Dataset, JoinedArray, Member
 from parchunk.stores.source import Source
 
 

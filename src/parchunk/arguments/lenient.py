@@ -70,7 +70,13 @@ def _path(name: str, given: Any) -> Any:
 def _stores(name: str, given: Any) -> Any:
     """Return one store, or several: a list, or a mapping by the groups that they are put below."""
     if isinstance(given, Mapping):
-        return {group: _path(name, one) for group, one in given.items()}
+        # Those of one group may be several; a mapping in a mapping means nothing.
+        return {
+            group: [_path(name, one) for one in some]
+            if isinstance(some, list | tuple)
+            else _path(name, some)
+            for group, some in given.items()
+        }
     if isinstance(given, list | tuple):
         return [_path(name, one) for one in given]
     return _path(name, given)

@@ -39,7 +39,10 @@ def joining_options(function: _F) -> _F:
                 "for each store.",
             ),
             click.option(
-                "--merge", is_flag=True, help="Several stores: their arrays side by side."
+                "--merge",
+                is_flag=True,
+                help="Several stores: their arrays side by side; beside --concat or --stack, "
+                "stores of the same arrays are joined first.",
             ),
             click.option(
                 "--sources",

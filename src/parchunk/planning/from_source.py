@@ -22,7 +22,7 @@ from parchunk.planning.from_stores import Wishes, plan_many, rejoined
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.labels import parse_labels
 from parchunk.planning.many_sources import (
-    StoreLike,
+    Stores,
     find_stores,
     is_many,
 )
@@ -35,7 +35,7 @@ from parchunk.stores.source import Source
 
 @lenient
 def plan(
-    source: StoreLike | Sequence[StoreLike] | Mapping[str, StoreLike],
+    source: Stores,
     *,
     concat: str | None = None,
     stack: str | None = None,
@@ -64,10 +64,12 @@ def plan(
     ----------
     source
         A path, a file://, s3://, gs:// or az:// URL, or a `Source`. Several as a list, or by a
-        pattern (``"s3://bucket/era5/*.zarr"``); below groups as a dict, or as ``"NAME=SRC"``.
+        pattern (``"s3://bucket/era5/*.zarr"``); below groups as a dict, of one or several each, or
+        as ``"NAME=SRC"``.
     concat, stack, merge
         How several stores go together: one after another along a dimension, side by side along a
-        new one, or with different arrays side by side.
+        new one, or with different arrays side by side. ``merge`` beside another: stores of the same
+        arrays are joined, and then merged with the others.
     labels
         The coordinate of a new dimension: dates, whole numbers or names, one a store.
     join, static, inline_coordinates

@@ -8,11 +8,11 @@ from typing import Any
 
 from parchunk.errors import InputError
 from parchunk.metadata import Hierarchy, require_supported, skip_refused
-from parchunk.planning.joining.dataset import Dataset
 from parchunk.planning.joining.equality import same_chunks
 from parchunk.planning.joining.growing import grown_stores
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.labels import parse_labels
+from parchunk.planning.joining.members import Dataset
 from parchunk.planning.joining.regions import plan_stores
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.many_sources import (
@@ -71,10 +71,13 @@ def grown_many(
     stores = old.stores
     assert stores is not None
     options = options_to_open(old.location, store_options)
-    known = {one.url for one in stores.stores}
+    known = [(one.url, one.below) for one in stores.stores]
     wishes = Wishes(old.group, old.include, old.exclude, old.shards, old.consolidated)
     new = [one for one in more if not _is_known(one, options, wishes, known)]
     found = find_stores([*stores.given, *new], options)
+    if stores.joining.dimension is None or len(stores.ranges) > 1:
+        # Side by side it does not matter where one comes, and those that are there stay in place.
+        found = found.behind(known, wishes.group)
     joining = replace(stores.joining, labels=(*stores.joining.labels, *_labels(labels)))
     hierarchy, joined, source = _joined(
         found,
@@ -109,14 +112,15 @@ def _labels(labels: str | Sequence[object]) -> tuple[str, ...]:
 
 
 def _is_known(
-    store: StoreLike, options: Mapping[str, str], wishes: Wishes, known: set[str]
+    store: StoreLike, options: Mapping[str, str], wishes: Wishes, known: Sequence[tuple[str, str]]
 ) -> bool:
     """Whether a store is one of the plan's already, as when its update is run again."""
     try:
         found = find_stores(store, options)
     except InputError:
         return False  # said where it is read
-    return all(wishes.root(source).url in known for source in found.sources)
+    pairs = zip(found.sources, found.below, strict=True)
+    return all((wishes.root(source).url, below) in known for source, below in pairs)
 
 
 def _joined(
@@ -137,7 +141,9 @@ def _joined(
     stores = StoreSet.of(
         dataset.joined,
         tuple(one for one in dataset.kept if one.spec.name in names),
-        joining,
+        replace(joining, labels=tuple(joining.labels[at] for at in dataset.joined.order))
+        if joining.labels
+        else joining,
         found.given,
         tuple(
             (source.url, found.below[at])

@@ -15,10 +15,10 @@ from parchunk.metadata import (
     RootIsArrayError,
     read_hierarchy,
 )
-from parchunk.planning.joining.dataset import Dataset, join_stores
+from parchunk.planning.joining.dataset import join_stores
 from parchunk.planning.joining.given import GivenStore, parse_given, refuse_duplicates
 from parchunk.planning.joining.joining import Joining
-from parchunk.planning.joining.members import Member
+from parchunk.planning.joining.members import Dataset, Member
 from parchunk.planning.joining.merging import below
 from parchunk.planning.joining.patterns import is_there, matches, split_pattern
 from parchunk.planning.joining.store_set import PlannedStore, StoreSet
@@ -31,6 +31,8 @@ CONCURRENCY = 8
 
 #: A store as a caller may give it.
 StoreLike = str | PathLike[str] | Source
+#: One store, several, or those of each group.
+Stores = StoreLike | Sequence[StoreLike] | Mapping[str, StoreLike | Sequence[StoreLike]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,24 @@ class FoundStores:
     given: tuple[str, ...]
     by_pattern: bool
 
+    def behind(self, known: Sequence[tuple[str, str]], group: str) -> FoundStores:
+        """Return them with those that are not ``known``, ``(URL of the group, below)``, at the end.
+
+        The known ones come in that order.
+        """
+        places = {pair: at for at, pair in enumerate(known)}
+
+        def place(at: int) -> int:
+            url = self.sources[at].describe(group)
+            return places.get((url, self.below[at]), len(known) + at)
+
+        order = sorted(range(len(self.sources)), key=place)
+        return replace(
+            self,
+            sources=tuple(self.sources[at] for at in order),
+            below=tuple(self.below[at] for at in order),
+        )
+
 
 def is_many(source: object, joining: Joining) -> bool:
     """Whether what is given as a source is several stores, or one to be joined like several."""
@@ -57,7 +77,7 @@ def is_many(source: object, joining: Joining) -> bool:
 
 
 def find_stores(
-    source: StoreLike | Sequence[StoreLike] | Mapping[str, StoreLike],
+    source: Stores,
     store_options: Mapping[str, str] | None = None,
 ) -> FoundStores:
     """Return the stores that paths, URLs, patterns, ``NAME=SRC`` or sources mean.
@@ -112,11 +132,6 @@ def join_found(
     """
     named = any(found.below)
     joining.check(len(found.sources), named)
-    if named and joining.dimension is not None:
-        raise InputError(
-            f"{joining} with NAME=SRC: stores below groups are put side by side: build each "
-            "group's stores apart, or give them without a name"
-        )
     sources = [
         _Below(source, group) if group else source
         for source, group in zip(found.sources, found.below, strict=True)
@@ -189,12 +204,11 @@ class _Below:
         return self._source.describe(key[len(self._group) + 1 :])
 
 
-def _wanted(
-    source: StoreLike | Sequence[StoreLike] | Mapping[str, StoreLike],
-) -> Iterator[tuple[str, str | Source]]:
+def _wanted(source: Stores) -> Iterator[tuple[str, str | Source]]:
     if isinstance(source, Mapping):
-        for name, one in source.items():
-            yield str(name).strip("/"), one if isinstance(one, Source) else fspath(one)
+        for name, some in source.items():
+            for _, found in _wanted(some):
+                yield str(name).strip("/"), found
         return
     several = [source] if isinstance(source, (str, PathLike, Source)) else source
     for one in several:
@@ -238,7 +252,7 @@ def _members(
     def member(at: int) -> Member:
         source = found.sources[at]
         hierarchy = read(source, must_match and at == 0)
-        return Member(source.url, below(hierarchy, found.below[at]))
+        return Member(source.url, below(hierarchy, found.below[at]), found.below[at])
 
     yield from _ahead(member, range(len(found.sources)))
 

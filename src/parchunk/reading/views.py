@@ -16,7 +16,8 @@ from math import prod
 
 from parchunk.out.output import RECEIPTS, STRAYS
 from parchunk.out.receipts import Receipt
-from parchunk.planning.plan import ArrayPlan, Plan
+from parchunk.planning.joining.store_set import StoreSet
+from parchunk.planning.plan import ArrayPlan, Plan, Region
 from parchunk.reading.refs_view import refs_query
 from parchunk.reading.sql_text import glob_escaped, list_of, nothing, text, values
 
@@ -159,8 +160,8 @@ def _regions(plan: Plan) -> str:
     if plan.cuts:
         stores = plan.stores
         rows = [
-            f"{region.index}::BIGINT, {0 if stores is None else stores.store_at(region.start)}"
-            f"::BIGINT, {text(str(plan.split))}, {region.start}::BIGINT, {region.stop}::BIGINT"
+            f"{region.index}::BIGINT, {_store_of(stores, region)}::BIGINT, "
+            f"{text(str(plan.split))}, {region.start}::BIGINT, {region.stop}::BIGINT"
             for region in plan.regions
         ]
         return f"SELECT * FROM {values(rows)} AS t({_names('regions')})"
@@ -172,6 +173,13 @@ def _regions(plan: Plan) -> str:
         f"  region * {length} AS start, least((region + 1) * {length}, {extent}) AS stop\n"
         f"FROM range({len(plan.regions)}) AS t(region)"
     )
+
+
+def _store_of(stores: StoreSet | None, region: Region) -> str:
+    """Return the number of the store that a region is in; of several series it is in several."""
+    if stores is None:
+        return "0"
+    return "NULL" if len(stores.ranges) > 1 else str(stores.store_at(region.start))
 
 
 def _receipts(plan: Plan, url: str, there: bool) -> str:
@@ -263,11 +271,11 @@ def _partitions(plan: Plan) -> str:
     )
     by_cuts = (
         "  SELECT array_name, region,\n"
-        "    elements[region + 1] AS start, elements[region + 2] AS stop,\n"
+        "    elements[region + 1] AS start, least(elements[region + 2], extent) AS stop,\n"
         "    (cuts[region + 2] - cuts[region + 1]) * rows AS expected\n"
-        f"  FROM {values(cut)} AS t(array_name, rows, cuts),\n"
+        f"  FROM {values(cut)} AS t(array_name, rows, extent, cuts),\n"
         f"    (SELECT {list_of(plan.cuts, 'BIGINT')} AS elements),\n"
-        f"    unnest(range({max(len(plan.cuts) - 1, 0)})) AS u(region)"
+        "    unnest(range(len(cuts) - 1)) AS u(region)"
         if cut
         else ""
     )
@@ -279,7 +287,9 @@ def _cut_array(array: ArrayPlan) -> str:
     assert array.axis is not None
     grid = array.spec.reference_grid
     rows = prod((*grid[: array.axis], *grid[array.axis + 1 :]))
-    return f"{text(array.spec.name)}, {rows}::BIGINT, {list_of(array.cuts, 'BIGINT')}"
+    extent = array.spec.shape[array.axis]
+    cuts = list_of(array.cuts, "BIGINT")
+    return f"{text(array.spec.name)}, {rows}::BIGINT, {extent}::BIGINT, {cuts}"
 
 
 def _strays(url: str, there: bool) -> str:

@@ -209,7 +209,7 @@ def test_one_store_is_planned_as_ever(tmp_path: Path) -> None:
         ({"concat": "time", "split": "y"}, "--split y: stores lie along time"),
         ({"concat": "time", "region": 3}, "--region 3 does not fall on chunk boundaries"),
         ({"concat": "time", "record_size": 7}, "record files would straddle stores"),
-        ({"concat": "time", "merge": True}, "give one of them"),
+        ({"concat": "time", "stack": "run"}, "give one of them"),
         ({"concat": "step"}, "no array has that dimension"),
     ],
 )
@@ -227,8 +227,6 @@ def test_stores_are_given_once_and_in_one_place(tmp_path: Path) -> None:
         parchunk.plan(["s3://a/x.zarr", "s3://b/y.zarr"], concat="time")
     with pytest.raises(InputError, match="no store is given"):
         parchunk.plan([], concat="time")
-    with pytest.raises(InputError, match="below groups are put side by side"):
-        parchunk.plan({"a": path}, concat="time")
 
 
 @pytest.mark.parametrize(

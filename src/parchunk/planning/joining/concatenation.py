@@ -59,7 +59,7 @@ def concatenate(
         When no array has the dimension, or there is no store.
     """
     check_join(join)
-    work = _Concatenation(dimension, join, inline)
+    work = Concatenation(dimension, join, inline)
     for member in members:
         work.add(member)
     if ordering is not None:
@@ -115,7 +115,9 @@ class _Found:
         return self.parts[store].shape[self.axis]
 
 
-class _Concatenation:
+class Concatenation:
+    """Takes in stores one after another; `joined` is the dataset: see `concatenate`."""
+
     def __init__(self, dimension: str, join: str, inline: bool) -> None:
         self.work = Gathering(f"--concat {dimension}")
         self.dimension = dimension

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
 from parchunk.errors import InputError
 from parchunk.metadata.refused import UnsupportedFeatureError
-from parchunk.metadata.spec import ArraySpec, Hierarchy
-from parchunk.planning.joining.concatenation import concatenate
+from parchunk.metadata.spec import ArraySpec
+from parchunk.planning.joining.concatenation import Concatenation
 from parchunk.planning.joining.equality import differing
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.keeping import Holding, keep, time_units, units_of
 from parchunk.planning.joining.labels import keep_labels
 from parchunk.planning.joining.members import (
+    Dataset,
     Joined,
     JoinedArray,
     Member,
@@ -26,10 +28,11 @@ from parchunk.planning.joining.members import (
     ToRead,
 )
 from parchunk.planning.joining.merging import merge
-from parchunk.planning.joining.misfits import MisfitError
+from parchunk.planning.joining.misfits import Misfit, MisfitError
 from parchunk.planning.joining.order import Span, rising_order
+from parchunk.planning.joining.series import Series, sort_out
+from parchunk.planning.joining.side_by_side import side_by_side
 from parchunk.planning.joining.stacked_array import stacked_spec
-from parchunk.planning.joining.stacking import stack
 from parchunk.planning.joining.values import KeptArray, ObjectReader, read_values
 
 #: Stores that are read from side by side.
@@ -37,19 +40,6 @@ CONCURRENCY = 16
 
 _T = TypeVar("_T")
 _U = TypeVar("_U")
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Stores put together: ``joined`` with nothing left to read, and the arrays held inline."""
-
-    joined: Joined
-    kept: tuple[KeptArray, ...]
-
-    @property
-    def hierarchy(self) -> Hierarchy:
-        """That of all stores together."""
-        return self.joined.hierarchy
 
 
 def join_stores(
@@ -66,33 +56,62 @@ def join_stores(
     InputError, SourceError
         When there is no store, or one cannot be read.
     """
-    joined = _fitted(members, sources, joining)
+    if joining.dimension is None:
+        return _read(merge(members), sources, joining, joining.labels)
+    series = sort_out(members, joining)
+    found = _joined(series, sources, joining)
+    if len(joining.labels) not in (0, len(sources)):
+        # Said of all of them, and not of the first series that lacks one.
+        keep_labels(str(joining.dimension), joining.labels, len(sources), 2)
+    datasets = [
+        _read(
+            joined,
+            [sources[at] for at in one.members],
+            joining,
+            [joining.labels[at] for at in one.members] if joining.labels else (),
+            one.below,
+        )
+        for one, joined in zip(series, found, strict=True)
+    ]
+    if len(datasets) == 1:
+        return datasets[0]
+    return side_by_side(datasets, series, sources, joining)
+
+
+def _joined(
+    series: Sequence[Series], sources: Sequence[ObjectReader], joining: Joining
+) -> list[Joined]:
+    """Return what each series is, or raise what keeps stores apart in any of them."""
+    found: list[Joined] = []
+    misfits: list[Misfit | str] = []
+    for one in series:
+        try:
+            if joining.by_pattern and isinstance(one.work, Concatenation):
+                own = [sources[at] for at in one.members]
+                one.work.put_in_order(partial(_order, sources=own))
+            found.append(one.work.joined())
+        except MisfitError as error:
+            misfits += error.misfits
+    if misfits:
+        raise MisfitError(str(joining), misfits)
+    return found
+
+
+def _read(
+    joined: Joined,
+    sources: Sequence[ObjectReader],
+    joining: Joining,
+    labels: Sequence[str],
+    below: str = "",
+) -> Dataset:
+    """Return a dataset whose coordinates are read, and compared what must be the same."""
     work = _Reading(joined, [sources[at] for at in joined.order], joining)
     work.compare()
     kept = work.read()
-    if joining.labels:
+    if labels:
         assert joining.stack is not None
-        kept.append(work.label(joining.stack, joining.labels, kept))
+        kept.append(work.label(joining.stack, labels, kept, below))
     return Dataset(work.finished(kept), tuple(sorted(kept, key=lambda one: one.spec.name)))
-
-
-def _fitted(members: Iterable[Member], sources: Sequence[ObjectReader], joining: Joining) -> Joined:
-    if joining.concat is not None:
-
-        def in_order(parts: Sequence[tuple[int, ArraySpec]]) -> Sequence[int]:
-            return _order(parts, sources)
-
-        ordering = in_order if joining.by_pattern else None
-        return concatenate(
-            members,
-            joining.concat,
-            join=joining.join,
-            inline=joining.inline,
-            ordering=ordering,
-        )
-    if joining.stack is not None:
-        return stack(members, joining.stack, join=joining.join)
-    return merge(members)
 
 
 def _order(
@@ -196,15 +215,18 @@ class _Reading:
             for (store, spec), some in zip(wanted.parts, values, strict=True)
         ]
 
-    def label(self, dimension: str, labels: Sequence[str], kept: Sequence[KeptArray]) -> KeptArray:
-        """Return the coordinate of a new dimension that the labels are."""
-        if any(one.spec.name == dimension for one in kept) or dimension in self.joined.arrays:
+    def label(
+        self, dimension: str, labels: Sequence[str], kept: Sequence[KeptArray], below: str
+    ) -> KeptArray:
+        """Return the coordinate of a new dimension, in a group, that the labels are."""
+        name = f"{below}/{dimension}" if below else dimension
+        if any(one.spec.name == name for one in kept) or name in self.joined.arrays:
             raise InputError(
                 f"--labels: the stores have an array {dimension} of their own: leave the labels "
                 f"out, or the array with --exclude {dimension}"
             )
         zarr_format = self.joined.hierarchy.groups[0].zarr_format
-        return keep_labels(dimension, labels, len(self.sources), zarr_format)
+        return keep_labels(dimension, labels, len(self.sources), zarr_format, below)
 
     def finished(self, kept: Sequence[KeptArray]) -> Joined:
         """Return the dataset's description with the arrays that are kept in their places."""

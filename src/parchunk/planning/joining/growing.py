@@ -1,19 +1,22 @@
-"""What becomes of a plan of many stores when others came, and when its last one grew. No I/O."""
+"""What becomes of a plan of many stores when others came, and when some of them grew. No I/O."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from parchunk.errors import InputError
 from parchunk.metadata.spec import Hierarchy
-from parchunk.planning.growth import growth_problems
+from parchunk.planning.growth import grown_plan, growth_problems
 from parchunk.planning.joining.regions import array_with_cuts, region_cuts
-from parchunk.planning.joining.store_set import StoreSet
+from parchunk.planning.joining.store_set import PlannedStore, StoreSet
 from parchunk.planning.plan import Plan
 
 
 def grown_stores(old: Plan, hierarchy: Hierarchy, stores: StoreSet) -> Plan:
     """Return ``old`` with more stores behind those that it has; its record size and regions stay.
+
+    Of stores side by side each may have grown, as one store does, and others may have come.
 
     Raises
     ------
@@ -31,10 +34,7 @@ def grown_stores(old: Plan, hierarchy: Hierarchy, stores: StoreSet) -> Plan:
             + "): references cannot be updated; build them anew (--overwrite, or another OUT)"
         )
     if stores.joining.dimension is None:
-        raise InputError(
-            f"{stores.joining}: stores side by side are not updated: build them anew "
-            "(--overwrite, or another OUT)"
-        )
+        return replace(grown_plan(old, hierarchy), stores=stores)
     cuts = tuple(region_cuts(stores, old.region_length))
     arrays = tuple(
         array_with_cuts(
@@ -54,18 +54,38 @@ def grown_stores(old: Plan, hierarchy: Hierarchy, stores: StoreSet) -> Plan:
 
 def _store_problems(old: StoreSet, new: StoreSet) -> list[str]:
     """Return why stores are not those of before with others behind, a phrase each."""
-    found = []
-    last = len(old.stores) - 1
+    found = [*_moved_arrays(old, new)]
     there = {(one.url, one.below) for one in new.stores}
-    for at, one in enumerate(old.stores):
-        if (one.url, one.below) not in there:
-            found.append(f"{one.url} is gone")
-            continue
-        now = new.stores[at] if at < len(new.stores) else None
-        if now is None or (now.url, now.below) != (one.url, one.below) or now.start != one.start:
-            found.append(f"{one.url} is not where it was: others came before it")
-        elif now.stop < one.stop or (now.stop > one.stop and at != last):
-            found.append(
-                f"{one.url} has {now.stop - now.start} elements, {one.stop - one.start} before"
-            )
+    series = [[new.stores[at] for at in some] for some in new.ranges]
+    for number, some in enumerate(old.ranges):
+        now = series[number] if number < len(series) else []
+        last = some[-1] if old.joining.dimension is not None else None
+        for place, at in enumerate(some):
+            one = old.stores[at]
+            if (one.url, one.below) not in there:
+                found.append(f"{one.url} is gone")
+                continue
+            problem = _problem(one, now[place : place + 1], may_grow=at == last)
+            found += [problem] if problem else []
     return found
+
+
+def _problem(one: PlannedStore, now: Sequence[PlannedStore], may_grow: bool) -> str | None:
+    """Return what became of a store; ``now`` is the one in its place, or empty."""
+    if not now or (now[0].url, now[0].below, now[0].start) != (one.url, one.below, one.start):
+        return f"{one.url} is not where it was: others came before it"
+    if now[0].stop < one.stop or (now[0].stop > one.stop and not may_grow):
+        return f"{one.url} has {now[0].stop - one.start} elements, {one.stop - one.start} before"
+    return None
+
+
+def _moved_arrays(old: StoreSet, new: StoreSet) -> Iterator[str]:
+    """Yield the arrays without the dimension that would be taken from another store than before."""
+    for name, place in old.places.items():
+        if place.axis is not None or not place.stores or name in old.kept or name in new.kept:
+            continue
+        held = new.place(name).stores
+        if new.place(name).axis is None and held and held[0] != place.stores[0]:
+            was, now = old.stores[place.stores[0]].url, new.stores[held[0]].url
+            if was != now:
+                yield f"{name} is in {now} now, too, which comes before {was}"

@@ -12,8 +12,9 @@ STATIC = ("equal", "first")
 
 @dataclass(frozen=True)
 class Joining:
-    """One of ``concat`` (a dimension), ``stack`` (a new dimension) and ``merge``, or none of them.
+    """``concat`` (a dimension) or ``stack`` (a new dimension), with or without ``merge``, or none.
 
+    With both, stores of the same arrays are joined along the dimension, and those series merged.
     ``labels`` are those of the new dimension; ``join`` says what becomes of arrays that only some
     stores have, ``static`` whether arrays without the dimension are compared; coordinates along
     it are held inline if so. ``by_pattern`` stores are put in the order of their coordinates.
@@ -41,7 +42,6 @@ class Joining:
             for option, value in (
                 ("--concat", self.concat is not None),
                 ("--stack", self.stack is not None),
-                ("--merge", self.merge),
             )
             if value
         ]
@@ -63,10 +63,11 @@ class Joining:
 
     def __str__(self) -> str:
         """Return what messages call it."""
+        merged = " --merge" if self.merge else ""
         if self.concat is not None:
-            return f"--concat {self.concat}"
+            return f"--concat {self.concat}{merged}"
         if self.stack is not None:
-            return f"--stack {self.stack}"
+            return f"--stack {self.stack}{merged}"
         return "--merge"
 
     def check(self, count: int, named: bool) -> None:

@@ -28,8 +28,11 @@ def parse_labels(text: str | Sequence[object]) -> tuple[str, ...]:
     return labels
 
 
-def keep_labels(dimension: str, labels: Sequence[str], count: int, zarr_format: int) -> KeptArray:
-    """Return the coordinate of ``dimension`` that the labels of ``count`` stores are.
+def keep_labels(
+    dimension: str, labels: Sequence[str], count: int, zarr_format: int, below: str = ""
+) -> KeptArray:
+    """Return the coordinate of ``dimension``, in the group ``below``, that the labels of ``count``
+    stores are.
 
     All whole numbers become numbers, all dates a CF time, anything else names.
 
@@ -53,7 +56,8 @@ def keep_labels(dimension: str, labels: Sequence[str], count: int, zarr_format: 
     else:
         width = max(map(len, labels))
         values = np.array(labels, f"<U{width}")
-    return write_values(dimension, values, (dimension,), attributes, zarr_format, None)
+    name = f"{below}/{dimension}" if below else dimension
+    return write_values(name, values, (dimension,), attributes, zarr_format, None)
 
 
 def _spelled(label: object) -> str:

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.planning.joining.values import KeptArray
 
 
 @dataclass(frozen=True)
 class Member:
-    """One store: what messages call it, and its hierarchy below the group that is read."""
+    """One store: what messages call it, and its hierarchy, whose names are those of the dataset."""
 
     label: str
     hierarchy: Hierarchy
+    #: The group that it is put below.
+    below: str = ""
 
     @property
     def by_name(self) -> dict[str, ArraySpec]:
@@ -40,12 +43,14 @@ class JoinedArray:
     Along ``axis`` its ``stretches`` lie in their stores, in rising order; with gaps between them
     where a store lacks the array. ``stacked`` means that the stores' own arrays lack that axis.
     An array without the joined dimension has no axis and is in one store, its first stretch's.
+    ``series`` is which of the dataset's it is in.
     """
 
     spec: ArraySpec
     axis: int | None
     stretches: tuple[Stretch, ...]
     stacked: bool = False
+    series: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,9 @@ class Joined:
 
     ``hierarchy`` is that of the whole; store ``i`` holds the elements ``[borders[i],
     borders[i + 1])`` of the dimension. ``arrays`` are all of its arrays by name, ``to_read`` and
-    ``to_compare`` what must still be looked at in the stores.
+    ``to_compare`` what must still be looked at in the stores. Where several series lie side by
+    side, one's stores come after another's, ``series`` has the borders of each, and ``borders`` is
+    empty.
     """
 
     hierarchy: Hierarchy
@@ -94,3 +101,17 @@ class Joined:
     to_read: tuple[ToRead, ...] = ()
     to_compare: tuple[ToCompare, ...] = ()
     notes: tuple[str, ...] = ()
+    series: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Stores put together: ``joined`` with nothing left to read, and the arrays held inline."""
+
+    joined: Joined
+    kept: tuple[KeptArray, ...]
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """That of all stores together."""
+        return self.joined.hierarchy

@@ -17,8 +17,10 @@ from parchunk.planning.joining.members import Joined, JoinedArray, Member, Stret
 _Lengths: TypeAlias = dict[tuple[str, str], tuple[int, str, str]]
 
 
-def merge(members: Iterable[Member]) -> Joined:
+def merge(members: Iterable[Member], doing: str = "--merge") -> Joined:
     """Return the dataset that has every store's arrays; what several have must be the same.
+
+    ``doing`` is what messages call it.
 
     Raises
     ------
@@ -27,7 +29,7 @@ def merge(members: Iterable[Member]) -> Joined:
     InputError
         When there is no store.
     """
-    work = Gathering("--merge")
+    work = Gathering(doing)
     found: dict[str, tuple[Reference, dict[int, ArraySpec]]] = {}
     lengths: _Lengths = {}
     formats: dict[int, str] = {}
@@ -55,7 +57,7 @@ def merge(members: Iterable[Member]) -> Joined:
     }
     hierarchy = work.hierarchy(joined.spec for joined in arrays.values())
     if not work.labels:
-        raise InputError("--merge: no store is given")
+        raise InputError(f"{doing}: no store is given")
     kept = {spec.name for spec in hierarchy.arrays}
     return Joined(
         hierarchy=hierarchy,

@@ -144,23 +144,32 @@ def small_files_note(plan: Plan) -> str | None:
 
 
 def region_cuts(stores: StoreSet, length: int) -> Iterator[int]:
-    """Yield the elements at which regions begin, and the last one's end."""
-    stop = 0
-    for store in stores.stores:
-        yield from range(store.start, store.stop, length)
-        stop = store.stop
-    yield stop
+    """Yield the elements at which regions begin, and the last one's end.
+
+    Several series share the regions, which begin wherever a store of any of them does.
+    """
+    end = max(store.stop for store in stores.stores)
+    borders = {store.start for store in stores.stores if store.start < store.stop}
+    for start, stop in pairwise([*sorted(borders), end]):
+        yield from range(start, stop, length)
+    yield end
 
 
 def array_with_cuts(spec: ArraySpec, axis: int | None, cuts: Sequence[int]) -> ArrayPlan:
-    """Return an array split at these elements of its axis, each where a chunk begins."""
+    """Return an array split at these elements of its axis.
+
+    Where one is within a chunk, as a border of another series may be, a chunk (a shard) is in the
+    region of its first element. Regions beyond the array's end are none of it.
+    """
     if axis is None:
         return ArrayPlan(spec)
-    chunk = spec.reference_chunks[axis]
-    starts = [cut // chunk for cut in cuts]
-    starts[-1] = -(-cuts[-1] // chunk)
+    shard = spec.chunks[axis] // spec.reference_chunks[axis]  # the last one may not be full
+    count = -(-spec.shape[axis] // spec.reference_chunks[axis])
+    starts = [min(-(-cut // spec.chunks[axis]) * shard, count) for cut in cuts]
+    while len(starts) > 2 and starts[-2] == count:
+        starts.pop()
+    starts[-1] = count
     longest = max(after - before for before, after in pairwise(starts))
-    shard = spec.chunks[axis] // chunk  # the last one may not be full
     return ArrayPlan(spec, axis, -(-longest // shard) * shard, tuple(starts))
 
 

@@ -38,7 +38,7 @@ def stack(members: Iterable[Member], dimension: str, *, join: str = "exact") -> 
         When an array has the dimension already, or there is no store.
     """
     check_join(join)
-    work = _Stacking(dimension, join)
+    work = Stacking(dimension, join)
     for member in members:
         work.add(member)
     return work.joined()
@@ -54,7 +54,9 @@ class _Stacked:
         self.as_data = Misfits()
 
 
-class _Stacking:
+class Stacking:
+    """Takes in stores one after another; `joined` is the dataset that they are, see `stack`."""
+
     def __init__(self, dimension: str, join: str) -> None:
         self.work = Gathering(f"--stack {dimension}")
         self.dimension, self.join = dimension, join
@@ -68,7 +70,7 @@ class _Stacking:
         store = self.work.add(member)
         self.bounds.update(bounds_of(member.hierarchy.arrays))
         for spec in member.hierarchy.arrays:
-            self.named.update(_coordinates_of(spec))
+            self.named.update(coordinates_of(spec))
             if self.dimension in spec.dimension_names:
                 self.work.misfits.say(
                     f"{spec.name} has the dimension {self.dimension} in {member.label}: --concat "
@@ -183,7 +185,7 @@ def _is_own_coordinate(spec: ArraySpec) -> bool:
     return spec.rank == 1 and spec.dimension_names[0] == spec.name.rpartition("/")[2]
 
 
-def _coordinates_of(spec: ArraySpec) -> set[str]:
+def coordinates_of(spec: ArraySpec) -> set[str]:
     """Return the arrays of the same group that CF's attributes of an array name."""
     above = spec.name.rpartition("/")[0]
     found = set()

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate, pairwise, starmap
 from typing import Any
 
 from parchunk.errors import InputError
@@ -31,12 +32,26 @@ class ArrayPlace:
     """Which ``stores`` have an array, rising; all where None. Of one without the joined dimension
     the first is where its chunks are, and a kept array is in none.
 
-    ``stacked`` arrays have the dimension in the dataset only.
+    ``stacked`` arrays have the dimension in the dataset only. Where several series of stores lie
+    side by side, an array along the dimension is in one of them.
     """
 
     axis: int | None = None
     stacked: bool = False
     stores: tuple[int, ...] | None = None
+    series: int = 0
+
+    def to_json(self) -> list[Any]:
+        """Return what plan.json holds."""
+        held = None if self.stores is None else [*self.stores]
+        return [self.axis, self.stacked, held, *([self.series] if self.series else [])]
+
+    @classmethod
+    def from_json(
+        cls, axis: int | None, stacked: bool, held: list[int] | None, series: int = 0
+    ) -> ArrayPlace:
+        """Return the value that `to_json` wrote, given its entries."""
+        return cls(axis, stacked, None if held is None else tuple(held), series)
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,8 @@ class StoreSet:
     """All stores in order, how they are put together, and the chunks that are kept inline.
 
     ``given`` are the stores as they were named, patterns among them, for an update to look again.
-    ``places`` has an entry for each array that is not along axis 0 in all stores.
+    ``places`` has an entry for each array that is not along axis 0 in all stores of the first
+    series. ``series`` are how many stores each one has, one after another; none where there is one.
     """
 
     joining: Joining
@@ -53,6 +69,7 @@ class StoreSet:
     places: Mapping[str, ArrayPlace] = field(hash=False)
     kept: Mapping[str, bytes | None] = field(hash=False, repr=False)
     notes: tuple[str, ...] = ()
+    series: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -64,39 +81,61 @@ class StoreSet:
         named: tuple[tuple[str, str], ...],
     ) -> StoreSet:
         """Return the stores of a dataset; ``named`` are their ``(URL, group below)`` in order."""
-        borders = joined.borders or (0,) * (len(named) + 1)
+        spans = [
+            ends for borders in joined.series or (joined.borders,) for ends in pairwise(borders)
+        ]
+        spans = spans or [(0, 0)] * len(named)
+        counts = tuple(len(borders) - 1 for borders in joined.series)
+        begins = [0, *accumulate(counts)]
         held = {one.spec.name: one.chunk for one in kept}
         places = {}
         for name, array in joined.arrays.items():
             stores = tuple(stretch.store for stretch in array.stretches)
-            full = tuple(i for i in range(len(named)) if borders[i] < borders[i + 1])
+            begin, end = [*begins, len(named)][array.series :][:2] if counts else (0, len(named))
+            full = tuple(i for i in range(begin, end) if spans[i][0] < spans[i][1])
             everywhere = array.axis is not None and stores == full
-            place = ArrayPlace(array.axis, array.stacked, None if everywhere else stores)
+            series = 0 if array.axis is None else array.series
+            place = ArrayPlace(array.axis, array.stacked, None if everywhere else stores, series)
             if place != ArrayPlace(0):
                 places[name] = place
         return cls(
             joining=joining,
             given=given,
             stores=tuple(
-                PlannedStore(url, below, borders[at], borders[at + 1])
-                for at, (url, below) in enumerate(named)
+                PlannedStore(url, below, *ends)
+                for (url, below), ends in zip(named, spans, strict=True)
             ),
             places=places,
             kept=held,
             notes=joined.notes,
+            series=counts,
         )
 
     @cached_property
-    def _starts(self) -> list[int]:
-        return [store.start for store in self.stores]
+    def ranges(self) -> tuple[range, ...]:
+        """The numbers of the stores of each series."""
+        ends = [0, *accumulate(self.series or (len(self.stores),))]
+        return tuple(starmap(range, pairwise(ends)))
+
+    @cached_property
+    def _starts(self) -> list[list[int]]:
+        return [[self.stores[at].start for at in some] for some in self.ranges]
 
     def place(self, array: str) -> ArrayPlace:
         """Return where an array is."""
         return self.places.get(array, ArrayPlace(0))
 
-    def store_at(self, element: int) -> int:
-        """Return the store that holds an element of the joined dimension."""
-        return bisect_right(self._starts, element) - 1  # empty stores come before it
+    def store_at(self, element: int, series: int = 0) -> int:
+        """Return the store of a series that holds an element of the joined dimension."""
+        # empty stores come before it
+        return self.ranges[series].start + bisect_right(self._starts[series], element) - 1
+
+    def has(self, store: int, array: str) -> bool:
+        """Whether an array along the joined dimension is one of a store's."""
+        place = self.place(array)
+        if place.stores is not None:
+            return store in place.stores
+        return store in self.ranges[place.series]
 
     def store_of(self, array: str, element: int | None) -> int | None:
         """Return the store of an array's chunks from ``element`` on; None: they are in no store."""
@@ -105,8 +144,8 @@ class StoreSet:
         place = self.place(array)
         if element is None or place.axis is None:
             return place.stores[0] if place.stores else None
-        store = self.store_at(element)
-        return store if place.stores is None or store in place.stores else None
+        store = self.store_at(element, place.series)
+        return store if self.has(store, array) else None
 
     def to_json(self) -> JSONObject:
         """Return the JSON object that `from_json` turns into an equal value."""
@@ -122,15 +161,13 @@ class StoreSet:
             "by_pattern": joining.by_pattern,
             "given": list(self.given),
             "stores": [[one.url, one.below, one.start, one.stop] for one in self.stores],
-            "places": {
-                name: [place.axis, place.stacked, None if place.stores is None else [*place.stores]]
-                for name, place in sorted(self.places.items())
-            },
+            "places": {name: place.to_json() for name, place in sorted(self.places.items())},
             "kept": {
                 name: None if chunk is None else base64.b64encode(chunk).decode()
                 for name, chunk in sorted(self.kept.items())
             },
             "notes": list(self.notes),
+            **({"series": list(self.series)} if self.series else {}),
         }
 
     @classmethod
@@ -147,22 +184,22 @@ class StoreSet:
             by_pattern=data["by_pattern"],
         )
         stores = tuple(PlannedStore(*entry) for entry in data["stores"])
-        at = 0
-        for store in stores:
-            if joining.dimension is not None and not at == store.start <= store.stop:
-                raise InputError(f"stores do not follow each other at {store.url}: plan again")
-            at = store.stop
-        return cls(
+        made = cls(
             joining=joining,
             given=tuple(data["given"]),
             stores=stores,
-            places={
-                name: ArrayPlace(axis, stacked, None if held is None else tuple(held))
-                for name, (axis, stacked, held) in data["places"].items()
-            },
+            places={name: ArrayPlace.from_json(*entry) for name, entry in data["places"].items()},
             kept={
                 name: None if chunk is None else base64.b64decode(chunk, validate=True)
                 for name, chunk in data["kept"].items()
             },
             notes=tuple(data["notes"]),
+            series=tuple(data.get("series", ())),
         )
+        for some in made.ranges if joining.dimension is not None else ():
+            at = 0
+            for store in stores[some.start : some.stop]:
+                if not at == store.start <= store.stop:
+                    raise InputError(f"stores do not follow each other at {store.url}: plan again")
+                at = store.stop
+        return made

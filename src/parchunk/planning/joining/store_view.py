@@ -133,7 +133,7 @@ def own_array(stores: StoreSet, store: int, spec: ArraySpec) -> ArraySpec | None
     if place.axis is None:
         if not place.stores or place.stores[0] != store:
             return None
-    elif one.start == one.stop or (place.stores is not None and store not in place.stores):
+    elif one.start == one.stop or not stores.has(store, spec.name):
         return None
     elif place.stacked:
         spec = unstacked_spec(spec)

@@ -36,9 +36,13 @@ def check_stores(document: Any) -> None:
         _require(not below or name_problem(below) is None, "the group of a store")
         _require(type(start) is int and type(stop) is int and 0 <= start <= stop, "stores")
     _require(type(stores["places"]) is dict and stores["places"].keys() <= specs.keys(), "places")
+    series = stores.get("series", [])
+    _require(type(series) is list and all(type(n) is int and n > 0 for n in series), "series")
+    _require(not series or sum(series) == len(entries), "series")
     for name, place in stores["places"].items():
-        _require(type(place) is list and len(place) == 3, "places")
-        axis, stacked, held = place
+        _require(type(place) is list and len(place) in (3, 4), "places")
+        axis, stacked, held, *which = place
+        _require(all(type(n) is int and 0 <= n < len(series) for n in which), "places")
         rank = len(specs[name]["shape"])
         _require(axis is None or (type(axis) is int and 0 <= axis < rank), "places")
         _require(type(stacked) is bool and (not stacked or axis == 0), "places")
@@ -53,15 +57,21 @@ def check_stores(document: Any) -> None:
     for key in ("given", "notes", "labels"):
         texts = stores[key]
         _require(type(texts) is list and all(type(text) is str for text in texts), key)
-    _check_cuts(document, cuts, specs)
+    _check_cuts(document, cuts, specs, len(series) > 1)
 
 
-def _check_cuts(document: Any, cuts: list[int], specs: dict[str, Any]) -> None:
-    """Check that regions begin where chunks and shards do, and end where the array does."""
+def _check_cuts(document: Any, cuts: list[int], specs: dict[str, Any], several: bool) -> None:
+    """Check that regions begin where chunks and shards do, and end where the array does.
+
+    Of ``several`` series each has borders of its own, and one's may be within another's chunks.
+    """
     for entry in document["arrays"]:
         if not cuts or entry["axis"] is None:
             continue
         spec, axis = specs[entry["array"]], entry["axis"]
+        if several:
+            _require(0 < spec["shape"][axis] <= cuts[-1], "cuts")
+            continue
         _require(spec["shape"][axis] == cuts[-1], "cuts")
         _require(not any(cut % spec["chunks"][axis] for cut in cuts[:-1]), "cuts within a chunk")
 
