@@ -27,10 +27,10 @@ from instruments.synthetic.rules import HashedSizes, LeadingRange
 from instruments.synthetic.server import Server, serve
 from instruments.synthetic.zarr_stores import zarr_store
 
+from benchmarks.crash_places import Place
 from benchmarks.crashes import (
     KILLED,
     REGION,
-    Place,
     Reader,
     kill_and_print,
     seen_by_readers,

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import zarr
-from benchmarks import crashes, update_crashes
+from benchmarks import crash_places, crashes, update_crashes
 from instruments.s3_server import new_bucket
 from instruments.synthetic.rules import LeadingRange
 from instruments.synthetic.server import serve
@@ -261,18 +261,18 @@ def test_update_needs_a_build(
 @pytest.mark.s3
 def test_killed_on_s3_an_update_is_finished_by_the_next(tmp_path: Path, s3_endpoint: str) -> None:
     """`python -m benchmarks.update_crashes` kills at every step, on a disk and on S3."""
-    first = crashes.Prefix(new_bucket(s3_endpoint))
+    first = crash_places.Prefix(new_bucket(s3_endpoint))
     wanted = update_crashes.undisturbed(first, tmp_path)
     steps = crashes.steps_of(wanted.steps)
     for name in ("after plan", "after record file", "before root"):
-        place = crashes.Prefix(new_bucket(s3_endpoint))
+        place = crash_places.Prefix(new_bucket(s3_endpoint))
         update_crashes.check(wanted, place, tmp_path / name, steps[name][len(steps[name]) // 2])
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_an_update_is_finished_by_the_next(tmp_path: Path) -> None:
-    wanted = update_crashes.undisturbed(crashes.Folder(tmp_path / "first"), tmp_path)
-    place = crashes.Folder(tmp_path / "out")
+    wanted = update_crashes.undisturbed(crash_places.Folder(tmp_path / "first"), tmp_path)
+    place = crash_places.Folder(tmp_path / "out")
     update_crashes.check(wanted, place, tmp_path / "killed", moments=(0.1, 0.35, 0.2))
 
 

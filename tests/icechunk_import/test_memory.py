@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import icechunk as benchmark
+from benchmarks.icechunk_runs import measure
 
 import parchunk
 from parchunk.cli.main import run
@@ -47,7 +48,7 @@ def planned(out: str, memory: int) -> Budget:
 @pytest.mark.slow
 def test_the_peak_stays_within_the_bound_and_near_what_was_computed(references, tmp_path):
     needed = planned(references, 160 * MIB).needed(3)
-    found = benchmark.measure("run_parchunk", references, str(tmp_path / "repo"), 160 * MIB)
+    found = measure("run_parchunk", references, str(tmp_path / "repo"), 160 * MIB)
     peak = found["memory"] * 1024
     assert found["references"] == 200_000
     assert needed <= 160 * MIB

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import crashes
+from benchmarks import crash_places, crashes
 from instruments.synthetic.zarr_stores import zarr_store
 
 import parchunk
@@ -14,7 +14,7 @@ import parchunk
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> crashes.Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed")
-    return crashes.undisturbed(crashes.Folder(folder / "out"), folder)
+    return crashes.undisturbed(crash_places.Folder(folder / "out"), folder)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def undisturbed_on_s3(
     tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str
 ) -> crashes.Undisturbed:
     bucket = crashes.new_bucket(s3_endpoint)
-    return crashes.undisturbed(crashes.Prefix(bucket), tmp_path_factory.mktemp("undisturbed"))
+    return crashes.undisturbed(crash_places.Prefix(bucket), tmp_path_factory.mktemp("undisturbed"))
 
 
 #: Steps of a local build that are of no kind of object; the plan before is that of an update.
@@ -55,7 +55,7 @@ def test_killed_at_a_step_of_a_local_build(
     undisturbed: crashes.Undisturbed, tmp_path: Path, name: str, share: float
 ) -> None:
     at = one_of(undisturbed, name, share)
-    assert crashes.check(undisturbed, crashes.Folder(tmp_path / "out"), tmp_path, at) == name
+    assert crashes.check(undisturbed, crash_places.Folder(tmp_path / "out"), tmp_path, at) == name
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ def test_killed_at_a_step_of_a_build_on_s3(
     undisturbed_on_s3: crashes.Undisturbed, tmp_path: Path, bucket: Any, name: str, share: float
 ) -> None:
     at = one_of(undisturbed_on_s3, name, share)
-    assert crashes.check(undisturbed_on_s3, crashes.Prefix(bucket), tmp_path, at) == name
+    assert crashes.check(undisturbed_on_s3, crash_places.Prefix(bucket), tmp_path, at) == name
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_killed_at_random_moments_in_a_row(
     undisturbed: crashes.Undisturbed, tmp_path: Path
 ) -> None:
     crashes.check(
-        undisturbed, crashes.Folder(tmp_path / "out"), tmp_path, moments=(0.1, 0.35, 0.2, 0.25)
+        undisturbed, crash_places.Folder(tmp_path / "out"), tmp_path, moments=(0.1, 0.35, 0.2, 0.25)
     )
 
 
