@@ -87,11 +87,13 @@ TESTS = {
     ),
     "writing/record_writer": (
         "writing/test_inlining.py",
+        "writing/test_inline_room.py",
         "building/test_rows.py",
         "building/test_oracle.py",
     ),
     "listing/shard_reading": (
         "writing/test_shard_rows.py",
+        "writing/test_long_indexes.py",
         "planning/test_shard_plan.py",
         "writing/test_inlining.py",
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import tracemalloc
 from itertools import pairwise, product
 from math import ceil, prod
 
@@ -11,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.cover.made_boxes import indices_in, region, some_boxes
 from tests.keys.grids import grids, styles
 
-from parchunk.cover.directories import whole_directories
 from parchunk.cover.intervals import (
     cut,
     intervals_of_each_run,
@@ -28,42 +27,6 @@ from parchunk.keys.space import KeySpace
 from parchunk.keys.text_order import index_at, rank_of
 
 gaps = st.one_of(st.integers(0, 12), st.sampled_from([50, 125, 126, 127, 1000, 10**6]))
-
-
-def region(grid, axis, start, stop):
-    """The box of the chunks ``[start, stop)`` of one axis."""
-    low, high = [0] * len(grid), list(grid)
-    low[axis], high[axis] = start, stop
-    return Box(tuple(low), tuple(high))
-
-
-@st.composite
-def some_boxes(draw, grid):
-    """Regions of one axis, slices of chunk numbers, or boxes with nothing in common."""
-    kind = draw(st.sampled_from(["regions", "numbers", "any", "all"]))
-    ranges = lambda size: st.tuples(*[st.integers(0, size)] * 2).map(sorted)  # noqa: E731
-    if kind == "all" or not grid:
-        return [Box((0,) * len(grid), tuple(grid))]
-    if kind == "regions":
-        axis = draw(st.integers(0, len(grid) - 1))
-        length = draw(st.integers(1, grid[axis]))
-        starts = range(0, grid[axis], length)
-        wanted = draw(st.sets(st.sampled_from(starts), max_size=6))
-        return [region(grid, axis, start, min(start + length, grid[axis])) for start in wanted]
-    if kind == "numbers":
-        parts = draw(st.lists(ranges(prod(grid)), max_size=3))
-        return [box for start, stop in parts for box in boxes_of_numbers(grid, start, stop)]
-    boxes = draw(st.lists(st.tuples(*[ranges(size) for size in grid]), max_size=4))
-    return [Box(tuple(a for a, _ in box), tuple(b for _, b in box)) for box in boxes]
-
-
-def indices_in(boxes):
-    """Every chunk index of the boxes."""
-    return {
-        index
-        for box in boxes
-        for index in product(*map(range, box.start, box.stop))
-    }  # fmt: skip
 
 
 def brute_intervals(grid, boxes, max_gap):
@@ -341,146 +304,3 @@ def test_a_walk_is_named_by_keys():
     for start, stop in [(0, 0), (5, 4), (-1, 3), (0, 37)]:
         with pytest.raises(ValueError, match="no walk"):
             walk(KeySpace((12, 3), v3), start, stop)
-
-
-# -- directories ------------------------------------------------------------------------------
-
-
-def held_by(directory, keys):
-    return {key for key in keys if not directory or key.startswith(directory + "/")}
-
-
-@settings(deadline=None)
-@given(grids, styles, st.sampled_from([1, 2, 5, 20, 10_000]), st.data())
-def test_directories_hold_what_is_wanted_and_no_key_twice(grid, style, limit, data):
-    encoding = KeyEncoding(*style, len(grid))
-    boxes = data.draw(some_boxes(grid))
-    found = whole_directories(KeySpace(grid, encoding), boxes, limit)
-    assert len(found) <= max(limit, 1)
-    keys = {encoding.tail(index) for index in product(*map(range, grid))}
-    parts = [held_by(directory, keys) for directory in found]
-    assert all(parts)
-    met = set().union(*parts)
-    assert sum(map(len, parts)) == len(met)
-    wanted = {encoding.tail(index) for index in indices_in(boxes)}
-    assert wanted <= met
-    if limit == 10_000 and encoding.separator == "/" and len(grid) > 1:
-        # the narrowest: nothing but the last directories of wanted chunks
-        assert {key.rpartition("/")[0] for key in met} == {key.rpartition("/")[0] for key in wanted}
-        assert len(found) == 1 or met != keys
-
-
-def test_directories_by_example():
-    v2, v3 = KeyEncoding("", "/", 3), KeyEncoding("c", "/", 3)
-    grid = (20, 4, 6)
-    assert whole_directories(KeySpace(grid, v2), [region(grid, 0, 0, 20)]) == [""]
-    assert whole_directories(KeySpace(grid, v3), [region(grid, 0, 0, 20)]) == ["c"]
-    assert whole_directories(KeySpace(grid, v3), [region(grid, 0, 9, 11)]) == ["c/9", "c/10"]
-    assert whole_directories(KeySpace(grid, v2), [region(grid, 2, 0, 1)]) == [""]
-    some = whole_directories(KeySpace(grid, v2), [region(grid, 1, 1, 3)])
-    assert some == [f"{i}/{j}" for i in range(20) for j in (1, 2)]
-    assert whole_directories(KeySpace(grid, v2), [region(grid, 1, 1, 3)], limit=39) == [""]
-    assert whole_directories(
-        KeySpace(grid, v2), [Box((5, 0, 2), (6, 4, 3)), Box((6, 1, 0), (7, 2, 6))]
-    ) == [
-        "5",
-        "6/1",
-    ]
-    assert whole_directories(KeySpace(grid, v2), [Box((5, 1, 0), (8, 3, 6))], limit=3) == [
-        "5",
-        "6",
-        "7",
-    ]
-    assert whole_directories(KeySpace(grid, KeyEncoding("", ".", 3)), [region(grid, 0, 9, 11)]) == [
-        ""
-    ]
-    assert whole_directories(
-        KeySpace(grid, KeyEncoding("c", ".", 3)), [region(grid, 0, 9, 11)]
-    ) == [""]
-    assert whole_directories(KeySpace((), KeyEncoding("c", "/", 0)), [Box((), ())]) == [""]
-    assert whole_directories(KeySpace((9,), KeyEncoding("c", "/", 1)), [Box((2,), (3,))]) == ["c"]
-    assert whole_directories(KeySpace(grid, v2), []) == []
-
-
-# -- real stores: the figures of docs/cover.md, and bounds that do not depend on the machine ---
-
-
-def regions(grid, length):
-    return [
-        region(grid, 0, start, min(start + length, grid[0])) for start in range(0, grid[0], length)
-    ]
-
-
-def one_by_one(grid, length, max_gap=1000):
-    """Requests when every region of axis 0 is listed for itself."""
-    return sum(requests(rank_intervals(grid, [box], max_gap)) for box in regions(grid, length))
-
-
-def test_ufs_replay_region_by_region_and_together():
-    grid = (87020, 127)
-    low = region(grid, 0, 0, 8000)
-    assert requests(rank_intervals(grid, [low], 1000)) == 7200
-    assert least_requests(8000 * 127) == 1016
-    costs = [requests(rank_intervals(grid, [box], 1000)) for box in regions(grid, 8000)]
-    assert costs == [7200, 1732, *[1129] * 8, 991]
-    assert sum(costs) == 18_955
-    assert least_requests(prod(grid)) == 11_052
-    assert round(sum(costs) / 11_052, 2) == 1.72
-    together = rank_intervals(grid, regions(grid, 8000), 1000)
-    assert together.tolist() == [[0, prod(grid)]]
-    assert requests(together) == 11_052
-    # what is left after the dear regions: a walk through the rest passes over them cheaply
-    rest = rank_intervals(grid, regions(grid, 8000)[1:], 1000)
-    assert (len(rest), requests(rest)) == (1, 11_051)
-    assert least_requests((87020 - 8000) * 127) == 10_036
-
-
-def test_era5_region_by_region_and_together():
-    grid = (1323648, 1, 1, 1)
-    assert one_by_one(grid, 50_000) == 3575
-    assert least_requests(prod(grid)) == 1324
-    assert round(3575 / 1324, 2) == 2.70
-    assert requests(rank_intervals(grid, regions(grid, 50_000), 1000)) == 1324
-
-
-def test_the_merge_rule_pays():
-    grid = (1323648, 1, 1, 1)
-    assert one_by_one(grid, 50_000, max_gap=0) == 246_494
-    assert one_by_one(grid, 50_000, max_gap=1000) == 3575
-    # walking through 1,270 foreign keys to save one request is a loss
-    assert one_by_one((87020, 127), 8000, max_gap=1270) == 22_096
-
-
-def test_the_last_axis_of_big_grids_costs_no_more_than_its_intervals():
-    grid = (87020, 127)
-    column = [region(grid, 1, 5, 6)]
-    assert len(rank_intervals(grid, column, 126)) == 1
-    assert len(rank_intervals(grid, column, 125)) == 87020
-    cube = (1000, 50, 50)
-    assert len(rank_intervals(cube, [region(cube, 2, 3, 17)], 1000)) == 1
-    assert len(rank_intervals(cube, [region(cube, 1, 3, 17)], 0)) == 4000
-    assert len(rank_intervals(cube, [region(cube, 0, 3, 17)], 0)) == 14
-
-
-@pytest.mark.parametrize(
-    ("grid", "box", "max_gap", "expected"),
-    [
-        ((10**9,), (0, 10**9), 0, [[0, 10**9]]),
-        ((10**8,), (50_000_000, 60_000_000), 1000, [[44444452, 55555556]]),
-        ((796_483, 1000), (500_000, 600_000), 1000, None),
-        ((7, 1, 7264, 15664), (2, 5), 0, None),
-        ((1000, 1000, 1000), (3, 17), 1000, None),
-    ],
-)
-def test_big_grids_are_not_enumerated(grid, box, max_gap, expected):
-    boxes = [region(grid, 0, *box)]
-    tracemalloc.start()
-    found = rank_intervals(grid, boxes, max_gap)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    wanted = (box[1] - box[0]) * prod(grid[1:])
-    assert wanted >= 10**7 and peak < 30e6  # noqa: PT018
-    if expected:
-        assert found.tolist() == expected
-    assert int((found[:, 1] - found[:, 0]).sum()) >= wanted
-    assert np.all(found[1:, 0] - found[:-1, 1] > max_gap)

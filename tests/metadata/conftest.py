@@ -9,6 +9,8 @@ import pytest
 import zarr
 from zarr.core.buffer import default_buffer_prototype
 
+from parchunk.metadata import kerchunk_metadata, read_hierarchy
+
 
 class DictReader:
     """A `parchunk.metadata.Reader` over a dict of keys to bytes, which counts what is asked.
@@ -153,3 +155,24 @@ def zarr_json() -> Callable[..., dict[str, Any]]:
         return document | changes
 
     return make
+
+
+@pytest.fixture
+def reread(reader_of, objects_of, store_of):
+    """Returns the array as zarr reads it under the converted document, and that document."""
+
+    def read(store: zarr.storage.MemoryStore) -> tuple[zarr.Array, dict[str, Any]]:
+        reader = reader_of(store)
+        hierarchy = read_hierarchy(reader)
+        metadata = json.loads(json.dumps(kerchunk_metadata(hierarchy)))
+        objects = {key: json.dumps(value).encode() for key, value in metadata.items()}
+        (array,) = hierarchy.arrays
+        for key, value in reader.objects.items():
+            head, _, tail = key.partition("/")
+            index = array.keys.index(tail) if head == array.name else None
+            if index is not None:
+                objects[f"{array.name}/{'.'.join(map(str, index)) or '0'}"] = value
+        opened = zarr.open_array(store_of(objects), path=array.name, mode="r", zarr_format=2)
+        return opened, metadata[f"{array.name}/.zarray"]
+
+    return read

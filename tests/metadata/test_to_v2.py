@@ -9,19 +9,16 @@ import zarr
 import zarr.codecs as zc
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.metadata.made_arrays import bits, sample, write
 
 from parchunk.metadata import (
     Hierarchy,
     convert_array,
-    kerchunk_metadata,
-    read_hierarchy,
     refusals,
 )
-from parchunk.metadata.codecs import convert_pipeline
-from parchunk.metadata.data_type import read_data_type
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.v2 import parse_v2_array
-from parchunk.metadata.v3 import parse_codecs, parse_v3_array
+from parchunk.metadata.v3 import parse_v3_array
 
 # zarr-python warns of data types and codecs that have no specification yet
 pytestmark = [
@@ -30,69 +27,6 @@ pytestmark = [
 ]
 
 NEWER_ZARR = tuple(map(int, zarr.__version__.split(".")[:2])) >= (3, 3)
-
-
-def bits(values: Any) -> Any:
-    """What must not differ: the bytes of fixed-size elements, the values of others."""
-    array = np.ascontiguousarray(np.asarray(values))
-    if array.dtype.hasobject or array.dtype.kind == "T":
-        return array.shape, [(type(item), item) for item in array.astype(object).ravel().tolist()]
-    little = array.astype(array.dtype.newbyteorder("<"))
-    return array.shape, little.dtype, little.tobytes()
-
-
-@pytest.fixture
-def reread(reader_of, objects_of, store_of):
-    """Returns the array as zarr reads it under the converted document, and that document."""
-
-    def read(store: zarr.storage.MemoryStore) -> tuple[zarr.Array, dict[str, Any]]:
-        reader = reader_of(store)
-        hierarchy = read_hierarchy(reader)
-        metadata = json.loads(json.dumps(kerchunk_metadata(hierarchy)))
-        objects = {key: json.dumps(value).encode() for key, value in metadata.items()}
-        (array,) = hierarchy.arrays
-        for key, value in reader.objects.items():
-            head, _, tail = key.partition("/")
-            index = array.keys.index(tail) if head == array.name else None
-            if index is not None:
-                objects[f"{array.name}/{'.'.join(map(str, index)) or '0'}"] = value
-        opened = zarr.open_array(store_of(objects), path=array.name, mode="r", zarr_format=2)
-        return opened, metadata[f"{array.name}/.zarray"]
-
-    return read
-
-
-def sample(dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Random elements of a data type: any bits, so NaN with payloads and -0.0 too."""
-    random = np.random.default_rng(7)
-    dtype = np.dtype(dtype)
-    count = int(np.prod(shape))
-    if dtype.kind == "b":
-        return random.integers(0, 2, shape).astype(bool)
-    if dtype.kind == "U":
-        words = ["", "a", "é", "日本", "x" * 9]
-        return random.choice(words, shape).astype(dtype)
-    if dtype.kind == "S":
-        return random.choice([b"", b"a", b"\xff\x01"], shape).astype(dtype)
-    values = np.frombuffer(random.bytes(count * dtype.itemsize), dtype).reshape(shape).copy()
-    if dtype.kind in "fc":
-        values.ravel()[: min(4, count)] = np.array([-0.0, np.nan, np.inf, -np.inf])[: min(4, count)]
-    return values
-
-
-def write(store: Any, data: np.ndarray, chunks: tuple[int, ...], **options: Any) -> zarr.Array:
-    """Writes all chunks of ``data`` but the last, which stays fill value."""
-    zarr.create_group(store, zarr_format=3)
-    options.setdefault("dtype", data.dtype)
-    array = zarr.create_array(store, name="a", shape=data.shape, chunks=chunks, **options)
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        array[...] = data
-    if data.ndim:
-        last = array.metadata.encode_chunk_key(
-            tuple((size - 1) // chunk for size, chunk in zip(data.shape, chunks, strict=True))
-        )
-        zarr.core.sync.sync(store.delete(f"a/{last}"))
-    return zarr.open_array(store, path="a", mode="r")
 
 
 FIXED = [
@@ -118,105 +52,6 @@ def test_big_endian(store, reread, dtype) -> None:
     again, document = reread(store)
     assert bits(again[...]) == bits(array[...])
     assert document["dtype"][0] == ">"
-
-
-COMPRESSORS = {
-    "none": [],
-    "gzip": [zc.GzipCodec(level=3)],
-    "zstd": [zc.ZstdCodec(level=3)],
-    "zstd with checksum": [zc.ZstdCodec(level=-1, checksum=True)],
-    "crc32c": [zc.Crc32cCodec()],
-    "gzip and crc32c": [zc.GzipCodec(level=1), zc.Crc32cCodec()],
-    "three": [zc.GzipCodec(level=1), zc.ZstdCodec(level=0), zc.Crc32cCodec()],
-    **{
-        f"blosc {cname} {shuffle}": [zc.BloscCodec(cname=cname, shuffle=shuffle, typesize=4)]
-        for cname in ("lz4", "lz4hc", "blosclz", "zlib", "zstd")
-        for shuffle in ("noshuffle", "shuffle", "bitshuffle")
-    },
-}
-
-
-@pytest.mark.parametrize("name", COMPRESSORS)
-def test_compressors(store, reread, name) -> None:
-    array = write(store, sample("<f4", (7, 9)), (3, 4), compressors=COMPRESSORS[name])
-    again, document = reread(store)
-    assert bits(again[...]) == bits(array[...])
-    assert len(document["filters"] or []) == max(len(COMPRESSORS[name]) - 1, 0)
-    assert (document["compressor"] is None) == (name == "none")
-    assert "typesize" not in (document["compressor"] or {})
-
-
-def test_compressors_are_spelled_as_v2_does(store, reader_of) -> None:
-    write(store, sample("<f4", (7, 9)), (3, 4), compressors=COMPRESSORS["blosc zstd bitshuffle"])
-    (array,) = read_hierarchy(reader_of(store)).arrays
-    expected = {"id": "blosc", "cname": "zstd", "clevel": 5, "shuffle": 2, "blocksize": 0}
-    assert convert_array(array)["compressor"] == expected
-
-
-NUMCODECS = {
-    "blosc": {"cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0},
-    "lz4": {"acceleration": 1},
-    "zstd": {"level": 1},
-    "zlib": {"level": 1},
-    "gzip": {"level": 1},
-    "bz2": {"level": 1},
-    "lzma": {},
-    "shuffle": {"elementsize": 4},
-    "crc32": {},
-    "crc32c": {},
-    "adler32": {},
-    "fletcher32": {},
-    "jenkins_lookup3": {},
-    "delta": {"dtype": "<u4"},
-    "fixedscaleoffset": {"offset": 0, "scale": 1, "dtype": "<u4", "astype": "<u4"},
-    "astype": {"encode_dtype": "<u8", "decode_dtype": "<u4"},
-}
-FILTERS = {"delta", "fixedscaleoffset", "astype"}
-
-
-@pytest.mark.parametrize("name", NUMCODECS)
-def test_numcodecs(reader_of, objects_of, reread, store, name) -> None:
-    codec = {"name": f"numcodecs.{name}", "configuration": NUMCODECS[name]}
-    where = "filters" if name in FILTERS else "compressors"
-    array = write(store, sample("<u4", (7, 9)) % 1000, (3, 4), **{where: [codec]})
-    again, document = reread(store)
-    assert bits(again[...]) == bits(array[...])
-    used = (document["filters"] or [None])[0] if name in FILTERS else document["compressor"]
-    assert used["id"] == name
-
-
-def test_lossy_filters(store, reread) -> None:
-    codecs = [
-        {"name": "numcodecs.bitround", "configuration": {"keepbits": 3}},
-        {"name": "numcodecs.quantize", "configuration": {"digits": 2, "dtype": "<f4"}},
-    ]
-    data = np.random.default_rng(3).normal(size=(7, 9)).astype("<f4")
-    array = write(store, data, (3, 4), filters=codecs, compressors=[zc.GzipCodec()])
-    again, document = reread(store)
-    assert bits(again[...]) == bits(array[...])
-    assert [item["id"] for item in document["filters"]] == ["bitround", "quantize"]
-
-
-def test_packbits(store, reread) -> None:
-    filters = [{"name": "numcodecs.packbits", "configuration": {}}]
-    array = write(store, sample("bool", (8, 9)), (4, 3), filters=filters)
-    again, _ = reread(store)
-    assert bits(again[...]) == bits(array[...])
-
-
-def test_bare_names_are_numcodecs_own(zarr_json) -> None:
-    codecs = [
-        {"name": "delta", "configuration": {"dtype": "<f4"}},
-        {"name": "bytes", "configuration": {"endian": "little"}},
-        {"name": "shuffle", "configuration": {}},
-        {"name": "zlib", "configuration": {"level": 1}},
-    ]
-    document = convert_array(parse_v3_array("a", zarr_json(codecs=codecs)))
-    assert document["filters"] == [
-        {"id": "delta", "dtype": "<f4"},
-        {"id": "shuffle", "elementsize": 4},
-    ]
-    assert document["compressor"] == {"id": "zlib", "level": 1}
 
 
 FILLS = [
@@ -363,44 +198,6 @@ def test_zero_length_arrays(store, reread, shape) -> None:
     zarr.create_array(store, name="a", shape=shape, chunks=(2,) * len(shape), dtype="f4")
     again, _ = reread(store)
     assert again[...].shape == shape
-
-
-@settings(deadline=None)
-@given(st.data())
-def test_transposes_that_move_nothing_are_taken(data) -> None:
-    """The memory order of NumPy itself is the oracle."""
-    chunks = tuple(data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=4)))
-    axes = data.draw(st.permutations(range(len(chunks))))
-    codecs = parse_codecs(
-        [
-            {"name": "transpose", "configuration": {"order": list(axes)}},
-            {"name": "bytes", "configuration": {"endian": "little"}},
-        ]
-    )
-    values = np.arange(np.prod(chunks)).reshape(chunks)
-    stored = values.transpose(axes).ravel().tolist()
-    try:
-        order = convert_pipeline(codecs, chunks, read_data_type("int32")).order
-    except UnsupportedFeatureError:
-        assert stored not in (values.ravel("C").tolist(), values.ravel("F").tolist())
-        return
-    assert stored == values.ravel(order).tolist()
-
-
-def test_transposes_are_composed(store, reread) -> None:
-    filters = [zc.TransposeCodec(order=(1, 2, 0)), zc.TransposeCodec(order=(1, 0, 2))]
-    array = write(store, sample("<i4", (3, 4, 5)), (2, 2, 3), filters=filters)
-    again, document = reread(store)
-    assert document["order"] == "F"
-    assert bits(again[...]) == bits(array[...])
-
-
-def test_filters_after_a_transpose(reread, store) -> None:
-    delta = {"name": "numcodecs.delta", "configuration": {"dtype": "<i4"}}
-    transpose = zc.TransposeCodec(order=(1, 0))
-    array = write(store, sample("<i4", (6, 8)), (3, 4), filters=[transpose, delta])
-    again, _ = reread(store)
-    assert bits(again[...]) == bits(array[...])
 
 
 # v2 sources

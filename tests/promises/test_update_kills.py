@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import zarr
 from instruments.crash_process import Step
+from tests.promises.updated_stores import SCENARIOS, air, grow, make, rewrite
 
 import parchunk
 from instruments import crash_process
@@ -21,90 +21,6 @@ from parchunk.errors import InputError, SourceChangedError
 Reader = Callable[..., zarr.Group]
 Bits = Callable[[Any, Any], None]
 Published = Callable[[Path], dict[str, bytes]]
-
-
-def make(path: Path, name: str, steps: int, width: int, **chosen: Any) -> zarr.Array:
-    root = zarr.open_group(path, mode="a", zarr_format=3)
-    array = root.create_array(
-        name,
-        shape=(steps, width),
-        dtype="i4",
-        fill_value=-1,
-        dimension_names=["t", "x"],
-        **chosen,
-    )
-    lengthen(array, steps, 0)
-    return array
-
-
-def lengthen(array: zarr.Array, steps: int, before: int | None = None) -> None:
-    before = array.shape[0] if before is None else before
-    array.resize((steps, array.shape[1]))
-    values = np.arange(1, 1 + array.size).reshape(array.shape)
-    array[before:] = values[before:]
-
-
-def opened(path: Path, name: str) -> zarr.Array:
-    return zarr.open_array(path / name, mode="r+")
-
-
-#: Scenarios: how the store is made and planned, what becomes of it, what the update is asked.
-def _air(source: Path) -> dict[str, Any]:
-    make(source, "air", 20, 6, chunks=(2, 3))
-    make(source, "rain", 20, 6, chunks=(4, 6))
-    (source / "air" / "c" / "5" / "stray").write_bytes(b"no chunk")
-    return {"split": "t", "region": 8, "record_size": 4}
-
-
-def _with_gap(source: Path) -> dict[str, Any]:
-    plan = _air(source)
-    (source / "air/c/4/1").unlink()
-    return plan
-
-
-def _sharded(source: Path) -> dict[str, Any]:
-    make(source, "air", 20, 6, chunks=(2, 3), shards=(4, 6))
-    return {}
-
-
-def _flat(source: Path) -> dict[str, Any]:
-    make(source, "air", 2, 60, chunks=(2, 3))
-    return {"region": 12, "record_size": 8}
-
-
-def _rewrite(source: Path, name: str = "air", step: int = 2) -> None:
-    """Write a chunk again, by default one of the first region: it has another size then."""
-    array = opened(source, name)
-    array[step : step + array.chunks[0], : array.chunks[1]] = 0
-
-
-def _grow(source: Path, steps: int = 27) -> None:
-    for name in ("air", "rain"):
-        if (source / name).exists():
-            lengthen(opened(source, name), steps)
-
-
-def _grow_and_rewrite(source: Path) -> None:
-    _grow(source)
-    _rewrite(source)
-
-
-def _join(source: Path) -> None:
-    """Let an array come that wants regions of 24 steps: those of 8 are joined."""
-    _rewrite(source)
-    make(source, "big", 20, 30, chunks=(3, 1))
-
-
-SCENARIOS: dict[str, tuple[Any, Any, list[str]]] = {
-    "grown": (_air, _grow, []),
-    "a gap was filled": (_with_gap, lambda source: _fill(source), []),
-    "regions": (_air, _rewrite, ["--regions", "0"]),
-    "arrays": (_air, _rewrite, ["--arrays", "air"]),
-    "regions and growth": (_air, _grow_and_rewrite, ["--regions", "0"]),
-    "regions joined": (_air, _join, ["--regions", "0"]),
-    "shards": (_sharded, _grow, []),
-    "another split": (_flat, _grow, []),
-}
 
 
 #: Those that are killed at every step; the others at these.
@@ -118,11 +34,6 @@ TELLING = (
     "before root",
     "after root",
 )
-
-
-def _fill(source: Path) -> None:
-    array = opened(source, "air")
-    array[8:10, 3:] = np.arange(1, 1 + array.size).reshape(array.shape)[8:10, 3:]
 
 
 def update(
@@ -209,7 +120,7 @@ def test_killed_twice_and_grown_meanwhile(tmp_path: Path, published: Published, 
         shutil.copytree(first, out)
         assert update(out, tmp_path / f"killed{number}", asked, at)[0] == -signal.SIGKILL
         states.append(out)
-    _grow(source, 33)
+    grow(source, 33)
     _, steps, _ = update(whole, tmp_path / "said again", asked)
     assert not damage(whole)
     wanted = published(whole)
@@ -241,14 +152,14 @@ def test_what_several_updates_were_asked_is_all_done(
 ) -> None:
     """Regions, arrays and gaps of those that were cut short, and of the one that is not."""
     source, out = tmp_path / "s.zarr", tmp_path / "refs"
-    _air(source)
+    air(source)
     make(source, "snow", 40, 6, chunks=(1, 6))
-    _grow(source, 40)
+    grow(source, 40)
     (source / "air/c/13/0").rename(tmp_path / "late")
     parchunk.build(parchunk.plan(str(source), split="t", region=8), str(out))
     (tmp_path / "late").rename(source / "air/c/13/0")
     for name, step in (("air", 2), ("air", 34), ("snow", 9)):
-        _rewrite(source, name, step)
+        rewrite(source, name, step)
     _cut_short(monkeypatch, out, regions=[0], gaps=False)
     _cut_short(monkeypatch, out, arrays=["snow"])
     state = json.loads((out / ".parchunk" / "update.json").read_text())
@@ -265,8 +176,8 @@ def test_what_was_asked_is_kept_before_anything_is_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = tmp_path / "s.zarr", tmp_path / "refs"
-    parchunk.build(parchunk.plan(str(source), **_air(source)), str(out))
-    _rewrite(source)
+    parchunk.build(parchunk.plan(str(source), **air(source)), str(out))
+    rewrite(source)
     with monkeypatch.context() as patched:
         patched.setattr(import_module("parchunk.building.update"), "forget", _raise)
         with pytest.raises(KeyboardInterrupt):
@@ -318,16 +229,16 @@ def test_the_plan_before_stays_until_the_new_root_is_there(
 ) -> None:
     """An update that fails when it would publish; and what grew again meanwhile."""
     source, out = tmp_path / "s.zarr", tmp_path / "refs"
-    parchunk.build(parchunk.plan(str(source), **_air(source)), str(out))
+    parchunk.build(parchunk.plan(str(source), **air(source)), str(out))
     before = (out / ".parchunk" / "plan.json").read_bytes()
     root = (out / ".zmetadata").read_bytes()
-    _grow(source, 27)
+    grow(source, 27)
     module = import_module("parchunk.building.publishing")
     read = module.read_again
     with monkeypatch.context() as patched:
 
         def grow_meanwhile(*arguments: Any, **named: Any) -> Any:
-            _grow(source, 33)
+            grow(source, 33)
             return read(*arguments, **named)
 
         patched.setattr(module, "read_again", grow_meanwhile)
@@ -336,7 +247,7 @@ def test_the_plan_before_stays_until_the_new_root_is_there(
     for steps in (33, 41):
         assert (out / ".parchunk" / "previous.json").read_bytes() == before
         assert (out / ".zmetadata").read_bytes() == root
-        _grow(source, steps)
+        grow(source, steps)
         _cut_short(monkeypatch, out)
     assert parchunk.update(str(out)).missing == 0
     assert open_references(out)["air"].shape == (41, 6)
@@ -348,15 +259,15 @@ def test_the_plan_before_is_that_of_the_root_after_a_kill_behind_publishing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = tmp_path / "s.zarr", tmp_path / "refs"
-    parchunk.build(parchunk.plan(str(source), **_air(source)), str(out))
-    _grow(source, 27)
+    parchunk.build(parchunk.plan(str(source), **air(source)), str(out))
+    grow(source, 27)
     with monkeypatch.context() as patched:
         patched.setattr(import_module("parchunk.building.build"), "finish_update", _raise)
         with pytest.raises(KeyboardInterrupt):
             parchunk.update(str(out))
     published = (out / ".parchunk" / "plan.json").read_bytes()
     assert (out / ".parchunk" / "previous.json").read_bytes() != published
-    _grow(source, 33)
+    grow(source, 33)
     _cut_short(monkeypatch, out)
     assert (out / ".parchunk" / "previous.json").read_bytes() == published
     parchunk.update(str(out))
@@ -368,9 +279,9 @@ def test_a_build_does_not_end_what_an_update_was_asked(
 ) -> None:
     """A build of the same plan is fine, and leaves to the update what only that knows."""
     source, out = tmp_path / "s.zarr", tmp_path / "refs"
-    plan = parchunk.plan(str(source), **_air(source))
+    plan = parchunk.plan(str(source), **air(source))
     parchunk.build(plan, str(out))
-    _rewrite(source)
+    rewrite(source)
     with monkeypatch.context() as patched:
         patched.setattr(import_module("parchunk.building.update"), "forget", _raise)
         with pytest.raises(KeyboardInterrupt):
@@ -390,7 +301,7 @@ def test_a_request_that_is_none_is_refused_by_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     source, out = tmp_path / "s.zarr", tmp_path / "refs"
-    parchunk.build(parchunk.plan(str(source), **_air(source)), str(out))
+    parchunk.build(parchunk.plan(str(source), **air(source)), str(out))
     path = out / ".parchunk" / "update.json"
     path.write_text(text)
     with pytest.raises(InputError, match="delete it"):

@@ -1,0 +1,71 @@
+"""Directories that are listed whole, against sets of keys."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.cover.made_boxes import indices_in, region, some_boxes
+from tests.keys.grids import grids, styles
+
+from parchunk.cover.directories import whole_directories
+from parchunk.keys.boxes import Box
+from parchunk.keys.encoding import KeyEncoding
+from parchunk.keys.space import KeySpace
+
+
+def held_by(directory, keys):
+    return {key for key in keys if not directory or key.startswith(directory + "/")}
+
+
+@settings(deadline=None)
+@given(grids, styles, st.sampled_from([1, 2, 5, 20, 10_000]), st.data())
+def test_directories_hold_what_is_wanted_and_no_key_twice(grid, style, limit, data):
+    encoding = KeyEncoding(*style, len(grid))
+    boxes = data.draw(some_boxes(grid))
+    found = whole_directories(KeySpace(grid, encoding), boxes, limit)
+    assert len(found) <= max(limit, 1)
+    keys = {encoding.tail(index) for index in product(*map(range, grid))}
+    parts = [held_by(directory, keys) for directory in found]
+    assert all(parts)
+    met = set().union(*parts)
+    assert sum(map(len, parts)) == len(met)
+    wanted = {encoding.tail(index) for index in indices_in(boxes)}
+    assert wanted <= met
+    if limit == 10_000 and encoding.separator == "/" and len(grid) > 1:
+        # the narrowest: nothing but the last directories of wanted chunks
+        assert {key.rpartition("/")[0] for key in met} == {key.rpartition("/")[0] for key in wanted}
+        assert len(found) == 1 or met != keys
+
+
+def test_directories_by_example():
+    v2, v3 = KeyEncoding("", "/", 3), KeyEncoding("c", "/", 3)
+    grid = (20, 4, 6)
+    assert whole_directories(KeySpace(grid, v2), [region(grid, 0, 0, 20)]) == [""]
+    assert whole_directories(KeySpace(grid, v3), [region(grid, 0, 0, 20)]) == ["c"]
+    assert whole_directories(KeySpace(grid, v3), [region(grid, 0, 9, 11)]) == ["c/9", "c/10"]
+    assert whole_directories(KeySpace(grid, v2), [region(grid, 2, 0, 1)]) == [""]
+    some = whole_directories(KeySpace(grid, v2), [region(grid, 1, 1, 3)])
+    assert some == [f"{i}/{j}" for i in range(20) for j in (1, 2)]
+    assert whole_directories(KeySpace(grid, v2), [region(grid, 1, 1, 3)], limit=39) == [""]
+    assert whole_directories(
+        KeySpace(grid, v2), [Box((5, 0, 2), (6, 4, 3)), Box((6, 1, 0), (7, 2, 6))]
+    ) == [
+        "5",
+        "6/1",
+    ]
+    assert whole_directories(KeySpace(grid, v2), [Box((5, 1, 0), (8, 3, 6))], limit=3) == [
+        "5",
+        "6",
+        "7",
+    ]
+    assert whole_directories(KeySpace(grid, KeyEncoding("", ".", 3)), [region(grid, 0, 9, 11)]) == [
+        ""
+    ]
+    assert whole_directories(
+        KeySpace(grid, KeyEncoding("c", ".", 3)), [region(grid, 0, 9, 11)]
+    ) == [""]
+    assert whole_directories(KeySpace((), KeyEncoding("c", "/", 0)), [Box((), ())]) == [""]
+    assert whole_directories(KeySpace((9,), KeyEncoding("c", "/", 1)), [Box((2,), (3,))]) == ["c"]
+    assert whole_directories(KeySpace(grid, v2), []) == []
