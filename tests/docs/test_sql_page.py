@@ -44,7 +44,7 @@ def results(connection):
 def test_the_page_has_what_it_promises():
     assert len(queries()) >= 12
     views = "".join(query for _, query in queries())
-    for view in ("arrays", "refs", "missing", "coverage", "receipts", "strays"):
+    for view in ("arrays", "refs", "missing", "coverage", "receipts", "strays", "labels"):
         assert re.search(rf"\b{view}\b", views)
 
 
@@ -54,7 +54,7 @@ def test_answers(results, connection):
     assert [row[:5] for row in by_region] == [
         (0, 0, 60, 359, 1), (1, 60, 120, 360, 0), (2, 120, 180, 358, 2), (3, 180, 240, 359, 1),
     ]  # fmt: skip
-    assert results["Coverage by month"][0] == [("2026-01", 1440, 1436)]
+    assert results["Coverage by month"][0][-1] == ("temperature", "2026-01", 1440, 1436)
     assert results["The latest complete step"][0] == [(238, 17)]
     assert results["Runs of missing steps"][0] == [
         ("temperature", 17, 17, 1), ("temperature", 130, 131, 2), ("temperature", 239, 239, 1),

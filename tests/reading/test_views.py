@@ -114,13 +114,15 @@ def test_coverage_is_every_partition(folder, connection):
     assert len(rows) == len(found) == sum(array.regions for array in plan.arrays)
     for partition in plan.partitions():
         row = found[partition.key]
-        assert row[4] == partition.rows.total == row[5] + row[6]
-    assert found[("t", 0)][2:10] == (0, 8, 32, 30, 2, 1, found[("t", 0)][8], 0)
+        assert row[6] == partition.rows.total == row[7] + row[8]
+    assert found[("t", 0)][2:12] == (0, 8, None, None, 32, 30, 2, 1, found[("t", 0)][10], 0)
     counted = connection.execute(
         "SELECT refs.array_name, region, count(*) FILTER (present), sum(size)::BIGINT "
         "FROM refs GROUP BY ALL"
     ).fetchall()
-    assert {(a, r): (p, b) for a, r, p, b in counted} == {k: (v[5], v[8]) for k, v in found.items()}
+    assert {(a, r): (p, b) for a, r, p, b in counted} == {
+        k: (v[7], v[10]) for k, v in found.items()
+    }
 
 
 def test_coverage_where_record_files_do_not_divide_regions(tmp_path):
@@ -146,7 +148,7 @@ def test_arrays_and_regions(connection):
     assert row == ("deep/er/q", 3, "<f4", [4, 24, 6], [2, 1, 3], [2, 24, 2], ["y", "time", "x"],
                    1, 8, 96)  # fmt: skip
     assert connection.execute("SELECT * FROM regions").fetchall() == [
-        (0, 0, "time", 0, 8), (1, 0, "time", 8, 16), (2, 0, "time", 16, 24),
+        (at, 0, "time", at * 8, at * 8 + 8, None, None) for at in range(3)
     ]  # fmt: skip
     (store,) = connection.execute("SELECT store, start, stop FROM stores").fetchall()
     assert store == (0, None, None)

@@ -19,7 +19,6 @@ from parchunk.auditing.findings import Finding
 from parchunk.auditing.gaps import Steps, largest
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.impossible_sizes import impossible_sizes
-from parchunk.auditing.labels import Labels
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordChecker, RecordJob, RecordResult
@@ -44,6 +43,7 @@ from parchunk.out.output import Output
 from parchunk.out.receipts import strays_path
 from parchunk.out.record_files import record_path
 from parchunk.planning.joining.paths import array_paths
+from parchunk.planning.labels import Labels
 from parchunk.planning.plan import ArrayPlan, Partition, Plan
 
 #: Gaps of one array that a report lists. All are counted.

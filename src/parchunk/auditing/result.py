@@ -11,9 +11,9 @@ from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding
 from parchunk.auditing.gaps import Completeness, Gap
 from parchunk.auditing.heat import Heat
-from parchunk.auditing.labels import Labels
 from parchunk.auditing.sizes import Outliers, Sizes
 from parchunk.listing.strays import Stray
+from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.found_arrays import left_out_findings, spelling_findings
 from parchunk.auditing.gaps import Completeness, completeness
-from parchunk.auditing.labels import read_labels
+from parchunk.auditing.labels import labels_for
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited, read_partitions
 from parchunk.auditing.result import AuditReport
@@ -116,7 +116,7 @@ def audit(
     readers = workers or (_REMOTE_READERS if output.costs_requests else min(os.cpu_count() or 2, 8))
     arrays, extra = _read_files(plan, output, policy, done, undone, readers, progress)
     findings += extra
-    labels = read_labels(plan, plan.split.dimension if plan.split else None, store_options)
+    labels = labels_for(plan, output, store_options)
     receipts = [item.receipt for item in done if item.receipt]
     findings += _unfinished(undone, under_way)
     findings += left_out_findings(plan)

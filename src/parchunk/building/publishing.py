@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from parchunk.errors import SourceChangedError
 from parchunk.metadata.meaning import differences, hierarchy_digest
+from parchunk.out.labels import keep_labels
 from parchunk.out.output import ROOT, Output
 from parchunk.out.receipts import Receipt
 from parchunk.out.root import published_root
@@ -23,12 +24,15 @@ def publish(
 ) -> None:
     """Write the root, which makes the references a store, if the source is still what it was.
 
-    ``confirm`` is called right before, and raises when OUT is somebody else's by now.
+    The labels of the split dimension are written before. ``confirm`` is called right before the
+    root is, and raises when OUT is somebody else's by now.
 
     Raises
     ------
     SourceChangedError
         When the source's metadata has changed since the plan: nothing is published.
+    OutputError
+        When OUT cannot be written.
     """
     now = read_again(plan, source, arrays_to_come=False)
     if hierarchy_digest(now) != hierarchy_digest(plan.hierarchy):
@@ -38,7 +42,9 @@ def publish(
             "published; "
             "run parchunk update if it grew; else build again (--overwrite, or another OUT)"
         )
+    receipts = list(receipts)
     root = published_root(plan, receipts)
+    keep_labels(plan, output, source, receipts)
     if confirm is not None:
         confirm()
     if output.get(ROOT) != root:

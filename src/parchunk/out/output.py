@@ -24,6 +24,8 @@ UPDATE = f"{OWN}/update.json"
 LEASE = f"{OWN}/lease.json"
 RECEIPTS = f"{OWN}/receipts"
 STRAYS = f"{OWN}/strays"
+#: What the elements of the split dimension are called: dates, where it is a time.
+LABELS = f"{OWN}/labels.parquet"
 ROOT = ".zmetadata"
 #: What to do when a write fails.
 RESUME = "make room or give access, then run the same command again to resume"

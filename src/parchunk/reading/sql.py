@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
+from parchunk.out.labels import holds_labels
 from parchunk.out.opening import open_output
 from parchunk.out.output import PREVIOUS, RECEIPTS, STRAYS, UPDATE, Output
 from parchunk.out.plan_file import load_plan, published_plan
@@ -113,6 +114,7 @@ def contents(output: Output, plan: Plan) -> Contents:
         frozenset(arrays),
         receipts=output.holds(RECEIPTS, ".json"),
         strays=output.holds(STRAYS, ".parquet"),
+        labels=holds_labels(output),
         updating=any(output.get(path) is not None for path in (UPDATE, PREVIOUS)),
     )
 

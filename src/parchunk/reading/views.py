@@ -18,6 +18,7 @@ from parchunk.out.output import RECEIPTS, STRAYS
 from parchunk.out.receipts import Receipt
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.plan import ArrayPlan, Plan, Region
+from parchunk.reading.labels_view import first_element, labels_of_range, labels_query
 from parchunk.reading.refs_view import refs_query
 from parchunk.reading.sql_text import glob_escaped, list_of, nothing, text, values
 
@@ -28,16 +29,17 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "record_size", "expected",
     ),
     "stores": ("store", "url", "start", "stop"),
-    "regions": ("region", "store", "dimension", "start", "stop"),
+    "regions": ("region", "store", "dimension", "start", "stop", "start_label", "stop_label"),
     "refs": (
         "array_name", "region", "chunk_number", "chunk_index", "chunk_key", "present", "path",
         "offset", "size", "inlined",
     ),
     "coverage": (
-        "array_name", "region", "start", "stop", "expected", "present", "missing", "zero_sized",
-        "bytes", "strays", "shards_expected", "shards_present", "empty_entries",
+        "array_name", "region", "start", "stop", "start_label", "stop_label", "expected", "present",
+        "missing", "zero_sized", "bytes", "strays", "shards_expected", "shards_present",
+        "empty_entries",
     ),
-    "missing": ("array_name", "region", "chunk_number", "chunk_index", "chunk_key"),
+    "missing": ("array_name", "region", "chunk_number", "chunk_index", "chunk_key", "label"),
     "receipts": (
         "array_name", "region", "dimension", "start", "stop", "expected", "present", "missing",
         "zero_sized", "inlined", "bytes", "strays", "stray_reasons", "found_again",
@@ -45,6 +47,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "record_files", "shards_expected", "shards_present", "empty_entries", "index_requests",
     ),
     "strays": ("array_name", "path", "size", "reason"),
+    "labels": ("dimension", "element", "label"),
 }  # fmt: skip
 
 #: What the fields of receipts are in SQL, by their annotations; the others are JSON.
@@ -74,13 +77,14 @@ def view_statements(plan: Plan, url: str, there: Contents) -> list[str]:
         _array_macro(url),
         "CREATE OR REPLACE MACRO refs_file(filename) AS\n"
         "  CAST(split_part(parse_filename(filename), '.', 2) AS BIGINT)",
+        _view("labels", labels_query(plan, url, there.labels)),
         _view("arrays", _arrays(plan)),
         _view("stores", _stores(plan)),
-        _view("regions", _regions(plan)),
+        _view("regions", f"SELECT *, {labels_of_range()}\nFROM (\n{_regions(plan)}\n)"),
         _view("refs", refs_query(plan, url, there.arrays)),
         _view("receipts", _receipts(plan, url, there.receipts and not there.updating)),
         _view("coverage", _coverage(plan, there.updating)),
-        _view("missing", "SELECT " + _names("missing") + "\nFROM refs WHERE NOT present"),
+        _view("missing", _missing(plan)),
         _view("strays", _strays(url, there.strays)),
     ]
 
@@ -91,6 +95,14 @@ def _view(name: str, query: str) -> str:
 
 def _names(view: str) -> str:
     return ", ".join(f'"{name}"' for name in COLUMNS[view])
+
+
+def _missing(plan: Plan) -> str:
+    columns = ", ".join(f'refs."{name}"' for name in COLUMNS["missing"][:-1])
+    return (
+        f"SELECT {columns}, labels.label\nFROM refs LEFT JOIN labels\n"
+        f"  ON labels.element = {first_element(plan)}\nWHERE NOT present"
+    )
 
 
 def _array_macro(url: str) -> str:
@@ -164,7 +176,7 @@ def _regions(plan: Plan) -> str:
             f"{text(str(plan.split))}, {region.start}::BIGINT, {region.stop}::BIGINT"
             for region in plan.regions
         ]
-        return f"SELECT * FROM {values(rows)} AS t({_names('regions')})"
+        return f"SELECT * FROM {values(rows)} AS t(region, store, dimension, start, stop)"
     length, extent = plan.region_length, plan.regions[-1].stop
     # Regions of merged stores are of several; that of an array is told by its paths.
     store = "0::BIGINT" if plan.stores is None else "NULL::BIGINT"
@@ -218,6 +230,7 @@ def _coverage(plan: Plan, updating: bool) -> str:
         "SELECT partitions.array_name, partitions.region,\n"
         "  if(partitions.region IS NULL, NULL, partitions.start) AS start,\n"
         "  if(partitions.region IS NULL, NULL, partitions.stop) AS stop,\n"
+        f"  {labels_of_range('partitions.')},\n"
         f"  partitions.expected, {counts}, strays,\n"
         "  shards_expected, shards_present, empty_entries\n"
         f"FROM partitions {counted}LEFT JOIN receipts\n"
@@ -309,5 +322,6 @@ class Contents:
     arrays: frozenset[str]
     receipts: bool
     strays: bool
+    labels: bool
     #: An update is under way, or was cut short: receipts are not those of what is published.
     updating: bool = False

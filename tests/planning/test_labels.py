@@ -1,0 +1,92 @@
+"""Labels of coordinates: dates in every calendar of CF, numbers and names otherwise."""
+
+import datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parchunk.keys.encoding import KeyEncoding
+from parchunk.metadata.spec import ArraySpec
+from parchunk.planning.labels import Labels, label_values
+
+
+def labels(values, absent=None, **attributes) -> Labels:
+    values = np.asarray(values)
+    shape = (len(values),)
+    keys = KeyEncoding("c", "/", 1)
+    spec = ArraySpec("t", 3, shape, shape, "<i8", 8, ("t",), keys, attributes, {})
+    none = np.zeros(shape, bool) if absent is None else np.array(absent)
+    return Labels(pa.concat_arrays(list(label_values(values, spec, none))))
+
+
+@pytest.mark.parametrize(
+    ("values", "attributes", "said"),
+    [
+        ([0, 31], {"units": "days since 2003-05-01"}, "2003-05-01 to 2003-06-01"),
+        ([0, 6], {"units": "hours since 1900-01-01 00:00"}, "1900-01-01 00:00 to 1900-01-01 06:00"),
+        ([0, 1.5], {"units": "days since 2000-1-1T0:00Z"}, "2000-01-01 00:00 to 2000-01-02 12:00"),
+        ([0, 1], {"units": "seconds since 2000-1-1"}, "2000-01-01 00:00:00 to 2000-01-01 00:00:01"),
+        ([0, 28], {"units": "days since 2004-02-01", "calendar": "noleap"},
+         "2004-02-01 to 2004-03-01"),
+        ([0, 29], {"units": "days since 2003-02-01", "calendar": "360_day"},
+         "2003-02-01 to 2003-02-30"),
+        ([0, 1], {"units": "days since 1582-10-04", "calendar": "standard"},
+         "1582-10-04 to 1582-10-15"),
+        ([0, 1], {"units": "milliseconds since 2003-05-01"},
+         "2003-05-01 00:00:00.000 to 2003-05-01 00:00:00.001"),
+        ([0, 1 / 24], {"units": "days since 0001-01-01"}, "0001-01-01 00:00 to 0001-01-01 01:00"),
+        ([0, 1], {"units": "weeks since 2003-05-01 12:00 -6:00"},
+         "2003-05-01 18:00 to 2003-05-08 18:00"),
+        ([0, 2], {"units": "days since 2000-01-01", "scale_factor": 0.5, "add_offset": 1},
+         "2000-01-02 to 2000-01-03"),
+        ([0, 2], {"units": "months since 2003-05-01"}, "0 to 2"),
+        ([0, 2], {"units": "days since 2003-05-01", "calendar": "martian"}, "0 to 2"),
+        ([0.0, 1e300], {"units": "days since 2003-05-01"}, "0 to 1e+300"),
+        ([0, 2**62], {"units": "weeks since 2003-05-01"}, f"0 to {2**62}"),
+        ([1000.0, 850.5], {"units": "hPa"}, "1000 to 850.5"),
+        (np.array([1.1, 2], "f4"), {}, "1.1 to 2"),
+        (["a", "b"], {"units": "days since 2003-05-01"}, "a to b"),
+        (np.array([b"a", b"b"]), {}, "a to b"),
+        (np.array(["2001-01-01", "2001-01-01T06"], "M8[ns]"), {},
+         "2001-01-01 00:00 to 2001-01-01 06:00"),
+    ],
+)  # fmt: skip
+def test_between(values, attributes, said):
+    assert labels(values, **attributes).between(0, 2) == said
+
+
+def test_outside_and_not_a_time():
+    found = labels([0.0, np.nan, 2.0], units="days since 2003-05-01")
+    assert [found.of(at) for at in (-1, 0, 1, 2, 3)] == [
+        None, "2003-05-01", None, "2003-05-03", None,
+    ]  # fmt: skip
+    assert Labels().of(0) is None
+    assert found.between(0, 2) is None
+
+
+def test_values_that_are_none_have_no_label():
+    found = labels([0, -1, 2, 3], [False, False, False, True], _FillValue=-1)
+    assert found.texts.to_pylist() == ["0", None, "2", None]
+    times = labels(np.array(["2001-01-01", "NaT"], "M8[s]"))
+    assert times.texts.to_pylist() == ["2001-01-01", None]
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(-(2**61), 2**61), min_size=1, max_size=5),
+    st.sampled_from(["nanoseconds", "microseconds", "seconds", "hours"]),
+)
+def test_dates_are_those_of_python(values, unit):
+    step = {"nanoseconds": 1, "microseconds": 1000, "seconds": 10**9, "hours": 3600 * 10**9}[unit]
+    values = [value // step for value in values]
+    found = labels(values, units=f"{unit} since 1970-01-01", calendar="proleptic_gregorian")
+    for at, value in enumerate(values):
+        seconds, part = divmod(value * step, 10**9)
+        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
+        wanted = f"{moment:%Y-%m-%d %H:%M:%S}.{part:09d}"
+        assert wanted.startswith(found.of(at))
+        rest = wanted[len(found.of(at)) :]
+        assert not rest.strip("0:. "), "nothing is lost of any of them"
