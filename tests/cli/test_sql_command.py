@@ -1,0 +1,140 @@
+"""The sql command: formats, files that it writes, and what it says of queries that fail."""
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from unittest import mock
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from tests.reading.odd_store import build_odd
+
+from parchunk.cli.main import run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return build_odd(tmp_path_factory.mktemp("sql"))
+
+
+def sql(folder, *arguments, stdin=b""):
+    """Run the command in this process; starting Python takes longer than any query here."""
+    given, said, error = (io.TextIOWrapper(io.BytesIO(data)) for data in (stdin, b"", b""))
+    with (
+        mock.patch("sys.stdin", given),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(error),
+    ):
+        code = run(["sql", str(folder / "refs"), *arguments])
+        said.flush()
+        error.flush()
+    return subprocess.CompletedProcess(
+        arguments, code, said.buffer.getvalue(), error.buffer.getvalue()
+    )
+
+
+def test_command_prints_every_format(folder, tmp_path):
+    query = "SELECT chunk_key, chunk_index FROM missing WHERE missing.array_name = 't' ORDER BY ALL"
+    table = sql(folder, query)
+    assert table.returncode == 0
+    program = [sys.executable, "-c", "from parchunk.cli import main; main()"]
+    started = subprocess.run(
+        [*program, "sql", str(folder / "refs")], capture_output=True, input=f"{query};".encode()
+    )
+    assert (started.returncode, started.stdout) == (0, table.stdout)
+    assert "t/c/5/0/1" in table.stdout.decode()
+    csv = sql(folder, query, "--format", "csv").stdout.decode()
+    assert csv == 'chunk_key,chunk_index\nt/c/5/0/1,"[5, 0, 1]"\nt/c/7/1/1,"[7, 1, 1]"\n'
+    rows = json.loads(sql(folder, query, "--json").stdout)
+    assert rows[0] == {"chunk_key": "t/c/5/0/1", "chunk_index": [5, 0, 1]}
+    sql(folder, query, "--format", "parquet", "--to", str(tmp_path / "x.parquet"))
+    assert pq.read_table(tmp_path / "x.parquet").to_pylist() == rows
+    assert sql(folder, stdin=f"{query};".encode()).stdout == table.stdout
+    with duckdb.connect() as plain:
+        plain.execute(sql(folder, "--views").stdout.decode())
+        assert plain.execute(query).fetchall() == [tuple(row.values()) for row in rows]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN EXPLAIN ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
+        "--EXPLAIN\nEXPLAIN ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
+        "-- SELECT 1 --\nEXPLAIN ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN /**/ ANALYZE COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN (ANALYZE, FORMAT JSON) COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN (FORMAT JSON) EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{out}/x.csv'",
+        "EXPLAIN (/*)*/ ANALYZE) COPY (SELECT 1) TO '{out}/x.csv'",
+        "CREATE PERSISTENT SECRET x (TYPE s3)",
+        "ATTACH '{out}/x.csv'",
+        "PREPARE p AS COPY (SELECT 1) TO '{out}/x.csv'; EXECUTE p",
+        "EXPORT DATABASE '{out}/x.csv'",
+        "SELECT 1; COPY (SELECT 1) TO '{out}/x.csv'",
+    ],
+)
+def test_command_writes_nothing_into_out(folder, query):
+    ran = sql(folder, query.format(out=folder / "refs"))
+    assert ran.returncode == 2
+    assert ran.stderr.decode().count("\n") == 1
+    assert not (folder / "refs/x.csv").exists()
+
+
+def test_command_explains_queries_in_any_format(folder):
+    ran = sql(folder, "EXPLAIN (FORMAT JSON) SELECT count(*) FROM missing", "--format", "json")
+    assert ran.returncode == 0
+    assert json.loads(json.loads(ran.stdout)[0]["explain_value"])
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("SELECT array FROM arrays", "array_name"),
+        ("SELECT refs.array FROM refs", "array_name"),
+        ("SELECT offset FROM refs", '"offset" in double quotes'),
+        ("SELECT arry_name FROM refs", 'Candidate bindings: "array_name"'),
+        ("SELECT * FROM ref", 'Did you mean "refs"?'),
+        ("SELECT coutn(*) FROM refs", 'Did you mean "count"?'),
+        ("SELECT sum(array_name) FROM refs", "explicit type casts"),
+        ("SELECT array_name FROM refs, arrays", "refs.array_name"),
+    ],
+)
+def test_command_says_what_duckdb_suggests(folder, query, said):
+    ran = sql(folder, query)
+    assert ran.returncode == 2
+    assert said in ran.stderr.decode()
+    assert ran.stderr.count(b"\n") == 1
+    assert b"LINE 1" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [("x.parquet", b"PAR1"), ("x.PQ", b"PAR1"), ("x.csv", b"n\n4"), ("x.json", b'[\n{"n": 4}')],
+)
+def test_to_writes_what_its_name_says(folder, tmp_path, name, begins):
+    ran = sql(folder, "SELECT count(*) AS n FROM missing", "--to", str(tmp_path / name))
+    assert (ran.returncode, ran.stdout) == (0, b"")
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+def test_to_and_format(folder, tmp_path):
+    query = "SELECT count(*) AS n FROM missing"
+    for name in ("x", "x.txt"):
+        assert sql(folder, query, "--to", str(tmp_path / name)).returncode == 0
+        assert "int64" in (tmp_path / name).read_text()
+    assert sql(folder, query, "--to", str(tmp_path / "x.csv"), "--json").returncode == 0
+    assert json.loads((tmp_path / "x.csv").read_text()) == [{"n": 4}]
+    odd = tmp_path / "x.feather"
+    ran = sql(folder, query, "--to", str(odd))
+    assert ran.returncode == 2
+    assert b"give --format" in ran.stderr
+    assert not odd.exists()
+    assert sql(folder, query, "--to", str(odd), "--format", "csv").returncode == 0
+    assert odd.read_text() == "n\n4\n"
+    assert sql(folder, "--to", str(tmp_path / "y.csv"), stdin=query.encode()).returncode == 0
+    assert (tmp_path / "y.csv").read_text() == "n\n4\n"
