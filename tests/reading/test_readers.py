@@ -1,14 +1,15 @@
 """The table of docs/readers.md is what the readers that are installed here do."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from packaging.version import Version
 
 xarray = pytest.importorskip("xarray")
+
+from docs import readers  # noqa: E402
+
 DOCS = Path(__file__).parents[2] / "docs"
 #: What xarray makes of v3 attributes before 2026.4, where it differs from the table.
 OLDER_XARRAY = {
@@ -18,22 +19,9 @@ OLDER_XARRAY = {
 }
 
 
-@pytest.fixture(scope="module")
-def readers() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("readers", DOCS / "readers.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # dataclasses look their module up by name
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(__import__("sys").modules, "readers", module)
-        spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
-def test_the_table_is_what_readers_do(readers: ModuleType) -> None:
-    """Run `python docs/readers.py` to write it anew, and read what has changed."""
+def test_the_table_is_what_readers_do() -> None:
+    """Run `python -m docs.readers` to write it anew, and read what has changed."""
     written = readers.read_page((DOCS / "readers.md").read_text())
     found = readers.find_out()
     assert list(written) == list(found)
@@ -44,19 +32,19 @@ def test_the_table_is_what_readers_do(readers: ModuleType) -> None:
             assert wanted[title] == cell, (row, title)
 
 
-def test_fsspec_and_zarr_read_every_row_exactly(readers: ModuleType) -> None:
+def test_fsspec_and_zarr_read_every_row_exactly() -> None:
     for row, cells in readers.read_page((DOCS / "readers.md").read_text()).items():
         assert cells["fsspec + zarr"] == "exact", row
         assert cells["parchunk.open_dataset"] in ("exact", "nor the source"), row
 
 
-def test_sameness_is_of_bits(readers: ModuleType) -> None:
+def test_sameness_is_of_bits() -> None:
     assert readers.same([1.0, float("nan")], [1.0, float("nan")])
     assert not readers.same([0.0], [-0.0])
     assert not readers.same([1], [1.0])
 
 
-def test_text_of_another_type_is_told_apart(readers: ModuleType) -> None:
+def test_text_of_another_type_is_told_apart() -> None:
     texts = np.array([["0", "1"]], object)
     assert readers.verdict(texts.astype("U4"), texts) == "other type"
     assert readers.verdict(texts, texts) == "exact"
