@@ -73,7 +73,7 @@ class ChunkObjects:
         self._spec = spec
 
     def shards(self, partition: Partition) -> int:
-        """Return 0."""
+        """Return 0: no object holds several chunks."""
         return 0
 
     def paths(self, paths: ArrayPaths, numbers: Int64Array) -> pa.StringArray:

@@ -19,8 +19,10 @@ _AGAIN = "run parchunk update OUT: it writes the root anew"
 def check_root(
     plan: Plan, output: Output, receipts: Iterable[Receipt], finished: bool
 ) -> list[Finding]:
-    """Return what is wrong with the root; an unfinished build has none, and while an update is
-    unfinished it is the one before, which readers go on to see.
+    """Return what is wrong with the root of a finished OUT.
+
+    An unfinished build has none, and while an update is unfinished it is the one before, which
+    readers go on to see.
     """
     if not finished:
         return []

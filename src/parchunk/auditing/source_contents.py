@@ -194,7 +194,7 @@ class ContentReader:
         return Contradicted.joined(found)
 
     def _some(self, places: Int64Array, counted: Reread) -> Int64Array:
-        """Return those that are read, counting them and all."""
+        """Return the places that are read again, all of them or a sample; count both."""
         share = self._share_of_indexes if counted is self.indexes else self._share_of_inlined
         chosen = places if share >= 1 else places[self._random.random(len(places)) < share]
         counted.of += len(places)

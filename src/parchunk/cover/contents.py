@@ -12,7 +12,7 @@ from parchunk.planning.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """``keys`` neighbouring keys of the source from ``first`` on; ``array``: the chunks of one."""
+    """Neighbouring ``keys`` of the source: how many, and which is first; ``array`` whose chunks."""
 
     first: str
     keys: int

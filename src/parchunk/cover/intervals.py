@@ -131,7 +131,7 @@ def least_requests(chunks: int, page: int = PAGE) -> int:
 
 
 def shares_of_least(chunks: Iterable[int], page: int = PAGE, before: int = 0) -> tuple[int, ...]:
-    """Return what each of some runs of keys has of the fewest requests for all of them together.
+    """Share the fewest LIST requests for several runs of keys out among them.
 
     ``before`` keys come before them in the same listing: a page is of the run that it begins in,
     so that the shares of all add up.

@@ -56,9 +56,9 @@ def held_within(memory: int, record_size: int, concurrency: int, inlining: int =
 def inline_bound(
     memory: int, processes: int, record_size: int, concurrency: int, inlining: int
 ) -> InlineBound:
-    """Return what of ``memory``, of which each of ``processes`` has a part, is for inlining.
+    """Return how much of ``memory``, shared by ``processes``, each may use to inline chunks.
 
-    The rest is as for `held_within`.
+    The other arguments are as for `held_within`.
     """
     _, least = _needed_bytes(record_size, concurrency)
     return InlineBound(_inline_bytes(memory // processes, least, inlining), least, processes)
@@ -71,7 +71,7 @@ def inlining_of(plan: Plan) -> int:
 
 
 def _needed_bytes(record_size: int, concurrency: int) -> tuple[int, int]:
-    """Return what a process needs beside chunks' sizes, and with the fewest sizes."""
+    """Return the bytes a process needs for all but chunks' sizes, and with the fewest of these."""
     rest = FIXED_BYTES + WRITERS * record_size * ROW_BYTES
     rest += min(concurrency, 16) * LISTING_BYTES
     return rest, rest + max(record_size * CHUNK_BYTES, 4 << 20)

@@ -24,11 +24,11 @@ MOST_PAGES = 50
 
 @dataclass(frozen=True)
 class Width:
-    """How a store is listed: in how many ``pieces`` at least walks are cut, how many of them may
-    be under way before the first has passed (``window``), and the keys of a ``page``.
+    """How walks over a store are cut, and how many are under way.
 
-    ``together`` says whether one walk may list several arrays: where it ends early and each
-    request that is saved counts.
+    They are cut in ``pieces`` or more; ``window`` of them may be under way before the first has
+    passed; a ``page`` is so many keys. ``together`` says whether one walk may list several arrays:
+    where it ends early and each request that is saved counts.
     """
 
     pieces: int

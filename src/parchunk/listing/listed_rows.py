@@ -20,8 +20,10 @@ class Endless(Exception):
 
 @dataclass(frozen=True)
 class Listed:
-    """A run of listed objects: ``paths`` as the store has them, ``sizes`` in bytes, and
-    ``modified`` in microseconds since the epoch, all of one length, in the order listed.
+    """A run of listed objects, in the order listed, as columns of one length.
+
+    ``paths`` are as the store has them, ``sizes`` in bytes, ``modified`` in microseconds since the
+    epoch.
     """
 
     paths: pa.StringArray

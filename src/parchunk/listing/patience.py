@@ -26,7 +26,7 @@ class Requests:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, *, lists: int = 0, keys: int = 0, retries: int = 0, gets: int = 0) -> None:
-        """Count."""
+        """Add to the counts, and to those of `total`."""
         with self._lock:
             self.lists += lists
             self.keys += keys

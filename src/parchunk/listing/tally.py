@@ -35,8 +35,11 @@ _BLOCK = 1 << 18
 
 @dataclass(frozen=True)
 class Part:
-    """All that is known of one row set: sizes in row order (a view), newest modification in
-    microseconds (None when no chunk was seen), strays, and what only a second listing showed.
+    """All that is known of one row set, whose chunks have all been listed or looked for again.
+
+    ``vector`` has sizes in row order (a view), ``modified`` is the newest modification in
+    microseconds (None when no chunk was seen), ``found_again`` counts the chunks that only a
+    further listing showed.
     """
 
     rows: RowSet

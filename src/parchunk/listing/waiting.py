@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def next_from(passed: SimpleQueue[T], stop: threading.Event) -> T:
-    """Return what comes next, unless the build is ending."""
+    """Return what comes next; raise `Cancelled` when the build is ending before it does."""
     while True:
         try:
             return passed.get(timeout=TICK)
@@ -24,19 +24,16 @@ def next_from(passed: SimpleQueue[T], stop: threading.Event) -> T:
 
 
 def go_on(stop: threading.Event) -> None:
-    """Do not wait for a listing that may hang while the build is ending.
-
-    Raises
-    ------
-    Cancelled
-        When it is.
-    """
+    """Raise `Cancelled` when the build is ending: a listing that hangs is not waited for then."""
     if stop.is_set():
         raise Cancelled("cancelled")
 
 
 def leave(stop: threading.Event, futures: Iterable[Future[Any]]) -> None:
-    """Leave nothing running, but what hangs while the build is ending: it only reads."""
+    """Cancel futures, and wait for those that run; no longer once the build is ending.
+
+    What still runs then only reads.
+    """
     for future in futures:
         future.cancel()
     while wait(futures, TICK).not_done and not stop.is_set():

@@ -45,7 +45,10 @@ class Witnesses:
     search: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def before(self, prefix: str, offset: str | None) -> Witness | None:
-        """Return a key of a prefix, not after ``offset``, that only what is new can follow."""
+        """Return the last key known of a prefix where it is not after ``offset``, else None.
+
+        Only objects that came since can follow it.
+        """
         found = self.last.get(prefix)
         return found if found and offset and found.key.encode() <= offset.encode() else None
 

@@ -123,7 +123,7 @@ def _bytes(codec: Extension, zdtype: Any) -> JSONObject:
 
 
 def _blosc(configuration: JSONObject, zdtype: Any) -> JSONObject:
-    """Decoding reads all of this from the data; zarr-python only wants it to be there."""
+    """Return the configuration with all fields: zarr-python wants them, decoding does not."""
     size = v2_itemsize(v2_name(zdtype)) or 1
     defaults = {"cname": "zstd", "clevel": 5, "shuffle": "noshuffle", "blocksize": 0}
     spelled = defaults | {key: configuration[key] for key in defaults if key in configuration}

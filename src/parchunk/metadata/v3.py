@@ -105,8 +105,9 @@ def parse_inner_chunks(
 
 
 def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
-    """Return the array that a ``zarr.json`` describes; of a sharded one, ``chunks`` is the shard
-    and ``inner_chunks`` what its references point at.
+    """Return the array that a ``zarr.json`` describes.
+
+    Of a sharded one, ``chunks`` is the shard and ``inner_chunks`` what its references point at.
 
     Raises `MetadataError` for a broken document, its text being the bare reason, and
     `UnsupportedFeatureError` where the document is valid but chunks have no one shape or no known

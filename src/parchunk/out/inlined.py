@@ -40,7 +40,7 @@ def original(raw: bytes) -> bytes:
 
 
 def is_misread(raw: bytes) -> bool:
-    """Whether readers get other bytes than the chunk's: it begins so, and is not encoded."""
+    """Whether readers would decode ``raw`` although it is not encoded: it begins as if it were."""
     return raw.startswith(PREFIX) and original(raw) == raw
 
 

@@ -1,5 +1,7 @@
-"""An OUT in a folder. An object is written beside the others under ``.parchunk/tmp``, and renamed
-into place after it has reached the disk.
+"""An OUT in a folder.
+
+An object is written beside the others under ``.parchunk/tmp``, and renamed into place after it has
+reached the disk.
 """
 
 from __future__ import annotations

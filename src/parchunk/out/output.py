@@ -126,9 +126,10 @@ class Output(Protocol):
 
 
 def clearing_order(paths: Iterable[str]) -> list[str]:
-    """Return in which order objects are deleted: the root first, so that nobody opens what is
-    being deleted; receipts before what they vouch for; the plan last, so that what is left can be
-    cleared again.
+    """Return objects in the order in which they are deleted.
+
+    The root comes first, so that nobody opens what is being deleted, receipts before what they
+    vouch for, and the plan last, so that what is left can be cleared again.
     """
 
     def turn(path: str) -> int:

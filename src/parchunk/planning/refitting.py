@@ -98,9 +98,10 @@ def _longer(plan: Plan, members: _Members, crooked: _Members) -> int | None:
 
 
 def _leading(plan: Plan, members: _Members, crooked: _Members) -> tuple[Split, int] | None:
-    """Return regions of the leading dimension of what is crooked along a later one; None: none are.
+    """Return a split of the leading dimension, with its region length, in place of a later one's.
 
-    None, too, where more is split well along the later one already: that is not listed again.
+    ``crooked`` are those that no region of the later one fits any more. None where there are none,
+    or where more is split well along the later one already: that is not listed again.
     """
     later = [spec for spec, axis in crooked if axis > 0]
     well = [

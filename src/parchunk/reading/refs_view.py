@@ -26,7 +26,7 @@ _INLINED_SIZE = (
 
 
 def refs_query(plan: Plan, url: str, there: frozenset[str]) -> str:
-    """One select for all arrays of one layout, so that none has to look up its own.
+    """Return the query of the view refs: one SELECT for all arrays of one layout.
 
     A CASE over a hundred arrays instead is evaluated for every file: ten times slower to plan.
     """
@@ -85,7 +85,7 @@ def _bound(array: ArrayPlan, record_size: int) -> str:
 
 
 def _region(array: ArrayPlan, record_size: int) -> str:
-    """A record file belongs to the region of its first row (`parchunk.planning.plan.ArrayPlan`)."""
+    """Return an expression for the region of a record file, which is that of its first row."""
     if array.axis is None:
         return "CAST(NULL AS BIGINT)"
     grid = array.spec.reference_grid

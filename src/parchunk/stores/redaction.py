@@ -45,7 +45,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _as_pattern(secret: str) -> str:
-    """Return what finds a secret: ``it`` is not in ``with``, ``AKIA1`` is in ``xAKIA1y``."""
+    """Return the pattern of a secret: ``it`` is not in ``with``, ``AKIA1`` is in ``xAKIA1y``."""
     plain = re.escape(secret)
     return rf"(?<![A-Za-z0-9]){plain}(?![A-Za-z0-9])" if _WORD.fullmatch(secret) else plain
 

@@ -51,7 +51,7 @@ class GCS:
 
     @classmethod
     def of(cls, store: GCSStore) -> GCS:
-        """Return that of a store.
+        """Return the dialect of a store's bucket.
 
         Raises
         ------
