@@ -28,7 +28,6 @@ from parchunk.auditing.watching import WatchedListing
 from parchunk.cover.forecast import least_of
 from parchunk.cover.jobs import Member
 from parchunk.cover.memory import TAKERS, held_within
-from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.keys.placement import Target
@@ -78,11 +77,8 @@ def compare(
     most_held = held_within(memory, plan.record_size, concurrency)
     width = width_of(source.manner, concurrency)
     works = store_works(plan, source, [item.partition for item in done])
-    jobs = [
-        (work, work.in_out(job))
-        for work in works
-        for job in make_jobs(work.plan, work.pending, most_held, width)
-    ]
+    jobs = ((work, work.in_out(job)) for work in works for job in work.jobs(most_held, width))
+    least = 0
     regions: list[RegionChanges] = []
     notes: list[str] = []
     with (
@@ -102,6 +98,7 @@ def compare(
         )
         try:
             for work, job in jobs:
+                least += least_of([job])
                 reader = contents.of(work.source)
                 compared = [
                     make(member=member, target=target, source=work.source, contents=reader)
@@ -119,7 +116,6 @@ def compare(
     for region in regions:
         findings += change_findings(region)
     remote = source.manner.remote
-    least = least_of([job for _, job in jobs])
     return Comparison(
         tuple(regions),
         tuple(findings),

@@ -34,6 +34,7 @@ class RegionChanges:
     """
 
     spec: ArraySpec = field(repr=False)
+    array: str
     region: int | None
     new: Int64Array
     gone: Int64Array
@@ -43,11 +44,6 @@ class RegionChanges:
     contradicted: Contradicted = field(default_factory=Contradicted)
     #: Where the partition's receipt is below OUT.
     receipt: str = ""
-
-    @property
-    def array(self) -> str:
-        """The array's name."""
-        return self.spec.name
 
     @property
     def changed(self) -> Int64Array:
@@ -118,6 +114,7 @@ class Differences:
         partition = self._item.partition
         return RegionChanges(
             self._spec,
+            partition.array,
             partition.region,
             new,
             gone,

@@ -16,10 +16,8 @@ from parchunk.building.results import BuildResult, Progress
 from parchunk.building.running import Run
 from parchunk.building.storeless import write_storeless
 from parchunk.building.task import task_for
-from parchunk.cover.forecast import least_of
 from parchunk.cover.limits import USUAL, Limits
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
-from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.listing.choosing import choose
@@ -133,15 +131,15 @@ def carry_out(
     pending = [p for p in partitions if p.key not in done]
     width = width_of(source.manner, effort.listings)
     limits = effort.limits or USUAL
-    jobs = [
-        (work, job)
-        for work in store_works(plan, source, pending)
-        for job in make_jobs(work.plan, work.pending, most_held, width, effort.workers, limits)
-    ]
-    least = least_of([job for _, job in jobs])
     share = effort.share(plan)
-    tasks = (task_for(plan, work, output, job, share) for work, job in jobs)
+    # Made when their turn comes: there may be ten thousand stores.
+    tasks = (
+        task_for(plan, work, output, job, share)
+        for work in store_works(plan, source, pending)
+        for job in work.jobs(most_held, width, effort.workers, limits)
+    )
     known = [*done.values(), *write_storeless(plan, output, pending)]
+    before = len(known)
     run = Run(partitions, known, effort.progress, began, lease.check)
     try:
         if effort.executor is not None:
@@ -156,6 +154,7 @@ def carry_out(
     publish(plan, source, output, run.receipts, lease.confirm)
     finish_update(output)
     run.report()
+    remote = source.manner.remote
     return BuildResult(
         **Counts.total(run.receipts).values(),
         url=output.url,
@@ -163,7 +162,7 @@ def carry_out(
         receipts=tuple(run.receipts),
         built=len(pending),
         requests=run.requests.lists,
-        requests_least=least if source.manner.remote else 0,
+        requests_least=sum(one.requests_least for one in run.receipts[before:]) if remote else 0,
         gets=run.requests.gets,
         retries=run.requests.retries,
         seconds=time.monotonic() - began,

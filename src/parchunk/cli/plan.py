@@ -13,7 +13,6 @@ from parchunk.cli.options import json_option, plan_options, run_options, source_
 from parchunk.cli.tables import console, table
 from parchunk.cover.forecast import Forecast, forecast_jobs
 from parchunk.cover.memory import CHUNK_BYTES, DEFAULT_MEMORY, held_within, inlining_of
-from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.listing.choosing import choose
@@ -103,9 +102,9 @@ def describe(
     most_held = held_within(memory // workers, plan.record_size, share, inlining_of(plan))
     costs, most = [], 0
     for work in store_works(plan, plan.source, list(plan.partitions())):
-        jobs = make_jobs(work.plan, work.pending, most_held, width, workers)
+        jobs = work.jobs(most_held, width, workers)
         most = max((most, *(job.held for job in jobs)))
-        costs.append(forecast_jobs(work.plan, jobs))
+        costs.append(forecast_jobs(work.plan, jobs, work.beside))
     cost = Forecast.total(costs)
     remote = plan.source.manner.remote
     files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parchunk.cover import walks
@@ -19,17 +20,18 @@ class Content:
     array: str | None = None
 
 
-def contents_of(plan: Plan) -> list[Content]:
+def contents_of(plan: Plan, beside: Sequence[Content] = ()) -> list[Content]:
     """Return what the source holds, in the order of its keys, as far as the plan knows it.
 
     Every chunk is taken to be there, and every document that writers of Zarr write. What the plan
-    leaves out (``--exclude``) is not known.
+    leaves out (``--exclude``) is not known, but for what is ``beside``.
     """
-    found: list[Content] = []
+    found = list(beside)
     for group in plan.hierarchy.groups:
         below = f"{group.name}/" if group.name else ""
         found += [Content(below + name, 1) for name in documents_of(group)]
-    if plan.hierarchy.groups and plan.hierarchy.groups[0].zarr_format == 2:
+    root = plan.hierarchy.groups[0] if plan.hierarchy.groups else None
+    if root is not None and root.zarr_format == 2 and not root.name:
         found.append(Content(".zmetadata", 1))
     for array in plan.arrays:
         spec = array.spec

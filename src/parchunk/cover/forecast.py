@@ -49,13 +49,13 @@ def least_of(jobs: Sequence[Job]) -> int:
     )
 
 
-def forecast_jobs(plan: Plan, jobs: Sequence[Job]) -> Forecast:
+def forecast_jobs(plan: Plan, jobs: Sequence[Job], beside: Sequence[Content] = ()) -> Forecast:
     """Return what listing ``jobs`` costs on a store in which every chunk exists.
 
-    And every document beside them: see `contents_of`.
+    And every document beside them, and what is ``beside`` the plan: see `contents_of`.
     """
     walks = requests = shards = gets = 0
-    contents = contents_of(plan) if any(job.together for job in jobs) else []
+    contents = contents_of(plan, beside) if any(job.together for job in jobs) else []
     places = {content.array: at for at, content in enumerate(contents) if content.array}
     for job in jobs:
         page = job.width.page

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from parchunk.cover.contents import contents_of
+from parchunk.cover.contents import Content, contents_of
 from parchunk.cover.jobs import Job, Member, Unit
 from parchunk.cover.limits import Terms
 from parchunk.cover.walks import LEAST_PAGES, MOST_PAGES, Width
@@ -38,7 +38,9 @@ def job_of(arrays: Sequence[tuple[ArraySpec, Sequence[Partition]]], terms: Terms
     return Job(tuple(members), held, terms.width)
 
 
-def runs_of(plan: Plan, pending: dict[str, list[Partition]], terms: Terms) -> Iterator[list[str]]:
+def runs_of(
+    plan: Plan, pending: dict[str, list[Partition]], terms: Terms, beside: Sequence[Content] = ()
+) -> Iterator[list[str]]:
     """Yield names of small arrays that are listed together, two or more.
 
     A run ends where the known keys up to the next one are more than a page, which would cost a
@@ -50,7 +52,7 @@ def runs_of(plan: Plan, pending: dict[str, list[Partition]], terms: Terms) -> It
     most = min(max(pages, LEAST_PAGES), MOST_PAGES) * width.page
     run: list[str] = []
     keys = held = foreign = 0
-    for item in contents_of(plan):
+    for item in contents_of(plan, beside):
         if item.array not in pending:
             foreign += item.keys
             continue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from parchunk.cover.contents import Content
 from parchunk.cover.jobs import Job, order_of
 from parchunk.cover.limits import USUAL, Limits, Terms
 from parchunk.cover.many_arrays import is_small, job_of, runs_of
@@ -19,12 +20,14 @@ def make_jobs(
     width: Width,
     workers: int = 1,
     limits: Limits = USUAL,
+    beside: Sequence[Content] = (),
 ) -> list[Job]:
     """Return the jobs for the pending partitions, by region, then by array.
 
     All pending partitions of a small array are in one job with its neighbours, which holds at most
     ``most_held`` chunks. Arrays that have no small neighbours, and all where ``width`` lets no walk
-    list several, have jobs of their own, as `jobs_of` makes them.
+    list several, have jobs of their own, as `jobs_of` makes them. ``beside`` is what the source
+    holds and the plan does not know of.
     """
     terms = Terms(most_held, width, plan.record_size, workers, limits)
     by_array: dict[str, list[Partition]] = {}
@@ -36,7 +39,7 @@ def make_jobs(
     jobs: list[Job] = []
     if width.together:
         small = {name: parts for name, parts in by_array.items() if is_small(specs[name], terms)}
-        for names in runs_of(plan, small, terms):
+        for names in runs_of(plan, small, terms, beside):
             jobs.append(job_of([(specs[name], by_array.pop(name)) for name in names], terms))
     for array, partitions in by_array.items():
         jobs += jobs_of(specs[array], partitions, terms)

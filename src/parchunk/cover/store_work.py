@@ -1,40 +1,62 @@
-"""What is to be listed of each store: a plan of one store is that, a plan of many has views."""
+"""What is to be listed of the stores of a plan: of one alone, or of small neighbours together.
+
+Stores lie side by side as the arrays of one do: an array of each, called by where it lies below the
+folder above them, is one more array of that folder. So small stores are listed as small arrays are,
+by one walk over many, and nothing else knows that they are stores.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from parchunk.cover.contents import Content, contents_of
 from parchunk.cover.jobs import Job
+from parchunk.cover.limits import USUAL, Limits
+from parchunk.cover.scheduling import make_jobs
+from parchunk.cover.walks import Width
 from parchunk.keys.placement import Target
-from parchunk.planning.joining.store_view import StoreView
-from parchunk.planning.many_sources import source_in
+from parchunk.planning.joining.store_view import StoreView, plan_of
+from parchunk.planning.many_sources import key_in
 from parchunk.planning.plan import Partition, Plan
 from parchunk.stores.source import Source
+
+#: Chunks of neighbouring stores that are one work, at most: many walks, each as long as they get.
+_CHUNKS = 500_000
+#: Arrays of neighbouring stores that are one work, at most: each is some Python objects.
+_ARRAYS = 10_000
 
 
 @dataclass(frozen=True)
 class StoreWork:
-    """The ``pending`` partitions of one store, as the store has them, and its source.
+    """The ``pending`` partitions of some stores, as these have them, and the source to list.
 
-    ``plan`` is what jobs are made by: that of the store alone.
+    ``plan`` is what jobs are made by: that of these stores alone. ``beside`` is what else is there.
     """
 
     plan: Plan
     source: Source
     pending: tuple[Partition, ...]
-    view: StoreView | None = None
+    beside: tuple[Content, ...] = ()
+    #: The view that has an array, and what OUT calls it, by its name in ``plan``.
+    views: Mapping[str, tuple[StoreView, str]] = field(default_factory=dict)
+
+    def jobs(
+        self, most_held: int, width: Width, workers: int = 1, limits: Limits = USUAL
+    ) -> list[Job]:
+        """Return the jobs of this work, as `make_jobs` does."""
+        return make_jobs(self.plan, self.pending, most_held, width, workers, limits, self.beside)
 
     def in_out(self, job: Job) -> Job:
-        """Return a job whose partitions are called as in OUT; its arrays as in the store."""
-        view = self.view
-        if view is None:
+        """Return a job whose partitions are called as in OUT; its arrays as in the source."""
+        if not self.views:
             return job
         members = tuple(
             replace(
                 member,
                 partitions=tuple(
-                    replace(partition, array=view.name_in_out(partition.array))
+                    replace(partition, array=self.views[member.spec.name][1])
                     for partition in member.partitions
                 ),
             )
@@ -43,19 +65,22 @@ class StoreWork:
         return replace(job, members=members)
 
     def targets(self, job: Job) -> tuple[Target, ...]:
-        """Return where the rows of each member are written; ``job`` is as `in_out` returns it."""
-        if self.view is None:
+        """Return where the rows of each member are written."""
+        if not self.views:
             return tuple(Target(m.spec.name, m.spec.reference_total) for m in job.members)
         found = []
         for member in job.members:
-            array = self.view.name_in_out(member.spec.name)
-            total = self.view.whole.by_name[array].spec.reference_total
-            found.append(Target(array, total, self.view.placement(array)))
+            view, array = self.views[member.spec.name]
+            total = view.whole.by_name[array].spec.reference_total
+            found.append(Target(array, total, view.placement(array)))
         return tuple(found)
 
 
 def store_works(plan: Plan, source: Source, pending: Sequence[Partition]) -> Iterator[StoreWork]:
-    """Yield the work in each store, one after another; partitions that no store has are in none."""
+    """Yield the work in stores, in the order of their keys; ``source`` is the folder above them.
+
+    Partitions that no store has are in none.
+    """
     if plan.stores is None:
         yield StoreWork(plan, source, tuple(pending))
         return
@@ -64,7 +89,83 @@ def store_works(plan: Plan, source: Source, pending: Sequence[Partition]) -> Ite
         store = plan.store_of(partition)
         if store is not None:
             by_store.setdefault(store, []).append(partition)
-    for store, partitions in sorted(by_store.items()):
-        view = StoreView.of(plan, store)
-        own = tuple(map(view.partition, partitions))
-        yield StoreWork(view.plan, source_in(plan.stores.stores[store], source), own, view)
+    keys = [key_in(store, source) for store in plan.stores.stores]
+    order = sorted(range(len(keys)), key=lambda at: f"{keys[at]}/")
+    for first, stop in _runs(keys, order, by_store, len(plan.arrays)):
+        work = _work(plan, source, keys, order[first:stop], by_store)
+        # What follows the last key of a walk tells that it was the last.
+        following = tuple(Content(f"{keys[at]}/", 1) for at in order[stop : stop + 1])
+        yield replace(work, beside=work.beside + following)
+
+
+def _runs(
+    keys: Sequence[str],
+    order: Sequence[int],
+    pending: Mapping[int, Sequence[Partition]],
+    arrays: int,
+) -> Iterator[tuple[int, int]]:
+    """Yield ranges of ``order``, each from one store that has work to another, or the same."""
+    alone = _not_apart(keys)
+    first = stop = chunks = 0
+    for at, store in enumerate(order):
+        if store not in pending:
+            continue
+        more = sum(partition.rows.total for partition in pending[store])
+        apart = keys[store] in alone or (stop and keys[order[stop - 1]] in alone)
+        if stop and (apart or chunks + more > _CHUNKS or (at + 1 - first) * arrays > _ARRAYS):
+            yield first, stop
+            stop = chunks = 0
+        if not stop:
+            first = at
+        stop, chunks = at + 1, chunks + more
+    if stop:
+        yield first, stop
+
+
+def _not_apart(keys: Sequence[str]) -> set[str]:
+    """Return the keys of stores that lie in one another, or are one: what they share has one name.
+
+    Such stores are listed alone.
+    """
+    counted = Counter(keys)
+    found = {key for key, count in counted.items() if count > 1}
+    for key in keys:
+        segments = key.split("/")
+        above = {"/".join(segments[:depth]) for depth in range(len(segments))} & counted.keys()
+        if key and above:
+            found |= above | {key}
+    return found
+
+
+def _work(
+    plan: Plan,
+    source: Source,
+    keys: Sequence[str],
+    run: Sequence[int],
+    pending: Mapping[int, Sequence[Partition]],
+) -> StoreWork:
+    views = {store: StoreView.of(plan, store, keys[store]) for store in run}
+    listed = [view for store, view in views.items() if store in pending]
+    beside: list[Content] = []
+    for store, view in views.items():
+        if store in pending:
+            beside += _beside(view)
+        else:
+            every = contents_of(plan_of([view]), _beside(view))
+            beside.append(Content(f"{view.within}/", sum(content.keys for content in every)))
+    return StoreWork(
+        plan_of(listed),
+        source,
+        tuple(view.partition(partition) for view in listed for partition in pending[view.store]),
+        tuple(beside),
+        {spec.name: (view, array) for view in listed for array, spec in view.specs.items()},
+    )
+
+
+def _beside(view: StoreView) -> list[Content]:
+    """Return what the plan of some stores does not know of one of them."""
+    found = [Content(f"{name}/", keys) for name, keys in view.beside.items()]
+    groups = view.groups
+    if view.within and groups and groups[0].zarr_format == 2:
+        found.append(Content(f"{view.within}/.zmetadata", 1))
+    return found

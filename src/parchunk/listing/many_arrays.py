@@ -21,7 +21,7 @@ from parchunk.listing.listed_rows import Listed, Unordered
 from parchunk.listing.one_array import LONG, ArrayListing
 from parchunk.listing.tally import Part, Sightings, Tally
 from parchunk.listing.waiting import leave, next_from
-from parchunk.listing.walker import Listing
+from parchunk.listing.walker import Listing, Refused
 from parchunk.metadata.names import DOCUMENTS
 
 
@@ -47,7 +47,7 @@ class SharedListing:
         ListingError
             When the store cannot be listed, or not to any reliable end.
         """
-        rest = dict(enumerate(self.members))
+        rest, ordered = dict(enumerate(self.members)), True
         try:
             for at, parts in self._walked():
                 del rest[at]
@@ -55,13 +55,16 @@ class SharedListing:
             return
         except Unordered as broken:
             # Early stops and offsets prove nothing here; only whole listings do.
-            names = [member.spec.name for member in rest.values()]
-            self.notes.append(
-                f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: the store does "
-                f"not list in order ({broken}); each array was listed whole instead"
-            )
+            ordered = False
+            why = f"the store does not list in order ({broken}); each array was listed whole"
+        except Refused as refused:
+            # Who may list an array, or its store, need not be allowed to list what is above.
+            why = f"what is above cannot be listed ({refused}); each array was listed alone"
+        names = [member.spec.name for member in rest.values()]
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        self.notes.append(f"{names[0]}{more}: {why} instead")
         for at, member in rest.items():
-            member.ordered = False
+            member.ordered = ordered
             for position, part in member.parts(self.passes[at]):
                 yield at, position, part
 

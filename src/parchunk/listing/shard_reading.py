@@ -335,7 +335,7 @@ class ShardReader:
         shard = self.source.describe(object_key(self.spec, number))
         raise DamagedShardError(
             f"shard {shard} is damaged: {reason}; write it anew or delete it, or leave "
-            f"{self.spec.name} out with --exclude, then run again"
+            "the array out with --exclude, then run again"
         )
 
 

@@ -31,6 +31,10 @@ _NO_WITNESS = (
 )
 
 
+class Refused(ListingError):
+    """A listing that the store refuses: to try it again cannot help."""
+
+
 @dataclass
 class Listing:
     """How the walks of one array are followed: shared settings, no state but the counters.
@@ -67,8 +71,9 @@ class Listing:
         ------
         Unordered
             When keys do not rise or do not lie after the offset: nothing can be concluded then.
-        ListingError
-            When the listing broke `Patience.attempts` times without getting any further.
+        Refused, ListingError
+            When the store refuses it, or it broke `Patience.attempts` times without getting any
+            further.
         """
         base, root = (f"{path}/" if path else "" for path in (self.path(""), self.source.path("")))
         course = Course(walk, base, root, self.witnesses, self._first_page, PAGE_ROWS)
@@ -168,7 +173,7 @@ class Listing:
         if broken.final or attempt >= self.patience.attempts:
             where = f" after key {after}" if after and walk is not None else ""
             tries = f"{attempt} attempts" if attempt > 1 else "the first attempt"
-            raise ListingError(
+            raise (Refused if broken.final else ListingError)(
                 f"listing of {self.source.describe(self.array)}{where} failed at {tries}: "
                 f"{broken.reason}; run the same command again to resume"
             ) from None

@@ -208,7 +208,7 @@ def read_again(
     consolidated metadata still names it.
     """
     if plan.stores is not None:
-        joined = rejoined(plan, source, consolidated).hierarchy
+        joined = rejoined(plan, source, consolidated, arrays_to_come).hierarchy
         return skip_refused(joined) if plan.hierarchy.skipped else joined
     if plan.lone_array:
         return read_array(source, plan.arrays[0].spec.name)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from parchunk.errors import InputError
-from parchunk.metadata import Hierarchy, require_supported, skip_refused
+from parchunk.metadata import Hierarchy, read_known, require_supported, skip_refused
 from parchunk.planning.joining.equality import same_chunks
 from parchunk.planning.joining.growing import grown_stores
 from parchunk.planning.joining.joining import Joining
@@ -179,8 +179,12 @@ class Wishes:
         return as_wanted(read, self.shards, zarr_format)
 
 
-def rejoined(plan: Plan, source: Source, consolidated: str | None = None) -> Dataset:
+def rejoined(
+    plan: Plan, source: Source, consolidated: str | None = None, arrays_to_come: bool = True
+) -> Dataset:
     """Return the stores of a plan joined as they are now, arrays without the dimension believed.
+
+    Without ``arrays_to_come``, arrays that the plan does not know are not looked for.
 
     Raises
     ------
@@ -192,12 +196,39 @@ def rejoined(plan: Plan, source: Source, consolidated: str | None = None) -> Dat
     how = consolidated or plan.consolidated
     # The URLs are those of the groups that are read.
     wishes = Wishes("", plan.include, plan.exclude, plan.shards, how)
+    sources = sources_of(stores, source)
     found = FoundStores(
-        tuple(sources_of(stores, source)),
+        tuple(sources),
         tuple(one.below for one in stores.stores),
         stores.given,
         False,
     )
     joining = replace(stores.joining, by_pattern=False, static="first")
     written = plan.hierarchy.written_format
-    return join_found(found, joining, lambda one, _: wishes.read(one, written, False))
+    if arrays_to_come:
+        return join_found(found, joining, lambda one, _: wishes.read(one, written, False))
+    names: dict[str, set[str]] = {}  # one may be put below two groups
+    for at, one in enumerate(sources):
+        names.setdefault(one.url, set()).update(_known_in(stores, at, plan))
+
+    def known(one: Source, _: bool) -> Hierarchy:
+        return as_wanted(read_known(one, "", sorted(names[one.url]), how), plan.shards, written)
+
+    return join_found(found, joining, known)
+
+
+def _known_in(stores: StoreSet, store: int, plan: Plan) -> Iterator[str]:
+    """Yield the arrays that a store may have, by its own names: what it has not is not read."""
+    below = stores.stores[store].below
+    head = f"{below}/" if below else ""
+    names = [array.spec.name for array in plan.arrays]
+    names += [name for name, _ in plan.hierarchy.skipped]
+    empty = stores.stores[store].start == stores.stores[store].stop
+    for name in names:
+        place = stores.place(name)
+        if place.axis is not None:
+            here = empty or stores.has(store, name)
+        else:  # it is in one store, and may be in others, unless all is side by side
+            here = stores.joining.dimension is not None or store in (place.stores or (store,))
+        if here and name.startswith(head):
+            yield name[len(head) :]

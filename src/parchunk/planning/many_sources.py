@@ -184,11 +184,17 @@ def sources_of(stores: StoreSet, above: Source) -> list[Source]:
 
 def source_in(store: PlannedStore, above: Source) -> Source:
     """Return the source of one of a plan's stores."""
+    key = key_in(store, above)
+    return above.child(key) if key else above
+
+
+def key_in(store: PlannedStore, above: Source) -> str:
+    """Return where one of a plan's stores lies in the folder that all are in; empty: it is that."""
     if store.url == above.url:
-        return above
+        return ""
     if not store.url.startswith(f"{above.url}/"):
         raise InputError(f"the store {store.url} is not below {above.url}: plan again")
-    return above.child(store.url[len(above.url) + 1 :])
+    return store.url[len(above.url) + 1 :]
 
 
 class _Below:

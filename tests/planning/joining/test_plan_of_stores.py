@@ -101,7 +101,7 @@ def check_plan(plan: Plan) -> None:
             continue
         view = StoreView.of(plan, store)
         own = view.partition(partition)
-        own_spec = view.plan.by_name[own.array].spec
+        own_spec = view.specs[partition.array]
         assert own.rows.total == partition.rows.total
         assert own.objects.total == partition.objects.total
         place = view.placement(partition.array)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from parchunk.errors import InputError
+from parchunk.metadata.names import documents_of
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.joining.concatenation import Concatenation
@@ -240,7 +241,21 @@ class _Reading:
             to_read=(),
             to_compare=(),
             notes=tuple(self.notes),
+            beside=self._beside({one.spec.name for one in kept}),
         )
+
+    def _beside(self, kept: Set[str]) -> dict[str, tuple[int, ...]]:
+        """Return how many keys each store has below arrays that are not referenced there."""
+        found = {}
+        read = [(one.joined.spec.name, one.parts) for one in self.to_read]
+        for name, parts in (*read, *((one.name, one.parts) for one in self.joined.to_compare)):
+            keys = [0] * len(self.sources)
+            for store, spec in parts:
+                keys[store] = spec.total + len(documents_of(spec))
+            if name not in kept:
+                keys[parts[0][0]] = 0
+            found[name] = tuple(keys)
+        return found
 
 
 def _side_by_side(function: Callable[[_T], _U], items: Sequence[_T]) -> list[_U]:

@@ -88,7 +88,8 @@ class Joined:
     borders[i + 1])`` of the dimension. ``arrays`` are all of its arrays by name, ``to_read`` and
     ``to_compare`` what must still be looked at in the stores. Where several series lie side by
     side, one's stores come after another's, ``series`` has the borders of each, and ``borders`` is
-    empty.
+    empty. ``beside`` has, of arrays that are kept or referenced in one store only, the keys that
+    each store has below them otherwise.
     """
 
     hierarchy: Hierarchy
@@ -102,6 +103,7 @@ class Joined:
     to_compare: tuple[ToCompare, ...] = ()
     notes: tuple[str, ...] = ()
     series: tuple[tuple[int, ...], ...] = ()
+    beside: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

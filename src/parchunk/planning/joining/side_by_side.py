@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from parchunk.metadata.names import documents_of
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.joining.equality import differing, same_chunks
 from parchunk.planning.joining.joining import Joining
@@ -72,6 +73,7 @@ def side_by_side(
         order=tuple(at for order in orders for at in order),
         notes=_notes(datasets, labels, merged),
         series=tuple(dataset.joined.borders for dataset in datasets),
+        beside=_beside(datasets, arrays),
     )
     return Dataset(joined, tuple(sorted(kept.values(), key=lambda one: one.spec.name)))
 
@@ -134,6 +136,26 @@ def _other_values(held: Sequence[KeptArray], labels: Sequence[str]) -> str | Non
 def _placed(joined: JoinedArray, series: int, offset: int) -> JoinedArray:
     stretches = tuple(replace(one, store=one.store + offset) for one in joined.stretches)
     return replace(joined, stretches=stretches, series=series)
+
+
+def _beside(
+    datasets: Sequence[Dataset], arrays: Mapping[str, JoinedArray]
+) -> dict[str, tuple[int, ...]]:
+    """Return how many keys all stores have below arrays that are not referenced there."""
+    found = {}
+    for name in arrays:
+        keys: list[int] = []
+        for at, dataset in enumerate(datasets):
+            own = list(dataset.joined.beside.get(name, (0,) * len(dataset.joined.labels)))
+            array = dataset.joined.arrays.get(name)
+            # It is referenced where the first series has it, and nowhere else.
+            other = array is not None and array.axis is None and arrays[name].series != at
+            if array is not None and other and array.stretches:
+                own[array.stretches[0].store] = array.spec.total + len(documents_of(array.spec))
+            keys += own
+        if any(keys):
+            found[name] = tuple(keys)
+    return found
 
 
 def _notes(datasets: Sequence[Dataset], labels: Sequence[str], merged: Joined) -> tuple[str, ...]:

@@ -70,6 +70,9 @@ class StoreSet:
     kept: Mapping[str, bytes | None] = field(hash=False, repr=False)
     notes: tuple[str, ...] = ()
     series: tuple[int, ...] = ()
+    #: Keys below arrays whose chunks in some stores are not referenced, by array and store. What a
+    #: forecast needs to be exact: known when the stores have been read, and not in plan.json.
+    beside: Mapping[str, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -109,6 +112,7 @@ class StoreSet:
             kept=held,
             notes=joined.notes,
             series=counts,
+            beside=joined.beside,
         )
 
     @cached_property

@@ -1,7 +1,8 @@
-"""One store of a plan on its own: its arrays and chunk numbers as it has them, for listing it."""
+"""The stores of a plan: arrays and chunk numbers as each has them, for listing it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -12,61 +13,60 @@ from parchunk.planning.joining.concatenation import longer
 from parchunk.planning.joining.stacked_array import unstacked_spec
 from parchunk.planning.joining.store_set import PlannedStore, StoreSet
 from parchunk.planning.plan import ArrayPlan, Partition, Plan
-from parchunk.stores.opening import Location
 
 
 @dataclass(frozen=True)
 class StoreView:
     """What one store contributes to a plan.
 
-    ``plan`` is a plan of the store alone, whose arrays have the store's own names, shapes and
-    chunk numbers, and none of which is split: what is listed is told by `partition`.
+    ``specs`` are its arrays by OUT's names, with the store's own shapes and chunk numbers. They are
+    named as they lie below the source that is listed, in which the store is at ``within``; empty
+    where the store itself is listed.
     """
 
     whole: Plan
     store: int
-    plan: Plan
+    within: str
+    specs: Mapping[str, ArraySpec]
 
     @classmethod
-    def of(cls, plan: Plan, store: int) -> StoreView:
+    def of(cls, plan: Plan, store: int, within: str = "") -> StoreView:
         """Return the view of one store of a plan of many."""
         stores = plan.stores
         assert stores is not None
-        one = stores.stores[store]
-        arrays = [
-            spec
+        specs = {
+            array.spec.name: replace(spec, name="/".join(filter(None, (within, spec.name))))
             for array in plan.arrays
             if (spec := own_array(stores, store, array.spec)) is not None
-        ]
-        hierarchy = Hierarchy(
-            arrays=tuple(sorted(arrays, key=lambda spec: spec.name)),
-            groups=_own_groups(plan.hierarchy, one),
-            written_format=plan.hierarchy.written_format,
-        )
-        return cls(
-            plan,
-            store,
-            replace(
-                plan,
-                location=Location(one.url, plan.location.options),
-                hierarchy=hierarchy,
-                split=None,
-                arrays=tuple(map(ArrayPlan, hierarchy.arrays)),
-                cuts=(),
-                stores=None,
-                source=None,
-            ),
+        }
+        return cls(plan, store, within, specs)
+
+    @property
+    def groups(self) -> tuple[GroupSpec, ...]:
+        """The store's groups, as far as the plan knows them, named as its arrays are."""
+        groups = _own_groups(self.whole.hierarchy, self._planned)
+        if not self.within:
+            return groups
+        return tuple(
+            replace(group, name="/".join(filter(None, (self.within, group.name))))
+            for group in groups
         )
 
-    def name_in_out(self, own: str) -> str:
-        """Return what OUT calls an array of the store."""
-        below = self._planned.below
-        return f"{below}/{own}" if below else own
+    @property
+    def beside(self) -> Mapping[str, int]:
+        """The keys below arrays of the store that are not listed, by the arrays' names there."""
+        stores = self.whole.stores
+        assert stores is not None
+        return {
+            "/".join(filter(None, (self.within, _own_name(array, self._planned)))): keys[self.store]
+            for array, keys in stores.beside.items()
+            if keys[self.store]
+        }
 
     def placement(self, array: str) -> Placement:
         """Return where the references of an array (OUT's name) in this store lie among all."""
         whole = self.whole.by_name[array].spec
-        own = self.plan.by_name[_own_name(array, self._planned)].spec
+        own = self.specs[array]
         stores = self.whole.stores
         assert stores is not None
         place = stores.place(array)
@@ -87,7 +87,7 @@ class StoreView:
     def partition(self, partition: Partition) -> Partition:
         """Return a partition of the plan as the store has it: its own name and numbers."""
         array = partition.array
-        own = self.plan.by_name[_own_name(array, self._planned)].spec
+        own = self.specs[array]
         stores = self.whole.stores
         assert stores is not None
         place = stores.place(array)
@@ -116,6 +116,28 @@ class StoreView:
     def _planned(self) -> PlannedStore:
         assert self.whole.stores is not None
         return self.whole.stores.stores[self.store]
+
+
+def plan_of(views: Sequence[StoreView]) -> Plan:
+    """Return a plan of the arrays of some stores side by side, none of which is split.
+
+    What is listed of them is told by `StoreView.partition`.
+    """
+    whole = views[0].whole
+    arrays = sorted(
+        (spec for view in views for spec in view.specs.values()), key=lambda spec: spec.name
+    )
+    groups = tuple(group for view in views for group in view.groups)
+    written = whole.hierarchy.written_format
+    return replace(
+        whole,
+        hierarchy=Hierarchy(arrays=tuple(arrays), groups=groups, written_format=written),
+        split=None,
+        arrays=tuple(map(ArrayPlan, arrays)),
+        cuts=(),
+        stores=None,
+        source=None,
+    )
 
 
 def _own_name(array: str, store: PlannedStore) -> str:
