@@ -21,6 +21,12 @@ from parchunk.wording import count, duration
 @click.argument("repo")
 @click.option("--branch", default="main", show_default=True, help="Where to commit.")
 @click.option(
+    "--append",
+    metavar="DIM",
+    help="Put OUT behind what REPO holds along this dimension, whoever wrote that; implies "
+    "--publish.",
+)
+@click.option(
     "--publish",
     is_flag=True,
     help="Commit on a branch aside; move --branch only when all regions are in.",
@@ -71,6 +77,7 @@ def command(
     out: str,
     repo: str,
     branch: str,
+    append: str | None,
     publish: bool,
     regions: str | None,
     no_checksum: bool,
@@ -97,6 +104,7 @@ def command(
         out,
         repo,
         branch=branch,
+        append=append,
         publish=publish,
         regions=chosen,
         checksum=not no_checksum,

@@ -119,6 +119,23 @@ def get(store: Any, key: str) -> bytes | None:
     return None if value is None else bytes(value.to_bytes())
 
 
+def list_nodes(store: Any, group: str) -> list[str]:
+    """Return the names of what lies right below a group of a session's store."""
+
+    async def names() -> list[str]:
+        return [name.rstrip("/") async for name in store.list_dir(group)]
+
+    return run(names())
+
+
+def write_values(store: Any, array: str, start: int, values: NDArray[Any]) -> None:
+    """Write values into an array of a session's store, from an element of its first axis on."""
+    import zarr
+
+    opened = zarr.open_array(store=store, path=array, mode="r+")
+    opened[start : start + len(values)] = values
+
+
 def delete(store: Any, keys: Sequence[str]) -> None:
     """Delete keys of a session's store."""
 

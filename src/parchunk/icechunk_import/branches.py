@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any
 
 from parchunk.errors import InputError
@@ -31,10 +32,10 @@ class Branch:
         with self._reported("read"):
             return str(self._repository.lookup_branch(self.name))
 
-    def history(self) -> History:
-        """Return what its commits say is in."""
+    def history(self, origin: str | None = None) -> History:
+        """Return what its commits say is in: see `read_history`."""
         with self._reported("read the history of"):
-            return read_history(self._repository.ancestry(branch=self.name))
+            return read_history(self._repository.ancestry(branch=self.name), origin)
 
     def at(self, snapshot: str) -> Any:
         """Return a session that reads one of its snapshots."""
@@ -75,6 +76,24 @@ class Branch:
                 f"{side.name} began, which publishing would lose: run "
                 f"repo.delete_branch({side.name!r}), then the import again"
             )
+
+    def begun_aside(self) -> Branch | None:
+        """Return the branch beside this one on which an import was begun, if there is one.
+
+        Raises
+        ------
+        InputError
+            As for `side`.
+        """
+        with self._reported("find what lies beside"):
+            there = self._side_name in self._repository.list_branches()
+        return self.side() if there else None
+
+    def after(self, snapshot: str) -> list[Any]:
+        """Return its commits since a snapshot, newest first."""
+        with self._reported("read the history of"):
+            commits = self._repository.ancestry(branch=self.name)
+            return list(takewhile(lambda commit: commit.id != snapshot, commits))
 
     def move_to(self, side: Branch) -> None:
         """Make this branch what the side branch is, and drop that one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,8 +47,12 @@ def read_calls(
     checksum: bool,
     rows: int,
     partitions: Iterable[Partition],
+    shift: Callable[[str], Sequence[int]],
 ) -> Iterator[Calls]:
-    """Yield the calls of partitions, of at most ``rows`` chunks each, one partition's in a row."""
+    """Yield the calls of partitions, of at most ``rows`` chunks each, one partition's in a row.
+
+    ``shift`` tells by how many chunks along each axis those of an array are moved.
+    """
     for partition in partitions:
         receipt = receipts[partition.key]
         spec = plan.by_name[partition.array].spec
@@ -58,10 +62,16 @@ def read_calls(
             finer = int(plan.location.scheme == "file")
             modified = adapter.whole_second_after(receipt.last_modified + finer)
         for read in read_rows(output, partition, receipt.record_files, plan.record_size, rows):
-            yield _calls(spec, container, read, modified)
+            yield _calls(spec, container, read, modified, shift(spec.name))
 
 
-def _calls(spec: ArraySpec, container: Container, rows: Rows, modified: datetime | None) -> Calls:
+def _calls(
+    spec: ArraySpec,
+    container: Container,
+    rows: Rows,
+    modified: datetime | None,
+    shift: Sequence[int],
+) -> Calls:
     virtual: list[adapter.SetCall] = []
     if rows.referenced.any():
         locations = container.locations(spec.name, rows.path)
@@ -73,7 +83,7 @@ def _calls(spec: ArraySpec, container: Container, rows: Rows, modified: datetime
             virtual.append(
                 adapter.prepare(
                     f"/{spec.name}",
-                    box.start,
+                    tuple(a + by for a, by in zip(box.start, shift, strict=True)),
                     shape,
                     locations[at],
                     rows.offset[at],
@@ -85,7 +95,7 @@ def _calls(spec: ArraySpec, container: Container, rows: Rows, modified: datetime
     inlined: dict[str, bytes] = {}
     where = np.flatnonzero(rows.inlined)
     if len(where):
-        index = unravel(where + rows.begin, spec.reference_grid)
+        index = unravel(where + rows.begin, spec.reference_grid) + np.array(shift, np.int64)
         inlined = {
             chunk_key(spec.name, at): original(rows.raw[row].as_py())
             for at, row in zip(index.tolist(), where.tolist(), strict=True)

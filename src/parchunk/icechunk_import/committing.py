@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from parchunk.errors import InputError, OutputError
 from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.appending import Appending
 from parchunk.icechunk_import.branches import AGAIN, Branch
 from parchunk.icechunk_import.calls import Calls, calls_of
 from parchunk.icechunk_import.forks import Setter
 from parchunk.icechunk_import.history import History
 from parchunk.icechunk_import.limits import Limits
 from parchunk.icechunk_import.locations import chunk_key
-from parchunk.icechunk_import.nodes import write_nodes
+from parchunk.icechunk_import.nodes import Nodes, write_nodes
 from parchunk.icechunk_import.planned_commits import PlannedCommit
 from parchunk.icechunk_import.results import Commit
 from parchunk.keys.numbers import ravel
@@ -40,12 +41,14 @@ class Committer:
         receipts: Receipts,
         documents: V3Documents,
         limits: Limits,
+        appending: Appending | None = None,
     ) -> None:
         self._branch = branch
         self._history = history
         self._plan = plan
         self._receipts = receipts
         self._documents = documents
+        self._appending = appending
         self._setter = Setter(branch, limits.merged_at)
 
     def commit(self, work: PlannedCommit, calls: Iterator[Calls]) -> Commit | None:
@@ -58,8 +61,7 @@ class Committer:
             base = None
             if work.entry.kind == "hierarchy":
                 base = branch.at(session.snapshot_id)
-                ours = self._history.begun
-                nodes = write_nodes(session, base, branch.url, self._plan, self._documents, ours)
+                nodes = self._nodes(session, base)
                 replacing = nodes.replaced
                 entry = replace(work.entry, reach=nodes.reach, kept=nodes.kept)
                 work = replace(work, entry=entry)
@@ -74,7 +76,8 @@ class Committer:
                 self._set(session.store, partition, calls, present if replaced else None)
                 if replaced:
                     spec = self._plan.by_name[partition.array].spec
-                    deleted += _delete_others(session, base, spec, partition.rows, present)
+                    shift = self.shift(spec.name)
+                    deleted += _delete_others(session, base, spec, partition.rows, present, shift)
             self._setter.merge()
             if not session.has_uncommitted_changes:
                 return None
@@ -91,6 +94,18 @@ class Committer:
             deleted,
             time.monotonic() - began,
         )
+
+    def shift(self, array: str) -> Sequence[int]:
+        """Return by how many chunks along each axis those of an array are moved."""
+        if self._appending is not None:
+            return self._appending.shift(array)
+        return (0,) * self._plan.by_name[array].spec.rank
+
+    def _nodes(self, session: Any, base: Any) -> Nodes:
+        if self._appending is not None:
+            return self._appending.extend(session)
+        ours = self._history.begun
+        return write_nodes(session, base, self._branch.url, self._plan, self._documents, ours)
 
     def _commit(self, session: Any, work: PlannedCommit) -> str | None:
         """Commit, over commits of others where they touch nothing of ours."""
@@ -113,7 +128,8 @@ class Committer:
                 )
             return snapshot
         except adapter.conflicts() as error:
-            if self._branch.history().has(entry):
+            origin = None if self._appending is None else self._appending.append.origin
+            if self._branch.history(origin).has(entry):
                 return None  # another import of the same references was faster
             raise OutputError(
                 f"cannot commit {work.name} to branch {self._branch.name} of {self._branch.url}: "
@@ -153,16 +169,22 @@ class Committer:
 
 
 def _delete_others(
-    session: Any, base: Any, spec: ArraySpec, rows: RowSet, present: NDArray[np.bool_]
+    session: Any,
+    base: Any,
+    spec: ArraySpec,
+    rows: RowSet,
+    present: NDArray[np.bool_],
+    shift: Sequence[int],
 ) -> int:
-    """Delete the chunks that the branch has among ``rows`` and that are not ``present``."""
+    """Delete the chunks that the branch has among ``rows``, moved, and that are not ``present``."""
     deleted = 0
     grid = np.array(spec.reference_grid, np.int64)
     for held in adapter.held_chunks(base, f"/{spec.name}", spec.rank):
-        inside = held.indices[(held.indices < grid).all(axis=1)]
+        own = held.indices - np.array(shift, np.int64)
+        inside = own[((own >= 0) & (own < grid)).all(axis=1)]
         positions = rows.positions(ravel(inside, spec.reference_grid))
         among = positions >= 0
-        stale = inside[among][~present[positions[among]]]
+        stale = inside[among][~present[positions[among]]] + np.array(shift, np.int64)
         adapter.delete(session.store, [chunk_key(spec.name, at) for at in stale.tolist()])
         deleted += len(stale)
     return deleted

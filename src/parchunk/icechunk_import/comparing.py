@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from parchunk.arguments.lenient import lenient
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.history import read_history
+from parchunk.icechunk_import.appending import Appending, newest_append, origin_of
+from parchunk.icechunk_import.history import History, read_history
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.repository import open_existing
 from parchunk.keys.numbers import ravel, unravel
@@ -56,7 +57,8 @@ class RepoFinding:
 class RepoComparison:
     """What was compared, over all partitions, and what was found.
 
-    ``left_out`` are arrays that the import was told to leave out: they are not compared.
+    ``left_out`` are arrays that the import was told to leave out, and of what was appended those
+    whose chunks it did not set: they are not compared.
     """
 
     branch: str
@@ -103,8 +105,10 @@ def compare_with_repo(
     repository: Any = open_existing(repo, repo_options) if isinstance(repo, str) else repo
     with adapter.reported(f"read branch {branch}", "check --branch"):
         session = repository.readonly_session(branch)
-        entries = read_history(repository.ancestry(branch=branch)).entries
-    left_out = next((entry.left_out for entry in entries if entry.kind == "hierarchy"), ())
+        history = read_history(repository.ancestry(branch=branch))
+    said = newest_append(history, origin_of(plan))
+    appending = None if said is None else Appending(plan, said)
+    left_out = _not_compared(history, appending)
     documents = v3_documents(plan.hierarchy, drop_non_finite)
     container = Container.of_plan(plan)
     findings: list[RepoFinding] = []
@@ -121,7 +125,8 @@ def compare_with_repo(
                     RepoFinding(spec.name, None, "metadata", spec.reference_total, "no such array")
                 )
                 continue
-            if canonical(json.loads(there)) != canonical(documents.arrays[spec.name]):
+            same = canonical(json.loads(there)) == canonical(documents.arrays[spec.name])
+            if appending is None and not same:
                 findings.append(
                     RepoFinding(spec.name, None, "metadata", 0, "its metadata is another")
                 )
@@ -135,7 +140,9 @@ def compare_with_repo(
                 partitions += 1
                 compared += partition.rows.total
                 sampled += len(check.sampled)
-            held, references = _held(session, spec, {n for c in checks for n in c.sampled})
+            shift = (0,) * spec.rank if appending is None else appending.shift(spec.name)
+            sought = {number for check in checks for number in check.sampled}
+            held, references = _held(session, spec, sought, shift)
             for check in checks:
                 findings += check.against(held, references)
     return RepoComparison(
@@ -143,17 +150,29 @@ def compare_with_repo(
     )
 
 
+def _not_compared(history: History, appending: Appending | None) -> tuple[str, ...]:
+    """Return the arrays whose chunks an import did not set."""
+    if appending is not None:
+        return tuple(sorted(appending.plan.by_name.keys() - appending.by_chunks))
+    hierarchies = (entry for entry in history.entries if entry.kind == "hierarchy")
+    return next((entry.left_out for entry in hierarchies), ())
+
+
 def _held(
-    session: Any, spec: ArraySpec, wanted: set[int]
+    session: Any, spec: ArraySpec, wanted: set[int], shift: Sequence[int]
 ) -> tuple[NDArray[np.int64], dict[int, _Reference]]:
-    """Return the numbers of the chunks that an array has in the branch, and some references."""
+    """Return the numbers of the chunks that an array has in the branch, and some references.
+
+    In the branch its chunks are moved by ``shift``.
+    """
     numbers: list[NDArray[np.int64]] = []
     references: dict[int, _Reference] = {}
     path = f"/{spec.name}"
     sought = np.array(sorted(wanted), np.int64)
     for held in adapter.held_chunks(session, path, spec.rank):
-        inside = (held.indices < np.array(spec.reference_grid, np.int64)).all(axis=1)
-        batch = ravel(held.indices, spec.reference_grid)
+        own = held.indices - np.array(shift, np.int64)
+        inside = np.all((own >= 0) & (own < np.array(spec.reference_grid, np.int64)), axis=1)
+        batch = ravel(np.where(inside[:, None], own, 0), spec.reference_grid)
         numbers.append(batch[inside])
         for row in np.flatnonzero(inside & np.isin(batch, sought)).tolist():
             number = int(batch[row])

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 #: The key of a commit's metadata under which parchunk's lies.
 KEY = "parchunk"
 VERSION = 1
+
+
+@dataclass(frozen=True)
+class Append:
+    """Where an import was put behind what was there: of each group, by its path.
+
+    Along ``dimension`` element 0 of the references is element ``offsets[group]``, and they were
+    ``lengths[group]`` long. ``origin`` names them: the URL of their first store. ``by_values`` are
+    arrays whose values were written, as their chunks did not fit.
+    """
+
+    dimension: str
+    origin: str
+    offsets: dict[str, int] = field(hash=False)
+    lengths: dict[str, int] = field(hash=False)
+    by_values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -24,7 +40,8 @@ class Entry:
     have no chunk in common. A hierarchy knows two lengths of the split dimension from the arrays
     that it found: chunks from ``reach`` on had none before it (None where that was not looked
     for), and from ``kept`` on it took chunks away (None when it took none). ``left_out`` are the
-    arrays of the references that were not to be imported.
+    arrays of the references that were not to be imported. ``append`` says where they were put, and
+    all elements here are counted from there.
     """
 
     kind: str
@@ -43,10 +60,14 @@ class Entry:
     reach: int | None = None
     kept: int | None = None
     left_out: tuple[str, ...] = ()
+    append: Append | None = None
 
     def to_metadata(self) -> dict[str, Any]:
         """Return the commit's metadata."""
-        return {KEY: {"version": VERSION, **asdict(self)}}
+        values = asdict(self)
+        if self.append is None:
+            del values["append"]  # as an import of before said it, which others read
+        return {KEY: {"version": VERSION, **values}}
 
     @classmethod
     def from_metadata(cls, metadata: Any) -> Entry | None:
@@ -54,6 +75,8 @@ class Entry:
         try:
             values = dict(metadata[KEY])
             values["left_out"] = tuple(values.get("left_out", ()))
+            if values.get("append") is not None:
+                values["append"] = _append(values["append"])
             return cls(**values) if values.pop("version") == VERSION else None
         except (KeyError, TypeError, ValueError):
             return None
@@ -70,12 +93,13 @@ class History:
 
     ``hierarchy`` and ``regions`` (by their starts) are the commits over whose chunks no later one
     went: of a region that was imported again in other bounds, neither the old chunks nor the old
-    gaps are what they were.
+    gaps are what they were. ``every`` has the commits of other imports, too.
     """
 
     entries: tuple[Entry, ...]
     hierarchy: Entry | None
     regions: dict[int, Entry]
+    every: tuple[Entry, ...] = ()
 
     @property
     def begun(self) -> bool:
@@ -107,10 +131,24 @@ class History:
         return False
 
 
-def read_history(commits: Iterable[Any]) -> History:
-    """Return what a branch has from its commits, newest first (`Repository.ancestry`)."""
+def _append(said: Any) -> Append:
+    offsets, lengths = (
+        {str(k): int(v) for k, v in said[n].items()} for n in ("offsets", "lengths")
+    )
+    by_values = tuple(map(str, said["by_values"]))
+    return Append(str(said["dimension"]), str(said["origin"]), offsets, lengths, by_values)
+
+
+def read_history(commits: Iterable[Any], origin: str | None = None) -> History:
+    """Return what a branch has from its commits, newest first (`Repository.ancestry`).
+
+    With an ``origin`` what was appended from there, without one what was imported otherwise.
+    """
     found = (Entry.from_metadata(commit.metadata) for commit in commits)
-    entries = tuple(entry for entry in found if entry is not None)
+    every = tuple(entry for entry in found if entry is not None)
+    entries = tuple(
+        entry for entry in every if origin == (entry.append.origin if entry.append else None)
+    )
     hierarchy: Entry | None = None
     regions: dict[int, Entry] = {}
     touched = _Ranges()
@@ -127,7 +165,7 @@ def read_history(commits: Iterable[Any]) -> History:
         if not touched.meet(start, stop) and (kept is None or stop <= kept):
             regions[start] = entry
         touched.add(start, stop)
-    return History(entries, hierarchy, regions)
+    return History(entries, hierarchy, regions, every)
 
 
 class _Ranges:

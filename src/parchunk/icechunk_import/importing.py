@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.appending import refuse_appended
+from parchunk.icechunk_import.beginning import begin_append
 from parchunk.icechunk_import.branches import Branch
 from parchunk.icechunk_import.calls import one_ahead, read_calls
 from parchunk.icechunk_import.committing import Committer
 from parchunk.icechunk_import.limits import USUAL, Limits
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import budget
+from parchunk.icechunk_import.opening import open_to_append
 from parchunk.icechunk_import.planned_commits import PlannedCommit, choose, plan_commits
 from parchunk.icechunk_import.refusals import check_memory, check_references
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
@@ -42,6 +45,7 @@ def to_icechunk(
     repo: str | PathLike[str] | icechunk.Repository,
     *,
     branch: str = "main",
+    append: str | None = None,
     publish: bool = False,
     regions: int | Iterable[int] | None = None,
     checksum: bool = True,
@@ -69,6 +73,12 @@ def to_icechunk(
         An `icechunk.Repository`, or a path or URL: opened there, or created.
     branch
         Where to commit; made from the tip of ``main`` where it does not exist.
+    append
+        A dimension: put everything behind what the repository holds along it, whoever wrote that.
+        What has the dimension must fit as the stores of ``parchunk.plan(concat=...)`` must, and
+        begin with a chunk; its coordinates are appended, too, and must go on where the
+        repository's end. Implies ``publish``. An ``out`` that was appended and has grown since is
+        appended to by the same call, as long as nothing else came behind it.
     publish
         Commit to a branch aside, and move ``branch`` only when all regions are in.
     regions
@@ -113,17 +123,25 @@ def to_icechunk(
     )
     container = Container.of_plan(plan)
     work = plan_commits(plan, receipts, documents, container, checksum, built)
+    if append is not None and regions is not None:
+        raise InputError("--regions with --append: all regions are appended: leave it out")
     chosen = choose(plan, cast("Iterable[int] | None", regions))
     wanted = [item for item in work if item.entry.region in chosen]
     check_references(plan, wanted, max_references)
     planned = budget(plan, receipts, container, wanted, cast(int, memory), limits or USUAL)
     check_memory(plan, wanted, planned)
     repository, url, created = _open(
-        cast("str | icechunk.Repository", repo), plan, container, repo_options
+        cast("str | icechunk.Repository", repo), plan, container, repo_options, append is not None
     )
     target = Branch(repository, url, branch)
-    side = target.side() if publish and not _all_in(work, target) else None
-    history = (side or target).history()
+    appending = None
+    if append is not None:
+        begun = begin_append(output, plan, receipts, documents, work, append, target)
+        side, history, appending, work = begun.side, begun.history, begun.appending, begun.work
+    else:
+        side = target.side() if publish and not _all_in(work, target) else None
+        history = (side or target).history()
+        refuse_appended(history, plan, url)
     lacking = [item for item in work if not item.is_in(history)]
     to_do = {item.entry.region: item for item in lacking if item.entry.region in chosen}
     remaining = tuple(
@@ -132,11 +150,15 @@ def to_icechunk(
         if item.entry.region is not None and item.entry.region not in to_do
     )
     commits: list[Commit] = []
-    committer = Committer(side or target, history, plan, receipts, documents, planned.limits)
+    committer = Committer(
+        side or target, history, plan, receipts, documents, planned.limits, appending
+    )
     partitions = [partition for item in to_do.values() for partition in item.partitions]
     before = len(plan.regions) - len(remaining) - len(to_do.keys() - {None})
     reporter = Reporter(progress, before, len(plan.regions), began)
-    read = read_calls(output, plan, receipts, container, checksum, planned.rows, partitions)
+    read = read_calls(
+        output, plan, receipts, container, checksum, planned.rows, partitions, committer.shift
+    )
     with one_ahead(read) as calls:
         for item in to_do.values():
             commit = committer.commit(item, calls)
@@ -144,7 +166,7 @@ def to_icechunk(
                 commits.append(commit)
             if item.entry.region is not None:
                 reporter.add(commits)
-    published = publish and _publish(target, side, remaining)
+    published = (publish or append is not None) and _publish(target, side, remaining)
     return ImportResult(
         url=url,
         branch=branch,
@@ -156,7 +178,7 @@ def to_icechunk(
         published=published,
         on_side=side.name if side is not None and remaining else None,
         seconds=time.monotonic() - began,
-        notes=documents.notes,
+        notes=(*documents.notes, *(appending.notes if appending else ())),
         code=_opening(url, branch),
     )
 
@@ -182,9 +204,15 @@ def _open(
     plan: Plan,
     container: Container,
     options: Mapping[str, str] | None,
+    appended_to: bool,
 ) -> tuple[Any, str, bool]:
-    """Return the repository with the plan's splitting, its name, and whether it is new."""
-    if isinstance(repo, str):
+    """Return the repository with the plan's splitting, its name, and whether it is new.
+
+    One that is ``appended_to`` keeps its own.
+    """
+    if isinstance(repo, str) and appended_to:
+        repository, url, created = *open_to_append(repo, container, options), False
+    elif isinstance(repo, str):
         repository, url, created = open_or_create(repo, plan, container, options)
     else:
         if options:
@@ -197,7 +225,7 @@ def _open(
             f"reads no chunk from there: open it in Python as repo and run: import icechunk as ic; "
             f"{container.code()}"
         )
-    if not created:
+    if not created and not appended_to:
         split_manifests(config, plan)
     adapter.forget_manifests(config)
     # Not saved: the splitting of a repository that was there, and the cache, are this import's.

@@ -21,12 +21,12 @@ from parchunk.planning.plan import Plan
 class Nodes:
     """What a branch had of the nodes that were set: the arrays, and how far they went.
 
-    ``reach`` is the length of the split dimension in the longest of them, and ``kept`` the length
-    from which on chunks were taken away, or None.
+    ``reach`` is the length of the split dimension in the longest of them, None where that is not
+    known, and ``kept`` the length from which on chunks were taken away, or None.
     """
 
     replaced: frozenset[str]
-    reach: int
+    reach: int | None
     kept: int | None
 
 

@@ -197,6 +197,13 @@ def key_in(store: PlannedStore, above: Source) -> str:
     return store.url[len(above.url) + 1 :]
 
 
+def source_of_path(path: str, above: Source) -> tuple[Source, str]:
+    """Return the source that a reference's path is in, and its key there."""
+    if not path.startswith(f"{above.url}/"):
+        raise InputError(f"{path} is not below {above.url}: plan again")
+    return above, path[len(above.url) + 1 :]
+
+
 class _Below:
     """A store's objects under the keys that they have below a group of the dataset."""
 

@@ -6,6 +6,7 @@ Two stores may hold the same latitudes and have compressed them by other version
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ def differing(
         if values is None:
             values = values_of(sources[first].describe(wanted.name), spec, objects)
         theirs = values_of(sources[store].describe(wanted.name), other, found)
-        if not _same(values, theirs):
+        if not same_values(values, theirs):
             return f"{wanted.name}: has other values in {labels[store]} than in {labels[first]}"
     return None
 
@@ -61,10 +62,11 @@ def same_chunks(spec: ArraySpec, chunk: bytes | None, other: KeptArray) -> bool:
         return False
     tail = spec.keys.tail((0,) * spec.rank)
     one = values_of(spec.name, spec, {tail: chunk})
-    return _same(one, values_of(spec.name, other.spec, {tail: other.chunk}))
+    return same_values(one, values_of(spec.name, other.spec, {tail: other.chunk}))
 
 
-def _same(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
+def same_values(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether two arrays hold the same, numbers of whatever length; one NaN is like another."""
     if one.shape != other.shape or one.dtype.kind != other.dtype.kind:
         return False
     return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
