@@ -118,6 +118,12 @@ def _patterns(name: str, given: Any) -> tuple[str, ...]:
     return found
 
 
+def _files(name: str, given: Any) -> list[str]:
+    """Return paths or URLs of files, one or several."""
+    several = given if isinstance(given, list | tuple) else [given]
+    return [_path("source", one) for one in several]
+
+
 def _regions(name: str, given: Any) -> Any:
     if isinstance(given, str | bytes | Mapping):
         raise InputError(f"{name}={_shown(given)}: give region numbers, e.g. [0, 15] or range(10)")
@@ -165,6 +171,7 @@ _TAKEN: dict[str, Callable[[str, Any], Any]] = {
     "plan": _path,
     "repo": _path,
     "source": _stores,
+    "inventory": _files,
     "icechunk": _path,
     "memory": _size,
     "inline_threshold": _size,

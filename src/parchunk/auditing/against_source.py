@@ -187,7 +187,8 @@ class _Compared:
             patience=Patience(),
             stop=stop,
         )
-        self.listed = WatchedListing(spec, listing, pool, takers, trust=False)
+        frozen = source.manner.frozen
+        self.listed = WatchedListing(spec, listing, pool, takers, trust=frozen)
         self.listed.since = {
             unit.rows: newest(items[unit.partition])
             for walked in member.passes

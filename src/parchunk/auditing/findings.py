@@ -46,6 +46,7 @@ KINDS: Mapping[str, Severity] = {
     "size-outliers": "notice",
     "shared-ranges": "notice",
     "unverified": "notice",
+    "as-of-inventory": "notice",
 }
 
 

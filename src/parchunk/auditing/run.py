@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, cast
 
@@ -25,13 +26,17 @@ from parchunk.auditing.receipt_check import Audited, read_partitions
 from parchunk.auditing.result import AuditReport
 from parchunk.auditing.root_check import check_root
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
+from parchunk.errors import InputError
 from parchunk.out.counts import BuildCounts
+from parchunk.out.inventory_date import oldest, refuse_older
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt
 from parchunk.out.record_files import record_path
 from parchunk.out.under_way import UnderWay, read_under_way
+from parchunk.planning.from_source import open_source
+from parchunk.planning.inventory import as_inventory
 from parchunk.planning.plan import Partition, Plan
 from parchunk.stores.source import Source
 
@@ -62,6 +67,8 @@ def audit(
     workers: int | None = None,
     consolidated: str | None = None,
     listing: str | None = None,
+    inventory: str | Sequence[str] = (),
+    inventory_root: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> AuditReport:
     """Audit the references in OUT: is everything there, and is every reference right?
@@ -93,6 +100,8 @@ def audit(
         was planned.
     listing
         Who lists the source for ``against_source``, as for `parchunk.plan`.
+    inventory, inventory_root
+        A newer inventory in place of the listing for ``against_source``, as for `parchunk.plan`.
     progress
         Called with record files checked, and in all.
 
@@ -107,6 +116,8 @@ def audit(
     memory = cast(int, memory)
     if source is not None and not isinstance(source, Source):
         source = Source.open(str(source), store_options)
+    if inventory and not against_source:
+        raise InputError("--inventory is for --against-source: give both")
     policy = Policy.of(expect, allow_missing, max_missing)
     output = open_output(out, output_options)
     plan = load_plan(output)
@@ -133,6 +144,10 @@ def audit(
     if against_source:
         from parchunk.auditing.against_source import compare
 
+        given = as_inventory(inventory, inventory_root, memory)
+        if given.files:
+            source = open_source(replace(plan, source=source), store_options, listing, given)
+            refuse_older(plan, receipts, source)
         comparison = compare(
             plan, output, done, source, store_options, memory, concurrency, consolidated, listing
         )
@@ -209,17 +224,31 @@ def _by_digest(done: Sequence[Audited]) -> dict[str, str]:
 
 def _unverified(receipts: Sequence[Receipt]) -> list[Finding]:
     """Return the partitions whose gaps were listed once, if there are any."""
-    count = sum(not receipt.verified for receipt in receipts)
+    frozen = [receipt for receipt in receipts if receipt.inventory is not None]
+    date = oldest(frozen)
+    found = []
+    if date is not None:
+        found = [
+            finding(
+                "as-of-inventory",
+                f"{len(frozen):,} partitions are as of the inventory of {date}, or of a later one: "
+                "chunks written since count as missing",
+                "parchunk update OUT --inventory FILE with a newer one",
+                count=len(frozen),
+            )
+        ]
+    count = sum(not (receipt.verified or receipt.inventory) for receipt in receipts)
     if not count:
-        return []
+        return found
     return [
+        *found,
         finding(
             "unverified",
             f"{count:,} partitions were built with --trust-listing: their gaps were not listed "
             "a second time",
             "audit with --against-source",
             count=count,
-        )
+        ),
     ]
 
 

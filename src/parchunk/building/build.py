@@ -33,10 +33,23 @@ from parchunk.out.spelling_notes import spelling_notes
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import open_source
 from parchunk.planning.from_source import plan as make_plan
+from parchunk.planning.inventory import require_inventory
 from parchunk.planning.joining.regions import small_files_note
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
+
+
+def inventory_notes(source: Source) -> tuple[str, ...]:
+    """Return what a user should know of the inventory that stands for the listing."""
+    objects = source.objects
+    if objects is None:
+        return ()
+    return (
+        *objects.notes,
+        f"chunks are as of the inventory of {objects.date}: what was written since is missing; "
+        "parchunk update with a newer one takes it in",
+    )
 
 
 @lenient
@@ -110,6 +123,7 @@ def build(
     refuse_foreign(output)
     effort.most_held(source, plan)  # refused before anything is written
     choose(source)
+    require_inventory(plan.inventory, source)
     with held(output) as lease:
         plan = begin_output(plan, output, overwrite)
         return carry_out(plan, source, output, lease, effort, began)
@@ -173,6 +187,7 @@ def carry_out(
             *plan.store_notes,
             *filter(None, [small_files_note(plan)]),
             *format_notes(plan),
+            *inventory_notes(source),
             *run.notes,
             *lease.notes,
             *mask_notes(plan, run.receipts),

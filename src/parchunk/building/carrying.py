@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from parchunk.listing.strays import Strays, encode_strays
 from parchunk.out.counts import BuildCounts
+from parchunk.out.inventory_date import oldest
 from parchunk.out.output import RECEIPTS, STRAYS, Output
 from parchunk.out.receipts import Receipt, read_receipts, receipt_path, strays_path, write_receipt
 from parchunk.planning.growth import Carried, carried
@@ -92,6 +93,7 @@ def _renewed(known: Sequence[Receipt], partition: Partition, plan: Plan) -> Rece
         last_modified=max(times, default=None),
         verified=all(receipt.verified for receipt in known),
         ordered=all(receipt.ordered for receipt in known),
+        inventory=oldest(known),
         record_files=tuple(
             sorted(
                 (file for receipt in known for file in receipt.record_files),

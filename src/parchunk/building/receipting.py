@@ -68,9 +68,10 @@ def receipt_of(
         stop=elements[1] if elements else None,
         stray_reasons=written.reasons,
         last_modified=written.modified,
-        verified=not task.share.trust_listing,
+        verified=not task.share.trust_listing and not task.source.manner.frozen,
         ordered=ordered,
         record_files=tuple(sorted(written.files, key=lambda file: file.index)),
+        inventory=None if task.source.objects is None else task.source.objects.date,
     )
 
 

@@ -62,7 +62,8 @@ class Task:
                 patience=self.share.patience,
                 stop=pools.stop,
             )
-            trust = self.share.trust_listing
+            # What is frozen shows the same gaps however often it is looked at.
+            trust = self.share.trust_listing or self.source.manner.frozen
             members.append(ArrayListing(member.spec, listing, pools.listings, pools.takers, trust))
         return JobListing(self.job, members)
 

@@ -21,6 +21,7 @@ from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
+from parchunk.out.inventory_date import refuse_older
 from parchunk.out.lease import held
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
@@ -31,6 +32,7 @@ from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.from_source import open_source, read_as_planned
 from parchunk.planning.from_stores import grown_many
 from parchunk.planning.growth import grown_plan
+from parchunk.planning.inventory import as_inventory, mark_of
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Partition, Plan
 from parchunk.stores.source import Source
@@ -54,6 +56,8 @@ def update(
     trust_listing: bool = False,
     patience: Patience | None = None,
     listing: str | None = None,
+    inventory: str | Sequence[str] = (),
+    inventory_root: str | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -88,6 +92,9 @@ def update(
     exclude, skip_unsupported
         Arrays that came and are left out, now and later: by globs on their names, or those that
         cannot be referenced.
+    inventory, inventory_root
+        A newer inventory in place of the listing, as for `parchunk.plan`. Without one the source
+        itself is listed.
     memory, concurrency, workers, executor, trust_listing, patience, listing, progress
         As for `parchunk.build`.
 
@@ -111,9 +118,12 @@ def update(
         old = load_plan(output)
         source = open_source(old, store_options, listing)
         refuse_overlap(old, source, output)
+        given = as_inventory(inventory, inventory_root, memory)
         wanted = _without(old, exclude, output)
         if wanted.stores is not None:
-            new = grown_many(wanted, _several(stores), labels, store_options, skip_unsupported)
+            new = grown_many(
+                wanted, _several(stores), labels, store_options, skip_unsupported, given
+            )
             source = new.source or source
             refuse_overlap(new, source, output)
         elif stores or labels:
@@ -122,7 +132,11 @@ def update(
                 "or --stack to join others (--overwrite, or another OUT)"
             )
         else:
+            if given.files:
+                source = open_source(old, store_options, listing, given)
             new = grown_plan(wanted, read_as_planned(wanted, source, skip_unsupported))
+            new = replace(new, inventory=mark_of(source))
+        refuse_older(old, read_receipts(output, old).values(), source)
         asked = Unfinished(
             tuple(sorted(set(cast(Iterable[int], regions)))),
             tuple(sorted(set(arrays))),

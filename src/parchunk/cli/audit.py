@@ -14,6 +14,7 @@ from parchunk.auditing import AuditReport, audit
 from parchunk.cli.options import (
     Size,
     consolidated_option,
+    inventory_options,
     json_option,
     listing_option,
     output_option,
@@ -86,6 +87,7 @@ _PRINTED = 40
     "How --against-source takes consolidated metadata.  [default: as it was planned]"
 )
 @listing_option
+@inventory_options
 @store_option
 @output_option
 @click.option("--no-progress", is_flag=True, help="No progress bar.")
@@ -105,6 +107,8 @@ def command(
     concurrency: int,
     consolidated: str | None,
     listing: str | None,
+    inventory: tuple[str, ...],
+    inventory_root: str | None,
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
     no_progress: bool,
@@ -134,6 +138,8 @@ def command(
             concurrency=concurrency,
             consolidated=consolidated,
             listing=listing,
+            inventory=inventory,
+            inventory_root=inventory_root,
             progress=progress,
         )
     if report is not None:

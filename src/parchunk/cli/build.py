@@ -13,6 +13,7 @@ from parchunk.building.results import BuildResult
 from parchunk.cli.many import joining_options, stores_given
 from parchunk.cli.options import (
     effort_options,
+    inventory_options,
     json_option,
     output_option,
     plan_options,
@@ -34,6 +35,7 @@ from parchunk.wording import bytes_text, count, duration
 @plan_options
 @run_options
 @source_options
+@inventory_options
 @output_option
 @effort_options
 @click.option("--overwrite", is_flag=True, help="Replace a build of another plan in OUT.")
@@ -54,6 +56,8 @@ def command(
     exclude: tuple[str, ...],
     consolidated: str,
     listing: str | None,
+    inventory: tuple[str, ...],
+    inventory_root: str | None,
     shards: str,
     zarr_format: int | None,
     skip_unsupported: bool,
@@ -87,6 +91,9 @@ def command(
         skip_unsupported=skip_unsupported,
         consolidated=consolidated,
         listing=listing,
+        inventory=inventory,
+        inventory_root=inventory_root,
+        memory=memory,
         store_options=store_options,
     )
     with progress_shown(no_progress or as_json) as progress:
@@ -132,6 +139,7 @@ def summary(result: BuildResult) -> dict[str, Any]:
         "get_requests": result.gets,
         "retries": result.retries,
         "listing": result.listing,
+        "inventory": None if result.plan.inventory is None else result.plan.inventory.to_json(),
         "seconds": round(result.seconds, 3),
         "peak_memory_bytes": result.peak_memory,
         "left_out": left_out(result.plan),
@@ -165,6 +173,8 @@ def print_summary(result: BuildResult) -> None:
             f"(least possible {count(result.requests_least)}), {count(result.retries)} retries; "
             f"listed by {result.listing}"
         )
+    elif result.plan.inventory is not None:
+        out.print(f"no LIST requests: listed by {result.listing}")
     out.print(f"{duration(result.seconds)}, peak memory {bytes_text(result.peak_memory)}")
     for note in result.notes:
         out.print(f"note: {note}")

@@ -78,6 +78,26 @@ def listing_option(function: _F) -> _F:
     )(function)
 
 
+def inventory_options(function: _F) -> _F:
+    """Add the options of an inventory in place of a listing."""
+    for option in (
+        click.option(
+            "--inventory-root",
+            metavar="URL",
+            help="What the inventory's keys are relative to, where that cannot be told.",
+        ),
+        click.option(
+            "--inventory",
+            multiple=True,
+            metavar="FILE",
+            help="Do not list SRC: an inventory says what it holds (manifest.json of S3, Google or "
+            "Azure; CSV, Parquet, ORC, JSON with keys and sizes). Several are parts of one.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def consolidated_option(text: str, **how: Any) -> Callable[[_F], _F]:
     """Return ``--consolidated``, explained by ``text``."""
     return click.option("--consolidated", type=click.Choice(MODES), help=text, **how)

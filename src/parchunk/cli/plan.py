@@ -9,7 +9,13 @@ from typing import Any
 import click
 
 from parchunk.cli.many import joining_options, stores_given
-from parchunk.cli.options import json_option, plan_options, run_options, source_options
+from parchunk.cli.options import (
+    inventory_options,
+    json_option,
+    plan_options,
+    run_options,
+    source_options,
+)
 from parchunk.cli.tables import console, table
 from parchunk.cover.forecast import Forecast, forecast_jobs
 from parchunk.cover.memory import CHUNK_BYTES, DEFAULT_MEMORY, held_within, inlining_of
@@ -39,6 +45,7 @@ GET_SECONDS = 0.1
 @plan_options
 @run_options
 @source_options
+@inventory_options
 @json_option
 def command(
     src: tuple[str, ...],
@@ -54,6 +61,8 @@ def command(
     exclude: tuple[str, ...],
     consolidated: str,
     listing: str | None,
+    inventory: tuple[str, ...],
+    inventory_root: str | None,
     shards: str,
     zarr_format: int | None,
     skip_unsupported: bool,
@@ -82,6 +91,9 @@ def command(
         skip_unsupported=skip_unsupported,
         consolidated=consolidated,
         listing=listing,
+        inventory=inventory,
+        inventory_root=inventory_root,
+        memory=memory,
         store_options=store_options,
     )
     shown = describe(plan, memory, concurrency, workers)
@@ -169,6 +181,10 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
             f"(least possible {count(_int(shown, 'list_requests_least'))}), about "
             f"${shown['list_price_usd']} and {duration(float(str(shown['list_seconds'])))} "
             f"at {LIST_SECONDS} s a request; listed by {shown['listing']}"
+        )
+    elif plan.inventory is not None:
+        out.print(
+            f"no LIST requests: {plan.inventory} has {count(plan.inventory.objects)} objects of it"
         )
     else:
         out.print("the source is local: directories are walked, no requests are made")

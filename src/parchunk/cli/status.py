@@ -32,6 +32,7 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
                 {
                     "out": status.url,
                     "source": status.plan.location.url,
+                    "inventory": status.inventory,
                     "published": status.published,
                     "finished": status.finished,
                     "updating": status.under_way.updating,
@@ -57,6 +58,11 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
             shown.print(f"skipped: {name}: {feature}")
         for name, reason in status.plan.hierarchy.left_out:
             shown.print(f"left out: {name}: {reason}")
+        if status.inventory is not None:
+            shown.print(
+                f"chunks are as of the inventory of {status.inventory}: what was written since is "
+                "missing"
+            )
         shown.print(_said(status))
         holder = status.under_way.holder
         if holder is not None and not holder.conditional:

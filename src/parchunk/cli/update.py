@@ -11,6 +11,7 @@ from parchunk.building.update import update
 from parchunk.cli.build import print_summary, summary
 from parchunk.cli.options import (
     effort_options,
+    inventory_options,
     json_option,
     listing_option,
     output_option,
@@ -55,6 +56,7 @@ from parchunk.listing.patience import Patience
 )
 @run_options
 @listing_option
+@inventory_options
 @store_option
 @output_option
 @effort_options
@@ -73,6 +75,8 @@ def command(
     concurrency: int,
     workers: int,
     listing: str | None,
+    inventory: tuple[str, ...],
+    inventory_root: str | None,
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
     trust_listing: bool,
@@ -105,6 +109,8 @@ def command(
             trust_listing=trust_listing,
             patience=Patience(attempts=attempts),
             listing=listing,
+            inventory=inventory,
+            inventory_root=inventory_root,
             store_options=store_options,
             output_options=output_options,
             progress=progress,

@@ -46,7 +46,7 @@ def width_of(manner: Manner, concurrency: int) -> Width:
     """
     if manner.in_memory:
         return Width(1, 1, manner.page)
-    together = manner.remote and manner.ordered
+    together = (manner.remote or manner.frozen) and manner.ordered
     return Width(4 * concurrency, 2 * concurrency, manner.page, together)
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 from obstore.store import GCSStore, LocalStore, MemoryStore, S3Store
 
 from parchunk.errors import InputError, MissingExtraError
+from parchunk.listing.inventory_pages import InventoryPages
 from parchunk.listing.obstore_pages import ObstorePages
 from parchunk.listing.pages import Pages
 from parchunk.listing.wire.gcs import GCS
@@ -35,7 +36,7 @@ PROVEN = frozenset(
 class Choice:
     """Who lists a source, and ``why``, as a clause."""
 
-    way: Literal["obstore", "wire"]
+    way: Literal["obstore", "wire", "inventory"]
     why: str
     dialect: Dialect | None = None
 
@@ -51,11 +52,15 @@ def choose(source: Source) -> Choice:
     InputError
         When it was told to be read off the wire, and cannot.
     """
+    if source.objects is not None:
+        return Choice("inventory", f"of {source.objects.date}")
     return _chosen(_Same(source.store), source.listing, source.environment)
 
 
 def pages_of(source: Source, page: int, quiet: float, stop: threading.Event) -> Pages:
     """Return how a source is asked for pages; see `ObstorePages` for what the others say."""
+    if source.objects is not None:
+        return InventoryPages(source.objects, stop)
     dialect = choose(source).dialect
     if dialect is None:
         return ObstorePages(source, page, quiet, stop)

@@ -36,7 +36,8 @@ class Receipt(BuildCounts):
     ``last_modified`` is the newest modification time among the chunks, in microseconds since the
     epoch, None when there are none. ``requests`` are the LIST requests that were made since the
     receipt before it in the same job, so that receipts add up; so do ``requests_least``, each its
-    partition's share of the fewest that could list the job.
+    partition's share of the fewest that could list the job. ``inventory`` is the date of the
+    inventory that stood for a listing, None where there was one.
     """
 
     fingerprint: str
@@ -50,6 +51,7 @@ class Receipt(BuildCounts):
     verified: bool
     ordered: bool
     record_files: tuple[RecordFile, ...] = ()
+    inventory: str | None = None
 
     @property
     def key(self) -> PartitionKey:
@@ -63,6 +65,8 @@ class Receipt(BuildCounts):
         counted = {item.name for item in fields(BuildCounts)}
         document = dict(sorted(self.values().items(), key=lambda item: item[0] in counted))
         del document["record_files"]
+        if self.inventory is None:
+            del document["inventory"]
         files = [list(astuple(file)) for file in self.record_files]
         return {"parchunk_receipt": RECEIPT_VERSION, **document, "record_files": files}
 
@@ -71,7 +75,8 @@ class Receipt(BuildCounts):
         """Return the receipt of a document; ValueError, KeyError or TypeError when it is none."""
         if document.get("parchunk_receipt") != RECEIPT_VERSION:
             raise ValueError("not a receipt of this version")
-        values = {f.name: document[f.name] for f in fields(cls)}
+        values = {f.name: document[f.name] for f in fields(cls) if f.name != "inventory"}
+        values["inventory"] = document.get("inventory")  # older receipts know of none
         values["record_files"] = tuple(
             _checked(RecordFile(*entry)) for entry in document["record_files"]
         )

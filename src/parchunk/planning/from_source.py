@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from parchunk.arguments.lenient import lenient
+from parchunk.inventories.reading import MEMORY
 from parchunk.metadata import (
     Hierarchy,
     NoMetadataError,
@@ -19,12 +20,14 @@ from parchunk.metadata import (
 )
 from parchunk.planning.choice import make_plan
 from parchunk.planning.from_stores import Wishes, plan_many, rejoined
+from parchunk.planning.inventory import Inventory, as_inventory, mark_of
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.labels import parse_labels
 from parchunk.planning.many_sources import (
     Stores,
     find_stores,
     is_many,
+    listed_stores,
 )
 from parchunk.planning.no_store import explained
 from parchunk.planning.plan import Plan
@@ -56,6 +59,9 @@ def plan(
     skip_unsupported: bool = False,
     consolidated: str = "auto",
     listing: str | None = None,
+    inventory: str | Sequence[str] = (),
+    inventory_root: str | None = None,
+    memory: int | str = MEMORY,
     store_options: Mapping[str, str] | None = None,
 ) -> Plan:
     """Return the plan for a Zarr store, or for several as one dataset; only metadata is read.
@@ -100,6 +106,9 @@ def plan(
         Who lists the source: ``"obstore"``, ``"wire"`` (pages are read as they come, at a fraction
         of the cost, where the store is one of S3), or ``"auto"``, the default: ``"wire"`` where it
         is proven to be the same.
+    inventory, inventory_root, memory
+        Paths or URLs of an inventory that stands for the listing (docs/inventories.md), what its
+        keys are relative to where that cannot be told, and the bound on what sorting it takes.
     store_options
         Options of obstore's stores and clients, for a source given as URL.
 
@@ -117,8 +126,9 @@ def plan(
         static=static,
         inline=inline_coordinates,
     )
+    given = as_inventory(inventory, inventory_root, cast(int, memory))
     if is_many(source, joining):
-        found = find_stores(source, store_options)
+        found = listed_stores(find_stores(source, store_options), given, group, store_options)
         wishes = Wishes(group.strip("/"), tuple(include), tuple(exclude), shards, consolidated)
         return plan_many(
             found,
@@ -136,6 +146,7 @@ def plan(
     if listing is not None:
         source = replace(source, listing=listing)
     group = group.strip("/")
+    source = given.of(source, store_options, group)
     lone_array = False
     try:
         hierarchy = read_hierarchy(
@@ -164,6 +175,7 @@ def plan(
     return replace(
         made,
         source=source,
+        inventory=mark_of(source),
         include=tuple(include),
         exclude=tuple(exclude),
         lone_array=lone_array,
@@ -173,12 +185,22 @@ def plan(
 
 
 def open_source(
-    plan: Plan, store_options: Mapping[str, str] | None = None, listing: str | None = None
+    plan: Plan,
+    store_options: Mapping[str, str] | None = None,
+    listing: str | None = None,
+    inventory: Inventory | None = None,
 ) -> Source:
     """Return the opened source of a plan; options given now come before those remembered.
 
-    A server that a plan from OUT names, and the user does not, gets no credentials.
+    A server that a plan from OUT names, and the user does not, gets no credentials. An
+    ``inventory`` stands for the listing from now on.
     """
+    if inventory is not None:
+        listed = _as_named(plan, open_source(plan, store_options, listing))
+        example = plan.group
+        if plan.stores is not None:
+            example = plan.stores.stores[0].url[len(plan.location.url) + 1 :]
+        return _as_planned(plan, inventory.of(listed, store_options, example))
     if plan.source is not None:
         return plan.source if listing is None else replace(plan.source, listing=listing)
     opened = Source.open(plan.location.url, options_to_open(plan.location, store_options))
@@ -189,6 +211,20 @@ def open_source(
         unsigned=unsigned_note(plan.location, store_options) or "",
         listing=listing or "auto",
     )
+
+
+def _as_named(plan: Plan, source: Source) -> Source:
+    """Return the source that the user named, of which the plan's is a group or a parent."""
+    if plan.lone_array:
+        return source.child(plan.arrays[0].spec.name)
+    return source.above(plan.group) if plan.stores is None else source
+
+
+def _as_planned(plan: Plan, source: Source) -> Source:
+    """Undo `_as_named`."""
+    if plan.lone_array:
+        return source.parent()[0]
+    return source.child(plan.group) if plan.group and plan.stores is None else source
 
 
 def read_again(

@@ -8,6 +8,7 @@ from typing import Any
 
 from parchunk.errors import InputError
 from parchunk.metadata import Hierarchy, read_known, require_supported, skip_refused
+from parchunk.planning.inventory import Inventory, mark_of
 from parchunk.planning.joining.equality import same_chunks
 from parchunk.planning.joining.growing import grown_stores
 from parchunk.planning.joining.joining import Joining
@@ -21,6 +22,7 @@ from parchunk.planning.many_sources import (
     find_stores,
     folder_above,
     join_found,
+    listed_stores,
     read_one,
     sources_of,
 )
@@ -44,6 +46,7 @@ def plan_many(
     return replace(
         made,
         source=source,
+        inventory=mark_of(source),
         include=wishes.include,
         exclude=wishes.exclude,
         shards=wishes.shards,
@@ -57,6 +60,7 @@ def grown_many(
     labels: str | Sequence[object] = (),
     store_options: Mapping[str, str] | None = None,
     skip_unsupported: bool = False,
+    inventory: Inventory | None = None,
 ) -> Plan:
     """Return a plan of many stores with those that came since, and what its last one has grown by.
 
@@ -78,6 +82,8 @@ def grown_many(
     if stores.joining.dimension is None or len(stores.ranges) > 1:
         # Side by side it does not matter where one comes, and those that are there stay in place.
         found = found.behind(known, wishes.group)
+    if inventory is not None:
+        found = listed_stores(found, inventory, old.group, store_options)
     joining = replace(stores.joining, labels=(*stores.joining.labels, *_labels(labels)))
     hierarchy, joined, source = _joined(
         found,
@@ -87,7 +93,8 @@ def grown_many(
         skip_unsupported or bool(old.hierarchy.skipped),
     )
     source = replace(source, options=old.location.options)
-    return replace(grown_stores(old, hierarchy, joined), location=source.location, source=source)
+    grown = grown_stores(old, hierarchy, joined)
+    return replace(grown, location=source.location, source=source, inventory=mark_of(source))
 
 
 def changed_coordinates(plan: Plan, now: Dataset) -> list[str]:

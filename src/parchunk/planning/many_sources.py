@@ -15,6 +15,7 @@ from parchunk.metadata import (
     RootIsArrayError,
     read_hierarchy,
 )
+from parchunk.planning.inventory import Inventory
 from parchunk.planning.joining.dataset import join_stores
 from parchunk.planning.joining.given import GivenStore, parse_given, refuse_duplicates
 from parchunk.planning.joining.joining import Joining
@@ -116,6 +117,32 @@ def find_stores(
         # One client for all of them: each has connections of its own.
         sources = [replace(one, store=shared) for one in sources]
     return FoundStores(tuple(sources), tuple(groups), tuple(given), 0 < patterns == len(wanted))
+
+
+def listed_stores(
+    found: FoundStores,
+    inventory: Inventory,
+    group: str = "",
+    store_options: Mapping[str, str] | None = None,
+) -> FoundStores:
+    """Return the stores with one inventory, of the folder that they are in, for their listings.
+
+    Raises
+    ------
+    InputError, SourceError
+        As `Inventory.of`.
+    """
+    urls = [source.url for source in found.sources]
+    above = folder_above(urls)
+    depth = len(urls[0][len(above) + 1 :].split("/"))
+    first = found.sources[0]
+    folders = first.prefix.split("/")
+    root = replace(first, prefix="/".join(folders[: max(len(folders) - depth, 0)]), url=above)
+    example = "/".join(filter(None, [urls[0][len(above) + 1 :], group.strip("/")]))
+    listed = inventory.of(root, store_options, example)
+    if listed.objects is None:
+        return found
+    return replace(found, sources=tuple(s.listed_by(listed.objects) for s in found.sources))
 
 
 def join_found(

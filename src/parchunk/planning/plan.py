@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
+from parchunk.planning.inventory import InventoryMark
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.stores.opening import Location
 
@@ -231,6 +232,8 @@ class Plan:
     cuts: tuple[int, ...] = ()
     #: The stores, where there are many.
     stores: StoreSet | None = None
+    #: What stood for the listing, where it was no listing.
+    inventory: InventoryMark | None = None
     #: Where the plan was made from, opened; not part of what the plan says.
     source: Source | None = field(default=None, compare=False, repr=False)
 
@@ -308,6 +311,7 @@ class Plan:
             "chunks": self.chunks,
             # How the source can be reached again; another endpoint is no other plan.
             "source_options": dict(self.location.options),
+            **({} if self.inventory is None else {"inventory": self.inventory.to_json()}),
         }
 
     def content(self) -> dict[str, Any]:
@@ -336,4 +340,5 @@ class Plan:
             "hierarchy": self.hierarchy.to_json(),
             **({"cuts": list(self.cuts)} if self.cuts else {}),
             **({} if self.stores is None else {"stores": self.stores.to_json()}),
+            **({} if self.inventory is None else {"inventory_digest": self.inventory.digest}),
         }

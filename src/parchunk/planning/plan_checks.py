@@ -6,6 +6,7 @@ become folders, lengths become loops and allocations.
 
 from __future__ import annotations
 
+import re
 from math import prod
 from typing import Any
 
@@ -16,6 +17,7 @@ from parchunk.stores.options import PUBLIC_OPTIONS
 
 _MOST_ROWS = 10_000_000
 _LARGEST = (1 << 63) - 1
+_DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
 def check_document(document: Any, most_chunks: int) -> None:
@@ -52,6 +54,8 @@ def check_document(document: Any, most_chunks: int) -> None:
         if split["axis"] is not None:
             _whole(split["axis"], 0, 1000, "split")
     _check_hierarchy(document["hierarchy"], most_chunks)
+    if "inventory" in document:
+        _check_inventory(document["inventory"])
     if "cuts" in document or "stores" in document:
         check_stores(document)
     specs = document["hierarchy"]["arrays"]
@@ -68,6 +72,14 @@ def check_document(document: Any, most_chunks: int) -> None:
                 axis = entry["axis"]
                 shard = spec["chunks"][axis] // spec["inner_chunks"][axis]
                 _require(entry["region_chunks"] % shard == 0, "region_chunks within a shard")
+
+
+def _check_inventory(inventory: Any) -> None:
+    _require(type(inventory) is dict, "inventory")
+    taken = inventory["taken"]
+    _require(type(taken) is str and re.fullmatch(_DATE, taken) is not None, "inventory")
+    _text(inventory["digest"], "inventory")
+    _whole(inventory["objects"], 0, _LARGEST, "inventory")
 
 
 def _check_hierarchy(hierarchy: Any, most_chunks: int) -> None:

@@ -33,6 +33,8 @@ def plan_differences(old: Plan, new: Plan) -> list[str]:
     if formats[0] != formats[1]:
         found.append(f"--format v{formats[0]} there, v{formats[1]} now")
     found += store_differences(old.stores, new.stores)
+    if getattr(old.inventory, "digest", None) != getattr(new.inventory, "digest", None):
+        found.append(f"{old.inventory or 'a listing'} there, {new.inventory or 'a listing'} now")
     here = {a["array"]: a for a in mine["arrays"]}
     there = {a["array"]: a for a in theirs["arrays"]}
     found += [f"array {name} is only there" for name in here.keys() - there.keys()]

@@ -6,6 +6,7 @@ from typing import Any
 
 from parchunk.errors import InputError
 from parchunk.metadata.spec import Hierarchy
+from parchunk.planning.inventory import InventoryMark
 from parchunk.planning.joining.regions import array_with_cuts
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.plan import (
@@ -70,6 +71,7 @@ def _made(document: dict[str, Any]) -> Plan:
     split = document["split"]
     cuts = tuple(document.get("cuts", ()))
     stores = document.get("stores")
+    inventory = document.get("inventory")
     return Plan(
         location=Location(document["source"], tuple(sorted(document["source_options"].items()))),
         group=document["group"],
@@ -91,4 +93,5 @@ def _made(document: dict[str, Any]) -> Plan:
         consolidated=document.get("consolidated", "auto"),
         cuts=cuts,
         stores=None if stores is None else StoreSet.from_json(stores),
+        inventory=None if inventory is None else InventoryMark(**inventory),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 
 from parchunk.arguments.lenient import lenient
+from parchunk.out.inventory_date import oldest
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
@@ -40,6 +41,8 @@ class Status:
     arrays: tuple[ArrayStatus, ...]
     published: bool
     under_way: UnderWay
+    #: The date of the oldest inventory that partitions are of; None where all were listed.
+    inventory: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -81,7 +84,8 @@ def read_status(output: Output) -> Status:
     """
     plan = load_plan(output)
     by_array: dict[str, list[Receipt]] = {array.spec.name: [] for array in plan.arrays}
-    for receipt in read_receipts(output, plan).values():
+    found = read_receipts(output, plan)
+    for receipt in found.values():
         by_array[receipt.array].append(receipt)
     arrays = tuple(
         ArrayStatus(
@@ -97,4 +101,4 @@ def read_status(output: Output) -> Status:
         for receipts in [by_array[array.spec.name]]
     )
     under_way = read_under_way(output)
-    return Status(output.url, plan, arrays, under_way.published, under_way)
+    return Status(output.url, plan, arrays, under_way.published, under_way, oldest(found.values()))

@@ -14,13 +14,19 @@ class Manner:
     ``page``: keys of one LIST request, at most. ``remote``: a listing costs requests over a
     network, and may break, hang or be cut short. ``ordered``: keys are promised to come in the
     order of their bytes; where they do not, an early stop loses chunks. ``in_memory``: no other
-    process reaches the store, and each listing copies all of its keys that come later.
+    process reaches the store, and each listing copies all of its keys that come later. ``frozen``:
+    an inventory stands for the listing, which is as it was taken however often it is looked at.
     """
 
     page: int = 1000
     remote: bool = True
     ordered: bool = True
     in_memory: bool = False
+    frozen: bool = False
+
+
+#: How an inventory lists: to find a key costs as much as some thousand of them.
+FROZEN = Manner(page=10_000, remote=False, frozen=True)
 
 
 def manner_of(store: object) -> Manner:

@@ -11,17 +11,21 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from obstore.store import LocalStore, ObjectStore
+from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from parchunk.errors import InputError, SourceError
+from parchunk.inventories.reading import MEMORY, sort_objects
+from parchunk.inventories.roots import Root
+from parchunk.inventories.sorted_objects import SortedObjects
 from parchunk.stores import directories, opening
 from parchunk.stores.answering import QUIET, answer
 from parchunk.stores.explaining import explain
-from parchunk.stores.manner import Manner, manner_of
+from parchunk.stores.manner import FROZEN, Manner, manner_of
 from parchunk.stores.opening import Location
 from parchunk.stores.options import environment_mark
 from parchunk.stores.oversized import MAX_BYTES, Oversized
@@ -41,6 +45,10 @@ class Source:
     the same root is called in references (``s3://bucket/store.zarr`` or an absolute path).
     ``url`` may be left out for a MemoryStore, whose references only obstore can follow.
     ``manner`` is how ``store`` lists: found by its class, unless it is given.
+
+    ``objects`` stand for the listing: an Arrow stream or table, or a DuckDB relation, with columns
+    ``key`` and ``size``, and ``last_modified`` if it is known; taken at ``objects_taken``, by
+    default now. They are sorted as the source is made.
     """
 
     store: ObjectStore
@@ -54,6 +62,8 @@ class Source:
     quiet: float = field(default=QUIET, repr=False, compare=False)
     #: Who lists it: ``auto``, ``obstore`` or ``wire``; see `parchunk.listing.choosing`.
     listing: str = "auto"
+    objects: SortedObjects | Any = field(default=None, repr=False)
+    objects_taken: datetime | None = field(default=None, repr=False, compare=False)
     #: What the environment said as ``store`` was made, as far as can be told.
     environment: int = field(default_factory=environment_mark, repr=False, compare=False)
 
@@ -78,6 +88,11 @@ class Source:
                 "url=, the store holds its own"
             )
         object.__setattr__(self, "url", url)
+        if self.objects is not None and not isinstance(self.objects, SortedObjects):
+            root = Root(url, self.prefix)
+            found = sort_objects(self.objects, root, MEMORY, self.objects_taken)
+            object.__setattr__(self, "objects", found)
+            object.__setattr__(self, "manner", FROZEN)
 
     def __setstate__(self, state: dict[str, object]) -> None:
         """Take what was pickled; the store has been made anew, as the environment is here."""
@@ -88,6 +103,10 @@ class Source:
         """Open the source at a path or URL; nothing is requested yet."""
         opened = opening.open_store(url, options)
         return cls(opened.store, opened.prefix, opened.location.url, opened.location.options)
+
+    def listed_by(self, objects: SortedObjects) -> Source:
+        """Return the source with an inventory in place of its listing."""
+        return replace(self, objects=objects, manner=FROZEN)
 
     @property
     def location(self) -> Location:
@@ -136,7 +155,10 @@ class Source:
         UnansweredError
             When nothing came in that time.
         """
-        return answer(ask, self.quiet) if self.manner.remote else ask()
+        at_once = isinstance(self.store, LocalStore | MemoryStore) or not (
+            self.manner.remote or self.manner.frozen
+        )
+        return ask() if at_once else answer(ask, self.quiet)
 
     def get(self, key: str) -> bytes | None:
         """Return the object at ``key``, or None when there is none.
@@ -223,6 +245,9 @@ class Source:
 
     def list_dir(self, prefix: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the objects right below ``prefix``."""
+        if self.objects is not None:
+            names: tuple[list[str], list[str]] = self.objects.names_in(self.path(prefix))
+            return names
         return directories.list_directory(self, prefix)
 
     def first_keys(self, prefix: str) -> tuple[list[str], bool]:
@@ -233,6 +258,11 @@ class Source:
         UnreadableFolderError, SourceError
             When it cannot be listed: whatever is tried, or now.
         """
+        if self.objects is not None:
+            keys: tuple[list[str], bool] = self.objects.first_keys(
+                self.path(prefix), directories.FIRST
+            )
+            return keys
         return directories.first_keys(self, prefix)
 
     def holds_object(self, key: str) -> bool:

@@ -1,0 +1,88 @@
+"""Which column of a table is what: names as the makers of inventories spell them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from parchunk.errors import InputError
+
+#: What columns may be called, without regard to case and to what is no letter; the first counts.
+_NAMES = {
+    "key": ("key", "path", "name", "objectkey", "objectname"),
+    "size": ("size", "contentlength", "sizebytes", "bytes"),
+    "modified": ("lastmodified", "lastmodifieddate", "modtime", "updated", "modified", "mtime"),
+    "bucket": ("bucket", "sourcebucket"),
+    "latest": ("islatest", "iscurrentversion"),
+    "version": ("versionid", "version"),
+    "deleted": ("isdeletemarker", "deleted"),
+    "gone": ("timedeleted",),
+    "snapshot": ("snapshot",),
+    "folder": ("isdir", "hdiisfolder"),
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of an inventory by what they are; None where it has none.
+
+    ``latest`` tells versions of an object apart, ``deleted`` and ``folder`` are yes or no,
+    ``gone`` and ``snapshot`` are empty where an object is what readers see.
+    """
+
+    key: str
+    size: str
+    modified: str | None = None
+    bucket: str | None = None
+    latest: str | None = None
+    version: str | None = None
+    deleted: str | None = None
+    gone: str | None = None
+    snapshot: str | None = None
+    folder: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that are read."""
+        return [name for name in self.__dict__.values() if name is not None]
+
+
+def columns_of(names: Sequence[str], where: str) -> Columns:
+    """Return which of a table's columns are what.
+
+    Raises
+    ------
+    InputError
+        When there is none of keys or of sizes, naming those that are there.
+    """
+    plain: dict[str, str] = {}
+    for name in names:
+        plain.setdefault(_plain(name), name)
+    found: dict[str, str] = {}
+    for what, spellings in _NAMES.items():
+        for spelling in spellings:
+            if spelling in plain:
+                found[what] = plain[spelling]
+                break
+    for what, spelled in (("keys", "key"), ("sizes", "size")):
+        if spelled not in found:
+            raise InputError(
+                f"{where} has no column of {what} ({', '.join(_NAMES[spelled])}): it has "
+                f"{_some(names)}; name one of them so, or give the inventory's manifest.json"
+            )
+    return Columns(**found)
+
+
+def is_known(name: str) -> bool:
+    """Whether a column of that name would be read."""
+    return any(_plain(name) in spellings for spellings in _NAMES.values())
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _some(names: Iterable[str]) -> str:
+    shown = [repr(name[:40]) for name in names]
+    return ", ".join(shown[:12]) + (", ..." if len(shown) > 12 else "")

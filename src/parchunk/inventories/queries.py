@@ -1,0 +1,139 @@
+"""What DuckDB is asked of an inventory's parts: keys, sizes and times of what readers see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from parchunk.inventories.columns import Columns
+from parchunk.inventories.parts import Part
+
+#: Stands for a time that cannot be read.
+UNREADABLE = -(1 << 62)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a part: which columns are what, and how they are read.
+
+    ``encoded``: keys are spelled as in a URL. ``bucket``: rows of others are left out.
+    """
+
+    part: Part
+    columns: Columns
+    encoded: bool = False
+    bucket: str | None = None
+
+    def query(self, path: Path) -> str:
+        """Return a SELECT of ``key``, ``size`` and ``modified``, the part being at ``path``.
+
+        Left out is what a listing would not show: older versions, delete markers, folders. The
+        path has no character that means anything to SQL, or to a glob.
+        """
+        columns = self.columns
+        key = self._text(columns.key)
+        if self.encoded:
+            key = f"url_decode(replace({key}, '+', ' '))"
+        wanted = [f"{key} IS NOT NULL"]
+        for name in (columns.deleted, columns.folder):
+            if name is not None:
+                wanted.append(f"NOT {_yes(self._text(name))}")
+        for name in (columns.gone, columns.snapshot):
+            if name is not None:
+                wanted.append(f"coalesce({self._text(name)}, '') = ''")
+        if columns.latest is not None:
+            latest = self._text(columns.latest)
+            unversioned = f"coalesce({latest}, '') = ''"
+            if columns.version is not None:
+                unversioned += f" AND coalesce({self._text(columns.version)}, '') = ''"
+            wanted.append(f"({_yes(latest)} OR ({unversioned}))")
+        if self.bucket is not None and columns.bucket is not None:
+            wanted.append(f"{self._text(columns.bucket)} = {quoted(self.bucket)}")
+        modified = (
+            "CAST(NULL AS BIGINT)" if columns.modified is None else self._time(columns.modified)
+        )
+        return (
+            f"SELECT {key} AS key, {self._whole(columns.size)} AS size, {modified} AS modified "
+            f"FROM {self.table(path)} WHERE {' AND '.join(wanted)}"
+        )
+
+    def table(self, path: Path) -> str:
+        """Return what DuckDB calls the part at ``path``."""
+        part = self.part
+        if not part.text:
+            return f"read_parquet('{path}')"
+        types = ", ".join(f"'c{at}': 'VARCHAR'" for at in range(len(part.columns)))
+        delimiter = "\\t" if part.delimiter == "\t" else part.delimiter
+        return (
+            f"read_csv('{path}', auto_detect=false, columns={{{types}}}, delim='{delimiter}', "
+            f"quote='\"', escape='\"', header={str(part.header).lower()}, "
+            f"compression='{'gzip' if part.packed else 'none'}')"
+        )
+
+    def _column(self, name: str) -> str:
+        if self.part.text:
+            return f"c{self.part.columns.index(name)}"
+        return '"' + name.replace('"', '""') + '"'
+
+    def _type(self, name: str) -> pa.DataType:
+        if self.part.text:
+            return pa.string()
+        return self.part.types[self.part.columns.index(name)]
+
+    def _text(self, name: str) -> str:
+        kind = self._type(name)
+        if _is_binary(kind):
+            return f"decode({self._column(name)})"
+        return f"CAST({self._column(name)} AS VARCHAR)"
+
+    def _whole(self, name: str) -> str:
+        """Return a column of whole numbers, null where there is none."""
+        if pa.types.is_integer(self._type(name)):
+            return f"TRY_CAST({self._column(name)} AS UBIGINT)"
+        text = self._text(name)
+        if pa.types.is_floating(self._type(name)):
+            # As pandas writes whole numbers of which some are missing.
+            column = self._column(name)
+            return f"CASE WHEN {column} = floor({column}) THEN TRY_CAST({column} AS UBIGINT) END"
+        return f"CASE WHEN regexp_full_match({text}, '[0-9]+') THEN TRY_CAST({text} AS UBIGINT) END"
+
+    def _time(self, name: str) -> str:
+        """Return a column of times in microseconds since the epoch, in UTC; null where unknown."""
+        kind, column = self._type(name), self._column(name)
+        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            zoned = pa.types.is_timestamp(kind) and kind.tz is not None
+            return f"epoch_us(CAST({column} AS {'TIMESTAMPTZ' if zoned else 'TIMESTAMP'}))"
+        if pa.types.is_integer(kind):
+            return _of_epoch(f"CAST({column} AS HUGEINT)")
+        text = self._text(name)
+        return (
+            f"CASE WHEN coalesce({text}, '') = '' THEN NULL "
+            f"WHEN regexp_full_match({text}, '[0-9]{{9,19}}') THEN "
+            f"{_of_epoch(f'TRY_CAST({text} AS HUGEINT)')} "
+            f"ELSE coalesce(epoch_us(TRY_CAST({text} AS TIMESTAMPTZ)), "
+            f"epoch_us(try_strptime({text}, '%a, %d %b %Y %H:%M:%S GMT')), {UNREADABLE}) END"
+        )
+
+
+def quoted(text: str) -> str:
+    """Return a text as SQL spells it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _yes(text: str) -> str:
+    return f"(coalesce(lower({text}), '') IN ('true', '1', 'yes'))"
+
+
+def _of_epoch(number: str) -> str:
+    """Return microseconds for a time in seconds, or in a thousandth or less of one, by its size."""
+    return (
+        f"CAST(CASE WHEN {number} < 100000000000 THEN {number} * 1000000 "
+        f"WHEN {number} < 100000000000000 THEN {number} * 1000 "
+        f"WHEN {number} < 100000000000000000 THEN {number} ELSE {number} // 1000 END AS BIGINT)"
+    )
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))

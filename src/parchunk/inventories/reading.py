@@ -1,0 +1,200 @@
+"""From the files of an inventory, or a stream of rows, to sorted objects."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from parchunk.errors import InputError
+from parchunk.inventories.columns import columns_of
+from parchunk.inventories.manifests import Manifest, ManifestPart, parse_manifest
+from parchunk.inventories.parts import Part, recognised, small_document, spooled_stream
+from parchunk.inventories.queries import Rows
+from parchunk.inventories.roots import DOCUMENTS, Root, as_given, found_root, in_bucket
+from parchunk.inventories.sorted_objects import SortedObjects, date_text
+from parchunk.inventories.sorting import Sorter, write_sorted
+from parchunk.inventories.workspace import Workspace
+
+#: Bytes that sorting may take unless a user chooses.
+MEMORY = 512 << 20
+#: Bytes of a file that are hashed at a time.
+_BLOCK = 1 << 20
+#: What messages call a stream of rows.
+STREAM = "objects="
+
+
+class InventoryFile(Protocol):
+    """A file that a user named: on this machine, or below a URL."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    def local(self, folder: Path) -> Path:
+        """Return it as a file, fetched into ``folder`` if need be."""
+
+    def written(self) -> datetime:
+        """Return when it was written."""
+
+    def part(self, name: str, beside: bool) -> InventoryFile:
+        """Return a part that it names as a manifest: beside it, or by its key in the bucket."""
+
+
+def read_inventory(files: Sequence[InventoryFile], root: Root, memory: int) -> SortedObjects:
+    """Return the objects below a root that some files name, sorted, within ``memory`` bytes.
+
+    Several files are parts of one inventory. It is dated by its manifest, or by its oldest file.
+
+    Raises
+    ------
+    InputError
+        Naming the file that is cut off, of a format that is not read, or of another place.
+    SourceError
+        When a file cannot be fetched.
+    """
+    workspace = Workspace()
+    rows: list[Rows] = []
+    dates: list[tuple[datetime, str]] = []
+    bases: set[str] = set()
+    expected: int | None = 0
+    for at, file in enumerate(files):
+        folder = workspace.path / f"file-{at}"
+        folder.mkdir()
+        local = file.local(folder)
+        manifest = parse_manifest(small_document(local), file.name)
+        if manifest is None:
+            part = recognised(local, file.name, folder / "spooled.parquet")
+            rows.append(_rows_of(part, root))
+            dates.append((file.written(), f"the time of {file.name}"))
+            expected = None
+            continue
+        rows += _manifest_rows(manifest, file, folder)
+        dates.append((manifest.taken, f"{file.name}"))
+        if manifest.bucket is not None and root.given is None and root.bucket is not None:
+            bases.add(in_bucket(root, manifest.bucket, file.name))
+        if expected is not None:
+            expected = None if manifest.rows is None else expected + manifest.rows
+    if not rows:
+        raise InputError(f"{files[0].name} names no parts: nothing is in that inventory")
+    taken, dated_by = min(dates)
+    where = files[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+    return _sorted(rows, root, memory, workspace, where, (taken, dated_by), bases, expected)
+
+
+def sort_objects(
+    objects: Any, root: Root, memory: int, taken: datetime | None = None
+) -> SortedObjects:
+    """Return the objects below a root of an Arrow stream or table, or of a DuckDB relation, sorted.
+
+    Raises
+    ------
+    InputError
+        When it is none of these, or lacks a column.
+    """
+    workspace = Workspace()
+    part = spooled_stream(objects, STREAM, workspace.path / "spooled.parquet")
+    now = taken or datetime.now(UTC)
+    by = "" if taken else "the time at which objects= was given"
+    return _sorted([_rows_of(part, root)], root, memory, workspace, STREAM, (now, by), set(), None)
+
+
+def _rows_of(part: Part, root: Root) -> Rows:
+    bucket = root.bucket if root.given is None else None
+    return Rows(part, columns_of(part.columns, part.name), bucket=bucket)
+
+
+def _manifest_rows(manifest: Manifest, file: InventoryFile, folder: Path) -> list[Rows]:
+    rows = []
+    for at, listed in enumerate(manifest.parts):
+        place = folder / f"part-{at}"
+        place.mkdir()
+        source = file.part(listed.name, manifest.beside)
+        local = source.local(place)
+        _check_part(listed, local, source.name, file.name)
+        part = recognised(
+            local, source.name, place / "spooled.parquet", manifest.header, listed.md5 is not None
+        )
+        columns = columns_of(part.columns, part.name)
+        rows.append(Rows(part, columns, manifest.encoded, manifest.bucket))
+    return rows
+
+
+def _check_part(listed: ManifestPart, local: Path, name: str, manifest: str) -> None:
+    """Refuse a part that is not the one that its manifest names."""
+    size = local.stat().st_size
+    wrong = None
+    if listed.size is not None and size != listed.size:
+        wrong = f"has {size:,} bytes, and {listed.size:,} in {manifest}"
+    elif listed.md5 is not None and _md5(local) != listed.md5.lower():
+        wrong = f"has another MD5 checksum than in {manifest}"
+    if wrong is not None:
+        raise InputError(
+            f"{name} {wrong}: it was cut off or is of another inventory; fetch it again"
+        )
+
+
+def _md5(path: Path) -> str:
+    found = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _sorted(
+    rows: Sequence[Rows],
+    root: Root,
+    memory: int,
+    workspace: Workspace,
+    where: str,
+    dated: tuple[datetime, str],
+    bases: set[str],
+    expected: int | None,
+) -> SortedObjects:
+    file = workspace.path / "sorted.parquet"
+    taken, dated_by = dated
+    sorter = Sorter(rows, workspace.path, memory, where)
+    try:
+        if expected is not None and (count := sorter.count()) != expected:
+            raise InputError(
+                f"{where} says that it has {expected:,} rows, and its parts have {count:,}: one "
+                "was cut off or is of another inventory; fetch them again"
+            )
+        begin = _beginning(root, bases, sorter.present, where)
+        folder = f"{root.prefix}/" if root.prefix else ""
+        written = write_sorted(sorter.batches(begin, folder), file, taken, where)
+        count, digest, notes = written
+        if not count:
+            shown = ", ".join(map(repr, sorter.examples())) or "none"
+            raise InputError(
+                f"{where} has no object below {root.url}: its keys are {shown}, and were looked "
+                f"for below {begin!r}; give the inventory of that place, or say what its keys are "
+                "relative to with --inventory-root URL"
+            )
+    finally:
+        sorter.close()
+    made = SortedObjects(str(file), count, digest, taken, dated_by, workspace=workspace)
+    if not any(made.holds(f"{folder}{root.example_folder}{name}") for name in DOCUMENTS):
+        notes.append(
+            f"{where} has no document of {root.url} ({', '.join(DOCUMENTS)}), as an inventory of "
+            "all of it has: check --inventory-root where chunks are missing"
+        )
+    if dated_by:
+        notes = [*notes, f"{where} is of {date_text(taken)}, by {dated_by}"]
+    return replace(made, notes=tuple(notes))
+
+
+def _beginning(
+    root: Root, bases: set[str], present: Callable[[Sequence[str]], Any], where: str
+) -> str:
+    """Return how the keys of what lies below the root begin in the inventory."""
+    given = as_given(root)
+    if given is not None:
+        return given
+    if len(bases) == 1:
+        return bases.pop()
+    return found_root(root, present, where)

@@ -1,0 +1,53 @@
+"""A folder for what is sorted, below the system's temporary directory, which goes with its owner.
+
+One that was killed leaves its folder behind: the next one that is made removes it, as nobody holds
+its lock any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+
+_PREFIX = "parchunk-inventory-"
+_LOCK = "lock"
+
+
+class Workspace:
+    """A folder that is removed when this is given up, or the process ends."""
+
+    def __init__(self) -> None:
+        """Make the folder, and remove those of processes that were killed."""
+        _sweep()
+        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        # Locked before it has its name: whoever finds it by that name finds it held.
+        lock = os.open(self.path / "new", os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (self.path / "new").rename(self.path / _LOCK)
+        self.close = weakref.finalize(self, _remove, self.path, lock, os.getpid())
+
+
+def _remove(path: Path, lock: int, owner: int) -> None:
+    if os.getpid() != owner:
+        return  # a forked process, whose parent goes on
+    shutil.rmtree(path, ignore_errors=True)
+    os.close(lock)
+
+
+def _sweep() -> None:
+    """Remove the folders of this user's whose locks nobody holds."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if path.is_symlink() or path.lstat().st_uid != os.getuid():
+                continue
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)

@@ -1,0 +1,37 @@
+"""Pages of an inventory: rows that were sorted stand for what a store would list."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from parchunk.inventories.sorted_objects import SortedObjects
+from parchunk.listing.listed_rows import Listed
+from parchunk.listing.pages import Spent
+
+
+@dataclass(frozen=True)
+class InventoryPages:
+    """Pages of sorted objects. They cost no requests, and none of them can break."""
+
+    objects: SortedObjects
+    stop: threading.Event
+
+    def pages(self, prefix: str, after: str | None, spent: Spent) -> Generator[Listed, None, None]:
+        """Yield pages; see `parchunk.listing.pages.Pages`."""
+        for rows in self.objects.after(prefix, after):
+            if self.stop.is_set():
+                return
+            spent.keys += len(rows)
+            yield Listed(_paths(rows), rows["size"].to_numpy(), rows["modified"].to_numpy())
+
+
+def _paths(rows: pa.RecordBatch) -> pa.StringArray:
+    """Return the keys as obstore spells them: a marker of a directory without its slash."""
+    paths = rows["path"]
+    markers = pc.ends_with(paths, "/")
+    return pc.utf8_rtrim(paths, "/") if pc.any(markers).as_py() else paths

@@ -1,0 +1,204 @@
+"""Inventories that are not what they seem are refused by name, before anything is written."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zarr
+from instruments.inventories import FORMATS, Object, objects_in
+
+import parchunk
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    bucket = tmp_path_factory.mktemp("bucket")
+    group = zarr.open_group(bucket / "s.zarr", mode="w", zarr_format=2)
+    group.create_array("t", shape=(6,), chunks=(1,), dtype="i4")[:] = 1
+    return bucket
+
+
+@pytest.fixture(scope="module")
+def objects(bucket: Path) -> list[Object]:
+    return objects_in(bucket, "")
+
+
+def refused(bucket: Path, file: Path, match: str, **how: object) -> None:
+    with pytest.raises(parchunk.InputError, match=match) as caught:
+        parchunk.plan(bucket / "s.zarr", inventory=file, **how)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def cut(path: Path, share: float = 0.6) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+CUT = {
+    "CSV": "does not end with a line's end",
+    "JSON lines": "cut off",
+    "Parquet": "cannot be read as Parquet .* cut off",
+    "rclone lsjson": "cut off",
+    "list-objects-v2": "cut off",
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_file_that_was_cut_off(
+    name: str, bucket: Path, objects: list[Object], tmp_path: Path
+) -> None:
+    refused(bucket, cut(FORMATS[name](tmp_path, objects, "bucket")), CUT[name])
+
+
+@pytest.mark.parametrize("name", ["S3 CSV", "S3 Parquet", "S3 ORC", "Azure CSV", "Google Parquet"])
+def test_a_part_that_was_cut_off(
+    name: str, bucket: Path, objects: list[Object], tmp_path: Path
+) -> None:
+    manifest = FORMATS[name](tmp_path, objects, "bucket")
+    part = next(path for path in tmp_path.rglob("*") if path.is_file() and path != manifest)
+    cut(part)
+    refused(bucket, manifest, "cut off")
+
+
+def test_a_part_of_another_inventory_with_as_many_bytes(
+    bucket: Path, objects: list[Object], tmp_path: Path
+) -> None:
+    manifest = FORMATS["S3 CSV"](tmp_path, objects, "bucket")
+    part = next(tmp_path.rglob("*.csv.gz"))
+    part.write_bytes(part.read_bytes()[:-1] + b"\1")
+    refused(bucket, manifest, "another MD5 checksum")
+
+
+def test_a_report_that_lacks_rows(bucket: Path, objects: list[Object], tmp_path: Path) -> None:
+    manifest = FORMATS["Google CSV"](tmp_path, objects, "bucket")
+    part = next(tmp_path.glob("*.csv"))
+    part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:-1]))
+    refused(bucket, manifest, r"says that it has \d+ rows, and its parts have")
+
+
+def test_a_packed_table_that_was_cut_off(
+    bucket: Path, objects: list[Object], tmp_path: Path
+) -> None:
+    path = tmp_path / "objects.csv.gz"
+    path.write_bytes(gzip.compress(FORMATS["CSV"](tmp_path, objects, "bucket").read_bytes()))
+    parchunk.plan(bucket / "s.zarr", inventory=path)
+    refused(bucket, cut(path, 0.9), "cut off")
+
+
+TABLES: dict[str, tuple[str, str]] = {
+    "no sizes": ("key,length\ns.zarr/t/0,4\n", r"no column of sizes .*it has 'key', 'length'"),
+    "no keys": ("object,size\ns.zarr/t/0,4\n", "no column of keys"),
+    "no header": ("s.zarr/t/0,4\ns.zarr/t/1,4\n", "no column of keys"),
+    "no size of one": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,\n", "s.zarr/t/0 has no size"),
+    "a size in words": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,4 kB\n", "has no size"),
+    "a broken size": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,4.7\n", "has no size"),
+    "a negative size": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,-1\n", "has no size"),
+    "two sizes": (
+        "key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,4\ns.zarr/t/0,5\n",
+        r"t/0 comes twice, with two sizes \(4 and 5\)",
+    ),
+    "two times": (
+        "key,size,mtime\ns.zarr/.zgroup,2,2026-01-01\ns.zarr/.zgroup,2,2026-01-02\n",
+        "comes twice, with two modifieds",
+    ),
+    "no time": ("key,size,mtime\ns.zarr/.zgroup,2,soon\n", "the time of .*.zgroup cannot be read"),
+    "an empty segment": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t//0,4\n", "empty, '.' or '..'"),
+    "dots": ("key,size\ns.zarr/.zgroup,2\ns.zarr/../t/0,4\n", "empty, '.' or '..'"),
+    "another place": ("key,size\nother/t/0,4\n", "has no zarr.json, .zgroup"),
+    "two roots": ("key,size\ns.zarr/.zgroup,2\n.zgroup,4\n", "each may be"),
+    "columns that vary": ("key,size\ns.zarr/.zgroup,2,3\n", "cannot be read"),
+    "nothing": ("", "is empty"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_with_a_fault(name: str, bucket: Path, tmp_path: Path) -> None:
+    text, match = TABLES[name]
+    path = tmp_path / "objects.csv"
+    path.write_text(text)
+    refused(bucket, path, match)
+
+
+DOCUMENTS: dict[str, tuple[object, str]] = {
+    "a part of a listing": ({"Contents": [], "NextToken": "x"}, "a part of a listing"),
+    "truncated": ({"IsTruncated": True, "Contents": []}, "a part of a listing"),
+    "versions": ({"Versions": [{"Key": "k", "Size": 1}]}, "no column of keys"),
+    "numbers": ([1, 2], "an object of keys and sizes was expected"),
+    "pending": (
+        {"inventoryStartTime": "2026-01-01T00:00:00Z", "files": [], "status": "Pending"},
+        "status is 'Pending'",
+    ),
+    "no time": ({"fileSchema": "Key", "files": [], "fileFormat": "CSV"}, "no manifest"),
+    "a part that is not there": (
+        {"report_shards_file_names": ["a.csv"], "snapshot_time": "2026-01-01T00:00:00Z"},
+        "names the part a.csv, which is neither",
+    ),
+    "a part elsewhere": (
+        {"report_shards_file_names": ["../a.csv"], "snapshot_time": "2026-01-01T00:00:00Z"},
+        "which is no key",
+    ),
+    "no parts": (
+        {"report_shards_file_names": [], "snapshot_time": "2026-01-01T00:00:00Z"},
+        "names no parts",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_with_a_fault(name: str, bucket: Path, tmp_path: Path) -> None:
+    document, match = DOCUMENTS[name]
+    path = tmp_path / "document"
+    path.write_text(json.dumps(document))
+    refused(bucket, path, match)
+
+
+OTHERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "zstd": (lambda path: path.write_bytes(b"\x28\xb5\x2f\xfd\0\0"), "packed by zstd"),
+    "binary": (lambda path: path.write_bytes(b"\xff\xfe\0\1\n"), "no text"),
+    "a folder": (lambda path: path.mkdir(), "there is no such file"),
+    "nothing": (lambda path: None, "there is no such file"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_no_inventory(name: str, bucket: Path, tmp_path: Path) -> None:
+    make, match = OTHERS[name]
+    make(tmp_path / "file")
+    refused(bucket, tmp_path / "file", match)
+
+
+def test_what_keys_are_relative_to_may_be_said(
+    bucket: Path, objects: list[Object], tmp_path: Path
+) -> None:
+    chunks = [one for one in objects if one.key.rpartition("/")[2].isdecimal()]
+    file = FORMATS["CSV"](tmp_path, chunks, "bucket")
+    refused(bucket, file, "--inventory-root URL")
+    plan = parchunk.plan(bucket / "s.zarr", inventory=file, inventory_root=str(bucket))
+    made = parchunk.build(plan, tmp_path / "out")
+    assert made.present == 6
+    assert any("check --inventory-root" in note for note in made.notes)
+    refused(bucket, file, "is not below it", inventory_root="/elsewhere")
+    refused(bucket, file, "no arrays in the Zarr group", inventory_root=str(bucket / "s.zarr"))
+    with pytest.raises(parchunk.InputError, match="give --inventory FILE, too"):
+        parchunk.plan(bucket / "s.zarr", inventory_root=str(bucket))
+
+
+def test_rows_twice_count_once(bucket: Path, objects: list[Object], tmp_path: Path) -> None:
+    file = FORMATS["CSV"](tmp_path, objects + objects[:4], "bucket")
+    made = parchunk.build(parchunk.plan(bucket / "s.zarr", inventory=file), tmp_path / "out")
+    assert made.present == 6
+    assert any("4 rows are in it twice" in note for note in made.notes)
+
+
+def test_an_inventory_of_another_bucket(bucket: Path, tmp_path: Path) -> None:
+    manifest = FORMATS["S3 CSV"](tmp_path, [Object("s.zarr/.zgroup", 2)] * 2, "theirs")
+    with pytest.raises(parchunk.InputError, match="is the inventory of theirs, and s3://mine/s"):
+        parchunk.plan("s3://mine/s.zarr", inventory=manifest, store_options={"region": "x"})
+
+
+def test_objects_that_are_no_table(bucket: Path) -> None:
+    with pytest.raises(parchunk.InputError, match="no Arrow stream or table"):
+        parchunk.Source(parchunk.Source.open(str(bucket)).store, url="/x", objects=[1])

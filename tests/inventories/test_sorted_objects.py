@@ -1,0 +1,70 @@
+"""Sorted objects against a list of their keys: every folder, every offset, however they are cut."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import parchunk
+from parchunk.inventories.sorted_objects import SCHEMA, SortedObjects
+from parchunk.inventories.sorting import write_sorted
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SEGMENTS = st.sampled_from(["a", "a-b", "a.b", "0", "10", "2", "c", "é", "zarr.json"])
+KEYS = st.lists(SEGMENTS, min_size=1, max_size=4).map("/".join)
+
+
+def made(keys: list[str], cut: int, folder: Path) -> SortedObjects:
+    """Return sorted objects whose row groups have ``cut`` rows."""
+    rows = pa.record_batch(
+        [sorted(keys, key=str.encode), range(len(keys)), range(len(keys))], schema=SCHEMA
+    )
+    batches = (rows.slice(at, cut) for at in range(0, len(keys), cut))
+    count, digest, notes = write_sorted(batches, folder / "sorted.parquet", NOW, "it")
+    assert not notes
+    return SortedObjects(str(folder / "sorted.parquet"), count, digest, NOW)
+
+
+def below(keys: list[str], folder: str) -> list[str]:
+    return [key for key in sorted(keys) if not folder or key.startswith(f"{folder}/")]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(KEYS, min_size=1, max_size=40), st.integers(1, 9), st.data())
+def test_folders_and_offsets(found: set[str], cut: int, data: st.DataObject) -> None:
+    keys = sorted(found)
+    with TemporaryDirectory() as folder:
+        objects = made(keys, cut, Path(folder))
+        for at in ["", *{key.rpartition("/")[0] for key in keys}, "nothing"]:
+            offset = data.draw(st.none() | KEYS | st.sampled_from(keys))
+            rows = [p for batch in objects.after(at, offset) for p in batch["path"].to_pylist()]
+            wanted = below(keys, at)
+            assert rows == [key for key in wanted if offset is None or key > offset]
+            tails = [key[len(at) + 1 if at else 0 :] for key in wanted]
+            folders, names = objects.names_in(at)
+            assert sorted(folders) == sorted({t.split("/")[0] for t in tails if "/" in t})
+            assert names == [t for t in tails if "/" not in t]
+            assert objects.first_keys(at, 3) == (tails[:3], len(tails) <= 3)
+        for key in [*keys, "a/nothing"]:
+            assert objects.holds(key) == (key in found)
+
+
+def test_the_digest_does_not_depend_on_how_rows_are_cut(tmp_path: Path) -> None:
+    keys = [f"t/{at}" for at in range(50)]
+    digests = set()
+    for cut in (1, 7, 50):
+        (tmp_path / str(cut)).mkdir()
+        digests.add(made(keys, cut, tmp_path / str(cut)).digest)
+    assert len(digests) == 1
+    (tmp_path / "other").mkdir()
+    assert made([*keys[:-1], "t/x"], 50, tmp_path / "other").digest not in digests
+
+
+def test_rows_that_are_not_on_this_machine(tmp_path: Path) -> None:
+    objects = SortedObjects(str(tmp_path / "gone"), 1, "", NOW)
+    with pytest.raises(parchunk.SourceError, match=r"is not on this machine: .* set TMPDIR"):
+        next(objects.after(""))
