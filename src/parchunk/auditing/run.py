@@ -129,17 +129,12 @@ def audit(
     findings += extra
     labels = labels_for(plan, output, store_options)
     receipts = [item.receipt for item in done if item.receipt]
-    findings += _unfinished(undone, under_way)
-    findings += left_out_findings(plan)
-    findings += spelling_findings(plan, receipts, output, policy)
-    finished = not (undone or under_way.updating)
-    findings += check_root(plan, output, receipts, finished)
+    findings += _findings_of_all(plan, output, policy, under_way, undone, receipts)
     audited = [state.summary(labels) for state in arrays]
     by_digest = _by_digest(done) if any(state.strangers for state in arrays) else {}
     for state, summary in zip(arrays, audited, strict=True):
         findings += state.damage(by_digest)
         findings += state.coverage_findings(summary)
-    findings += _unverified(receipts)
     comparison: Comparison | None = None
     if against_source:
         from parchunk.auditing.against_source import compare
@@ -177,6 +172,25 @@ def audit(
         labels=labels,
         comparison=comparison,
     )
+
+
+def _findings_of_all(
+    plan: Plan,
+    output: Output,
+    policy: Policy,
+    under_way: UnderWay,
+    undone: Sequence[Partition],
+    receipts: Sequence[Receipt],
+) -> list[Finding]:
+    """Return findings that concern OUT as a whole, or arrays without a look at their files."""
+    finished = not (undone or under_way.updating)
+    return [
+        *_unfinished(undone, under_way),
+        *left_out_findings(plan),
+        *spelling_findings(plan, receipts, output, policy),
+        *check_root(plan, output, receipts, finished),
+        *_unverified(receipts),
+    ]
 
 
 def _read_files(

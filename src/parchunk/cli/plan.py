@@ -175,36 +175,38 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
         f"{count(plan.chunks)} chunks in {count(_int(shown, 'partitions'))} partitions, "
         f"{count(_int(shown, 'record_files'))} record files"
     )
-    if shown["list_requests"]:
-        out.print(
-            f"LIST requests if every chunk is there: {count(_int(shown, 'list_requests'))} "
-            f"(least possible {count(_int(shown, 'list_requests_least'))}), about "
-            f"${shown['list_price_usd']} and {duration(float(str(shown['list_seconds'])))} "
-            f"at {LIST_SECONDS} s a request; listed by {shown['listing']}"
-        )
-    elif plan.inventory is not None:
-        out.print(
-            f"no LIST requests: {plan.inventory} has {count(plan.inventory.objects)} objects of it"
-        )
-    else:
-        out.print("the source is local: directories are walked, no requests are made")
-    if shown["shards"]:
-        out.print(
-            f"sharded arrays are expanded: {count(_int(shown, 'shards'))} shard indexes"
-            + (
-                f", at most {count(_int(shown, 'get_requests'))} GET requests, about "
-                f"${shown['get_price_usd']} and {duration(float(str(shown['get_seconds'])))} "
-                f"at {GET_SECONDS} s a request"
-                if shown["get_requests"]
-                else ""
-            )
-        )
+    for line in _requests(plan, shown):
+        out.print(line)
     out.print(
         f"memory: {bytes_text(_int(shown, 'vector_bytes'))} of sizes, "
         f"bound {bytes_text(_int(shown, 'memory_bytes'))} above the imports"
     )
     for line in _notes(plan):
         out.print(line)
+
+
+def _requests(plan: Plan, shown: dict[str, object]) -> Iterator[str]:
+    """Yield what is asked of the source, and what that costs, a line each."""
+    if shown["list_requests"]:
+        yield (
+            f"LIST requests if every chunk is there: {count(_int(shown, 'list_requests'))} "
+            f"(least possible {count(_int(shown, 'list_requests_least'))}), about "
+            f"${shown['list_price_usd']} and {duration(float(str(shown['list_seconds'])))} "
+            f"at {LIST_SECONDS} s a request; listed by {shown['listing']}"
+        )
+    elif plan.inventory is not None:
+        objects = count(plan.inventory.objects)
+        yield f"no LIST requests: {plan.inventory} has {objects} objects of it"
+    else:
+        yield "the source is local: directories are walked, no requests are made"
+    if shown["shards"]:
+        yield f"sharded arrays are expanded: {count(_int(shown, 'shards'))} shard indexes" + (
+            f", at most {count(_int(shown, 'get_requests'))} GET requests, about "
+            f"${shown['get_price_usd']} and {duration(float(str(shown['get_seconds'])))} "
+            f"at {GET_SECONDS} s a request"
+            if shown["get_requests"]
+            else ""
+        )
 
 
 def _notes(plan: Plan) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,11 +13,11 @@ from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.appending import refuse_appended
 from parchunk.icechunk_import.beginning import begin_append
 from parchunk.icechunk_import.branches import Branch
-from parchunk.icechunk_import.calls import one_ahead, read_calls
+from parchunk.icechunk_import.calls import Calls, one_ahead, read_calls
 from parchunk.icechunk_import.committing import Committer
 from parchunk.icechunk_import.limits import USUAL, Limits
 from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.memory import budget
+from parchunk.icechunk_import.memory import Budget, budget
 from parchunk.icechunk_import.opening import open_to_append
 from parchunk.icechunk_import.planned_commits import PlannedCommit, choose, plan_commits
 from parchunk.icechunk_import.refusals import check_memory, check_references
@@ -28,7 +28,7 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan, published_plan
 from parchunk.planning.plan import Plan
-from parchunk.reading.rows import finished_receipts
+from parchunk.reading.rows import Receipts, finished_receipts
 
 if TYPE_CHECKING:
     import icechunk
@@ -128,8 +128,7 @@ def to_icechunk(
     chosen = choose(plan, cast("Iterable[int] | None", regions))
     wanted = [item for item in work if item.entry.region in chosen]
     check_references(plan, wanted, max_references)
-    planned = budget(plan, receipts, container, wanted, cast(int, memory), limits or USUAL)
-    check_memory(plan, wanted, planned)
+    planned = _budget(plan, receipts, container, wanted, cast(int, memory), limits)
     repository, url, created = _open(
         cast("str | icechunk.Repository", repo), plan, container, repo_options, append is not None
     )
@@ -149,7 +148,6 @@ def to_icechunk(
         for item in lacking
         if item.entry.region is not None and item.entry.region not in to_do
     )
-    commits: list[Commit] = []
     committer = Committer(
         side or target, history, plan, receipts, documents, planned.limits, appending
     )
@@ -159,13 +157,7 @@ def to_icechunk(
     read = read_calls(
         output, plan, receipts, container, checksum, planned.rows, partitions, committer.shift
     )
-    with one_ahead(read) as calls:
-        for item in to_do.values():
-            commit = committer.commit(item, calls)
-            if commit is not None:
-                commits.append(commit)
-            if item.entry.region is not None:
-                reporter.add(commits)
+    commits = _commit_all(committer, to_do.values(), read, reporter)
     published = (publish or append is not None) and _publish(target, side, remaining)
     return ImportResult(
         url=url,
@@ -181,6 +173,35 @@ def to_icechunk(
         notes=(*documents.notes, *(appending.notes if appending else ())),
         code=_opening(url, branch),
     )
+
+
+def _budget(
+    plan: Plan,
+    receipts: Receipts,
+    container: Container,
+    work: Sequence[PlannedCommit],
+    memory: int,
+    limits: Limits | None,
+) -> Budget:
+    """Return how to import ``work`` within ``memory`` bytes; refuse what needs more."""
+    planned = budget(plan, receipts, container, work, memory, limits or USUAL)
+    check_memory(plan, work, planned)
+    return planned
+
+
+def _commit_all(
+    committer: Committer, work: Iterable[PlannedCommit], read: Iterator[Calls], reporter: Reporter
+) -> list[Commit]:
+    """Commit all of ``work``, whose calls ``read`` makes; return the commits that were needed."""
+    commits: list[Commit] = []
+    with one_ahead(read) as calls:
+        for item in work:
+            commit = committer.commit(item, calls)
+            if commit is not None:
+                commits.append(commit)
+            if item.entry.region is not None:
+                reporter.add(commits)
+    return commits
 
 
 def _all_in(work: Iterable[PlannedCommit], target: Branch) -> bool:

@@ -147,18 +147,9 @@ def plan(
         source = replace(source, listing=listing)
     group = group.strip("/")
     source = given.of(source, store_options, group)
-    lone_array = False
-    try:
-        hierarchy = read_hierarchy(
-            source, group, include, exclude, consolidated, refuse_broken=skip_unsupported
-        )
-        source = source.child(group) if group else source
-    except RootIsArrayError:
-        source, name = (source.child(group) if group else source).parent()
-        hierarchy = read_array(source, name)
-        group, lone_array = "", True
-    except NoMetadataError as error:
-        raise explained(source, error) from None
+    hierarchy, source, lone_array = _read(
+        source, group, include, exclude, consolidated, skip_unsupported
+    )
     hierarchy = as_wanted(hierarchy, shards, zarr_format)
     if skip_unsupported:
         hierarchy = skip_refused(hierarchy)
@@ -166,7 +157,7 @@ def plan(
     made = make_plan(
         hierarchy,
         source.location,
-        group=group,
+        group="" if lone_array else group,
         split=split,
         region=region,
         record_size=record_size,
@@ -182,6 +173,30 @@ def plan(
         shards=shards,
         consolidated=consolidated,
     )
+
+
+def _read(
+    source: Source,
+    group: str,
+    include: str | Sequence[str],
+    exclude: str | Sequence[str],
+    consolidated: str,
+    refuse_broken: bool,
+) -> tuple[Hierarchy, Source, bool]:
+    """Return the hierarchy of a group, the source with its root there, and if it is a lone array.
+
+    Of an array that is the root itself, the source's root is one level up.
+    """
+    try:
+        hierarchy = read_hierarchy(
+            source, group, include, exclude, consolidated, refuse_broken=refuse_broken
+        )
+        return hierarchy, source.child(group) if group else source, False
+    except RootIsArrayError:
+        above, name = (source.child(group) if group else source).parent()
+        return read_array(above, name), above, True
+    except NoMetadataError as error:
+        raise explained(source, error) from None
 
 
 def open_source(
