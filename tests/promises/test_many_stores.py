@@ -316,8 +316,28 @@ def test_what_a_store_lacks_reads_as_fill_value(tmp_path: Path, axis: int) -> No
     assert found.air.isel(time=slice(4, 6)).isnull().all()
     parts = [opened(paths[0], 2).air, lacking.air.where(False), opened(paths[2], 2).air]
     xarray.testing.assert_equal(found.air, xarray.concat(parts, "time"))
-    gap = next(f for f in parchunk.audit(tmp_path / "out").findings if f.severity == "gap")
-    assert gap.array == "air"
+    lacking = result.missing
+    report = parchunk.audit(tmp_path / "out")
+    assert (report.missing, report.lacking, report.exit_code) == (0, lacking, 0)
+    (finding,) = report.findings
+    assert (finding.kind, finding.array, finding.count) == ("lacking", "air", lacking)
+    assert str(paths[1]) in finding.message
+    assert [(one.start, one.stop, one.missing, one.lacking) for one in report.stores] == [
+        (0, 4, 0, 0), (4, 6, 0, lacking), (6, 12, 0, 0),
+    ]  # fmt: skip
+    assert sum(one.present for one in report.stores) == result.present - result.inlined
+    con = parchunk.connect(tmp_path / "out")
+    assert con.sql("SELECT count(*) FROM missing WHERE lacking").fetchall() == [(lacking,)]
+    counted = con.sql("SELECT region, missing, lacking FROM coverage WHERE missing > 0").fetchall()
+    assert counted == [(1, lacking, lacking)]
+    # What is gone from another store is missing, and of that store.
+    chunk = next(file for file in sorted((paths[2] / "air").iterdir()) if file.name[0] != ".")
+    chunk.unlink()
+    parchunk.build(plan, tmp_path / "again")
+    report = parchunk.audit(tmp_path / "again")
+    assert (report.missing, report.lacking, report.exit_code) == (1, lacking, 1)
+    assert [one.missing for one in report.stores] == [0, 0, 1]
+    assert report.to_json()["stores"][2]["labels"] == "2000-01-01 06:00 to 2000-01-01 11:00"
 
 
 @pytest.mark.s3

@@ -29,6 +29,7 @@ from parchunk.auditing.wording import (
     duplicate_finding,
     extra_file_findings,
     gap_findings,
+    lacking_findings,
     outlier_findings,
     receipt_mismatch,
     shortened,
@@ -42,6 +43,7 @@ from parchunk.metadata.names import RECORD_FILES, record_name, record_number
 from parchunk.out.output import Output
 from parchunk.out.receipts import strays_path
 from parchunk.out.record_files import record_path
+from parchunk.planning.joining.lacking import lacking_ranges
 from parchunk.planning.joining.paths import array_paths
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import ArrayPlan, Partition, Plan
@@ -61,6 +63,8 @@ class ArrayState:
         axis = array.axis or 0
         self.policy = policy
         self._paths = array_paths(plan, array.spec.name)
+        #: Chunk indices along the axis that are in no store.
+        self.lacking = lacking_ranges(plan, array.spec.name)
         self._checker = RecordChecker(
             self.spec,
             plan.location.url,
@@ -69,6 +73,7 @@ class ArrayState:
             axis,
             policy.bounds(self.spec),
             plan.inline_threshold_of(array.spec.name),
+            self.lacking,
         )
         self.steps = Steps(self.spec, axis)
         self._heat = Heat(self.spec.reference_grid, axis)
@@ -200,6 +205,7 @@ class ArrayState:
         zero_sized = {part.region: part.zero_sized for part in self.partitions if part.zero_sized}
         return [
             *gap_findings(self.spec, audited),
+            *lacking_findings(self._plan, self._array, audited),
             *zero_sized_findings(self.spec, audited, zero_sized),
             *impossible_sizes(self._array, self._sizes),
             *outlier_findings(self.spec, audited),
@@ -209,7 +215,7 @@ class ArrayState:
     def _allowed(self, counts: AuditCounts) -> bool:
         if self.policy.allows_gaps(self.spec.name):
             return True
-        expected = counts.expected - counts.excused - counts.unread
+        expected = counts.expected - counts.excused - counts.lacking - counts.unread
         most = self.policy.max_missing
         return counts.missing * 100 <= most * expected and most > 0
 
@@ -225,7 +231,7 @@ class ArrayState:
             self.steps.doubt(job.first, job.first + job.rows)
             return
         self.steps.lose(result.lost)
-        self.steps.excused += result.counts.excused
+        self.steps.excuse(result.excused)
         if len(result.elsewhere):
             self._elsewhere.append(result.elsewhere)
         self._sizes.merge(result.sizes)

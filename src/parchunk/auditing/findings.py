@@ -41,6 +41,7 @@ KINDS: Mapping[str, Severity] = {
     "gone-chunks": "change",
     "changed-chunks": "change",
     "repository": "change",
+    "lacking": "notice",
     "left-out": "notice",
     "strays": "notice",
     "size-outliers": "notice",

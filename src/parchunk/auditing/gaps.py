@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.keys.numbers import Int64Array
 from parchunk.metadata.spec import ArraySpec
 
@@ -55,12 +56,13 @@ class Steps:
     missing: Int64Array = field(init=False)
     unknown: NDArray[np.bool_] = field(init=False)
     first: Int64Array = field(init=False)
-    excused: int = 0
+    excused: Int64Array = field(init=False)
 
     def __post_init__(self) -> None:
         """Start with nothing missing."""
         size = self.size
         self.missing = np.zeros(size, np.int64)
+        self.excused = np.zeros(size, np.int64)
         self.unknown = np.zeros(size, bool)
         self.first = np.full(size, self.spec.reference_total, np.int64)
 
@@ -92,6 +94,11 @@ class Steps:
         np.minimum(
             self.first[low : low + len(counts)], first, out=self.first[low : low + len(counts)]
         )
+
+    def excuse(self, numbers: Int64Array) -> None:
+        """Count missing chunks that a policy does not expect."""
+        if len(numbers):
+            np.add.at(self.excused, numbers // self._inner % self.size, 1)
 
     def doubt(self, start: int, stop: int) -> None:
         """Mark the indices that the rows ``[start, stop)`` belong to as not known."""
@@ -132,6 +139,27 @@ class Steps:
                     expected=(high - low) * self.expected,
                     number=int(self.first[low:high].min()),
                 )
+
+    def counts(self, low: int, high: int, lacking: int) -> AuditCounts:
+        """Return what is known of the indices from ``low`` to ``high``.
+
+        ``lacking`` chunks of them are in no store; an index that is not known is unread.
+        """
+        known = ~self.unknown[low:high]
+        expected = len(known) * self.expected
+        unread = int(np.count_nonzero(~known)) * self.expected
+        missing = int(self.missing[low:high][known].sum())
+        excused = int(self.excused[low:high][known].sum())
+        lacking = min(lacking, expected - unread)
+        present = expected - unread - missing - excused - lacking
+        return AuditCounts(
+            expected=expected,
+            present=present,
+            missing=missing,
+            excused=excused,
+            lacking=lacking,
+            unread=unread,
+        )
 
     def incomplete(self) -> Int64Array:
         """Return the element ranges that are not known to be whole, half-open, shape (n, 2)."""

@@ -57,8 +57,9 @@ class RecordJob:
 class RecordResult:
     """What a record file holds. ``readable`` says that its rows could be checked.
 
-    ``lost`` are the numbers of chunks missing, but for those that are excused by policy,
-    ``elsewhere`` those of chunks of the same array that rows of other chunks point at.
+    ``lost`` are the numbers of chunks missing, but for those that no store has and those that are
+    ``excused`` by policy, ``elsewhere`` those of chunks of the same array that rows of other
+    chunks point at.
     """
 
     job: RecordJob
@@ -67,6 +68,7 @@ class RecordResult:
     file_bytes: int = 0
     digest: str = ""
     lost: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    excused: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     elsewhere: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     findings: list[Finding] = field(default_factory=list)
     sizes: Sizes = field(default_factory=Sizes)
@@ -81,7 +83,7 @@ class RecordChecker:
     """Checks the record files of one array; safe to share by threads.
 
     ``url`` is what references call the source, ``paths`` spells them; ``bounds`` say where chunks
-    are expected.
+    are expected, and ``lacking`` which chunk indices along the axis are in no store.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class RecordChecker:
         axis: int,
         bounds: Sequence[tuple[int, int, int]],
         inline_threshold: int,
+        lacking: Sequence[tuple[int, int]] = (),
     ) -> None:
         """Prepare for an array; gaps and pictures go along ``axis``."""
         self._spec = spec
@@ -101,6 +104,7 @@ class RecordChecker:
         self._output = output
         self._axis = axis
         self._bounds = bounds
+        self._lacking = lacking
         self._fixed = fixed_chunk_bytes(spec)
         self._inline_threshold = inline_threshold
         self._paths = paths
@@ -231,17 +235,21 @@ class RecordChecker:
             self._name(result, name, numbers, fault)
         present = referenced | inlined
         sizes = np.where(present, np.maximum(sizes, 0), 0)
-        lost, excused = numbers[~present], 0
+        lost = absent = numbers[~present]
+        grid = self._spec.reference_grid
+        for low, high in self._lacking if len(lost) else ():
+            lost = lost[~inside(lost, grid, [(self._axis, low, high)])]
+        lacking = len(absent) - len(lost)
         if self._bounds and len(lost):
-            expected = inside(lost, self._spec.reference_grid, self._bounds)
-            excused = int(len(lost) - np.count_nonzero(expected))
-            lost = lost[expected]
+            expected = inside(lost, grid, self._bounds)
+            result.excused, lost = lost[~expected], lost[expected]
         result.lost = lost
         result.counts = AuditCounts(
             expected=job.rows,
             present=int(np.count_nonzero(present)),
             missing=len(lost),
-            excused=excused,
+            excused=len(result.excused),
+            lacking=lacking,
             inlined=int(np.count_nonzero(inlined)),
             bytes=int(sizes.sum()),
         )

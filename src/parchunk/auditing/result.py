@@ -17,16 +17,19 @@ from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
 
 if TYPE_CHECKING:
+    from parchunk.auditing.by_store import StoreAudit
     from parchunk.auditing.changes import Comparison
 
 
 #: The counts that JSON has of the whole, of each array, and of each partition, in this order.
-_OF_ALL = ("expected", "present", "missing", "excused", "bytes", "strays")
+_OF_ALL = ("expected", "present", "missing", "excused", "lacking", "bytes", "strays")
 _OF_ARRAY = (
-    "expected", "present", "missing", "excused", "unread", "zero_sized", "inlined", "bytes",
-    "strays", "shards_expected", "shards_present", "empty_entries",
+    "expected", "present", "missing", "excused", "lacking", "unread", "zero_sized", "inlined",
+    "bytes", "strays", "shards_expected", "shards_present", "empty_entries",
 )  # fmt: skip
-_OF_PARTITION = ("expected", "present", "missing", "excused", "zero_sized", "bytes", "strays")
+_OF_PARTITION = (
+    "expected", "present", "missing", "excused", "lacking", "zero_sized", "bytes", "strays",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class AuditReport(AuditCounts):
     findings: tuple[Finding, ...] = field(repr=False)
     arrays: tuple[ArrayAudit, ...] = field(repr=False)
     partitions: tuple[PartitionAudit, ...] = field(repr=False)
+    stores: tuple[StoreAudit, ...] = field(repr=False)
     completeness: Completeness | None
     published: bool
     record_files: int
@@ -119,7 +123,9 @@ class AuditReport(AuditCounts):
             allowed = self.missing
             if allowed:
                 return f"complete as far as the policy asks: {allowed:,} missing chunks are allowed"
-            others = f" ({self.excused:,} others are not expected)" if self.excused else ""
+            apart = [f"{self.excused:,} others are not expected"] if self.excused else []
+            apart += [f"{self.lacking:,} are in no store"] if self.lacking else []
+            others = f" ({', '.join(apart)})" if apart else ""
             left = sum(found.kind == "left-out" for found in self.findings)
             more = f"; {left:,} of the source's nodes are left out, see the notices" if left else ""
             return (
@@ -134,7 +140,7 @@ class AuditReport(AuditCounts):
             total = len(self.partitions)
             said.append(f"unfinished: {len(unfinished):,} of {total:,} partitions are not built")
         if counts["gap"] and self.missing:
-            share = self.missing / max(self.expected - self.excused, 1)
+            share = self.missing / max(self.expected - self.excused - self.lacking, 1)
             said.append(f"incomplete: {self.missing:,} chunks are missing ({percent(share)})")
         elif counts["gap"] and not unfinished:
             said.append(f"incomplete: {self.zero_sized:,} chunks are objects of zero bytes")
@@ -174,6 +180,7 @@ class AuditReport(AuditCounts):
             "findings": [found.to_json() for found in self.findings],
             "arrays": [_array_json(array) for array in self.arrays],
             "partitions": [partition.to_json() for partition in self.partitions],
+            "stores": [store.to_json() for store in self.stores],
             "record_files": self.record_files,
             "record_bytes": self.record_bytes,
             "list_requests": self.list_requests,

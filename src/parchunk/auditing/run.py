@@ -17,6 +17,7 @@ from parchunk.arguments.lenient import lenient
 from parchunk.auditing.against_repository import repository_findings
 from parchunk.auditing.array_state import ArrayState
 from parchunk.auditing.audit_counts import AuditCounts
+from parchunk.auditing.by_store import coverage_by_store
 from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.found_arrays import left_out_findings, spelling_findings
 from parchunk.auditing.gaps import Completeness, completeness
@@ -159,6 +160,7 @@ def audit(
         findings=tuple(findings),
         arrays=tuple(audited),
         partitions=tuple(p for state in arrays for p in state.partitions),
+        stores=coverage_by_store(plan, arrays, audited, labels),
         completeness=_completeness(plan, arrays),
         published=under_way.published,
         record_files=sum(state.files for state in arrays),

@@ -13,7 +13,7 @@ from parchunk.auditing.result import ArrayAudit, percent
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.receipts import receipt_path, strays_path
-from parchunk.planning.plan import Partition
+from parchunk.planning.plan import ArrayPlan, Partition, Plan
 
 #: Gaps of one array that become findings, and regions with zero-sized chunks. All are counted.
 GAP_FINDINGS = 50
@@ -93,6 +93,28 @@ def gap_findings(spec: ArraySpec, audited: ArrayAudit) -> Iterator[Finding]:
         severity=_severity(audited),
         array=spec.name,
         count=rest,
+    )
+
+
+def lacking_findings(plan: Plan, array: ArrayPlan, audited: ArrayAudit) -> Iterator[Finding]:
+    """Yield the chunks of an array that no store has, as some stores lack the array, together."""
+    stores, name = plan.stores, array.spec.name
+    if stores is None or not audited.lacking:
+        return
+    without = [
+        stores.stores[at]
+        for at in stores.ranges[stores.place(name).series]
+        if stores.stores[at].start < stores.stores[at].stop and not stores.has(at, name)
+    ]
+    named = ", ".join(f"{one.url} ({one.start:,} to {one.stop - 1:,})" for one in without[:5])
+    more = f" and {len(without) - 5:,} more" if len(without) > 5 else ""
+    yield finding(
+        "lacking",
+        f"{name}: {audited.lacking:,} chunks along {stores.joining.dimension} are in no store, as "
+        f"these have no {name}: {named}{more}",
+        "nothing need be done, as --join outer asked for it: readers see fill values there",
+        array=name,
+        count=audited.lacking,
     )
 
 

@@ -26,6 +26,8 @@ from parchunk.cover.memory import DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.wording import bytes_text, count, duration
 
+#: Stores that are printed, those that are not whole first.
+_STORES = 20
 #: Findings printed; --json and --report have them all.
 _PRINTED = 40
 
@@ -172,6 +174,7 @@ def print_report(found: AuditReport) -> None:
             array.present,
             array.missing,
             array.excused,
+            array.lacking,
             array.unread,
             bytes_text(array.bytes),
             array.strays,
@@ -179,10 +182,12 @@ def print_report(found: AuditReport) -> None:
         for array in found.arrays
     ]
     columns = (
-        "array", "expected >", "present >", "missing >", "excused >", "unread >", "bytes >",
-        "strays >",
+        "array", "expected >", "present >", "missing >", "excused >", "lacking >", "unread >",
+        "bytes >", "strays >",
     )  # fmt: skip
     out.print(table("", columns, rows))
+    if found.stores:
+        _print_stores(found)
     complete = found.completeness
     if complete is not None:
         out.print(f"latest complete step along {complete.dimension}: {found.latest_text}")
@@ -198,6 +203,36 @@ def print_report(found: AuditReport) -> None:
     out.print(
         f"{count(found.record_files)} record files ({bytes_text(found.record_bytes)}) checked in "
         f"{duration(found.seconds)}, peak memory {bytes_text(found.peak_memory)}"
+    )
+
+
+def _print_stores(found: AuditReport) -> None:
+    """Print coverage by store: of those that are not whole, or of all where they are few."""
+    whole = sum(store.whole for store in found.stores)
+    shown = sorted(found.stores, key=lambda store: (store.whole, store.store))[:_STORES]
+    rows = [
+        (
+            store.url,
+            store.label or ("" if store.start is None else f"{store.start} to {store.stop}"),
+            store.expected,
+            store.present,
+            store.missing,
+            store.excused,
+            store.lacking,
+            store.unread,
+        )
+        for store in sorted(shown, key=lambda store: store.store)
+    ]
+    columns = (
+        "store", "elements", "expected >", "present >", "missing >", "excused >", "lacking >",
+        "unread >",
+    )  # fmt: skip
+    out = console()
+    out.print(table("", columns, rows))
+    rest = len(found.stores) - len(rows)
+    out.print(
+        f"{count(whole)} of {count(len(found.stores))} stores are whole"
+        + (f"; {count(rest)} are not shown: --json lists all" if rest else "")
     )
 
 

@@ -19,6 +19,7 @@ from parchunk.out.receipts import Receipt
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.plan import ArrayPlan, Plan, Region
 from parchunk.reading.labels_view import first_element, labels_of_range, labels_query
+from parchunk.reading.lacking_view import is_lacking, lacking_counts
 from parchunk.reading.refs_view import refs_query
 from parchunk.reading.sql_text import glob_escaped, list_of, nothing, text, values
 
@@ -37,9 +38,11 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "coverage": (
         "array_name", "region", "start", "stop", "start_label", "stop_label", "expected", "present",
         "missing", "zero_sized", "bytes", "strays", "shards_expected", "shards_present",
-        "empty_entries",
+        "empty_entries", "lacking",
     ),
-    "missing": ("array_name", "region", "chunk_number", "chunk_index", "chunk_key", "label"),
+    "missing": (
+        "array_name", "region", "chunk_number", "chunk_index", "chunk_key", "label", "lacking",
+    ),
     "receipts": (
         "array_name", "region", "dimension", "start", "stop", "expected", "present", "missing",
         "zero_sized", "inlined", "bytes", "strays", "stray_reasons", "found_again",
@@ -98,9 +101,10 @@ def _names(view: str) -> str:
 
 
 def _missing(plan: Plan) -> str:
-    columns = ", ".join(f'refs."{name}"' for name in COLUMNS["missing"][:-1])
+    columns = ", ".join(f'refs."{name}"' for name in COLUMNS["missing"][:-2])
     return (
-        f"SELECT {columns}, labels.label\nFROM refs LEFT JOIN labels\n"
+        f"SELECT {columns}, labels.label, {is_lacking(plan)} AS lacking\n"
+        "FROM refs LEFT JOIN labels\n"
         f"  ON labels.element = {first_element(plan)}\nWHERE NOT present"
     )
 
@@ -232,10 +236,14 @@ def _coverage(plan: Plan, updating: bool) -> str:
         "  if(partitions.region IS NULL, NULL, partitions.stop) AS stop,\n"
         f"  {labels_of_range('partitions.')},\n"
         f"  partitions.expected, {counts}, strays,\n"
-        "  shards_expected, shards_present, empty_entries\n"
+        "  shards_expected, shards_present, empty_entries,\n"
+        "  coalesce(lacking.chunks, 0) AS lacking\n"
         f"FROM partitions {counted}LEFT JOIN receipts\n"
         "  ON receipts.array_name = partitions.array_name\n"
-        "  AND receipts.region IS NOT DISTINCT FROM partitions.region"
+        "  AND receipts.region IS NOT DISTINCT FROM partitions.region\n"
+        f"LEFT JOIN (\n{lacking_counts(plan)}\n) AS lacking\n"
+        "  ON lacking.array_name = partitions.array_name\n"
+        "  AND lacking.region IS NOT DISTINCT FROM partitions.region"
     )
 
 

@@ -11,6 +11,8 @@ from parchunk.wording import bytes_text, grid_text
 
 #: Gaps and partitions of an array that the page shows; the counts are of all.
 _GAPS, _PARTITIONS = 100, 200
+#: Stores whose coverage the page shows.
+_STORES = 200
 #: Arrays that get pictures, those with findings first, then the largest.
 PICTURED = 40
 
@@ -20,11 +22,14 @@ def array_sections(report: AuditReport) -> Markup:
     concerned = {found.array for found in report.findings}
     order = sorted(report.arrays, key=lambda a: (a.array not in concerned, -a.expected, a.array))
     rows: list[tuple[object, ...]] = [
-        (a.array, a.expected, a.present, a.missing, a.excused, a.unread, bytes_text(a.bytes),
-         a.strays)
+        (a.array, a.expected, a.present, a.missing, a.excused, a.lacking, a.unread,
+         bytes_text(a.bytes), a.strays)
         for a in report.arrays
     ]  # fmt: skip
-    columns = ["array", "expected", "present", "missing", "by design", "unread", "bytes", "strays"]
+    columns = [
+        "array", "expected", "present", "missing", "by design", "in no store", "unread", "bytes",
+        "strays",
+    ]  # fmt: skip
     # Columns that say nothing cost a phone the most.
     shown = [
         at for at, name in enumerate(columns) if name in columns[:4] or any(r[at] for r in rows)
@@ -34,6 +39,7 @@ def array_sections(report: AuditReport) -> Markup:
     parts = [
         element("h2", "Coverage"),
         data_table("Chunks by array", columns, rows),
+        _stores(report),
         element("h2", "Arrays"),
         *(
             _array(report, array, position < PICTURED, array.array in concerned)
@@ -41,6 +47,30 @@ def array_sections(report: AuditReport) -> Markup:
         ),
     ]
     return joined(parts)
+
+
+def _stores(report: AuditReport) -> Markup:
+    """Return the coverage by store: of those that are not whole first, and not of all."""
+    if not report.stores:
+        return Markup("")
+    order = sorted(report.stores, key=lambda store: (store.whole, store.store))[:_STORES]
+    rows = [
+        (
+            store.url,
+            store.label or ("" if store.start is None else f"{store.start:,} to {store.stop:,}"),
+            store.expected,
+            store.present,
+            store.missing,
+            store.lacking,
+        )
+        for store in sorted(order, key=lambda store: store.store)
+    ]
+    whole = sum(store.whole for store in report.stores)
+    caption = f"Chunks by store: {whole:,} of {len(report.stores):,} stores are whole"
+    if len(report.stores) > _STORES:
+        caption += f"; {_STORES:,} are shown, those that are not whole first"
+    columns = ("store", "elements", "expected", "present", "missing", "in no store")
+    return data_table(caption, columns, rows)
 
 
 def _array(report: AuditReport, array: ArrayAudit, pictured: bool, opened: bool) -> Markup:

@@ -62,6 +62,8 @@ def _top(report: AuditReport) -> Markup:
     ]
     if report.excused:
         facts.append(("missing by design", f"{report.excused:,}"))
+    if report.lacking:
+        facts.append(("in no store", f"{report.lacking:,}"))
     facts += [
         ("bytes referenced", bytes_text(report.bytes)),
         ("strays", f"{report.strays:,}"),
