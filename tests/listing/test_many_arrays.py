@@ -206,6 +206,6 @@ def test_executors_are_given_arrays_together(tmp_path: Path, published: Publishe
     watched = Watched()
     there = parchunk.build(plan, str(tmp_path / "there"), executor=watched)
     watched.pool.shutdown()
-    assert [len(task.job.members) for task in watched.tasks] == [70]
+    assert [len(task.legs[0].job.members) for task in watched.tasks] == [70]
     assert there.requests == here.requests < 10
     assert published(tmp_path / "there") == published(tmp_path / "here")

@@ -85,10 +85,13 @@ class Differences:
         for begin in range(0, len(part.vector), size):
             vector = part.vector[begin : begin + size]
             numbers = part.rows.numbers(begin, begin + len(vector))
-            job = self._jobs[int(self._target.numbers(numbers[:1])[0]) // size]
+            index, first = divmod(int(self._target.numbers(numbers[:1])[0]), size)
+            job = self._jobs[index]
             references = read_held(output, self._item.partition.array, job, with_bytes=True)
             if references is None:
                 continue  # damage, which is reported as that
+            # Other stores may have the rest of it.
+            references = references.part(first, first + len(vector))
             held = references.sizes
             there, now = vector.present, vector.sizes
             both = there & (held > 0)

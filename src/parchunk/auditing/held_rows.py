@@ -28,6 +28,12 @@ class HeldRows:
     inlined: NDArray[np.bool_]
     raw: pa.Array
 
+    def part(self, begin: int, end: int) -> HeldRows:
+        """Return some of the rows."""
+        rows = slice(begin, end)
+        raw = self.raw.slice(begin, end - begin) if len(self.raw) else self.raw
+        return HeldRows(self.sizes[rows], self.offsets[rows], self.inlined[rows], raw)
+
     @property
     def ends(self) -> Int64Array:
         """Where each referenced chunk ends in its object."""

@@ -15,7 +15,7 @@ from parchunk.building.publishing import publish
 from parchunk.building.results import BuildResult, Progress
 from parchunk.building.running import Run
 from parchunk.building.storeless import write_storeless
-from parchunk.building.task import task_for
+from parchunk.building.task import tasks_for
 from parchunk.cover.limits import USUAL, Limits
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.cover.store_work import store_works
@@ -147,11 +147,12 @@ def carry_out(
     limits = effort.limits or USUAL
     share = effort.share(plan)
     # Made when their turn comes: there may be ten thousand stores.
-    tasks = (
-        task_for(plan, work, output, job, share)
-        for work in store_works(plan, source, pending)
-        for job in work.jobs(most_held, width, effort.workers, limits)
+    jobs = (
+        (work, job)
+        for work in store_works(plan, source, pending, effort.workers)
+        for job in work.jobs(most_held, width, limits)
     )
+    tasks = tasks_for(plan, jobs, pending, output, share)
     known = [*done.values(), *write_storeless(plan, output, pending)]
     before = len(known)
     run = Run(partitions, known, effort.progress, began, lease.check)

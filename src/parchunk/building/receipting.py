@@ -6,11 +6,12 @@ import threading
 import time
 from dataclasses import dataclass
 
-from parchunk.building.task import Task
+from parchunk.building.task import Owned, Task
 from parchunk.listing.patience import Requests
 from parchunk.listing.strays import encode_strays
 from parchunk.out.counts import Counts
 from parchunk.out.receipts import Receipt, check_counts, strays_path, write_receipt
+from parchunk.planning.plan import Partition
 from parchunk.writing.written import Written
 
 
@@ -41,12 +42,9 @@ class Costs:
             return spent
 
 
-def receipt_of(
-    task: Task, at: int, position: int, written: Written, ordered: bool, cost: Cost
-) -> Receipt:
-    """Return the receipt of a partition of member ``at``, all of which is written."""
-    member, elements = task.job.members[at], task.ranges[at][position]
-    partition = member.partitions[position]
+def receipt_of(task: Task, owned: Owned, written: Written, ordered: bool, cost: Cost) -> Receipt:
+    """Return the receipt of a partition, all of which is written."""
+    partition, elements = owned.partition, owned.elements
     expected = partition.rows.total
     counts = written.counts + Counts(
         expected=expected,
@@ -56,7 +54,7 @@ def receipt_of(
     return Receipt(
         **counts.values(),
         requests=cost.lists,
-        requests_least=task.least[at][position],
+        requests_least=owned.least,
         retries=cost.retries,
         seconds=cost.seconds,
         index_requests=written.index_requests,
@@ -75,9 +73,8 @@ def receipt_of(
     )
 
 
-def finish(task: Task, at: int, position: int, written: Written, receipt: Receipt) -> None:
+def finish(task: Task, partition: Partition, written: Written, receipt: Receipt) -> None:
     """Write the strays and the receipt of a partition: from here on it counts as done."""
-    partition = task.job.members[at].partitions[position]
     check_counts(receipt, partition)
     if written.strays.count:
         task.output.put(strays_path(partition), encode_strays(partition.array, written.strays))

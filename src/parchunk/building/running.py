@@ -140,7 +140,7 @@ class Run:
         local = most_held is not None
         while following is not None or flying:
             while following is not None and len(flying) < at_once:
-                size = following.job.held
+                size = following.held
                 if flying and most_held is not None and sum(flying.values()) + size > most_held:
                     break
                 flying[submit(following)] = size

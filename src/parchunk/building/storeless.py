@@ -1,4 +1,4 @@
-"""Partitions whose chunks are in no store: kept coordinates, and arrays that a store lacks."""
+"""Partitions of which no store has a chunk: kept coordinates, arrays that stores lack, no rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from parchunk.out.inlined import column
 from parchunk.out.output import Output
 from parchunk.out.receipts import Receipt, RecordFile, check_counts, write_receipt
 from parchunk.out.record_files import References, digest, encode, record_index, record_path
+from parchunk.planning.joining.segments import segments
 from parchunk.planning.plan import Partition, Plan
 
 
@@ -23,7 +24,9 @@ def write_storeless(plan: Plan, output: Output, pending: Sequence[Partition]) ->
         When OUT cannot be written.
     """
     for partition in pending:
-        if plan.stores is None or plan.store_of(partition) is not None:
+        if plan.stores is None:
+            continue
+        if any(segment.store is not None for segment in segments(plan, partition)):
             continue
         chunk = plan.stores.kept.get(partition.array)
         spec = plan.by_name[partition.array].spec

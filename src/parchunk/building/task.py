@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -9,37 +11,81 @@ from parchunk.building.effort import Share
 from parchunk.building.pools import Pools
 from parchunk.cover import intervals
 from parchunk.cover.jobs import Job
+from parchunk.cover.memory import FRAGMENT_CHUNKS
 from parchunk.cover.store_work import StoreWork
 from parchunk.keys.placement import Target
+from parchunk.keys.row_sets import RowSet
 from parchunk.listing.job import JobListing
 from parchunk.listing.one_array import ArrayListing
 from parchunk.listing.patience import Requests
 from parchunk.listing.walker import Listing
+from parchunk.metadata.spec import ArraySpec
 from parchunk.out.output import Output
 from parchunk.out.receipts import Receipt
-from parchunk.planning.plan import Plan
+from parchunk.planning.joining.segments import segments, straddle
+from parchunk.planning.plan import Partition, PartitionKey, Plan
 from parchunk.stores.source import Source
 
 #: Chunks of a job that is built by one thread from its listing to its receipt.
 _SMALL = 1_000
+#: Jobs of a task that are built side by side, at most, ...
+_AT_ONCE = 8
+#: ... which hold no more chunks together than this, unless one alone does.
+_HELD_AT_ONCE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One job of a task, and where the rows of each of its members go."""
+
+    job: Job
+    targets: tuple[Target, ...]
+
+    def listing(self, source: Source, share: Share, pools: Pools, counted: Requests) -> JobListing:
+        """Return how the job is listed."""
+        members = []
+        for member in self.job.members:
+            listing = Listing(
+                source=source,
+                array=member.spec.name,
+                requests=counted,
+                patience=share.patience,
+                stop=pools.stop,
+            )
+            # What is frozen shows the same gaps however often it is looked at.
+            trust = share.trust_listing or source.manner.frozen
+            members.append(ArrayListing(member.spec, listing, pools.listings, pools.takers, trust))
+        return JobListing(self.job, members)
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A partition that a task builds, with all of its rows.
+
+    ``elements`` of the split dimension are None for a whole array; ``least`` is its share of the
+    fewest LIST requests. ``absent`` are rows of it that no store has.
+    """
+
+    partition: Partition
+    spec: ArraySpec
+    elements: tuple[int, int] | None
+    least: int
+    absent: tuple[RowSet, ...] = ()
 
 
 @dataclass(frozen=True)
 class Task:
-    """Everything that building a job needs, picklable when the source's store is.
+    """Everything that building some partitions needs, picklable when the source's store is.
 
-    ``targets`` has where the rows of each of the job's members are written. ``ranges`` has, for
-    each of them, each partition's elements of the split dimension, None for a whole array; so has
-    ``least`` each one's share of the fewest LIST requests.
+    They are those of one job, its one leg; or of jobs that have rows of the same record files, as
+    those of neighbouring stores. ``source`` is where all of them are listed.
     """
 
     source: Source
+    legs: tuple[Leg, ...]
+    owned: tuple[Owned, ...]
     output: Output
-    job: Job
-    targets: tuple[Target, ...]
     dimension: str | None
-    ranges: tuple[tuple[tuple[int, int] | None, ...], ...]
-    least: tuple[tuple[int, ...], ...]
     record_size: int
     inline_threshold: int
     fingerprint: str
@@ -48,24 +94,45 @@ class Task:
     @property
     def small(self) -> bool:
         """Whether to hand its work over would take longer than the work."""
-        plain = self.job.members[0].expansion is None
-        return plain and self.job.held <= _SMALL
+        job = self.legs[0].job
+        plain = job.members[0].expansion is None
+        return len(self.legs) == 1 and plain and job.held <= _SMALL
 
-    def listing(self, pools: Pools, counted: Requests) -> JobListing:
-        """Return how the job is listed."""
-        members = []
-        for member in self.job.members:
-            listing = Listing(
-                source=self.source,
-                array=member.spec.name,
-                requests=counted,
-                patience=self.share.patience,
-                stop=pools.stop,
-            )
-            # What is frozen shows the same gaps however often it is looked at.
-            trust = self.share.trust_listing or self.source.manner.frozen
-            members.append(ArrayListing(member.spec, listing, pools.listings, pools.takers, trust))
-        return JobListing(self.job, members)
+    @property
+    def has_seams(self) -> bool:
+        """Whether there are record files of which no leg has all rows."""
+        return len(self.legs) > 1 or any(one.absent for one in self.owned)
+
+    @property
+    def at_once(self) -> int:
+        """How many legs are built side by side."""
+        most = max(leg.job.held for leg in self.legs)
+        return max(min(_AT_ONCE, len(self.legs), _HELD_AT_ONCE // max(most, 1)), 1)
+
+    @property
+    def held(self) -> int:
+        """How many chunks are held at the same time, at most; see `parchunk.cover.jobs.Job`."""
+        return self.at_once * max(leg.job.held for leg in self.legs) + self._waiting
+
+    @property
+    def _waiting(self) -> int:
+        """What rows take that wait for others of their record files, in chunks' sizes."""
+        if len(self.legs) == 1:
+            return 0
+        most: dict[str, int] = {}
+        totals: dict[str, int] = {}
+        for leg in self.legs:
+            rows_of: Counter[str] = Counter()
+            for target, member in zip(leg.targets, leg.job.members, strict=True):
+                rows_of[target.array] += sum(part.rows.total for part in member.partitions)
+                totals[target.array] = target.total
+            for array, rows in rows_of.items():
+                most[array] = max(most.get(array, 0), rows)
+        size, beside = self.record_size, self.at_once
+        return FRAGMENT_CHUNKS * sum(
+            min(2 * size + beside * rows, (beside + 1) * size, totals[array])
+            for array, rows in most.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -80,25 +147,79 @@ class TaskResult:
     notes: tuple[str, ...] = ()
 
 
-def task_for(plan: Plan, work: StoreWork, output: Output, job: Job, share: Share) -> Task:
-    """Return what an executor is given to build a job of one store of a plan."""
-    job, source = work.in_out(job), work.source
+def tasks_for(
+    plan: Plan,
+    jobs: Iterable[tuple[StoreWork, Job]],
+    pending: Sequence[Partition],
+    output: Output,
+    share: Share,
+) -> Iterator[Task]:
+    """Yield what an executor is given to build ``jobs``, which ``pending`` partitions are of."""
+    whole = {partition.key: partition for partition in pending}
+    named = ((work, work.in_out(job)) for work, job in jobs)
+    for chain in _chained(list(named)) if straddle(plan, pending) else ([one] for one in named):
+        least: dict[PartitionKey, int] = {}
+        for work, job in chain:
+            for key, requests in _least(job, work.source.manner.page):
+                least[key] = least.get(key, 0) + requests
+        legs = [Leg(job, work.targets(job)) for work, job in chain]
+        legs.sort(key=_place)
+        yield Task(
+            source=chain[0][0].source,
+            legs=tuple(legs),
+            owned=tuple(_owned(plan, whole[key], least[key]) for key in least),
+            output=output,
+            dimension=None if plan.split is None else str(plan.split),
+            record_size=plan.record_size,
+            inline_threshold=plan.inline_threshold,
+            fingerprint=plan.fingerprint,
+            share=share,
+        )
+
+
+def _place(leg: Leg) -> float:
+    """Return where along its arrays a leg begins: neighbours share record files."""
+    return min(
+        int(target.numbers(partition.rows.numbers(0, 1))[0]) / max(target.total, 1)
+        for target, member in zip(leg.targets, leg.job.members, strict=True)
+        for partition in member.partitions
+    )
+
+
+def _owned(plan: Plan, partition: Partition, least: int) -> Owned:
+    absent: tuple[RowSet, ...] = ()
+    if plan.stores is not None:
+        absent = tuple(
+            part.partition.rows for part in segments(plan, partition) if part.store is None
+        )
+    spec = plan.by_name[partition.array].spec
+    return Owned(partition, spec, plan.elements(partition), least, absent)
+
+
+def _least(job: Job, page: int) -> Iterator[tuple[PartitionKey, int]]:
+    """Yield each partition's share of the fewest requests that could list a job."""
     each = [[partition.objects.total for partition in m.partitions] for m in job.members]
     before = accumulate(map(sum, each[:-1]), initial=0)
-    page = source.manner.page
-    return Task(
-        source=source,
-        output=output,
-        job=job,
-        targets=work.targets(job),
-        dimension=None if plan.split is None else str(plan.split),
-        ranges=tuple(tuple(map(plan.elements, member.partitions)) for member in job.members),
-        least=tuple(
-            intervals.shares_of_least(chunks, page, keys)
-            for chunks, keys in zip(each, before, strict=True)
-        ),
-        record_size=plan.record_size,
-        inline_threshold=plan.inline_threshold,
-        fingerprint=plan.fingerprint,
-        share=share,
-    )
+    for member, chunks, keys in zip(job.members, each, before, strict=True):
+        shares = intervals.shares_of_least(chunks, page, keys)
+        for partition, requests in zip(member.partitions, shares, strict=True):
+            yield partition.key, requests
+
+
+def _chained(jobs: Sequence[tuple[StoreWork, Job]]) -> list[list[tuple[StoreWork, Job]]]:
+    """Return jobs by what they build: those that have rows of the same partition are together."""
+    chain_of = list(range(len(jobs)))
+
+    def found(at: int) -> int:
+        while chain_of[at] != at:
+            chain_of[at] = at = chain_of[chain_of[at]]
+        return at
+
+    first: dict[PartitionKey, int] = {}
+    for at, (_, job) in enumerate(jobs):
+        for partition in job.partitions:
+            chain_of[found(at)] = found(first.setdefault(partition.key, at))
+    chains: dict[int, list[tuple[StoreWork, Job]]] = {}
+    for at, one in enumerate(jobs):
+        chains.setdefault(found(at), []).append(one)
+    return list(chains.values())

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 
+import numpy as np
+
+from parchunk.building.ledger import Ledger
 from parchunk.building.pools import Here, Pools
-from parchunk.building.receipting import Costs, finish, receipt_of
-from parchunk.building.task import Task, TaskResult
+from parchunk.building.receipting import Costs
+from parchunk.building.task import Leg, Task, TaskResult
 from parchunk.cover.jobs import Member
 from parchunk.errors import ListingError
 from parchunk.keys.placement import Target
 from parchunk.listing.patience import Requests
 from parchunk.listing.shard_reading import ShardReader
+from parchunk.listing.size_vector import SizeVector
+from parchunk.listing.strays import Strays
 from parchunk.listing.tally import Part
 from parchunk.listing.waiting import result_unless
 from parchunk.out.receipts import Receipt
+from parchunk.writing.absent_rows import AbsentRows
 from parchunk.writing.inline_room import Inlining
 from parchunk.writing.plain_rows import PlainRows
 from parchunk.writing.record_writer import RecordWriter
 from parchunk.writing.rows import RowSource
+from parchunk.writing.seams import Seams
 from parchunk.writing.shard_rows import ShardRows
 from parchunk.writing.written import Written
 
@@ -52,25 +59,43 @@ def build_task(
 def _build(
     task: Task, pools: Pools, counted: Requests, notify: Callable[[Receipt], None] | None
 ) -> TaskResult:
-    listed = task.listing(pools, counted)
+    ledger = Ledger(task, Costs(counted), notify)
+    seams = Seams(task.record_size) if task.has_seams else None
+    build = partial(_build_leg, task, pools=pools, counted=counted, ledger=ledger, seams=seams)
+    _write_absent(task, pools, ledger, seams)
+    if len(task.legs) == 1:
+        notes = build(task.legs[0])
+    else:
+        with ThreadPoolExecutor(task.at_once, thread_name_prefix="leg") as legs:
+            building = [legs.submit(build, leg) for leg in task.legs]
+            try:
+                notes = [note for leg in building for note in leg.result()]
+            finally:
+                for leg in building:
+                    leg.cancel()
+    return TaskResult(
+        tuple(ledger.receipts),
+        counted.lists,
+        counted.keys,
+        counted.retries,
+        counted.gets,
+        tuple(notes),
+    )
+
+
+def _build_leg(
+    task: Task, leg: Leg, pools: Pools, counted: Requests, ledger: Ledger, seams: Seams | None
+) -> list[str]:
+    """List one leg and write what it brings; return lines that a user should read."""
+    listed = leg.listing(task.source, task.share, pools, counted)
     # What lasts is written while the walk goes on, at whatever pace OUT takes.
     hands, within = (pools.partitions, pools.here) if listed.lasting else (Here(), pools)
-    members = [
-        _Partitions(task, member, target, within, counted)
-        for member, target in zip(task.job.members, task.targets, strict=True)
-    ]
-    costs = Costs(counted)
-    receipts: list[Receipt] = []
+    members = [_Writer(task, leg, at, within, counted, seams) for at in range(len(leg.job.members))]
 
     def write(at: int, position: int, part: Part) -> None:
-        written = members[at].take(position, part)
-        if written is None:
-            return
-        receipt = receipt_of(task, at, position, written, listed.members[at].ordered, costs.since())
-        finish(task, at, position, written, receipt)
-        receipts.append(receipt)
-        if notify:
-            notify(receipt)
+        written = members[at].write(part)
+        key = leg.job.members[at].partitions[position].key
+        ledger.take(key, written, listed.members[at].ordered)
 
     writes: deque[Future[None]] = deque()
     try:
@@ -89,48 +114,53 @@ def _build(
     finally:
         # Those that are cancelled are not waited for: their pool may have ended.
         wait([writing for writing in writes if not writing.cancel()])
-    return TaskResult(
-        tuple(receipts),
-        counted.lists,
-        counted.keys,
-        counted.retries,
-        counted.gets,
-        tuple(listed.notes),
-    )
+    return listed.notes
 
 
-class _Partitions:
-    """A member's partitions as they are written; different ones may be at the same time."""
+class _Writer:
+    """Writes the parts of a member; different ones may be written at the same time."""
 
     def __init__(
-        self, task: Task, member: Member, target: Target, pools: Pools, counted: Requests
+        self, task: Task, leg: Leg, at: int, pools: Pools, counted: Requests, seams: Seams | None
     ) -> None:
-        self._make = partial(part_writer, task, member, target, pools, counted)
-        self._write: Callable[[Part, Written], None] | None = None
-        self._left = Counter(unit.partition for walked in member.passes for unit in walked.units)
-        self._written: dict[int, Written] = {}
+        member = leg.job.members[at]
+        self._make = partial(part_writer, task, leg, at, pools, counted, seams)
+        self._write: Callable[[Part], Written] | None = None
+        self._left = sum(len(walked.units) for walked in member.passes)
 
-    def take(self, position: int, part: Part) -> Written | None:
-        """Write a part of a partition; return all that was written of it after its last one."""
+    def write(self, part: Part) -> Written:
+        """Write a part; return what was."""
         write = self._write = self._write or self._make()
-        written = self._written.setdefault(position, Written())
-        write(part, written)
-        self._left[position] -= 1
-        if self._left[position]:
-            return None
-        del self._left[position]
+        written = write(part)
+        self._left -= 1
         if not self._left:
             self._write = None  # it keeps the spelling of paths, and there may be many members
-        return self._written.pop(position)
+        return written
 
 
 def part_writer(
-    task: Task, member: Member, target: Target, pools: Pools, counted: Requests
-) -> Callable[[Part, Written], None]:
-    """Return what writes the record files of a part of one of a member's partitions."""
+    task: Task, leg: Leg, at: int, pools: Pools, counted: Requests, seams: Seams | None
+) -> Callable[[Part], Written]:
+    """Return what writes the record files of a part of one of a leg's members."""
+    rows = _row_source(task, leg.job.members[at], pools, counted)
+    return _record_writer(task, rows, leg.targets[at], pools, seams).write
+
+
+def _record_writer(
+    task: Task, rows: RowSource, target: Target, pools: Pools, seams: Seams | None
+) -> RecordWriter:
     inlining = Inlining(task.inline_threshold, task.share.inlining, pools.room)
-    rows = _row_source(task, member, pools, counted)
-    return RecordWriter(rows, target, task.output, task.record_size, inlining, pools.writers).write
+    return RecordWriter(rows, target, task.output, task.record_size, inlining, pools.writers, seams)
+
+
+def _write_absent(task: Task, pools: Pools, ledger: Ledger, seams: Seams | None) -> None:
+    """Write the rows that no store has, in partitions of which stores have others."""
+    for owned in task.owned:
+        target = Target(owned.partition.array, owned.spec.reference_total)
+        for rows in owned.absent:
+            writer = _record_writer(task, AbsentRows(owned.spec), target, pools, seams)
+            nothing = Part(rows, SizeVector(np.empty(0, np.uint64)), None, Strays(), 0)
+            ledger.take(owned.partition.key, writer.write(nothing))
 
 
 def _row_source(task: Task, member: Member, pools: Pools, counted: Requests) -> RowSource:

@@ -113,8 +113,8 @@ def describe(
     width = width_of(plan.source.manner, share)
     most_held = held_within(memory // workers, plan.record_size, share, inlining_of(plan))
     costs, most = [], 0
-    for work in store_works(plan, plan.source, list(plan.partitions())):
-        jobs = work.jobs(most_held, width, workers)
+    for work in store_works(plan, plan.source, list(plan.partitions()), workers):
+        jobs = work.jobs(most_held, width)
         most = max((most, *(job.held for job in jobs)))
         costs.append(forecast_jobs(work.plan, jobs, work.beside))
     cost = Forecast.total(costs)

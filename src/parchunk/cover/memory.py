@@ -12,6 +12,9 @@ from parchunk.planning.plan import Plan
 #: Bytes a chunk costs while its job is listed.
 CHUNK_BYTES = 8
 
+#: What a row costs that waits for others of its record file, in chunks' sizes.
+FRAGMENT_CHUNKS = 4
+
 #: Bytes a row of a record file costs while the file is written (paths twice, Parquet once).
 ROW_BYTES = 320
 

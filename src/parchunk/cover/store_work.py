@@ -17,6 +17,7 @@ from parchunk.cover.limits import USUAL, Limits
 from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import Width
 from parchunk.keys.placement import Target
+from parchunk.planning.joining.segments import segments, straddle
 from parchunk.planning.joining.store_view import StoreView, plan_of
 from parchunk.planning.many_sources import key_in
 from parchunk.planning.plan import Partition, Plan
@@ -30,9 +31,11 @@ _ARRAYS = 10_000
 
 @dataclass(frozen=True)
 class StoreWork:
-    """The ``pending`` partitions of some stores, as these have them, and the source to list.
+    """What some stores have of ``pending`` partitions, as they have it, and the source to list.
 
-    ``plan`` is what jobs are made by: that of these stores alone. ``beside`` is what else is there.
+    ``plan`` is what jobs are made by: that of these stores alone. Several partitions may have one
+    key: what a store has of a record file that another store begins, and what follows it.
+    ``workers`` are those that share the work; ``beside`` is what else is there.
     """
 
     plan: Plan
@@ -41,12 +44,13 @@ class StoreWork:
     beside: tuple[Content, ...] = ()
     #: The view that has an array, and what OUT calls it, by its name in ``plan``.
     views: Mapping[str, tuple[StoreView, str]] = field(default_factory=dict)
+    workers: int = 1
 
-    def jobs(
-        self, most_held: int, width: Width, workers: int = 1, limits: Limits = USUAL
-    ) -> list[Job]:
+    def jobs(self, most_held: int, width: Width, limits: Limits = USUAL) -> list[Job]:
         """Return the jobs of this work, as `make_jobs` does."""
-        return make_jobs(self.plan, self.pending, most_held, width, workers, limits, self.beside)
+        return make_jobs(
+            self.plan, self.pending, most_held, width, self.workers, limits, self.beside
+        )
 
     def in_out(self, job: Job) -> Job:
         """Return a job whose partitions are called as in OUT; its arrays as in the source."""
@@ -76,26 +80,53 @@ class StoreWork:
         return tuple(found)
 
 
-def store_works(plan: Plan, source: Source, pending: Sequence[Partition]) -> Iterator[StoreWork]:
+def store_works(
+    plan: Plan, source: Source, pending: Sequence[Partition], workers: int = 1
+) -> Iterator[StoreWork]:
     """Yield the work in stores, in the order of their keys; ``source`` is the folder above them.
 
-    Partitions that no store has are in none.
+    Chunks that no store has are in none. Where partitions have rows of several stores, ``workers``
+    share neighbouring regions and not stores: each partition is one worker's.
     """
     if plan.stores is None:
-        yield StoreWork(plan, source, tuple(pending))
+        yield StoreWork(plan, source, tuple(pending), workers=workers)
         return
-    by_store: dict[int, list[Partition]] = {}
+    across = straddle(plan, pending)
+    for some in _shared_out(pending, workers) if across else [pending]:
+        by_store: dict[int, list[Partition]] = {}
+        for part in (part for partition in some for part in segments(plan, partition)):
+            if part.store is not None:
+                by_store.setdefault(part.store, []).append(part.partition)
+        yield from _works(plan, source, by_store, 1 if across else workers)
+
+
+def _shared_out(pending: Sequence[Partition], workers: int) -> Iterator[list[Partition]]:
+    """Yield partitions in at most ``workers`` runs of regions, of about as many rows each."""
+    rows: Counter[int] = Counter()
     for partition in pending:
-        store = plan.store_of(partition)
-        if store is not None:
-            by_store.setdefault(store, []).append(partition)
+        rows[partition.region or 0] += partition.rows.total
+    share = max(-(-rows.total() // workers), 1)
+    run_of, before = {}, 0
+    for region in sorted(rows):
+        run_of[region] = before // share
+        before += rows[region]
+    runs: dict[int, list[Partition]] = {}
+    for partition in pending:
+        runs.setdefault(run_of[partition.region or 0], []).append(partition)
+    yield from (runs[run] for run in sorted(runs))
+
+
+def _works(
+    plan: Plan, source: Source, pending: Mapping[int, Sequence[Partition]], workers: int
+) -> Iterator[StoreWork]:
+    assert plan.stores is not None
     keys = [key_in(store, source) for store in plan.stores.stores]
     order = sorted(range(len(keys)), key=lambda at: f"{keys[at]}/")
-    for first, stop in _runs(keys, order, by_store, len(plan.arrays)):
-        work = _work(plan, source, keys, order[first:stop], by_store)
+    for first, stop in _runs(keys, order, pending, len(plan.arrays)):
+        work = _work(plan, source, keys, order[first:stop], pending)
         # What follows the last key of a walk tells that it was the last.
         following = tuple(Content(f"{keys[at]}/", 1) for at in order[stop : stop + 1])
-        yield replace(work, beside=work.beside + following)
+        yield replace(work, workers=workers, beside=work.beside + following)
 
 
 def _runs(
@@ -130,8 +161,8 @@ def _not_apart(keys: Sequence[str]) -> set[str]:
     counted = Counter(keys)
     found = {key for key, count in counted.items() if count > 1}
     for key in keys:
-        segments = key.split("/")
-        above = {"/".join(segments[:depth]) for depth in range(len(segments))} & counted.keys()
+        parts = key.split("/")
+        above = {"/".join(parts[:depth]) for depth in range(len(parts))} & counted.keys()
         if key and above:
             found |= above | {key}
     return found

@@ -149,8 +149,9 @@ class Container:
     def _beginnings(self, array: str, paths: pa.StringArray) -> tuple[str, str]:
         """Return how paths begin, and their locations; of many stores, those of the first path."""
         root, own = self.source.url.rstrip("/"), array
-        if self.stores and (first := next((p for p in paths.to_pylist() if p), None)) is not None:
-            inside = self._store_of(first, array)
+        first = paths.drop_null().slice(0, 1).to_pylist() if self.stores else []
+        if first:
+            inside = self._store_of(first[0], array)
             if inside is not None:
                 below = self.stores[inside]
                 own = array[len(below) + 1 :] if below else array

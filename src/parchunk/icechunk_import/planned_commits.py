@@ -87,7 +87,8 @@ def _layout(plan: Plan) -> str:
         grid[array.axis] = 0
         rows = array.region_chunks * prod(grid[array.axis + 1 :])
         # Where regions do not end with record files, those say which region a chunk is in.
-        size = plan.record_size if not array.cuts and rows % plan.record_size else None
+        straddles = array.by_first_row if array.cuts else rows % plan.record_size
+        size = plan.record_size if straddles else None
         words.append([array.spec.name, array.axis, grid, size])
     return hashlib.sha256(canonical(words).encode()).hexdigest()
 

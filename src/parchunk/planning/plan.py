@@ -122,6 +122,16 @@ class ArrayPlan:
             return len(self.cuts) - 1
         return -(-self.spec.reference_grid[self.axis] // self.region_chunks)
 
+    @property
+    def by_first_row(self) -> bool:
+        """Whether its record files may lie in several regions: each belongs to its first row's.
+
+        They are runs of rows, as regions are. Not of expanded arrays: a shard is looked into once.
+        """
+        if self.axis is None or self.spec.inner_chunks is not None:
+            return False
+        return prod(self.spec.reference_grid[: self.axis]) == 1
+
     def region_at(self, index: int) -> int:
         """Return the region that a chunk index along the axis is in."""
         if self.cuts:
@@ -137,13 +147,13 @@ class ArrayPlan:
         spec = self.spec
         if self.axis is None or self.regions <= 1 or not spec.reference_total:
             return True
+        if self.by_first_row:
+            return True
         grid = spec.reference_grid
         inner, outer = prod(grid[self.axis + 1 :]), prod(grid[: self.axis])
         if self.cuts:
             ends = self.cuts[:-1] if outer == 1 else self.cuts
             return not any(cut * inner % record_size for cut in ends)
-        if outer == 1 and spec.inner_chunks is None:
-            return True  # a record file belongs to the region of its first row
         if self.region_chunks * inner % record_size:
             return False
         return outer == 1 or grid[self.axis] * inner % record_size == 0
@@ -157,18 +167,16 @@ class ArrayPlan:
             return Partition(spec.name, None if self.axis is None else region, rows, objects)
         if self.cuts:
             low, high = self.cuts[region], self.cuts[region + 1]
-            rows = objects = _span(spec.reference_grid, self.axis, low, high)
-            if spec.inner_chunks is not None:
-                shard = spec.chunks[self.axis] // spec.reference_chunks[self.axis]
-                objects = _span(spec.grid, self.axis, low // shard, -(-high // shard))
-            return Partition(spec.name, region, rows, objects)
+        else:
+            low = region * self.region_chunks
+            high = min(low + self.region_chunks, spec.reference_grid[self.axis])
         if spec.inner_chunks is None:
-            rows = objects = _run(spec.grid, self.axis, region, self.region_chunks, record_size)
+            rows = objects = _run(spec.grid, self.axis, low, high, record_size)
         else:
             shard = spec.chunks[self.axis] // spec.reference_chunks[self.axis]
             # A record file of an expanded array lies in one region: a shard is looked into once.
-            rows = _run(spec.reference_grid, self.axis, region, self.region_chunks, 1)
-            objects = _run(spec.grid, self.axis, region, self.region_chunks // shard, 1)
+            rows = _run(spec.reference_grid, self.axis, low, high, 1)
+            objects = _run(spec.grid, self.axis, low // shard, -(-high // shard), 1)
         return Partition(spec.name, region, rows, objects)
 
     def partitions(self, record_size: int) -> Iterator[Partition]:
@@ -184,17 +192,12 @@ def _whole(total: int) -> RowSet:
     return RowSet(max(total, 1), 0, total)
 
 
-def _span(grid: tuple[int, ...], axis: int, low: int, high: int) -> RowSet:
-    """Return the chunk numbers from ``low`` to ``high`` along an axis, no more and no fewer."""
-    inner = prod(grid[axis + 1 :])
-    return RowSet(max(grid[axis] * inner, 1), low * inner, high * inner, 0, prod(grid[:axis]))
+def _run(grid: tuple[int, ...], axis: int, low: int, high: int, record_size: int) -> RowSet:
+    """Return the chunk numbers of the region from ``low`` to ``high`` along ``axis``.
 
-
-def _run(grid: tuple[int, ...], axis: int, region: int, length: int, record_size: int) -> RowSet:
-    """Return the chunk numbers of one region of ``length`` chunks along ``axis``."""
+    On axis 0 they are those of whole record files: of those that begin in the region.
+    """
     size = grid[axis]
-    low = region * length
-    high = min(low + length, size)
     if low == 0 and high == size:
         # One run, which may be cut anywhere: its record files need not end where the axis does.
         return _whole(prod(grid))
@@ -205,7 +208,7 @@ def _run(grid: tuple[int, ...], axis: int, region: int, length: int, record_size
         total = prod(grid)
         start = min(-(-start // record_size) * record_size, total)
         stop = min(-(-stop // record_size) * record_size, total)
-    return RowSet(size * inner, start, stop, 0, outer)
+    return RowSet(max(size * inner, 1), start, stop, 0, outer)
 
 
 @dataclass(frozen=True)

@@ -290,11 +290,16 @@ def _partitions(plan: Plan) -> str:
         if rows
         else ""
     )
+
+    def first_of(cut: str) -> str:
+        return f"least(ceil(cuts[{cut}] * rows / {size})::BIGINT * {size}, total)"
+
     by_cuts = (
         "  SELECT array_name, region,\n"
         "    elements[region + 1] AS start, least(elements[region + 2], extent) AS stop,\n"
-        "    (cuts[region + 2] - cuts[region + 1]) * rows AS expected\n"
-        f"  FROM {values(cut)} AS t(array_name, rows, extent, cuts),\n"
+        f"    if(by_file, {first_of('region + 2')} - {first_of('region + 1')},\n"
+        "      (cuts[region + 2] - cuts[region + 1]) * rows)::BIGINT AS expected\n"
+        f"  FROM {values(cut)} AS t(array_name, rows, by_file, total, extent, cuts),\n"
         f"    (SELECT {list_of(plan.cuts, 'BIGINT')} AS elements),\n"
         "    unnest(range(len(cuts) - 1)) AS u(region)"
         if cut
@@ -304,13 +309,19 @@ def _partitions(plan: Plan) -> str:
 
 
 def _cut_array(array: ArrayPlan) -> str:
-    """Return an array's name, its rows in one chunk along the axis, and where its regions begin."""
+    """Return an array's name, its rows in one chunk along the axis, and where its regions begin.
+
+    Between them: whether record files belong to the regions of their first rows, and all rows.
+    """
     assert array.axis is not None
     grid = array.spec.reference_grid
     rows = prod((*grid[: array.axis], *grid[array.axis + 1 :]))
     extent = array.spec.shape[array.axis]
     cuts = list_of(array.cuts, "BIGINT")
-    return f"{text(array.spec.name)}, {rows}::BIGINT, {extent}::BIGINT, {cuts}"
+    return (
+        f"{text(array.spec.name)}, {rows}::BIGINT, {array.by_first_row}, "
+        f"{array.spec.reference_total}::BIGINT, {extent}::BIGINT, {cuts}"
+    )
 
 
 def _strays(url: str, there: bool) -> str:

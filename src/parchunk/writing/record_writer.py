@@ -17,12 +17,15 @@ from parchunk.out.receipts import RecordFile
 from parchunk.out.record_files import References, digest, encode, record_index, record_path
 from parchunk.writing.inline_room import Inlining
 from parchunk.writing.rows import FileRows, Piece, RowSource
+from parchunk.writing.seams import Fragment, Seams, numbers_of
 from parchunk.writing.written import FileWritten, Written
 
 
 class RecordWriter:
     """Writes the record files of one array, one a job of the ``writers`` pool.
 
+    Rows of a record file that has others elsewhere wait in ``seams`` for those; without, there are
+    none.
     At most two pieces of rows are held: one is written while the next becomes known.
     """
 
@@ -34,6 +37,7 @@ class RecordWriter:
         record_size: int,
         inlining: Inlining,
         writers: Executor,
+        seams: Seams | None = None,
     ) -> None:
         self._source = source
         self._target = target
@@ -41,9 +45,10 @@ class RecordWriter:
         self._record_size = record_size
         self._inlining = inlining
         self._writers = writers
+        self._seams = seams
 
-    def write(self, part: Part, written: Written) -> None:
-        """Write the record files of a part (a partition, or a slice of one); add to ``written``.
+    def write(self, part: Part) -> Written:
+        """Write the record files of a part (a partition, or some of its rows); return what is.
 
         Raises
         ------
@@ -51,7 +56,8 @@ class RecordWriter:
             Naming the record file, or the object that could not be read.
         """
         before = self._source.requests
-        jobs: list[Future[FileWritten]] = []
+        written = Written()
+        jobs: list[Future[FileWritten | None]] = []
         try:
             for piece in self._source.pieces(part):
                 _gather(jobs, written)
@@ -67,36 +73,59 @@ class RecordWriter:
         written.counts += self._source.counts(part) + Counts(found_again=part.found_again)
         written.index_requests += self._source.requests - before
         written.strays.merge(part.strays)
-        if part.modified is not None:
-            written.modified = max(part.modified, written.modified or part.modified)
+        written.modified = part.modified
+        return written
 
-    def _write_file(self, piece: Piece, begin: int) -> FileWritten:
+    def _write_file(self, piece: Piece, begin: int) -> FileWritten | None:
+        """Write a record file; None where some of its rows are not known yet."""
         end = min(begin + self._record_size, piece.rows.total)
         numbers, target = piece.rows.numbers(begin, end), self._target
-        rows_of = target.numbers(numbers)
+        fragment = Fragment(target.numbers(numbers), piece, piece.file(begin, numbers))
+        fragments = self._seams.joined(target, fragment) if self._seams else [fragment]
+        if not fragments:
+            return None
+        rows_of = numbers_of(fragments)
         index = record_index(target.array, rows_of, self._record_size, target.total)
-        rows = piece.file(begin, numbers)
-        small = self._inlining.small(rows.present, rows.sizes)
-        with self._inlining.held(target.array, index, rows.sizes[small]):
-            data = encode(_references(piece, rows, small))
+        each = [self._inlining.small(one.rows.present, one.rows.sizes) for one in fragments]
+        inlined = np.concatenate(
+            [one.rows.sizes[small] for one, small in zip(fragments, each, strict=True)]
+        )
+        with self._inlining.held(target.array, index, inlined):
+            data = encode(_joined(fragments, each))
             self._output.put(record_path(target.array, index), data)
-            present = int(np.count_nonzero(rows.present))
-            record = RecordFile(index, len(numbers), present, len(data), digest(data))
+            present = sum(int(np.count_nonzero(one.rows.present)) for one in fragments)
+            record = RecordFile(index, len(rows_of), present, len(data), digest(data))
             del data
         counts = Counts(
             present=present,
-            inlined=int(np.count_nonzero(small)),
-            bytes=int(rows.sizes.sum()),
+            inlined=len(inlined),
+            bytes=sum(int(one.rows.sizes.sum()) for one in fragments),
         )
-        return FileWritten(record, rows.counts + counts)
+        return FileWritten(record, Counts.total([counts, *(one.rows.counts for one in fragments)]))
 
 
-def _gather(jobs: list[Future[FileWritten]], written: Written) -> None:
+def _gather(jobs: list[Future[FileWritten | None]], written: Written) -> None:
     """Wait for record files under way, and count them in."""
     for job in jobs:
         done = job.result()
-        written.files.append(done.record)
-        written.counts += done.counts
+        if done is not None:
+            written.files.append(done.record)
+            written.counts += done.counts
+
+
+def _joined(fragments: list[Fragment], small: list[NDArray[np.bool_]]) -> References:
+    """Return the rows of a record file as they are written."""
+    each = [
+        _references(one.piece, one.rows, which) for one, which in zip(fragments, small, strict=True)
+    ]
+    if len(each) == 1:
+        return each[0]
+    return References(
+        pa.concat_arrays([one.path.cast(pa.string()) for one in each]),
+        np.concatenate([one.offset for one in each]),
+        np.concatenate([one.size for one in each]),
+        pa.concat_arrays([one.raw for one in each]),
+    )
 
 
 def _references(piece: Piece, rows: FileRows, small: NDArray[np.bool_]) -> References:

@@ -19,6 +19,15 @@ class Written:
     files: list[RecordFile] = field(default_factory=list)
     strays: Strays = field(default_factory=Strays)
 
+    def add(self, more: Written) -> None:
+        """Count in what else was written of the partition."""
+        self.counts += more.counts
+        self.index_requests += more.index_requests
+        if more.modified is not None:
+            self.modified = max(more.modified, self.modified or more.modified)
+        self.files += more.files
+        self.strays.merge(more.strays)
+
     @property
     def reasons(self) -> dict[str, int]:
         """Strays by reason."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from parchunk.errors import InputError
 from parchunk.metadata.spec import Hierarchy
 from parchunk.planning.growth import grown_plan, growth_problems
-from parchunk.planning.joining.regions import array_with_cuts, region_cuts
+from parchunk.planning.joining.regions import array_with_cuts, grown_cuts
 from parchunk.planning.joining.store_set import PlannedStore, StoreSet
 from parchunk.planning.plan import Plan
 
@@ -35,7 +35,7 @@ def grown_stores(old: Plan, hierarchy: Hierarchy, stores: StoreSet) -> Plan:
         )
     if stores.joining.dimension is None:
         return replace(grown_plan(old, hierarchy), stores=stores)
-    cuts = tuple(region_cuts(stores, old.region_length))
+    cuts = tuple(grown_cuts(old.cuts, stores, old.region_length))
     arrays = tuple(
         array_with_cuts(
             spec, None if spec.name in stores.kept else stores.place(spec.name).axis, cuts

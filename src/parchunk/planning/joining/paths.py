@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from math import prod
 from typing import Protocol
 
@@ -34,7 +36,7 @@ def array_paths(plan: Plan, array: str) -> ArrayPaths:
 
 
 class _PathsInStores:
-    """Paths of an array whose objects are in many stores; each call is about one of them."""
+    """Paths of an array whose objects are in many stores."""
 
     def __init__(self, plan: Plan, array: str) -> None:
         self._plan, self._array = plan, array
@@ -43,7 +45,17 @@ class _PathsInStores:
     def build(
         self, numbers: Int64Array, present: NDArray[np.bool_] | None = None
     ) -> pa.StringArray:
-        store = self._store_of(int(numbers[0])) if len(numbers) else None
+        built = [
+            self._built(store, numbers[begin:end], None if present is None else present[begin:end])
+            for begin, end, store in self._runs(numbers)
+        ]
+        return (
+            built[0] if len(built) == 1 else pa.chunked_array(built, pa.string()).combine_chunks()
+        )
+
+    def _built(
+        self, store: int | None, numbers: Int64Array, present: NDArray[np.bool_] | None
+    ) -> pa.StringArray:
         if store is None:
             return pa.nulls(len(numbers), pa.string())
         last = self._last
@@ -52,14 +64,21 @@ class _PathsInStores:
         _, paths, placement = last
         return paths.build(placement.own(numbers), present)
 
-    def _store_of(self, number: int) -> int | None:
+    def _runs(self, numbers: Int64Array) -> Iterator[tuple[int, int, int | None]]:
+        """Yield ``(begin, end, store)`` of neighbouring objects in one store; None: in none."""
         stores, spec = self._plan.stores, self._plan.by_name[self._array].spec
         assert stores is not None
-        axis = stores.place(self._array).axis
+        place = stores.place(self._array)
+        axis = place.axis
         if axis is None:
-            return stores.store_of(self._array, None)
-        index = number // prod(spec.grid[axis + 1 :]) % spec.grid[axis]
-        return stores.store_of(self._array, index * spec.chunks[axis])
+            yield 0, len(numbers), stores.store_of(self._array, None)
+            return
+        elements = numbers // prod(spec.grid[axis + 1 :]) % spec.grid[axis] * spec.chunks[axis]
+        at = stores.stores_at(elements, place.series)
+        ends = [*(np.flatnonzero(np.diff(at)) + 1).tolist(), len(at)]
+        for begin, end in pairwise([0, *ends]):
+            if begin < end:
+                yield begin, end, stores.store_of(self._array, int(elements[begin]))
 
     def _in_store(self, store: int) -> tuple[PathBuilder, Placement]:
         stores, spec = self._plan.stores, self._plan.by_name[self._array].spec

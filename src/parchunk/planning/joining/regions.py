@@ -1,4 +1,4 @@
-"""The plan of many stores: regions that end at their borders, record files that lie in one store.
+"""The plan of many stores: regions that end at their borders, and one record size for all.
 
 Integers only, as `parchunk.planning.choice` is for one store.
 """
@@ -26,6 +26,10 @@ from parchunk.stores.opening import Location
 
 #: Record files of a dataset that are few enough, however small.
 SPOILER_FILES = 10_000
+#: Record files that end with regions may be so many times smaller than others.
+UNEVEN = 4
+#: Stores of which each has regions of its own, however small.
+STORES_APART = 250
 
 
 def plan_stores(
@@ -78,7 +82,7 @@ def plan_stores(
             location, group, hierarchy, None, 0, size, inline_threshold, arrays, stores=stores
         )
     length = _length(members, stores, region)
-    cuts = tuple(region_cuts(stores, length))
+    cuts = tuple(_cuts(members, stores, length, apart=region is not None))
     count = (len(cuts) - 1) * len(members)
     if count > MOST_PARTITIONS:
         raise InputError(
@@ -116,10 +120,7 @@ def _length(members: Sequence[tuple[ArraySpec, int]], stores: StoreSet, region: 
             )
         return region
     longest = max(store.stop - store.start for store in stores.stores)
-    most = max(
-        prod(spec.reference_grid) // max(spec.reference_grid[axis], 1) / spec.reference_chunks[axis]
-        for spec, axis in members
-    )  # references in one element
+    most = _density(members)
     if longest * most <= 2 * REGION_REFERENCES:
         return -(-longest // base) * base
     aim = max(int(REGION_REFERENCES / most) // base, 1)
@@ -130,17 +131,60 @@ def _length(members: Sequence[tuple[ArraySpec, int]], stores: StoreSet, region: 
     return (divisors(shared, aim)[-1] if shared else aim) * base
 
 
+def _density(members: Sequence[tuple[ArraySpec, int]]) -> float:
+    """Return how many references the array of most has in one element of the dimension."""
+    return max(
+        prod(spec.reference_grid) // max(spec.reference_grid[axis], 1) / spec.reference_chunks[axis]
+        for spec, axis in members
+    )
+
+
 def small_files_note(plan: Plan) -> str | None:
     """Return what to say where stores leave record files that are much too small, or None."""
     if plan.stores is None or not plan.cuts or plan.record_size >= LEAST_ROWS:
         return None
     files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
-    if files <= SPOILER_FILES:
+    bound = [
+        array.spec.name
+        for array in plan.arrays
+        if array.axis is not None and not array.by_first_row
+    ]
+    if files <= SPOILER_FILES or not bound:
         return None
     return (
-        f"{files:,} record files of {plan.record_size:,} rows: one lies in one store, and "
-        f"the chunks of the stores along {plan.stores.joining.dimension} share no larger divisor"
+        f"{files:,} record files of {plan.record_size:,} rows: those of {bound[0]}, which has "
+        "shards or another dimension before that of the stores, lie in one store each, and the "
+        f"chunks of the stores along {plan.stores.joining.dimension} share no larger divisor"
     )
+
+
+def _cuts(
+    members: Sequence[tuple[ArraySpec, int]], stores: StoreSet, length: int, apart: bool
+) -> Iterator[int]:
+    """Yield where regions begin, and the end; many small neighbours share one unless ``apart``."""
+    count = sum(store.start < store.stop for store in stores.stores)
+    along_rows = all(ArrayPlan(spec, axis).by_first_row for spec, axis in members)
+    if apart or count <= STORES_APART or not along_rows or len(stores.ranges) > 1:
+        yield from region_cuts(stores, length)
+        return
+    most = RECORD_ROWS / max(_density(members), 1e-9)
+    begun: int | None = None  # where a region begins that has room for the next store
+    stop = 0
+    for store in stores.stores:
+        if begun is None or store.stop - begun > most:
+            yield from range(store.start, store.stop, length)
+            begun = store.start if 0 < store.stop - store.start <= min(most, length) else None
+        stop = store.stop
+    yield stop
+
+
+def grown_cuts(old: Sequence[int], stores: StoreSet, length: int) -> Iterator[int]:
+    """Yield ``old`` cuts with those of what came behind; the last region may have become longer."""
+    if len(stores.ranges) > 1:  # all of them may have grown, and all share the regions
+        yield from region_cuts(stores, length)
+        return
+    yield from old[:-1]
+    yield from (cut for cut in region_cuts(stores, length) if not old or cut >= old[-1])
 
 
 def region_cuts(stores: StoreSet, length: int) -> Iterator[int]:
@@ -174,8 +218,11 @@ def array_with_cuts(spec: ArraySpec, axis: int | None, cuts: Sequence[int]) -> A
 
 
 def _record_size(arrays: Sequence[ArrayPlan], wanted: int | None) -> int:
-    """Return the largest record size of which every region of every array is whole files."""
-    shared = lasting = 0
+    """Return a record size: one that all regions are whole files of, unless that is too small.
+
+    Those of arrays that are not `ArrayPlan.by_first_row` always are.
+    """
+    shared = bound = lasting = lasting_bound = 0
     for array in arrays:
         if array.axis is None:
             continue
@@ -185,17 +232,42 @@ def _record_size(arrays: Sequence[ArrayPlan], wanted: int | None) -> int:
             continue
         ends = array.cuts[:-1] if outer == 1 else array.cuts
         shared = gcd(shared, *(cut * inner for cut in ends))
+        if not array.by_first_row:
+            bound = gcd(bound, *(cut * inner for cut in ends))
         # Where the last store ends with a chunk others may follow it: their rows begin there.
         if outer == 1 and array.spec.shape[array.axis] % array.spec.chunks[array.axis] == 0:
             lasting = gcd(lasting, array.cuts[-1] * inner)
-    if wanted is None and gcd(shared, lasting):
-        shared = gcd(shared, lasting)
-    if wanted is None:
-        return divisors(shared, RECORD_ROWS)[-1] if shared else RECORD_ROWS
-    if shared % wanted:
-        fits = ", ".join(str(d) for d in divisors(shared, 10_000_000)[-6:])
-        raise InputError(
-            f"--record-size {wanted}: record files would straddle stores or regions; divisors "
-            f"that fit: {fits}"
-        )
-    return wanted
+            if not array.by_first_row:
+                lasting_bound = gcd(lasting_bound, array.cuts[-1] * inner)
+    if wanted is not None:
+        if bound % wanted:
+            fits = ", ".join(str(d) for d in divisors(bound, 10_000_000)[-6:])
+            raise InputError(
+                f"--record-size {wanted}: record files would straddle stores or regions; divisors "
+                f"that fit: {fits}"
+            )
+        return wanted
+    even = divisors(gcd(shared, lasting) or 1, RECORD_ROWS)[-1]
+    aim = _rows_of_a_region(arrays)
+    bound = gcd(bound, lasting_bound)
+    best = divisors(bound, aim)[-1] if bound else aim
+    return even if even * UNEVEN >= best else best
+
+
+def _rows_of_a_region(arrays: Sequence[ArrayPlan]) -> int:
+    """Return a readable record size of which nearly every region of the largest array has a file.
+
+    That is no more than the rows of its shortest region, but for those that are far too short.
+    """
+    split = [array for array in arrays if array.axis is not None]
+    if not split:
+        return RECORD_ROWS
+    largest = max(split, key=lambda array: array.spec.reference_total)
+    assert largest.axis is not None
+    grid = largest.spec.reference_grid
+    step = max(prod(grid) // max(grid[largest.axis], 1), 1)  # rows in one chunk along the axis
+    lengths = sorted(b - a for a, b in pairwise(largest.cuts) if a < b) or [1]
+    usual = lengths[len(lengths) // 2]
+    shortest = next(length for length in lengths if length * UNEVEN >= usual)
+    most = RECORD_ROWS // step
+    return min(shortest, most) * step if most else RECORD_ROWS

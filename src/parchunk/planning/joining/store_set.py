@@ -10,7 +10,10 @@ from functools import cached_property
 from itertools import accumulate, pairwise, starmap
 from typing import Any
 
+import numpy as np
+
 from parchunk.errors import InputError
+from parchunk.keys.numbers import Int64Array
 from parchunk.metadata.spec import JSONObject
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.members import Joined
@@ -140,6 +143,11 @@ class StoreSet:
         if place.stores is not None:
             return store in place.stores
         return store in self.ranges[place.series]
+
+    def stores_at(self, elements: Int64Array, series: int = 0) -> Int64Array:
+        """Return the store of a series that holds each element of the dimension, shape (n,)."""
+        found = np.searchsorted(self._starts[series], elements, side="right") - 1
+        return self.ranges[series].start + found
 
     def store_of(self, array: str, element: int | None) -> int | None:
         """Return the store of an array's chunks from ``element`` on; None: they are in no store."""

@@ -85,7 +85,7 @@ class StoreView:
         )
 
     def partition(self, partition: Partition) -> Partition:
-        """Return a partition of the plan as the store has it: its own name and numbers."""
+        """Return a partition, or what the store has of one, with its own name and numbers."""
         array = partition.array
         own = self.specs[array]
         stores = self.whole.stores
@@ -93,7 +93,7 @@ class StoreView:
         place = stores.place(array)
         if place.axis is None:
             return Partition(own.name, partition.region, partition.rows, partition.objects)
-        if place.stacked:
+        if place.stacked and own.inner_chunks is not None:
             every = ArrayPlan(own).partition(None, 1)
             return Partition(own.name, partition.region, every.rows, every.objects)
         rows = self.placement(array).own_rows(partition.rows)

@@ -1,0 +1,256 @@
+"""Record files that hold rows of several stores: the same bytes however they come about."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import xarray
+from tests.many_stores import Made, as_one_store, join, write
+
+import parchunk
+from parchunk.errors import OutputError
+from parchunk.out.local import LocalOutput
+from parchunk.planning.joining.segments import segments
+from parchunk.stores.opening import open_store
+
+Published = Callable[[Path], dict[str, bytes]]
+
+#: No divisor but 1: a record file of 10 rows holds rows of two or three stores.
+LENGTHS = (5, 3, 7, 1, 4)
+
+
+def months(folder: Path, lengths: Sequence[int] = LENGTHS, zarr_format: int = 2) -> list[Path]:
+    random, paths, begin = np.random.default_rng(1), [], 0
+    for at, length in enumerate(lengths):
+        arrays = {
+            "air": Made(random.integers(0, 3, (length, 6)), ("time", "x"), (1, 2)),
+            "rain": Made(random.integers(1, 9, (length, 2)), ("time", "y"), (1, 2)),
+            "time": Made(
+                np.arange(begin, begin + length),
+                ("time",),
+                (1,),
+                {"units": "hours since 2000-01-01"},
+            ),
+        }
+        paths.append(write(folder / f"{at}.zarr", arrays, zarr_format))
+        begin += length
+    return paths
+
+
+def plan_of(paths: Sequence[Path], **options: Any) -> parchunk.Plan:
+    return parchunk.plan(paths, concat="time", **{"record_size": 10, "region": 4, **options})
+
+
+def opened(path: Path) -> xarray.Dataset:
+    return xarray.open_zarr(path, consolidated=False, chunks=None, mask_and_scale=False).load()
+
+
+def check(out: Path, paths: Sequence[Path]) -> None:
+    """OUT reads as xarray joins the stores, and the audit finds nothing but gaps."""
+    wanted = xarray.concat([opened(path) for path in paths], "time")
+    found = parchunk.open_dataset(out, mask_and_scale=False).load()
+    xarray.testing.assert_equal(found, wanted)
+    assert not [f for f in parchunk.audit(out, against_source=True).findings if f.severity != "gap"]
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return months(tmp_path_factory.mktemp("in"))
+
+
+@pytest.fixture(scope="module")
+def whole(paths: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "out"
+    parchunk.build(plan_of(paths), out)
+    return out
+
+
+def test_they_are_what_a_build_of_one_store_writes(
+    paths: list[Path], whole: Path, tmp_path: Path
+) -> None:
+    plan = plan_of(paths)
+    several = [p for p in plan.partitions() if len({s.store for s in segments(plan, p)}) > 1]
+    assert len(several) > 3
+    check(whole, paths)
+    one = as_one_store(tmp_path / "one.zarr", paths, join(paths, concat="time"))
+    parchunk.build(parchunk.plan(one, region=4, record_size=10), tmp_path / "out")
+    files = sorted(file.relative_to(whole) for file in whole.glob("*/refs.*.parq"))
+    assert files == sorted(
+        f.relative_to(tmp_path / "out") for f in (tmp_path / "out").glob("*/refs.*.parq")
+    )
+    for file in files:
+        if file.parts[0] == "time":
+            continue  # kept inline here
+        mine, theirs = (pq.read_table(folder / file) for folder in (whole, tmp_path / "out"))
+        assert mine.schema == theirs.schema
+        for column in ("offset", "size", "raw"):
+            assert mine[column] == theirs[column]
+        assert mine["path"].is_valid() == theirs["path"].is_valid()
+        for here, there in zip(mine["path"].to_pylist(), theirs["path"].to_pylist(), strict=True):
+            assert here is None or Path(here).read_bytes() == Path(there).read_bytes()
+
+
+@pytest.mark.parametrize("options", [{"workers": 2}, {"concurrency": 1}, {"executor": 3}])
+def test_whoever_builds_them_writes_the_same(
+    paths: list[Path], whole: Path, tmp_path: Path, published: Published, options: dict[str, Any]
+) -> None:
+    if "executor" in options:
+        with ThreadPoolExecutor(2) as pool:
+            parchunk.build(plan_of(paths), tmp_path / "out", executor=pool, workers=3)
+    else:
+        parchunk.build(plan_of(paths), tmp_path / "out", **options)
+    assert published(tmp_path / "out") == published(whole)
+
+
+@pytest.mark.parametrize("lost", [(0,), (1,), (0, 2), (1, 2, 3), (4,)])
+def test_regions_without_a_receipt_are_built_again(
+    paths: list[Path], whole: Path, tmp_path: Path, published: Published, lost: tuple[int, ...]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    plan = plan_of(paths)
+    (out / ".zmetadata").unlink()
+    for region in lost:
+        (out / f".parchunk/receipts/air/{region}.json").unlink()
+        rows = plan.by_name["air"].partition(region, 10).rows
+        for number in rows.numbers(0, rows.total).tolist()[::10]:
+            (out / f"air/refs.{number // 10}.parq").write_bytes(b"cut off")
+    assert parchunk.build(plan, out).built == len(lost)
+    assert published(out) == published(whole)
+
+
+class Full(LocalOutput):
+    """An output that takes so many files and no more."""
+
+    left = 0
+
+    def put(self, path: str, data: bytes | memoryview) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise OutputError("no space left on device")
+        super().put(path, data)
+
+
+def full(out: Path, puts: int) -> Full:
+    output = Full(open_store(str(out)).location)
+    output.left = puts
+    return output
+
+
+@pytest.mark.parametrize("puts", [2, 5, 9, 14, 20])
+def test_a_build_that_ends_anywhere_is_resumed(
+    paths: list[Path], whole: Path, tmp_path: Path, published: Published, puts: int
+) -> None:
+    with pytest.raises(OutputError, match="no space left"):
+        parchunk.build(plan_of(paths), full(tmp_path / "out", puts))
+    assert not (tmp_path / "out" / ".zmetadata").exists()
+    parchunk.build(plan_of(paths), tmp_path / "out")
+    assert published(tmp_path / "out") == published(whole)
+
+
+@pytest.mark.parametrize("puts", [None, 3, 8])
+def test_stores_that_come_go_on_within_a_record_file(
+    tmp_path: Path, published: Published, puts: int | None
+) -> None:
+    paths = months(tmp_path / "in")
+    out = tmp_path / "out"
+    parchunk.build(plan_of(paths[:3]), out)
+    check(out, paths[:3])
+    if puts is not None:
+        with pytest.raises(OutputError, match="no space left"):
+            parchunk.update(full(out, puts), paths[3:])
+        assert parchunk.open_dataset(out).sizes["time"] == 15
+    result = parchunk.update(out, paths[3:])
+    assert result.plan.cuts == plan_of(paths).cuts
+    check(out, paths)
+    parchunk.build(plan_of(paths), tmp_path / "anew")
+    for file in (tmp_path / "anew").glob("*/refs.*.parq"):
+        assert (out / file.relative_to(tmp_path / "anew")).read_bytes() == file.read_bytes()
+
+
+def test_an_audit_looks_into_each_store(tmp_path: Path) -> None:
+    paths = months(tmp_path / "in")
+    out = tmp_path / "out"
+    parchunk.build(plan_of(paths), out)
+    for name in ("2.0", "0.0"):
+        (paths[1] / "rain" / name).unlink()
+    (paths[3] / "rain" / "0.0").write_bytes(b"other")
+    findings = parchunk.audit(out, against_source=True).findings
+    found = [(f.kind, f.array, f.key) for f in findings if f.severity == "change"]
+    assert found == [
+        ("changed-chunks", "rain", "3.zarr/rain/0.0"),
+        ("gone-chunks", "rain", "1.zarr/rain/0.0"),
+    ]
+    assert [f.count for f in findings if f.kind == "gone-chunks"] == [2]
+
+
+def test_views_count_whole_record_files(whole: Path) -> None:
+    con = parchunk.connect(whole)
+    counted = con.sql(
+        "SELECT array_name, region, count(*), count(*) FILTER (present) FROM refs\n"
+        "WHERE region IS NOT NULL GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    assert counted == con.sql(
+        "SELECT array_name, region, expected, present FROM coverage\n"
+        "WHERE region IS NOT NULL AND expected > 0 ORDER BY ALL"
+    ).fetchall()  # fmt: skip
+    assert con.sql("SELECT store FROM regions ORDER BY region").fetchall() == [
+        (0,), (0,), (1,), (2,), (2,), (3,), (4,),
+    ]  # fmt: skip
+
+
+def test_what_a_store_lacks_is_missing_within_a_record_file(tmp_path: Path) -> None:
+    paths = months(tmp_path / "in")
+    for at in (1, 3):
+        shutil.rmtree(paths[at] / "rain")
+    plan = plan_of(paths, join="outer", region=None)
+    out = tmp_path / "out"
+    result = parchunk.build(plan, out)
+    assert [r.missing for r in result.receipts if r.array == "rain"] != []
+    rain = parchunk.open_dataset(out, mask_and_scale=False).rain.load()
+    assert (rain.isnull() | (rain == 0)).all("y").values.nonzero()[0].tolist() == [5, 6, 7, 15]
+    kinds = {f.kind for f in parchunk.audit(out, against_source=True).findings}
+    assert kinds == {"missing-chunks", "lacking"}
+
+
+def test_stacks_whose_arrays_share_no_divisor(tmp_path: Path) -> None:
+    paths = []
+    for at in range(7):
+        arrays = {
+            "air": Made(np.full((5, 6), at + 1), ("y", "x"), (1, 2)),
+            "rain": Made(np.full((7,), at + 1), ("z",), (1,)),
+        }
+        paths.append(write(tmp_path / f"{at}.zarr", arrays, 3))
+    plan = parchunk.plan(paths, stack="init", inline_threshold=200)
+    assert plan.record_size == 15
+    result = parchunk.build(plan, tmp_path / "out")
+    assert result.inlined == result.present > 0
+    found = parchunk.open_dataset(tmp_path / "out").load()
+    assert found.rain.isel(z=3).values.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert found.air.isel(y=4, x=5).values.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert parchunk.audit(tmp_path / "out", against_source=True).findings == ()
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_icechunk_takes_them_in_and_what_comes_behind(tmp_path: Path, zarr_format: int) -> None:
+    pytest.importorskip("icechunk")
+    paths = months(tmp_path / "in", zarr_format=zarr_format)
+    out, repo = tmp_path / "out", tmp_path / "repo"
+    parchunk.build(plan_of(paths[:3], region=None, inline_coordinates=False), out)
+    for count in (3, 5):
+        if count == 5:
+            parchunk.update(out, paths[3:])
+        parchunk.to_icechunk(out, repo)
+        store = parchunk.open_icechunk(repo).readonly_session("main").store
+        found = xarray.open_zarr(store, consolidated=False, chunks=None, mask_and_scale=False)
+        wanted = xarray.concat([opened(path) for path in paths[:count]], "time")
+        xarray.testing.assert_equal(found.load(), wanted)
+        report = parchunk.audit(out, icechunk=str(repo))
+        assert not [one for one in report.findings if one.severity != "gap"]
