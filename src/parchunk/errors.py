@@ -54,5 +54,9 @@ class ShortListingError(SourceError):
     """A listing that lacks what is known to be there: its end was no end, so it is not believed."""
 
 
+class UnlistedError(InputError):
+    """A store that has no listing, and nothing that stands for one: give an inventory."""
+
+
 class UnreadableFolderError(SourceError):
     """A folder that cannot be listed however often it is tried."""

@@ -274,7 +274,16 @@ def is_anonymous(store: Any) -> bool:
 
 def local_access() -> Any:
     """Return the credential of local virtual chunks: 2.x has a word for it, 1.x takes None."""
-    found = getattr(load().credentials, "LocalFileSystemAccess", None)
+    return _access("LocalFileSystemAccess")
+
+
+def http_access() -> Any:
+    """Return the credential of virtual chunks on HTTP servers; see `local_access`."""
+    return _access("HttpAccess")
+
+
+def _access(name: str) -> Any:
+    found = getattr(load().credentials, name, None)
     return found() if isinstance(found, type) else found
 
 

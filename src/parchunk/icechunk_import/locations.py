@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,9 +20,11 @@ from parchunk.icechunk_import import adapter
 from parchunk.planning.plan import Plan
 from parchunk.stores.opening import Location
 from parchunk.stores.options import PROVIDERS
+from parchunk.stores.urls import below as below_url
+from parchunk.stores.urls import is_http, key_below
 
 #: Icechunk's scheme for each of ours.
-_SCHEMES = {"file": "file", **PROVIDERS}
+_SCHEMES = {"file": "file", "http": "http", "https": "https", **PROVIDERS}
 _SAFE = "/-_.~"
 
 
@@ -103,6 +105,8 @@ class Container:
         bucket, segments = "", source.url.lstrip("/").split("/")
         if scheme != "file":
             bucket, segments = segments[2], segments[3:]
+        if is_http(source.url):
+            segments = [unquote(segment) for segment in segments]
         plain = 0
         while plain < len(segments) and quote(segments[plain], _SAFE) == segments[plain]:
             plain += 1
@@ -155,10 +159,10 @@ class Container:
             if inside is not None:
                 below = self.stores[inside]
                 own = array[len(below) + 1 :] if below else array
-                rest = inside[len(root) :].strip("/").split("/") if inside != root else []
+                rest = key_below(inside, root).split("/") if inside != root else []
                 head = "".join(f"{quote(segment, _SAFE)}/" for segment in rest)
-                return f"{inside}/{own}/", f"{self.base}{head}{quote(own, _SAFE)}/"
-        return f"{root}/{own}/", f"{self.base}{quote(own, _SAFE)}/"
+                return f"{below_url(inside, own)}/", f"{self.base}{head}{quote(own, _SAFE)}/"
+        return f"{below_url(root, own)}/", f"{self.base}{quote(own, _SAFE)}/"
 
     def _store_of(self, path: str, array: str) -> str | None:
         """Return the URL of the store in which a path is one of an array's."""
@@ -195,6 +199,13 @@ class Container:
         options = self._options
         if scheme == "file":
             return ic.local_filesystem_store(self.prefix.removeprefix("file://"))
+        if is_http(self.prefix):
+            if urlsplit(self.prefix).port is not None and not adapter.takes_arrays():
+                raise UnsupportedError(
+                    f"{self.source.url}: Icechunk 1 forgets the port of an HTTP URL, so that no "
+                    "chunk would be found: use Icechunk 2.3"
+                )
+            return ic.http_store(self._http_options)
         if scheme == "gs":
             return ic.gcs_store(self._settings)
         if scheme == "az":
@@ -205,6 +216,10 @@ class Container:
                 )
             return ic.storage.azure_store(account=options["account_name"], config=self._settings)
         return ic.s3_store(**self._s3_arguments())
+
+    @property
+    def _http_options(self) -> dict[str, str]:
+        return {"allow_http": "true"} if self.prefix.startswith("http:") else {}
 
     def _s3_arguments(self) -> dict[str, Any]:
         options = self._options
@@ -232,6 +247,8 @@ class Container:
         credential: Any
         if scheme == "file":
             credential = adapter.local_access()
+        elif is_http(self.prefix):
+            credential = adapter.http_access()
         elif scheme == "gs":
             credential = ic.gcs_credentials(
                 anonymous=anonymous or None, from_env=None if anonymous else True
@@ -250,6 +267,8 @@ class Container:
         scheme = self.prefix.partition(":")[0]
         if scheme == "file":
             store = f"ic.local_filesystem_store({self.prefix.removeprefix('file://')!r})"
+        elif is_http(self.prefix):
+            store = f"ic.http_store({self._http_options or ''})"
         elif scheme == "gs":
             store = f"ic.gcs_store({self._settings or ''})"
         elif scheme == "az":

@@ -13,6 +13,7 @@ from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.repository import open_existing
 from parchunk.icechunk_import.storage import storage_at
+from parchunk.stores.urls import is_http
 
 if TYPE_CHECKING:
     import icechunk
@@ -89,6 +90,8 @@ def _access(repo: str, containers: Mapping[str, Any], anonymous: bool | None) ->
         from_env = None if public else True
         if scheme == "file":
             access[prefix] = adapter.local_access()
+        elif is_http(prefix):
+            access[prefix] = adapter.http_access()
         elif scheme in ("s3", "tigris"):
             access[prefix] = ic.s3_credentials(anonymous=public or None, from_env=from_env)
         elif scheme in ("gs", "gcs"):

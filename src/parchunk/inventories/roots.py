@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from parchunk.errors import InputError
 
@@ -31,10 +32,8 @@ class Root:
 
     @property
     def segments(self) -> list[str]:
-        """The names of the folders above and of the root itself, a bucket or host first."""
-        return [part for part in self.url.partition("://")[2].split("/") if part] or [
-            part for part in self.url.split("/") if part
-        ]
+        """The names of the folders above and of the root itself, a bucket first."""
+        return [*filter(None, [self.bucket]), *filter(None, self.prefix.split("/"))]
 
     @property
     def bucket(self) -> str | None:
@@ -72,15 +71,17 @@ def as_given(root: Root) -> str | None:
     """
     if root.given is None:
         return None
-    given = root.given.rstrip("/")
-    if given == root.url:
+    given, url = root.given.rstrip("/"), root.url
+    if url.startswith(("http://", "https://")):
+        given, url = unquote(given), unquote(url)
+    if given == url:
         return ""
-    if not root.url.startswith(f"{given}/"):
+    if not url.startswith(f"{given}/"):
         raise InputError(
             f"--inventory-root {given}: {root.url} is not below it: give the URL of the folder "
             "that the inventory's keys are relative to"
         )
-    return root.url[len(given) + 1 :] + "/"
+    return url[len(given) + 1 :] + "/"
 
 
 def found_root(root: Root, present: Callable[[Sequence[str]], Collection[str]], where: str) -> str:

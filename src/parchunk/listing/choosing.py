@@ -54,6 +54,7 @@ def choose(source: Source) -> Choice:
     """
     if source.objects is not None:
         return Choice("inventory", f"of {source.objects.date}")
+    source.require_listing()
     return _chosen(_Same(source.store), source.listing, source.environment)
 
 

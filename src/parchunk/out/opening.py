@@ -13,6 +13,7 @@ from parchunk.out.names import refuse_misread
 from parchunk.out.output import Output
 from parchunk.out.remote import RemoteOutput
 from parchunk.stores.opening import open_store
+from parchunk.stores.urls import is_http
 
 
 def open_output(
@@ -28,6 +29,11 @@ def open_output(
     if not isinstance(out, str | PathLike):
         return out
     opened = open_store(str(out), options)
+    if is_http(opened.location.url):
+        raise InputError(
+            f"{opened.location.url} cannot be written to, nor listed: name a path, or an s3://, "
+            "gs:// or az:// URL"
+        )
     refuse_misread(opened.location)
     if isinstance(opened.store, LocalStore):
         return LocalOutput(opened.location)

@@ -34,6 +34,7 @@ from parchunk.planning.plan import Plan
 from parchunk.planning.wanted import as_wanted
 from parchunk.stores.kept_options import options_to_open, unsigned_note
 from parchunk.stores.source import Source
+from parchunk.stores.urls import key_below
 
 
 @lenient
@@ -214,7 +215,7 @@ def open_source(
         listed = _as_named(plan, open_source(plan, store_options, listing))
         example = plan.group
         if plan.stores is not None:
-            example = plan.stores.stores[0].url[len(plan.location.url) + 1 :]
+            example = key_below(plan.stores.stores[0].url, plan.location.url)
         return _as_planned(plan, inventory.of(listed, store_options, example))
     if plan.source is not None:
         return plan.source if listing is None else replace(plan.source, listing=listing)

@@ -38,11 +38,13 @@ class Inventory:
         Raises
         ------
         InputError, SourceError
-            Naming the file that cannot be read, or is of another place.
+            Naming the file that cannot be read, or is of another place; without files, the source
+            that cannot be listed.
         """
         if not self.files:
             if self.root is not None:
                 raise InputError("--inventory-root is for an inventory: give --inventory FILE, too")
+            source.require_listing()
             return source
         if source.objects is not None:
             raise InputError("the source has objects= already: leave inventory= out")

@@ -26,6 +26,7 @@ from parchunk.planning.joining.store_set import PlannedStore, StoreSet
 from parchunk.planning.no_store import explained
 from parchunk.stores.redaction import holds_credentials
 from parchunk.stores.source import Source
+from parchunk.stores.urls import key_below
 
 #: Stores whose metadata is read side by side; each reads documents side by side itself.
 CONCURRENCY = 8
@@ -138,7 +139,7 @@ def listed_stores(
     first = found.sources[0]
     folders = first.prefix.split("/")
     root = replace(first, prefix="/".join(folders[: max(len(folders) - depth, 0)]), url=above)
-    example = "/".join(filter(None, [urls[0][len(above) + 1 :], group.strip("/")]))
+    example = "/".join(filter(None, [key_below(urls[0], above), group.strip("/")]))
     listed = inventory.of(root, store_options, example)
     if listed.objects is None:
         return found
@@ -221,14 +222,14 @@ def key_in(store: PlannedStore, above: Source) -> str:
         return ""
     if not store.url.startswith(f"{above.url}/"):
         raise InputError(f"the store {store.url} is not below {above.url}: plan again")
-    return store.url[len(above.url) + 1 :]
+    return key_below(store.url, above.url)
 
 
 def source_of_path(path: str, above: Source) -> tuple[Source, str]:
     """Return the source that a reference's path is in, and its key there."""
     if not path.startswith(f"{above.url}/"):
         raise InputError(f"{path} is not below {above.url}: plan again")
-    return above, path[len(above.url) + 1 :]
+    return above, key_below(path, above.url)
 
 
 class _Below:

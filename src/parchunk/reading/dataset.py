@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: fsspec's protocol, and the extra that brings it, for each scheme of ours.
 _PROTOCOLS = {
     "file": ("file", None),
+    "http": ("http", "http"),
+    "https": ("https", "http"),
     "s3": ("s3", "s3"),
     "s3a": ("s3", "s3"),
     "gs": ("gcs", "gcs"),
@@ -32,7 +34,7 @@ _PROTOCOLS = {
     "abfss": ("abfs", "azure"),
     "azure": ("abfs", "azure"),
 }
-_MODULES = {"s3": "s3fs", "gcs": "gcsfs", "azure": "adlfs"}
+_MODULES = {"http": "aiohttp", "s3": "s3fs", "gcs": "gcsfs", "azure": "adlfs"}
 
 
 @lenient

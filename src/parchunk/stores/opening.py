@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
+from obstore.store import (
+    AzureStore,
+    GCSStore,
+    HTTPStore,
+    LocalStore,
+    ObjectStore,
+    S3Store,
+)
 
 from parchunk.errors import InputError
 from parchunk.stores.options import (
@@ -24,6 +31,7 @@ from parchunk.stores.options import (
     reaching,
 )
 from parchunk.stores.redaction import AZURE_AUTHORITY, HIDDEN, holds_credentials, redact
+from parchunk.stores.urls import encoded
 
 #: Listings are worth waiting for: this outlives an outage of some minutes before a walk fails.
 RETRY: dict[str, Any] = {
@@ -46,6 +54,8 @@ _CLOUDS: dict[str, type[S3Store] | type[GCSStore] | type[AzureStore]] = {
     "abfss": AzureStore,
     "azure": AzureStore,
 }
+#: Options that an HTTP server is reached by: none of them is a secret.
+_HTTP_OPTIONS = frozenset({"allow_http", "connect_timeout", "timeout", "user_agent"})
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 #: What would end a host's name: a bucket with any of these could name another server.
 _NO_BUCKET = re.compile(r"[/\\?#@:%\s]")
@@ -64,7 +74,7 @@ class Location:
 
     @property
     def scheme(self) -> str:
-        """``file``, ``s3``, ``gs``, ``az`` or ``memory``."""
+        """``file``, ``s3``, ``gs``, ``az``, ``http``, ``https`` or ``memory``."""
         match = _SCHEME.match(self.url)
         return match.group(1).lower() if match else "file"
 
@@ -106,17 +116,13 @@ def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStor
     match = _SCHEME.match(url)
     scheme = match.group(1).lower() if match else "file"
     if scheme in ("http", "https"):
-        raise InputError(
-            f"{_without_secrets(url)} cannot be listed: HTTP servers have no listing of objects; "
-            "give the s3://, gs:// or az:// URL of the same data, with --store-option endpoint=URL "
-            "where it needs one"
-        )
+        return _open_http(url, options)
     if scheme == "file":
         return _open_local(url, options)
     if scheme not in _CLOUDS:
         raise InputError(
             f"{_without_secrets(url)}: unknown scheme {scheme!r}; "
-            "use a path or a file://, s3://, gs:// or az:// URL"
+            "use a path or a file://, s3://, gs://, az:// or https:// URL"
         )
     options = canonical_options(scheme, options)
     if holds_credentials(url):
@@ -169,6 +175,38 @@ def _open_local(url: str, options: Mapping[str, str]) -> OpenedStore:
     path = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 (resolve follows links)
     # Rooted at the file system: obstore checks keys, not roots, and a missing root raises.
     return OpenedStore(LocalStore(), path.as_posix().strip("/"), Location(path.as_posix()))
+
+
+def _open_http(url: str, options: Mapping[str, str]) -> OpenedStore:
+    parts = urlsplit(url)
+    if holds_credentials(url) or parts.query or parts.fragment:
+        raise InputError(
+            f"{_without_secrets(url)}: a URL with credentials, a query or a fragment names no "
+            "folder, and would end up in references: give one without"
+        )
+    path = encoded(parts.path.strip("/"))
+    segments = unquote(path).split("/") if path else []
+    if not parts.hostname or any(part in ("", ".", "..") for part in segments):
+        raise InputError(f"{_without_secrets(url)} names no folder of a server: check the URL")
+    for key in options:
+        if key not in _HTTP_OPTIONS:
+            raise InputError(
+                f"unknown store option {_named(key)} for {parts.scheme}://: there are "
+                f"{', '.join(sorted(_HTTP_OPTIONS))}"
+            )
+    server = f"{parts.scheme.lower()}://{parts.netloc.lower()}"
+    plain = {"allow_http": "true"} if server.startswith("http:") else {}
+    client: dict[str, Any] = {**plain, **options}
+    try:
+        store = HTTPStore.from_url(server, client_options=client or None, retry_config=RETRY)  # type: ignore[arg-type]
+    except Exception as error:  # obstore raises several unrelated classes here
+        raise InputError(
+            f"{server} cannot be opened: {redact(_first_line(error))}: check the URL and the store "
+            "options"
+        ) from None
+    public = tuple(sorted((key, value) for key, value in options.items() if key in PUBLIC_OPTIONS))
+    location = Location(f"{server}/{path}" if path else server, public)
+    return OpenedStore(store, unquote(path), location)
 
 
 def _open_cloud(scheme: str, bucket: str, options: dict[str, str]) -> ObjectStore:

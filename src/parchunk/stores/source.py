@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
-from parchunk.errors import InputError, SourceError
+from parchunk.errors import InputError, SourceError, UnlistedError
 from parchunk.inventories.reading import MEMORY, sort_objects
 from parchunk.inventories.roots import Root
 from parchunk.inventories.sorted_objects import SortedObjects
-from parchunk.stores import directories, opening
+from parchunk.stores import directories, opening, urls
 from parchunk.stores.answering import QUIET, answer
 from parchunk.stores.explaining import explain
 from parchunk.stores.manner import FROZEN, Manner, manner_of
@@ -119,7 +119,7 @@ class Source:
 
     def child(self, group: str) -> Source:
         """Return the source whose root is ``group`` of this one."""
-        return replace(self, prefix=self.path(group), url=self.describe(group))
+        return replace(self, prefix=self.path(group), url=urls.below(self.url, group))
 
     def above(self, group: str) -> Source:
         """Return the source that this one is the ``group`` of: the inverse of `child`."""
@@ -141,7 +141,7 @@ class Source:
 
     def describe(self, key: str = "") -> str:
         """Return the URL of ``key``, for messages."""
-        return f"{self.url}/{key}" if key else self.url
+        return urls.below(self.url, key)
 
     def _failure(self, what: str, key: str, error: Exception) -> SourceError:
         """Return the error for a key that cannot be read or listed."""
@@ -243,11 +243,27 @@ class Source:
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise SourceError(f"cannot read {self.describe(key)}: it is no regular file")
 
+    def require_listing(self) -> None:
+        """Check that something says what the store holds.
+
+        Raises
+        ------
+        UnlistedError
+            When it is an HTTP server, and there is no inventory.
+        """
+        if self.objects is None and urls.is_http(self.url):
+            raise UnlistedError(
+                f"{self.url} cannot be listed: HTTP servers have no listing of objects; give "
+                "--inventory FILE, or --probe where it is small, or the s3://, gs:// or az:// URL "
+                "of the same data"
+            )
+
     def list_dir(self, prefix: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the objects right below ``prefix``."""
         if self.objects is not None:
             names: tuple[list[str], list[str]] = self.objects.names_in(self.path(prefix))
             return names
+        self.require_listing()
         return directories.list_directory(self, prefix)
 
     def first_keys(self, prefix: str) -> tuple[list[str], bool]:
@@ -263,6 +279,7 @@ class Source:
                 self.path(prefix), directories.FIRST
             )
             return keys
+        self.require_listing()
         return directories.first_keys(self, prefix)
 
     def holds_object(self, key: str) -> bool:

@@ -32,7 +32,7 @@ class PlainRows:
         self.spec = spec
         self.source = source
         self.fetches = fetches
-        self.spelling = PathBuilder(f"{source.url}/{spec.name}/", spec.space)
+        self.spelling = PathBuilder(f"{source.describe(spec.name)}/", spec.space)
 
     #: Rows are known from listings alone.
     requests = 0

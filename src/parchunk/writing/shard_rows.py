@@ -40,7 +40,7 @@ class ShardRows:
         self._rows_of = rows_of
         self._inner_rows = inner_rows
         self._record_size = record_size
-        self.spelling = PathBuilder(f"{reader.source.url}/{self.spec.name}/", self.spec.space)
+        self.spelling = PathBuilder(f"{reader.source.describe(self.spec.name)}/", self.spec.space)
 
     @property
     def requests(self) -> int:

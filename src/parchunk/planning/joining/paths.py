@@ -16,6 +16,7 @@ from parchunk.keys.placement import Placement
 from parchunk.keys.spelling import PathBuilder
 from parchunk.planning.joining.store_view import own_array
 from parchunk.planning.plan import Plan
+from parchunk.stores.urls import below
 
 
 class ArrayPaths(Protocol):
@@ -31,7 +32,7 @@ def array_paths(plan: Plan, array: str) -> ArrayPaths:
     """Return what spells the reference paths of an array of a plan; the numbers are OUT's."""
     if plan.stores is None:
         spec = plan.by_name[array].spec
-        return PathBuilder(f"{plan.location.url}/{spec.name}/", spec.space)
+        return PathBuilder(f"{below(plan.location.url, spec.name)}/", spec.space)
     return _PathsInStores(plan, array)
 
 
@@ -86,7 +87,7 @@ class _PathsInStores:
         own = own_array(stores, store, spec)
         assert own is not None, "the store has the array"
         one, place = stores.stores[store], stores.place(self._array)
-        paths = PathBuilder(f"{one.url}/{own.name}/", own.space)
+        paths = PathBuilder(f"{below(one.url, own.name)}/", own.space)
         if place.axis is None:
             return paths, Placement(1, 1, 0)
         if place.stacked:
