@@ -200,7 +200,9 @@ _CALLED = {"out": "an OUT", "repo": "a repository"}
 
 def refuse_options(options: str, opened: str, given: Any) -> None:
     """Raise `InputError` for options beside what is opened already, which would be ignored."""
-    if given is not None and not isinstance(given, str):
+    some = list(given.values()) if isinstance(given, Mapping) else [given]
+    flat = [one for many in some for one in (many if isinstance(many, list | tuple) else [many])]
+    if any(one is not None and not isinstance(one, str) for one in flat):
         raise InputError(
             f"{options} are for {_CALLED.get(opened, f'a {opened}')} given as path or URL: this "
             "one is opened already, with options of its own"

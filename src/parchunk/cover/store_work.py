@@ -8,7 +8,7 @@ by one walk over many, and nothing else knows that they are stores.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from parchunk.cover.contents import Content, contents_of
@@ -19,7 +19,7 @@ from parchunk.cover.walks import Width
 from parchunk.keys.placement import Target
 from parchunk.planning.joining.segments import segments, straddle
 from parchunk.planning.joining.store_view import StoreView, plan_of
-from parchunk.planning.many_sources import key_in
+from parchunk.planning.many_sources import key_in, place_with
 from parchunk.planning.plan import Partition, Plan
 from parchunk.stores.source import Source
 
@@ -85,8 +85,9 @@ def store_works(
 ) -> Iterator[StoreWork]:
     """Yield the work in stores, in the order of their keys; ``source`` is the folder above them.
 
-    Chunks that no store has are in none. Where partitions have rows of several stores, ``workers``
-    share neighbouring regions and not stores: each partition is one worker's.
+    Stores in other buckets come after, bucket by bucket, as they lie beside it. Chunks that no
+    store has are in none. Where partitions have rows of several stores, ``workers`` share
+    neighbouring regions and not stores: each partition is one worker's.
     """
     if plan.stores is None:
         yield StoreWork(plan, source, tuple(pending), workers=workers)
@@ -120,23 +121,29 @@ def _works(
     plan: Plan, source: Source, pending: Mapping[int, Sequence[Partition]], workers: int
 ) -> Iterator[StoreWork]:
     assert plan.stores is not None
-    keys = [key_in(store, source) for store in plan.stores.stores]
-    order = sorted(range(len(keys)), key=lambda at: f"{keys[at]}/")
-    for first, stop in _runs(keys, order, pending, len(plan.arrays)):
-        work = _work(plan, source, keys, order[first:stop], pending)
-        # What follows the last key of a walk tells that it was the last.
-        following = tuple(Content(f"{keys[at]}/", 1) for at in order[stop : stop + 1])
-        yield replace(work, workers=workers, beside=work.beside + following)
+    places = source.places
+    within: dict[str, dict[int, str]] = {place.url: {} for place in places}
+    for at, one in enumerate(plan.stores.stores):
+        place = place_with(one.url, places)
+        within[place.url][at] = key_in(one, place)
+    for place in places:
+        keys = within[place.url]
+        order = sorted(keys, key=lambda at: f"{keys[at]}/")
+        for first, stop in _runs(keys, order, pending, len(plan.arrays)):
+            work = _work(plan, place, keys, order[first:stop], pending)
+            # What follows the last key of a walk tells that it was the last.
+            following = tuple(Content(f"{keys[at]}/", 1) for at in order[stop : stop + 1])
+            yield replace(work, workers=workers, beside=work.beside + following)
 
 
 def _runs(
-    keys: Sequence[str],
+    keys: Mapping[int, str],
     order: Sequence[int],
     pending: Mapping[int, Sequence[Partition]],
     arrays: int,
 ) -> Iterator[tuple[int, int]]:
     """Yield ranges of ``order``, each from one store that has work to another, or the same."""
-    alone = _not_apart(keys)
+    alone = _not_apart(keys.values())
     first = stop = chunks = 0
     for at, store in enumerate(order):
         if store not in pending:
@@ -153,7 +160,7 @@ def _runs(
         yield first, stop
 
 
-def _not_apart(keys: Sequence[str]) -> set[str]:
+def _not_apart(keys: Collection[str]) -> set[str]:
     """Return the keys of stores that lie in one another, or are one: what they share has one name.
 
     Such stores are listed alone.
@@ -171,7 +178,7 @@ def _not_apart(keys: Sequence[str]) -> set[str]:
 def _work(
     plan: Plan,
     source: Source,
-    keys: Sequence[str],
+    keys: Mapping[int, str],
     run: Sequence[int],
     pending: Mapping[int, Sequence[Partition]],
 ) -> StoreWork:

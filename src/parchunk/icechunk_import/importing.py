@@ -242,7 +242,7 @@ def _open(
     config = repository.config
     if not container.is_declared(config):
         raise InputError(
-            f"{url} has no virtual chunk container for {container.base}, without which Icechunk "
+            f"{url} has no virtual chunk container for {container.words}, without which Icechunk "
             f"reads no chunk from there: open it in Python as repo and run: import icechunk as ic; "
             f"{container.code()}"
         )

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from parchunk.errors import InputError, UnsupportedError
 from parchunk.icechunk_import import adapter
+from parchunk.planning.many_sources import folders_above
 from parchunk.planning.plan import Plan
 from parchunk.stores.opening import Location
 from parchunk.stores.options import PROVIDERS
@@ -66,10 +67,14 @@ class Container:
     prefix: str
     #: Of many stores: the URL of each, and the group that it is put below.
     stores: Mapping[str, str] = field(default_factory=dict, hash=False)
+    #: Those of stores in other buckets.
+    beside: tuple[Container, ...] = ()
 
     @classmethod
     def of_plan(cls, plan: Plan) -> Container:
         """Return the container of a plan's source; of many stores, of the folder they are in.
+
+        Where they are in several buckets, those of the others lie beside it.
 
         Raises
         ------
@@ -79,13 +84,29 @@ class Container:
         found = cls.of(plan.location)
         if plan.stores is None:
             return found
-        return replace(found, stores={one.url: one.below for one in plan.stores.stores})
+        folders = folders_above([one.url for one in plan.stores.stores])[1:]
+        options = plan.location.options
+        return replace(
+            found,
+            stores={one.url: one.below for one in plan.stores.stores},
+            beside=tuple(cls.of(Location(folder, options)) for folder in folders),
+        )
+
+    @property
+    def every(self) -> tuple[Container, ...]:
+        """This container and those beside it."""
+        return self, *self.beside
+
+    @property
+    def words(self) -> str:
+        """What names the places of chunks; of one it is the place."""
+        return " ".join(one.base for one in self.every)
 
     @property
     def longest(self) -> int:
         """The most bytes of what stands in a location before an array's name in its store."""
         inside = max((len(quote(url)) for url in self.stores), default=0)
-        return len(self.base) + inside
+        return max(len(one.base) for one in self.every) + inside
 
     @classmethod
     def of(cls, source: Location) -> Container:
@@ -152,17 +173,27 @@ class Container:
 
     def _beginnings(self, array: str, paths: pa.StringArray) -> tuple[str, str]:
         """Return how paths begin, and their locations; of many stores, those of the first path."""
-        root, own = self.source.url.rstrip("/"), array
+        own = array
         first = paths.drop_null().slice(0, 1).to_pylist() if self.stores else []
         if first:
             inside = self._store_of(first[0], array)
             if inside is not None:
                 below = self.stores[inside]
                 own = array[len(below) + 1 :] if below else array
-                rest = key_below(inside, root).split("/") if inside != root else []
+                place = next(c for c in self.every if f"{inside}/".startswith(c.root))
+                rest = (
+                    key_below(inside, place.source.url).split("/")
+                    if f"{inside}/" != place.root
+                    else []
+                )
                 head = "".join(f"{quote(segment, _SAFE)}/" for segment in rest)
-                return f"{below_url(inside, own)}/", f"{self.base}{head}{quote(own, _SAFE)}/"
-        return f"{below_url(root, own)}/", f"{self.base}{quote(own, _SAFE)}/"
+                return f"{below_url(inside, own)}/", f"{place.base}{head}{quote(own, _SAFE)}/"
+        return f"{below_url(self.root.rstrip('/'), own)}/", f"{self.base}{quote(own, _SAFE)}/"
+
+    @property
+    def root(self) -> str:
+        """The source's URL with a slash at its end."""
+        return self.source.url.rstrip("/") + "/"
 
     def _store_of(self, path: str, array: str) -> str | None:
         """Return the URL of the store in which a path is one of an array's."""
@@ -242,6 +273,12 @@ class Container:
     def access(self) -> dict[str, Any]:
         """Return what ``authorize_virtual_chunk_access`` takes, to read the chunks."""
         ic = adapter.load()
+        held = {one.prefix: one._credential() for one in self.every}
+        found: dict[str, Any] = ic.containers_credentials(held)
+        return found
+
+    def _credential(self) -> Any:
+        ic = adapter.load()
         scheme = self.prefix.partition(":")[0]
         anonymous = self.anonymous
         credential: Any
@@ -259,11 +296,16 @@ class Container:
             credential = ic.s3_credentials(
                 anonymous=anonymous or None, from_env=None if anonymous else True
             )
-        found: dict[str, Any] = ic.containers_credentials({self.prefix: credential})
-        return found
+        return credential
 
     def code(self) -> str:
-        """Return the Python that adds this container to a repository ``repo``, in one line."""
+        """Return the Python that adds the containers to a repository ``repo``, in one line."""
+        added = "".join(
+            f"config.set_virtual_chunk_container({one._code()}); " for one in self.every
+        )
+        return f"config = repo.config; {added}repo = repo.reopen(config=config); repo.save_config()"
+
+    def _code(self) -> str:
         scheme = self.prefix.partition(":")[0]
         if scheme == "file":
             store = f"ic.local_filesystem_store({self.prefix.removeprefix('file://')!r})"
@@ -278,16 +320,14 @@ class Container:
         else:
             arguments = ", ".join(f"{key}={value!r}" for key, value in self._s3_arguments().items())
             store = f"ic.s3_store({arguments})"
-        return (
-            "config = repo.config; config.set_virtual_chunk_container("
-            f"ic.VirtualChunkContainer({self.prefix!r}, {store})); "
-            "repo = repo.reopen(config=config); repo.save_config()"
-        )
+        return f"ic.VirtualChunkContainer({self.prefix!r}, {store})"
 
     def is_declared(self, config: Any) -> bool:
-        """Whether a repository's configuration has a container for this source's chunks."""
+        """Whether a repository's configuration has containers for all of this source's chunks."""
         declared = config.virtual_chunk_containers or {}
-        return any(self.base.startswith(c.url_prefix) for c in declared.values())
+        return all(
+            any(one.base.startswith(c.url_prefix) for c in declared.values()) for one in self.every
+        )
 
 
 def chunk_key(array: str, index: Sequence[int]) -> str:

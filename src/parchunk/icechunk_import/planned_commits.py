@@ -57,12 +57,12 @@ def plan_commits(
     for partition in plan.partitions():
         (whole if partition.region is None else by_region[partition.region]).append(partition)
     layout = _layout(plan)
-    words = [container.base, documents.groups, documents.arrays, layout]
+    words = [container.words, documents.groups, documents.arrays, layout]
     found = [_planned_commit(plan, receipts, whole, words, checksum)]
     for region in plan.regions:
         parts = by_region[region.index]
         found.append(
-            _planned_commit(plan, receipts, parts, [container.base], checksum, region.index)
+            _planned_commit(plan, receipts, parts, [container.words], checksum, region.index)
         )
     built = built or plan
     left_out = tuple(sorted(built.by_name.keys() - plan.by_name.keys()))

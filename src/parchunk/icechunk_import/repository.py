@@ -39,7 +39,8 @@ def open_or_create(
                 f"{location.url} holds something that is no Icechunk repository: name another REPO"
             )
     config = ic.RepositoryConfig.default()
-    config.set_virtual_chunk_container(container.virtual_chunk_container())
+    for one in container.every:
+        config.set_virtual_chunk_container(one.virtual_chunk_container())
     split_manifests(config, plan)
     with adapter.reported(f"create {location.url}", "check the URL, the options and the access"):
         return ic.Repository.create(storage, config=config), location.url, True

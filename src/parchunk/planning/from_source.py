@@ -28,6 +28,8 @@ from parchunk.planning.many_sources import (
     find_stores,
     is_many,
     listed_stores,
+    refuse_buckets,
+    with_places,
 )
 from parchunk.planning.no_store import explained
 from parchunk.planning.plan import Plan
@@ -212,21 +214,26 @@ def open_source(
     ``inventory`` stands for the listing from now on.
     """
     if inventory is not None:
-        listed = _as_named(plan, open_source(plan, store_options, listing))
+        source = open_source(plan, store_options, listing)
+        if inventory.files:
+            refuse_buckets(source)
+        listed = _as_named(plan, source)
         example = plan.group
         if plan.stores is not None:
             example = key_below(plan.stores.stores[0].url, plan.location.url)
         return _as_planned(plan, inventory.of(listed, store_options, example))
     if plan.source is not None:
         return plan.source if listing is None else replace(plan.source, listing=listing)
-    opened = Source.open(plan.location.url, options_to_open(plan.location, store_options))
+    options = options_to_open(plan.location, store_options)
+    opened = Source.open(plan.location.url, options)
     # As it was remembered: what was done without a signature here may be done with one elsewhere.
-    return replace(
+    opened = replace(
         opened,
         options=plan.location.options,
         unsigned=unsigned_note(plan.location, store_options) or "",
         listing=listing or "auto",
     )
+    return opened if plan.stores is None else with_places(opened, plan.stores, options)
 
 
 def _as_named(plan: Plan, source: Source) -> Source:

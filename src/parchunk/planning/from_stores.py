@@ -20,10 +20,10 @@ from parchunk.planning.many_sources import (
     FoundStores,
     StoreLike,
     find_stores,
-    folder_above,
     join_found,
     listed_stores,
     read_one,
+    sources_above,
     sources_of,
 )
 from parchunk.planning.plan import Plan
@@ -157,11 +157,7 @@ def _joined(
             for source, at in zip(sources, dataset.joined.order, strict=True)
         ),
     )
-    above = folder_above([source.url for source in sources])
-    depth = len(sources[0].url.split("/")) - len(above.split("/"))
-    first = sources[0]
-    prefix = "/".join(first.prefix.split("/")[: -depth or None])
-    return hierarchy, stores, replace(first, prefix=prefix, url=above)
+    return hierarchy, stores, sources_above(sources)
 
 
 @dataclass(frozen=True)

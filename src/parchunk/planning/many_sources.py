@@ -113,10 +113,10 @@ def find_stores(
         raise InputError("no store is given: give a path or a URL, or several")
     refuse_duplicates([(g, s.url) for g, s in zip(groups, sources, strict=True)])
     _refuse_places(sources)
-    shared = sources[0].store
     if all(not isinstance(one[1], Source) for one in wanted):
-        # One client for all of them: each has connections of its own.
-        sources = [replace(one, store=shared) for one in sources]
+        # One client for all of a bucket: each has connections of its own.
+        shared = {place_of(one.url): one.store for one in sources}
+        sources = [replace(one, store=shared[place_of(one.url)]) for one in sources]
     return FoundStores(tuple(sources), tuple(groups), tuple(given), 0 < patterns == len(wanted))
 
 
@@ -133,17 +133,25 @@ def listed_stores(
     InputError, SourceError
         As `Inventory.of`.
     """
-    urls = [source.url for source in found.sources]
-    above = folder_above(urls)
-    depth = len(urls[0][len(above) + 1 :].split("/"))
-    first = found.sources[0]
-    folders = first.prefix.split("/")
-    root = replace(first, prefix="/".join(folders[: max(len(folders) - depth, 0)]), url=above)
-    example = "/".join(filter(None, [key_below(urls[0], above), group.strip("/")]))
+    root = sources_above(found.sources)
+    if inventory.files:
+        refuse_buckets(root)
+    first = found.sources[0].url
+    example = "/".join(filter(None, [key_below(first, root.url), group.strip("/")]))
     listed = inventory.of(root, store_options, example)
     if listed.objects is None:
         return found
+    refuse_buckets(root)
     return replace(found, sources=tuple(s.listed_by(listed.objects) for s in found.sources))
+
+
+def refuse_buckets(root: Source) -> None:
+    """Refuse an inventory of one bucket for stores of several."""
+    if root.beside:
+        raise InputError(
+            f"--inventory: it lists one bucket, and {root.beside[0].url} is in another than "
+            f"{root.url}: list these stores without one"
+        )
 
 
 def join_found(
@@ -193,43 +201,78 @@ def read_one(
         raise explained(source, error) from None
 
 
-def folder_above(urls: Sequence[str]) -> str:
-    """Return the URL of the folder that all stores are in."""
-    first = urls[0].split("/")[:-1]
-    for url in urls[1:]:
+def place_of(url: str) -> str:
+    """Return the bucket that a URL is in, with its scheme; of a path it is nothing."""
+    return "/".join(url.split("/")[:3]) if "://" in url else ""
+
+
+def folders_above(urls: Sequence[str]) -> list[str]:
+    """Return the URL of the folder that all stores are in, one for each bucket as they come."""
+    found: dict[str, list[str]] = {}
+    for url in urls:
         segments = url.split("/")
+        least = 3 if "://" in url else 0  # of a bucket there is nothing above
+        known = found.setdefault(place_of(url), segments[: max(len(segments) - 1, least)])
         same = 0
-        while same < min(len(first), len(segments)) and first[same] == segments[same]:
+        while same < min(len(known), len(segments)) and known[same] == segments[same]:
             same += 1
-        first = first[:same]
-    return "/".join(first)
+        del known[same:]
+    return ["/".join(known) for known in found.values()]
+
+
+def sources_above(sources: Sequence[Source]) -> Source:
+    """Return the source of the folder that sources are in; those of other buckets lie beside it."""
+    first: dict[str, Source] = {}
+    for one in sources:
+        first.setdefault(place_of(one.url), one)
+    found = []
+    for one, url in zip(first.values(), folders_above([one.url for one in sources]), strict=True):
+        depth = len(one.url.split("/")) - len(url.split("/"))
+        prefix = "/".join(one.prefix.split("/")[: -depth or None])
+        found.append(replace(one, prefix=prefix, url=url))
+    return replace(found[0], beside=tuple(found[1:]))
+
+
+def with_places(source: Source, stores: StoreSet, store_options: Mapping[str, str]) -> Source:
+    """Return the source of a plan's first folder with the others beside it, opened in its way."""
+    first, *others = folders_above([one.url for one in stores.stores])
+    if first != source.url:
+        raise InputError(f"the store {stores.stores[0].url} is not below {source.url}: plan again")
+    beside = [
+        replace(Source.open(url, store_options), options=source.options, unsigned=source.unsigned)
+        for url in others
+    ]
+    return replace(source, beside=tuple(beside))
 
 
 def sources_of(stores: StoreSet, above: Source) -> list[Source]:
     """Return the sources of a plan's stores, ``above`` being the folder that they are in."""
-    return [source_in(one, above) for one in stores.stores]
+    found = []
+    places = above.places
+    for one in stores.stores:
+        place = place_with(one.url, places)
+        key = key_in(one, place)
+        found.append(place.child(key) if key else place)
+    return found
 
 
-def source_in(store: PlannedStore, above: Source) -> Source:
-    """Return the source of one of a plan's stores."""
-    key = key_in(store, above)
-    return above.child(key) if key else above
+def place_with(url: str, places: Sequence[Source]) -> Source:
+    """Return the one of a source's places that a store is in."""
+    for place in places:
+        if url == place.url or url.startswith(f"{place.url}/"):
+            return place
+    raise InputError(f"the store {url} is not below {places[0].url}: plan again")
 
 
-def key_in(store: PlannedStore, above: Source) -> str:
-    """Return where one of a plan's stores lies in the folder that all are in; empty: it is that."""
-    if store.url == above.url:
-        return ""
-    if not store.url.startswith(f"{above.url}/"):
-        raise InputError(f"the store {store.url} is not below {above.url}: plan again")
-    return key_below(store.url, above.url)
+def key_in(store: PlannedStore, place: Source) -> str:
+    """Return where one of a plan's stores lies in its place; empty: it is that folder."""
+    return key_below(store.url, place.url) if store.url != place.url else ""
 
 
 def source_of_path(path: str, above: Source) -> tuple[Source, str]:
-    """Return the source that a reference's path is in, and its key there."""
-    if not path.startswith(f"{above.url}/"):
-        raise InputError(f"{path} is not below {above.url}: plan again")
-    return above, key_below(path, above.url)
+    """Return the place that a reference's path is in, and its key there."""
+    place = place_with(path, above.places)
+    return place, key_below(path, place.url)
 
 
 class _Below:
@@ -269,19 +312,19 @@ def _opened(
 
 
 def _refuse_places(sources: Sequence[Source]) -> None:
-    """Refuse stores that no one reader would reach: other buckets, other endpoints."""
+    """Refuse stores that no one reader would reach: other clouds, endpoints or accounts."""
 
-    def place(source: Source) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    def way(source: Source) -> tuple[str, str, tuple[tuple[str, str], ...]]:
         scheme = source.location.scheme
-        bucket = source.url.split("/")[2] if "://" in source.url else ""
+        bucket = place_of(source.url) if source.manner.in_memory else ""
         return scheme, bucket, source.options
 
-    first = place(sources[0])
+    first = way(sources[0])
     for other in sources[1:]:
-        if place(other) != first:
+        if way(other) != first:
             raise InputError(
-                f"{sources[0].url} and {other.url} are not in one bucket, or not reached in one "
-                "way: references of both have no one reader; join stores of one bucket"
+                f"{sources[0].url} and {other.url} are not reached in one way (scheme, endpoint, "
+                "account, region): references of both have no one reader; join stores of one"
             )
 
 

@@ -66,6 +66,8 @@ class Source:
     objects_taken: datetime | None = field(default=None, repr=False, compare=False)
     #: What the environment said as ``store`` was made, as far as can be told.
     environment: int = field(default_factory=environment_mark, repr=False, compare=False)
+    #: Where other stores of a dataset lie, in other buckets that are reached in the same way.
+    beside: tuple[Source, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Normalise the prefix and make sure that references can be named."""
@@ -107,6 +109,12 @@ class Source:
     def listed_by(self, objects: SortedObjects) -> Source:
         """Return the source with an inventory in place of its listing."""
         return replace(self, objects=objects, manner=FROZEN)
+
+    @property
+    def places(self) -> tuple[Source, ...]:
+        """This source, and each of those beside it, alone; listed by whom this one is."""
+        every = (self, *self.beside)
+        return tuple(replace(one, beside=(), listing=self.listing) for one in every)
 
     @property
     def location(self) -> Location:

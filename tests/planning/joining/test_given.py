@@ -12,7 +12,7 @@ from parchunk.errors import InputError
 from parchunk.planning.joining.given import GivenStore, parse_given, read_sources, refuse_duplicates
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.patterns import is_there, matches, split_pattern
-from parchunk.planning.many_sources import find_stores
+from parchunk.planning.many_sources import find_stores, folders_above
 from parchunk.stores.source import Source
 
 
@@ -151,3 +151,10 @@ def test_secrets_are_not_repeated(url: str) -> None:
     with pytest.raises(InputError) as caught:
         find_stores([url, "s3://b/y"])
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_folders_above_stores() -> None:
+    urls = ["s3://a/x/1.zarr", "s3://a/x/2.zarr", "s3://b/3.zarr", "s3://c"]
+    assert folders_above(urls) == ["s3://a/x", "s3://b", "s3://c"]
+    assert folders_above(["/data/x/1.zarr", "/data/y"]) == ["/data"]
+    assert folders_above(["s3://a/x/1.zarr"]) == ["s3://a/x"]

@@ -234,8 +234,10 @@ def test_stores_are_given_once_and_in_one_place(tmp_path: Path) -> None:
     path = months(tmp_path, [4])[0]
     with pytest.raises(InputError, match="is given twice"):
         parchunk.plan([path, f"{path}/"], concat="time")
-    with pytest.raises(InputError, match="not in one bucket"):
-        parchunk.plan(["s3://a/x.zarr", "s3://b/y.zarr"], concat="time")
+    with pytest.raises(InputError, match="are not reached in one way"):
+        parchunk.plan(["s3://a/x.zarr", "gs://b/y.zarr"], concat="time")
+    with pytest.raises(InputError, match="are not reached in one way"):
+        parchunk.plan(["s3://a/x.zarr", str(path)], concat="time")
     with pytest.raises(InputError, match="no store is given"):
         parchunk.plan([], concat="time")
 
