@@ -74,6 +74,7 @@ class _Found:
         self.reference = Reference(label, spec)
         self.axis = axis
         self.parts: dict[int, ArraySpec] = {}
+        self._alike: dict[tuple[int, ...], ArraySpec] = {}
         #: What only matters when its chunks are referenced, and not its values read.
         self.as_data = Misfits()
 
@@ -106,7 +107,8 @@ class _Found:
         if self.reference.has_same_document(spec):
             same = spec.attributes == first.attributes
             attributes = first.attributes if same else spec.attributes
-            spec = replace(first, shape=spec.shape, attributes=attributes)
+            alike = replace(first, shape=spec.shape, attributes=attributes)
+            spec = self._alike.setdefault(spec.shape, alike) if same else alike
         self.parts[store] = spec
 
     def length(self, store: int) -> int:
