@@ -1,0 +1,105 @@
+"""Stores joined and updated by processes that are killed: the next one ends as though none was."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from instruments.crash_process import Step
+from tests.many_stores import Made, write
+
+import parchunk
+from instruments import crash_process
+
+Published = Callable[[Path], dict[str, bytes]]
+Reader = Callable[..., zarr.Group]
+
+
+def months(folder: Path, count: int) -> list[Path]:
+    """Write stores of two steps each, whose values tell where they are."""
+    return [
+        write(
+            folder / f"{at}.zarr",
+            {
+                "air": Made(np.arange(6).reshape(2, 3) + 6 * at + 1, ("time", "x"), (1, 3)),
+                "rain": Made(np.arange(2) + 2 * at + 1, ("time",), (1,), {"units": "mm"}),
+                "time": Made(np.arange(2) + 2 * at, ("time",)),
+            },
+        )
+        for at in range(count)
+    ]
+
+
+def command(folder: Path, *arguments: object, kill_at: Step | None = None) -> list[str]:
+    """Run a command to its end, or to where it is killed; return its steps."""
+    started = crash_process.start([*map(str, arguments), "--no-progress"], folder, kill_at)
+    code, _, error = started.end()
+    assert code == (0 if kill_at is None else -signal.SIGKILL), error
+    return started.steps
+
+
+#: Steps that a process is killed at, in the middle of those of one name; one ends a store's part.
+TELLING = (
+    "after plan", "before record file", "before receipt", "after receipt", "before root",
+    "after root",
+)  # fmt: skip
+
+
+def telling(steps: list[str]) -> list[Step]:
+    """Return a step of each kind that is told of, and the first that ends a store's part."""
+    found = [Step(name, steps.count(name) // 2) for name in TELLING if name in steps]
+    assert len(found) == len(TELLING), sorted(set(steps))
+    return [*found, Step("after receipt", 0)]
+
+
+def check(out: Path, open_references: Reader, stores: tuple[int, ...]) -> None:
+    """Whoever reads sees as many stores whole as it may, and nothing in between."""
+    air = open_references(out)["air"][...]
+    assert len(air) in {2 * count for count in stores}
+    np.testing.assert_array_equal(air, np.arange(air.size).reshape(air.shape) + 1)
+
+
+@pytest.mark.slow
+def test_a_killed_build_of_stores_is_finished_by_the_next(
+    tmp_path: Path, published: Published, open_references: Reader
+) -> None:
+    paths = months(tmp_path / "in", 3)
+    whole = tmp_path / "whole"
+    asked = ("--concat", "time")
+    steps = command(tmp_path / "said", "build", *paths, whole, *asked)
+    wanted = published(whole)
+    check(whole, open_references, (3,))
+    for number, at in enumerate(telling(steps)):
+        out = tmp_path / f"out{number}"
+        command(tmp_path / f"killed{number}", "build", *paths, out, *asked, kill_at=at)
+        assert (out / ".zmetadata").exists() == (at.name == "after root"), at
+        command(tmp_path / f"again{number}", "build", *paths, out, *asked)
+        assert published(out) == wanted, at
+        shutil.rmtree(out)
+
+
+@pytest.mark.slow
+def test_a_killed_update_with_a_new_store_is_finished_by_the_next(
+    tmp_path: Path, published: Published, open_references: Reader
+) -> None:
+    paths = months(tmp_path / "in", 4)
+    first, whole = tmp_path / "first", tmp_path / "whole"
+    parchunk.build(parchunk.plan(paths[:2], concat="time"), first)
+    shutil.copytree(first, whole)
+    steps = command(tmp_path / "said", "update", whole, *paths[2:])
+    wanted = published(whole)
+    check(whole, open_references, (4,))
+    for number, at in enumerate(telling(steps)):
+        out = tmp_path / f"out{number}"
+        shutil.copytree(first, out)
+        command(tmp_path / f"killed{number}", "update", out, *paths[2:], kill_at=at)
+        check(out, open_references, (2, 4))
+        command(tmp_path / f"again{number}", "update", out, *paths[2:])
+        assert published(out) == wanted, at
+        assert parchunk.audit(out).exit_code == 0, at
+        shutil.rmtree(out)
