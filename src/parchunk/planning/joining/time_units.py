@@ -1,4 +1,9 @@
-"""CF's units of time: ``hours since 1900-01-01`` in a calendar, as exact numbers of nanoseconds."""
+"""CF's units of time: ``hours since 1900-01-01`` in a calendar, as exact numbers of nanoseconds.
+
+By hand, as what is wanted is a shift between two dates in whole numbers, of any length. cftime has
+microseconds and an object for each value; xarray decodes to 64 bits of nanoseconds or to cftime,
+and chooses other units and data types when it encodes. Both are what the tests compare with.
+"""
 
 from __future__ import annotations
 
