@@ -27,10 +27,12 @@ def periods(
     zarr_format: int = 3,
     separator: Separator = "/",
     key_encoding: str = "default",
+    begin: int = 0,
 ) -> FormulaStore:
     """Return stores of one hierarchy that follow each other along ``time``, ``steps`` in each.
 
-    Each has a coordinate ``time`` of one chunk, whose values go on where the store before ends.
+    Each has a coordinate ``time`` of one chunk, whose values go on where the store before ends; the
+    first one's begin with ``begin``.
     """
     coordinate = ("time", (steps,), (steps,), ("time",))
     documents = zarr_documents(
@@ -48,7 +50,9 @@ def periods(
             size="exact",
             extra={
                 **documents,
-                f"time/{tail}": np.arange(at * steps, (at + 1) * steps, dtype="<f4").tobytes(),
+                f"time/{tail}": np.arange(
+                    begin + at * steps, begin + (at + 1) * steps, dtype="<f4"
+                ).tobytes(),
             },
             root=name,
         )
