@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from parchunk.auditing import AuditReport, Finding, audit
 from parchunk.building.build import build
-from parchunk.building.results import BuildResult, Progress
+from parchunk.building.protocol import publish, run_task, tasks
+from parchunk.building.results import BuildResult, Progress, TaskResult
+from parchunk.building.tasks import Task
 from parchunk.building.update import update
 from parchunk.errors import (
     InputError,
@@ -49,6 +51,8 @@ __all__ = [
     "SourceChangedError",
     "SourceError",
     "Status",
+    "Task",
+    "TaskResult",
     "UnsupportedError",
     "audit",
     "build",
@@ -56,7 +60,10 @@ __all__ = [
     "open_dataset",
     "open_icechunk",
     "plan",
+    "publish",
+    "run_task",
     "status",
+    "tasks",
     "to_icechunk",
     "update",
 ]

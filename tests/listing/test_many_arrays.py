@@ -17,8 +17,7 @@ from instruments.synthetic.zarr_stores import zarr_store
 from tests.made import FAULTS, QUICK, check_exact, source_of
 
 import parchunk
-from parchunk.building.task import Task
-from parchunk.building.worker import build_task
+from parchunk.building.tasks import Task, do_task
 from parchunk.cover.limits import Limits
 from parchunk.listing.patience import Patience
 from parchunk.out.local import LocalOutput
@@ -193,8 +192,8 @@ class Watched(Executor):
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Submit a task."""
-        assert fn is build_task
-        self.tasks += args
+        assert fn is do_task
+        self.tasks.append(args[0])
         return self.pool.submit(fn, *args, **kwargs)
 
 
@@ -206,6 +205,6 @@ def test_executors_are_given_arrays_together(tmp_path: Path, published: Publishe
     watched = Watched()
     there = parchunk.build(plan, str(tmp_path / "there"), executor=watched)
     watched.pool.shutdown()
-    assert [len(task.legs[0].job.members) for task in watched.tasks] == [70]
+    assert [(task.start, task.stop) for task in watched.tasks] == [(0, 70)]
     assert there.requests == here.requests < 10
     assert published(tmp_path / "there") == published(tmp_path / "here")

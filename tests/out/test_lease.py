@@ -24,7 +24,8 @@ from obstore.store import MemoryStore
 import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import HeldError
-from parchunk.out.lease import Holder, Lease, held
+from parchunk.out.holder import Holder
+from parchunk.out.lease import Lease, held
 from parchunk.out.opening import open_output
 from parchunk.out.output import LEASE, Output
 from parchunk.out.remote import RemoteOutput

@@ -13,7 +13,8 @@ from tests.recorder import Recorder, recorder
 
 from parchunk.cli.main import run
 from parchunk.errors import HeldError
-from parchunk.out.lease import IGNORED, Holder, Lease, held
+from parchunk.out.holder import Holder
+from parchunk.out.lease import IGNORED, Lease, held
 from parchunk.out.opening import open_output
 from parchunk.out.output import LEASE, Output
 from parchunk.stores import opening

@@ -19,7 +19,8 @@ import zarr
 import parchunk
 from parchunk.auditing.findings import Finding
 from parchunk.cli.main import run
-from parchunk.out.lease import Holder, held
+from parchunk.out.holder import Holder
+from parchunk.out.lease import held
 from parchunk.out.opening import open_output
 from parchunk.out.output import LEASE
 

@@ -1,4 +1,4 @@
-"""The main job: run a plan's tasks, then publish the root. Resumes what was begun."""
+"""The main job: run a plan's jobs, then publish the root. Resumes what was begun."""
 
 from __future__ import annotations
 
@@ -9,32 +9,27 @@ from os import PathLike
 from typing import Any, cast
 
 from parchunk.arguments.lenient import lenient, refuse_options
+from parchunk.building.doing import do_here
 from parchunk.building.effort import Effort
+from parchunk.building.elsewhere import do_elsewhere
 from parchunk.building.preflight import begin_output, refuse_foreign, refuse_overlap
-from parchunk.building.publishing import publish
+from parchunk.building.publishing import notes_of, publish_root
 from parchunk.building.results import BuildResult, Progress
 from parchunk.building.running import Run
-from parchunk.building.storeless import write_storeless
-from parchunk.building.task import tasks_for
-from parchunk.cover.limits import USUAL, Limits
+from parchunk.cover.limits import Limits
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
-from parchunk.cover.store_work import store_works
-from parchunk.cover.walks import width_of
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
+from parchunk.out.claims import clear_claims
 from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease, held
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.receipts import read_receipts
-from parchunk.out.root import format_notes, mask_notes
-from parchunk.out.size_notes import size_notes
-from parchunk.out.spelling_notes import spelling_notes
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import open_source
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.inventory import require_inventory
-from parchunk.planning.joining.regions import small_files_note
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
@@ -87,8 +82,8 @@ def build(
         Processes; every large array is shared out so that each has a part of it.
     executor
         Any `concurrent.futures.Executor`, or a Dask ``Client``, in place of processes. Each of
-        its tasks may use ``memory`` and ``concurrency``; ``workers`` still says in how many parts
-        to share out.
+        its tasks may use ``memory`` and ``concurrency``; ``workers`` says among how many at least
+        to share out. What is done is seen in OUT, and a task that is run again does the rest.
     trust_listing
         Take a chunk that one listing does not show for missing, without a second listing.
     overwrite
@@ -125,6 +120,7 @@ def build(
     choose(source)
     require_inventory(plan.inventory, source)
     with held(output) as lease:
+        clear_claims(output)
         plan = begin_output(plan, output, overwrite)
         return carry_out(plan, source, output, lease, effort, began)
 
@@ -139,37 +135,21 @@ def carry_out(
     ParchunkError, KeyboardInterrupt
         As `build` does.
     """
-    most_held = effort.most_held(source, plan)
     done = read_receipts(output, plan)
     partitions = list(plan.partitions())
     pending = [p for p in partitions if p.key not in done]
-    width = width_of(source.manner, effort.listings)
-    limits = effort.limits or USUAL
-    share = effort.share(plan)
-    # Made when their turn comes: there may be ten thousand stores.
-    jobs = (
-        (work, job)
-        for work in store_works(plan, source, pending, effort.workers)
-        for job in work.jobs(most_held, width, limits)
-    )
-    tasks = tasks_for(plan, jobs, pending, output, share)
-    known = [*done.values(), *write_storeless(plan, output, pending)]
-    before = len(known)
-    run = Run(partitions, known, effort.progress, began, lease.check)
+    run = Run(partitions, list(done.values()), effort.progress, began, lease.check)
     try:
         if effort.executor is not None:
-            run.anywhere(tasks, effort.executor)
-        elif effort.workers > 1:
-            run.in_processes(tasks, effort.workers)
+            least = do_elsewhere(plan, source, output, run, effort, lease.id)
         else:
-            run.in_threads(tasks, most_held, effort.concurrency)
+            least = do_here(plan, source, output, pending, run, effort)
     finally:
         if run.writing:
             lease.leave()
-    publish(plan, source, output, run.receipts, lease.confirm)
+    publish_root(plan, source, output, run.receipts, lease.confirm)
     finish_update(output)
     run.report()
-    remote = source.manner.remote
     return BuildResult(
         **Counts.total(run.receipts).values(),
         url=output.url,
@@ -177,22 +157,11 @@ def carry_out(
         receipts=tuple(run.receipts),
         built=len(pending),
         requests=run.requests.lists,
-        requests_least=sum(one.requests_least for one in run.receipts[before:]) if remote else 0,
+        requests_least=least,
         gets=run.requests.gets,
         retries=run.requests.retries,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),
         listing=str(choose(source)),
-        notes=(
-            *plan.hierarchy.warnings,
-            *plan.store_notes,
-            *filter(None, [small_files_note(plan)]),
-            *format_notes(plan),
-            *inventory_notes(source),
-            *run.notes,
-            *lease.notes,
-            *mask_notes(plan, run.receipts),
-            *size_notes(plan, run.receipts),
-            *spelling_notes(plan, run.receipts, output).values(),
-        ),
+        notes=notes_of(plan, output, run.receipts, (*inventory_notes(source), *run.notes, *lease.notes)),
     )

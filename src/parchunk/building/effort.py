@@ -24,16 +24,18 @@ from parchunk.stores.source import Source
 
 @dataclass(frozen=True)
 class Share:
-    """What one task may use of a build's effort; output does not depend on it.
+    """What one job may use of a build's effort; output does not depend on it.
 
     ``concurrency`` is the number of listings side by side in one process; ``trust_listing``
     skips the second listing of gaps; ``inlining`` bounds the memory that inlined chunks take.
+    ``shared``: others may do the same partitions at the same time.
     """
 
     concurrency: int
     trust_listing: bool
     patience: Patience
     inlining: InlineBound = UNBOUNDED
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Effort:
     patience: Patience | None = None
     limits: Limits | None = None
     progress: Callable[[Progress], None] | None = None
+    #: Whether others may do the same partitions at the same time.
+    shared: bool = False
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.workers < 1:
@@ -81,8 +85,9 @@ class Effort:
         return min(most_held, (self.limits or USUAL).most_held)
 
     def share(self, plan: Plan) -> Share:
-        """Return what each task of a plan may use."""
+        """Return what each job of a plan may use."""
         inlining = inline_bound(
             self.memory, self.processes, plan.record_size, self.listings, inlining_of(plan)
         )
-        return Share(self.listings, self.trust_listing, self.patience or Patience(), inlining)
+        patience = self.patience or Patience()
+        return Share(self.listings, self.trust_listing, patience, inlining, self.shared)

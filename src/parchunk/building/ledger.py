@@ -1,4 +1,4 @@
-"""What has been written of a task's partitions, and the receipts of those that are complete."""
+"""What has been written of partitions, and the receipts of those that are complete."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from parchunk.building.receipting import Costs, finish, receipt_of
-from parchunk.building.task import Task
-from parchunk.out.receipts import Receipt
+from parchunk.building.ready_jobs import ReadyJobs
+from parchunk.out.receipts import Receipt, read_receipt
 from parchunk.planning.plan import PartitionKey
 from parchunk.writing.written import Written
 
@@ -20,14 +20,14 @@ class Ledger:
     """
 
     def __init__(
-        self, task: Task, costs: Costs, notify: Callable[[Receipt], None] | None = None
+        self, ready: ReadyJobs, costs: Costs, notify: Callable[[Receipt], None] | None = None
     ) -> None:
         """Expect every unit of every leg, and every run of rows that no store has."""
-        self._task, self._costs, self._notify = task, costs, notify
-        self._owned = {one.partition.key: one for one in task.owned}
+        self._ready, self._costs, self._notify = ready, costs, notify
+        self._owned = {one.partition.key: one for one in ready.owned}
         self._left = Counter(
             member.partitions[unit.partition].key
-            for leg in task.legs
+            for leg in ready.legs
             for member in leg.job.members
             for walked in member.passes
             for unit in walked.units
@@ -36,8 +36,24 @@ class Ledger:
             self._left[key] += len(one.absent)
         self._written: dict[PartitionKey, Written] = {}
         self._unordered: set[PartitionKey] = set()
+        #: Whether somebody else has done a partition since this began, where that can be.
+        self._others: dict[PartitionKey, bool] = {}
         self._lock = threading.Lock()
         self.receipts: list[Receipt] = []
+
+    def is_others(self, key: PartitionKey) -> bool:
+        """Whether somebody else has done a partition meanwhile: then nothing of it is written.
+
+        It is asked once for a partition, before anything of it is written.
+        """
+        if not self._ready.share.shared:
+            return False
+        with self._lock:
+            if key not in self._others:
+                ready, partition = self._ready, self._owned[key].partition
+                receipt = read_receipt(ready.output, ready.fingerprint, partition)
+                self._others[key] = receipt is not None
+            return self._others[key]
 
     def take(self, key: PartitionKey, written: Written, ordered: bool = True) -> None:
         """Count in what was written of a partition; ``ordered`` says how it was listed.
@@ -56,9 +72,11 @@ class Ledger:
             if self._left[key]:
                 return
             del self._left[key], self._written[key]
-        owned, task = self._owned[key], self._task
-        receipt = receipt_of(task, owned, together, key not in self._unordered, self._costs.since())
-        finish(task, owned.partition, together, receipt)
+            if self._others.pop(key, False):
+                return
+        owned, ready = self._owned[key], self._ready
+        receipt = receipt_of(ready, owned, together, key not in self._unordered, self._costs.since())
+        finish(ready, owned.partition, together, receipt)
         self.receipts.append(receipt)
         if self._notify:
             self._notify(receipt)

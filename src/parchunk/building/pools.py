@@ -1,4 +1,4 @@
-"""Threads that the tasks of one process share."""
+"""Threads that the jobs of one process share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Pools:
-    """Threads that the tasks of one process share; a context manager that ends them.
+    """Threads that the jobs of one process share; a context manager that ends them.
 
     A `KeyboardInterrupt` does not wait for those that read: a listing may hang for as long as a
     server likes, and writes nothing when it returns.
@@ -39,7 +39,7 @@ class Pools:
 
     @property
     def here(self) -> Pools:
-        """These for a task so small that to hand work over would take longer than the work."""
+        """These for a job so small that to hand work over would take longer than the work."""
         same = copy(self)
         same.listings = same.takers = same.writers = Here()
         return same

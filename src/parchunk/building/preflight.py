@@ -17,11 +17,12 @@ from parchunk.stores.opening import Location
 from parchunk.stores.source import Source
 
 
-def begin_output(plan: Plan, output: Output, overwrite: bool) -> Plan:
+def begin_output(plan: Plan, output: Output, overwrite: bool, shared: bool = False) -> Plan:
     """Make OUT ready for a build of ``plan``: new, or to be resumed; return the plan to carry out.
 
     A build is resumed by the plan that it was begun with: the source's documents may be spelled
-    anew since, as long as they mean the same.
+    anew since, as long as they mean the same. ``shared``: others may be at work on the same plan,
+    so what is half-written stays.
 
     Raises
     ------
@@ -48,7 +49,8 @@ def begin_output(plan: Plan, output: Output, overwrite: bool) -> Plan:
         elif overwrite:
             output.clear(_own_paths(output, old))
         else:
-            output.prepare()
+            if not shared:
+                output.prepare()
             return replace(old, source=plan.source)
     output.prepare()
     save_plan(plan, output)

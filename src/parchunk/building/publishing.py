@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from parchunk.errors import SourceChangedError
 from parchunk.metadata.meaning import differences, hierarchy_digest
 from parchunk.out.labels import keep_labels
 from parchunk.out.output import ROOT, Output
 from parchunk.out.receipts import Receipt
-from parchunk.out.root import published_root
+from parchunk.out.root import format_notes, mask_notes, published_root
+from parchunk.out.size_notes import size_notes
+from parchunk.out.spelling_notes import spelling_notes
 from parchunk.planning.from_source import read_again
+from parchunk.planning.joining.regions import small_files_note
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
 
 
-def publish(
+def publish_root(
     plan: Plan,
     source: Source,
     output: Output,
@@ -50,3 +53,19 @@ def publish(
     if output.get(ROOT) != root:
         output.put(ROOT, root)
     output.tidy()
+
+
+def notes_of(
+    plan: Plan, output: Output, receipts: Sequence[Receipt], run: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Return lines that a user should read of a finished build, among them those of its ``run``."""
+    return (
+        *plan.hierarchy.warnings,
+        *plan.store_notes,
+        *filter(None, [small_files_note(plan)]),
+        *format_notes(plan),
+        *run,
+        *mask_notes(plan, receipts),
+        *size_notes(plan, receipts),
+        *spelling_notes(plan, receipts, output).values(),
+    )

@@ -1,4 +1,4 @@
-"""Receipts of what a task wrote, and what each partition cost."""
+"""Receipts of what jobs wrote, and what each partition cost."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import threading
 import time
 from dataclasses import dataclass
 
-from parchunk.building.task import Owned, Task
+from parchunk.building.ready_jobs import Owned, ReadyJobs
 from parchunk.listing.patience import Requests
 from parchunk.listing.strays import encode_strays
 from parchunk.out.counts import Counts
-from parchunk.out.receipts import Receipt, check_counts, strays_path, write_receipt
+from parchunk.out.receipts import (
+    Receipt,
+    check_counts,
+    strays_path,
+    write_receipt,
+    write_receipt_once,
+)
 from parchunk.planning.plan import Partition
 from parchunk.writing.written import Written
 
@@ -25,7 +31,7 @@ class Cost:
 
 
 class Costs:
-    """The costs of a task, shared out among its receipts so that they add up, in any thread."""
+    """The costs of a ready, shared out among its receipts so that they add up, in any thread."""
 
     def __init__(self, counted: Requests) -> None:
         self._counted = counted
@@ -42,7 +48,7 @@ class Costs:
             return spent
 
 
-def receipt_of(task: Task, owned: Owned, written: Written, ordered: bool, cost: Cost) -> Receipt:
+def receipt_of(ready: ReadyJobs, owned: Owned, written: Written, ordered: bool, cost: Cost) -> Receipt:
     """Return the receipt of a partition, all of which is written."""
     partition, elements = owned.partition, owned.elements
     expected = partition.rows.total
@@ -58,24 +64,25 @@ def receipt_of(task: Task, owned: Owned, written: Written, ordered: bool, cost: 
         retries=cost.retries,
         seconds=cost.seconds,
         index_requests=written.index_requests,
-        fingerprint=task.fingerprint,
+        fingerprint=ready.fingerprint,
         array=partition.array,
         region=partition.region,
-        dimension=task.dimension if elements else None,
+        dimension=ready.dimension if elements else None,
         start=elements[0] if elements else None,
         stop=elements[1] if elements else None,
         stray_reasons=written.reasons,
         last_modified=written.modified,
-        verified=not task.share.trust_listing and not task.source.manner.frozen,
+        verified=not ready.share.trust_listing and not ready.source.manner.frozen,
         ordered=ordered,
         record_files=tuple(sorted(written.files, key=lambda file: file.index)),
-        inventory=None if task.source.objects is None else task.source.objects.date,
+        inventory=None if ready.source.objects is None else ready.source.objects.date,
     )
 
 
-def finish(task: Task, partition: Partition, written: Written, receipt: Receipt) -> None:
+def finish(ready: ReadyJobs, partition: Partition, written: Written, receipt: Receipt) -> None:
     """Write the strays and the receipt of a partition: from here on it counts as done."""
     check_counts(receipt, partition)
     if written.strays.count:
-        task.output.put(strays_path(partition), encode_strays(partition.array, written.strays))
-    write_receipt(task.output, partition, receipt)
+        ready.output.put(strays_path(partition), encode_strays(partition.array, written.strays))
+    write = write_receipt_once if ready.share.shared else write_receipt
+    write(ready.output, partition, receipt)

@@ -49,3 +49,29 @@ class BuildResult(Counts):
     def shards(self) -> int:
         """Shards that expanded arrays can have."""
         return self.shards_expected
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What building a job came to. ``notes`` are lines that a user should read."""
+
+    receipts: tuple[Receipt, ...] = field(repr=False)
+    requests: int
+    keys: int
+    retries: int
+    gets: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskResult(JobResult):
+    """What a task came to: ``receipts`` of all its partitions, of which it ``built`` some now.
+
+    All else is of this run alone; ``peak_memory`` is its process's, in bytes.
+    """
+
+    task: str
+    built: int
+    requests_least: int
+    seconds: float
+    peak_memory: int

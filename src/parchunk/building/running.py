@@ -1,4 +1,4 @@
-"""Running tasks side by side: in threads, in worker processes, or in a caller's executor."""
+"""Running jobs side by side, in threads or in worker processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
-    Executor,
     Future,
     ProcessPoolExecutor,
     ThreadPoolExecutor,
@@ -20,24 +19,27 @@ from concurrent.futures import (
 from functools import partial
 
 from parchunk.building.pools import Pools
-from parchunk.building.results import Progress
-from parchunk.building.task import Task, TaskResult
-from parchunk.building.worker import build_task
+from parchunk.building.ready_jobs import ReadyJobs
+from parchunk.building.results import JobResult, Progress
+from parchunk.building.worker import build_jobs
 from parchunk.errors import SourceError
 from parchunk.listing.patience import Requests
 from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import Partition
 
-#: Tasks whose coordinators wait side by side; each is a thread that mostly sleeps.
-_TASKS_IN_FLIGHT = 32
+#: Jobs whose coordinators wait side by side; each is a thread that mostly sleeps.
+_JOBS_IN_FLIGHT = 32
 #: Seconds that Ctrl-C waits for writes under way.
 GRACE = 3.0
 #: Seconds between two progress reports when nothing is finished meanwhile.
 _TICK = 0.5
 
+#: What is to be run: how many chunks it holds, and what starts it.
+Start = tuple[int, Callable[[], Future[JobResult]]]
+
 
 class Run:
-    """The tasks of one build as they run, and what has come of them."""
+    """The jobs of one build as they run, and what has come of them."""
 
     def __init__(
         self,
@@ -48,8 +50,8 @@ class Run:
         check: Callable[[], None],
     ) -> None:
         self._check = check
-        #: What each task that is under way holds, in chunks.
-        self._flying: dict[Future[TaskResult], int] = {}
+        #: What each job that is under way holds, in chunks.
+        self._flying: dict[Future[JobResult], int] = {}
         #: Whether a write still hangs, somewhere, though the build has ended.
         self.writing = False
         totals = [partition.rows.total for partition in partitions]
@@ -59,24 +61,27 @@ class Run:
         self.notes: list[str] = []
         self._summed = self._chunks = 0
         self._progress = progress
+        #: What makes progress say what others have done, too.
+        self.watch: Callable[[Progress], Progress] | None = None
         self._began = began
 
-    def in_threads(self, tasks: Iterable[Task], most_held: int, concurrency: int) -> None:
-        """Run tasks in this process, as many at once as fit the memory bound together."""
-        coordinators = ThreadPoolExecutor(_TASKS_IN_FLIGHT, thread_name_prefix="task")
+    def in_threads(self, jobs: Iterable[ReadyJobs], most_held: int, concurrency: int) -> None:
+        """Run jobs in this process, as many at once as fit the memory bound together."""
+        coordinators = ThreadPoolExecutor(_JOBS_IN_FLIGHT, thread_name_prefix="job")
         with Pools(concurrency) as pools:
             call = partial(
-                build_task, pools=pools, requests=self.requests, notify=self.receipts.append
+                build_jobs, pools=pools, requests=self.requests, notify=self.receipts.append
             )
             alone = partial(call, pools=pools.here)
 
-            def submit(task: Task) -> Future[TaskResult]:
-                if task.small:  # it takes one listing, and the place of one
-                    return pools.listings.submit(alone, task)
-                return coordinators.submit(call, task)
+            def submit(ready: ReadyJobs) -> Future[JobResult]:
+                if ready.small:  # it takes one listing, and the place of one
+                    return pools.listings.submit(alone, ready)
+                return coordinators.submit(call, ready)
 
             try:
-                self._run(tasks, submit, most_held)
+                starts = ((ready.held, partial(submit, ready)) for ready in jobs)
+                self.drive(starts, _JOBS_IN_FLIGHT, most_held)
             except Exception:
                 pools.stop.set()
                 coordinators.shutdown(cancel_futures=True)
@@ -90,13 +95,14 @@ class Run:
                 raise
             coordinators.shutdown()
 
-    def in_processes(self, tasks: Iterable[Task], workers: int) -> None:
-        """Run tasks in worker processes, one a worker at a time."""
+    def in_processes(self, jobs: Iterable[ReadyJobs], workers: int) -> None:
+        """Run jobs in worker processes, one a worker at a time."""
         context = multiprocessing.get_context("spawn")
         before = multiprocessing.active_children()  # of the caller's: not ours to end
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
             try:
-                self._run(tasks, partial(_submit_quietly, pool), None, workers)
+                starts = ((0, partial(_submit_quietly, pool, ready)) for ready in jobs)
+                self.drive(starts, workers, take=self.add)
             except BaseException as error:
                 ours = [child for child in multiprocessing.active_children() if child not in before]
                 for process in ours:
@@ -110,56 +116,45 @@ class Run:
                     ) from None
                 raise
 
-    def anywhere(self, tasks: Iterable[Task], executor: Executor) -> None:
-        """Run tasks in an executor of the caller's, a window of tasks at a time."""
-        submitted: list[Future[TaskResult]] = []
-
-        def submit(task: Task) -> Future[TaskResult]:
-            submitted.append(executor.submit(build_task, task))
-            return submitted[-1]
-
-        try:
-            self._run(tasks, submit, None, 256)
-        except BaseException:
-            for future in submitted:  # the executor is the caller's, and goes on
-                future.cancel()
-            raise
-
-    def _run(
+    def drive(
         self,
-        tasks: Iterable[Task],
-        submit: Callable[[Task], Future[TaskResult]],
-        most_held: int | None,
-        at_once: int = _TASKS_IN_FLIGHT,
+        starts: Iterable[Start],
+        at_once: int,
+        most_held: int | None = None,
+        result_of: Callable[[Future[JobResult]], JobResult] = Future.result,
+        take: Callable[[JobResult], None] | None = None,
     ) -> None:
-        """Submit tasks in order while they fit ``most_held`` together; the first error ends it."""
-        # Tasks are made when their turn comes: there may be a hundred thousand.
-        rest = iter(tasks)
+        """Start what there is in order while it fits ``most_held`` together.
+
+        ``take`` is given what each has come to. The first error ends it.
+        """
+        # What is to be started is made when its turn comes: there may be a hundred thousand.
+        rest = iter(starts)
         following = next(rest, None)
         flying = self._flying
-        local = most_held is not None
         while following is not None or flying:
             while following is not None and len(flying) < at_once:
-                size = following.held
-                if flying and most_held is not None and sum(flying.values()) + size > most_held:
+                held, start = following
+                if flying and most_held is not None and sum(flying.values()) + held > most_held:
                     break
-                flying[submit(following)] = size
+                flying[start()] = held
                 following = next(rest, None)
             finished, _ = wait(flying, timeout=_TICK, return_when=FIRST_COMPLETED)
             for future in finished:
                 del flying[future]
-                result = future.result()
+                result = result_of(future)
                 self.notes += result.notes
-                if not local:
-                    self.receipts += result.receipts
-                    self.requests.add(
-                        lists=result.requests,
-                        keys=result.keys,
-                        retries=result.retries,
-                        gets=result.gets,
-                    )
+                if take:
+                    take(result)
             self._check()
             self.report()
+
+    def add(self, result: JobResult) -> None:
+        """Take in what was built in another process."""
+        self.receipts += result.receipts
+        self.requests.add(
+            lists=result.requests, keys=result.keys, retries=result.retries, gets=result.gets
+        )
 
     def report(self) -> None:
         """Tell the caller how far the build is."""
@@ -169,25 +164,24 @@ class Run:
         while self._summed < len(self.receipts):
             self._chunks += self.receipts[self._summed].expected
             self._summed += 1
-        self._progress(
-            Progress(
-                partitions=self._summed,
-                partitions_total=self.partitions_total,
-                chunks=self._chunks,
-                chunks_total=self.chunks_total,
-                listed=self.requests.keys,
-                requests=self.requests.lists,
-                retries=self.requests.retries,
-                seconds=time.monotonic() - self._began,
-            )
+        now = Progress(
+            partitions=self._summed,
+            partitions_total=self.partitions_total,
+            chunks=self._chunks,
+            chunks_total=self.chunks_total,
+            listed=self.requests.keys,
+            requests=self.requests.lists,
+            retries=self.requests.retries,
+            seconds=time.monotonic() - self._began,
         )
+        self._progress(now if self.watch is None else self.watch(now))
 
 
-def _submit_quietly(pool: ProcessPoolExecutor, task: Task) -> Future[TaskResult]:
-    """Submit a task; workers that start on it do not see Ctrl-C, not even before `_quiet`."""
+def _submit_quietly(pool: ProcessPoolExecutor, ready: ReadyJobs) -> Future[JobResult]:
+    """Submit a job; workers that start on it do not see Ctrl-C, not even before `_quiet`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(build_task, task)
+        return pool.submit(build_jobs, ready)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

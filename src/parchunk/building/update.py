@@ -21,6 +21,7 @@ from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
+from parchunk.out.claims import clear_claims
 from parchunk.out.inventory_date import refuse_older
 from parchunk.out.lease import held
 from parchunk.out.opening import open_output
@@ -115,6 +116,7 @@ def update(
     output = open_output(out, output_options)
     load_plan(output)  # refused before a lease is taken in what is no OUT
     with held(output) as lease:
+        clear_claims(output)
         old = load_plan(output)
         source = open_source(old, store_options, listing)
         refuse_overlap(old, source, output)

@@ -13,7 +13,8 @@ import numpy as np
 from parchunk.building.ledger import Ledger
 from parchunk.building.pools import Here, Pools
 from parchunk.building.receipting import Costs
-from parchunk.building.task import Leg, Task, TaskResult
+from parchunk.building.ready_jobs import Leg, ReadyJobs
+from parchunk.building.results import JobResult
 from parchunk.cover.jobs import Member
 from parchunk.errors import ListingError
 from parchunk.keys.placement import Target
@@ -34,15 +35,15 @@ from parchunk.writing.shard_rows import ShardRows
 from parchunk.writing.written import Written
 
 
-def build_task(
-    task: Task,
+def build_jobs(
+    ready: ReadyJobs,
     pools: Pools | None = None,
     requests: Requests | None = None,
     notify: Callable[[Receipt], None] | None = None,
-) -> TaskResult:
-    """Build all partitions of a task; each one that is done has its receipt.
+) -> JobResult:
+    """Build all partitions of ready jobs; each one that is done has its receipt.
 
-    ``pools`` are the process's own when several tasks share them, ``requests`` counts live, and
+    ``pools`` are the process's own when several share them, ``requests`` counts live, and
     ``notify`` is called with each receipt once it is written: these stay in one process.
 
     Raises
@@ -52,28 +53,28 @@ def build_task(
     """
     with contextlib.ExitStack() as stack:
         if pools is None:
-            pools = stack.enter_context(Pools(task.share.concurrency))
-        return _build(task, pools, Requests(total=requests), notify)
+            pools = stack.enter_context(Pools(ready.share.concurrency))
+        return _build(ready, pools, Requests(total=requests), notify)
 
 
 def _build(
-    task: Task, pools: Pools, counted: Requests, notify: Callable[[Receipt], None] | None
-) -> TaskResult:
-    ledger = Ledger(task, Costs(counted), notify)
-    seams = Seams(task.record_size) if task.has_seams else None
-    build = partial(_build_leg, task, pools=pools, counted=counted, ledger=ledger, seams=seams)
-    _write_absent(task, pools, ledger, seams)
-    if len(task.legs) == 1:
-        notes = build(task.legs[0])
+    ready: ReadyJobs, pools: Pools, counted: Requests, notify: Callable[[Receipt], None] | None
+) -> JobResult:
+    ledger = Ledger(ready, Costs(counted), notify)
+    seams = Seams(ready.record_size) if ready.has_seams else None
+    build = partial(_build_leg, ready, pools=pools, counted=counted, ledger=ledger, seams=seams)
+    _write_absent(ready, pools, ledger, seams)
+    if len(ready.legs) == 1:
+        notes = build(ready.legs[0])
     else:
-        with ThreadPoolExecutor(task.at_once, thread_name_prefix="leg") as legs:
-            building = [legs.submit(build, leg) for leg in task.legs]
+        with ThreadPoolExecutor(ready.at_once, thread_name_prefix="leg") as legs:
+            building = [legs.submit(build, leg) for leg in ready.legs]
             try:
                 notes = [note for leg in building for note in leg.result()]
             finally:
                 for leg in building:
                     leg.cancel()
-    return TaskResult(
+    return JobResult(
         tuple(ledger.receipts),
         counted.lists,
         counted.keys,
@@ -84,17 +85,18 @@ def _build(
 
 
 def _build_leg(
-    task: Task, leg: Leg, pools: Pools, counted: Requests, ledger: Ledger, seams: Seams | None
+    ready: ReadyJobs, leg: Leg, pools: Pools, counted: Requests, ledger: Ledger, seams: Seams | None
 ) -> list[str]:
     """List one leg and write what it brings; return lines that a user should read."""
-    listed = leg.listing(task.source, task.share, pools, counted)
+    listed = leg.listing(ready.source, ready.share, pools, counted)
     # What lasts is written while the walk goes on, at whatever pace OUT takes.
     hands, within = (pools.partitions, pools.here) if listed.lasting else (Here(), pools)
-    members = [_Writer(task, leg, at, within, counted, seams) for at in range(len(leg.job.members))]
+    members = [_Writer(ready, leg, at, within, counted, seams) for at in range(len(leg.job.members))]
 
     def write(at: int, position: int, part: Part) -> None:
-        written = members[at].write(part)
         key = leg.job.members[at].partitions[position].key
+        # What somebody else has done meanwhile is left as it is.
+        written = Written() if ledger.is_others(key) else members[at].write(part)
         ledger.take(key, written, listed.members[at].ordered)
 
     writes: deque[Future[None]] = deque()
@@ -121,10 +123,10 @@ class _Writer:
     """Writes the parts of a member; different ones may be written at the same time."""
 
     def __init__(
-        self, task: Task, leg: Leg, at: int, pools: Pools, counted: Requests, seams: Seams | None
+        self, ready: ReadyJobs, leg: Leg, at: int, pools: Pools, counted: Requests, seams: Seams | None
     ) -> None:
         member = leg.job.members[at]
-        self._make = partial(part_writer, task, leg, at, pools, counted, seams)
+        self._make = partial(part_writer, ready, leg, at, pools, counted, seams)
         self._write: Callable[[Part], Written] | None = None
         self._left = sum(len(walked.units) for walked in member.passes)
 
@@ -139,43 +141,44 @@ class _Writer:
 
 
 def part_writer(
-    task: Task, leg: Leg, at: int, pools: Pools, counted: Requests, seams: Seams | None
+    ready: ReadyJobs, leg: Leg, at: int, pools: Pools, counted: Requests, seams: Seams | None
 ) -> Callable[[Part], Written]:
     """Return what writes the record files of a part of one of a leg's members."""
-    rows = _row_source(task, leg.job.members[at], pools, counted)
-    return _record_writer(task, rows, leg.targets[at], pools, seams).write
+    rows = _row_source(ready, leg.job.members[at], pools, counted)
+    return _record_writer(ready, rows, leg.targets[at], pools, seams).write
 
 
 def _record_writer(
-    task: Task, rows: RowSource, target: Target, pools: Pools, seams: Seams | None
+    ready: ReadyJobs, rows: RowSource, target: Target, pools: Pools, seams: Seams | None
 ) -> RecordWriter:
-    inlining = Inlining(task.inline_threshold, task.share.inlining, pools.room)
-    return RecordWriter(rows, target, task.output, task.record_size, inlining, pools.writers, seams)
+    inlining = Inlining(ready.inline_threshold, ready.share.inlining, pools.room)
+    return RecordWriter(rows, target, ready.output, ready.record_size, inlining, pools.writers, seams)
 
 
-def _write_absent(task: Task, pools: Pools, ledger: Ledger, seams: Seams | None) -> None:
+def _write_absent(ready: ReadyJobs, pools: Pools, ledger: Ledger, seams: Seams | None) -> None:
     """Write the rows that no store has, in partitions of which stores have others."""
-    for owned in task.owned:
+    for owned in ready.owned:
         target = Target(owned.partition.array, owned.spec.reference_total)
         for rows in owned.absent:
-            writer = _record_writer(task, AbsentRows(owned.spec), target, pools, seams)
+            writer = _record_writer(ready, AbsentRows(owned.spec), target, pools, seams)
             nothing = Part(rows, SizeVector(np.empty(0, np.uint64)), None, Strays(), 0)
-            ledger.take(owned.partition.key, writer.write(nothing))
+            key = owned.partition.key
+            ledger.take(key, Written() if ledger.is_others(key) else writer.write(nothing))
 
 
-def _row_source(task: Task, member: Member, pools: Pools, counted: Requests) -> RowSource:
+def _row_source(ready: ReadyJobs, member: Member, pools: Pools, counted: Requests) -> RowSource:
     """Return where the rows of a member's array come from."""
     if member.expansion is None:
-        return PlainRows(member.spec, task.source, pools.fetches)
+        return PlainRows(member.spec, ready.source, pools.fetches)
     reader = ShardReader(
         member.spec,
-        task.source,
+        ready.source,
         pools.fetches,
-        task.share.concurrency,
+        ready.share.concurrency,
         counted,
-        task.share.patience,
+        ready.share.patience,
         pools.stop,
         member.expansion.index_bytes,
     )
     rows_of = {partition.objects: partition.rows for partition in member.partitions}
-    return ShardRows(reader, rows_of, member.expansion.rows, task.record_size)
+    return ShardRows(reader, rows_of, member.expansion.rows, ready.record_size)

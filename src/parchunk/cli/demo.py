@@ -10,10 +10,10 @@ import click
 from parchunk.auditing import audit
 from parchunk.building.build import build
 from parchunk.cli import demo_store
-from parchunk.cli.build import print_summary, summary
 from parchunk.cli.options import json_option
 from parchunk.cli.plan import describe, print_plan
 from parchunk.cli.progress import progress_shown
+from parchunk.cli.summary import print_summary, summary
 from parchunk.cli.tables import console
 from parchunk.errors import InputError
 from parchunk.extras import require

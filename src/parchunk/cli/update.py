@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import click
 
 from parchunk.building.update import update
-from parchunk.cli.build import print_summary, summary
 from parchunk.cli.options import (
     effort_options,
     inventory_options,
@@ -20,6 +19,7 @@ from parchunk.cli.options import (
     store_option,
 )
 from parchunk.cli.progress import progress_shown
+from parchunk.cli.summary import print_summary, summary
 from parchunk.listing.patience import Patience
 
 

@@ -12,26 +12,20 @@ was given.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import socket
+import random
 import threading
 import time
-import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 from parchunk.errors import HeldError, OutputError
+from parchunk.out.holder import Holder
 from parchunk.out.output import LEASE, Output
 
 #: Seconds that a lease lasts unless it is renewed...
 EXPIRY = 60.0
 #: ...and between two renewals.
 RENEWAL = 20.0
-#: Longest expiry believed: a lease from a broken clock must not lock OUT for ever.
-_LONGEST = 3600.0
 #: Seconds that giving a lease back may take.
 _RELEASE = 5.0
 #: What is said of a store that ignores conditions.
@@ -43,68 +37,16 @@ IGNORED = (
 _TRIES = 5
 
 
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a lease: ``started`` and ``space`` tell a process from another of its number."""
-
-    id: str
-    host: str
-    pid: int
-    started: str
-    space: str
-    taken: float
-    expires: float
-    #: Whether the store of OUT honours conditional writes.
-    conditional: bool = True
-
-    def encode(self) -> bytes:
-        """Return the bytes of lease.json."""
-        return json.dumps({"parchunk_lease": 1, **asdict(self)}).encode()
-
-    @classmethod
-    def decode(cls, data: bytes) -> Holder | None:
-        """Return the holder that lease.json names, or None when it is none."""
-        try:
-            document: Any = json.loads(data)
-            return cls(
-                id=str(document["id"])[:200],
-                host=str(document["host"])[:200],
-                pid=int(document["pid"]),
-                started=str(document["started"])[:200],
-                space=str(document["space"])[:200],
-                taken=float(document["taken"]),
-                expires=float(document["expires"]),
-                conditional=document.get("conditional", True) is not False,
-            )
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            return None
-
-    def is_over(self, now: float) -> bool:
-        """Whether the lease binds nobody any more: expired, or its process is dead."""
-        return not now < self.expires < now + _LONGEST or self._is_dead()
-
-    def _is_dead(self) -> bool:
-        if (self.host, self.space) != (socket.gethostname(), _process_space()) or self.pid < 1:
-            return False  # only the processes that this one can see
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except (OSError, OverflowError):
-            return False
-        # A process of the same number that began at another time is another process.
-        return self.started != _started(self.pid) != ""
-
-    def __str__(self) -> str:
-        """Return what a message calls it."""
-        until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.expires))
-        return f"process {self.pid} on {self.host}, until {until} unless it renews that"
-
-
 class Lease:
     """A lease that is held, and renewed by a thread until it is released."""
 
-    def __init__(self, output: Output, expiry: float = EXPIRY, renewal: float = RENEWAL) -> None:
+    def __init__(
+        self,
+        output: Output,
+        expiry: float = EXPIRY,
+        renewal: float = RENEWAL,
+        purpose: str = "build",
+    ) -> None:
         self._output = output
         self._expiry = expiry
         self._renewal = renewal
@@ -113,21 +55,17 @@ class Lease:
         self._lost = ""
         self._left = False
         self._version: str | None = None
-        now = time.time()
-        self._holder = Holder(
-            id=uuid.uuid4().hex,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            started=_started(os.getpid()),
-            space=_process_space(),
-            taken=round(now, 3),
-            expires=0.0,
-        )
+        self._holder = Holder.of_this_process(purpose)
         self._until = (0.0, 0.0)
         self._thread = threading.Thread(target=self._renew_on, name="lease", daemon=True)
 
-    def take(self) -> None:
-        """Take the lease.
+    @property
+    def id(self) -> str:
+        """What tells this lease from all others."""
+        return self._holder.id
+
+    def take(self, wait: float = 0.0) -> None:
+        """Take the lease; wait so many seconds for one that is held for a moment only.
 
         Raises
         ------
@@ -136,7 +74,8 @@ class Lease:
         OutputError
             When OUT cannot be written.
         """
-        for _ in range(_TRIES):
+        tries, until = _TRIES, time.monotonic() + wait
+        while tries > 0:
             seen = self._output.get_version(LEASE)
             if seen is not None:
                 holder = Holder.decode(seen[0])
@@ -145,6 +84,9 @@ class Lease:
                     self._begin()
                     return
                 if holder is not None and not holder.is_over(time.time()):
+                    if holder.is_brief and time.monotonic() < until:
+                        time.sleep(random.uniform(0.1, 0.5))
+                        continue
                     raise HeldError(
                         f"{self._output.url} is being built by another process ({holder}): "
                         "wait for it, or name another OUT"
@@ -152,6 +94,8 @@ class Lease:
             if self._put_or_find(None if seen is None else seen[1]):
                 self._begin()
                 return
+            if time.monotonic() >= until:
+                tries -= 1
         raise HeldError(
             f"{self._output.url} is being taken by several builds at once: run again in a minute"
         )
@@ -308,34 +252,25 @@ class Lease:
 
 
 @contextlib.contextmanager
-def held(output: Output, expiry: float = EXPIRY, renewal: float = RENEWAL) -> Iterator[Lease]:
+def held(
+    output: Output,
+    expiry: float = EXPIRY,
+    renewal: float = RENEWAL,
+    purpose: str = "build",
+    wait: float = 0.0,
+) -> Iterator[Lease]:
     """Hold the lease of OUT: taken, renewed meanwhile, and released however this ends.
+
+    One that is held for a moment, to plan or to publish, is waited for ``wait`` seconds.
 
     Raises
     ------
     HeldError
         When another build holds it.
     """
-    lease = Lease(output, expiry, renewal)
+    lease = Lease(output, expiry, renewal, purpose)
     try:
-        lease.take()  # within: an interrupt may come right after it
+        lease.take(wait)  # within: an interrupt may come right after it
         yield lease
     finally:
         lease.release()
-
-
-def _process_space() -> str:
-    """Return which processes this one can see: containers may share a host's name."""
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """Return when a process began, in whatever unit the system has, or nothing."""
-    try:
-        # Fields after the command, which is in parentheses and may hold spaces; the 22nd of all.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError, UnicodeDecodeError):
-        return ""

@@ -22,10 +22,12 @@ from typing import ClassVar
 from parchunk.errors import InputError, OutputError
 from parchunk.metadata.names import OWN
 from parchunk.out.links import refuse_links
-from parchunk.out.output import LEASE, RESUME, Output, clearing_order, failing
+from parchunk.out.output import CLAIMS, LEASE, RESUME, Output, clearing_order, failing
 from parchunk.stores.opening import Location
 
 _TEMPORARY = f"{OWN}/tmp"
+#: Tries to write an object while others clear the folder in which it is written.
+_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -105,30 +107,41 @@ class LocalOutput(Output):
         """Write one object whole, replacing what is there; after an error that is untouched."""
         with failing(f"write {self.describe(path)}", RESUME):
             self.refuse_links([path, _TEMPORARY])
-            final = self._at(path)
-            # A short name: that of an array may already be as long as the file system allows.
-            temporary = self._at(_TEMPORARY) / uuid.uuid4().hex
-            try:
-                with temporary.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                final.parent.mkdir(parents=True, exist_ok=True)
-                temporary.replace(final)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+            for left in reversed(range(_TRIES)):
+                try:
+                    self._put(self._at(path), data)
+                    return
+                except FileNotFoundError:
+                    # Another machine that works in OUT has cleared the folder meanwhile.
+                    if not left or not self._at(OWN).is_dir():
+                        raise
+                    self._at(_TEMPORARY).mkdir(exist_ok=True)
+
+    def _put(self, final: Path, data: bytes | memoryview) -> None:
+        # A short name: that of an array may already be as long as the file system allows.
+        temporary = self._at(_TEMPORARY) / uuid.uuid4().hex
+        try:
+            _write(temporary, data)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(final)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def put_if(self, path: str, data: bytes, seen: str | None) -> str | None:
         """Write one object whole if it is still the version ``seen`` (None: if there is none)."""
         with failing(f"write {self.describe(path)}", RESUME):
-            try:
-                return self._put_if(path, data, seen)
-            except FileNotFoundError:
-                raise OutputError(
-                    f"cannot write {self.describe(path)}: {self.url} was removed meanwhile; "
-                    "run the same command again"
-                ) from None
+            for left in reversed(range(_TRIES)):
+                try:
+                    return self._put_if(path, data, seen)
+                except FileNotFoundError:
+                    if left and self._at(OWN).is_dir():
+                        continue
+                    raise OutputError(
+                        f"cannot write {self.describe(path)}: {self.url} was removed meanwhile; "
+                        "run the same command again"
+                    ) from None
+        raise AssertionError("the last try returns or raises")
 
     def _put_if(self, path: str, data: bytes, seen: str | None) -> str | None:
         self.refuse_links([path, _TEMPORARY])
@@ -136,7 +149,8 @@ class LocalOutput(Output):
         self._at(_TEMPORARY).mkdir(parents=True, exist_ok=True)
         temporary = self._at(_TEMPORARY) / uuid.uuid4().hex
         try:
-            temporary.write_bytes(data)
+            _write(temporary, data)
+            final.parent.mkdir(parents=True, exist_ok=True)
             with self._locked():
                 if seen is None:
                     try:
@@ -194,6 +208,8 @@ class LocalOutput(Output):
         """Remove the folder of temporary files after the last write."""
         self.refuse_links([_TEMPORARY])
         shutil.rmtree(self._at(_TEMPORARY), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._at(CLAIMS).rmdir()
 
     def refuse_links(self, paths: Iterable[str]) -> None:
         """Refuse links at or above any of these places below OUT; OUT itself may be one."""
@@ -220,6 +236,14 @@ class LocalOutput(Output):
             yield
         finally:
             os.close(folder)
+
+
+def _write(path: Path, data: bytes | memoryview) -> None:
+    """Write a file that reaches the disk before it is renamed into place."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _version(data: bytes) -> str:

@@ -22,6 +22,8 @@ PREVIOUS = f"{OWN}/previous.json"
 #: What the update that is under way was asked.
 UPDATE = f"{OWN}/update.json"
 LEASE = f"{OWN}/lease.json"
+#: What tasks are at work on, by whoever works on them.
+CLAIMS = f"{OWN}/claims"
 RECEIPTS = f"{OWN}/receipts"
 STRAYS = f"{OWN}/strays"
 #: What the elements of the split dimension are called: dates, where it is a time.
@@ -91,8 +93,7 @@ class Output(Protocol):
 
         Return the version written, or None when somebody else was there first. Stores that know
         no conditional writes are written all the same: there, two that come within the same
-        moment may both believe to be first, until the next of their writes. ``path`` is right
-        below OUT's own folder.
+        moment may both believe to be first, until the next of their writes.
         """
         ...
 

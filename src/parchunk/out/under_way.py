@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from parchunk.out.lease import Holder
+from parchunk.out.holder import Holder
 from parchunk.out.output import LEASE, PREVIOUS, ROOT, UPDATE, Output
 
 

@@ -1,4 +1,4 @@
-"""Tasks: jobs with all that building them needs, picklable."""
+"""Ready jobs: jobs with all that building them needs, picklable."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ from parchunk.listing.patience import Requests
 from parchunk.listing.walker import Listing
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.output import Output
-from parchunk.out.receipts import Receipt
 from parchunk.planning.joining.segments import segments, straddle
 from parchunk.planning.plan import Partition, PartitionKey, Plan
 from parchunk.stores.source import Source
 
 #: Chunks of a job that is built by one thread from its listing to its receipt.
 _SMALL = 1_000
-#: Jobs of a task that are built side by side, at most, ...
+#: Jobs that are built side by side, at most, ...
 _AT_ONCE = 8
 #: ... which hold no more chunks together than this, unless one alone does.
 _HELD_AT_ONCE = 1_000_000
@@ -36,7 +35,7 @@ _HELD_AT_ONCE = 1_000_000
 
 @dataclass(frozen=True)
 class Leg:
-    """One job of a task, and where the rows of each of its members go."""
+    """One job of a ready, and where the rows of each of its members go."""
 
     job: Job
     targets: tuple[Target, ...]
@@ -60,7 +59,7 @@ class Leg:
 
 @dataclass(frozen=True)
 class Owned:
-    """A partition that a task builds, with all of its rows.
+    """A partition that is built, with all of its rows.
 
     ``elements`` of the split dimension are None for a whole array; ``least`` is its share of the
     fewest LIST requests. ``absent`` are rows of it that no store has.
@@ -74,7 +73,7 @@ class Owned:
 
 
 @dataclass(frozen=True)
-class Task:
+class ReadyJobs:
     """Everything that building some partitions needs, picklable when the source's store is.
 
     They are those of one job, its one leg; or of jobs that have rows of the same record files, as
@@ -135,26 +134,14 @@ class Task:
         )
 
 
-@dataclass(frozen=True)
-class TaskResult:
-    """What building a task came to. ``notes`` are lines that a user should read."""
-
-    receipts: tuple[Receipt, ...]
-    requests: int
-    keys: int
-    retries: int
-    gets: int = 0
-    notes: tuple[str, ...] = ()
-
-
-def tasks_for(
+def ready_jobs(
     plan: Plan,
     jobs: Iterable[tuple[StoreWork, Job]],
     pending: Sequence[Partition],
     output: Output,
     share: Share,
-) -> Iterator[Task]:
-    """Yield what an executor is given to build ``jobs``, which ``pending`` partitions are of."""
+) -> Iterator[ReadyJobs]:
+    """Yield what a worker is given to build ``jobs``, which ``pending`` partitions are of."""
     whole = {partition.key: partition for partition in pending}
     named = ((work, work.in_out(job)) for work, job in jobs)
     for chain in _chained(list(named)) if straddle(plan, pending) else ([one] for one in named):
@@ -164,7 +151,7 @@ def tasks_for(
                 least[key] = least.get(key, 0) + requests
         legs = [Leg(job, work.targets(job)) for work, job in chain]
         legs.sort(key=_place)
-        yield Task(
+        yield ReadyJobs(
             source=chain[0][0].source,
             legs=tuple(legs),
             owned=tuple(_owned(plan, whole[key], least[key]) for key in least),

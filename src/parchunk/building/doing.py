@@ -1,0 +1,54 @@
+"""Doing pending partitions: their jobs are made, and run in this process or its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from parchunk.building.effort import Effort
+from parchunk.building.ready_jobs import ready_jobs
+from parchunk.building.running import Run
+from parchunk.building.storeless import write_storeless
+from parchunk.cover.limits import USUAL
+from parchunk.cover.store_work import store_works
+from parchunk.cover.walks import width_of
+from parchunk.out.output import Output
+from parchunk.planning.plan import Partition, Plan
+from parchunk.stores.source import Source
+
+
+def do_here(
+    plan: Plan,
+    source: Source,
+    output: Output,
+    pending: Sequence[Partition],
+    run: Run,
+    effort: Effort,
+) -> int:
+    """List and write ``pending`` partitions; return the fewest LIST requests that could do.
+
+    ``run`` takes in their receipts, and what they cost.
+
+    Raises
+    ------
+    ParchunkError, KeyboardInterrupt
+        As `parchunk.building.build.build` does.
+    """
+    most_held = effort.most_held(source, plan)
+    width = width_of(source.manner, effort.listings)
+    limits = effort.limits or USUAL
+    share = effort.share(plan)
+    # Made when their turn comes: there may be ten thousand stores.
+    jobs = (
+        (work, job)
+        for work in store_works(plan, source, pending, effort.workers)
+        for job in work.jobs(most_held, width, limits)
+    )
+    ready = ready_jobs(plan, jobs, pending, output, share)
+    before = len(run.receipts)
+    run.receipts += write_storeless(plan, output, pending)
+    if effort.workers > 1:
+        run.in_processes(ready, effort.workers)
+    else:
+        run.in_threads(ready, most_held, effort.concurrency)
+    least = sum(receipt.requests_least for receipt in run.receipts[before:])
+    return least if source.manner.remote else 0

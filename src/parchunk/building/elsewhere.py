@@ -1,0 +1,147 @@
+"""Doing pending partitions elsewhere: as tasks of an executor of the caller's, such as Dask's."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from parchunk.building.effort import Effort
+from parchunk.building.results import JobResult, Progress, TaskResult
+from parchunk.building.running import Run, Start
+from parchunk.building.tasks import Task, do_task, tasks_of
+from parchunk.errors import OutputError, ParchunkError, SourceError
+from parchunk.out.claims import read_claims
+from parchunk.out.output import Output
+from parchunk.out.receipts import receipted
+from parchunk.planning.plan import PartitionKey, Plan
+from parchunk.stores.source import Source
+
+#: Tasks that an executor is given at a time.
+_AT_ONCE = 256
+#: Seconds between two looks at OUT for what tasks have done, and how much of the time they take.
+_LOOK = 5.0
+_SHARE = 0.05
+
+
+def do_elsewhere(
+    plan: Plan, source: Source, output: Output, run: Run, effort: Effort, lease: str
+) -> int:
+    """Do all partitions of which ``run`` has no receipt; return the fewest LIST requests for it.
+
+    Tasks are given the opened source and OUT, which an executor of other processes pickles.
+
+    Raises
+    ------
+    ParchunkError
+        Naming the task, where it was not the task itself that failed.
+    """
+    assert effort.executor is not None
+    executor = effort.executor
+    done = {receipt.key for receipt in run.receipts}
+    tasks = tasks_of(plan, source, output, effort, None, done, lease)
+    started: dict[Future[Any], Task] = {}
+    least = 0
+
+    def start(task: Task) -> Future[Any]:
+        future: Future[Any] = executor.submit(
+            do_task, task, source, output, **_named(executor, task)
+        )
+        started[future] = task
+        return future
+
+    def result_of(future: Future[Any]) -> TaskResult:
+        return _result_of(future, started.pop(future))
+
+    def take(result: JobResult) -> None:
+        nonlocal least
+        assert isinstance(result, TaskResult)
+        run.add(replace(result, receipts=tuple(r for r in result.receipts if r.key not in done)))
+        done.update(receipt.key for receipt in result.receipts)
+        least += result.requests_least
+
+    run.watch = Watch(plan, output)
+    starts: Iterator[Start] = ((0, partial(start, task)) for task in tasks)
+    try:
+        run.drive(starts, _AT_ONCE, result_of=result_of, take=take)
+    except BaseException:
+        for future in started:  # the executor is the caller's, and goes on
+            future.cancel()
+        raise
+    return least
+
+
+def _named(executor: Executor, task: Task) -> dict[str, Any]:
+    """Return what has an executor call a task by its name, where it calls tasks by any."""
+    if type(executor).__module__.split(".")[0] == "distributed":
+        # A key of its own: Dask takes two tasks of one key for the same one. It shows what stands
+        # before the hexadecimal digits.
+        return {"key": f"{task.name}-{uuid.uuid4().hex}", "pure": False}
+    return {}
+
+
+def _result_of(future: Future[Any], task: Task) -> TaskResult:
+    """Return what a task came to, or raise an error that names it."""
+    try:
+        result: TaskResult = future.result()
+    except ParchunkError:
+        raise
+    except CancelledError:
+        raise SourceError(
+            f"{task.name}: the executor dropped it before it was done: see whether its scheduler "
+            "and workers are alive, and run again to resume"
+        ) from None
+    except Exception as error:
+        if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
+            raise SourceError(
+                f"{task.name}: workers that ran it died, perhaps for lack of memory: lower "
+                "--memory, or give workers more, and run again to resume"
+            ) from None
+        raise
+    return result
+
+
+class Watch:
+    """What tasks have done so far wherever they run, as OUT shows it."""
+
+    def __init__(self, plan: Plan, output: Output) -> None:
+        self._plan, self._output = plan, output
+        self._chunks: dict[PartitionKey, int] = {
+            partition.key: partition.rows.total for partition in plan.partitions()
+        }
+        self._next = 0.0
+        self._seen = Progress(0, 0, 0, 0, 0, 0, 0, 0.0)
+
+    def __call__(self, now: Progress) -> Progress:
+        """Return progress with what is under way added to what has come back."""
+        began = time.monotonic()
+        if began >= self._next:
+            with suppress(OutputError):  # the next look may see more
+                self._look(now)
+            self._next = time.monotonic() + max(_LOOK, (time.monotonic() - began) / _SHARE)
+        seen = self._seen
+        return replace(
+            now,
+            partitions=max(now.partitions, seen.partitions),
+            chunks=max(now.chunks, seen.chunks),
+            listed=now.listed + seen.listed,
+            requests=now.requests + seen.requests,
+            retries=now.retries + seen.retries,
+        )
+
+    def _look(self, now: Progress) -> None:
+        there = receipted(self._output, self._plan)
+        claims = [claim for claim in read_claims(self._output) if not claim.is_over]
+        self._seen = replace(
+            now,
+            partitions=len(there),
+            chunks=sum(self._chunks[key] for key in there),
+            listed=sum(claim.listed for claim in claims),
+            requests=sum(claim.requests for claim in claims),
+            retries=sum(claim.retries for claim in claims),
+        )

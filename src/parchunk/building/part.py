@@ -1,0 +1,77 @@
+"""One of N parts of a build, as the array jobs of a scheduler run them: no part knows the others.
+
+Each divides the plan for itself, in the same way, and whoever finds the last receipt publishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import cast
+
+from parchunk.arguments.lenient import lenient
+from parchunk.building.effort import Effort
+from parchunk.building.protocol import begin_shared, left_to_do, publish
+from parchunk.building.results import BuildResult, Progress, TaskResult
+from parchunk.building.tasks import do_task, task_of
+from parchunk.cover.dividing import parts_of
+from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
+from parchunk.errors import InputError
+from parchunk.listing.patience import Patience
+from parchunk.out.opening import open_output
+from parchunk.out.output import Output
+from parchunk.planning.plan import Plan
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What a part came to: its task, how many partitions are ``left`` to others, and the whole
+    build, where this part was the last.
+    """
+
+    part: int
+    of: int
+    task: TaskResult = field(repr=False)
+    left: int
+    published: BuildResult | None
+
+
+@lenient
+def build_part(
+    plan: Plan,
+    out: str | PathLike[str] | Output,
+    part: int,
+    of: int,
+    *,
+    memory: int | str = DEFAULT_MEMORY,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    trust_listing: bool = False,
+    patience: Patience | None = None,
+    output_options: Mapping[str, str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> PartResult:
+    """Do what has no receipt yet of part ``part`` (from 1) of ``of``; publish if it is the last.
+
+    A part may be repeated, and run twice at the same time. ``memory`` and ``concurrency`` are for
+    this part.
+
+    Raises
+    ------
+    InputError, OutputError, SourceError, SourceChangedError
+        As `parchunk.build` and `parchunk.publish` do.
+    """
+    if not 1 <= part <= of:
+        raise InputError(f"there is no part {part} of {of}: parts are numbered from 1")
+    effort = Effort(
+        cast(int, memory), concurrency, trust_listing=trust_listing, patience=patience, shared=True
+    )
+    output = open_output(out, output_options)
+    plan = begin_shared(plan, output, effort)
+    source = plan.source
+    assert source is not None
+    stretch = parts_of(plan, source.manner, of)[part - 1]
+    task = task_of(plan, source, output, effort, stretch, part, of)
+    done = do_task(task, source, output, progress)
+    left = len(left_to_do(plan, output))
+    return PartResult(part, of, done, left, None if left else publish(output, source=source))

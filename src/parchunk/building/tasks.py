@@ -1,0 +1,228 @@
+"""Tasks: stretches of a plan that any machine can do which reaches the source and OUT.
+
+A task is a few integers and the places of both, without secrets. Who does it opens them with the
+credentials that he has, reads the plan in OUT, and does what has no receipt there yet.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+from parchunk.building.doing import do_here
+from parchunk.building.effort import Effort
+from parchunk.building.results import Progress, TaskResult
+from parchunk.building.running import Run
+from parchunk.cover.dividing import Stretch, divide
+from parchunk.cover.memory import peak_memory
+from parchunk.errors import InputError
+from parchunk.listing.patience import Patience
+from parchunk.out.claims import claimed
+from parchunk.out.opening import open_output
+from parchunk.out.output import PLAN, Output
+from parchunk.out.plan_file import parse_plan
+from parchunk.out.receipts import read_receipts
+from parchunk.planning.from_source import open_source
+from parchunk.planning.plan import PartitionKey, Plan
+from parchunk.planning.stretches import partitions_in, stretch_name
+from parchunk.stores.opening import Location
+from parchunk.stores.source import Source
+
+
+@dataclass(frozen=True)
+class Task:
+    """Partitions ``[start, stop)`` of the plan in ``out`` that has this ``fingerprint``.
+
+    It is the ``number``-th of ``of`` that share the plan, counted from 1. Its ``name`` says which
+    partitions those are. ``memory`` and ``concurrency`` are what it may use.
+    """
+
+    name: str
+    number: int
+    of: int
+    out: Location
+    source: Location
+    fingerprint: str
+    start: int
+    stop: int
+    memory: int
+    concurrency: int
+    trust_listing: bool = False
+    patience: Patience | None = None
+    listing: str | None = None
+    #: The lease that it works under, where it is one of a build that holds it.
+    under: str = ""
+
+    def __str__(self) -> str:
+        """Return what a dashboard calls it."""
+        return self.name
+
+    @property
+    def effort(self) -> Effort:
+        """What it may use, and how."""
+        return Effort(
+            self.memory,
+            self.concurrency,
+            trust_listing=self.trust_listing,
+            patience=self.patience,
+            shared=True,
+        )
+
+
+def tasks_of(
+    plan: Plan,
+    source: Source,
+    output: Output,
+    effort: Effort,
+    parts: int | None,
+    done: Collection[PartitionKey] = (),
+    under: str = "",
+) -> list[Task]:
+    """Return the tasks that together do all partitions of a plan that are not ``done``.
+
+    There are ``parts`` at most, or as many as make each worth its beginning, but one a worker.
+    """
+    stretches = divide(plan, source.manner, parts, done, least=effort.workers)
+    return [
+        task_of(plan, source, output, effort, stretch, number, len(stretches), under)
+        for number, stretch in enumerate(stretches, 1)
+    ]
+
+
+def task_of(
+    plan: Plan,
+    source: Source,
+    output: Output,
+    effort: Effort,
+    stretch: Stretch,
+    number: int,
+    of: int,
+    under: str = "",
+) -> Task:
+    """Return the task of one stretch of a plan."""
+    return Task(
+        name=stretch_name(plan, stretch.start, stretch.stop),
+        number=number,
+        of=of,
+        out=output.location,
+        source=source.location,
+        fingerprint=plan.fingerprint,
+        start=stretch.start,
+        stop=stretch.stop,
+        memory=effort.memory,
+        concurrency=effort.concurrency,
+        trust_listing=effort.trust_listing,
+        patience=effort.patience,
+        listing=source.listing,
+        under=under,
+    )
+
+
+def do_task(
+    task: Task,
+    source: Source | None = None,
+    output: Output | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    store_options: Mapping[str, str] | None = None,
+    output_options: Mapping[str, str] | None = None,
+) -> TaskResult:
+    """Do what has no receipt yet of a task; ``source`` and ``output`` may be opened already.
+
+    Raises
+    ------
+    ParchunkError
+        Naming the array and what failed. Finished partitions keep their receipts.
+    """
+    began = time.monotonic()
+    if output is None:
+        options = {**dict(task.out.options), **(output_options or {})}
+        output = open_output(task.out.url, options)
+    plan = _plan_in(output, task)
+    if source is None:
+        # Servers that the task names are named by who made it, who may say so: see `Task.source`.
+        plan = replace(plan, source=None)
+        source = open_source(
+            plan, {**dict(task.source.options), **(store_options or {})}, task.listing
+        )
+    partitions = list(partitions_in(plan, task.start, task.stop))
+    if not partitions:
+        return TaskResult(
+            (),
+            0,
+            0,
+            0,
+            task=task.name,
+            built=0,
+            requests_least=0,
+            seconds=0.0,
+            peak_memory=peak_memory(),
+        )
+    keys = {partition.key for partition in partitions}
+    with claimed(output, task.name, len(partitions), task.under) as claim:
+        done = read_receipts(output, plan, only=keys)
+        pending = [partition for partition in partitions if partition.key not in done]
+
+        def note(now: Progress) -> None:
+            claim.note(now.partitions, now.listed, now.requests, now.retries)
+            if progress:
+                progress(now)
+
+        effort = replace(task.effort, progress=note)
+        run = Run(partitions, list(done.values()), note, began, claim.check)
+        least = do_here(plan, source, output, pending, run, effort) if pending else 0
+        claim.check()
+        receipts = {receipt.key: receipt for receipt in run.receipts}
+        # Those that others did meanwhile are theirs.
+        others = keys - receipts.keys()
+        if others:
+            receipts |= read_receipts(output, plan, only=others)
+    return TaskResult(
+        task=task.name,
+        receipts=tuple(receipts.values()),
+        built=len(run.receipts) - len(done),
+        requests=run.requests.lists,
+        requests_least=least,
+        keys=run.requests.keys,
+        gets=run.requests.gets,
+        retries=run.requests.retries,
+        seconds=time.monotonic() - began,
+        peak_memory=peak_memory(),
+        notes=tuple(run.notes),
+    )
+
+
+#: The plan that this process has read last, of which OUT, and the bytes that it was read from.
+_KNOWN: dict[str, tuple[bytes, Plan]] = {}
+_LOCK = threading.Lock()
+
+
+def _plan_in(output: Output, task: Task) -> Plan:
+    """Return the plan of a task, which OUT must still hold; read once where there are many tasks.
+
+    Raises
+    ------
+    InputError
+        When OUT has no plan, or another.
+    """
+    saved = output.get(PLAN)
+    if saved is None:
+        raise InputError(
+            f"{output.url} holds no plan for {task.name}: it was removed since the task was made; "
+            "make tasks anew"
+        )
+    with _LOCK:
+        known = _KNOWN.get(output.url)
+        if known is not None and known[0] == saved:
+            plan = known[1]
+        else:
+            plan = parse_plan(saved, output)
+            _KNOWN.clear()
+            _KNOWN[output.url] = (saved, plan)
+    if plan.fingerprint != task.fingerprint:
+        raise InputError(
+            f"{output.url} holds another plan than {task.name} is of: the source grew, or OUT was "
+            "begun anew since the task was made; make tasks anew"
+        )
+    return plan

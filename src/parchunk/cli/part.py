@@ -1,0 +1,80 @@
+"""``parchunk build --part``: which part, and what it came to."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import click
+
+from parchunk.building.part import PartResult
+from parchunk.cli.array_jobs import parse_part
+from parchunk.cli.summary import print_summary, summary
+from parchunk.cli.tables import console
+from parchunk.errors import InputError
+from parchunk.wording import count, duration
+
+
+def share_of(part: str, workers: int, overwrite: bool) -> tuple[int, int]:
+    """Return which part, of how many.
+
+    Raises
+    ------
+    InputError
+        When it says none, or comes with what parts cannot have.
+    """
+    if overwrite:
+        raise InputError(
+            "--part with --overwrite: each part would delete what the others did; delete OUT "
+            "first, or name another"
+        )
+    if workers > 1:
+        raise InputError("--part with --workers: a part is one process; run more parts")
+    return parse_part(part, os.environ)
+
+
+def show_part(done: PartResult, as_json: bool) -> None:
+    """Print what a part came to."""
+    if as_json:
+        click.echo(json.dumps(part_summary(done)))
+    else:
+        print_part(done)
+
+
+def part_summary(done: PartResult) -> dict[str, Any]:
+    """Return what a part came to as JSON values; ``published`` has the whole build's."""
+    task = done.task
+    return {
+        "part": done.part,
+        "parts": done.of,
+        "task": task.task,
+        "partitions": len(task.receipts),
+        "partitions_built": task.built,
+        "partitions_left": done.left,
+        "list_requests": task.requests,
+        "list_requests_least": task.requests_least,
+        "get_requests": task.gets,
+        "retries": task.retries,
+        "seconds": round(task.seconds, 3),
+        "peak_memory_bytes": task.peak_memory,
+        "notes": list(task.notes),
+        "published": None if done.published is None else summary(done.published),
+    }
+
+
+def print_part(done: PartResult) -> None:
+    """Print what a part came to, and the whole build if it was the last one."""
+    out, task = console(), done.task
+    out.print(
+        f"part {done.part} of {done.of} ({task.task}): {count(len(task.receipts))} partitions "
+        f"({count(task.built)} built now), {count(task.requests)} LIST requests, "
+        f"{count(task.retries)} retries, {duration(task.seconds)}"
+    )
+    for note in task.notes:
+        out.print(f"note: {note}")
+    if done.published is None:
+        out.print(f"{count(done.left)} partitions are left to other parts; the last one publishes")
+    else:
+        out.print("all parts are done: published")
+        print_summary(done.published)

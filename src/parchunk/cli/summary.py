@@ -1,0 +1,75 @@
+"""The closing summary of a build, for people and for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parchunk.building.results import BuildResult
+from parchunk.cli.tables import console
+from parchunk.out.root import left_out
+from parchunk.wording import bytes_text, count, duration
+
+
+def summary(result: BuildResult) -> dict[str, Any]:
+    """Return the closing summary as JSON values."""
+    return {
+        "out": result.url,
+        "source": result.plan.location.url,
+        "arrays": len(result.plan.arrays),
+        "regions": len(result.plan.regions),
+        "partitions": len(result.receipts),
+        "partitions_built": result.built,
+        "expected": result.expected,
+        "present": result.present,
+        "missing": result.missing,
+        "zero_sized": result.zero_sized,
+        "shards": result.shards,
+        "shards_present": result.shards_present,
+        "empty_entries": result.empty_entries,
+        "strays": result.strays,
+        "bytes": result.bytes,
+        "list_requests": result.requests,
+        "list_requests_least": result.requests_least,
+        "get_requests": result.gets,
+        "retries": result.retries,
+        "listing": result.listing,
+        "inventory": None if result.plan.inventory is None else result.plan.inventory.to_json(),
+        "seconds": round(result.seconds, 3),
+        "peak_memory_bytes": result.peak_memory,
+        "left_out": left_out(result.plan),
+        "notes": list(result.notes),
+    }
+
+
+def print_summary(result: BuildResult) -> None:
+    """Print the closing summary, and the line of Python that opens the result."""
+    out = console()
+    arrays, regions = len(result.plan.arrays), len(result.plan.regions)
+    out.print(
+        f"{result.url}: {count(arrays)} arrays, {count(regions)} regions, "
+        f"{count(len(result.receipts))} partitions ({count(result.built)} built now)"
+    )
+    out.print(
+        f"{count(result.present)} of {count(result.expected)} chunks present "
+        f"({bytes_text(result.bytes)}), {count(result.missing)} missing"
+        + (f" ({count(result.zero_sized)} of them empty objects)" if result.zero_sized else "")
+        + f", {count(result.strays)} strays"
+    )
+    if result.shards:
+        out.print(
+            f"{count(result.shards_present)} of {count(result.shards)} shards present, "
+            f"{count(result.gets)} of their indexes read now; {count(result.empty_entries)} of "
+            "the missing chunks are empty entries of shards that are there"
+        )
+    if result.requests:
+        out.print(
+            f"{count(result.requests)} LIST requests, gaps listed twice included "
+            f"(least possible {count(result.requests_least)}), {count(result.retries)} retries; "
+            f"listed by {result.listing}"
+        )
+    elif result.plan.inventory is not None:
+        out.print(f"no LIST requests: listed by {result.listing}")
+    out.print(f"{duration(result.seconds)}, peak memory {bytes_text(result.peak_memory)}")
+    for note in result.notes:
+        out.print(f"note: {note}")
+    out.print(f'open it: parchunk.open_dataset("{result.url}")')

@@ -1,0 +1,242 @@
+"""Claims: which tasks are being worked on, by whom, and until when.
+
+A claim is ``OUT/.parchunk/claims/<id>.json``: every run of a task has one of its own, so that it
+keeps nobody from doing the same task. It keeps builds and updates of the whole OUT from beginning
+meanwhile, as a lease keeps tasks from beginning: whoever comes writes his own first and then looks
+for the other's, so of two that come at once one sees the other at least. It expires like a lease.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from parchunk.errors import HeldError, OutputError
+from parchunk.out.holder import Holder
+from parchunk.out.lease import EXPIRY, RENEWAL
+from parchunk.out.output import CLAIMS, LEASE, PLAN, Output
+
+#: Seconds that taking a claim away may take.
+_RELEASE = 5.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A run of a task: whose, what, and how far; ``listed`` keys and ``done`` of ``partitions``."""
+
+    holder: Holder
+    task: str
+    partitions: int
+    done: int = 0
+    listed: int = 0
+    requests: int = 0
+    retries: int = 0
+
+    def encode(self) -> bytes:
+        """Return the bytes of its file."""
+        return json.dumps({"parchunk_claim": 1, **asdict(self)}).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Claim | None:
+        """Return the claim that a file has, or None when it is none."""
+        try:
+            document: Any = json.loads(data)
+            holder = Holder.of_document(document["holder"])
+            if holder is None:
+                return None
+            numbers = ("partitions", "done", "listed", "requests", "retries")
+            return cls(
+                holder, str(document["task"])[:500], **{key: int(document[key]) for key in numbers}
+            )
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            return None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody works on it any more: it ran out, or its process is dead."""
+        return self.holder.is_over(time.time())
+
+    @property
+    def path(self) -> str:
+        """Where it lies below OUT."""
+        return f"{CLAIMS}/{self.holder.id}.json"
+
+    def __str__(self) -> str:
+        """Return what a message calls it."""
+        return f"{self.task} by process {self.holder.pid} on {self.holder.host}"
+
+
+class Claimed:
+    """A claim that is held, and renewed by a thread with how far the task is.
+
+    ``under`` is the lease that the task works under, where it is one of a build that holds it.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        task: str,
+        partitions: int,
+        under: str = "",
+        expiry: float = EXPIRY,
+        renewal: float = RENEWAL,
+    ) -> None:
+        self._output, self._under = output, under
+        self._expiry, self._renewal = expiry, renewal
+        self._claim = Claim(Holder.of_this_process("task"), task, partitions)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._lost = ""
+        self._until = (0.0, 0.0)
+        self._plan: object = None
+        self._written = False
+        self._thread = threading.Thread(target=self._renew_on, name="claim", daemon=True)
+
+    def take(self) -> None:
+        """Write the claim, then make sure that nobody else builds in OUT.
+
+        Raises
+        ------
+        HeldError
+            When a build holds OUT's lease, or the one that this works under has ended.
+        OutputError
+            When OUT cannot be written.
+        """
+        self._written = True  # before it is: an answer may be lost
+        self._put()
+        self._plan = self._output.stat(PLAN)
+        self._refuse_others()
+        self.check()
+        self._thread.start()
+
+    def note(self, done: int, listed: int, requests: int, retries: int) -> None:
+        """Take note of how far the task is, for the next renewal."""
+        self._claim = replace(
+            self._claim, done=done, listed=listed, requests=requests, retries=retries
+        )
+
+    def check(self) -> None:
+        """Make sure, without a request unless it has run out, that the claim still holds.
+
+        Raises
+        ------
+        HeldError
+            When it could not be renewed in time, or OUT is another build's now.
+        """
+        if not self._lost and self._is_out():
+            self._renew()
+        if self._lost:
+            raise HeldError(
+                f"{self._output.url}, {self._claim.task}: {self._lost}; run the same again to "
+                "resume"
+            )
+
+    def release(self) -> None:
+        """Take the claim away; where that hangs, it is left to expire."""
+        self._stop.set()
+        if self._written:
+            releasing = threading.Thread(target=self._release, name="release", daemon=True)
+            releasing.start()
+            releasing.join(_RELEASE)
+
+    def _release(self) -> None:
+        with self._lock, contextlib.suppress(OutputError):
+            self._output.delete(self._claim.path)
+
+    def _renew_on(self) -> None:
+        wait = self._renewal
+        while not self._stop.wait(wait) and not self._lost:
+            wait = self._renewal if self._renew() else min(self._renewal, 2.0)
+
+    def _renew(self) -> bool:
+        """Renew; False when that must be tried again (or all is lost)."""
+        with self._lock:
+            if self._lost or self._stop.is_set():
+                return False
+            was_out = self._is_out()
+            try:
+                self._put()
+                self._refuse_others()
+                # Others may have come and gone while this process, or its host, was stopped.
+                if self._output.stat(PLAN) != self._plan:
+                    self._lost = "the plan of OUT was replaced meanwhile"
+                return not self._lost
+            except OutputError as error:
+                if was_out and not self._lost:
+                    self._lost = f"the task's claim could not be renewed in time ({error})"
+                return False
+
+    def _refuse_others(self) -> None:
+        data = self._output.get(LEASE)
+        holder = None if data is None else Holder.decode(data)
+        if holder is not None and holder.is_over(time.time()):
+            holder = None
+        if self._under:
+            if holder is None or holder.id != self._under:
+                self._lost = "the build that it is a task of has ended"
+        elif holder is not None and not holder.is_brief:
+            self._lost = f"OUT is being built by another process ({holder}): wait for it"
+
+    def _is_out(self) -> bool:
+        return time.monotonic() > self._until[0] or time.time() > self._until[1]
+
+    def _put(self) -> None:
+        monotonic, now = time.monotonic(), time.time()
+        holder = replace(self._claim.holder, expires=round(now + self._expiry, 3))
+        self._output.put(self._claim.path, replace(self._claim, holder=holder).encode())
+        self._until = (monotonic + self._expiry, now + self._expiry)
+
+
+@contextlib.contextmanager
+def claimed(output: Output, task: str, partitions: int, under: str = "") -> Iterator[Claimed]:
+    """Hold a claim on a task: written, renewed meanwhile, and taken away however this ends.
+
+    Raises
+    ------
+    HeldError
+        When a build holds OUT's lease, other than the one that this works ``under``.
+    """
+    claim = Claimed(output, task, partitions, under)
+    try:
+        claim.take()
+        yield claim
+    finally:
+        claim.release()
+
+
+def read_claims(output: Output) -> list[Claim]:
+    """Return all claims in OUT, also those that are over; what is none of them is left out."""
+    found = []
+    for path in output.paths(CLAIMS):
+        claim = Claim.decode(output.get(path) or b"")
+        if claim is not None and claim.path == path:
+            found.append(claim)
+    return found
+
+
+def clear_claims(output: Output) -> None:
+    """Refuse an OUT in which tasks are at work, and forget those that are over.
+
+    To be called once OUT's lease is held.
+
+    Raises
+    ------
+    HeldError
+        Naming who is at work.
+    """
+    claims = read_claims(output)
+    alive = [claim for claim in claims if not claim.is_over]
+    if alive:
+        others = f", and {len(alive) - 1} more" if len(alive) > 1 else ""
+        until = time.gmtime(max(claim.holder.expires for claim in alive))
+        raise HeldError(
+            f"{output.url}: tasks are at work in it ({alive[0]}{others}): wait for them; those "
+            f"that were killed are over at {time.strftime('%Y-%m-%d %H:%M:%S UTC', until)}"
+        )
+    for claim in claims:
+        output.delete(claim.path)

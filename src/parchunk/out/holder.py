@@ -1,0 +1,119 @@
+"""Who holds a lease or a claim in OUT, and until when: a process, on a host."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+#: Longest expiry believed: one from a broken clock must not lock OUT for ever.
+_LONGEST = 3600.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease: ``started`` and ``space`` tell a process from another of its number."""
+
+    id: str
+    host: str
+    pid: int
+    started: str
+    space: str
+    taken: float
+    expires: float
+    #: Whether the store of OUT honours conditional writes.
+    conditional: bool = True
+    #: What it is held for: to ``build``, or for a moment to ``plan`` or to ``publish``.
+    purpose: str = "build"
+
+    @classmethod
+    def of_this_process(cls, purpose: str = "build") -> Holder:
+        """Return this process as a holder of something that it has yet to take."""
+        return cls(
+            id=uuid.uuid4().hex,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=_started(os.getpid()),
+            space=_process_space(),
+            taken=round(time.time(), 3),
+            expires=0.0,
+            purpose=purpose,
+        )
+
+    def encode(self) -> bytes:
+        """Return the bytes of lease.json."""
+        return json.dumps({"parchunk_lease": 1, **asdict(self)}).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Holder | None:
+        """Return the holder that lease.json names, or None when it is none."""
+        try:
+            return cls.of_document(json.loads(data))
+        except (ValueError, RecursionError):
+            return None
+
+    @classmethod
+    def of_document(cls, document: Any) -> Holder | None:
+        """Return the holder that a JSON value names, or None when it is none."""
+        try:
+            return cls(
+                id=str(document["id"])[:200],
+                host=str(document["host"])[:200],
+                pid=int(document["pid"]),
+                started=str(document["started"])[:200],
+                space=str(document["space"])[:200],
+                taken=float(document["taken"]),
+                expires=float(document["expires"]),
+                conditional=document.get("conditional", True) is not False,
+                purpose=str(document.get("purpose", "build"))[:200],
+            )
+        except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
+            return None
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether it is held for a moment, and so waited for."""
+        return self.purpose in ("plan", "publish")
+
+    def is_over(self, now: float) -> bool:
+        """Whether the lease binds nobody any more: expired, or its process is dead."""
+        return not now < self.expires < now + _LONGEST or self._is_dead()
+
+    def _is_dead(self) -> bool:
+        if (self.host, self.space) != (socket.gethostname(), _process_space()) or self.pid < 1:
+            return False  # only the processes that this one can see
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):
+            return False
+        # A process of the same number that began at another time is another process.
+        return self.started != _started(self.pid) != ""
+
+    def __str__(self) -> str:
+        """Return what a message calls it."""
+        until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.expires))
+        return f"process {self.pid} on {self.host}, until {until} unless it renews that"
+
+
+def _process_space() -> str:
+    """Return which processes this one can see: containers may share a host's name."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """Return when a process began, in whatever unit the system has, or nothing."""
+    try:
+        # Fields after the command, which is in parentheses and may hold spaces; the 22nd of all.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError, UnicodeDecodeError):
+        return ""
