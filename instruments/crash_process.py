@@ -82,6 +82,8 @@ def step_of(path: str) -> str:
         return "receipt"
     if "/strays/" in path:
         return "strays"
+    if "/claims/" in path:
+        return "claim"
     if name.startswith("refs."):
         return "record file"
     return {".zmetadata": "root", "plan.json": "plan", "lease.json": "lease"}.get(name, name)

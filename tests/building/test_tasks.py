@@ -68,7 +68,7 @@ def test_a_task_is_small_and_says_what_it_is_of(source: Path, tmp_path: Path) ->
     assert not (tmp_path / "refs" / ".zmetadata").exists()
 
 
-@settings(max_examples=5)
+@settings(max_examples=4)
 @given(data=st.data())
 def test_in_any_order_killed_and_doubled(
     source: Path, wanted: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -224,6 +224,7 @@ def test_a_task_ends_when_out_becomes_anothers(source: Path, tmp_path: Path) -> 
     claim.release()
     other = claims.Claimed(output, "v region 3", 1, expiry=0.05, renewal=60)
     other.take()
+    time.sleep(0.1)
     parchunk.build(parchunk.plan(source, region=5), out, overwrite=True)
     with pytest.raises(HeldError, match="the plan of OUT was replaced"):
         other.check()
@@ -244,9 +245,7 @@ def test_two_that_did_not_write_the_same(source: Path, wanted: Path, tmp_path: P
     write_receipt_once(output, partition, replace(receipt, requests=99))  # the same, dearer
     assert read_receipts(output, plan)[partition.key] == receipt
     files = (replace(receipt.record_files[0], present=1, digest="00"), *receipt.record_files[1:])
-    with pytest.raises(
-        parchunk.OutputError, match=r"v, region 2 was done twice .*00 with 1 present here"
-    ):
+    with pytest.raises(parchunk.OutputError, match=r"v, region 2 was done twice .*00 with 1 here"):
         write_receipt_once(output, partition, replace(receipt, record_files=files))
     assert partition.key not in read_receipts(output, plan)
     path = out / ".parchunk" / "receipts" / "v" / "2.json"
@@ -271,7 +270,7 @@ def test_what_another_has_done_meanwhile_is_left_alone(
             found = super().paths(below)
             if below.endswith("receipts"):  # it has seen that nothing is done; now it is
                 parchunk.run_task(task)
-                (path / "v" / "c" / "5" / "5").unlink()
+                (path / "v" / "c" / "5" / "5").unlink(missing_ok=True)
                 listed.set()
             return found
 

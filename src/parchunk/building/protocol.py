@@ -21,7 +21,7 @@ from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memo
 from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
-from parchunk.out.claims import clear_claims
+from parchunk.out.claims import clear_claims, forget_claims
 from parchunk.out.counts import Counts
 from parchunk.out.lease import held
 from parchunk.out.opening import open_output
@@ -197,6 +197,7 @@ def publish(
         source = source or open_source(plan, store_options)
         publish_root(plan, source, output, receipts, lease.confirm)
         finish_update(output)
+        forget_claims(output)
         return BuildResult(
             **Counts.total(receipts).values(),
             url=output.url,

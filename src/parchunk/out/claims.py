@@ -12,7 +12,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -238,5 +238,11 @@ def clear_claims(output: Output) -> None:
             f"{output.url}: tasks are at work in it ({alive[0]}{others}): wait for them; those "
             f"that were killed are over at {time.strftime('%Y-%m-%d %H:%M:%S UTC', until)}"
         )
-    for claim in claims:
-        output.delete(claim.path)
+    forget_claims(output, claims)
+
+
+def forget_claims(output: Output, claims: Iterable[Claim] | None = None) -> None:
+    """Delete the claims that are over, of which nobody else would."""
+    for claim in read_claims(output) if claims is None else claims:
+        if claim.is_over:
+            output.delete(claim.path)

@@ -180,6 +180,9 @@ class LocalOutput(Output):
             self.refuse_links([path])
             with contextlib.suppress(FileNotFoundError):
                 self._at(path).unlink()
+            if path.startswith(f"{CLAIMS}/"):  # a folder that nobody else would take away
+                with contextlib.suppress(OSError):
+                    self._at(CLAIMS).rmdir()
 
     def delete_if(self, path: str, seen: str) -> None:
         """Delete one object if it is still the version ``seen``, and the place to write it."""
@@ -208,8 +211,6 @@ class LocalOutput(Output):
         """Remove the folder of temporary files after the last write."""
         self.refuse_links([_TEMPORARY])
         shutil.rmtree(self._at(_TEMPORARY), ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self._at(CLAIMS).rmdir()
 
     def refuse_links(self, paths: Iterable[str]) -> None:
         """Refuse links at or above any of these places below OUT; OUT itself may be one."""
