@@ -105,7 +105,7 @@ def test_a_failure_leaves_nothing_queued_in_the_callers_executor(
 
     with Failing(1) as executor:
         with pytest.raises(parchunk.SourceError, match="the first one fails"):
-            parchunk.build(plan_of(source), str(tmp_path / "refs"), executor=executor)
+            parchunk.build(plan_of(source), str(tmp_path / "refs"), executor=executor, workers=3)
         assert len(executor.submitted) > 1
         assert all(future.done() for future in executor.submitted)
     assert not (tmp_path / "refs" / ".zmetadata").exists()

@@ -163,5 +163,7 @@ def carry_out(
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),
         listing=str(choose(source)),
-        notes=notes_of(plan, output, run.receipts, (*inventory_notes(source), *run.notes, *lease.notes)),
+        notes=notes_of(
+            plan, output, run.receipts, (*inventory_notes(source), *run.notes, *lease.notes)
+        ),
     )

@@ -25,6 +25,7 @@ from parchunk.out.output import PLAN, Output
 from parchunk.out.plan_file import parse_plan
 from parchunk.out.receipts import read_receipts
 from parchunk.planning.from_source import open_source
+from parchunk.planning.inventory import require_inventory
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.planning.stretches import partitions_in, stretch_name
 from parchunk.stores.opening import Location
@@ -146,6 +147,7 @@ def do_task(
         source = open_source(
             plan, {**dict(task.source.options), **(store_options or {})}, task.listing
         )
+        require_inventory(plan.inventory, source)
     partitions = list(partitions_in(plan, task.start, task.stop))
     if not partitions:
         return TaskResult(
