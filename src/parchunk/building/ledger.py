@@ -6,8 +6,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-from parchunk.building.receipting import Costs, finish, receipt_of
 from parchunk.building.ready_jobs import ReadyJobs
+from parchunk.building.receipting import Costs, finish, receipt_of
 from parchunk.out.receipts import Receipt, read_receipt
 from parchunk.planning.plan import PartitionKey
 from parchunk.writing.written import Written
@@ -75,7 +75,9 @@ class Ledger:
             if self._others.pop(key, False):
                 return
         owned, ready = self._owned[key], self._ready
-        receipt = receipt_of(ready, owned, together, key not in self._unordered, self._costs.since())
+        receipt = receipt_of(
+            ready, owned, together, key not in self._unordered, self._costs.since()
+        )
         finish(ready, owned.partition, together, receipt)
         self.receipts.append(receipt)
         if self._notify:

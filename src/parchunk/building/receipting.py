@@ -48,7 +48,9 @@ class Costs:
             return spent
 
 
-def receipt_of(ready: ReadyJobs, owned: Owned, written: Written, ordered: bool, cost: Cost) -> Receipt:
+def receipt_of(
+    ready: ReadyJobs, owned: Owned, written: Written, ordered: bool, cost: Cost
+) -> Receipt:
     """Return the receipt of a partition, all of which is written."""
     partition, elements = owned.partition, owned.elements
     expected = partition.rows.total

@@ -12,8 +12,8 @@ import numpy as np
 
 from parchunk.building.ledger import Ledger
 from parchunk.building.pools import Here, Pools
-from parchunk.building.receipting import Costs
 from parchunk.building.ready_jobs import Leg, ReadyJobs
+from parchunk.building.receipting import Costs
 from parchunk.building.results import JobResult
 from parchunk.cover.jobs import Member
 from parchunk.errors import ListingError
@@ -91,7 +91,9 @@ def _build_leg(
     listed = leg.listing(ready.source, ready.share, pools, counted)
     # What lasts is written while the walk goes on, at whatever pace OUT takes.
     hands, within = (pools.partitions, pools.here) if listed.lasting else (Here(), pools)
-    members = [_Writer(ready, leg, at, within, counted, seams) for at in range(len(leg.job.members))]
+    members = [
+        _Writer(ready, leg, at, within, counted, seams) for at in range(len(leg.job.members))
+    ]
 
     def write(at: int, position: int, part: Part) -> None:
         key = leg.job.members[at].partitions[position].key
@@ -123,7 +125,13 @@ class _Writer:
     """Writes the parts of a member; different ones may be written at the same time."""
 
     def __init__(
-        self, ready: ReadyJobs, leg: Leg, at: int, pools: Pools, counted: Requests, seams: Seams | None
+        self,
+        ready: ReadyJobs,
+        leg: Leg,
+        at: int,
+        pools: Pools,
+        counted: Requests,
+        seams: Seams | None,
     ) -> None:
         member = leg.job.members[at]
         self._make = partial(part_writer, ready, leg, at, pools, counted, seams)
@@ -152,7 +160,9 @@ def _record_writer(
     ready: ReadyJobs, rows: RowSource, target: Target, pools: Pools, seams: Seams | None
 ) -> RecordWriter:
     inlining = Inlining(ready.inline_threshold, ready.share.inlining, pools.room)
-    return RecordWriter(rows, target, ready.output, ready.record_size, inlining, pools.writers, seams)
+    return RecordWriter(
+        rows, target, ready.output, ready.record_size, inlining, pools.writers, seams
+    )
 
 
 def _write_absent(ready: ReadyJobs, pools: Pools, ledger: Ledger, seams: Seams | None) -> None:
