@@ -1,9 +1,10 @@
-"""Months of a reanalysis as one dataset: references, then next month's update, then Icechunk.
+"""Many stores as one dataset: months of a reanalysis, and initialisations of a forecast.
 
     python examples/many_stores.py [FOLDER]
 
 Makes three monthly stores in FOLDER as producers write them (each with its own ``units`` of time),
-joins the first two, takes in the third, and imports all of it into an Icechunk repository.
+joins the first two, takes in the third, and imports all of it into an Icechunk repository. Then
+stacks initialisations, one of which is still being written, and completes them.
 """
 
 from __future__ import annotations
@@ -41,6 +42,34 @@ def make_month(path: Path, month: int, days: int) -> None:
     air[:] = 280 + month + np.random.default_rng(month).random(air.shape)
 
 
+def make_forecast(path: Path, steps: int) -> None:
+    root = zarr.open_group(path, mode="a", zarr_format=3)
+    rain = root.require_array(
+        "rain",
+        shape=(10, 19, 36),
+        chunks=(1, 19, 36),
+        dtype="f4",
+        fill_value=float("nan"),
+        dimension_names=["step", "lat", "lon"],
+    )
+    rain[:steps] = np.random.default_rng(1).random((steps, 19, 36))
+
+
+def forecasts(folder: Path) -> None:
+    make_forecast(folder / "2024010100.zarr", 10)
+    make_forecast(folder / "2024010112.zarr", 7)  # three steps are still to come
+    refs = folder / "forecasts.parquet"
+    initialised = ["2024-01-01T00:00", "2024-01-01T12:00"]
+    plan = parchunk.plan(f"{folder}/*.zarr", stack="init", labels=initialised)
+    parchunk.build(plan, refs)
+    for array in parchunk.audit(refs).arrays:
+        for label in array.gap_labels:
+            print(f"{array.array} is not complete: {label}")
+    make_forecast(folder / "2024010112.zarr", 10)
+    result = parchunk.update(refs)  # lists again what had gaps
+    print(f"{result.missing} chunks missing of {len(plan.stores.stores)} initialisations")
+
+
 def main(folder: Path) -> None:
     make_month(folder / "era5" / "01.zarr", 1, 31)
     make_month(folder / "era5" / "02.zarr", 2, 29)
@@ -58,6 +87,7 @@ def main(folder: Path) -> None:
     if find_spec("icechunk"):
         imported = parchunk.to_icechunk(refs, folder / "repo")
         print(f"{len(imported.commits)} commits in an Icechunk repository")
+    forecasts(folder / "forecasts")
 
 
 if __name__ == "__main__":

@@ -40,3 +40,5 @@ def test_many_stores(tmp_path: Path) -> None:
     assert "61 of 61 chunks of 2 stores" in said
     assert "92 of 92 chunks after the update" in said
     assert "281.5 K, 282.5 K, 283.5 K" in said
+    assert "rain is not complete: 2024-01-01 12:00" in said
+    assert "0 chunks missing of 2 initialisations" in said
