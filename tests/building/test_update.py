@@ -175,8 +175,8 @@ def test_named_arrays_are_listed_again(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_what_is_listed_again_unasked() -> None:
     """Whole arrays of up to a page, and gaps; to the array, the region and the chunk."""
-    receipt = cast("Receipt", SimpleNamespace(missing=0))
-    gap = cast("Receipt", SimpleNamespace(missing=1))
+    receipt = cast("Receipt", SimpleNamespace(missing=0, inlined=0))
+    gap = cast("Receipt", SimpleNamespace(missing=1, inlined=0))
     nothing = Unfinished((), (), False, "")
 
     def due(total: int, region: int | None, found: Receipt, asked: Unfinished) -> bool:
@@ -184,6 +184,10 @@ def test_what_is_listed_again_unasked() -> None:
         return is_due(Partition("a", region, rows, rows), found, page=10, asked=asked)
 
     assert [due(total, None, receipt, nothing) for total in (9, 10, 11)] == [True, True, False]
+    coordinate = cast("Receipt", SimpleNamespace(missing=0, inlined=1))
+    assert [due(total, None, coordinate, nothing) for total in (11, 2000, 2001)] == [
+        True, True, False,
+    ]  # fmt: skip
     assert not due(9, 0, receipt, nothing)
     assert not due(11, None, gap, nothing)
     assert due(11, None, gap, replace(nothing, gaps=True))

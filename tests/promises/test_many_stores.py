@@ -328,7 +328,7 @@ def test_what_a_store_lacks_reads_as_fill_value(tmp_path: Path, axis: int) -> No
     assert [(one.start, one.stop, one.missing, one.lacking) for one in report.stores] == [
         (0, 4, 0, 0), (4, 6, 0, lacking), (6, 12, 0, 0),
     ]  # fmt: skip
-    assert sum(one.present for one in report.stores) == result.present - result.inlined
+    assert sum(one.present for one in report.stores) == result.present - len(plan.stores.kept)
     con = parchunk.connect(tmp_path / "out")
     assert con.sql("SELECT count(*) FROM missing WHERE lacking").fetchall() == [(lacking,)]
     counted = con.sql("SELECT region, missing, lacking FROM coverage WHERE missing > 0").fetchall()

@@ -24,7 +24,7 @@ from parchunk.auditing.gaps import Completeness, completeness
 from parchunk.auditing.labels import labels_for
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited, read_partitions
-from parchunk.auditing.result import AuditReport
+from parchunk.auditing.result import ArrayAudit, AuditReport
 from parchunk.auditing.root_check import check_root
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.errors import InputError
@@ -132,10 +132,7 @@ def audit(
     receipts = [item.receipt for item in done if item.receipt]
     findings += _findings_of_all(plan, output, policy, under_way, undone, receipts)
     audited = [state.summary(labels) for state in arrays]
-    by_digest = _by_digest(done) if any(state.strangers for state in arrays) else {}
-    for state, summary in zip(arrays, audited, strict=True):
-        findings += state.damage(by_digest)
-        findings += state.coverage_findings(summary)
+    findings += _findings_of_each(arrays, audited, done)
     comparison: Comparison | None = None
     if against_source:
         from parchunk.auditing.against_source import compare
@@ -226,6 +223,18 @@ def _read_files(
                     progress(passed, total)
             extra += state.extra_files()
     return arrays, extra
+
+
+def _findings_of_each(
+    arrays: Sequence[ArrayState], audited: Sequence[ArrayAudit], done: Sequence[Audited]
+) -> list[Finding]:
+    """Return what is wrong with each array's files, and what is missing."""
+    by_digest = _by_digest(done) if any(state.strangers for state in arrays) else {}
+    found: list[Finding] = []
+    for state, summary in zip(arrays, audited, strict=True):
+        found += state.damage(by_digest)
+        found += state.coverage_findings(summary)
+    return found
 
 
 def _by_digest(done: Sequence[Audited]) -> dict[str, str]:

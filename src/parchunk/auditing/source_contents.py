@@ -113,11 +113,13 @@ class ContentReader:
         self._concurrency, self._requests, self._stop = concurrency, requests, stop
         self.indexes, self.inlined = Reread(), Reread()
         self._random = np.random.default_rng()
-        count = size = inlined = 0
+        count = size = inlined = inlined_size = 0
         for item in done:
             spec = plan.by_name[item.partition.array].spec
-            if item.receipt is not None:
+            if item.receipt is not None and item.receipt.inlined:
                 inlined += item.receipt.inlined
+                largest = plan.inline_threshold_of(spec.name)
+                inlined_size += min(item.receipt.inlined * largest, item.receipt.bytes)
             objects = objects_of(spec)
             there = objects.shards(item.partition)
             if item.receipt is not None:
@@ -125,7 +127,7 @@ class ContentReader:
             count += there
             size += there * objects.index_bytes
         self._share_of_indexes = sample.share(count, size)
-        self._share_of_inlined = sample.share(inlined, inlined * plan.inline_threshold)
+        self._share_of_inlined = sample.share(inlined, inlined_size)
 
     def check_chunks(
         self, spec: ArraySpec, numbers: Int64Array, held: HeldRows, unchanged: NDArray[np.bool_]

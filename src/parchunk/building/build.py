@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from os import PathLike
 from typing import Any, cast
 
@@ -33,6 +34,13 @@ from parchunk.planning.inventory import require_inventory
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
+
+#: Said of references that were begun without what is the default now.
+_NOT_INLINE = (
+    "coordinates of dimensions are not kept in these references, as they were begun without: a "
+    "producer who writes them anew breaks readers until the next update; build with --overwrite to "
+    "keep them"
+)
 
 
 def inventory_notes(source: Source) -> tuple[str, ...]:
@@ -121,8 +129,11 @@ def build(
     require_inventory(plan.inventory, source)
     with held(output) as lease:
         clear_claims(output)
-        plan = begin_output(plan, output, overwrite)
-        return carry_out(plan, source, output, lease, effort, began)
+        begun = begin_output(plan, output, overwrite)
+        result = carry_out(begun, source, output, lease, effort, began)
+    if plan.inlined_coordinates and not begun.inline_coordinates:
+        return replace(result, notes=(*result.notes, _NOT_INLINE))
+    return result
 
 
 def carry_out(

@@ -58,7 +58,12 @@ def begin_output(plan: Plan, output: Output, overwrite: bool, shared: bool = Fal
 
 
 def _is_same(old: Plan, new: Plan) -> bool:
-    """Whether two plans write the same, however their documents are spelled."""
+    """Whether two plans write the same, however their documents are spelled.
+
+    References that were begun without their coordinates inline go on so: it was the only way once.
+    """
+    if not old.inline_coordinates:
+        new = replace(new, inline_coordinates=False)
     if old.fingerprint == new.fingerprint:
         return True
     respelled = replace(new, hierarchy=old.hierarchy, arrays=old.arrays)

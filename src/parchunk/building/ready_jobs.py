@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -77,7 +77,8 @@ class ReadyJobs:
     """Everything that building some partitions needs, picklable when the source's store is.
 
     They are those of one job, its one leg; or of jobs that have rows of the same record files, as
-    those of neighbouring stores. ``source`` is where all of them are listed.
+    those of neighbouring stores. ``source`` is where all of them are listed. Chunks of up to
+    ``inline_threshold`` bytes are inlined, and of ``coordinates`` such of up to so many bytes.
     """
 
     source: Source
@@ -87,6 +88,7 @@ class ReadyJobs:
     dimension: str | None
     record_size: int
     inline_threshold: int
+    coordinates: Mapping[str, int]
     fingerprint: str
     share: Share
 
@@ -159,6 +161,11 @@ def ready_jobs(
             dimension=None if plan.split is None else str(plan.split),
             record_size=plan.record_size,
             inline_threshold=plan.inline_threshold,
+            coordinates={
+                name: size
+                for name in dict.fromkeys(name for name, _ in least)
+                if (size := plan.coordinate_threshold_of(name))
+            },
             fingerprint=plan.fingerprint,
             share=share,
         )

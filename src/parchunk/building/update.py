@@ -30,6 +30,7 @@ from parchunk.out.plan_file import load_plan, parse_plan, save_plan
 from parchunk.out.receipts import Receipt, read_receipts
 from parchunk.out.root import published_root
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
+from parchunk.planning.coordinates import MOST_CHUNKS
 from parchunk.planning.from_source import open_source, read_as_planned
 from parchunk.planning.from_stores import grown_many
 from parchunk.planning.growth import grown_plan
@@ -243,7 +244,9 @@ def _is_published(plan: Plan, output: Output) -> bool:
 
 def is_due(partition: Partition, receipt: Receipt, *, page: int, asked: Unfinished) -> bool:
     """Whether a partition is listed again although its array did not grow there."""
-    if partition.region is None and partition.objects.total <= page:
+    # A producer that appends writes its coordinates anew.
+    most = max(page, MOST_CHUNKS) if receipt.inlined else page
+    if partition.region is None and partition.objects.total <= most:
         return True
     if partition.region in asked.regions or partition.array in asked.arrays:
         return True

@@ -159,7 +159,10 @@ def part_writer(
 def _record_writer(
     ready: ReadyJobs, rows: RowSource, target: Target, pools: Pools, seams: Seams | None
 ) -> RecordWriter:
-    inlining = Inlining(ready.inline_threshold, ready.share.inlining, pools.room)
+    own = ready.coordinates.get(target.array, 0)
+    threshold = max(ready.inline_threshold, own)
+    is_coordinate = own > ready.inline_threshold
+    inlining = Inlining(threshold, ready.share.inlining, pools.room, is_coordinate)
     return RecordWriter(
         rows, target, ready.output, ready.record_size, inlining, pools.writers, seams
     )

@@ -213,6 +213,10 @@ def _notes(plan: Plan) -> Iterator[str]:
     """Yield what a reader of the plan should know, a line each."""
     if plan.hierarchy.written_format == 3:
         yield f"note: {V3_COSTS}"
+    kept = plan.inlined_coordinates
+    if kept and plan.stores is None:
+        gets = sum(plan.by_name[name].spec.reference_total for name in kept)
+        yield f"kept inline: {', '.join(kept)} ({count(gets)} chunks, a GET request each)"
     for name, feature in plan.hierarchy.skipped:
         yield f"skipped: {name}: {feature}"
     for name, reason in plan.hierarchy.left_out:

@@ -48,8 +48,10 @@ class InlineBound:
         """Return a ``--memory`` that has room for so much, in whole MiB."""
         return -(-self.processes * (self.least + 2 * wanted) // (1 << 20)) + 1
 
-    def check(self, record_file: str, sizes: NDArray[np.int64]) -> int:
+    def check(self, record_file: str, sizes: NDArray[np.int64], is_coordinate: bool = False) -> int:
         """Return the memory that a record file takes whose inlined chunks have these sizes.
+
+        ``is_coordinate``: they are inlined for being a coordinate's.
 
         Raises
         ------
@@ -63,10 +65,11 @@ class InlineBound:
         what = (
             f"{len(sizes):,} chunks of {total:,} bytes together are to be inlined in {record_file}"
         )
-        anew = (
-            f"build anew (--overwrite) with --inline-threshold {self._threshold(sizes)} or lower, "
-            "or with a smaller --record-size"
+        lower = (
+            f"--inline-threshold {self._threshold(sizes)} or lower, or with a smaller --record-size"
         )
+        how = "--no-inline-coordinates" if is_coordinate else lower
+        anew = f"build anew (--overwrite) with {how}"
         if total > MOST:
             raise InputError(
                 f"{what}, more than the {MOST >> 20} MiB that a record file may hold: {anew}"

@@ -69,8 +69,11 @@ def inline_bound(
 
 def inlining_of(plan: Plan) -> int:
     """Return the memory that inlining can take in one record file of a plan, at most."""
-    most = max((array.spec.reference_total for array in plan.arrays), default=0)
-    return most_needed(min(plan.record_size, most), plan.inline_threshold)
+    each = (
+        (min(plan.record_size, spec.reference_total), plan.inline_threshold_of(spec.name))
+        for spec in (array.spec for array in plan.arrays)
+    )
+    return max((most_needed(rows, threshold) for rows, threshold in each), default=0)
 
 
 def _needed_bytes(record_size: int, concurrency: int) -> tuple[int, int]:

@@ -108,7 +108,13 @@ def budget(
     # A column with nulls has a dictionary of all its values, which is decoded whole.
     # For another region length the planner may choose files of as many rows as it ever does.
     file = max(plan.record_size, RECORD_ROWS) * (longest + 16 + inlined)
-    constant = FIXED + EACH_COMMIT * len(work) + file
+    # What is inlined for being a coordinate's is in few rows, all of which are held.
+    coordinates = [
+        receipt.bytes
+        for receipt in receipts.values()
+        if receipt.inlined and plan.coordinate_threshold_of(receipt.array)
+    ]
+    constant = FIXED + EACH_COMMIT * len(work) + file + 3 * max(coordinates, default=0)
     by_region: dict[int | None, int] = {}
     for item in work:
         held = written = 0.0
@@ -118,7 +124,8 @@ def budget(
             rank, length = plan.by_name[partition.array].spec.rank, lengths[partition.array]
             count = receipt.present
             references += count
-            native = receipt.inlined * min(plan.inline_threshold, LONGEST_INLINED)
+            threshold = plan.inline_threshold_of(partition.array)
+            native = receipt.inlined * min(threshold, LONGEST_INLINED)
             # a byte a chunk tells which are there, in case that others must be deleted
             held += count * SET[arrays].of(rank, length) + native + partition.rows.total
             written = max(written, count * WRITTEN[arrays].of(rank, length) + native)

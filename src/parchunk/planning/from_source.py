@@ -81,10 +81,13 @@ def plan(
         arrays are joined, and then merged with the others.
     labels
         The coordinate of a new dimension: dates, whole numbers or names, one a store.
-    join, static, inline_coordinates
+    join, static
         What becomes of arrays that only some stores have (``"exact"`` refuses, ``"inner"`` leaves
         out, ``"outer"`` takes for missing); whether those without the dimension are compared
-        (``"equal"``) or believed (``"first"``); whether coordinates along it are read and kept.
+        (``"equal"``) or believed (``"first"``).
+    inline_coordinates
+        Whether coordinates of dimensions are read, and kept in the references: a producer who
+        writes them anew breaks no reader. Of stores that are joined, those along the dimension.
     split, region, record_size, inline_threshold
         See `parchunk.planning.choice.make_plan`; lengths in elements, sizes in rows and bytes (a
         number, or text such as ``"4KiB"``).
@@ -175,6 +178,7 @@ def plan(
         lone_array=lone_array,
         shards=shards,
         consolidated=consolidated,
+        inline_coordinates=inline_coordinates,
     )
 
 

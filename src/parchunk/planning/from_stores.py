@@ -51,6 +51,7 @@ def plan_many(
         exclude=wishes.exclude,
         shards=wishes.shards,
         consolidated=wishes.consolidated,
+        inline_coordinates=joining.inline,
     )
 
 

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from parchunk.keys.numbers import Int64Array
 from parchunk.metadata.spec import ArraySpec
+from parchunk.planning.coordinates import MOST_CHUNKS, is_coordinate_of_own
 from parchunk.planning.joining.calendars import date_of, days_of
 from parchunk.planning.joining.time_units import UNITS, TimeUnits, parse_time_units
 from parchunk.planning.plan import Plan
 
-#: A coordinate that is longer, or has more chunks, is not read.
+#: A coordinate that is longer is not read.
 MOST_ELEMENTS = 2_000_000
-MOST_CHUNKS = 2_000
 #: Days that a date is told of, at most: farther ones are numbers.
 _LAST_DAY = 4_000_000_000
 #: Values that are labelled at once.
@@ -49,8 +49,7 @@ def coordinate_of(plan: Plan) -> ArraySpec | None:
     named = [
         array.spec
         for array in plan.arrays
-        if array.spec.dimension_names == (dimension,)
-        and array.spec.name.rpartition("/")[2] == dimension
+        if is_coordinate_of_own(array.spec) and array.spec.dimension_names[0] == dimension
     ]
     found = [spec for spec in named if spec.name == dimension] or named
     if len(found) != 1 or found[0].total > MOST_CHUNKS or found[0].shape[0] > MOST_ELEMENTS:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
 from parchunk.planning.inventory import InventoryMark
+from parchunk.planning.coordinates import coordinate_threshold
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.stores.opening import Location
 
@@ -237,6 +238,8 @@ class Plan:
     stores: StoreSet | None = None
     #: What stood for the listing, where it was no listing.
     inventory: InventoryMark | None = None
+    #: Coordinates of dimensions are kept inline; not so in plans of before there was a choice.
+    inline_coordinates: bool = False
     #: Where the plan was made from, opened; not part of what the plan says.
     source: Source | None = field(default=None, compare=False, repr=False)
 
@@ -291,7 +294,17 @@ class Plan:
     def inline_threshold_of(self, array: str) -> int:
         """Return up to how many bytes an array's chunks are inlined: kept ones all are."""
         chunk = None if self.stores is None else self.stores.kept.get(array)
-        return self.inline_threshold if chunk is None else max(len(chunk), self.inline_threshold)
+        size = 0 if chunk is None else len(chunk)
+        return max(size, self.inline_threshold, self.coordinate_threshold_of(array))
+
+    def coordinate_threshold_of(self, array: str) -> int:
+        """Return up to how many bytes an array's chunks are inlined for being a coordinate's."""
+        return coordinate_threshold(self.by_name[array].spec) if self.inline_coordinates else 0
+
+    @property
+    def inlined_coordinates(self) -> tuple[str, ...]:
+        """The arrays that are inlined for being coordinates of dimensions."""
+        return tuple(name for name in self.by_name if self.coordinate_threshold_of(name))
 
     @property
     def chunks(self) -> int:
@@ -344,4 +357,5 @@ class Plan:
             **({"cuts": list(self.cuts)} if self.cuts else {}),
             **({} if self.stores is None else {"stores": self.stores.to_json()}),
             **({} if self.inventory is None else {"inventory_digest": self.inventory.digest}),
+            **({"inline_coordinates": True} if self.inline_coordinates else {}),
         }

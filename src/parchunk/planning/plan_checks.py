@@ -46,6 +46,7 @@ def check_document(document: Any, most_chunks: int) -> None:
             _text(glob, entry)
     _require(document["shards"] in ("expand", "whole"), "shards")
     _require(document.get("consolidated", "auto") in MODES, "consolidated")
+    _require(type(document.get("inline_coordinates", False)) is bool, "inline_coordinates")
     split = document["split"]
     if split is not None:
         _require(type(split) is dict, "split")

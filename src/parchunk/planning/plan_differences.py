@@ -30,6 +30,11 @@ def plan_differences(old: Plan, new: Plan) -> list[str]:
     formats = old.hierarchy.written_format, new.hierarchy.written_format
     if old.consolidated != new.consolidated:
         found.append(f"--consolidated {old.consolidated} there, {new.consolidated} now")
+    if old.inline_coordinates != new.inline_coordinates:
+        kept = ("kept inline there", "not now")
+        gone = ("not kept inline there", "they are now")
+        how = ", ".join(kept if old.inline_coordinates else gone)
+        found.append(f"coordinates of dimensions are {how}")
     if formats[0] != formats[1]:
         found.append(f"--format v{formats[0]} there, v{formats[1]} now")
     found += store_differences(old.stores, new.stores)

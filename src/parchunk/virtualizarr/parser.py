@@ -17,12 +17,14 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from parchunk.errors import InputError, UnsupportedError
 from parchunk.extras import require
 from parchunk.icechunk_import.locations import Container
 from parchunk.keys.row_sets import RowSet
+from parchunk.metadata.chunk_keys import chunk_key
 from parchunk.metadata.codecs import is_sharded
 from parchunk.metadata.spec import ArraySpec, Hierarchy, JSONObject
 from parchunk.metadata.to_v3 import v3_documents
@@ -249,7 +251,7 @@ class _Reader:
         document["shape"] = list(shape)
         options: dict[str, Any] = {}
         if inlined:
-            options = self._inlined(inlined, paths, lengths, grid)
+            options = self._inlined(inlined, rows, paths, lengths, grid)
         manifest = ChunkManifest.from_arrays(
             paths=paths.reshape(grid),
             offsets=offsets.reshape(grid),
@@ -260,15 +262,30 @@ class _Reader:
         return ManifestArray(metadata=ArrayV3Metadata.from_dict(document), chunkmanifest=manifest)
 
     def _inlined(
-        self, inlined: dict[tuple[int, ...], bytes], paths: Any, lengths: Any, grid: Sequence[int]
+        self,
+        inlined: dict[tuple[int, ...], bytes],
+        rows: RowSet,
+        paths: Any,
+        lengths: Any,
+        grid: Sequence[int],
     ) -> dict[str, Any]:
+        """Put inlined chunks in a manifest; return what else it is made with."""
         from virtualizarr.manifests import ChunkManifest
 
         if "inlined" not in signature(ChunkManifest.from_arrays).parameters:
-            raise InputError(
-                f"{self._spec.name}: this VirtualiZarr takes no inlined chunks: upgrade it, or "
-                "build without --inline-threshold, and many stores with --no-inline-coordinates"
-            )
+            if self._plan.stores is not None or self._spec.inner_chunks is not None:
+                raise InputError(
+                    f"{self._spec.name}: this VirtualiZarr takes no inlined chunks: upgrade it, or "
+                    "build with --no-inline-coordinates and without --inline-threshold"
+                )
+            # Each is an object of the source, too.
+            root = self._plan.location.url
+            for index, data in inlined.items():
+                at = int(np.ravel_multi_index(index, tuple(grid))) if grid else 0
+                path = pa.array([f"{root}/{chunk_key(self._spec, rows.number(at))}"])
+                paths[at] = self._container.locations(self._spec.name, path)[0].as_py()
+                lengths[at] = len(data)
+            return {}
         from virtualizarr.manifests.manifest import INLINED_CHUNK_PATH
 
         for index, data in inlined.items():

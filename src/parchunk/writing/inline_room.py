@@ -51,11 +51,15 @@ class InlineRoom:
 
 @dataclass(frozen=True)
 class Inlining:
-    """What is inlined, chunks of ``threshold`` bytes or fewer, and within which memory."""
+    """What is inlined, chunks of ``threshold`` bytes or fewer, and within which memory.
+
+    ``is_coordinate``: the threshold is that of a coordinate.
+    """
 
     threshold: int
     bound: InlineBound
     room: InlineRoom
+    is_coordinate: bool = False
 
     def small(self, present: NDArray[np.bool_], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which chunks of a record file are inlined."""
@@ -73,5 +77,5 @@ class Inlining:
         """
         if not len(sizes):
             return nullcontext()
-        wanted = self.bound.check(record_path(array, index), sizes)
+        wanted = self.bound.check(record_path(array, index), sizes, self.is_coordinate)
         return self.room.taken(wanted, self.bound.room)
