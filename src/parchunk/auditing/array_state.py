@@ -60,7 +60,10 @@ class ArrayState:
     def __init__(self, plan: Plan, array: ArrayPlan, output: Output, policy: Policy) -> None:
         self._plan, self._array, self._output = plan, array, output
         self.spec = array.spec
-        axis = array.axis or 0
+        along = None
+        if plan.split is not None and plan.stores is None:
+            along = plan.split.axis_in(array.spec)
+        axis = array.axis or along or 0
         self.policy = policy
         self._paths = array_paths(plan, array.spec.name)
         #: Chunk indices along the axis that are in no store.

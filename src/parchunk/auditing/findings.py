@@ -31,6 +31,7 @@ KINDS: Mapping[str, Severity] = {
     "extra-file": "damage",
     "unfinished": "gap",
     "missing-chunks": "gap",
+    "ends-early": "gap",
     "other-spelling": "gap",
     "zero-sized": "gap",
     "impossible-size": "gap",

@@ -121,9 +121,15 @@ def check_unit(unit: str | None) -> None:
 
 
 def periods_of(
-    unit: str, dimension: str | None, labels: Labels, arrays: Iterable[Steps], policy: Policy
+    unit: str,
+    dimension: str | None,
+    labels: Labels,
+    arrays: Iterable[tuple[Steps, Sequence[tuple[int, int]]]],
+    policy: Policy,
 ) -> Periods:
     """Return what is there by period; ``arrays`` are those along ``dimension``.
+
+    Beside the steps of each are those that are in no store: they are not expected.
 
     Raises
     ------
@@ -133,13 +139,15 @@ def periods_of(
     if dimension is None:
         raise InputError(f"--by {unit}: there is no split dimension with a name to tell dates of")
     steps = list(arrays)
-    extent = max((each.spec.shape[each.axis] for each in steps), default=0)
+    extent = max((each.spec.shape[each.axis] for each, _ in steps), default=0)
     names, codes = _named(unit, dimension, labels, extent)
     counted = np.zeros((3, len(names)), np.int64)
     by_array: list[dict[str, int]] = [{} for _ in names]
-    for each in steps:
+    for each, lacking in steps:
         at = codes[:: each.spec.reference_chunks[each.axis]][: each.size]
         expected = _expected(each, policy)
+        for low, high in lacking:
+            expected[low:high] = 0
         unread = np.where(each.unknown, np.maximum(expected - each.missing, 0), 0)
         for row, values in enumerate((expected, each.missing, unread)):
             counted[row] += _summed(values, at, len(names))

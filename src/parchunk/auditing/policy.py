@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
+from parchunk.auditing.expected import Expected, ExpectedDates, parse_expected
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec
+from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
-
-_EXPECT = re.compile(r"(?P<dimension>.+)=(?P<start>-?\d*):(?P<stop>-?\d*)")
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Chunks are expected only where ``start <= element < stop`` along a dimension."""
-
-    dimension: str
-    start: int
-    stop: int | None
-
-    @classmethod
-    def parse(cls, text: str) -> Expected:
-        """Return the value of ``DIM=START:STOP``; either number may be left out.
-
-        Raises
-        ------
-        InputError
-            When the text is something else.
-        """
-        match = _EXPECT.fullmatch(text)
-        if not match:
-            raise InputError(
-                f"--expect {text!r} is not DIM=START:STOP: give elements, e.g. time=0:87600"
-            )
-        start = int(match["start"] or 0)
-        stop = int(match["stop"]) if match["stop"] else None
-        if start < 0 or (stop is not None and stop < start):
-            raise InputError(f"--expect {text!r}: give 0 <= START <= STOP, in elements")
-        return cls(match["dimension"], start, stop)
 
 
 @dataclass(frozen=True)
@@ -52,15 +22,18 @@ class Policy:
 
     ``expect`` narrows where chunks are expected at all; ``allow_missing`` are globs of arrays
     that may have any gaps; ``max_missing`` is the percentage of an array's expected chunks that
-    may be missing.
+    may be missing. ``dates`` are such of ``expect`` as are dates, until `for_plan`.
     """
 
     expect: tuple[Expected, ...] = ()
+    dates: tuple[ExpectedDates, ...] = ()
     allow_missing: tuple[str, ...] = ()
     max_missing: float = 0.0
 
     @classmethod
-    def of(cls, expect: Sequence[str], allow_missing: Sequence[str], max_missing: float) -> Policy:
+    def of(
+        cls, expect: Sequence[str], allow_missing: Sequence[str], max_missing: float | str
+    ) -> Policy:
         """Return the policy that options say.
 
         Raises
@@ -68,9 +41,26 @@ class Policy:
         InputError
             When they say nothing sensible.
         """
-        if not 0 <= max_missing <= 100:
-            raise InputError(f"--max-missing is {max_missing}: give a percentage, 0 to 100")
-        return cls(tuple(map(Expected.parse, expect)), tuple(allow_missing), max_missing)
+        wanted = list(map(parse_expected, expect))
+        return cls(
+            tuple(one for one in wanted if isinstance(one, Expected)),
+            tuple(one for one in wanted if isinstance(one, ExpectedDates)),
+            tuple(allow_missing),
+            parse_percent(max_missing),
+        )
+
+    def for_plan(self, plan: Plan, labels: Labels) -> Policy:
+        """Return the policy with all dates as elements, by the labels of the split dimension.
+
+        Raises
+        ------
+        InputError
+            Naming what is not in the plan; where dates cannot be told, or none is there.
+        """
+        self.check(plan)
+        dimension = None if plan.split is None else plan.split.dimension
+        more = tuple(dates.elements(dimension, labels) for dates in self.dates)
+        return replace(self, expect=(*self.expect, *more))
 
     def check(self, plan: Plan) -> None:
         """Check that what it names is in the plan: a misspelt policy would excuse nothing.
@@ -81,10 +71,12 @@ class Policy:
             Naming what is not there.
         """
         known = {name for array in plan.arrays for name in array.spec.dimension_names if name}
-        for expected in self.expect:
-            if expected.dimension not in known:
+        for dimension in [one.dimension for one in self.expect] + [
+            one.dimension for one in self.dates
+        ]:
+            if dimension not in known:
                 raise InputError(
-                    f"--expect {expected.dimension}: no array has that dimension; there are: "
+                    f"--expect {dimension}: no array has that dimension; there are: "
                     f"{', '.join(sorted(known)) or 'none with names'}"
                 )
         for glob in self.allow_missing:
@@ -109,6 +101,23 @@ class Policy:
                     end = min(-(-stop // size), spec.reference_grid[axis]) if size else 0
                     found.append((axis, expected.start // size if size else 0, end))
         return tuple(found)
+
+
+def parse_percent(value: float | str) -> float:
+    """Return a percentage, as a number or as text such as ``1%``.
+
+    Raises
+    ------
+    InputError
+        When it is none.
+    """
+    try:
+        percent = float(str(value).strip().removesuffix("%"))
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent <= 100:
+        raise InputError(f"--max-missing is {value}: give a percentage, 0 to 100")
+    return percent
 
 
 def inside(

@@ -11,6 +11,7 @@ from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding
 from parchunk.auditing.gaps import Completeness, Gap
 from parchunk.auditing.heat import Heat
+from parchunk.auditing.periods import Periods
 from parchunk.auditing.sizes import Outliers, Sizes
 from parchunk.listing.strays import Stray
 from parchunk.planning.labels import Labels
@@ -98,6 +99,7 @@ class AuditReport(AuditCounts):
     seconds: float
     peak_memory: int
     labels: Labels = field(repr=False, compare=False)
+    periods: Periods | None = field(default=None, repr=False)
     comparison: Comparison | None = field(default=None, repr=False)
 
     @property
@@ -190,6 +192,8 @@ class AuditReport(AuditCounts):
             "seconds": round(self.seconds, 3),
             "peak_memory_bytes": self.peak_memory,
         }
+        if self.periods is not None:
+            document["by"] = self.periods.to_json()
         if self.comparison is not None:
             document["against_source"] = self.comparison.to_json(changes)
         return document

@@ -22,10 +22,12 @@ from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.found_arrays import left_out_findings, spelling_findings
 from parchunk.auditing.gaps import Completeness, completeness
 from parchunk.auditing.labels import labels_for
+from parchunk.auditing.periods import Periods, check_unit, periods_of
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited, read_partitions
 from parchunk.auditing.result import ArrayAudit, AuditReport
 from parchunk.auditing.root_check import check_root
+from parchunk.auditing.wording import early_ends
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.errors import InputError
 from parchunk.out.counts import BuildCounts
@@ -38,6 +40,7 @@ from parchunk.out.record_files import record_path
 from parchunk.out.under_way import UnderWay, read_under_way
 from parchunk.planning.from_source import open_source
 from parchunk.planning.inventory import as_inventory
+from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Partition, Plan
 from parchunk.stores.source import Source
 
@@ -59,7 +62,8 @@ def audit(
     repo_options: Mapping[str, str] | None = None,
     expect: str | Sequence[str] = (),
     allow_missing: str | Sequence[str] = (),
-    max_missing: float = 0.0,
+    max_missing: float | str = 0.0,
+    by: str | None = None,
     source: Source | str | PathLike[str] | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
@@ -84,11 +88,15 @@ def audit(
         A repository, or its path or URL, that the references were imported into: compare counts
         and a sample of references by region with its branch.
     expect
-        ``DIM=START:STOP`` in elements: chunks outside are not expected.
+        ``DIM=START:STOP`` in elements, half-open, or from one date of the split dimension to
+        another, both included (``"time=2015-01-11:2018-05-15"``): chunks outside are not expected.
     allow_missing
         Globs of arrays that may have gaps.
     max_missing
-        The percentage of each array's expected chunks that may be missing.
+        The percentage of each array's expected chunks that may be missing: ``1``, or ``"1%"``.
+    by
+        ``"year"``, ``"month"``, ``"day"`` or ``"hour"``: tell which of them are complete, too, by
+        the dates of the split dimension.
     source
         The opened source, where the URL in the plan and ``store_options`` do not say enough; or
         another path or URL of it.
@@ -115,6 +123,7 @@ def audit(
     """
     began = time.monotonic()
     memory = cast(int, memory)
+    check_unit(by)
     if source is not None and not isinstance(source, Source):
         source = Source.open(str(source), store_options)
     if inventory and not against_source:
@@ -122,13 +131,13 @@ def audit(
     policy = Policy.of(expect, allow_missing, max_missing)
     output = open_output(out, output_options)
     plan = load_plan(output)
-    policy.check(plan)
+    labels = labels_for(plan, output, store_options)
+    policy = policy.for_plan(plan, labels)
     under_way = read_under_way(output)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
     readers = workers or (_REMOTE_READERS if output.costs_requests else min(os.cpu_count() or 2, 8))
     arrays, extra = _read_files(plan, output, policy, done, undone, readers, progress)
-    findings += extra
-    labels = labels_for(plan, output, store_options)
+    findings += [*extra, *early_ends(policy, labels)]
     receipts = [item.receipt for item in done if item.receipt]
     findings += _findings_of_all(plan, output, policy, under_way, undone, receipts)
     audited = [state.summary(labels) for state in arrays]
@@ -169,6 +178,7 @@ def audit(
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(children=False),
         labels=labels,
+        periods=_periods(by, plan, labels, arrays, policy),
         comparison=comparison,
     )
 
@@ -295,6 +305,21 @@ def _completeness(plan: Plan, arrays: Sequence[ArrayState]) -> Completeness | No
             if expected.dimension == plan.split.dimension and expected.stop is not None:
                 ranges.append((min(expected.stop, extent), np.empty((0, 2), np.int64)))
     return completeness(str(plan.split), ranges, extent)
+
+
+def _periods(
+    unit: str | None, plan: Plan, labels: Labels, arrays: Sequence[ArrayState], policy: Policy
+) -> Periods | None:
+    """Return what is there by period, over the arrays that have the split dimension."""
+    if unit is None:
+        return None
+    split = plan.split
+    along = [
+        (state.steps, state.lacking)
+        for state in arrays
+        if split is not None and split.axis_in(state.spec) == state.steps.axis
+    ]
+    return periods_of(unit, None if split is None else split.dimension, labels, along, policy)
 
 
 def _unfinished(undone: Sequence[Partition], under_way: UnderWay) -> list[Finding]:

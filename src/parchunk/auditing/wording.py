@@ -8,11 +8,13 @@ from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding, Severity, finding, rebuild
 from parchunk.auditing.gaps import Gap, largest
 from parchunk.auditing.objects import objects_of
+from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.result import ArrayAudit, percent
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.receipts import receipt_path, strays_path
+from parchunk.planning.labels import Labels
 from parchunk.planning.plan import ArrayPlan, Partition, Plan
 
 #: Gaps of one array that become findings, and regions with zero-sized chunks. All are counted.
@@ -116,6 +118,19 @@ def lacking_findings(plan: Plan, array: ArrayPlan, audited: ArrayAudit) -> Itera
         array=name,
         count=audited.lacking,
     )
+
+
+def early_ends(policy: Policy, labels: Labels) -> Iterator[Finding]:
+    """Yield the dimensions that end before the last date that a policy expects."""
+    for dates in policy.dates:
+        last = dates.ends_early(labels)
+        if last is not None:
+            yield finding(
+                "ends-early",
+                f"{dates.dimension} ends at {last}, and chunks are expected to {dates.stop}",
+                "have the producer append, then run parchunk update OUT; or give an earlier "
+                "--expect",
+            )
 
 
 def zero_sized_findings(

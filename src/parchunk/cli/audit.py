@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from parchunk.auditing import AuditReport, audit
+from parchunk.auditing.periods import PERIOD_COLUMNS, UNITS, Periods, period_rows
 from parchunk.cli.options import (
     Size,
     consolidated_option,
@@ -48,15 +49,20 @@ _PRINTED = 40
     "--expect",
     multiple=True,
     metavar="DIM=START:STOP",
-    help="Expect chunks only in these elements of a dimension.",
+    help="Expect chunks only in these elements of a dimension, or from one date of the split "
+    "dimension to another: time=2015-01-11:2018-05-15.",
 )
 @click.option("--allow-missing", multiple=True, metavar="GLOB", help="Arrays that may have gaps.")
 @click.option(
     "--max-missing",
-    type=float,
-    default=0.0,
+    default="0",
     metavar="PERCENT",
     help="Missing chunks that each array may have.",
+)
+@click.option(
+    "--by",
+    type=click.Choice(UNITS),
+    help="Tell which years, months, days or hours are complete.",
 )
 @click.option(
     "--report",
@@ -102,7 +108,8 @@ def command(
     repo_options: Mapping[str, str],
     expect: tuple[str, ...],
     allow_missing: tuple[str, ...],
-    max_missing: float,
+    max_missing: str,
+    by: str | None,
     report: Path | None,
     plot: Path | None,
     memory: int,
@@ -134,6 +141,7 @@ def command(
             expect=expect,
             allow_missing=allow_missing,
             max_missing=max_missing,
+            by=by,
             store_options=store_options,
             output_options=output_options,
             memory=memory,
@@ -191,6 +199,8 @@ def print_report(found: AuditReport) -> None:
     complete = found.completeness
     if complete is not None:
         out.print(f"latest complete step along {complete.dimension}: {found.latest_text}")
+    if found.periods is not None:
+        _print_periods(found.periods)
     for item in found.findings[:_PRINTED]:
         out.print(f"{item.severity}: {item.message}  [{item.kind}]")
     if len(found.findings) > _PRINTED:
@@ -234,6 +244,18 @@ def _print_stores(found: AuditReport) -> None:
         f"{count(whole)} of {count(len(found.stores))} stores are whole"
         + (f"; {count(rest)} are not shown: --json lists all" if rest else "")
     )
+
+
+def _print_periods(found: Periods) -> None:
+    """Print the periods that are not complete, and how many are."""
+    out = console()
+    out.print(f"along {found.dimension}: {found.text}")
+    if found.incomplete:
+        last = len(PERIOD_COLUMNS) - 1
+        columns = [f"{name} >" if 0 < at < last else name for at, name in enumerate(PERIOD_COLUMNS)]
+        out.print(table("", (found.unit, *columns), period_rows(found.incomplete[:_PRINTED])))
+    if len(found.incomplete) > _PRINTED:
+        out.print(f"and {count(len(found.incomplete) - _PRINTED)} more: --json lists them all")
 
 
 def _save(path: Path, data: bytes) -> None:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
-from parchunk.planning.inventory import InventoryMark
 from parchunk.planning.coordinates import coordinate_threshold
+from parchunk.planning.inventory import InventoryMark
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.stores.opening import Location
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib.resources import files
 
+from parchunk.auditing.periods import PERIOD_COLUMNS, period_rows
 from parchunk.auditing.result import AuditReport, percent
 from parchunk.report.arrays import array_sections
 from parchunk.report.markup import Markup, element, joined
@@ -13,6 +14,8 @@ from parchunk.wording import bytes_text, duration
 
 #: Findings and changed regions that the page shows; the counts are of all.
 _FINDINGS, _CHANGES = 200, 200
+#: Periods that are not complete, likewise.
+_PERIODS = 200
 
 _SEVERITIES = {
     "damage": "damage",
@@ -42,6 +45,7 @@ def html_page(report: AuditReport) -> str:
             "main",
             _top(report),
             _findings(report),
+            _periods(report),
             _changes(report),
             array_sections(report),
             _foot(report),
@@ -119,6 +123,30 @@ def _findings(report: AuditReport) -> Markup:
             element("ul", *items, class_="findings") if items else element("p", "None."),
             element("p", f"And {rest:,} more: parchunk audit --json lists them all.")
             if rest > 0
+            else "",
+        ]
+    )
+
+
+def _periods(report: AuditReport) -> Markup:
+    found = report.periods
+    if found is None:
+        return Markup("")
+    shown = found.incomplete[:_PERIODS]
+    rest = len(found.incomplete) - len(shown)
+    return joined(
+        [
+            element("h2", f"By {found.unit}"),
+            element("p", f"Along {found.dimension} {found.text}."),
+            data_table(
+                f"What is not complete, by {found.unit}",
+                (found.unit, *PERIOD_COLUMNS),
+                period_rows(shown),
+            )
+            if shown
+            else "",
+            element("p", f"And {rest:,} more: parchunk audit --json lists them all.")
+            if rest
             else "",
         ]
     )

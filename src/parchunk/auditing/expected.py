@@ -1,0 +1,119 @@
+"""Where along a dimension chunks are expected: in elements, or from one date to another."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from parchunk.errors import InputError
+from parchunk.planning.labels import Labels
+
+_ELEMENTS = re.compile(r"(?P<dimension>.+)=(?P<start>-?\d*):(?P<stop>-?\d*)")
+_DATE = r"\d{4,}-\d\d(?:-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d)?)?)?)?"
+_DATES = re.compile(rf"(?P<dimension>.+?)=(?P<start>{_DATE})?:(?P<stop>{_DATE})?")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Chunks are expected only where ``start <= element < stop`` along a dimension."""
+
+    dimension: str
+    start: int
+    stop: int | None
+
+
+@dataclass(frozen=True)
+class ExpectedDates:
+    """Chunks are expected from one date to another, both included; None: from or to the end.
+
+    A date that leaves out the day or the hour is all of that month or day. ``given`` is what was
+    asked for, for messages.
+    """
+
+    dimension: str
+    start: str | None
+    stop: str | None
+    given: str
+
+    def elements(self, dimension: str | None, labels: Labels) -> Expected:
+        """Return the elements that they are, by the labels of the split ``dimension``.
+
+        Raises
+        ------
+        InputError
+            When another dimension is meant, its elements have no dates, or they do not rise, or
+            none is between these dates.
+        """
+        if self.dimension != dimension:
+            raise InputError(
+                f"--expect {self.given}: dates are known of the split dimension "
+                f"{dimension or '(there is none)'} only: give elements of {self.dimension}"
+            )
+        texts = labels.texts
+        dated = re.match(r"\d{4,}-\d\d-\d\d", labels.of(0) or "")
+        if not dated or not _rise(texts):
+            raise InputError(
+                f"--expect {self.given}: the elements of {dimension} "
+                f"{'do not rise in time' if dated else 'have no dates'}: give elements, such as "
+                f"{self.dimension}=0:100"
+            )
+        start = 0 if self.start is None else _first_from(texts, self.start)
+        stop = len(texts) if self.stop is None else _first_behind(texts, self.stop)
+        if start >= stop:
+            raise InputError(
+                f"--expect {self.given}: no element of {dimension} is between these dates; there "
+                f"are {labels.of(0)} to {labels.of(len(texts) - 1)}"
+            )
+        return Expected(self.dimension, start, stop)
+
+    def ends_early(self, labels: Labels) -> str | None:
+        """Return the last label, where it is before the last date that chunks are expected of."""
+        last = labels.of(len(labels) - 1)
+        if last is None or self.stop is None:
+            return None
+        return last if last[: len(self.stop)] < self.stop else None
+
+
+def parse_expected(text: str) -> Expected | ExpectedDates:
+    """Return the value of ``DIM=START:STOP``; either may be left out.
+
+    Raises
+    ------
+    InputError
+        When the text is something else.
+    """
+    match = _ELEMENTS.fullmatch(text)
+    if match:
+        start = int(match["start"] or 0)
+        stop = int(match["stop"]) if match["stop"] else None
+        if start < 0 or (stop is not None and stop < start):
+            raise InputError(f"--expect {text!r}: give 0 <= START <= STOP, in elements")
+        return Expected(match["dimension"], start, stop)
+    match = _DATES.fullmatch(text)
+    if not match:
+        raise InputError(
+            f"--expect {text!r} is not DIM=START:STOP: give elements, e.g. time=0:87600, or dates, "
+            "e.g. time=2015-01-11:2018-05-15"
+        )
+    first, last = ((match[end] or "").replace("T", " ") or None for end in ("start", "stop"))
+    return ExpectedDates(match["dimension"], first, last, text)
+
+
+def _rise(texts: pa.StringArray) -> bool:
+    if texts.null_count:
+        return False
+    return bool(pc.all(pc.less(texts.slice(0, max(len(texts) - 1, 0)), texts.slice(1))).as_py())
+
+
+def _first_from(texts: pa.StringArray, date: str) -> int:
+    """Return how many labels are before a date."""
+    return int(pc.sum(pc.less(texts, date)).as_py() or 0)
+
+
+def _first_behind(texts: pa.StringArray, date: str) -> int:
+    """Return how many labels are before the end of a date."""
+    begins = pc.utf8_slice_codeunits(texts, 0, len(date))
+    return int(pc.sum(pc.less_equal(begins, date)).as_py() or 0)

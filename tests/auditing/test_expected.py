@@ -1,0 +1,129 @@
+"""Where chunks are expected, from date to date, and what is said when the dates are not there."""
+
+import numpy as np
+import pytest
+import zarr
+
+import parchunk
+from parchunk.auditing.expected import Expected, parse_expected
+from parchunk.auditing.policy import parse_percent
+from parchunk.cli.main import run
+
+UNITS = "hours since 2001-01-01"
+
+
+def write(path, times, units=UNITS) -> None:
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    field = root.create_array(
+        "t", shape=(len(times), 2), chunks=(4, 2), dtype="f4", dimension_names=("time", "x")
+    )
+    field[...] = 1
+    time = root.create_array(
+        "time", shape=(len(times),), chunks=(1000,), dtype="i4", dimension_names=("time",),
+        attributes={"units": units},
+    )  # fmt: skip
+    time[...] = times
+
+
+def append(path, steps) -> None:
+    root = zarr.open_group(path)
+    for name in ("t", "time"):
+        before = root[name].shape[0]
+        root[name].resize((steps, *root[name].shape[1:]))
+        root[name][before:] = np.arange(before, steps) * 6 if name == "time" else 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """References of 60 days of 4 steps, a chunk each day; 2 and 3 February are missing."""
+    folder = tmp_path_factory.mktemp("expected")
+    write(folder / "store", np.arange(240) * 6)
+    for day in (32, 33):
+        (folder / f"store/t/c/{day}/0").unlink()
+    parchunk.build(parchunk.plan(folder / "store", split="time"), folder / "refs")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("dates", "missing"),
+    [
+        ("2001-01-01:2001-02-01", 0),
+        ("2001-01-01:2001-02-02", 1),
+        ("2001-02-03:", 1),
+        (":2001-01", 0),
+        ("2001-02:2001-02", 2),
+        ("2001-02-02T18:2001-02-03T00:00", 2),
+        ("2001-02-02 18:00:2001-02-02 18:00", 1),
+    ],
+)
+def test_dates_are_both_included(folder, dates, missing):
+    report = parchunk.audit(folder / "refs", expect=f"time={dates}")
+    assert (report.missing, report.excused) == (missing, 2 - missing)
+
+
+def test_dates_are_elements_where_they_are_told_so(folder):
+    of_dates = parchunk.audit(folder / "refs", expect="time=2001-01-11:2001-02-02")
+    of_elements = parchunk.audit(folder / "refs", expect="time=40:132")
+    assert (of_dates.missing, of_dates.excused) == (of_elements.missing, of_elements.excused)
+
+
+@pytest.mark.parametrize(
+    ("expect", "said"),
+    [
+        ("time=2002-01-01:", "no element of time is between these dates; there are 2001-01-01 00"),
+        ("time=2001-02-01:2001-01-01", "no element of time is between"),
+        ("x=2001-01-01:2001-02-01", "dates are known of the split dimension time only"),
+        ("tyme=2001-01-01:2001-02-01", "no array has that dimension"),
+        ("time=2001-01-01:100", "is not DIM=START:STOP"),
+        ("time=2001-1-1:2001-02-01", "is not DIM=START:STOP"),
+    ],
+)
+def test_dates_that_are_not_there_are_refused(folder, expect, said):
+    with pytest.raises(parchunk.InputError, match=said):
+        parchunk.audit(folder / "refs", expect=expect)
+
+
+@pytest.mark.parametrize(
+    ("times", "units", "said"),
+    [
+        (np.arange(8)[::-1], UNITS, "do not rise in time"),
+        (np.arange(8), "m", "have no dates"),
+    ],
+)
+def test_coordinates_that_are_no_rising_dates_are_refused(tmp_path, times, units, said):
+    write(tmp_path / "store", times, units)
+    parchunk.build(parchunk.plan(tmp_path / "store", split="time"), tmp_path / "refs")
+    with pytest.raises(parchunk.InputError, match=said):
+        parchunk.audit(tmp_path / "refs", expect="time=2001-01-01:2001-02-01")
+
+
+def test_a_dimension_that_ends_before_what_is_expected_is_a_finding(tmp_path):
+    write(tmp_path / "store", np.arange(40) * 6)
+    parchunk.build(parchunk.plan(tmp_path / "store", split="time", region=8), tmp_path / "refs")
+    wanted = "time=2001-01-01:2001-01-12"
+    (found,) = [
+        item
+        for item in parchunk.audit(tmp_path / "refs", expect=wanted).findings
+        if item.severity != "notice"
+    ]
+    assert found.kind == "ends-early"
+    assert found.message == ("time ends at 2001-01-10 18:00, and chunks are expected to 2001-01-12")
+    append(tmp_path / "store", 48)
+    parchunk.update(tmp_path / "refs")
+    assert parchunk.audit(tmp_path / "refs", expect=wanted).complete
+
+
+def test_elements_are_as_they_were():
+    assert parse_expected("a=b=1:2") == Expected("a=b", 1, 2)
+    assert parse_expected("2015=:3") == Expected("2015", 0, 3)
+
+
+def test_a_percentage_may_have_its_sign(folder, capfd):
+    assert parse_percent("1%") == parse_percent(1) == parse_percent(" 1 ") == 1.0
+    for value in ("one", "101%", -1, "nan"):
+        with pytest.raises(parchunk.InputError, match="--max-missing"):
+            parse_percent(value)
+    out = str(folder / "refs")
+    assert run(["audit", out, "--max-missing", "4%"]) == 0
+    assert run(["audit", out, "--max-missing", "3%"]) == 1
+    capfd.readouterr()
