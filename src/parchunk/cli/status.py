@@ -39,6 +39,7 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
                     "holder": None if holder is None else str(holder),
                     "partitions": status.partitions,
                     "partitions_done": status.done,
+                    "latest_complete": None if status.latest is None else asdict(status.latest),
                     "arrays": [asdict(array) for array in status.arrays],
                     "skipped": [list(pair) for pair in status.plan.hierarchy.skipped],
                     "left_out": left_out(status.plan),
@@ -63,6 +64,8 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
                 f"chunks are as of the inventory of {status.inventory}: what was written since is "
                 "missing"
             )
+        if status.latest is not None:
+            shown.print(f"latest complete step: {status.latest}")
         shown.print(_said(status))
         holder = status.under_way.holder
         if holder is not None and not holder.conditional:

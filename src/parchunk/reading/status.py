@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 
 from parchunk.arguments.lenient import lenient
@@ -14,6 +14,7 @@ from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, read_receipts
 from parchunk.out.under_way import UnderWay, read_under_way
 from parchunk.planning.plan import Plan
+from parchunk.reading.latest import LatestStep, latest_step
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Status:
     under_way: UnderWay
     #: The date of the oldest inventory that partitions are of; None where all were listed.
     inventory: str | None = None
+    #: The latest step at which nothing is missing; None unless finished and split.
+    latest: LatestStep | None = None
 
     @property
     def finished(self) -> bool:
@@ -101,4 +104,6 @@ def read_status(output: Output) -> Status:
         for receipts in [by_array[array.spec.name]]
     )
     under_way = read_under_way(output)
-    return Status(output.url, plan, arrays, under_way.published, under_way, oldest(found.values()))
+    dated = oldest(found.values())
+    status = Status(output.url, plan, arrays, under_way.published, under_way, dated)
+    return replace(status, latest=latest_step(plan, output, found)) if status.finished else status
