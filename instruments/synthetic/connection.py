@@ -14,6 +14,7 @@ from instruments.synthetic import gcs_pages
 from instruments.synthetic.answers import REASONS, Answer, Request
 from instruments.synthetic.faults import BEFORE_ANSWER, INSIDE_BODY
 from instruments.synthetic.service import CONTROL, Service
+from instruments.tls import Identity
 
 
 class Connection(asyncio.Protocol):
@@ -122,12 +123,22 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
 
-async def run(service: Service, latency: float, started: Any, stopped: asyncio.Event) -> None:
-    """Serve until ``stopped``; ``started`` is called with the port."""
+async def run(
+    service: Service,
+    latency: float,
+    started: Any,
+    stopped: asyncio.Event,
+    identity: Identity | None = None,
+) -> None:
+    """Serve until ``stopped``, by TLS with an identity; ``started`` is called with the port."""
     open_: set[Connection] = set()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: Connection(service, latency, open_), "127.0.0.1", 0, backlog=512
+        lambda: Connection(service, latency, open_),
+        "127.0.0.1",
+        0,
+        backlog=512,
+        ssl=identity.server() if identity else None,
     )
     started(server.sockets[0].getsockname()[1])
     await stopped.wait()

@@ -30,6 +30,7 @@ from instruments.synthetic.connection import run
 from instruments.synthetic.faults import Fault
 from instruments.synthetic.formula import FormulaStore
 from instruments.synthetic.service import CONTROL, Service
+from instruments.tls import Identity
 
 _ROOT = Path(__file__).parents[2]
 
@@ -45,7 +46,8 @@ def main() -> None:
     async def until_input_ends() -> None:
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopped.set)
-        await run(service, options["latency"], lambda port: print(port, flush=True), stopped)
+        latency, identity = options["latency"], options["identity"]
+        await run(service, latency, lambda port: print(port, flush=True), stopped, identity)
 
     asyncio.run(until_input_ends())
 
@@ -55,15 +57,16 @@ class Server:
 
     bucket = BUCKET
 
-    def __init__(self, port: int, pid: int) -> None:
-        """Name a server that listens on ``port`` in process ``pid``."""
+    def __init__(self, port: int, pid: int, identity: Identity | None = None) -> None:
+        """Name a server on ``port`` in process ``pid``; by TLS if it has an identity."""
         self.port = port
         self.pid = pid
+        self.identity = identity
 
     @property
     def endpoint(self) -> str:
         """The server's URL, without bucket or trailing slash."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.identity else ''}://127.0.0.1:{self.port}"
 
     def store_kwargs(self) -> dict[str, Any]:
         """Return the keywords with which ``obstore.store.S3Store(bucket, **kwargs)`` reads it."""
@@ -93,7 +96,13 @@ class Server:
         self._control("reset")
 
     def _control(self, name: str) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = (
+            http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=30, context=self.identity.client()
+            )
+            if self.identity
+            else http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        )
         try:
             connection.request("GET", CONTROL + name)
             return json.loads(connection.getresponse().read())
@@ -110,6 +119,7 @@ def serve(
     faults: Iterable[Fault] = (),
     keep: int = 10_000,
     process: bool = True,
+    identity: Identity | None = None,
 ) -> Iterator[Server]:
     """Serve ``store`` on a free port of 127.0.0.1 for as long as the context lasts.
 
@@ -117,6 +127,7 @@ def serve(
     page has at most ``page`` keys; the parameters of the last ``keep`` LIST requests are kept.
     A process of its own shares no interpreter lock with the client: measure with it.
     ``process=False`` serves from a thread, which starts at once and takes lambdas as rules.
+    With an ``identity`` it is reached by TLS.
     """
     if process:
         options = {
@@ -125,11 +136,12 @@ def serve(
             "page": page,
             "faults": tuple(faults),
             "keep": keep,
+            "identity": identity,
         }
         with _process(options) as server:
             yield server
     else:
-        with _thread(Service(store, page, faults, keep), latency) as server:
+        with _thread(Service(store, page, faults, keep), latency, identity) as server:
             yield server
 
 
@@ -150,7 +162,7 @@ def _process(options: dict[str, Any]) -> Iterator[Server]:
         port = child.stdout.readline()
         if not port:
             raise RuntimeError("the synthetic server did not start; its own message is above")
-        yield Server(int(port), child.pid)
+        yield Server(int(port), child.pid, options["identity"])
     finally:
         with contextlib.suppress(BrokenPipeError):
             child.stdin.close()
@@ -163,7 +175,7 @@ def _process(options: dict[str, Any]) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _thread(service: Service, latency: float) -> Iterator[Server]:
+def _thread(service: Service, latency: float, identity: Identity | None) -> Iterator[Server]:
     ports: list[int] = []
     ready = threading.Event()
     loop = asyncio.new_event_loop()
@@ -175,7 +187,7 @@ def _thread(service: Service, latency: float) -> Iterator[Server]:
 
     def serve_it() -> None:
         try:
-            loop.run_until_complete(run(service, latency, started, stopped))
+            loop.run_until_complete(run(service, latency, started, stopped, identity))
         finally:
             loop.close()
             ready.set()
@@ -186,7 +198,7 @@ def _thread(service: Service, latency: float) -> Iterator[Server]:
         ready.wait()
         if not ports:
             raise RuntimeError("the synthetic server did not start; its own message is above")
-        yield Server(ports[0], os.getpid())
+        yield Server(ports[0], os.getpid(), identity)
     finally:
         if ports:
             loop.call_soon_threadsafe(stopped.set)

@@ -13,8 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from instruments.tls import Identity
 from obstore.store import S3Store
 
+#: What tokens begin with: all that AWS's are made of, and URLs have to be told about.
+TOKEN = "1ueGcx/+Jyc8Y=="
 KEY, SECRET, SESSION = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLE", "Ses/sion+Token=="
 
 
@@ -26,6 +29,7 @@ class SignedBucket:
     keys: list[str]
     seen: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    connections: int = 0
 
     def store(self, **options: Any) -> S3Store:
         return S3Store(
@@ -37,33 +41,50 @@ class SignedBucket:
 
 
 @contextmanager
-def signed_bucket(kind: str = "anonymous", keys: list[str] | None = None) -> Iterator[SignedBucket]:
-    """Serve a bucket whose pages have one key each, to who may see them."""
+def signed_bucket(
+    kind: str = "anonymous", keys: list[str] | None = None, identity: Identity | None = None
+) -> Iterator[SignedBucket]:
+    """Serve a bucket whose pages have one key each, to who may see them; by TLS with an identity.
+
+    It answers in pieces whose number it does not say before, as AWS does.
+    """
     made = SignedBucket("", keys or ["k/1", "k/2"])
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            made.connections += 1
+            super().setup()
 
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             path, _, query = self.path.partition("?")
             made.seen.append(headers)
             made.paths.append(path)
-            at = int(dict(parse_qsl(query)).get("continuation-token", "0"))
+            token = dict(parse_qsl(query)).get("continuation-token", "")
+            at = int(token.removeprefix(TOKEN) or 0)
             status, body = 200, page(made.keys, at)
             if not believed(kind, path, query, headers):
                 status = 403
                 body = b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            self.wfile.write(body)
+            for piece in (body[:100], body[100:]):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b"")
+            self.wfile.write(b"0\r\n\r\n")
 
         def log_message(self, *_: Any) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         made.endpoint = f"http://127.0.0.1:{server.server_port}"
+        if identity:
+            made.endpoint = made.endpoint.replace("http", "https")
+            server.socket = identity.server().wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
@@ -75,7 +96,7 @@ def signed_bucket(kind: str = "anonymous", keys: list[str] | None = None) -> Ite
 
 def page(keys: list[str], at: int) -> bytes:
     more = at + 1 < len(keys)
-    token = f"<NextContinuationToken>{at + 1}</NextContinuationToken>" if more else ""
+    token = f"<NextContinuationToken>{TOKEN}{at + 1}</NextContinuationToken>" if more else ""
     return (
         f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{token}"
         f"<Contents><Key>{keys[at]}</Key><LastModified>2024-01-02T03:04:05.678Z</LastModified>"

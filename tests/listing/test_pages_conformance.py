@@ -15,15 +15,18 @@ import pickle
 import threading
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import obstore
 import pytest
 from instruments.s3_server import S3Bucket
 from instruments.synthetic.faults import Fault
 from instruments.synthetic.server import serve
 from instruments.synthetic.zarr_stores import zarr_store
+from instruments.tls import Identity
 from obstore.store import S3Store
 from tests.listing.signed_bucket import KEY, SECRET, SESSION, signed_bucket
 from tests.made import grow
@@ -102,9 +105,11 @@ def test_prefixes_are_whole_segments_and_offsets_come_first(bucket: S3Bucket, wa
     assert found("") == sorted(keys, key=str.encode)
 
 
-def test_pages_follow_each_other_and_none_is_fetched_too_many(way: str) -> None:
+def test_pages_follow_each_other_and_none_is_fetched_too_many(
+    way: str, identity: Identity | None
+) -> None:
     store = zarr_store([("v", (50, 50), (1, 1), ("time", "x"))])
-    with serve(store, process=False) as server:
+    with serve(store, process=False, identity=identity) as server:
         s3 = S3Store(server.bucket, **server.store_kwargs())
         source = parchunk.Source(s3, "", "s3://formula", listing=way)
         spent = Spent()
@@ -120,9 +125,9 @@ def test_pages_follow_each_other_and_none_is_fetched_too_many(way: str) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1_000, 1_001, 2_000])
-def test_requests_are_counted_alike(way: str, count: int) -> None:
+def test_requests_are_counted_alike(way: str, count: int, identity: Identity | None) -> None:
     store = zarr_store([("v", (count or 1,), (1,), ("time",))])
-    with serve(store, process=False) as server:
+    with serve(store, process=False, identity=identity) as server:
         s3 = S3Store(server.bucket, **server.store_kwargs())
         source = parchunk.Source(s3, "", "s3://formula", listing=way)
         prefix = "v" if count else "w"
@@ -132,9 +137,11 @@ def test_requests_are_counted_alike(way: str, count: int) -> None:
         assert spent.lists == len(server.lists()) == max(-(-found // 1000), 1)
 
 
-def test_listings_end_while_the_build_ends(way: str) -> None:
+def test_listings_end_while_the_build_ends(way: str, identity: Identity | None) -> None:
     store = zarr_store([("v", (3_000,), (1,), ("time",))])
-    with serve(store, faults=[Fault("hang", first=1, seconds=60)], process=False) as server:
+    with serve(
+        store, faults=[Fault("hang", first=1, seconds=60)], process=False, identity=identity
+    ) as server:
         s3 = S3Store(server.bucket, **server.store_kwargs())
         source = parchunk.Source(s3, "", "s3://formula", listing=way)
         stop = threading.Event()
@@ -148,10 +155,12 @@ def test_listings_end_while_the_build_ends(way: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["hang", "stall"])
-def test_silence_is_not_waited_for_without_an_end(way: str, kind: Any) -> None:
+def test_silence_is_not_waited_for_without_an_end(
+    way: str, kind: Any, identity: Identity | None
+) -> None:
     store = zarr_store([("v", (3_000,), (1,), ("time",))])
     fault = Fault(kind, first=1, times=None, seconds=60)
-    with serve(store, faults=[fault], process=False) as server:
+    with serve(store, faults=[fault], process=False, identity=identity) as server:
         kwargs = server.store_kwargs()
         kwargs["client_options"]["timeout"] = "1s"
         s3 = S3Store(server.bucket, **kwargs, retry_config={"max_retries": 0})
@@ -166,9 +175,13 @@ def test_silence_is_not_waited_for_without_an_end(way: str, kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["503", "429", "500", "reset"])
-def test_what_passes_is_asked_again_without_a_word(way: str, kind: Any) -> None:
+def test_what_passes_is_asked_again_without_a_word(
+    way: str, kind: Any, identity: Identity | None
+) -> None:
     store = zarr_store([("v", (3_000,), (1,), ("time",))])
-    with serve(store, faults=[Fault(kind, first=1, times=2)], process=False) as server:
+    with serve(
+        store, faults=[Fault(kind, first=1, times=2)], process=False, identity=identity
+    ) as server:
         s3 = S3Store(
             server.bucket,
             **server.store_kwargs(),
@@ -187,9 +200,11 @@ def test_what_passes_is_asked_again_without_a_word(way: str, kind: Any) -> None:
         ("501", "", False),
     ],
 )
-def test_refusals_are_one_line(way: str, kind: Any, reason: str, final: bool) -> None:
+def test_refusals_are_one_line(
+    way: str, kind: Any, reason: str, final: bool, identity: Identity | None
+) -> None:
     store = zarr_store([("v", (3,), (1,), ("time",))])
-    with serve(store, faults=[Fault(kind, times=None)], process=False) as server:
+    with serve(store, faults=[Fault(kind, times=None)], process=False, identity=identity) as server:
         s3 = S3Store(server.bucket, **server.store_kwargs())
         source = parchunk.Source(s3, "", "s3://formula", listing=way)
         with pytest.raises(PageError) as refused:
@@ -244,9 +259,11 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("payer", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_requests_are_signed_as_the_server_wants_them(way: str, kind: str, payer: bool) -> None:
+def test_requests_are_signed_as_the_server_wants_them(
+    way: str, kind: str, payer: bool, identity: Identity | None
+) -> None:
     options = KINDS[kind] | ({"request_payer": True} if payer else {})
-    with signed_bucket(kind) as bucket:
+    with signed_bucket(kind, identity=identity) as bucket:
         source = parchunk.Source(bucket.store(**options), "", "s3://b", listing=way)
         assert [key for key, _, _ in rows(source, "ä b&+%/c=", "ä b&+%/c=/*~!'()1")] == bucket.keys
         assert [headers.get("x-amz-request-payer") for headers in bucket.seen] == [
@@ -261,15 +278,37 @@ def test_requests_are_signed_as_the_server_wants_them(way: str, kind: str, payer
 
 @pytest.mark.parametrize("kind", ["static", "session token"])
 def test_credentials_of_the_environment_are_used(
-    way: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    way: str, kind: str, identity: Identity | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in KINDS[kind].items():
         monkeypatch.setenv(f"AWS_{name.upper()}", value)
-    with signed_bucket(kind) as bucket:
+    with signed_bucket(kind, identity=identity) as bucket:
         source = parchunk.Source(bucket.store(), "", "s3://b", listing=way)
         assert rows(source, "p")
         automatic = replace(source, listing="auto")
         assert choose(automatic).way == "wire"
+
+
+def test_profiles_are_read_where_told_to_and_left_to_obstore_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Obstore reads no profiles: metadata would be asked for by another, or by nobody."""
+    file = tmp_path / "credentials"
+    file.write_text(f"[mine]\naws_access_key_id={KEY}\naws_secret_access_key={SECRET}\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    with signed_bucket("static") as bucket:
+        source = parchunk.Source(bucket.store(), "", "s3://b", listing="wire")
+        assert len(rows(source, "p")) == len(bucket.keys)
+        assert str(choose(replace(source, listing="auto"))).startswith("obstore (S3 endpoint with")
+        monkeypatch.setenv("AWS_PROFILE", "another")
+        unknown = parchunk.Source(bucket.store(), "", "s3://b", listing="wire")
+        with pytest.raises(PageError, match=r"no credentials: .* profile \(another\)") as refused:
+            rows(unknown, "p")
+        assert refused.value.final
 
 
 def test_wrong_secrets_are_denied_and_not_repeated(way: str) -> None:
@@ -323,8 +362,24 @@ def test_builds_are_the_same_to_the_byte(bucket: S3Bucket, tmp_path: Path, tree:
     assert found["obstore"] == found["wire"]
 
 
+@pytest.mark.parametrize("virtual", [False, True])
+@pytest.mark.parametrize("region", [None, "eu-west-3"])
+def test_of_aws_the_same_host_is_asked(virtual: bool, region: str | None) -> None:
+    """AWS is not to be had here; of whom obstore would ask, its signed URLs tell."""
+    options = KINDS["static"] | {"virtual_hosted_style_request": virtual}
+    store = S3Store("my-bucket", **options, **({"region": region} if region else {}))
+    choice = choose(parchunk.Source(store, "", "s3://my-bucket"))
+    assert choice.dialect is not None
+    origin = choice.dialect.origin
+    assert (origin.encrypted, origin.port) == (True, None)
+    path = choice.dialect.target("p/", None, None).partition("?")[0].rstrip("/")
+    signed = obstore.sign(store, "GET", "p", timedelta(hours=1))
+    assert signed.startswith(f"https://{origin.host}{path}/p?")
+
+
 def test_what_is_proven_is_what_is_tested() -> None:
-    assert {("S3 endpoint", kind) for kind in KINDS} == PROVEN
+    servers = ("S3 endpoint", "S3 endpoint with TLS", "AWS")
+    assert {(server, kind) for server in servers for kind in KINDS} == PROVEN
 
 
 @pytest.mark.skipif("PARCHUNK_CONFORMANCE" not in os.environ, reason="names no server to test")

@@ -26,9 +26,12 @@ from parchunk.listing.wire.wire_pages import Dialect, WirePages
 from parchunk.stores.options import environment_mark
 from parchunk.stores.source import Source
 
-#: Stores and kinds of credentials that the suite has: of S3, servers named by an endpoint.
+#: Stores and kinds of credentials that the suite has. AWS itself it has by its parts alone: TLS,
+#: signatures, answers in pieces, pages as they are documented, and the host that obstore asks.
 PROVEN = frozenset(
-    {("S3 endpoint", "anonymous"), ("S3 endpoint", "static"), ("S3 endpoint", "session token")}
+    (server, kind)
+    for server in ("S3 endpoint", "S3 endpoint with TLS", "AWS")
+    for kind in ("anonymous", "static", "session token")
 )
 
 
@@ -120,7 +123,7 @@ def _dialect(store: object, environment: int) -> tuple[S3 | GCS, tuple[str, str]
         place = s3_place(store)
         server = "AWS" if not place.endpoint else "S3 endpoint"
         if place.endpoint and place.origin.encrypted:
-            server = "S3 endpoint with TLS"  # which the suite has not
+            server = "S3 endpoint with TLS"
         return S3(place), (server, place.kind)
     if isinstance(store, GCSStore):
         gcs = GCS.of(store)

@@ -15,6 +15,12 @@ from parchunk.stores.redaction import redact
 _STATUS = re.compile(r"\bstatus(?: code)?: (\d{3})\b(?: [A-Z][A-Za-z ]+)?")
 _CODE = re.compile(r"<Code>([A-Za-z0-9]+)</Code>")
 _NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
+_CERTIFICATE = re.compile(r"\bInvalidCertificate\(\s*([A-Za-z]+)")
+#: What is said of a server whose certificate nobody vouches for; a reason belongs into it.
+DISTRUSTED = (
+    "the certificate of the store is not believed ({}): check the endpoint, or name the file of "
+    "its authority in SSL_CERT_FILE"
+)
 
 
 def is_final(error: BaseException) -> bool:
@@ -22,7 +28,9 @@ def is_final(error: BaseException) -> bool:
     if isinstance(error, PermissionError | TypeError | ValueError):
         return True
     text = _without_urls(error)
-    return _is_denied(error, text) or _code(text) in _NO_BUCKET or "inner: Loop {" in text
+    if _is_denied(error, text) or _code(text) in _NO_BUCKET:
+        return True
+    return "inner: Loop {" in text or _CERTIFICATE.search(text) is not None
 
 
 def explain(error: BaseException, unsigned: str = "") -> str:
@@ -35,6 +43,8 @@ def explain(error: BaseException, unsigned: str = "") -> str:
     answer = _STATUS.search(text)
     if _code(text) in _NO_BUCKET:
         return "no such bucket: check the URL"
+    if answer is None and (found := _CERTIFICATE.search(text)):
+        return DISTRUSTED.format(found[1])
     if _is_denied(error, text) and getattr(error, "errno", None) is None:
         what = "permission denied"
         hint = (

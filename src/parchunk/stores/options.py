@@ -71,6 +71,8 @@ _KNOWN = PUBLIC_OPTIONS | {
 }
 #: Of several spellings of one option these come first, as they do for obstore.
 _FIRST = ("aws_endpoint_url_s3", "aws_region")
+#: A file and a folder of those whom TLS believes, as obstore takes them.
+AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 #: How a source was reached is kept for readers, also where the environment said it.
 _KEPT_FROM_ENVIRONMENT = PUBLIC_OPTIONS - {"timeout"}
 
@@ -144,7 +146,7 @@ def client_options_of_environment(scheme: str) -> dict[str, str]:
 
 
 def environment_mark() -> int:
-    """Return a number that stands for all that the environment says of stores and proxies.
+    """Return a number that stands for all that the environment says of stores, proxies and TLS.
 
     obstore reads it once, as a store is made: another number later means that what was read then
     cannot be read again. It means nothing in another process.
@@ -154,7 +156,9 @@ def environment_mark() -> int:
         frozenset(
             (key, value)
             for key, value in os.environ.items()
-            if key.lower().startswith(begins) or key.lower().endswith("_proxy")
+            if key.lower().startswith(begins)
+            or key.lower().endswith("_proxy")
+            or key in AUTHORITIES
         )
     )
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
+import sys
 import urllib.request
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from obstore.store import GCSStore, S3Store
 
 from parchunk.listing.wire.server import Limits, Origin
-from parchunk.stores.options import client_options_of_environment
+from parchunk.stores.options import AUTHORITIES, client_options_of_environment
 
 #: Options of a client; any other may decide whom it believes, or whom it asks.
 _CLIENT = frozenset({"allow_http", "timeout", "connect_timeout", "user_agent"})
@@ -47,10 +51,27 @@ def origin_of(url: str) -> tuple[Origin, str]:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise NotHere("its endpoint is no plain URL")
     try:
-        origin = Origin(parts.scheme == "https", parts.hostname, parts.port)
+        port = parts.port
     except ValueError:
         raise NotHere("its endpoint is no plain URL") from None
+    encrypted = parts.scheme == "https"
+    origin = Origin(encrypted, parts.hostname, port, _authorities() if encrypted else ())
     return origin, parts.path.rstrip("/")
+
+
+def _authorities() -> tuple[str, ...]:
+    """Return the files and folders of those whom obstore believes, none for the system's.
+
+    It reads the same two variables as OpenSSL, but not in the same way: who is named in either is
+    believed, whatever the files of a folder are called, and the system's are not.
+    """
+    if not sys.platform.startswith("linux"):
+        raise NotHere("whom TLS believes on this system is obstore's to ask")
+    named = tuple(os.environ[name] for name in AUTHORITIES if os.environ.get(name))
+    system = ssl.get_default_verify_paths()
+    if not (named or system.cafile or any(Path(system.capath or os.devnull).glob("*.0"))):
+        raise NotHere("Python finds no certificates of the system")
+    return named
 
 
 def has_proxy(origin: Origin) -> bool:

@@ -133,8 +133,8 @@ def _origin(said: Mapping[str, str], bucket: str, region: str) -> tuple[Origin, 
     if not named:
         host = f"s3.{region}.amazonaws.com"
         if virtual:
-            return Origin(True, f"{bucket}.{host}"), "/"
-        return Origin(True, host), f"/{quote(bucket)}"
+            return origin_of(f"https://{bucket}.{host}")[0], "/"
+        return origin_of(f"https://{host}")[0], f"/{quote(bucket)}"
     origin, path = origin_of(named)
     # An endpoint of the virtual style names the bucket itself.
     return origin, (path or "/") if virtual else f"{path}/{quote(bucket)}"

@@ -7,6 +7,7 @@ of listing is about.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import math
 import os
@@ -20,9 +21,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 
 from parchunk.listing.pages import PageError, Spent
 from parchunk.listing.wire.watch import Wait, Watch
+from parchunk.stores.explaining import DISTRUSTED
 
 #: Bytes of an answer at most: a page of the longest keys, all of entities, is smaller.
 MOST_BYTES = 64 << 20
@@ -35,11 +38,15 @@ _IDENTITY = {"User-Agent": "parchunk", "Accept": "*/*"}
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a server is."""
+    """Where a server is; ``authorities`` are files and folders of those who may vouch for it.
+
+    With none of them, those may whom the system believes.
+    """
 
     encrypted: bool
     host: str
     port: int | None = None
+    authorities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,13 +177,22 @@ class Server:
         origin = self.origin
         connection = (
             http.client.HTTPSConnection(
-                origin.host, origin.port, timeout=self.limits.connect, context=_certificates()
+                origin.host,
+                origin.port,
+                timeout=self.limits.connect,
+                context=_context(origin.authorities),
             )
             if origin.encrypted
             else http.client.HTTPConnection(origin.host, origin.port, timeout=self.limits.connect)
         )
         try:
             connection.connect()
+        except ssl.SSLCertVerificationError as error:
+            connection.close()
+            reason = error.verify_message or "it cannot be verified"
+            raise PageError(
+                DISTRUSTED.format(reason.partition("\n")[0].rstrip(".")), True
+            ) from None
         except ssl.SSLError as error:
             connection.close()
             raise Unanswered(
@@ -277,6 +293,15 @@ def _watch(process: int) -> Watch:
     return Watch()
 
 
-@cache
-def _certificates() -> ssl.SSLContext:
-    return ssl.create_default_context()
+@lru_cache(maxsize=32)
+def _context(authorities: tuple[str, ...]) -> ssl.SSLContext:
+    """Return whom to believe."""
+    # Not Python's own default, which from 3.13 on is stricter than obstore.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not authorities:
+        context.load_default_certs()
+    for path in map(Path, authorities):
+        for file in path.iterdir() if path.is_dir() else (path,):
+            with contextlib.suppress(OSError):  # a folder may hold other files, too
+                context.load_verify_locations(file)
+    return context
