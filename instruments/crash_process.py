@@ -127,6 +127,7 @@ def _note_steps(steps: Path, kill_at: Step | None) -> None:
 def _note_writes(kind: type[LocalOutput | RemoteOutput], step: Callable[[str], None]) -> None:
     """Have outputs of a kind note what they write and delete."""
     put, put_if, delete, delete_if = kind.put, kind.put_if, kind.delete, kind.delete_if
+    move = kind.move
 
     def noted_put(self: Any, path: str, data: Any) -> None:
         step(f"before {step_of(path)}")
@@ -151,5 +152,11 @@ def _note_writes(kind: type[LocalOutput | RemoteOutput], step: Callable[[str], N
         delete_if(self, path, seen)
         step("after release")
 
+    def noted_move(self: Any, path: str, to: str) -> None:
+        step(f"before move {step_of(to)}")
+        move(self, path, to)
+        step(f"after move {step_of(to)}")
+
+    kind.move = noted_move  # type: ignore[method-assign]
     kind.put, kind.put_if = noted_put, noted_put_if  # type: ignore[method-assign]
     kind.delete, kind.delete_if = noted_delete, noted_delete_if  # type: ignore[method-assign]

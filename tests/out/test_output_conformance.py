@@ -19,7 +19,7 @@ from obstore.store import MemoryStore, S3Store
 from parchunk.errors import InputError, OutputError
 from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
-from parchunk.out.output import LEASE, PLAN, RECEIPTS, ROOT, STRAYS, Output, clearing_order
+from parchunk.out.output import LEASE, NEXT, PLAN, RECEIPTS, ROOT, STRAYS, Output, clearing_order
 from parchunk.out.remote import RemoteOutput
 from parchunk.stores.opening import Location
 
@@ -88,6 +88,34 @@ def test_names_with_odd_characters(output: Output, name: str) -> None:
     output.delete(name)
     assert output.get(name) is None
     assert output.paths() == [f"{name}2"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_moved_replaces_what_is_there(output: Output, name: str) -> None:
+    output.prepare()
+    output.put(name, b"new")
+    output.move(name, "t/there")
+    assert output.get("t/there") == b"new"
+    assert output.get(name) is None
+    output.move(name, "t/there")  # done already
+    assert output.paths() == ["t/there"]
+    output.put(name, b"newer")
+    output.move(name, "t/there")
+    assert output.get("t/there") == b"newer"
+
+
+def test_a_folder_of_it_is_an_output(output: Output) -> None:
+    output.prepare()
+    inner = output.below(NEXT)
+    inner.prepare()
+    inner.put("t/refs.0.parq", b"one")
+    inner.put(ROOT, b"root")
+    assert output.paths() == [f"{NEXT}/{ROOT}", f"{NEXT}/t/refs.0.parq"]
+    assert inner.paths() == [ROOT, "t/refs.0.parq"]
+    assert inner.describe(ROOT) == output.describe(f"{NEXT}/{ROOT}")
+    inner.tidy()
+    output.move(f"{NEXT}/t/refs.0.parq", "t/refs.0.parq")
+    assert output.get("t/refs.0.parq") == b"one"
 
 
 def test_a_folder_is_no_prefix_of_a_name(output: Output) -> None:

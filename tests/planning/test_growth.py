@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.made import spec
 from parchunk.errors import InputError
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.planning.changes import changes_of, refuse_unasked
 from parchunk.planning.choice import make_plan
 from parchunk.planning.growth import carried, grown_plan
 from parchunk.planning.plan import ArrayPlan, Partition, Plan, Split
@@ -176,18 +178,30 @@ def test_inner_chunks_of_a_shard_that_was_not_full_are_due() -> None:
     ("now", "said"),
     [
         ([], "t is gone"),
-        ([spec("t", (8, 6), (2, 3))], r"t became shorter along axis 0 \(9 to 8\)"),
-        ([spec("t", (9, 7), (2, 3))], r"t grew along axis 1 \(6 to 7\), which gives"),
+        ([spec("t", (8, 6), (2, 3))], "t became shorter along axis 0 (9 to 8)"),
+        ([spec("t", (9, 7), (2, 3))], "t grew along axis 1 (6 to 7), which gives"),
+        ([spec("t", (8, 7), (2, 3))], "t became shorter along axis 0 (9 to 8)"),
         ([spec("t", (9, 6), (3, 3))], "t has other metadata"),
         ([spec("t", (9, 6, 1), (2, 3, 1))], "t has other metadata"),
+        ([spec("t", (9, 6), (2, 3), ("y", "x"))], "t has other metadata (dimension_names"),
         ([replace(spec("t", (9, 6), (2, 3)), dtype="int8")], "t has other metadata"),
         ([replace(spec("t", (9, 6), (2, 3)), document={"fill_value": 1})], "other metadata"),
     ],
 )
-def test_what_is_no_growth_is_refused_by_name(now: list[ArraySpec], said: str) -> None:
+def test_what_is_no_growth_is_told_by_name(now: list[ArraySpec], said: str) -> None:
     old = plan_of(spec("t", (9, 6), (2, 3)))
-    with pytest.raises(InputError, match=said):
-        grown_plan(old, Hierarchy(tuple(now), ()))
+    changes = changes_of(old, Hierarchy(tuple(now), ()))
+    assert not changes.in_place
+    (problem,) = changes.problems()
+    assert said in problem
+    assert any(problem in note for note in changes.notes()) == (
+        "grew" not in said and "shorter" not in said
+    )
+    lost = "gone" in said or "shorter" in said
+    for shrink, gone in ((False, False), ("shorter" not in said, "gone" not in said)):
+        with pytest.raises(InputError, match="--allow") if lost else nullcontext():
+            refuse_unasked(old, changes, shrink, gone)
+    refuse_unasked(old, changes, True, True)
 
 
 def test_attributes_may_change_and_a_last_chunk_may_fill_up() -> None:

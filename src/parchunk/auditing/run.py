@@ -35,6 +35,7 @@ from parchunk.out.inventory_date import oldest, refuse_older
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
+from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import Receipt
 from parchunk.out.record_files import record_path
 from parchunk.out.under_way import UnderWay, read_under_way
@@ -131,6 +132,7 @@ def audit(
     policy = Policy.of(expect, allow_missing, max_missing)
     output = open_output(out, output_options)
     plan = load_plan(output)
+    refuse_between(output)
     labels = labels_for(plan, output, store_options)
     policy = policy.for_plan(plan, labels)
     under_way = read_under_way(output)

@@ -26,7 +26,9 @@ from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease, held
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
+from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipts import read_receipts
+from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import open_source
 from parchunk.planning.from_source import plan as make_plan
@@ -129,7 +131,9 @@ def build(
     require_inventory(plan.inventory, source)
     with held(output) as lease:
         clear_claims(output)
+        finish_switch(output, lease.check)
         begun = begin_output(plan, output, overwrite)
+        discard_prepared(output)
         result = carry_out(begun, source, output, lease, effort, began)
     if plan.inlined_coordinates and not begun.inline_coordinates:
         return replace(result, notes=(*result.notes, _NOT_INLINE))

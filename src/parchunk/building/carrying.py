@@ -17,6 +17,8 @@ from parchunk.out.counts import BuildCounts
 from parchunk.out.inventory_date import oldest
 from parchunk.out.output import RECEIPTS, STRAYS, Output
 from parchunk.out.receipts import Receipt, read_receipts, receipt_path, strays_path, write_receipt
+from parchunk.out.unfinished import Unfinished
+from parchunk.planning.coordinates import MOST_CHUNKS
 from parchunk.planning.growth import Carried, carried
 from parchunk.planning.plan import Partition, PartitionKey, Plan
 
@@ -37,6 +39,17 @@ def forget(
     return kept
 
 
+def is_due(partition: Partition, receipt: Receipt, *, page: int, asked: Unfinished) -> bool:
+    """Whether a partition is listed again although its array did not grow there."""
+    # A producer that appends writes its coordinates anew.
+    most = max(page, MOST_CHUNKS) if receipt.inlined else page
+    if partition.region is None and partition.objects.total <= most:
+        return True
+    if partition.region in asked.regions or partition.array in asked.arrays:
+        return True
+    return asked.gaps and receipt.missing > 0
+
+
 def carry_over(old: Plan, new: Plan, output: Output) -> None:
     """Make those receipts of ``old`` that hold for ``new`` receipts of it, and delete the others.
 
@@ -44,17 +57,18 @@ def carry_over(old: Plan, new: Plan, output: Output) -> None:
     """
     receipts = read_receipts(output, old)
     done = read_receipts(output, new)
-    renewed = []
+    found = []
     for item in carried(old, new):
         before = [receipts.get(part.key) for part in item.before]
         known = [receipt for receipt in before if receipt is not None]
         if len(known) == len(before) and item.partition.key not in done:
-            renewed.append((item, known, _strays(output, item, known)))
+            strays = strays_of(output, item, known, in_place=True)
+            found.append((item, known, strays))
     # All are read before the first is written: region 1 may lie where another region 1 is read.
-    for item, known, strays in renewed:
+    for item, known, strays in found:
         if strays is not None:
             output.put(strays_path(item.partition), strays)
-        receipt = _renewed(known, item.partition, new)
+        receipt = renewed(known, item.partition, new)
         write_receipt(output, item.partition, receipt)
         done[item.partition.key] = receipt
     _delete_others(new, output, done)
@@ -71,7 +85,7 @@ def _delete_others(plan: Plan, output: Output, done: dict[PartitionKey, Receipt]
                 output.delete(path)
 
 
-def _renewed(known: Sequence[Receipt], partition: Partition, plan: Plan) -> Receipt:
+def renewed(known: Sequence[Receipt], partition: Partition, plan: Plan) -> Receipt:
     """Return the receipt of a partition that consists of those of ``known``."""
     # Its rows are the same; its range may be longer, where others own the rows at its end.
     elements = plan.elements(partition)
@@ -103,9 +117,15 @@ def _renewed(known: Sequence[Receipt], partition: Partition, plan: Plan) -> Rece
     )
 
 
-def _strays(output: Output, item: Carried, known: Sequence[Receipt]) -> bytes | None:
-    """Return the strays kept of the partitions that one consists of; None: they stay in place."""
-    if len(known) == 1 and strays_path(item.before[0]) == strays_path(item.partition):
+def strays_of(
+    output: Output, item: Carried, known: Sequence[Receipt], *, in_place: bool = False
+) -> bytes | None:
+    """Return the strays kept of the partitions that one consists of; None: there are none.
+
+    With ``in_place``, None also says that they lie where they belong.
+    """
+    same = len(known) == 1 and strays_path(item.before[0]) == strays_path(item.partition)
+    if in_place and same:
         return None
     together = Strays()
     for part, receipt in zip(item.before, known, strict=True):

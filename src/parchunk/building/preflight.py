@@ -9,7 +9,7 @@ from dataclasses import replace
 from parchunk.errors import InputError
 from parchunk.metadata.meaning import hierarchy_digest
 from parchunk.metadata.names import OWN, record_number
-from parchunk.out.output import LEASE, PLAN, PREVIOUS, RECEIPTS, ROOT, STRAYS, Output
+from parchunk.out.output import LEASE, NEXT, PLAN, PREVIOUS, RECEIPTS, ROOT, STRAYS, Output
 from parchunk.out.plan_file import parse_plan, save_plan
 from parchunk.planning.plan import Plan
 from parchunk.planning.plan_differences import plan_differences
@@ -109,7 +109,7 @@ def _own_paths(output: Output, plan: Plan | None) -> list[str]:
 
 def _places_of(plan: Plan) -> Iterator[str]:
     """Yield where a build of ``plan`` writes: its own files, and the folders of each array."""
-    yield from (ROOT, PLAN, PREVIOUS, LEASE)
+    yield from (ROOT, PLAN, PREVIOUS, LEASE, NEXT)
     for array in plan.arrays:
         name = array.spec.name
         yield from (name, f"{RECEIPTS}/{name}", f"{STRAYS}/{name}")

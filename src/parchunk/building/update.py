@@ -13,9 +13,10 @@ from typing import Any, cast
 
 from parchunk.arguments.lenient import lenient
 from parchunk.building.build import carry_out
-from parchunk.building.carrying import carry_over, forget
+from parchunk.building.carrying import carry_over, forget, is_due
 from parchunk.building.effort import Effort
 from parchunk.building.preflight import refuse_overlap
+from parchunk.building.replacing import build_replacement
 from parchunk.building.results import BuildResult, Progress
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
@@ -27,16 +28,18 @@ from parchunk.out.lease import held
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
 from parchunk.out.plan_file import load_plan, parse_plan, save_plan
-from parchunk.out.receipts import Receipt, read_receipts
+from parchunk.out.prepared import discard_prepared
+from parchunk.out.receipts import read_receipts
 from parchunk.out.root import published_root
+from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
-from parchunk.planning.coordinates import MOST_CHUNKS
+from parchunk.planning.changes import Changes, changes_of, refuse_unasked
 from parchunk.planning.from_source import open_source, read_as_planned
 from parchunk.planning.from_stores import grown_many
 from parchunk.planning.growth import grown_plan
 from parchunk.planning.inventory import as_inventory, mark_of
 from parchunk.planning.many_sources import StoreLike
-from parchunk.planning.plan import Partition, Plan
+from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
 
 
@@ -51,6 +54,8 @@ def update(
     gaps: bool = True,
     exclude: str | Iterable[str] = (),
     skip_unsupported: bool = False,
+    allow_shrink: bool = False,
+    allow_gone: bool = False,
     memory: int | str = DEFAULT_MEMORY,
     concurrency: int = DEFAULT_CONCURRENCY,
     workers: int = 1,
@@ -74,6 +79,12 @@ def update(
     Readers see the references as they were until all of it is done. An update that was killed, or
     failed, is finished by the next, whatever that one is asked.
 
+    An array that grew along a later axis, or became shorter, is renumbered: its rows are looked up
+    in the record files that are there, and only what came is listed. One of other chunks, codecs or
+    data type is listed whole. Such references are prepared beside those that are there, and put in
+    their place when all is done: for that moment nobody can open OUT, and who has it open must open
+    it again.
+
     Regions stay as long as they were planned, unless an array has grown out of them: see
     `parchunk.planning.refitting`.
 
@@ -94,6 +105,9 @@ def update(
     exclude, skip_unsupported
         Arrays that came and are left out, now and later: by globs on their names, or those that
         cannot be referenced.
+    allow_shrink, allow_gone
+        Take chunks out of the references that are beyond the end of an array that became shorter,
+        and arrays that are not there any more.
     inventory, inventory_root
         A newer inventory in place of the listing, as for `parchunk.plan`. Without one the source
         itself is listed.
@@ -103,9 +117,8 @@ def update(
     Raises
     ------
     InputError
-        When ``out`` holds no build, a region or array is named that is not there, or the source did
-        more than grow: an array is gone, became shorter, or grew along another axis than its
-        leading one.
+        When ``out`` holds no build, a region or array is named that is not there, or an array is
+        gone or became shorter and that is not allowed; of many stores, for whatever is no growth.
     OutputError, SourceError, SourceChangedError
         As for `parchunk.build`.
     """
@@ -118,11 +131,12 @@ def update(
     load_plan(output)  # refused before a lease is taken in what is no OUT
     with held(output) as lease:
         clear_claims(output)
+        finish_switch(output, lease.check)
         old = load_plan(output)
         source = open_source(old, store_options, listing)
         refuse_overlap(old, source, output)
         given = as_inventory(inventory, inventory_root, memory)
-        wanted = _without(old, exclude, output)
+        wanted, changes = _without(old, exclude, output), Changes()
         if wanted.stores is not None:
             new = grown_many(
                 wanted, _several(stores), labels, store_options, skip_unsupported, given
@@ -137,7 +151,10 @@ def update(
         else:
             if given.files:
                 source = open_source(old, store_options, listing, given)
-            new = grown_plan(wanted, read_as_planned(wanted, source, skip_unsupported))
+            hierarchy = read_as_planned(wanted, source, skip_unsupported)
+            changes = changes_of(wanted, hierarchy)
+            refuse_unasked(wanted, changes, allow_shrink, allow_gone)
+            new = grown_plan(wanted, hierarchy)
             new = replace(new, inventory=mark_of(source))
         refuse_older(old, read_receipts(output, old).values(), source)
         asked = Unfinished(
@@ -149,6 +166,9 @@ def update(
         _refuse_unknown(asked, old, new, output)
         effort.most_held(source, new)  # refused before anything is written
         choose(source)
+        if not changes.in_place:
+            return build_replacement(old, new, changes, asked, source, output, lease, effort, began)
+        discard_prepared(output)
         notes = _begin(asked, old, new, output, source.manner.page)
         result = carry_out(new, source, output, lease, effort, began)
         return replace(result, notes=(*notes, *result.notes))
@@ -240,14 +260,3 @@ def _is_published(plan: Plan, output: Output) -> bool:
         and len(receipts) == sum(array.regions for array in plan.arrays)
         and root == published_root(plan, receipts.values())
     )
-
-
-def is_due(partition: Partition, receipt: Receipt, *, page: int, asked: Unfinished) -> bool:
-    """Whether a partition is listed again although its array did not grow there."""
-    # A producer that appends writes its coordinates anew.
-    most = max(page, MOST_CHUNKS) if receipt.inlined else page
-    if partition.region is None and partition.objects.total <= most:
-        return True
-    if partition.region in asked.regions or partition.array in asked.arrays:
-        return True
-    return asked.gaps and receipt.missing > 0

@@ -54,6 +54,12 @@ from parchunk.listing.patience import Patience
     is_flag=True,
     help="Leave out arrays that came and cannot be referenced or read, instead of refusing.",
 )
+@click.option(
+    "--allow-shrink",
+    is_flag=True,
+    help="Take chunks beyond the end of arrays that became shorter out of the references.",
+)
+@click.option("--allow-gone", is_flag=True, help="Take arrays that are gone out of the references.")
 @run_options
 @listing_option
 @inventory_options
@@ -71,6 +77,8 @@ def command(
     no_gaps: bool,
     exclude: tuple[str, ...],
     skip_unsupported: bool,
+    allow_shrink: bool,
+    allow_gone: bool,
     memory: int,
     concurrency: int,
     workers: int,
@@ -90,8 +98,9 @@ def command(
     of, and what the last one has grown by.
 
     That is: new regions and arrays, regions whose last chunks were partly filled, regions with
-    missing chunks, and whole arrays of up to one page of keys. Readers see OUT as it was until
-    all of it is done.
+    missing chunks, and whole arrays of up to one page of keys. Of arrays that grew along another
+    axis than their leading one, what came; arrays of other chunks or codecs anew. Readers see OUT
+    as it was until all of it is done.
     """
     with progress_shown(no_progress or as_json) as progress:
         result = update(
@@ -103,6 +112,8 @@ def command(
             gaps=not no_gaps,
             exclude=exclude,
             skip_unsupported=skip_unsupported,
+            allow_shrink=allow_shrink,
+            allow_gone=allow_gone,
             memory=memory,
             concurrency=concurrency,
             workers=workers,

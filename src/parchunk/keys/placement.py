@@ -45,15 +45,19 @@ class Placement:
 class Target:
     """Where rows of one array are written: what OUT calls it, and how many rows it has there.
 
-    Without a ``placement`` rows are written as they are numbered.
+    Without a ``placement`` rows are written as they are numbered. Those of ``gathered`` are written
+    alone, one after another: into files that are named after their first position among them.
     """
 
     array: str
     total: int
     placement: Placement | None = None
+    gathered: RowSet | None = None
 
     def numbers(self, rows: Int64Array) -> Int64Array:
         """Return OUT's numbers of rows, shape (n,)."""
+        if self.gathered is not None:
+            return self.gathered.positions(rows)
         return rows if self.placement is None else self.placement.numbers(rows)
 
     def own(self, numbers: Int64Array) -> Int64Array:

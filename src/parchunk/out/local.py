@@ -14,7 +14,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -127,6 +127,20 @@ class LocalOutput(Output):
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+    def move(self, path: str, to: str) -> None:
+        """Give one object another path, replacing what is there; none at ``path`` is fine."""
+        with failing(f"write {self.describe(to)}", RESUME):
+            self.refuse_links([path, to])
+            final = self._at(to)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self._at(path).replace(final)
+
+    def below(self, folder: str) -> LocalOutput:
+        """Return a folder of OUT as an Output of its own."""
+        self.refuse_links([f"{folder}/any"])
+        return LocalOutput(replace(self.location, url=f"{self.url}/{folder}"))
 
     def put_if(self, path: str, data: bytes, seen: str | None) -> str | None:
         """Write one object whole if it is still the version ``seen`` (None: if there is none)."""

@@ -24,11 +24,16 @@ UPDATE = f"{OWN}/update.json"
 LEASE = f"{OWN}/lease.json"
 #: What tasks are at work on, by whoever works on them.
 CLAIMS = f"{OWN}/claims"
+#: What an update prepares that will take the place of what is published, all at once.
+NEXT = f"{OWN}/next"
+#: The plan of that, from its beginning on, and its root, once it is complete.
+PREPARED_PLAN = f"{NEXT}/{OWN}/plan.json"
 RECEIPTS = f"{OWN}/receipts"
 STRAYS = f"{OWN}/strays"
 #: What the elements of the split dimension are called: dates, where it is a time.
 LABELS = f"{OWN}/labels.parquet"
 ROOT = ".zmetadata"
+PREPARED_ROOT = f"{NEXT}/{ROOT}"
 #: What to do when a write fails.
 RESUME = "make room or give access, then run the same command again to resume"
 
@@ -86,6 +91,17 @@ class Output(Protocol):
 
     def put(self, path: str, data: bytes | memoryview) -> None:
         """Write one object whole, replacing what is there; after an error that is untouched."""
+        ...
+
+    def move(self, path: str, to: str) -> None:
+        """Give one object another path, replacing what is there; none at ``path`` is fine.
+
+        Cut short, the object is whole at one of the two paths, or at both.
+        """
+        ...
+
+    def below(self, folder: str) -> Output:
+        """Return a folder of OUT as an Output of its own, whose paths are relative to it."""
         ...
 
     def put_if(self, path: str, data: bytes, seen: str | None) -> str | None:

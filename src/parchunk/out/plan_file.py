@@ -6,6 +6,7 @@ import json
 
 from parchunk.errors import InputError
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
+from parchunk.out.prepared import refuse_between
 from parchunk.out.root import has_arrays_of, is_root_of
 from parchunk.planning.plan import Plan
 from parchunk.planning.plan_document import read_plan
@@ -45,6 +46,7 @@ def published_plan(output: Output) -> Plan | None:
         root = output.get(ROOT)
         plan = load_plan(output)
         if root is None:
+            refuse_between(output)
             return None
         saved = output.get(PREVIOUS)
         fits = has_arrays_of(root, plan)

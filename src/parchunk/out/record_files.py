@@ -111,6 +111,14 @@ def encode(references: References) -> bytes:
     return sink.getvalue()
 
 
+def are_references(batch: pa.RecordBatch) -> bool:
+    """Whether rows have the columns that a build writes, without nulls where it writes none."""
+    columns = [(column.name, column.type) for column in batch.schema]
+    return columns == [(column.name, column.type) for column in SCHEMA] and not (
+        batch.column("offset").null_count or batch.column("size").null_count
+    )
+
+
 def _row_groups(raw: pa.BinaryArray) -> list[int]:
     """Return where row groups end: there is one, but where many bytes are inlined."""
     if raw.null_count == len(raw):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar
 
@@ -82,6 +82,20 @@ class RemoteOutput(Output):
         """Write one object whole, replacing what is there; after an error that is untouched."""
         with failing(f"write {self.describe(path)}", RESUME):
             self.store.put(self._key(path), bytes(data))
+
+    def move(self, path: str, to: str) -> None:
+        """Give one object another path, replacing what is there; none at ``path`` is fine."""
+        with failing(f"write {self.describe(to)}", RESUME):
+            try:
+                self.store.copy(self._key(path), self._key(to))
+            except FileNotFoundError:
+                return
+        self.delete(path)
+
+    def below(self, folder: str) -> RemoteOutput:
+        """Return a folder of OUT as an Output of its own."""
+        location = replace(self.location, url=f"{self.url}/{folder}")
+        return RemoteOutput(location, self.store, self._key(folder))
 
     def put_if(self, path: str, data: bytes, seen: str | None) -> str | None:
         """Write one object whole if it is still the version ``seen`` (None: if there is none)."""

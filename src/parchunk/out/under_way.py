@@ -6,7 +6,10 @@ import time
 from dataclasses import dataclass
 
 from parchunk.out.holder import Holder
-from parchunk.out.output import LEASE, PREVIOUS, ROOT, UPDATE, Output
+from parchunk.out.output import LEASE, PREPARED_PLAN, PREPARED_ROOT, PREVIOUS, ROOT, UPDATE, Output
+
+#: What is there while an update is, and after one that was cut short.
+_UPDATING = (PREVIOUS, UPDATE, PREPARED_PLAN, PREPARED_ROOT)
 
 
 @dataclass(frozen=True)
@@ -45,5 +48,5 @@ def read_under_way(output: Output) -> UnderWay:
     holder = None if data is None else Holder.decode(data)
     if holder is not None and holder.is_over(time.time()):
         holder = None
-    updating = any(output.get(path) is not None for path in (PREVIOUS, UPDATE))
+    updating = any(output.get(path) is not None for path in _UPDATING)
     return UnderWay(output.get(ROOT) is not None, updating, holder)

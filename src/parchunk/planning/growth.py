@@ -1,7 +1,8 @@
 """What becomes of a plan when its source has grown: the same chunk numbers, and more of them.
 
 Chunks are numbered in C order, so an array may grow along its leading axis, and along no other,
-without any chunk getting another number. No I/O.
+without any chunk getting another number. What becomes of those that did otherwise is said by
+`parchunk.planning.renumbering`. No I/O.
 """
 
 from __future__ import annotations
@@ -12,14 +13,11 @@ from math import prod
 
 from parchunk.errors import InputError
 from parchunk.keys.row_sets import RowSet
-from parchunk.metadata.meaning import array_differences
 from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.planning.changes import changes_of, same_chunks, unlike
 from parchunk.planning.choice import REGION_REFERENCES, WHOLE_RATIO, is_coordinate, make_plan
 from parchunk.planning.plan import MOST_CHUNKS, ArrayPlan, Partition, Plan
 from parchunk.planning.refitting import refit
-
-#: Entries of an array's document that may change from one plan to the next.
-_FREE = ("shape", "attributes")
 
 
 def grown_plan(old: Plan, hierarchy: Hierarchy) -> Plan:
@@ -31,48 +29,30 @@ def grown_plan(old: Plan, hierarchy: Hierarchy) -> Plan:
     Raises
     ------
     InputError
-        Naming every array that is gone, became shorter, grew along another axis than the leading
-        one, or whose chunks mean something else now.
+        Naming an array that has more chunks than can be counted; or when none is left.
     """
-    problems = growth_problems(old, hierarchy)
-    if problems:
-        raise InputError(
-            f"{old.location.url} did more than grow ({'; '.join(problems[:3])}"
-            + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
-            + "): references cannot be updated; build them anew (--overwrite, or another OUT)"
-        )
+    if not hierarchy.arrays:
+        raise InputError(f"{old.location.url} holds no arrays any more: nothing to reference")
     for spec in hierarchy.arrays:
         if spec.reference_total > MOST_CHUNKS:
             raise InputError(
                 f"{spec.name} has {spec.reference_total:,} chunks now, more than a listing could "
                 "show: repair its metadata, or leave it out with --exclude if it is new"
             )
+    other = changes_of(old, hierarchy).other
+    known = {name: array for name, array in old.by_name.items() if name not in other}
     arrays = tuple(
-        replace(old.by_name[spec.name], spec=spec) if spec.name in old.by_name else ArrayPlan(spec)
+        replace(known[spec.name], spec=spec) if spec.name in known else ArrayPlan(spec)
         for spec in hierarchy.arrays
     )
     grown = replace(old, hierarchy=hierarchy, arrays=arrays)
     if old.split is None:
         return _first_split(grown) or grown
     wanted = {
-        array.spec.name: array.axis
-        if array.spec.name in old.by_name
-        else _axis_of_new(old, array.spec)
+        array.spec.name: array.axis if array.spec.name in known else _axis_of_new(old, array.spec)
         for array in arrays
     }
     return refit(grown, wanted)
-
-
-def growth_problems(old: Plan, hierarchy: Hierarchy) -> list[str]:
-    """Return every array that did more than grow, a phrase each."""
-    specs = {spec.name: spec for spec in hierarchy.arrays}
-    kept = frozenset() if old.stores is None else old.stores.kept.keys()
-    found = [f"{name} is gone" for name in old.by_name if name not in specs]
-    for name, array in old.by_name.items():
-        if name in specs and name not in kept:  # those are written anew whatever they are
-            problem = _problem(array.spec, specs[name])
-            found += [f"{name} {problem}"] if problem else []
-    return found
 
 
 @dataclass(frozen=True)
@@ -84,15 +64,17 @@ class Carried:
 
 
 def carried(old: Plan, new: Plan) -> Iterator[Carried]:
-    """Yield the partitions of ``new`` of which ``old`` knew every row, and every chunk was full.
+    """Yield the partitions of ``new`` of which ``old`` knew every row, in the same record files.
 
-    A chunk at the end of an array is written again when the array grows: with more in it, and so
-    with another size. Of an array that does not fit its regions in ``old`` nothing is known: what
-    was written as its record files may hold other rows.
+    Every chunk of them holds what it did: one at the end of an array is written again when the
+    array grows, with more in it, and so with another size. Of an array that does not fit its
+    regions in ``old`` nothing is known: what was written as its record files may hold other rows.
     """
     for array in new.arrays:
         before = old.by_name.get(array.spec.name)
         if before is None or not before.is_aligned(old.record_size):
+            continue
+        if unlike(before.spec, array.spec):
             continue
         if old.stores is not None and new.stores is not None:
             name = array.spec.name
@@ -185,23 +167,6 @@ def _axis_of_new(old: Plan, spec: ArraySpec) -> int | None:
     return axis if spec.reference_total * WHOLE_RATIO >= max(split, default=0) else None
 
 
-def _problem(old: ArraySpec, new: ArraySpec) -> str | None:
-    """Return why the chunks of an array are not what they were, None when they are."""
-    changed = array_differences(old, new, _FREE if old.rank == new.rank else ())
-    if changed:
-        return f"has other metadata ({changed[0]})"
-    for axis, (before, now) in enumerate(zip(old.shape, new.shape, strict=True)):
-        if now < before:
-            return f"became shorter along axis {axis} ({before} to {now})"
-    for axis in range(1, old.rank):
-        if old.reference_grid[axis] != new.reference_grid[axis]:
-            return (
-                f"grew along axis {axis} ({old.shape[axis]} to {new.shape[axis]}), "
-                "which gives its chunks other numbers"
-            )
-    return None
-
-
 def _same(one: RowSet, other: RowSet) -> bool:
     """Whether two row sets are the same chunk numbers; one run may be said in several ways."""
     if one.total == other.total and (not one.total or one.count == other.count == 1):
@@ -210,11 +175,10 @@ def _same(one: RowSet, other: RowSet) -> bool:
 
 
 def _full(old: ArraySpec, new: ArraySpec, rows: RowSet) -> bool:
-    """Whether no chunk of ``rows`` reached beyond the array when it was as long as ``old``."""
+    """Whether every chunk of ``rows`` has the number that it had, and holds the same elements."""
     if old.shape == new.shape or not rows.total:
         return True
-    if old.shape[1:] != new.shape[1:]:
+    same, grid = same_chunks(old, new), new.reference_grid
+    if same[1:] != grid[1:] or old.reference_grid[1:] != grid[1:]:
         return False
-    objects = old.shape[0] // old.chunks[0]
-    along = objects * old.chunks[0] // old.reference_chunks[0]
-    return rows.number(rows.total - 1) < along * prod(old.reference_grid[1:])
+    return rows.number(rows.total - 1) < same[0] * prod(grid[1:])

@@ -193,6 +193,24 @@ def _whole(total: int) -> RowSet:
     return RowSet(max(total, 1), 0, total)
 
 
+def span_partition(spec: ArraySpec, axis: int, low: int, high: int) -> Partition:
+    """Return the chunks from index ``low`` to ``high`` along an axis, as one partition.
+
+    They are chunks that references point at; of an expanded array both ends are shards' ends, or
+    the array's. Its rows need not be whole record files.
+    """
+    rows = objects = _span(spec.reference_grid, axis, low, high)
+    if spec.inner_chunks is not None:
+        shard = spec.chunks[axis] // spec.reference_chunks[axis]
+        objects = _span(spec.grid, axis, low // shard, -(-high // shard))
+    return Partition(spec.name, None, rows, objects)
+
+
+def _span(grid: tuple[int, ...], axis: int, low: int, high: int) -> RowSet:
+    inner = prod(grid[axis + 1 :])
+    return RowSet(max(grid[axis] * inner, 1), low * inner, high * inner, 0, prod(grid[:axis]))
+
+
 def _run(grid: tuple[int, ...], axis: int, low: int, high: int, record_size: int) -> RowSet:
     """Return the chunk numbers of the region from ``low`` to ``high`` along ``axis``.
 

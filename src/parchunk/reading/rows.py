@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from parchunk.errors import InputError
 from parchunk.out.output import PREVIOUS, ROOT, Output
 from parchunk.out.receipts import Receipt, RecordFile, read_receipts, receipt_path
-from parchunk.out.record_files import SCHEMA, digest, record_path
+from parchunk.out.record_files import are_references, digest, record_path
 from parchunk.planning.plan import Partition, PartitionKey, Plan
 
 #: Rows handled together, unless fewer are asked for.
@@ -128,7 +128,7 @@ def _read_file(
         # not read_table, which imports pandas first
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             for batch in file.iter_batches(rows, use_threads=False):
-                if not _are_references(batch):
+                if not are_references(batch):
                     raise _damaged(output, partition, index, "holds no references")
                 low, high = max(numbers.start, begin), min(numbers.stop, begin + len(batch))
                 if low < high:
@@ -137,14 +137,6 @@ def _read_file(
     except (pa.ArrowException, OSError):
         # A digest vouches for what was written, but who can write OUT can write both.
         raise _damaged(output, partition, index, "cannot be decoded") from None
-
-
-def _are_references(batch: pa.RecordBatch) -> bool:
-    """Whether rows have the columns that a build writes, without nulls where it writes none."""
-    columns = [(column.name, column.type) for column in batch.schema]
-    return columns == [(column.name, column.type) for column in SCHEMA] and not (
-        batch.column("offset").null_count or batch.column("size").null_count
-    )
 
 
 def _damaged(output: Output, partition: Partition, index: int, what: str) -> InputError:

@@ -85,7 +85,11 @@ class RecordWriter:
         if not fragments:
             return None
         rows_of = numbers_of(fragments)
-        index = record_index(target.array, rows_of, self._record_size, target.total)
+        index = (
+            record_index(target.array, rows_of, self._record_size, target.total)
+            if target.gathered is None
+            else int(rows_of[0])
+        )
         each = [self._inlining.small(one.rows.present, one.rows.sizes) for one in fragments]
         inlined = np.concatenate(
             [one.rows.sizes[small] for one, small in zip(fragments, each, strict=True)]

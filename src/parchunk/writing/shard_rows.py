@@ -92,13 +92,7 @@ class ShardPiece:
         self, objects: Int64Array, referenced: NDArray[np.bool_]
     ) -> pa.StringArray | pa.DictionaryArray:
         """Return the path of each row's shard, which many share."""
-        whole = bool(referenced.all())
-        # Arrow's dictionary is by hash: no sort, and shards stay in the order they come.
-        distinct = pa.array(objects, mask=None if whole else ~referenced).dictionary_encode()
-        paths = self.source.spelling.build(np.asarray(distinct.dictionary))
-        if whole and len(paths) * _SHARED > len(objects):
-            return paths.take(distinct.indices)
-        return pa.DictionaryArray.from_arrays(distinct.indices, paths)
+        return shared_paths(self.source.spelling, objects, referenced)
 
     def fetch(self, rows: FileRows, small: NDArray[np.bool_]) -> list[bytes | None]:
         """Return the bytes of the small inner chunks; one shard after another."""
@@ -108,3 +102,16 @@ class ShardPiece:
         ):
             content[row] = data
         return content
+
+
+def shared_paths(
+    spelling: PathBuilder, objects: Int64Array, referenced: NDArray[np.bool_]
+) -> pa.StringArray | pa.DictionaryArray:
+    """Return the path of each row's shard, null where it is not ``referenced``; many share one."""
+    whole = bool(referenced.all())
+    # Arrow's dictionary is by hash: no sort, and shards stay in the order they come.
+    distinct = pa.array(objects, mask=None if whole else ~referenced).dictionary_encode()
+    paths = spelling.build(np.asarray(distinct.dictionary))
+    if whole and len(paths) * _SHARED > len(objects):
+        return paths.take(distinct.indices)
+    return pa.DictionaryArray.from_arrays(distinct.indices, paths)

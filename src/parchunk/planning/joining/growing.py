@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from parchunk.errors import InputError
 from parchunk.metadata.spec import Hierarchy
-from parchunk.planning.growth import grown_plan, growth_problems
+from parchunk.planning.changes import changes_of
+from parchunk.planning.growth import grown_plan
 from parchunk.planning.joining.regions import array_with_cuts, grown_cuts
 from parchunk.planning.joining.store_set import PlannedStore, StoreSet
 from parchunk.planning.plan import Plan
@@ -26,7 +27,7 @@ def grown_stores(old: Plan, hierarchy: Hierarchy, stores: StoreSet) -> Plan:
     """
     before = old.stores
     assert before is not None
-    problems = [*_store_problems(before, stores), *growth_problems(old, hierarchy)]
+    problems = [*_store_problems(before, stores), *changes_of(old, hierarchy).problems()]
     if problems:
         raise InputError(
             f"the stores of {old.location.url} did more than grow ({'; '.join(problems[:3])}"

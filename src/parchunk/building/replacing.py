@@ -1,0 +1,75 @@
+"""Updates whose references cannot be written over those that are there: prepared, then switched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from parchunk.building.build import carry_out
+from parchunk.building.carrying import carry_over, is_due
+from parchunk.building.effort import Effort
+from parchunk.building.renumbering import Renumbering
+from parchunk.building.results import BuildResult
+from parchunk.building.staging import begin_stage, carry_to
+from parchunk.out.lease import Lease
+from parchunk.out.output import Output
+from parchunk.out.receipts import read_receipts
+from parchunk.out.switching import switch
+from parchunk.out.unfinished import Unfinished, read_unfinished
+from parchunk.planning.changes import Changes
+from parchunk.planning.plan import Plan
+from parchunk.stores.source import Source
+
+
+def build_replacement(
+    old: Plan,
+    new: Plan,
+    changes: Changes,
+    asked: Unfinished,
+    source: Source,
+    output: Output,
+    lease: Lease,
+    effort: Effort,
+    began: float,
+) -> BuildResult:
+    """Build the references of ``new`` beside those of ``old``, and put them in their place.
+
+    Readers see what was published until all is there. An update that was under way, and changed
+    nothing but what stays where it is, is made an end of by this one.
+
+    Raises
+    ------
+    ParchunkError, KeyboardInterrupt
+        As `carry_out` does.
+    """
+    unfinished = read_unfinished(output)
+    if unfinished is not None:
+        if unfinished.grown_from is not None:
+            carry_over(unfinished.grown_from, old, output)
+        if not unfinished.begun and unfinished.fingerprint == old.fingerprint:
+            asked = asked.joined(unfinished)
+    stage = begin_stage(old, new, output, asked)
+    page = source.manner.page
+    kept = {
+        key: receipt
+        for key, receipt in read_receipts(output, old).items()
+        if not is_due(
+            old.by_name[key[0]].partition(key[1], old.record_size),
+            receipt,
+            page=page,
+            asked=stage.asked,
+        )
+    }
+    carry_to(old, new, output, stage.output, kept)
+    renumbering = Renumbering(old, new, source, output, stage.output, kept, effort, lease, began)
+    listed = renumbering.carry_out(sorted(changes.moved))
+    result = carry_out(new, source, stage.output, lease, effort, began)
+    lease.confirm()
+    switch(output, lease.check)
+    if listed is not None:
+        result = replace(
+            result,
+            requests=result.requests + listed.requests.lists,
+            gets=result.gets + listed.requests.gets,
+            retries=result.retries + listed.requests.retries,
+        )
+    return replace(result, url=output.url, notes=(*changes.notes(), *result.notes))

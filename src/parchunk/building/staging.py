@@ -1,0 +1,103 @@
+"""What an update prepares in OUT/.parchunk/next: begun, taken up again, or begun anew."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from parchunk.building.carrying import renewed, strays_of
+from parchunk.errors import InputError
+from parchunk.out.claims import clear_claims
+from parchunk.out.output import NEXT, PLAN, Output
+from parchunk.out.plan_file import load_plan, save_plan
+from parchunk.out.prepared import discard_prepared
+from parchunk.out.receipts import Receipt, read_receipts, strays_path, write_receipt
+from parchunk.out.unfinished import Unfinished
+from parchunk.planning.growth import carried
+from parchunk.planning.plan import Plan
+
+#: Within NEXT: what the update was asked, and which plan it goes on from.
+_ASKED = ".parchunk/asked.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A layout that is prepared: ``output`` is where, and ``asked`` what the update is to do."""
+
+    output: Output
+    asked: Unfinished
+
+
+def begin_stage(old: Plan, new: Plan, output: Output, asked: Unfinished) -> Stage:
+    """Make OUT ready for a layout to be prepared in it; one that was cut short is gone on with.
+
+    That is so where source and OUT are what they were, and nothing else is asked for. What the one
+    that was cut short was asked is done, too.
+    """
+    output.prepare()
+    stage = output.below(NEXT)
+    clear_claims(stage)
+    saved = _read(stage)
+    if saved is not None and saved.fingerprint == asked.fingerprint:
+        asked = asked.joined(saved)
+    if saved != asked or not _is_of(stage, new):
+        discard_prepared(output)
+        stage = output.below(NEXT)
+        stage.prepare()
+        stage.put(_ASKED, _encoded(asked))
+        save_plan(new, stage)
+    else:
+        stage.prepare()
+    return Stage(stage, asked)
+
+
+def carry_to(old: Plan, new: Plan, output: Output, stage: Output, kept: dict[Any, Receipt]) -> None:
+    """Write receipts of the partitions whose record files stay where they are.
+
+    ``kept`` are the receipts of ``old`` that are believed.
+    """
+    done = read_receipts(stage, new)
+    for item in carried(old, new):
+        receipts = [kept.get(part.key) for part in item.before]
+        known = [receipt for receipt in receipts if receipt is not None]
+        if len(known) != len(receipts) or item.partition.key in done:
+            continue
+        strays = strays_of(output, item, known)
+        if strays is not None:
+            stage.put(strays_path(item.partition), strays)
+        write_receipt(stage, item.partition, renewed(known, item.partition, new))
+
+
+def _is_of(stage: Output, plan: Plan) -> bool:
+    """Whether what is prepared is a layout of a plan."""
+    if stage.get(PLAN) is None:
+        return False
+    try:
+        return load_plan(stage).fingerprint == plan.fingerprint
+    except InputError:
+        return False
+
+
+def _encoded(asked: Unfinished) -> bytes:
+    document = {
+        "regions": list(asked.regions),
+        "arrays": list(asked.arrays),
+        "gaps": asked.gaps,
+        "fingerprint": asked.fingerprint,
+    }
+    return json.dumps(document).encode()
+
+
+def _read(stage: Output) -> Unfinished | None:
+    data = stage.get(_ASKED)
+    try:
+        document = json.loads(data or b"")
+        return Unfinished(
+            tuple(document["regions"]),
+            tuple(document["arrays"]),
+            bool(document["gaps"]),
+            str(document["fingerprint"]),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None

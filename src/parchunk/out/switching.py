@@ -1,0 +1,107 @@
+"""Putting what was prepared in OUT/.parchunk/next in place of what is published.
+
+Record files have names that readers make up by themselves, so files of another layout cannot lie
+beside those that are there. They are prepared in a folder of their own, which is an OUT by itself.
+Its root, written last, says that it is complete: from then on it takes the place of what is
+published, whoever is killed meanwhile. The root that readers go by is deleted first, and the new
+one written last: in between nobody can open OUT, so that nobody sees a mixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from parchunk.metadata.names import record_number
+from parchunk.out.output import (
+    NEXT,
+    PLAN,
+    PREVIOUS,
+    RECEIPTS,
+    ROOT,
+    STRAYS,
+    UPDATE,
+    Output,
+)
+from parchunk.out.plan_file import load_plan
+from parchunk.out.prepared import discard_prepared, is_switching
+from parchunk.planning.plan import Plan
+
+#: Says, within NEXT, that nothing of the layout before is left in OUT.
+_CLEARED = ".parchunk/cleared"
+#: Objects of a store that are moved or deleted side by side.
+_AT_ONCE = 16
+
+
+def finish_switch(output: Output, check: Callable[[], None]) -> None:
+    """Finish what an update was killed in the midst of: see `switch`."""
+    if is_switching(output):
+        switch(output, check)
+
+
+def switch(output: Output, check: Callable[[], None]) -> None:
+    """Put what was prepared in place, and leave nothing of what was there before.
+
+    Cut short anywhere, it is finished by the next call. ``check`` is called now and then, and
+    raises when OUT is somebody else's by now.
+
+    Raises
+    ------
+    OutputError
+        When OUT cannot be written.
+    """
+    prepared = output.below(NEXT)
+    prepared.prepare()
+    # The plan goes over last but one.
+    new = load_plan(prepared if prepared.get(PLAN) is not None else output)
+    if prepared.get(_CLEARED) is None:
+        check()
+        output.delete(ROOT)
+        _each(output, output.delete, _of_before(output, new), check)
+        prepared.put(_CLEARED, b"")
+    for paths in _in_order(new, prepared.paths()):
+        _each(output, lambda path: output.move(f"{NEXT}/{path}", path), paths, check)
+    check()
+    output.move(f"{NEXT}/{ROOT}", ROOT)
+    discard_prepared(output)
+    output.tidy()
+
+
+def _of_before(output: Output, new: Plan) -> Iterable[str]:
+    """Yield what lies in OUT and is no part of the new layout, or is replaced without notice."""
+    rows = {array.spec.name: array.spec.reference_total for array in new.arrays}
+    for array in load_plan(output).arrays:
+        name = array.spec.name
+        files = -(-rows.get(name, 0) // new.record_size)
+        for path in output.paths(name):
+            number = record_number(path[len(name) + 1 :])
+            if number is not None and number >= files:
+                yield path
+    # What vouches for record files goes before any of them is replaced.
+    yield from output.paths(RECEIPTS)
+    yield from output.paths(STRAYS)
+    yield from (UPDATE, PREVIOUS)
+
+
+def _in_order(plan: Plan, paths: list[str]) -> list[list[str]]:
+    """Return what is moved: record files, then strays and receipts, then the plan."""
+    folders = {array.spec.name for array in plan.arrays}
+    files = [path for path in paths if path.rpartition("/")[0] in folders]
+    own = [path for path in paths if path.startswith((f"{RECEIPTS}/", f"{STRAYS}/"))]
+    return [files, sorted(own, reverse=True), [PLAN]]
+
+
+def _each(
+    output: Output, act: Callable[[str], None], paths: Iterable[str], check: Callable[[], None]
+) -> None:
+    """Do something with every path, side by side where each is a request."""
+    if not output.costs_requests:
+        for count, path in enumerate(paths):
+            if count % 100 == 0:
+                check()
+            act(path)
+        return
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="switch") as pool:
+        for count, _ in enumerate(pool.map(act, paths)):
+            if count % 100 == 0:
+                check()

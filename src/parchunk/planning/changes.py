@@ -1,0 +1,137 @@
+"""What became of each array of a plan since it was made. No I/O.
+
+An array that grew along its leading axis alone keeps the number of every chunk. All else gives
+chunks other numbers, or other meanings, so that nothing of it can be written over what readers see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from parchunk.errors import InputError
+from parchunk.metadata.meaning import array_differences
+from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
+from parchunk.planning.plan import Plan
+
+#: Entries of an array's document that may change from one plan to the next.
+FREE = ("shape", "attributes")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Arrays by what became of them, each with what a message says of it.
+
+    ``renumbered`` grew along a later axis: chunks that were there have other numbers. ``shrunk``
+    ones became shorter along any axis. ``other`` ones have chunks that mean something else.
+    """
+
+    gone: tuple[str, ...] = ()
+    renumbered: Mapping[str, str] = field(default_factory=dict)
+    shrunk: Mapping[str, str] = field(default_factory=dict)
+    other: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether readers of what is there may go on while it is brought up to date."""
+        return not (self.gone or self.renumbered or self.shrunk or self.other)
+
+    @property
+    def moved(self) -> frozenset[str]:
+        """The arrays whose chunks mean what they did, at other places."""
+        return frozenset(self.renumbered) | frozenset(self.shrunk)
+
+    def problems(self) -> list[str]:
+        """Return all of them, a phrase each."""
+        found = [f"{name} is gone" for name in self.gone]
+        for group in (self.other, self.shrunk, self.renumbered):
+            found += [f"{name} {what}" for name, what in group.items()]
+        return found
+
+    def notes(self) -> list[str]:
+        """Return lines on what was done with them."""
+        found = [f"{name} {what}: it was built anew" for name, what in self.other.items()]
+        found += [f"{name} is gone: its references were deleted" for name in self.gone]
+        if not self.in_place:
+            found.append(
+                "references were replaced by others of the same names: readers that had OUT open "
+                "must open it again"
+            )
+        return found
+
+
+def changes_of(old: Plan, hierarchy: Hierarchy) -> Changes:
+    """Return what became of the arrays of ``old``; those that are kept inline are left out."""
+    specs = {spec.name: spec for spec in hierarchy.arrays}
+    kept = frozenset() if old.stores is None else old.stores.kept.keys()
+    renumbered: dict[str, str] = {}
+    shrunk: dict[str, str] = {}
+    other: dict[str, str] = {}
+    for name, array in old.by_name.items():
+        if name not in specs or name in kept:
+            continue
+        before, now = array.spec, specs[name]
+        changed = unlike(before, now)
+        if changed:
+            other[name] = f"has other metadata ({changed[0]})"
+            continue
+        for axis, (was, size) in enumerate(zip(before.shape, now.shape, strict=True)):
+            if size < was:
+                shrunk[name] = f"became shorter along axis {axis} ({was} to {size})"
+                break
+        for axis in range(1, before.rank):
+            if before.reference_grid[axis] != now.reference_grid[axis]:
+                if name not in shrunk:
+                    was, size = before.shape[axis], now.shape[axis]
+                    renumbered[name] = (
+                        f"grew along axis {axis} ({was} to {size}), which gives its chunks other "
+                        "numbers"
+                    )
+                break
+    gone = tuple(name for name in old.by_name if name not in specs)
+    return Changes(gone, renumbered, shrunk, other)
+
+
+def refuse_unasked(old: Plan, changes: Changes, allow_shrink: bool, allow_gone: bool) -> None:
+    """Refuse what a mistake at the source may be: arrays that are gone or became shorter.
+
+    Raises
+    ------
+    InputError
+        Naming them, and what allows it.
+    """
+    problems = [] if allow_gone else [f"{name} is gone" for name in changes.gone]
+    options = ["--allow-gone"] if problems else []
+    if changes.shrunk and not allow_shrink:
+        problems += [f"{name} {what}" for name, what in changes.shrunk.items()]
+        options.append("--allow-shrink")
+    if problems:
+        raise InputError(
+            f"{old.location.url} lost what was there ({'; '.join(problems[:3])}"
+            + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+            + f"): nothing was touched; give {' '.join(options)} if that is meant, and what is "
+            "gone is taken out of the references"
+        )
+
+
+def unlike(old: ArraySpec, new: ArraySpec) -> list[str]:
+    """Return in what the chunks of an array mean something else now, whatever its shape."""
+    plain = (canonical(one.to_json() | dict.fromkeys(FREE)) for one in (old, new))
+    if old.rank == new.rank and len(set(plain)) == 1:  # quicker than to understand them
+        return []
+    return array_differences(old, new, FREE if old.rank == new.rank else ())
+
+
+def same_chunks(old: ArraySpec, new: ArraySpec) -> tuple[int, ...]:
+    """Return along each axis how many of the first chunks hold the same elements in both.
+
+    They are chunks that references point at; of an expanded array, those of whole shards. A chunk
+    at the end of an array that grew is written again, with more in it; of one that shrank it may
+    have been.
+    """
+    found = []
+    sizes = zip(old.shape, new.shape, new.chunks, new.reference_chunks, strict=True)
+    for axis, (was, now, chunk, reference) in enumerate(sizes):
+        whole = min(was, now) // chunk * (chunk // reference)
+        found.append(new.reference_grid[axis] if was == now else whole)
+    return tuple(found)
