@@ -267,3 +267,31 @@ def test_damage_of_more_files_than_are_named(tmp_path: Path) -> None:
     assert run(["audit", str(out)]) == 1
     assert run(["build", *given, "--no-progress", "--overwrite"]) == 0
     assert run(["audit", str(out)]) == 0
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in DAMAGE if not kind.startswith(("chunk", "grown"))]
+)
+def test_a_repair_writes_what_is_damaged_and_nothing_else(
+    kind: str, out: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for what belongs to nothing, which a person may want to look at: it is left."""
+    before = {path: path.read_bytes() for path in out.rglob("refs.*.parq")}
+    root = (out / ".zmetadata").read_bytes()
+    DAMAGE[kind](out, source)
+    times = {path: path.stat().st_mtime_ns for path in before if path.exists()}
+    damaged = parchunk.audit(str(out)).damaged
+    capsys.readouterr()
+    assert run(["update", str(out), "--repair", "--json"]) == 0
+    due = {*damaged, ("t", 1)} if kind == "receipt gone" else set(damaged)
+    assert json.loads(capsys.readouterr().out)["partitions_built"] == len(due) <= 1
+    left = [found for found in parchunk.audit(str(out)).findings if found.severity != "notice"]
+    assert {found.kind for found in left} <= {"extra-file", "bad-receipt"}
+    assert bool(left) == (kind in ("file too many", "receipt of no partition"))
+    assert {path: path.read_bytes() for path in before} == before
+    assert (out / ".zmetadata").read_bytes() == root
+    # Regions of two rows are a record file each; the whole array is two.
+    files = {out / name / f"refs.{region or 0}.parq" for name, region in due}
+    files |= {path.with_name("refs.1.parq") for path in files if path.parent.name == "whole"}
+    for path, time_ in times.items():
+        assert (path.stat().st_mtime_ns == time_) == (path not in files)

@@ -15,7 +15,7 @@ from parchunk.auditing.periods import Periods
 from parchunk.auditing.sizes import Outliers, Sizes
 from parchunk.listing.strays import Stray
 from parchunk.planning.labels import Labels
-from parchunk.planning.plan import Plan
+from parchunk.planning.plan import PartitionKey, Plan
 
 if TYPE_CHECKING:
     from parchunk.auditing.by_store import StoreAudit
@@ -116,6 +116,22 @@ class AuditReport(AuditCounts):
     def counts(self) -> Counter[str]:
         """Findings by severity."""
         return Counter(found.severity for found in self.findings)
+
+    @property
+    def damaged(self) -> list[PartitionKey]:
+        """Array and region of each partition that is damaged: what `parchunk.update` repairs."""
+        regions: dict[str, set[int | None]] = {}
+        for one in self.findings:
+            if one.severity == "damage" and one.array and one.kind != "extra-file":
+                regions.setdefault(one.array, set()).add(one.region)
+        found: list[PartitionKey] = []
+        for array in self.plan.arrays:
+            name = array.spec.name
+            some = regions.get(name, set()) - ({None} if array.axis is not None else set())
+            if name in regions and not some:  # something is wrong with it, and nobody knows where
+                some = set(range(array.regions))
+            found += [(name, at) for at in sorted(some, key=lambda at: -1 if at is None else at)]
+        return found
 
     @property
     def verdict(self) -> str:

@@ -131,8 +131,7 @@ def audit(
         raise InputError("--inventory is for --against-source: give both")
     policy = Policy.of(expect, allow_missing, max_missing)
     output = open_output(out, output_options)
-    plan = load_plan(output)
-    refuse_between(output)
+    plan = _plan_of(output)
     labels = labels_for(plan, output, store_options)
     policy = policy.for_plan(plan, labels)
     under_way = read_under_way(output)
@@ -202,6 +201,12 @@ def _findings_of_all(
         *check_root(plan, output, receipts, finished),
         *_unverified(receipts),
     ]
+
+
+def _plan_of(output: Output) -> Plan:
+    """Return the plan of OUT, unless a part of OUT is already of another one."""
+    refuse_between(output)
+    return load_plan(output)
 
 
 def _read_files(

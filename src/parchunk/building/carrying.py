@@ -41,6 +41,10 @@ def forget(
 
 def is_due(partition: Partition, receipt: Receipt, *, page: int, asked: Unfinished) -> bool:
     """Whether a partition is listed again although its array did not grow there."""
+    if partition.key in asked.partitions:
+        return True
+    if asked.only:
+        return partition.region in asked.regions or partition.array in asked.arrays
     # A producer that appends writes its coordinates anew.
     most = max(page, MOST_CHUNKS) if receipt.inlined else page
     if partition.region is None and partition.objects.total <= most:

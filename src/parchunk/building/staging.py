@@ -45,7 +45,7 @@ def begin_stage(old: Plan, new: Plan, output: Output, asked: Unfinished) -> Stag
         discard_prepared(output)
         stage = output.below(NEXT)
         stage.prepare()
-        stage.put(_ASKED, _encoded(asked))
+        stage.put(_ASKED, json.dumps(asked.to_json()).encode())
         save_plan(new, stage)
     else:
         stage.prepare()
@@ -79,25 +79,8 @@ def _is_of(stage: Output, plan: Plan) -> bool:
         return False
 
 
-def _encoded(asked: Unfinished) -> bytes:
-    document = {
-        "regions": list(asked.regions),
-        "arrays": list(asked.arrays),
-        "gaps": asked.gaps,
-        "fingerprint": asked.fingerprint,
-    }
-    return json.dumps(document).encode()
-
-
 def _read(stage: Output) -> Unfinished | None:
-    data = stage.get(_ASKED)
     try:
-        document = json.loads(data or b"")
-        return Unfinished(
-            tuple(document["regions"]),
-            tuple(document["arrays"]),
-            bool(document["gaps"]),
-            str(document["fingerprint"]),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return Unfinished.from_json(json.loads(stage.get(_ASKED) or b""))
+    except (ValueError, KeyError, TypeError, RecursionError, InputError):
         return None

@@ -39,7 +39,7 @@ from parchunk.planning.from_stores import grown_many
 from parchunk.planning.growth import grown_plan
 from parchunk.planning.inventory import as_inventory, mark_of
 from parchunk.planning.many_sources import StoreLike
-from parchunk.planning.plan import Plan
+from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.stores.source import Source
 
 
@@ -52,6 +52,7 @@ def update(
     regions: int | Iterable[int] = (),
     arrays: str | Iterable[str] = (),
     gaps: bool = True,
+    repair: Iterable[PartitionKey] | None = None,
     exclude: str | Iterable[str] = (),
     skip_unsupported: bool = False,
     allow_shrink: bool = False,
@@ -102,6 +103,9 @@ def update(
     gaps
         Whether to list regions with missing chunks again. In a store that never writes some of its
         chunks, such as those without data, that may be every region.
+    repair
+        Array and region of the partitions that are damaged, as `AuditReport.damaged` names them:
+        those are listed and written again, and no others that the source has not outgrown.
     exclude, skip_unsupported
         Arrays that came and are left out, now and later: by globs on their names, or those that
         cannot be referenced.
@@ -160,8 +164,10 @@ def update(
         asked = Unfinished(
             tuple(sorted(set(cast(Iterable[int], regions)))),
             tuple(sorted(set(arrays))),
-            gaps,
+            gaps and repair is None,
             old.fingerprint,
+            partitions=tuple(repair or ()),
+            only=repair is not None,
         )
         _refuse_unknown(asked, old, new, output)
         effort.most_held(source, new)  # refused before anything is written

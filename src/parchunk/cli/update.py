@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import click
 
+from parchunk.auditing import audit
 from parchunk.building.update import update
 from parchunk.cli.options import (
     effort_options,
@@ -47,6 +48,11 @@ from parchunk.listing.patience import Patience
     "some of their chunks.",
 )
 @click.option(
+    "--repair",
+    is_flag=True,
+    help="Audit OUT first, and list and write again what is damaged; of the rest, what came.",
+)
+@click.option(
     "--exclude", metavar="GLOB", multiple=True, help="Arrays that came and are to be left out."
 )
 @click.option(
@@ -75,6 +81,7 @@ def command(
     regions: str | None,
     arrays: tuple[str, ...],
     no_gaps: bool,
+    repair: bool,
     exclude: tuple[str, ...],
     skip_unsupported: bool,
     allow_shrink: bool,
@@ -102,6 +109,7 @@ def command(
     axis than their leading one, what came; arrays of other chunks or codecs anew. Readers see OUT
     as it was until all of it is done.
     """
+    damaged = audit(out, output_options=output_options).damaged if repair else None
     with progress_shown(no_progress or as_json) as progress:
         result = update(
             out,
@@ -110,6 +118,7 @@ def command(
             regions=() if regions is None else parse_regions(regions),
             arrays=arrays,
             gaps=not no_gaps,
+            repair=damaged,
             exclude=exclude,
             skip_unsupported=skip_unsupported,
             allow_shrink=allow_shrink,

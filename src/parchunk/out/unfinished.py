@@ -7,13 +7,12 @@ there an update is under way, or was cut short.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from parchunk.errors import InputError
 from parchunk.out.output import PREVIOUS, UPDATE, Output
-from parchunk.planning.plan import Plan
+from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.planning.plan_document import read_plan
 
 _VERSION = 1
@@ -26,7 +25,8 @@ class Unfinished:
     ``regions`` are numbers in the plan named by ``fingerprint``, the one that OUT had when they
     were given. Once the receipts of all that is due are deleted the update is ``begun``: from then
     on what has no receipt is what is left to do. ``grown_from`` is the plan whose receipts are
-    still to become those of OUT's plan, where that is another.
+    still to become those of OUT's plan, where that is another. ``partitions`` are damaged ones;
+    with ``only``, nothing else that was full is listed again.
     """
 
     regions: tuple[int, ...]
@@ -35,6 +35,8 @@ class Unfinished:
     fingerprint: str
     begun: bool = False
     grown_from: Plan | None = None
+    partitions: tuple[PartitionKey, ...] = ()
+    only: bool = False
 
     def joined(self, other: Unfinished) -> Unfinished:
         """Return what was asked here and there, both of the same plan."""
@@ -43,7 +45,52 @@ class Unfinished:
             regions=tuple(sorted({*self.regions, *other.regions})),
             arrays=tuple(sorted({*self.arrays, *other.arrays})),
             gaps=self.gaps or other.gaps,
+            partitions=tuple(dict.fromkeys((*self.partitions, *other.partitions))),
+            only=self.only and other.only,
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of its file."""
+        plan = self.grown_from
+        return {
+            "parchunk_update": _VERSION,
+            "regions": list(self.regions),
+            "arrays": list(self.arrays),
+            "gaps": self.gaps,
+            "fingerprint": self.fingerprint,
+            "begun": self.begun,
+            "grown_from": None if plan is None else plan.to_json(),
+            "partitions": [list(key) for key in self.partitions],
+            "only": self.only,
+        }
+
+    @classmethod
+    def from_json(cls, document: Any) -> Unfinished:
+        """Return what a document says; ValueError, KeyError, TypeError or InputError if nothing."""
+        if document["parchunk_update"] != _VERSION:
+            raise ValueError("another version")
+        grown = document["grown_from"]
+        found = cls(
+            tuple(document["regions"]),
+            tuple(document["arrays"]),
+            document["gaps"],
+            document["fingerprint"],
+            document["begun"],
+            None if grown is None else read_plan(grown, UPDATE),
+            # Older versions knew of none.
+            tuple((array, region) for array, region in document.get("partitions", ())),
+            document.get("only", False),
+        )
+        keys = [key for key in found.partitions if type(key[1]) not in (int, type(None))]
+        names = (*found.arrays, *(name for name, _ in found.partitions), found.fingerprint)
+        if not (
+            all(type(number) is int for number in found.regions)
+            and all(type(name) is str for name in names)
+            and type(found.gaps) is type(found.begun) is type(found.only) is bool
+            and not keys
+        ):
+            raise TypeError("not of their types")
+        return found
 
 
 def read_unfinished(output: Output) -> Unfinished | None:
@@ -58,7 +105,7 @@ def read_unfinished(output: Output) -> Unfinished | None:
     if saved is None:
         return None
     try:
-        return _parsed(json.loads(saved))
+        return Unfinished.from_json(json.loads(saved))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{output.describe(UPDATE)} is not what an update writes "
@@ -69,17 +116,7 @@ def read_unfinished(output: Output) -> Unfinished | None:
 
 def save_unfinished(unfinished: Unfinished, output: Output) -> None:
     """Write it to OUT."""
-    plan = unfinished.grown_from
-    document = {
-        "parchunk_update": _VERSION,
-        "regions": list(unfinished.regions),
-        "arrays": list(unfinished.arrays),
-        "gaps": unfinished.gaps,
-        "fingerprint": unfinished.fingerprint,
-        "begun": unfinished.begun,
-        "grown_from": None if plan is None else plan.to_json(),
-    }
-    output.put(UPDATE, json.dumps(document).encode())
+    output.put(UPDATE, json.dumps(unfinished.to_json()).encode())
 
 
 def finish_update(output: Output) -> None:
@@ -91,24 +128,3 @@ def finish_update(output: Output) -> None:
     output.delete(PREVIOUS)
     if unfinished is not None and unfinished.begun:
         output.delete(UPDATE)
-
-
-def _parsed(document: Mapping[str, Any]) -> Unfinished:
-    if document["parchunk_update"] != _VERSION:
-        raise ValueError("another version")
-    regions, arrays, grown = document["regions"], document["arrays"], document["grown_from"]
-    found = Unfinished(
-        tuple(regions),
-        tuple(arrays),
-        document["gaps"],
-        document["fingerprint"],
-        document["begun"],
-        None if grown is None else read_plan(grown, UPDATE),
-    )
-    if not (
-        all(type(number) is int for number in found.regions)
-        and all(type(name) is str for name in (*found.arrays, found.fingerprint))
-        and type(found.gaps) is type(found.begun) is bool
-    ):
-        raise TypeError("not of their types")
-    return found
