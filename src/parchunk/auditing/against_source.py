@@ -132,11 +132,14 @@ def _metadata_findings(plan: Plan, now: Hierarchy, source: Source) -> list[Findi
     if hierarchy_digest(now) == hierarchy_digest(plan.hierarchy):
         return []
     changed = "; ".join(differences(plan.hierarchy, now)[:3])
+    remedy = "parchunk update OUT"
+    if plan.stores is not None:
+        remedy += " if it grew; else build with --overwrite, or into another OUT"
     return [
         finding(
             "source-metadata",
             f"the metadata of {source.url} is no longer what was built from: {changed}",
-            "parchunk update OUT if it grew; else build with --overwrite, or into another OUT",
+            remedy,
         )
     ]
 

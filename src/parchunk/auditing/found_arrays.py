@@ -45,6 +45,12 @@ def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
     came -= known | {name for name, _ in plan.hierarchy.skipped}
     said = {*plan.hierarchy.left_out, *plan.hierarchy.skipped}
     left_out = (*now.left_out, *now.skipped)
+    gone = "restore it; or consolidate the store again where that still names it, and "
+    gone += (
+        "run parchunk update OUT --allow-gone"
+        if plan.stores is None
+        else "build with --overwrite, or into another OUT"
+    )
     return [
         *(
             finding(
@@ -59,8 +65,7 @@ def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
             finding(
                 "gone-array",
                 f"{name} is in the references, and not in the source any more",
-                "restore it; else consolidate the store again where that still names it, and build "
-                "with --overwrite, or into another OUT",
+                gone,
                 array=name,
             )
             for name in sorted(known - there)
