@@ -133,8 +133,7 @@ class Renumbering:
         most_held = self.effort.most_held(self.source, self.new)
         ready = self._ready(left, most_held)
         try:
-            # Here, and not where an executor of the caller's is: it is little.
-            if self.effort.processes > 1:
+            if self.effort.workers > 1:
                 run.in_processes(ready, self.effort.workers)
             else:
                 run.in_threads(ready, most_held, self.effort.concurrency)

@@ -41,6 +41,8 @@ def build_replacement(
     ParchunkError, KeyboardInterrupt
         As `carry_out` does.
     """
+    # Tasks elsewhere look for the lease in the OUT that they write in, and this one has none.
+    effort = replace(effort, executor=None)
     unfinished = read_unfinished(output)
     if unfinished is not None:
         if unfinished.grown_from is not None:
