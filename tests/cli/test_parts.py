@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 import zarr
+from instruments.synthetic.twin import FormulaListing
+from instruments.synthetic.zarr_stores import zarr_store
 
 import parchunk
+from parchunk.building.tasks import do_task
 from parchunk.cli.array_jobs import parse_part
 from parchunk.cli.main import run
+from parchunk.cli.parts_forecast import describe_parts, parts_text
 
 SLURM = {
     "SLURM_ARRAY_TASK_ID": "7",
@@ -105,6 +109,7 @@ def test_the_last_part_publishes(
     [
         (["--overwrite"], "delete OUT first"),
         (["--workers", "2"], "run more parts"),
+        (["--dask", "tcp://127.0.0.1:1"], "give one of both"),
     ],
 )
 def test_what_parts_cannot_have(
@@ -121,3 +126,19 @@ def test_a_part_of_another_plan_is_refused(source: str, tmp_path: Path, capsys: 
     zarr.open_group(source, mode="r+")["v"].resize((8, 2))
     assert run([*build, "2/2", "--region", "2"]) == 2
     assert "holds a build of another plan" in capsys.readouterr().err
+
+
+def test_the_forecast_for_parts_is_what_they_cost(tmp_path: Path, capsys: Any) -> None:
+    store = zarr_store([("t", (4000, 5), (1, 1), ("time", "x")), ("u", (700,), (1,), ("time",))])
+    source = parchunk.Source(FormulaListing(store), "", "s3://b")  # type: ignore[arg-type]
+    plan = parchunk.plan(source, split="time", region=400)
+    shown = describe_parts(plan, 4, 512 << 20, 8)
+    assert (shown["parts"], shown["idle"]) == (4, 1)  # region 0 is as dear as all others
+    tasks = parchunk.tasks(plan, tmp_path / "refs", parts=4)
+    done = [do_task(task, source=source) for task in tasks]
+    assert sum(result.requests for result in done) == shown["list_requests"]
+    assert max(result.requests for result in done) * 0.15 / 8 == pytest.approx(
+        shown["seconds"], abs=0.06
+    )
+    assert parts_text(shown).startswith("in 4 parts, 1 of them without work: 42 LIST")
+    assert parchunk.publish(tmp_path / "refs", source=source).present == 20_700

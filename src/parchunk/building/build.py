@@ -21,7 +21,7 @@ from parchunk.cover.limits import Limits
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
-from parchunk.out.claims import clear_claims
+from parchunk.out.claims import clear_claims, forget_claims
 from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease, held
 from parchunk.out.opening import open_output
@@ -164,6 +164,8 @@ def carry_out(
             lease.leave()
     publish_root(plan, source, output, run.receipts, lease.confirm)
     finish_update(output)
+    if effort.executor is not None:
+        forget_claims(output)  # of workers that died
     run.report()
     return BuildResult(
         **Counts.total(run.receipts).values(),

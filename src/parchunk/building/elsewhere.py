@@ -80,8 +80,8 @@ def _named(executor: Executor, task: Task) -> dict[str, Any]:
     """Return what has an executor call a task by its name, where it calls tasks by any."""
     if type(executor).__module__.split(".")[0] == "distributed":
         # A key of its own: Dask takes two tasks of one key for the same one. It shows what stands
-        # before the hexadecimal digits.
-        return {"key": f"{task.name}-{uuid.uuid4().hex}", "pure": False}
+        # before the first hyphen.
+        return {"key": f"{task.name.replace('-', '–')}-{uuid.uuid4().hex}", "pure": False}
     return {}
 
 

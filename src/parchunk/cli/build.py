@@ -10,6 +10,7 @@ import click
 
 from parchunk.building.build import build
 from parchunk.building.part import build_part
+from parchunk.cli.dask import dask_client
 from parchunk.cli.many import joining_options, stores_given
 from parchunk.cli.options import (
     effort_options,
@@ -43,6 +44,12 @@ from parchunk.planning.from_source import plan as make_plan
     help="Do part I (from 1) of N that are done on as many machines; the last one publishes. auto: "
     "by the variables of SLURM, AWS Batch, Google Cloud Batch or Cloud Run; auto/N: of Kubernetes.",
 )
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Build on the Dask cluster whose scheduler is at ADDRESS (tcp://HOST:8786); --memory and "
+    "--concurrency are for each task.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a build of another plan in OUT.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, no log lines.")
 @json_option
@@ -71,6 +78,7 @@ def command(
     trust_listing: bool,
     attempts: int,
     part: str | None,
+    dask: str | None,
     overwrite: bool,
     no_progress: bool,
     as_json: bool,
@@ -82,7 +90,7 @@ def command(
     Several stores become one dataset: say how with --concat, --stack or --merge. SRC may be a
     pattern, or NAME=SRC for a store below a group.
     """
-    share = None if part is None else share_of(part, workers, overwrite)
+    share = None if part is None else share_of(part, workers, overwrite, dask)
     plan = make_plan(
         stores_given(src, sources, "SRC and OUT"),
         **joining,
@@ -118,10 +126,11 @@ def command(
             )
         show_part(done, as_json)
         return 0
-    with progress_shown(no_progress or as_json) as progress:
+    with progress_shown(no_progress or as_json) as progress, dask_client(dask) as client:
         result = build(
             plan,
             out,
+            executor=client,
             memory=memory,
             concurrency=concurrency,
             workers=workers,

@@ -16,7 +16,7 @@ from parchunk.errors import InputError
 from parchunk.wording import count, duration
 
 
-def share_of(part: str, workers: int, overwrite: bool) -> tuple[int, int]:
+def share_of(part: str, workers: int, overwrite: bool, dask: str | None) -> tuple[int, int]:
     """Return which part, of how many.
 
     Raises
@@ -31,6 +31,8 @@ def share_of(part: str, workers: int, overwrite: bool) -> tuple[int, int]:
         )
     if workers > 1:
         raise InputError("--part with --workers: a part is one process; run more parts")
+    if dask is not None:
+        raise InputError("--part with --dask: a part is one process; give one of both")
     return parse_part(part, os.environ)
 
 

@@ -16,6 +16,8 @@ from parchunk.cli.options import (
     run_options,
     source_options,
 )
+from parchunk.cli.parts_forecast import describe_parts, parts_text
+from parchunk.cli.prices import GET_PRICE, GET_SECONDS, LIST_PRICE, LIST_SECONDS
 from parchunk.cli.tables import console, table
 from parchunk.cover.forecast import Forecast, forecast_jobs
 from parchunk.cover.memory import CHUNK_BYTES, DEFAULT_MEMORY, held_within, inlining_of
@@ -29,15 +31,6 @@ from parchunk.planning.joining.regions import small_files_note
 from parchunk.planning.plan import Plan
 from parchunk.wording import bytes_text, count, duration, grid_text
 
-#: US dollars for 1,000 LIST requests: S3 Standard in us-east-1; others are near it.
-LIST_PRICE = 0.005
-#: Seconds for one LIST request of 1,000 keys on S3 (icechunk#2371).
-LIST_SECONDS = 0.15
-#: US dollars for 1,000 GET requests there, and seconds for one that returns a few kilobytes: the
-#: better end of the 100 to 200 ms that AWS gives for small objects.
-GET_PRICE = 0.0004
-GET_SECONDS = 0.1
-
 
 @click.command("plan")
 @click.argument("src", nargs=-1)
@@ -46,6 +39,12 @@ GET_SECONDS = 0.1
 @run_options
 @source_options
 @inventory_options
+@click.option(
+    "--parts",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    help="Show what a build in N parts would take, too.",
+)
 @json_option
 def command(
     src: tuple[str, ...],
@@ -63,6 +62,7 @@ def command(
     listing: str | None,
     inventory: tuple[str, ...],
     inventory_root: str | None,
+    parts: int | None,
     shards: str,
     zarr_format: int | None,
     skip_unsupported: bool,
@@ -97,10 +97,14 @@ def command(
         store_options=store_options,
     )
     shown = describe(plan, memory, concurrency, workers)
+    shared = None if parts is None else describe_parts(plan, parts, memory, concurrency)
     if as_json:
-        click.echo(json.dumps({**plan.to_json(), "left_out": left_out(plan), "forecast": shown}))
+        document = {**plan.to_json(), "left_out": left_out(plan), "forecast": shown}
+        click.echo(json.dumps(document | ({} if shared is None else {"in_parts": shared})))
     else:
         print_plan(plan, shown)
+        if shared is not None:
+            console().print(parts_text(shared))
     return 0
 
 

@@ -1,0 +1,105 @@
+"""A Dask cluster of two processes writes the same bytes, also when workers are killed."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.crashes import REGION, store
+from instruments.synthetic.server import Server, serve
+
+import parchunk
+from parchunk.cli.main import run
+from parchunk.out.claims import read_claims
+from parchunk.out.opening import open_output
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+Published = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serve(store(), latency=0.02, process=False) as server:
+        yield server
+
+
+def plan_of(server: Server) -> parchunk.Plan:
+    options = {"endpoint": server.endpoint, "region": "us-east-1", "skip_signature": "true"}
+    return parchunk.plan(f"s3://{server.bucket}", region=REGION, store_options=options)
+
+
+@pytest.fixture(scope="module")
+def wanted(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wanted") / "refs"
+    parchunk.build(plan_of(server), out)
+    return out
+
+
+def test_workers_killed_in_the_middle(
+    client: Any, server: Server, wanted: Path, tmp_path: Path, published: Published
+) -> None:
+    out, killed = tmp_path / "refs", []
+
+    def kill() -> None:
+        output = open_output(out)
+        while len(killed) < 2:
+            with contextlib.suppress(Exception):
+                pids = {claim.holder.pid for claim in read_claims(output)} - set(killed)
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    seen = []
+    result = parchunk.build(plan_of(server), out, executor=client, workers=4, progress=seen.append)
+    thread.join(10)
+    assert len(killed) >= 2
+    assert os.getpid() not in killed
+    assert (result.present, len(result.receipts)) == (
+        sum(array.count for array in store().arrays),
+        9,
+    )
+    assert published(out) == published(wanted)
+    assert seen[-1].partitions == seen[-1].partitions_total == 9
+    assert not (out / ".parchunk" / "claims").exists()
+
+
+def test_the_command_and_what_a_dashboard_shows(
+    client: Any, server: Server, wanted: Path, tmp_path: Path, published: Published, capsys: Any
+) -> None:
+    out = tmp_path / "refs"
+    address = client.scheduler_info()["address"]
+    options = (f"endpoint={server.endpoint}", "region=us-east-1", "skip_signature=true")
+    build = [
+        *("build", f"s3://{server.bucket}", str(out), "--region", str(REGION), "--json"),
+        *(f"--store-option={option}" for option in options),
+        *("--workers", "3", "--dask"),
+    ]
+    assert run([*build, address]) == 0
+    assert json.loads(capsys.readouterr().out)["partitions_built"] == 9
+    assert published(out) == published(wanted)
+
+    shown = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes))
+    assert "t_air regions 1–3, x" in shown
+    assert run([*build, "tcp://127.0.0.1:1"]) == 2
+    assert "no scheduler answers there" in capsys.readouterr().err
