@@ -146,6 +146,22 @@ def delete(store: Any, keys: Sequence[str]) -> None:
     run(delete_all())
 
 
+def made_arrays(repository: Any, commit: Any) -> frozenset[str] | None:
+    """Return the arrays that a commit made, also anew; None where the history before it is gone."""
+    if commit.parent_id is None:
+        return frozenset()
+    try:
+        changed = repository.diff(from_snapshot_id=commit.parent_id, to_snapshot_id=commit.id)
+    except errors():
+        return None
+    return frozenset(path.lstrip("/") for path in changed.new_arrays)
+
+
+def delete_node(store: Any, path: str) -> None:
+    """Delete an array or group of a session's store, with all that is below it."""
+    run(store.delete_dir(path))
+
+
 #: Sets references in a session's store; returns how many icechunk did not take.
 SetCall = Callable[[Any], int]
 

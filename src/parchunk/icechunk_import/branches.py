@@ -7,7 +7,7 @@ from typing import Any
 
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.history import History, read_history
+from parchunk.icechunk_import.history import Entry, History, read_history
 
 #: What to do after an import that could not go on.
 AGAIN = "run the same import again to continue"
@@ -36,6 +36,18 @@ class Branch:
         """Return what its commits say is in: see `read_history`."""
         with self._reported("read the history of"):
             return read_history(self._repository.ancestry(branch=self.name), origin)
+
+    def has_imported(self, array: str) -> bool:
+        """Whether it was an import that made an array, as it is there; False if nothing tells."""
+        with self._reported("read the history of"):
+            for commit in self._repository.ancestry(branch=self.name):
+                entry = Entry.from_metadata(commit.metadata)
+                if entry is not None and entry.kind == "region":
+                    continue  # those make no arrays
+                made = adapter.made_arrays(self._repository, commit)
+                if made is None or array in made:
+                    return made is not None and entry is not None
+        return False
 
     def at(self, snapshot: str) -> Any:
         """Return a session that reads one of its snapshots."""

@@ -104,8 +104,10 @@ class Committer:
     def _nodes(self, session: Any, base: Any) -> Nodes:
         if self._appending is not None:
             return self._appending.extend(session)
-        ours = self._history.begun
-        return write_nodes(session, base, self._branch.url, self._plan, self._documents, ours)
+        ours, imported = self._history.begun, self._branch.has_imported
+        return write_nodes(
+            session, base, self._branch.url, self._plan, self._documents, ours, imported
+        )
 
     def _commit(self, session: Any, work: PlannedCommit) -> str | None:
         """Commit, over commits of others where they touch nothing of ours."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,9 @@ from parchunk.planning.plan import Plan
 class Nodes:
     """What a branch had of the nodes that were set: the arrays, and how far they went.
 
-    ``reach`` is the length of the split dimension in the longest of them, None where that is not
-    known, and ``kept`` the length from which on chunks were taken away, or None.
+    ``replaced`` are arrays of which it may hold other chunks among those that are set. ``reach`` is
+    the length of the split dimension in the longest array, None where that is not known, and
+    ``kept`` the length from which on chunks were taken away, or None.
     """
 
     replaced: frozenset[str]
@@ -31,12 +32,20 @@ class Nodes:
 
 
 def write_nodes(
-    session: Any, base: Any, url: str, plan: Plan, documents: V3Documents, ours: bool
+    session: Any,
+    base: Any,
+    url: str,
+    plan: Plan,
+    documents: V3Documents,
+    ours: bool,
+    is_imported: Callable[[str], bool],
 ) -> Nodes:
     """Set groups and arrays in a session; return what was there before.
 
     ``base`` is a read-only session of what the branch has; ``ours`` says whether an import has
-    set nodes there.
+    set nodes there, and ``is_imported`` whether one has made an array. Such an array that is
+    written whole, all in this commit, may get other chunks, codecs or another data type: it is
+    deleted, and made anew.
 
     Raises
     ------
@@ -51,6 +60,9 @@ def write_nodes(
         key = f"{name}/zarr.json" if name else "zarr.json"
         held = adapter.get(base.store, key)
         found = None if held is None else json.loads(held)
+        if found is not None and _is_remade(found, plan, name, document, ours, is_imported):
+            adapter.delete_node(session.store, name)
+            found = None
         if found is None or not _is_same(url, name, found, document, ours):
             items[key] = json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
         if found is not None and name in documents.arrays:
@@ -62,6 +74,22 @@ def write_nodes(
                 kept.append(planned.spec.shape[planned.axis])
     adapter.put(session.store, items)
     return Nodes(frozenset(replaced), max(reach, default=0), min(kept, default=None))
+
+
+def _is_remade(
+    found: Mapping[str, Any],
+    plan: Plan,
+    name: str,
+    document: Mapping[str, Any],
+    ours: bool,
+    is_imported: Callable[[str], bool],
+) -> bool:
+    """Whether an array of the branch is to be deleted and made anew, as its chunks are others."""
+    if not ours or {"array"} != {found.get("node_type"), document["node_type"]}:
+        return False
+    if _chunks_of(found) == _chunks_of(document) or plan.by_name[name].axis is not None:
+        return False
+    return is_imported(name)
 
 
 def _is_same(
