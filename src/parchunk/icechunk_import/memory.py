@@ -112,7 +112,9 @@ def budget(
     coordinates = [
         receipt.bytes
         for receipt in receipts.values()
-        if receipt.inlined and plan.coordinate_threshold_of(receipt.array)
+        if receipt.inlined
+        and receipt.array in plan.by_name
+        and plan.coordinate_threshold_of(receipt.array)
     ]
     constant = FIXED + EACH_COMMIT * len(work) + file + 3 * max(coordinates, default=0)
     by_region: dict[int | None, int] = {}
