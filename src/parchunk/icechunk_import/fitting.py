@@ -18,10 +18,11 @@ from parchunk.icechunk_import.out_values import ValuesInOut
 from parchunk.metadata.nodes import parse_array, read_v3_node
 from parchunk.metadata.spec import ArraySpec, JSONObject
 from parchunk.metadata.to_v3 import V3Documents
+from parchunk.planning.joining.bounds import bounds_of, units_of
 from parchunk.planning.joining.comparing import Reference
-from parchunk.planning.joining.concatenation import MOST_READ, bounds_of
+from parchunk.planning.joining.concatenation import MOST_READ
 from parchunk.planning.joining.equality import MOST_BYTES, same_values
-from parchunk.planning.joining.keeping import Holding, keep, units_of
+from parchunk.planning.joining.keeping import Holding, keep
 from parchunk.planning.joining.members import JoinedArray, ToRead
 from parchunk.planning.joining.misfits import MisfitError, Misfits, Notes
 from parchunk.planning.joining.values import values_of

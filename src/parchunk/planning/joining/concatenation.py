@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec
+from parchunk.planning.joining.bounds import bounds_of, check_shared_units
 from parchunk.planning.joining.comparing import Reference
 from parchunk.planning.joining.gathering import Gathering, check_join
 from parchunk.planning.joining.members import (
@@ -211,6 +212,9 @@ class Concatenation:
                     )
             else:
                 self._check_as_data(found)
+                bounded = self.found.get(self.bounds.get(name, ""))
+                if bounded is not None:
+                    check_shared_units(work.misfits, found.parts, bounded.parts, work.labels)
         work.check()
         hierarchy = work.hierarchy(joined.spec for joined in arrays.values())
         kept = {spec.name for spec in hierarchy.arrays}
@@ -317,15 +321,3 @@ def longer(spec: ArraySpec, axis: int, length: int) -> ArraySpec:
     """Return an array with another length along one axis, its document as well."""
     shape = (*spec.shape[:axis], length, *spec.shape[axis + 1 :])
     return replace(spec, shape=shape, document={**spec.document, "shape": list(shape)})
-
-
-def bounds_of(specs: Iterable[ArraySpec]) -> dict[str, str]:
-    """Return the arrays that CF calls bounds, each with the coordinate that names it."""
-    found = {}
-    for spec in specs:
-        for attribute in ("bounds", "climatology"):
-            name = spec.attributes.get(attribute)
-            if isinstance(name, str) and name:
-                above = spec.name.rpartition("/")[0]
-                found[f"{above}/{name}" if above else name] = spec.name
-    return found

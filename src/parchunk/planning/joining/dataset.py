@@ -14,10 +14,11 @@ from parchunk.errors import InputError
 from parchunk.metadata.names import documents_of
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec
+from parchunk.planning.joining.bounds import units_of
 from parchunk.planning.joining.concatenation import Concatenation
 from parchunk.planning.joining.equality import differing
 from parchunk.planning.joining.joining import Joining
-from parchunk.planning.joining.keeping import Holding, keep, time_units, units_of
+from parchunk.planning.joining.keeping import Holding, keep, time_units
 from parchunk.planning.joining.labels import keep_labels
 from parchunk.planning.joining.members import (
     Dataset,
@@ -151,12 +152,13 @@ class _Reading:
             Naming every array that differs.
         """
         compared = self.joined.to_compare
-        if self.joining.static == "first" and compared:
+        believed = [one for one in compared if not one.may_differ]
+        if self.joining.static == "first" and believed:
             self.notes.append(
                 f"not compared, and taken from {self.joined.labels[0]}: "
-                + ", ".join(one.name for one in compared)
+                + ", ".join(one.name for one in believed)
             )
-            return
+            compared = tuple(one for one in compared if one.may_differ)
         answers = _side_by_side(
             lambda one: differing(one, self.sources, self.joined.labels), compared
         )
@@ -180,7 +182,8 @@ class _Reading:
                 str(self.joining), [f"{one.name}: cannot be stacked, as it has {error}"]
             ) from None
         stretches = tuple(Stretch(store, store, store + 1) for store, _ in one.parts)
-        return ToRead(JoinedArray(spec, 0, stretches, stacked=True), one.parts)
+        joined = JoinedArray(spec, 0, stretches, stacked=True)
+        return ToRead(joined, one.parts, units_from=one.units_from)
 
     def read(self) -> list[KeptArray]:
         """Return the arrays whose values are read from all stores, joined."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parchunk.metadata.spec import ArraySpec
+from parchunk.planning.joining.bounds import units_of
 from parchunk.planning.joining.comparing import Reference
 from parchunk.planning.joining.members import ToCompare
 from parchunk.planning.joining.values import KeptArray, ObjectReader, read_objects, values_of
@@ -39,12 +40,15 @@ def differing(
             f"{bytes_text(MOST_BYTES)} that are compared"
         )
     reference = Reference(labels[first], spec)
+    units = units_of(spec, wanted.bounded.get(first))
     objects = read_objects(sources[first], spec)
     values: NDArray[np.generic] | None = None
     for store, other in others:
         changed = reference.meaning_changed(labels[store], other)
         if changed is not None:
             return str(changed)
+        if units_of(other, wanted.bounded.get(store)) != units:
+            return f"{wanted.name}: other units of what it bounds in {labels[store]}"
         found = read_objects(sources[store], other)
         if found == objects and reference.has_same_document(other):
             continue

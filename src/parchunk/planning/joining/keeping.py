@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parchunk.errors import InputError
-from parchunk.metadata.data_type import ZARR_ERRORS, read_data_type, read_fill_value
+from parchunk.metadata.data_type import ZARR_ERRORS
 from parchunk.metadata.document import shorten
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.joining.encoding import InexactError, TimedValues, in_common_units
+from parchunk.planning.joining.masking import masked, sentinels_of
 from parchunk.planning.joining.members import ToRead
 from parchunk.planning.joining.misfits import MisfitError
 from parchunk.planning.joining.order import Span, order_problems
@@ -23,6 +22,8 @@ from parchunk.planning.joining.values import KeptArray, write_values
 
 #: Whole numbers up to this are floats without loss.
 _WHOLE_FLOATS = 1 << 53
+#: Attributes that make other numbers of those that are stored.
+_PACKED = frozenset({"scale_factor", "add_offset", "_Unsigned"})
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def keep(
         When values have no common units in which they are exact, or stores overlap.
     """
     spec = wanted.joined.spec
-    masks = [_mask(holding, wanted.is_coordinate) for holding in holdings]
+    masks = [masked(h.values, h.spec, wanted.is_coordinate) for h in holdings]
     values, units = _in_one_unit(doing, wanted, holdings, beside)
     if wanted.is_coordinate:
         check_order(doing, wanted, holdings, values, units)
@@ -69,9 +70,8 @@ def keep(
     fill = _fill(doing, wanted, holdings, joined, mask)
     if mask.any():
         joined = np.where(mask, np.array(fill[0], joined.dtype), joined)
-    document_fill = fill[1] if first.spec.zarr_format == 3 else fill[0]
     return write_values(
-        spec.name, joined, spec.dimension_names, attributes, spec.zarr_format, document_fill
+        spec.name, joined, spec.dimension_names, attributes, spec.zarr_format, fill[1]
     )
 
 
@@ -119,11 +119,12 @@ def _in_one_unit(
     if not all(is_time(holding.units) for holding in holdings):
         raise MisfitError(doing, [f"{name}: units {both}"])
     for holding in holdings:
-        if {"scale_factor", "add_offset"} & holding.spec.attributes.keys():
-            raise MisfitError(doing, [f"{name}: is packed by scale_factor, and has units {both}"])
+        packed = _PACKED & holding.spec.attributes.keys()
+        if packed:
+            raise MisfitError(doing, [f"{name}: is packed by {min(packed)}, and has units {both}"])
     timed = []
     for at, holding in enumerate(holdings):
-        mask = _mask(holding, wanted.is_coordinate and at < len(own))
+        mask = masked(holding.values, holding.spec, wanted.is_coordinate and at < len(own))
         try:
             timed.append(
                 TimedValues(holding.values, parse_time_units(holding.units, holding.calendar), mask)
@@ -179,46 +180,6 @@ def _holds(dtype: np.dtype[Any], values: NDArray[Any]) -> bool:
     return False
 
 
-def _mask(holding: Holding, is_coordinate: bool) -> NDArray[np.bool_]:
-    """Return where a holding has no values: where it equals what readers mask.
-
-    xarray masks a v2 array where it equals its fill value. A coordinate of its own dimension has
-    no holes that could be meant, and 0, the fill value of most, is a value of many.
-    """
-    values = holding.values
-    fill = _attribute_fill(holding.spec)
-    if fill is None and holding.spec.zarr_format == 2 and not is_coordinate:
-        fill = _document_fill(holding.spec)
-    if fill is None or values.dtype.kind not in "iuf":
-        return np.zeros(values.shape, bool)
-    found: NDArray[np.bool_] = values == fill
-    return found
-
-
-def _attribute_fill(spec: ArraySpec) -> Any:
-    """Return the attribute ``_FillValue`` as a number; xarray spells floats in base64."""
-    value = spec.attributes.get("_FillValue")
-    if isinstance(value, str):
-        try:
-            raw = base64.b64decode(value, validate=True)
-            return float(np.frombuffer(raw, "<f8")[0]) if len(raw) == 8 else None
-        except ValueError:
-            return None
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _document_fill(spec: ArraySpec) -> Any:
-    value = spec.document.get("fill_value")
-    if spec.zarr_format == 3:
-        try:
-            return read_fill_value(value, read_data_type(spec.document["data_type"]))
-        except (*ZARR_ERRORS, InputError):
-            return 0
-    if isinstance(value, str):
-        return {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}.get(value, value)
-    return value
-
-
 def _fill(
     doing: str,
     wanted: ToRead,
@@ -226,31 +187,29 @@ def _fill(
     joined: NDArray[Any],
     mask: NDArray[np.bool_],
 ) -> tuple[Any, Any]:
-    """Return what masked values become, and the fill value of the document."""
+    """Return what masked values become, and the fill value of the document, None for none."""
     first = holdings[0].spec
-    document = _document_fill(first)
-    masking = _attribute_fill(first)
-    if first.zarr_format == 2 and not wanted.is_coordinate:
-        masking = document if masking is None else masking
     if joined.dtype.kind not in "iuf":
         return None, None  # every chunk is there, so it is never read
-    if masking is None:
-        return None, None if first.zarr_format == 2 and wanted.is_coordinate else document
-    taken = (joined == masking) & ~mask
-    if not taken.any():
-        return masking, document
-    if not mask.any() and first.zarr_format == 2 and "_FillValue" not in first.attributes:
+    sentinels, fill = sentinels_of(first, wanted.is_coordinate)
+    valid = joined[~mask]
+    taken = [one for one in sentinels if (valid == one).any()]
+    if not taken:
+        return next((one for one in sentinels if _is_one(joined.dtype, one)), None), fill
+    if (
+        not mask.any()
+        and taken == [fill]
+        and first.zarr_format == 2
+        and "_FillValue" not in first.attributes
+    ):
         return None, None
     raise MisfitError(
         doing,
-        [f"{wanted.joined.spec.name}: its fill value {masking} would be one of its values"],
+        [f"{wanted.joined.spec.name}: its fill value {taken[0]} would be one of its values"],
         "leave the array out with --exclude",
     )
 
 
-def units_of(spec: ArraySpec, units_from: ArraySpec | None) -> Mapping[str, Any]:
-    """Return the attributes ``units`` and ``calendar`` that an array's values are read by."""
-    given = spec.attributes
-    if "units" not in given and units_from is not None:
-        given = units_from.attributes
-    return {"units": given.get("units"), "calendar": given.get("calendar")}
+def _is_one(dtype: np.dtype[Any], number: Any) -> bool:
+    """Whether a data type has a number, so that values can be set to it."""
+    return _holds(dtype, np.array(number)) and number == number

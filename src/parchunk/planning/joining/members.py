@@ -72,12 +72,15 @@ class ToRead:
 class ToCompare:
     """An array that must be the same wherever it is: ``parts`` are ``(store, spec)``.
 
-    Of one that ``may_differ``, the stores' own are stacked where they do.
+    Of one that ``may_differ``, the stores' own are stacked where they do. Bounds may be read in
+    the units of the array ``units_from``, which is ``bounded`` by store.
     """
 
     name: str
     parts: tuple[tuple[int, ArraySpec], ...]
     may_differ: bool = False
+    units_from: str | None = None
+    bounded: Mapping[int, ArraySpec] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from itertools import combinations
 from parchunk.errors import InputError
 from parchunk.metadata.document import shorten
 from parchunk.metadata.spec import ArraySpec
-from parchunk.planning.joining.concatenation import Concatenation, bounds_of
+from parchunk.planning.joining.bounds import bounds_of
+from parchunk.planning.joining.concatenation import Concatenation
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.members import Member
 from parchunk.planning.joining.misfits import MisfitError

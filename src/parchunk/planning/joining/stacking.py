@@ -8,8 +8,9 @@ from math import prod
 from parchunk.errors import InputError
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec
+from parchunk.planning.joining.bounds import bounds_of, check_shared_units
 from parchunk.planning.joining.comparing import Reference
-from parchunk.planning.joining.concatenation import MOST_READ, bounds_of
+from parchunk.planning.joining.concatenation import MOST_READ
 from parchunk.planning.joining.gathering import Gathering, check_join
 from parchunk.planning.joining.members import (
     Joined,
@@ -124,7 +125,7 @@ class Stacking:
                 # What becomes of it is seen when it has been compared: see `reading`.
                 arrays[name] = JoinedArray(spec, None, (Stretch(parts[0][0], 0, 0),))
                 if len(parts) > 1:
-                    to_compare.append(ToCompare(name, parts, may_differ=len(parts) == count))
+                    to_compare.append(self._comparing(name, parts))
                 continue
             joined = self._array(found, count)
             if joined is None:
@@ -135,6 +136,9 @@ class Stacking:
                 continue
             for misfit in found.as_data.found:
                 work.misfits.say(str(misfit))
+            bounded = self.found.get(self.bounds.get(name, ""))
+            if bounded is not None:
+                check_shared_units(work.misfits, found.parts, bounded.parts, work.labels)
         work.check()
         hierarchy = work.hierarchy(joined.spec for joined in arrays.values())
         kept = {spec.name for spec in hierarchy.arrays}
@@ -156,6 +160,17 @@ class Stacking:
             return False
         named = name in self.named or name in self.bounds
         return named and prod(spec.shape) * count <= MOST_READ
+
+    def _comparing(self, name: str, parts: tuple[tuple[int, ArraySpec], ...]) -> ToCompare:
+        bounded = self.bounds.get(name)
+        bounds = self.found.get(bounded or "")
+        return ToCompare(
+            name,
+            parts,
+            may_differ=len(parts) == len(self.work.labels),
+            units_from=None if bounds is None else bounded,
+            bounded={} if bounds is None else bounds.parts,
+        )
 
     def _takes_part(self, name: str, found: _Stacked) -> bool:
         absent = self.work.absent_in(found.parts)

@@ -1,0 +1,123 @@
+"""Coordinates of many stores in what stock xarray reads: dates, bounds and what is masked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+from tests.many_stores import Made, write
+
+import parchunk
+from parchunk.planning.joining.misfits import MisfitError
+
+STEPS = np.arange(4)
+
+
+def opened(path: Path) -> xarray.Dataset:
+    return xarray.open_zarr(path, consolidated=False, chunks=None).load()
+
+
+def inits(folder: Path, zarr_format: int, **bounds: Any) -> list[Path]:
+    """Return forecasts whose valid times have units of their own, and bounds have those."""
+    return [
+        write(
+            folder / f"{at}.zarr",
+            {
+                "step": Made(STEPS, ("step",)),
+                "valid": Made(
+                    STEPS,
+                    ("step",),
+                    None,
+                    {"units": f"hours since 2000-01-0{at + 1}", "bounds": "valid_bounds"},
+                ),
+                "valid_bounds": Made(
+                    np.stack([STEPS, STEPS + 1 + at * bounds["apart"]], 1), ("step", "nv")
+                ),
+                "air": Made(np.ones((4, 2)), ("step", "x"), (2, 2), {"coordinates": "valid"}),
+            },
+            zarr_format,
+        )
+        for at in range(2)
+    ]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("apart", [0, 1])
+@pytest.mark.parametrize("static", ["equal", "first"])
+def test_stacked_coordinates_are_published_with_their_bounds(
+    tmp_path: Path, zarr_format: int, apart: int, static: str
+) -> None:
+    paths = inits(tmp_path / "in", zarr_format, apart=apart)
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan(paths, stack="init", static=static), out)
+    whole = parchunk.open_dataset(out).load()
+    for at, path in enumerate(paths):
+        own = opened(path)
+        assert whole.valid.dims == ("init", "step")
+        for name in ("valid", "valid_bounds", "air"):
+            np.testing.assert_array_equal(whole[name].values[at], own[name].values)
+    assert parchunk.audit(out, against_source=True).findings == ()
+
+
+def months(folder: Path, zarr_format: int, **auxiliary: Made) -> list[Path]:
+    return [
+        write(
+            folder / f"{at}.zarr",
+            {
+                "time": Made(
+                    STEPS,
+                    ("time",),
+                    None,
+                    {"units": f"hours since 2000-01-0{at + 1}", "bounds": "time_bounds"},
+                ),
+                "air": Made(np.ones((4, 2)), ("time", "x"), (2, 2)),
+                **{
+                    name: Made(
+                        made.values,
+                        made.dimensions,
+                        None,
+                        {"units": f"hours since 2000-01-0{at + 1}", **made.attributes}
+                        if made.attributes
+                        else {},
+                    )
+                    for name, made in auxiliary.items()
+                },
+            },
+            zarr_format,
+        )
+        for at in range(2)
+    ]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("missing", [{"missing_value": -1}, {"missing_value": [-1, -2]}])
+def test_missing_values_are_none_in_other_units_too(
+    tmp_path: Path, zarr_format: int, missing: dict[str, Any]
+) -> None:
+    holes = Made(np.array([0, -1, 2, 3]), ("time",), None, missing)
+    paths = months(tmp_path / "in", zarr_format, valid=holes)
+    parchunk.build(parchunk.plan(paths, concat="time"), tmp_path / "out")
+    expected = [opened(path).valid.values for path in paths]
+    found = parchunk.open_dataset(tmp_path / "out").valid.values
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+    assert np.isnat(found).sum() == 2
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_bounds_whose_chunks_stay_have_one_unit(tmp_path: Path, zarr_format: int) -> None:
+    """Along another axis than the first they are referenced, while what they bound is read."""
+    bounds = Made(np.stack([STEPS, STEPS + 1]), ("nv", "time"))
+    paths = months(tmp_path / "in", zarr_format, time_bounds=bounds)
+    with pytest.raises(MisfitError, match=r"time_bounds: attribute units \(of what they bound\)"):
+        parchunk.plan(paths, concat="time")
+    plan = parchunk.plan(paths, concat="time", exclude="time_bounds")
+    assert [array.spec.name for array in plan.arrays] == ["air", "time"]
+
+
+def test_unsigned_times_in_other_units_are_refused(tmp_path: Path) -> None:
+    packed = Made(np.arange(4), ("time",), None, {"_Unsigned": "true"})
+    with pytest.raises(MisfitError, match="valid: is packed by _Unsigned, and has units"):
+        parchunk.plan(months(tmp_path / "in", 2, valid=packed), concat="time")
