@@ -131,3 +131,34 @@ def test_plans_say_who_lists(capsys: pytest.CaptureFixture[str]) -> None:
             code = run(["plan", "s3://formula", *options, "--listing", listing, "--json"])
             assert code == 0
             assert json.loads(capsys.readouterr().out)["forecast"]["listing"] == expected
+
+
+def test_receipts_status_and_audits_say_who_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = zarr_store([("v", (3,), (1,), ("time",)), ("w", (2,), (1,), ("x",))])
+    out = str(tmp_path / "r")
+    by_itself, told = "wire (S3 endpoint, anonymous)", "obstore (as told)"
+    with serve(store, process=False) as server:
+        options = ["--store-option", f"endpoint={server.endpoint}"]
+        options += ["--store-option", "skip_signature=true", "--json"]
+        assert run(["build", "s3://formula", out, *options]) == 0
+        assert json.loads(capsys.readouterr().out)["listing"] == by_itself
+        # A partition that is built anew says so itself; one of an older build says nothing.
+        (receipt,) = (tmp_path / "r" / ".parchunk" / "receipts" / "w").iterdir()
+        assert json.loads(receipt.read_text())["listing"] == by_itself
+        receipt.unlink()
+        assert run(["build", "s3://formula", out, *options, "--listing", "obstore"]) == 0
+        assert run(["status", out, "--json"]) == 0
+        said = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert said["listings"] == {by_itself: 1, told: 1}
+        (old,) = (tmp_path / "r" / ".parchunk" / "receipts" / "v").iterdir()
+        document = json.loads(old.read_text())
+        del document["listing"]
+        old.write_text(json.dumps(document))
+        assert run(["audit", out, "--against-source", "--json", *options[:-1]]) == 0
+        said = json.loads(capsys.readouterr().out)
+    assert said["listings"] == {told: 1}
+    assert said["against_source"]["listing"] == by_itself
+    assert run(["status", out]) == 0
+    assert "listed by obstore (as told): 1 of the partitions done" in capsys.readouterr().out

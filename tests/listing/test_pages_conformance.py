@@ -39,8 +39,8 @@ from parchunk.listing.pages import PageError, Spent
 WAYS = ["obstore", "wire"]
 NEVER = threading.Event()
 #: What of a receipt is no two times the same: small arrays of one walk share its requests as they
-#: pass, of which only the sum is the same.
-_OF_THE_MOMENT = ("seconds", "built_at", "written", "finished", "requests", "retries")
+#: pass, of which only the sum is the same; and they say who listed.
+_OF_THE_MOMENT = ("listing", "seconds", "built_at", "written", "finished", "requests", "retries")
 
 #: Keys that text, XML and URLs have to be told about, and directory markers.
 ODD = [
@@ -358,6 +358,7 @@ def test_builds_are_the_same_to_the_byte(bucket: S3Bucket, tmp_path: Path, tree:
             for path in (out / ".parchunk" / "receipts").rglob("*.json")
         }
         files = {path: digest for path, digest in tree(out).items() if "receipts" not in path}
+        assert {receipt.listing for receipt in result.receipts} == {f"{way} (as told)"}
         found[way] = receipts, files, result.requests
     assert found["obstore"] == found["wire"]
 

@@ -31,6 +31,7 @@ from parchunk.cover.memory import TAKERS, held_within
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.keys.placement import Target
+from parchunk.listing.choosing import choose
 from parchunk.listing.job import JobListing
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.tally import Part
@@ -79,6 +80,7 @@ def compare(
     works = store_works(plan, source, [item.partition for item in done])
     jobs = ((work, work.in_out(job)) for work in works for job in work.jobs(most_held, width))
     least = 0
+    listing_by: dict[str, None] = {}
     regions: list[RegionChanges] = []
     notes: list[str] = []
     with (
@@ -99,6 +101,7 @@ def compare(
         try:
             for work, job in jobs:
                 least += least_of([job])
+                listing_by[str(choose(work.source))] = None
                 reader = contents.of(work.source)
                 compared = [
                     make(member=member, target=target, source=work.source, contents=reader)
@@ -124,6 +127,7 @@ def compare(
         tuple(notes),
         contents.indexes,
         contents.inlined,
+        tuple(listing_by),
     )
 
 

@@ -21,6 +21,8 @@ class Comparison:
     notes: tuple[str, ...]
     indexes: Reread = field(default_factory=Reread)
     inlined: Reread = field(default_factory=Reread)
+    #: Who listed the source, and why; of several stores, each that differs.
+    listing: tuple[str, ...] = ()
 
     @property
     def read_text(self) -> str:
@@ -44,6 +46,7 @@ class Comparison:
             "changed": sum(len(region.changed) for region in self.regions),
             "list_requests": self.requests,
             "list_requests_least": self.requests_least,
+            "listing": "; ".join(self.listing),
             "notes": list(self.notes),
             "shard_indexes_read": self.indexes.read,
             "shard_indexes": self.indexes.of,

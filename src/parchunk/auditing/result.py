@@ -101,6 +101,8 @@ class AuditReport(AuditCounts):
     labels: Labels = field(repr=False, compare=False)
     periods: Periods | None = field(default=None, repr=False)
     comparison: Comparison | None = field(default=None, repr=False)
+    #: Partitions by who listed them as they were built, and why.
+    listings: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def complete(self) -> bool:
@@ -204,6 +206,7 @@ class AuditReport(AuditCounts):
             "list_requests": self.list_requests,
             "list_requests_least": self.list_requests_least,
             "retries": self.retries,
+            "listings": dict(self.listings),
             "build_seconds": round(self.build_seconds, 3),
             "seconds": round(self.seconds, 3),
             "peak_memory_bytes": self.peak_memory,

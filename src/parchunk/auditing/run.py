@@ -36,7 +36,7 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.prepared import refuse_between
-from parchunk.out.receipts import Receipt
+from parchunk.out.receipts import Receipt, listings
 from parchunk.out.record_files import record_path
 from parchunk.out.under_way import UnderWay, read_under_way
 from parchunk.planning.from_source import open_source
@@ -181,6 +181,7 @@ def audit(
         labels=labels,
         periods=_periods(by, plan, labels, arrays, policy),
         comparison=comparison,
+        listings=listings(receipts),
     )
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from parchunk.building.ready_jobs import Owned, ReadyJobs
+from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Requests
 from parchunk.listing.strays import encode_strays
 from parchunk.out.counts import Counts
@@ -78,6 +79,7 @@ def receipt_of(
         ordered=ordered,
         record_files=tuple(sorted(written.files, key=lambda file: file.index)),
         inventory=None if ready.source.objects is None else ready.source.objects.date,
+        listing=str(choose(ready.source)),
     )
 
 

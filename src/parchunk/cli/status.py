@@ -33,6 +33,7 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
                     "out": status.url,
                     "source": status.plan.location.url,
                     "inventory": status.inventory,
+                    "listings": dict(status.listings),
                     "published": status.published,
                     "finished": status.finished,
                     "updating": status.under_way.updating,
@@ -64,6 +65,8 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
                 f"chunks are as of the inventory of {status.inventory}: what was written since is "
                 "missing"
             )
+        for listing, partitions in status.listings.items():
+            shown.print(f"listed by {listing}: {count(partitions)} of the partitions done")
         if status.latest is not None:
             shown.print(f"latest complete step: {status.latest}")
         shown.print(_said(status))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Container, Iterator, Mapping
+import sys
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from typing import Any, TypeVar
@@ -16,6 +18,8 @@ from parchunk.out.output import RECEIPTS, STRAYS, Output
 from parchunk.planning.plan import Partition, PartitionKey, Plan
 
 RECEIPT_VERSION = 1
+#: What older receipts know nothing of.
+_NOT_IN_ALL = ("inventory", "listing")
 #: Receipts read side by side where each is a request, and so many at a time.
 _READERS = 16
 _AHEAD = 1_000
@@ -43,7 +47,8 @@ class Receipt(BuildCounts):
     epoch, None when there are none. ``requests`` are the LIST requests that were made since the
     receipt before it in the same job, so that receipts add up; so do ``requests_least``, each its
     partition's share of the fewest that could list the job. ``inventory`` is the date of the
-    inventory that stood for a listing, None where there was one.
+    inventory that stood for a listing, None where there was one. ``listing`` says who listed, and
+    why, None in receipts of builds that did not say.
     """
 
     fingerprint: str
@@ -58,6 +63,7 @@ class Receipt(BuildCounts):
     ordered: bool
     record_files: tuple[RecordFile, ...] = ()
     inventory: str | None = None
+    listing: str | None = None
 
     @property
     def key(self) -> PartitionKey:
@@ -71,8 +77,9 @@ class Receipt(BuildCounts):
         counted = {item.name for item in fields(BuildCounts)}
         document = dict(sorted(self.values().items(), key=lambda item: item[0] in counted))
         del document["record_files"]
-        if self.inventory is None:
-            del document["inventory"]
+        for name in _NOT_IN_ALL:
+            if document[name] is None:
+                del document[name]
         files = [list(astuple(file)) for file in self.record_files]
         return {"parchunk_receipt": RECEIPT_VERSION, **document, "record_files": files}
 
@@ -81,8 +88,10 @@ class Receipt(BuildCounts):
         """Return the receipt of a document; ValueError, KeyError or TypeError when it is none."""
         if document.get("parchunk_receipt") != RECEIPT_VERSION:
             raise ValueError("not a receipt of this version")
-        values = {f.name: document[f.name] for f in fields(cls) if f.name != "inventory"}
-        values["inventory"] = document.get("inventory")  # older receipts know of none
+        values = {f.name: document[f.name] for f in fields(cls) if f.name not in _NOT_IN_ALL}
+        for name in _NOT_IN_ALL:
+            # There may be a hundred thousand, which say the same.
+            values[name] = sys.intern(document[name]) if name in document else None
         values["record_files"] = tuple(
             _checked(RecordFile(*entry)) for entry in document["record_files"]
         )
@@ -100,6 +109,11 @@ def receipt_path(partition: Partition) -> str:
 def strays_path(partition: Partition) -> str:
     """Return the path of a partition's kept strays below OUT."""
     return f"{STRAYS}/{partition.array}/{partition.name}.parquet"
+
+
+def listings(receipts: Iterable[Receipt]) -> dict[str, int]:
+    """Return how many partitions were listed by whom, as far as receipts say."""
+    return dict(Counter(receipt.listing for receipt in receipts if receipt.listing is not None))
 
 
 def write_receipt(output: Output, partition: Partition, receipt: Receipt) -> None:

@@ -11,7 +11,7 @@ from parchunk.out.inventory_date import oldest
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
-from parchunk.out.receipts import Receipt, read_receipts
+from parchunk.out.receipts import Receipt, listings, read_receipts
 from parchunk.out.under_way import UnderWay, read_under_way
 from parchunk.planning.plan import Plan
 from parchunk.reading.latest import LatestStep, latest_step
@@ -46,6 +46,8 @@ class Status:
     inventory: str | None = None
     #: The latest step at which nothing is missing; None unless finished and split.
     latest: LatestStep | None = None
+    #: Partitions by who listed them, and why.
+    listings: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -105,5 +107,6 @@ def read_status(output: Output) -> Status:
     )
     under_way = read_under_way(output)
     dated = oldest(found.values())
-    status = Status(output.url, plan, arrays, under_way.published, under_way, dated)
+    listed = listings(found.values())
+    status = Status(output.url, plan, arrays, under_way.published, under_way, dated, None, listed)
     return replace(status, latest=latest_step(plan, output, found)) if status.finished else status
