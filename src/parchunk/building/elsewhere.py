@@ -16,10 +16,9 @@ from parchunk.building.results import JobResult, Progress, TaskResult
 from parchunk.building.running import Run, Start
 from parchunk.building.tasks import Task, do_task, tasks_of
 from parchunk.errors import OutputError, ParchunkError, SourceError
-from parchunk.out.claims import read_claims
+from parchunk.out.advance import Advance, Observer
 from parchunk.out.output import Output
-from parchunk.out.receipts import receipted
-from parchunk.planning.plan import PartitionKey, Plan
+from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
 
 #: Tasks that an executor is given at a time.
@@ -110,21 +109,20 @@ class Watch:
     """What tasks have done so far wherever they run, as OUT shows it."""
 
     def __init__(self, plan: Plan, output: Output) -> None:
-        self._plan, self._output = plan, output
-        self._chunks: dict[PartitionKey, int] = {
-            partition.key: partition.rows.total for partition in plan.partitions()
-        }
+        self._observer = Observer(output, plan)
         self._next = 0.0
-        self._seen = Progress(0, 0, 0, 0, 0, 0, 0, 0.0)
+        self._seen: Advance | None = None
 
     def __call__(self, now: Progress) -> Progress:
         """Return progress with what is under way added to what has come back."""
         began = time.monotonic()
         if began >= self._next:
             with suppress(OutputError):  # the next look may see more
-                self._look(now)
+                self._seen = self._observer.look()
             self._next = time.monotonic() + max(_LOOK, (time.monotonic() - began) / _SHARE)
         seen = self._seen
+        if seen is None:
+            return now
         return replace(
             now,
             partitions=max(now.partitions, seen.partitions),
@@ -132,16 +130,4 @@ class Watch:
             listed=now.listed + seen.listed,
             requests=now.requests + seen.requests,
             retries=now.retries + seen.retries,
-        )
-
-    def _look(self, now: Progress) -> None:
-        there = receipted(self._output, self._plan)
-        claims = [claim for claim in read_claims(self._output) if not claim.is_over]
-        self._seen = replace(
-            now,
-            partitions=len(there),
-            chunks=sum(self._chunks[key] for key in there),
-            listed=sum(claim.listed for claim in claims),
-            requests=sum(claim.requests for claim in claims),
-            retries=sum(claim.retries for claim in claims),
         )

@@ -11,6 +11,7 @@ import click
 
 from parchunk.cli.options import json_option, output_option
 from parchunk.cli.tables import console, table
+from parchunk.cli.watching import watch as watch_build
 from parchunk.out.lease import IGNORED
 from parchunk.out.opening import open_output
 from parchunk.out.root import left_out
@@ -21,9 +22,25 @@ from parchunk.wording import count
 @click.command("status")
 @click.argument("out")
 @output_option
+@click.option("--watch", is_flag=True, help="Look again and again until it is finished.")
+@click.option(
+    "--every",
+    type=click.FloatRange(0.1, 3600),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Seconds between two looks of --watch.",
+)
 @json_option
-def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
-    """Show how far the build in OUT is. Exits 1 while it, or an update of it, is unfinished."""
+def command(
+    out: str, output_options: Mapping[str, str], watch: bool, every: float, as_json: bool
+) -> int:
+    """Show how far the build in OUT is. Exits 1 while it, or an update of it, is unfinished.
+
+    Seen from any machine: what is done has receipts in OUT, and who is at work has a claim there.
+    """
+    if watch:
+        return watch_build(open_output(out, output_options), every, as_json)
     status = read_status(open_output(out, output_options))
     if as_json:
         holder = status.under_way.holder
@@ -38,6 +55,7 @@ def command(out: str, output_options: Mapping[str, str], as_json: bool) -> int:
                     "finished": status.finished,
                     "updating": status.under_way.updating,
                     "holder": None if holder is None else str(holder),
+                    "tasks_at_work": [str(claim) for claim in status.under_way.claims],
                     "partitions": status.partitions,
                     "partitions_done": status.done,
                     "latest_complete": None if status.latest is None else asdict(status.latest),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from parchunk.out.claims import Claim, read_claims
 from parchunk.out.holder import Holder
 from parchunk.out.output import LEASE, PREPARED_PLAN, PREPARED_ROOT, PREVIOUS, ROOT, UPDATE, Output
 
@@ -17,16 +18,27 @@ class UnderWay:
     """``published``: readers can open OUT. ``updating``: an update has begun and not ended.
 
     ``holder`` is who works in OUT at the moment; None: nobody that is known to be alive.
+    ``claims`` are of tasks of other machines that are at work.
     """
 
     published: bool
     updating: bool
     holder: Holder | None
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether anybody is at work."""
+        return self.holder is not None or bool(self.claims)
 
     def remedy(self) -> str:
         """Return what to do for what is unfinished to be finished."""
         if self.holder is not None:
             return f"wait for process {self.holder.pid} on {self.holder.host}, which is at it"
+        if self.claims:
+            return (
+                f"wait for the tasks that are at work ({self.claims[0]}, {len(self.claims)} in all)"
+            )
         if self.published or self.updating:
             return "run parchunk update OUT: it finishes that"
         return "run the same build again: it resumes"
@@ -34,8 +46,8 @@ class UnderWay:
     def message(self, undone: int) -> str:
         """Return in words that OUT is unfinished, and what readers see meanwhile."""
         what = "an update" if self.published or self.updating else "a build"
-        how = "is running" if self.holder is not None else "was cut short"
-        if self.published and not self.updating and self.holder is None:
+        how = "is running" if self.is_running else "was cut short"
+        if self.published and not self.updating and not self.is_running:
             how += ", or receipts were deleted"
         left = f"{undone:,} partitions are left to do" if undone else "nothing is left to list"
         seen = "; readers see the references as they were before" if self.published else ""
@@ -49,4 +61,5 @@ def read_under_way(output: Output) -> UnderWay:
     if holder is not None and holder.is_over(time.time()):
         holder = None
     updating = any(output.get(path) is not None for path in _UPDATING)
-    return UnderWay(output.get(ROOT) is not None, updating, holder)
+    claims = tuple(claim for claim in read_claims(output) if not claim.is_over)
+    return UnderWay(output.get(ROOT) is not None, updating, holder, claims)

@@ -1,0 +1,133 @@
+"""``parchunk status --watch``: how far a build is, again and again until it is published."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+
+import click
+
+from parchunk.out.advance import Advance, Observer
+from parchunk.out.claims import Claim
+from parchunk.out.output import Output
+from parchunk.out.plan_file import load_plan
+from parchunk.out.under_way import UnderWay, read_under_way
+from parchunk.wording import count, duration
+
+#: Seconds over which the rate is taken.
+_WINDOW = 300.0
+#: Tasks that are named in one look.
+_NAMED = 8
+
+
+class Rate:
+    """Chunks a second over the last minutes, and how long the rest takes at that."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def take(self, now: float, chunks: int) -> float | None:
+        """Return the rate with what is done ``now``; None until there are two looks."""
+        self._seen.append((now, chunks))
+        while len(self._seen) > 2 and now - self._seen[0][0] > _WINDOW:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        return (chunks - before) / (now - then) if now > then and chunks >= before else None
+
+
+def watch(output: Output, every: float, as_json: bool) -> int:
+    """Print a look at OUT every so many seconds, until what is under way is finished.
+
+    Raises
+    ------
+    InputError, OutputError
+        When OUT holds no build, or cannot be read.
+    """
+    rate = Rate()
+    while True:
+        # Read each time: an update may have another plan.
+        plan = load_plan(output)
+        advance, under_way = Observer(output, plan).look(), read_under_way(output)
+        speed = rate.take(time.monotonic(), advance.chunks)
+        finished = (
+            under_way.published
+            and not under_way.updating
+            and advance.partitions == advance.partitions_total
+        )
+        if as_json:
+            click.echo(json.dumps(_document(advance, under_way, speed, finished)))
+        else:
+            for line in _lines(advance, under_way, speed, finished):
+                click.echo(line)
+        if finished:
+            return 0
+        time.sleep(every)
+
+
+def _left(advance: Advance, speed: float | None) -> float | None:
+    return (advance.chunks_total - advance.chunks) / speed if speed else None
+
+
+def _document(
+    advance: Advance, under_way: UnderWay, speed: float | None, finished: bool
+) -> dict[str, object]:
+    left = _left(advance, speed)
+    return {
+        "finished": finished,
+        "published": under_way.published,
+        "partitions": advance.partitions_total,
+        "partitions_done": advance.partitions,
+        "chunks": advance.chunks_total,
+        "chunks_done": advance.chunks,
+        "chunks_per_second": None if speed is None else round(speed, 1),
+        "seconds_left": None if left is None else round(left, 1),
+        "holder": None if under_way.holder is None else str(under_way.holder),
+        "at_work": [_claim(claim) for claim in advance.claims],
+        "stale": [_claim(claim) for claim in advance.stale],
+    }
+
+
+def _claim(claim: Claim) -> dict[str, object]:
+    holder = claim.holder
+    return {
+        "task": claim.task,
+        "host": holder.host,
+        "process": holder.pid,
+        "partitions": claim.partitions,
+        "partitions_done": claim.done,
+        "keys_listed": claim.listed,
+        "list_requests": claim.requests,
+        "retries": claim.retries,
+        "seconds": round(max(time.time() - holder.taken, 0.0), 1),
+    }
+
+
+def _lines(advance: Advance, under_way: UnderWay, speed: float | None, finished: bool) -> list[str]:
+    parts = [
+        f"{count(advance.partitions)} of {count(advance.partitions_total)} partitions",
+        f"{count(advance.chunks)} of {count(advance.chunks_total)} chunks",
+    ]
+    left = _left(advance, speed)
+    if speed is not None and not finished:
+        parts.append(f"{count(int(speed))} chunks/s")
+    if left is not None and not finished:
+        parts.append(f"about {duration(left)} to go")
+    if finished:
+        parts.append("published")
+    elif advance.claims:
+        parts.append(f"{count(len(advance.claims))} tasks at work")
+    elif under_way.holder is not None:
+        parts.append(f"process {under_way.holder.pid} on {under_way.holder.host} is at it")
+    else:
+        parts.append("nobody is at work")
+    lines = [f"{time.strftime('%H:%M:%S')} {', '.join(parts)}"]
+    for what, claims in (("", advance.claims), ("stale: ", advance.stale)):
+        lines += [
+            f"  {what}{claim}: {claim.done} of {claim.partitions} partitions, "
+            f"{count(claim.listed)} keys listed"
+            for claim in claims[:_NAMED]
+        ]
+        if len(claims) > _NAMED:
+            lines.append(f"  {what}and {len(claims) - _NAMED:,} more")
+    return lines

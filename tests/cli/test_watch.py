@@ -1,0 +1,81 @@
+"""``status --watch``: receipts and claims in OUT say how far tasks are, from any machine."""
+
+import json
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zarr
+
+import parchunk
+from parchunk.cli.main import run
+from parchunk.cli.watching import Rate
+from parchunk.out.claims import Claim, claimed
+from parchunk.out.holder import Holder
+from parchunk.out.opening import open_output
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """Return an OUT of four regions, one of which is done."""
+    root = zarr.open_group(tmp_path / "s.zarr", mode="w", zarr_format=3)
+    root.create_array("v", shape=(8, 5), chunks=(1, 1), dtype="u1", dimension_names=["t", "x"])[
+        ...
+    ] = 7
+    plan = parchunk.plan(tmp_path / "s.zarr", region=2)
+    first = parchunk.tasks(plan, tmp_path / "refs", parts=4)[0]
+    parchunk.run_task(first)
+    return tmp_path / "refs"
+
+
+def test_it_is_watched_until_it_is_published(begun: Path, tmp_path: Path, capsys: Any) -> None:
+    output = open_output(begun)
+    ended = replace(Holder.of_this_process("task"), host="elsewhere", expires=time.time() - 1)
+    output.put(Claim(ended, "v region 2", 1).path, Claim(ended, "v region 2", 1).encode())
+
+    def finish() -> None:
+        with claimed(output, "v region 1", 1) as claim:
+            claim.note(0, 12, 1, 0)
+            claim._renew()
+            time.sleep(0.6)
+        for task in parchunk.tasks(parchunk.plan(tmp_path / "s.zarr", region=2), begun):
+            parchunk.run_task(task)
+        parchunk.publish(begun)
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    assert run(["status", str(begun), "--watch", "--every", "0.1", "--json"]) == 0
+    thread.join()
+    looks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {look["chunks"] for look in looks} == {40}
+    assert [(look["partitions_done"], look["finished"]) for look in looks][-1] == (4, True)
+    at_work = [claim for look in looks for claim in look["at_work"]]
+    assert {(c["task"], c["keys_listed"]) for c in at_work} >= {("v region 1", 12)}
+    assert {claim["host"] for look in looks for claim in look["stale"]} == {"elsewhere"}
+    assert looks[-1]["stale"] == []  # publishing forgets them
+    assert run(["status", str(begun), "--watch"]) == 0
+    assert "4 of 4 partitions, 40 of 40 chunks, published" in capsys.readouterr().out
+
+
+def test_who_is_at_work_is_said(begun: Path, capsys: Any) -> None:
+    with claimed(open_output(begun), "v region 1", 1):
+        assert run(["status", str(begun)]) == 1
+        said = " ".join(capsys.readouterr().out.split())
+        assert "a build is running: 3 partitions are left" in said
+        assert "wait for the tasks that are at work (v region 1 by process" in said
+        assert run(["status", str(begun), "--json"]) == 1
+        assert "v region 1" in json.loads(capsys.readouterr().out)["tasks_at_work"][0]
+    assert run(["status", str(begun)]) == 1
+    assert "was cut short" in capsys.readouterr().out
+
+
+def test_the_rate_is_of_the_last_minutes() -> None:
+    rate = Rate()
+    assert rate.take(0, 100) is None
+    assert rate.take(10, 300) == 20
+    assert rate.take(400, 300) == 0  # the first look is too long ago
+    assert rate.take(410, 700) == pytest.approx(40)
+    assert rate.take(420, 0) is None  # an update made all of it due again
