@@ -4,14 +4,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parchunk
+from parchunk.inventories.columns import columns_of
+from parchunk.inventories.parts import spooled_stream
+from parchunk.inventories.queries import Rows
 from parchunk.inventories.sorted_objects import SCHEMA, SortedObjects
-from parchunk.inventories.sorting import write_sorted
+from parchunk.inventories.sorting import Sorter, write_sorted
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SEGMENTS = st.sampled_from(["a", "a-b", "a.b", "0", "10", "2", "c", "é", "zarr.json"])
@@ -24,8 +30,8 @@ def made(keys: list[str], cut: int, folder: Path) -> SortedObjects:
         [sorted(keys, key=str.encode), range(len(keys)), range(len(keys))], schema=SCHEMA
     )
     batches = (rows.slice(at, cut) for at in range(0, len(keys), cut))
-    count, digest, notes = write_sorted(batches, folder / "sorted.parquet", NOW, "it")
-    assert not notes
+    count, digest, twice = write_sorted(batches, folder / "sorted.parquet", "it")
+    assert not twice
     return SortedObjects(str(folder / "sorted.parquet"), count, digest, NOW)
 
 
@@ -62,6 +68,33 @@ def test_the_digest_does_not_depend_on_how_rows_are_cut(tmp_path: Path) -> None:
     assert len(digests) == 1
     (tmp_path / "other").mkdir()
     assert made([*keys[:-1], "t/x"], 50, tmp_path / "other").digest not in digests
+
+
+def test_runs_are_merged(tmp_path: Path) -> None:
+    count = 300_000
+    numbers = np.random.default_rng(0).permutation(count)
+    keys = pc.binary_join_element_wise("s/t", pa.array(numbers).cast(pa.string()), "/")
+    table = pa.table({"key": keys, "size": numbers, "last_modified": numbers})
+    again = pa.concat_tables([table, table.slice(0, 7), pa.table({**other_keys(table)})])
+    part = spooled_stream(again, "it", tmp_path / "part.parquet")
+    rows = Rows(part, columns_of(part.columns, "it"))
+    sorter = Sorter([rows], tmp_path, 512 << 20, "it", run_bytes=1)
+    file = tmp_path / "sorted.parquet"
+    written, _, twice = write_sorted(sorter.batches("s/", "b/x/", NOW), file, "it")
+    sorter.close()
+    assert (written, twice) == (count, 7)
+    assert len(list(tmp_path.glob("run-*.parquet"))) > 8
+    found = pq.read_table(file)
+    wanted = np.array([f"b/x/t/{number}" for number in range(count)])
+    order = np.argsort(wanted, kind="stable")
+    assert found["path"].to_pylist() == wanted[order].tolist()
+    assert found["size"].to_numpy().tolist() == order.tolist()
+
+
+def other_keys(table: pa.Table) -> dict[str, pa.Array]:
+    """Return rows of another store."""
+    few = table.slice(0, 1000)
+    return {name: few[name] for name in few.column_names} | {"key": pa.array(["z"] * 1000)}
 
 
 def test_rows_that_are_not_on_this_machine(tmp_path: Path) -> None:

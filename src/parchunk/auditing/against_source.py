@@ -194,7 +194,7 @@ class _Compared:
             patience=Patience(),
             stop=stop,
         )
-        frozen = source.manner.frozen
+        frozen = source.manner.settled
         self.listed = WatchedListing(spec, listing, pool, takers, trust=frozen)
         self.listed.since = {
             unit.rows: newest(items[unit.partition])

@@ -40,7 +40,7 @@ from parchunk.out.receipts import Receipt, listings
 from parchunk.out.record_files import record_path
 from parchunk.out.under_way import UnderWay, read_under_way
 from parchunk.planning.from_source import open_source
-from parchunk.planning.inventory import as_inventory
+from parchunk.planning.inventory import MOST_PROBED, as_inventory
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Partition, Plan
 from parchunk.stores.source import Source
@@ -75,6 +75,8 @@ def audit(
     listing: str | None = None,
     inventory: str | Sequence[str] = (),
     inventory_root: str | None = None,
+    probe: bool = False,
+    probe_limit: int = MOST_PROBED,
     progress: Callable[[int, int], None] | None = None,
 ) -> AuditReport:
     """Audit the references in OUT: is everything there, and is every reference right?
@@ -112,6 +114,8 @@ def audit(
         Who lists the source for ``against_source``, as for `parchunk.plan`.
     inventory, inventory_root
         A newer inventory in place of the listing for ``against_source``, as for `parchunk.plan`.
+    probe, probe_limit
+        Ask for each chunk by itself for ``against_source``, as for `parchunk.plan`.
     progress
         Called with record files checked, and in all.
 
@@ -127,8 +131,8 @@ def audit(
     check_unit(by)
     if source is not None and not isinstance(source, Source):
         source = Source.open(str(source), store_options)
-    if inventory and not against_source:
-        raise InputError("--inventory is for --against-source: give both")
+    if (inventory or probe) and not against_source:
+        raise InputError("--inventory and --probe are for --against-source: give that, too")
     policy = Policy.of(expect, allow_missing, max_missing)
     output = open_output(out, output_options)
     plan = _plan_of(output)
@@ -147,8 +151,8 @@ def audit(
     if against_source:
         from parchunk.auditing.against_source import compare
 
-        given = as_inventory(inventory, inventory_root, memory)
-        if given.files:
+        given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
+        if given.given:
             source = open_source(replace(plan, source=source), store_options, listing, given)
             refuse_older(plan, receipts, source)
         comparison = compare(

@@ -32,7 +32,7 @@ from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import open_source
 from parchunk.planning.from_source import plan as make_plan
-from parchunk.planning.inventory import require_inventory
+from parchunk.planning.inventory import require_few, require_inventory
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
@@ -153,6 +153,7 @@ def carry_out(
     done = read_receipts(output, plan)
     partitions = list(plan.partitions())
     pending = [p for p in partitions if p.key not in done]
+    require_few(source, sum(partition.objects.total for partition in pending))
     run = Run(partitions, list(done.values()), effort.progress, began, lease.check)
     try:
         if effort.executor is not None:
@@ -176,6 +177,7 @@ def carry_out(
         requests=run.requests.lists,
         requests_least=least,
         gets=run.requests.gets,
+        heads=run.requests.heads,
         retries=run.requests.retries,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),

@@ -211,7 +211,7 @@ def publish(
             seconds=time.monotonic() - began,
             peak_memory=peak_memory(),
             notes=notes_of(plan, output, receipts, lease.notes),
-            listing=str(choose(source)),
+            listing=str(choose(source)) if plan.inventory is None else f"{plan.inventory}",
         )
 
 

@@ -51,8 +51,7 @@ class Leg:
                 patience=share.patience,
                 stop=pools.stop,
             )
-            # What is frozen shows the same gaps however often it is looked at.
-            trust = share.trust_listing or source.manner.frozen
+            trust = share.trust_listing or source.manner.settled
             members.append(ArrayListing(member.spec, listing, pools.listings, pools.takers, trust))
         return JobListing(self.job, members)
 

@@ -72,6 +72,7 @@ def build_replacement(
             result,
             requests=result.requests + listed.requests.lists,
             gets=result.gets + listed.requests.gets,
+            heads=result.heads + listed.requests.heads,
             retries=result.retries + listed.requests.retries,
         )
     return replace(result, url=output.url, notes=(*changes.notes(), *result.notes))

@@ -44,6 +44,8 @@ class BuildResult(Counts):
     notes: tuple[str, ...]
     #: Who listed the source, and why.
     listing: str = ""
+    #: Requests for single chunks, where each was asked for by itself.
+    heads: int = 0
 
     @property
     def shards(self) -> int:
@@ -61,6 +63,7 @@ class JobResult:
     retries: int
     gets: int = 0
     notes: tuple[str, ...] = ()
+    heads: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

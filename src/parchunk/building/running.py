@@ -153,7 +153,11 @@ class Run:
         """Take in what was built in another process."""
         self.receipts += result.receipts
         self.requests.add(
-            lists=result.requests, keys=result.keys, retries=result.retries, gets=result.gets
+            lists=result.requests,
+            keys=result.keys,
+            retries=result.retries,
+            gets=result.gets,
+            heads=result.heads,
         )
 
     def report(self) -> None:

@@ -188,6 +188,7 @@ def do_task(
         requests_least=least,
         keys=run.requests.keys,
         gets=run.requests.gets,
+        heads=run.requests.heads,
         retries=run.requests.retries,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),

@@ -37,7 +37,7 @@ from parchunk.planning.changes import Changes, changes_of, refuse_unasked
 from parchunk.planning.from_source import open_source, read_as_planned
 from parchunk.planning.from_stores import grown_many
 from parchunk.planning.growth import grown_plan
-from parchunk.planning.inventory import as_inventory, mark_of
+from parchunk.planning.inventory import MOST_PROBED, as_inventory, mark_of
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.stores.source import Source
@@ -66,6 +66,8 @@ def update(
     listing: str | None = None,
     inventory: str | Sequence[str] = (),
     inventory_root: str | None = None,
+    probe: bool = False,
+    probe_limit: int = MOST_PROBED,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -115,6 +117,8 @@ def update(
     inventory, inventory_root
         A newer inventory in place of the listing, as for `parchunk.plan`. Without one the source
         itself is listed.
+    probe, probe_limit
+        Ask for each chunk that is due by itself, as for `parchunk.plan`.
     memory, concurrency, workers, executor, trust_listing, patience, listing, progress
         As for `parchunk.build`.
 
@@ -139,7 +143,7 @@ def update(
         old = load_plan(output)
         source = open_source(old, store_options, listing)
         refuse_overlap(old, source, output)
-        given = as_inventory(inventory, inventory_root, memory)
+        given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
         wanted, changes = _without(old, exclude, output), Changes()
         if wanted.stores is not None:
             new = grown_many(
@@ -153,7 +157,7 @@ def update(
                 "or --stack to join others (--overwrite, or another OUT)"
             )
         else:
-            if given.files:
+            if given.given:
                 source = open_source(old, store_options, listing, given)
             hierarchy = read_as_planned(wanted, source, skip_unsupported)
             changes = changes_of(wanted, hierarchy)

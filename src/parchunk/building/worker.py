@@ -81,6 +81,7 @@ def _build(
         counted.retries,
         counted.gets,
         tuple(notes),
+        counted.heads,
     )
 
 

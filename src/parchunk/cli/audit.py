@@ -118,6 +118,8 @@ def command(
     listing: str | None,
     inventory: tuple[str, ...],
     inventory_root: str | None,
+    probe: bool,
+    probe_limit: int,
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
     no_progress: bool,
@@ -150,6 +152,8 @@ def command(
             listing=listing,
             inventory=inventory,
             inventory_root=inventory_root,
+            probe=probe,
+            probe_limit=probe_limit,
             progress=progress,
         )
     if report is not None:

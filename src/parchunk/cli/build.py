@@ -70,6 +70,8 @@ def command(
     listing: str | None,
     inventory: tuple[str, ...],
     inventory_root: str | None,
+    probe: bool,
+    probe_limit: int,
     shards: str,
     zarr_format: int | None,
     skip_unsupported: bool,
@@ -108,6 +110,8 @@ def command(
         listing=listing,
         inventory=inventory,
         inventory_root=inventory_root,
+        probe=probe,
+        probe_limit=probe_limit,
         memory=memory,
         store_options=store_options,
     )

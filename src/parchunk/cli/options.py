@@ -10,6 +10,7 @@ import click
 from parchunk.arguments.sizes import parse_size
 from parchunk.errors import InputError
 from parchunk.metadata.consolidated import MODES
+from parchunk.planning.inventory import MOST_PROBED
 from parchunk.stores.opening import parse_options
 from parchunk.stores.source import LISTINGS
 
@@ -81,6 +82,20 @@ def listing_option(function: _F) -> _F:
 def inventory_options(function: _F) -> _F:
     """Add the options of an inventory in place of a listing."""
     for option in (
+        click.option(
+            "--probe-limit",
+            type=click.IntRange(0),
+            default=MOST_PROBED,
+            show_default=True,
+            metavar="N",
+            help="Objects that --probe may ask for.",
+        ),
+        click.option(
+            "--probe",
+            is_flag=True,
+            help="Do not list SRC: ask for each chunk by itself. For small stores that can neither "
+            "be listed nor have an inventory; arrays are those of consolidated metadata.",
+        ),
         click.option(
             "--inventory-root",
             metavar="URL",

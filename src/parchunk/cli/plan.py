@@ -62,6 +62,8 @@ def command(
     listing: str | None,
     inventory: tuple[str, ...],
     inventory_root: str | None,
+    probe: bool,
+    probe_limit: int,
     parts: int | None,
     shards: str,
     zarr_format: int | None,
@@ -93,6 +95,8 @@ def command(
         listing=listing,
         inventory=inventory,
         inventory_root=inventory_root,
+        probe=probe,
+        probe_limit=probe_limit,
         memory=memory,
         store_options=store_options,
     )
@@ -123,6 +127,8 @@ def describe(
         costs.append(forecast_jobs(work.plan, jobs, work.beside))
     cost = Forecast.total(costs)
     remote = plan.source.manner.remote
+    probed = plan.source.manner.probed
+    heads = sum(array.spec.total for array in plan.arrays) if probed else 0
     files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
     return {
         "chunks": plan.chunks,
@@ -138,6 +144,9 @@ def describe(
         "get_requests": cost.gets if remote else 0,
         "get_price_usd": round(cost.gets * GET_PRICE / 1000, 4) if remote else 0,
         "get_seconds": round(cost.gets * GET_SECONDS / concurrency, 1) if remote else 0,
+        "head_requests": heads,
+        "head_price_usd": round(heads * GET_PRICE / 1000, 4),
+        "head_seconds": round(heads * GET_SECONDS / concurrency, 1),
         "vector_bytes": most * CHUNK_BYTES,
         "memory_bytes": memory,
         "listing": str(choose(plan.source)),
@@ -197,6 +206,12 @@ def _requests(plan: Plan, shown: dict[str, object]) -> Iterator[str]:
             f"(least possible {count(_int(shown, 'list_requests_least'))}), about "
             f"${shown['list_price_usd']} and {duration(float(str(shown['list_seconds'])))} "
             f"at {LIST_SECONDS} s a request; listed by {shown['listing']}"
+        )
+    elif shown["head_requests"]:
+        yield (
+            f"no LIST requests: {count(_int(shown, 'head_requests'))} objects are asked for by "
+            f"HEAD, about ${shown['head_price_usd']} and "
+            f"{duration(float(str(shown['head_seconds'])))}"
         )
     elif plan.inventory is not None:
         objects = count(plan.inventory.objects)

@@ -31,6 +31,7 @@ def summary(result: BuildResult) -> dict[str, Any]:
         "list_requests": result.requests,
         "list_requests_least": result.requests_least,
         "get_requests": result.gets,
+        "head_requests": result.heads,
         "retries": result.retries,
         "listing": result.listing,
         "inventory": None if result.plan.inventory is None else result.plan.inventory.to_json(),
@@ -67,6 +68,8 @@ def print_summary(result: BuildResult) -> None:
             f"(least possible {count(result.requests_least)}), {count(result.retries)} retries; "
             f"listed by {result.listing}"
         )
+    elif result.heads:
+        out.print(f"no LIST requests: {count(result.heads)} questions for single chunks")
     elif result.plan.inventory is not None:
         out.print(f"no LIST requests: listed by {result.listing}")
     out.print(f"{duration(result.seconds)}, peak memory {bytes_text(result.peak_memory)}")

@@ -46,6 +46,7 @@ def width_of(manner: Manner, concurrency: int) -> Width:
     """
     if manner.in_memory:
         return Width(1, 1, manner.page)
+    # A walk of keys that are asked for one by one has nothing to share.
     together = (manner.remote or manner.frozen) and manner.ordered
     return Width(4 * concurrency, 2 * concurrency, manner.page, together)
 

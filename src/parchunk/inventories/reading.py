@@ -166,8 +166,8 @@ def _sorted(
             )
         begin = _beginning(root, bases, sorter.present, where)
         folder = f"{root.prefix}/" if root.prefix else ""
-        written = write_sorted(sorter.batches(begin, folder), file, taken, where)
-        count, digest, notes = written
+        batches = sorter.batches(begin, folder, taken)
+        count, digest, twice = write_sorted(batches, file, where)
         if not count:
             shown = ", ".join(map(repr, sorter.examples())) or "none"
             raise InputError(
@@ -177,6 +177,14 @@ def _sorted(
             )
     finally:
         sorter.close()
+    notes = []
+    if twice:
+        notes.append(f"{where}: {twice:,} rows are in it twice, and count once")
+    if sorter.untimed:
+        notes.append(
+            f"{where}: {sorter.untimed:,} objects have no time of their own; they count as last "
+            "written no later than the inventory"
+        )
     made = SortedObjects(str(file), count, digest, taken, dated_by, workspace=workspace)
     if not any(made.holds(f"{folder}{root.example_folder}{name}") for name in DOCUMENTS):
         notes.append(

@@ -57,6 +57,11 @@ class SortedObjects:
         return {**self.__dict__, "workspace": None}
 
     @property
+    def firsts(self) -> list[str]:
+        """The first keys of its row groups."""
+        return _opened(self.file).firsts
+
+    @property
     def date(self) -> str:
         """When it was taken, as people read it, to the second."""
         return date_text(self.taken)
@@ -119,6 +124,18 @@ class SortedObjects:
         stop = f"{folder}{_AFTER_SLASH}" if folder else None
         if start < head:
             start, right = head, False
+        yield from self.between(start, stop, right)
+
+    def between(
+        self, start: str, stop: str | None = None, right: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows from the key ``start`` on (with ``right`` after it), up to ``stop``.
+
+        Raises
+        ------
+        SourceError
+            When the file is not on this machine.
+        """
         firsts = _opened(self.file).firsts
         for group in range(max(bisect_right(firsts, start) - 1, 0), len(firsts)):
             if stop is not None and firsts[group] >= stop:
@@ -142,7 +159,7 @@ class _Opened:
     firsts: list[str]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=1024)
 def _opened(file: str) -> _Opened:
     try:
         metadata = pq.read_metadata(file)

@@ -1,9 +1,13 @@
-"""Rows of an inventory's parts, sorted by DuckDB in bounded memory, and written to a file."""
+"""Rows of an inventory's parts, read by DuckDB, sorted in bounded memory, and written to a file.
+
+Runs that fit the memory are sorted one by one and merged: DuckDB's own sort was seen to run out of
+memory, now and then, where it had to spill.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +20,17 @@ import pyarrow.parquet as pq
 
 from parchunk.errors import InputError
 from parchunk.inventories.queries import UNREADABLE, Rows, quoted
-from parchunk.inventories.sorted_objects import GROUP_ROWS, SCHEMA
+from parchunk.inventories.sorted_objects import GROUP_ROWS, SCHEMA, SortedObjects
 
-#: What is used beside DuckDB's own bound: batches, what writes them, buffers of files.
-_BESIDE = 96 << 20
-#: The least that DuckDB sorts with.
-_LEAST = 64 << 20
+#: What is used beside DuckDB and runs: what writes rows, buffers of files, the allocator's slack.
+_BESIDE = 64 << 20
+#: The least that DuckDB reads with, and of a run.
+_LEAST = 96 << 20
+_LEAST_RUN = 8 << 20
+#: Rows of a row group of a run: a few of each are held while all are merged.
+_RUN_GROUP = 4_096
+#: Row groups of runs that are merged at a time.
+_GROUPS = 64
 #: Segments that no path has, and characters that no reader can ask for.
 _ODD = r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]"
 
@@ -29,9 +38,24 @@ _ODD = r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]"
 class Sorter:
     """DuckDB over the parts of one inventory, in a folder of its own."""
 
-    def __init__(self, rows: Sequence[Rows], folder: Path, memory: int, where: str) -> None:
-        """Begin; ``where`` is what messages call the inventory."""
-        self._rows, self._where = rows, where
+    def __init__(
+        self,
+        rows: Sequence[Rows],
+        folder: Path,
+        memory: int,
+        where: str,
+        run_bytes: int | None = None,
+    ) -> None:
+        """Begin; ``where`` is what messages call the inventory.
+
+        ``run_bytes`` are sorted together, by default a share of ``memory``.
+        """
+        self._rows, self._where, self._folder = rows, where, folder
+        #: Rows without a time, so far.
+        self.untimed = 0
+        # A run is held three times while it is sorted; the rest is DuckDB's.
+        self._run_bytes = run_bytes or max((memory - _BESIDE) // 6, _LEAST_RUN)
+        within = max((memory - _BESIDE) // 2, _LEAST)
         self._paths: list[Path] = []
         for at, one in enumerate(rows):
             # Names of its own: what stands in a user's could mean something to DuckDB.
@@ -41,12 +65,12 @@ class Sorter:
         spill = folder / "spill"
         self._connection = duckdb.connect(
             config={
-                "memory_limit": f"{max(memory - _BESIDE, _LEAST)}B",
+                "memory_limit": f"{within}B",
                 "temp_directory": f"{spill}",
-                "threads": 2,
+                "threads": 2 if within >= 2 * _LEAST else 1,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
-                "preserve_insertion_order": True,
+                "preserve_insertion_order": False,
             }
         )
         self._connection.execute("SET TimeZone='UTC'")
@@ -73,18 +97,69 @@ class Sorter:
         """Return some keys, for messages."""
         return [key for (key,) in self._asked(f"SELECT key FROM ({self._all}) LIMIT 3")]
 
-    def batches(self, begin: str, folder: str) -> Iterator[pa.RecordBatch]:
-        """Yield the rows whose keys begin with ``begin``, sorted, and below ``folder`` instead."""
-        key = f"concat({quoted(folder)}, substr(key, {len(begin) + 1}))"
+    def batches(self, begin: str, folder: str, taken: datetime) -> Iterator[pa.RecordBatch]:
+        """Yield the rows whose keys begin with ``begin``, sorted, and below ``folder`` instead.
+
+        Rows without a time are as old as the inventory, at most: they get its time, ``taken``.
+
+        Raises
+        ------
+        InputError
+            Naming the key that has no size, or whose time cannot be read.
+        """
         query = (
-            f"SELECT {key} AS path, size, modified FROM ({self._all}) "
-            f"WHERE starts_with(key, {quoted(begin)}) AND length(key) > {len(begin)} "
-            "ORDER BY path, size, modified"
+            f"SELECT concat({quoted(folder)}, substr(key, {len(begin) + 1})) AS path, size, "
+            f"modified FROM ({self._all}) "
+            f"WHERE starts_with(key, {quoted(begin)}) AND length(key) > {len(begin)}"
         )
+        known = round(taken.timestamp() * 1_000_000)
+        runs: list[SortedObjects] = []
+        held: list[pa.RecordBatch] = []
+        size = 0
         try:
-            yield from self._connection.sql(query).to_arrow_reader(GROUP_ROWS)
+            for batch in self._connection.sql(query).to_arrow_reader(GROUP_ROWS):
+                self.untimed += batch["modified"].null_count
+                rows = _checked(batch, known, self._where)
+                held.append(rows)
+                size += rows.nbytes
+                if size >= self._run_bytes:
+                    runs.append(self._run(held, len(runs)))
+                    held, size = [], 0
+            if not runs:
+                yield from self._in_order(held).to_batches(GROUP_ROWS)
+                return
+            runs.append(self._run(held, len(runs)))
+            held = []
+            yield from self._merged(runs)
         except duckdb.Error as error:
             raise self._failure(error) from None
+
+    @staticmethod
+    def _in_order(rows: Sequence[pa.RecordBatch]) -> pa.Table:
+        """Return rows that fit the memory, sorted."""
+        unsorted = pa.Table.from_batches(rows, SCHEMA)
+        return unsorted.take(pc.sort_indices(unsorted["path"])).combine_chunks()
+
+    def _run(self, rows: Sequence[pa.RecordBatch], at: int) -> SortedObjects:
+        """Write rows as a sorted run."""
+        file = self._folder / f"run-{at}.parquet"
+        with _writer(file) as writer:
+            for batch in self._in_order(rows).to_batches(_RUN_GROUP):
+                writer.write_batch(batch)
+        return SortedObjects(str(file), 0, "", datetime.min)
+
+    def _merged(self, runs: Sequence[SortedObjects]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of sorted runs, sorted: of all of them from one key to another at a time.
+
+        Those keys are the first ones of row groups, every so many, which bounds what is held.
+        """
+        firsts = sorted(first for run in runs for first in run.firsts)
+        ends = [*dict.fromkeys(firsts[_GROUPS::_GROUPS]), None]
+        start = ""
+        for end in ends:
+            rows = [batch for run in runs for batch in run.between(start, end)]
+            yield from self._in_order(rows).to_batches(GROUP_ROWS)
+            start = end or ""
 
     @property
     def _all(self) -> str:
@@ -114,43 +189,33 @@ class Sorter:
         )
 
 
-def write_sorted(
-    batches: Iterator[pa.RecordBatch], file: Path, taken: datetime, where: str
-) -> tuple[int, str, list[str]]:
-    """Write sorted rows; return how many there are, their digest, and what a user should know.
-
-    Rows without a time are as old as the inventory, at most: they get its time.
+def write_sorted(batches: Iterable[pa.RecordBatch], file: Path, where: str) -> tuple[int, str, int]:
+    """Write sorted rows; return how many there are, their digest, and how many came twice.
 
     Raises
     ------
     InputError
-        Naming the key that comes twice with two sizes or times, or that has none.
+        Naming the key that comes twice with two sizes or times.
     """
-    digest, count, same, untimed = _Digest(), 0, 0, 0
-    known = round(taken.timestamp() * 1_000_000)
+    digest, count, twice = _Digest(), 0, 0
     previous: pa.RecordBatch | None = None
-    with pq.ParquetWriter(
-        file, SCHEMA, compression="zstd", compression_level=1, use_dictionary=False
-    ) as writer:
+    with _writer(file) as writer:
         for batch in batches:
-            untimed += batch["modified"].null_count
-            rows = _checked(batch, known, where)
-            rows, repeated = _once(rows, previous, where)
-            same += repeated
+            rows, repeated = _once(batch, previous, where)
+            twice += repeated
             if rows.num_rows:
                 previous = rows.slice(rows.num_rows - 1)
                 digest.add(rows)
                 count += rows.num_rows
                 writer.write_batch(rows)
-    notes = []
-    if same:
-        notes.append(f"{where}: {same:,} rows are in it twice, and count once")
-    if untimed:
-        notes.append(
-            f"{where}: {untimed:,} objects have no time of their own; they count as last written "
-            "no later than the inventory"
-        )
-    return count, digest.text, notes
+    return count, digest.text, twice
+
+
+def _writer(file: Path) -> pq.ParquetWriter:
+    """Return what writes rows, of which each batch is a row group."""
+    return pq.ParquetWriter(
+        file, SCHEMA, compression="zstd", compression_level=1, use_dictionary=False
+    )
 
 
 def _checked(batch: pa.RecordBatch, taken: int, where: str) -> pa.RecordBatch:

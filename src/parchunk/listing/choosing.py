@@ -39,7 +39,7 @@ PROVEN = frozenset(
 class Choice:
     """Who lists a source, and ``why``, as a clause."""
 
-    way: Literal["obstore", "wire", "inventory"]
+    way: Literal["obstore", "wire", "inventory", "probe"]
     why: str
     dialect: Dialect | None = None
 
@@ -57,6 +57,8 @@ def choose(source: Source) -> Choice:
     """
     if source.objects is not None:
         return Choice("inventory", f"of {source.objects.date}")
+    if source.manner.probed:
+        return Choice("probe", "each chunk is asked for")
     source.require_listing()
     return _chosen(_Same(source.store), source.listing, source.environment)
 

@@ -22,18 +22,23 @@ class Requests:
     retries: int = 0
     #: Shard indexes read.
     gets: int = 0
+    #: Chunks asked for by themselves.
+    heads: int = 0
     total: Requests | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def add(self, *, lists: int = 0, keys: int = 0, retries: int = 0, gets: int = 0) -> None:
+    def add(
+        self, *, lists: int = 0, keys: int = 0, retries: int = 0, gets: int = 0, heads: int = 0
+    ) -> None:
         """Add to the counts, and to those of `total`."""
         with self._lock:
             self.lists += lists
             self.keys += keys
             self.retries += retries
             self.gets += gets
+            self.heads += heads
         if self.total is not None:
-            self.total.add(lists=lists, keys=keys, retries=retries, gets=gets)
+            self.total.add(lists=lists, keys=keys, retries=retries, gets=gets, heads=heads)
 
 
 @dataclass(frozen=True)

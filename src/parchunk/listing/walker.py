@@ -16,6 +16,7 @@ from parchunk.listing.choosing import pages_of
 from parchunk.listing.listed_rows import Endless, Listed, Repeats, in_order, join, up_to
 from parchunk.listing.pages import PAGE_ROWS, PageError, Pages, Spent
 from parchunk.listing.patience import Patience, Requests
+from parchunk.listing.probing import Prober
 from parchunk.listing.waiting import Cancelled
 from parchunk.listing.witness import Course, Witnesses
 from parchunk.stores.explaining import explain, is_final
@@ -53,6 +54,10 @@ class Listing:
 
     def __post_init__(self) -> None:
         """Choose who is asked for pages."""
+        self._prober: Prober | None = None
+        if self.source.manner.probed:
+            self._prober = Prober(self.source, self.array, self.requests, self.patience, self.stop)
+            return
         self._pages: Pages = pages_of(self.source, self.page, self.patience.quiet, self.stop)
 
     @property
@@ -75,6 +80,9 @@ class Listing:
             When the store refuses it, or it broke `Patience.attempts` times without getting any
             further.
         """
+        if self._prober is not None:
+            yield from self._prober.follow(walk)
+            return
         base, root = (f"{path}/" if path else "" for path in (self.path(""), self.source.path("")))
         course = Course(walk, base, root, self.witnesses, self._first_page, PAGE_ROWS)
         attempt = 0

@@ -20,7 +20,13 @@ from parchunk.metadata import (
 )
 from parchunk.planning.choice import make_plan
 from parchunk.planning.from_stores import Wishes, plan_many, rejoined
-from parchunk.planning.inventory import Inventory, as_inventory, mark_of
+from parchunk.planning.inventory import (
+    MOST_PROBED,
+    Inventory,
+    as_inventory,
+    consolidated_for,
+    mark_of,
+)
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.labels import parse_labels
 from parchunk.planning.many_sources import (
@@ -64,6 +70,8 @@ def plan(
     listing: str | None = None,
     inventory: str | Sequence[str] = (),
     inventory_root: str | None = None,
+    probe: bool = False,
+    probe_limit: int = MOST_PROBED,
     memory: int | str = MEMORY,
     store_options: Mapping[str, str] | None = None,
 ) -> Plan:
@@ -115,6 +123,9 @@ def plan(
     inventory, inventory_root, memory
         Paths or URLs of an inventory that stands for the listing (docs/inventories.md), what its
         keys are relative to where that cannot be told, and the bound on what sorting it takes.
+    probe, probe_limit
+        Ask the server for each chunk by itself, up to so many, in place of a listing: for small
+        stores that have neither. Arrays are those of consolidated metadata.
     store_options
         Options of obstore's stores and clients, for a source given as URL.
 
@@ -132,7 +143,7 @@ def plan(
         static=static,
         inline=inline_coordinates,
     )
-    given = as_inventory(inventory, inventory_root, cast(int, memory))
+    given = as_inventory(inventory, inventory_root, cast(int, memory), probe, probe_limit)
     if is_many(source, joining):
         found = listed_stores(find_stores(source, store_options), given, group, store_options)
         wishes = Wishes(group.strip("/"), tuple(include), tuple(exclude), shards, consolidated)
@@ -153,6 +164,7 @@ def plan(
         source = replace(source, listing=listing)
     group = group.strip("/")
     source = given.of(source, store_options, group)
+    consolidated = consolidated_for(source, consolidated)
     hierarchy, source, lone_array = _read(
         source, group, include, exclude, consolidated, skip_unsupported
     )
@@ -276,7 +288,7 @@ def read_again(
     if plan.lone_array:
         return read_array(source, plan.arrays[0].spec.name)
     root = source.above(plan.group)
-    how = consolidated or plan.consolidated
+    how = consolidated_for(source, consolidated or plan.consolidated)
     refuse_broken = refuse_broken or bool(plan.hierarchy.skipped)
     if arrays_to_come:
         read = read_hierarchy(

@@ -12,18 +12,28 @@ from parchunk.inventories.roots import Root
 from parchunk.stores.inventory_file import open_inventory_file
 from parchunk.stores.source import Source
 
+#: Chunks that are asked for one by one, at most, unless a user says otherwise.
+MOST_PROBED = 100_000
+
 
 @dataclass(frozen=True)
 class Inventory:
-    """An inventory as a caller gives it.
+    """What stands for a listing, as a caller gives it: an inventory, or questions for each chunk.
 
     ``files`` are paths or URLs, ``root`` the URL that its keys are relative to where that cannot
-    be told; ``memory`` bounds what sorting takes, in bytes.
+    be told; ``memory`` bounds what sorting takes, in bytes. ``probed``: instead
+    each chunk is asked for by itself, so many at most.
     """
 
     files: tuple[str, ...] = ()
     root: str | None = None
     memory: int = MEMORY
+    probed: int | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether there is one."""
+        return bool(self.files) or self.probed is not None
 
     def of(
         self,
@@ -44,8 +54,12 @@ class Inventory:
         if not self.files:
             if self.root is not None:
                 raise InputError("--inventory-root is for an inventory: give --inventory FILE, too")
+            if self.probed is not None:
+                return source.asked_by_key(self.probed)
             source.require_listing()
             return source
+        if self.probed is not None:
+            raise InputError("--probe and --inventory: either says what is there; give one of them")
         if source.objects is not None:
             raise InputError("the source has objects= already: leave inventory= out")
         opened = [open_inventory_file(file, source, store_options) for file in self.files]
@@ -96,8 +110,33 @@ def require_inventory(mark: InventoryMark | None, source: Source) -> None:
     )
 
 
+def consolidated_for(source: Source, consolidated: str) -> str:
+    """Return what consolidated metadata counts for: alone it tells arrays that are not listed."""
+    return "only" if source.manner.probed and consolidated == "auto" else consolidated
+
+
+def require_few(source: Source, chunks: int) -> None:
+    """Check that no more chunks are asked for one by one than may be.
+
+    Raises
+    ------
+    InputError
+        When there are more.
+    """
+    if source.manner.probed and chunks > source.most_probed:
+        raise InputError(
+            f"{chunks:,} objects would be asked for one by one, and --probe-limit is "
+            f"{source.most_probed:,}: give a higher one, or an inventory (--inventory FILE)"
+        )
+
+
 def as_inventory(
-    inventory: str | Sequence[str], root: str | None, memory: int = MEMORY
+    inventory: str | Sequence[str],
+    root: str | None,
+    memory: int = MEMORY,
+    probe: bool = False,
+    probe_limit: int = MOST_PROBED,
 ) -> Inventory:
-    """Return an inventory as the Python functions take one."""
-    return Inventory((inventory,) if isinstance(inventory, str) else tuple(inventory), root, memory)
+    """Return what stands for a listing as the Python functions take it."""
+    files = (inventory,) if isinstance(inventory, str) else tuple(inventory)
+    return Inventory(files, root, memory, probe_limit if probe else None)

@@ -16,17 +16,26 @@ class Manner:
     order of their bytes; where they do not, an early stop loses chunks. ``in_memory``: no other
     process reaches the store, and each listing copies all of its keys that come later. ``frozen``:
     an inventory stands for the listing, which is as it was taken however often it is looked at.
+    ``probed``: nothing is listed, and each chunk is asked for by itself.
     """
+
+    @property
+    def settled(self) -> bool:
+        """Whether what was not there at one look would not be there at another."""
+        return self.frozen or self.probed
 
     page: int = 1000
     remote: bool = True
     ordered: bool = True
     in_memory: bool = False
     frozen: bool = False
+    probed: bool = False
 
 
 #: How an inventory lists: to find a key costs as much as some thousand of them.
 FROZEN = Manner(page=10_000, remote=False, frozen=True)
+#: How a store is asked for each chunk: a key is a request, and walks are short.
+PROBED = Manner(page=1, remote=False, probed=True)
 
 
 def manner_of(store: object) -> Manner:

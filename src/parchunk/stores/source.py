@@ -25,7 +25,7 @@ from parchunk.inventories.sorted_objects import SortedObjects
 from parchunk.stores import directories, opening, urls
 from parchunk.stores.answering import QUIET, answer
 from parchunk.stores.explaining import explain
-from parchunk.stores.manner import FROZEN, Manner, manner_of
+from parchunk.stores.manner import FROZEN, PROBED, Manner, manner_of
 from parchunk.stores.opening import Location
 from parchunk.stores.options import environment_mark
 from parchunk.stores.oversized import MAX_BYTES, Oversized
@@ -64,6 +64,8 @@ class Source:
     listing: str = "auto"
     objects: SortedObjects | Any = field(default=None, repr=False)
     objects_taken: datetime | None = field(default=None, repr=False, compare=False)
+    #: Chunks that may be asked for one by one, where ``manner`` says so.
+    most_probed: int = field(default=0, repr=False)
     #: What the environment said as ``store`` was made, as far as can be told.
     environment: int = field(default_factory=environment_mark, repr=False, compare=False)
     #: Where other stores of a dataset lie, in other buckets that are reached in the same way.
@@ -105,6 +107,10 @@ class Source:
         """Open the source at a path or URL; nothing is requested yet."""
         opened = opening.open_store(url, options)
         return cls(opened.store, opened.prefix, opened.location.url, opened.location.options)
+
+    def asked_by_key(self, most: int) -> Source:
+        """Return the source with each chunk asked for by itself, ``most`` of them at most."""
+        return replace(self, manner=PROBED, most_probed=most)
 
     def listed_by(self, objects: SortedObjects) -> Source:
         """Return the source with an inventory in place of its listing."""
@@ -164,7 +170,7 @@ class Source:
             When nothing came in that time.
         """
         at_once = isinstance(self.store, LocalStore | MemoryStore) or not (
-            self.manner.remote or self.manner.frozen
+            self.manner.remote or self.manner.settled
         )
         return ask() if at_once else answer(ask, self.quiet)
 
@@ -259,6 +265,11 @@ class Source:
         UnlistedError
             When it is an HTTP server, and there is no inventory.
         """
+        if self.manner.probed:
+            raise UnlistedError(
+                f"{self.url} is not listed with --probe: its arrays are those of consolidated "
+                "metadata, or one array that is given as SRC"
+            )
         if self.objects is None and urls.is_http(self.url):
             raise UnlistedError(
                 f"{self.url} cannot be listed: HTTP servers have no listing of objects; give "
