@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,3 +90,16 @@ def test_one_store_given_no_word_is_itself(tmp_path: Path) -> None:
     hierarchy = read_hierarchy(Source.open(str(path)))
     assert join([path]).hierarchy == hierarchy
     as_one_store(tmp_path / "all", [path], join([path]))
+
+
+@pytest.mark.parametrize("group", ["tas", "tas/more"])
+@pytest.mark.parametrize("how", [{"merge": True}, {"concat": "time", "merge": True}])
+def test_no_store_lies_below_an_array(tmp_path: Path, group: str, how: dict[str, Any]) -> None:
+    paths = [variable(tmp_path / "a", "tas"), variable(tmp_path / "b", "pr")]
+    sources = [Source.open(str(path)) for path in paths]
+    members = [
+        Member(path.name, below(read_hierarchy(source), name), name)
+        for path, source, name in zip(paths, sources, ("", group), strict=True)
+    ]
+    with pytest.raises(MisfitError, match="tas is an array in a, and a group in "):
+        join_stores(members, sources, Joining(**how))

@@ -262,6 +262,9 @@ def test_no_store() -> None:
     [
         ({"concat": "t", "stack": "u"}, "--concat and --stack: give one"),
         ({"concat": ""}, "is empty"),
+        ({"stack": "a/b"}, "--stack a/b: its name has a slash"),
+        ({"stack": ".zarray"}, "--stack .zarray: its name has .* a file of the output"),
+        ({"stack": ".."}, r"--stack \.\.: its name has .* leads out of the output"),
         ({"merge": True, "labels": ("a",)}, "--labels are for --stack"),
         ({"concat": "t", "join": "left"}, "--join left"),
         ({"concat": "t", "static": "last"}, "--static last"),

@@ -143,11 +143,13 @@ def test_labels_become_the_coordinate(
     [
         ("a", "1 labels for 2 stores"),
         ("a,a", "a comes twice"),
+        (["a", "a"], "a comes twice"),
+        ("2020-01-01,2020-01-01T00", "2020-01-01T00 is what 2020-01-01 is"),
         ("a,", "empty one"),
         ("2020-01-01,2020-02-31", "give dates as"),
     ],
 )
-def test_labels_that_do_not_do(tmp_path: Path, labels: str, words: str) -> None:
+def test_labels_that_do_not_do(tmp_path: Path, labels: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         join(images(tmp_path), stack="well", labels=parse_labels(labels))
 

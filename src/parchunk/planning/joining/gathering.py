@@ -24,6 +24,9 @@ class Gathering:
         self.notes = Notes()
         self.labels: list[str] = []
         self._groups: dict[str, GroupSpec] = {}
+        #: The first store that has an array, or a group, of a name.
+        self._arrays: dict[str, str] = {}
+        self._above: dict[str, str] = {}
         self._first: Hierarchy | None = None
         self._refused: dict[str, Refusal] = {}
         self._skipped: dict[str, str] = {}
@@ -41,6 +44,9 @@ class Gathering:
             if known is not group:
                 label = self.labels[0]
                 compare_groups(known.attributes, group.attributes, group.name, label, self.notes)
+            self._above.setdefault(group.name, member.label)
+        for spec in hierarchy.arrays:
+            self._arrays.setdefault(spec.name, member.label)
         self._refused.update((one.name, one) for one in hierarchy.refused)
         self._skipped.update(hierarchy.skipped)
         self._left_out.update(hierarchy.left_out)
@@ -56,6 +62,10 @@ class Gathering:
         MisfitError
             With all misfits.
         """
+        for name in sorted(self._arrays.keys() & self._above.keys()):
+            self.misfits.say(
+                f"{name} is an array in {self._arrays[name]}, and a group in {self._above[name]}"
+            )
         if self.misfits.found:
             raise MisfitError(self.doing, self.misfits.found)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from parchunk.errors import InputError
+from parchunk.metadata.document import shorten
+from parchunk.metadata.names import name_problem
 from parchunk.planning.joining.gathering import check_join
 
 STATIC = ("equal", "first")
@@ -50,6 +52,11 @@ class Joining:
         for option, value in (("--concat", self.concat), ("--stack", self.stack)):
             if value is not None and not value.strip():
                 raise InputError(f"{option}: the dimension's name is empty")
+        if self.stack is not None:
+            # Its coordinate is an array of that name.
+            problem = "its name has a slash" if "/" in self.stack else name_problem(self.stack)
+            if problem:
+                raise InputError(f"--stack {shorten(self.stack)}: {problem}: give another name")
         if self.labels and self.stack is None:
             raise InputError("--labels are for --stack: give that, or leave them out")
         check_join(self.join)

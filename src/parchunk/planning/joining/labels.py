@@ -45,9 +45,6 @@ def keep_labels(
         raise InputError(
             f"--labels: {len(labels)} labels for {count} stores: give one for each, in their order"
         )
-    twice = [label for at, label in enumerate(labels) if label in labels[:at]]
-    if twice:
-        raise InputError(f"--labels: {shorten(twice[0])} comes twice: give each store its own")
     attributes: JSONObject = {}
     if all(map(_NUMBER.fullmatch, labels)):
         values = np.array([int(label) for label in labels], np.int64)
@@ -56,6 +53,13 @@ def keep_labels(
     else:
         width = max(map(len, labels))
         values = np.array(labels, f"<U{width}")
+    seen: dict[object, str] = {}
+    for label, value in zip(labels, values.tolist(), strict=True):
+        if value in seen:
+            same = seen[value]
+            both = "comes twice" if same == label else f"is what {shorten(same)} is"
+            raise InputError(f"--labels: {shorten(label)} {both}: give each store its own")
+        seen[value] = label
     name = f"{below}/{dimension}" if below else dimension
     return write_values(name, values, (dimension,), attributes, zarr_format, None)
 
