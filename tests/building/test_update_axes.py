@@ -87,7 +87,7 @@ def check(out: Path, source: Path, published: Published, **options: Any) -> None
     assert not [p.name for p in (out / ".parchunk").iterdir() if p.name not in KEPT]
 
 
-KEPT = ("plan.json", "receipts", "strays")
+KEPT = ("labels.parquet", "plan.json", "receipts", "strays")
 
 
 @st.composite
@@ -229,3 +229,20 @@ def test_nothing_is_left_to_reference(tmp_path: Path) -> None:
     shutil.rmtree(source / "a")
     with pytest.raises(InputError, match="no arrays"):
         parchunk.update(str(out), allow_gone=True)
+
+
+@pytest.mark.usefixtures("small_is_not_small")
+def test_dates_stay_what_they_are_called(tmp_path: Path, published: Published) -> None:
+    """The coordinate's record file is where it was; it is not looked for where others come from."""
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    make(source, "a", (6, 2), chunks=(1, 1))
+    time = make(source, "t", (6,), chunks=(1,))
+    time.attrs["units"] = "days since 2000-01-01"
+    plan = parchunk.plan(str(source), split="t", region=2, record_size=2)
+    parchunk.build(plan, str(out))
+    resize(zarr.open_array(source / "a", mode="r+"), (6, 3))
+    parchunk.update(str(out))
+    with parchunk.connect(str(out)) as connection:
+        labels = connection.execute("SELECT label FROM labels ORDER BY element").fetchall()
+    assert [label for (label,) in labels] == [f"2000-01-0{day}" for day in range(2, 8)]
+    check(out, source, published, split="t", region=2)

@@ -174,7 +174,7 @@ class Renumbering:
             Since(slab.partition.rows, RecordReader(slab.output, name, receipt.record_files, 1))
             for slab, receipt in listed
         ]
-        rows = KnownRows(spec, self.source.url, before, since)
+        rows = KnownRows(spec, self.source, before, since)
         was = [p for p in array.before.partitions(size) if p.key in self.kept]
         share = self.effort.share(self.new)
         target = Target(name, spec.reference_total)

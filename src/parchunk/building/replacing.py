@@ -10,6 +10,7 @@ from parchunk.building.effort import Effort
 from parchunk.building.renumbering import Renumbering
 from parchunk.building.results import BuildResult
 from parchunk.building.staging import begin_stage, carry_to
+from parchunk.out.labels import keep_labels
 from parchunk.out.lease import Lease
 from parchunk.out.output import Output
 from parchunk.out.receipts import read_receipts
@@ -67,6 +68,10 @@ def build_replacement(
     result = carry_out(new, source, stage.output, lease, effort, began)
     lease.confirm()
     switch(output, lease.check)
+    # Now that the record files of a coordinate are where they belong.
+    output.prepare()
+    keep_labels(new, output, source, result.receipts)
+    output.tidy()
     if listed is not None:
         result = replace(
             result,

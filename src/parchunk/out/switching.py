@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from parchunk.metadata.names import record_number
 from parchunk.out.output import (
+    LABELS,
     NEXT,
     PLAN,
     PREVIOUS,
@@ -80,15 +81,15 @@ def _of_before(output: Output, new: Plan) -> Iterable[str]:
     # What vouches for record files goes before any of them is replaced.
     yield from output.paths(RECEIPTS)
     yield from output.paths(STRAYS)
-    yield from (UPDATE, PREVIOUS)
+    yield from (LABELS, UPDATE, PREVIOUS)
 
 
 def _in_order(plan: Plan, paths: list[str]) -> list[list[str]]:
-    """Return what is moved: record files, then strays and receipts, then the plan."""
+    """Return what is moved: record files, then strays and receipts, then labels and the plan."""
     folders = {array.spec.name for array in plan.arrays}
     files = [path for path in paths if path.rpartition("/")[0] in folders]
     own = [path for path in paths if path.startswith((f"{RECEIPTS}/", f"{STRAYS}/"))]
-    return [files, sorted(own, reverse=True), [PLAN]]
+    return [files, sorted(own, reverse=True), [LABELS, PLAN]]
 
 
 def _each(

@@ -20,6 +20,7 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.out.counts import Counts
 from parchunk.out.inlined import lengths, original
 from parchunk.out.record_reader import RecordReader
+from parchunk.stores.source import Source
 from parchunk.writing.rows import FileRows
 from parchunk.writing.shard_rows import shared_paths
 
@@ -56,9 +57,11 @@ class KnownRows:
     #: Nothing is asked of the source.
     requests = 0
 
-    def __init__(self, spec: ArraySpec, url: str, before: Before, since: Sequence[Since]) -> None:
+    def __init__(
+        self, spec: ArraySpec, source: Source, before: Before, since: Sequence[Since]
+    ) -> None:
         self.spec = spec
-        self.spelling = PathBuilder(f"{url}/{spec.name}/", spec.space)
+        self.spelling = PathBuilder(f"{source.describe(spec.name)}/", spec.space)
         self._before = before
         self._since = since
 
