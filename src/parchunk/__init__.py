@@ -10,6 +10,7 @@ from __future__ import annotations
 from parchunk.auditing import AuditReport, Finding, audit
 from parchunk.building.build import build
 from parchunk.building.protocol import publish, run_task, tasks
+from parchunk.building.relocating import Relocation, relocate
 from parchunk.building.results import BuildResult, Progress, TaskResult
 from parchunk.building.tasks import Task
 from parchunk.building.update import update
@@ -47,6 +48,7 @@ __all__ = [
     "ParchunkError",
     "Plan",
     "Progress",
+    "Relocation",
     "Source",
     "SourceChangedError",
     "SourceError",
@@ -61,6 +63,7 @@ __all__ = [
     "open_icechunk",
     "plan",
     "publish",
+    "relocate",
     "run_task",
     "status",
     "tasks",

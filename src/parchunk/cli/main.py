@@ -31,6 +31,7 @@ COMMANDS = {
     "sql": "sql",
     "to-icechunk": "to_icechunk",
     "update": "update",
+    "relocate": "relocate",
     "demo": "demo",
 }
 

@@ -203,6 +203,21 @@ class Source:
                 return None  # below a file: obstore has no exception of its own for it
             raise self._failure("read", key, error) from None
 
+    def size_of(self, key: str) -> int | None:
+        """Return the bytes of the object at ``key`` without reading it, None when there is none.
+
+        Raises
+        ------
+        SourceError
+            When the store refuses or cannot be reached.
+        """
+        try:
+            return int(self.answer(lambda: self.store.head(self.path(key)))["size"])
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise self._failure("look at", key, error) from None
+
     def get_part(self, key: str, start: int, stop: int) -> tuple[bytes, int, str]:
         """Return bytes ``start`` to ``stop`` of the object at ``key``, its size, and its version.
 

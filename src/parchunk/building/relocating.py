@@ -1,0 +1,294 @@
+"""Relocating: the chunks are somewhere else now, or are to be read from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from os import PathLike
+
+import numpy as np
+
+from parchunk.arguments.lenient import lenient
+from parchunk.building.pools import Pools
+from parchunk.building.preflight import refuse_overlap
+from parchunk.building.publishing import publish_root
+from parchunk.building.staging import begin_stage
+from parchunk.cover.inlining import UNBOUNDED
+from parchunk.errors import InputError
+from parchunk.keys.placement import Target
+from parchunk.listing.size_vector import SizeVector
+from parchunk.listing.strays import Strays
+from parchunk.listing.tally import Part
+from parchunk.metadata.chunk_keys import object_key
+from parchunk.metadata.meaning import differences, hierarchy_digest
+from parchunk.metadata.shard_grid import shard_numbers
+from parchunk.out.claims import clear_claims
+from parchunk.out.labels import keep_labels
+from parchunk.out.lease import Lease, held
+from parchunk.out.opening import open_output
+from parchunk.out.output import PREVIOUS, ROOT, UPDATE, Output
+from parchunk.out.plan_file import load_plan
+from parchunk.out.receipts import Receipt, check_counts, read_receipts, strays_path, write_receipt
+from parchunk.out.record_reader import RecordReader
+from parchunk.out.switching import finish_switch, switch
+from parchunk.out.unfinished import Unfinished
+from parchunk.planning.from_source import read_again
+from parchunk.planning.plan import ArrayPlan, PartitionKey, Plan
+from parchunk.stores.source import Source
+from parchunk.writing.inline_room import Inlining
+from parchunk.writing.known_rows import Before, KnownRows
+from parchunk.writing.record_writer import RecordWriter
+
+#: Chunks that are looked at in the new place, about, over all arrays, and side by side.
+SAMPLE = 200
+_AT_ONCE = 8
+#: Record files of an array that chunks are taken from for that, at most.
+_FILES = 5
+
+
+@dataclass(frozen=True)
+class Relocation:
+    """What a relocation came to: from ``before`` to ``now``, both URLs.
+
+    ``checked`` chunks were looked at in the new place; ``record_files`` were written.
+    """
+
+    url: str
+    before: str
+    now: str
+    checked: int
+    record_files: int
+
+
+@lenient
+def relocate(
+    out: str | PathLike[str] | Output,
+    url: str | PathLike[str] | Source,
+    *,
+    sample: int = SAMPLE,
+    store_options: Mapping[str, str] | None = None,
+    output_options: Mapping[str, str] | None = None,
+) -> Relocation:
+    """Point the references in ``out`` at ``url``, where the same store lies now, or a copy of it.
+
+    Nothing is listed: what was built from must mean the same there, and some chunks of every array
+    be there in their sizes, by a HEAD request each. Readers see the references as they were until
+    all are written; then these take their place, as after an update that replaces them.
+
+    Parameters
+    ----------
+    url
+        The store in its new place: what was given as the source of the build, there.
+    sample
+        How many chunks to look at there, about; at least one of every array that has any.
+    store_options, output_options
+        For the new place, and for OUT, as `parchunk.build` takes them.
+
+    Raises
+    ------
+    InputError
+        When OUT is no finished build of one store, or the new place does not hold what it has.
+    SourceError, OutputError
+        When either cannot be reached.
+    """
+    output = open_output(out, output_options)
+    load_plan(output)  # refused before a lease is taken in what is no OUT
+    with held(output) as lease:
+        clear_claims(output)
+        finish_switch(output, lease.check)
+        old = load_plan(output)
+        source = _opened(old, url, store_options)
+        refuse_overlap(old, source, output)
+        receipts = _finished(old, output)
+        if source.url == old.location.url:
+            raise InputError(f"{output.url} refers to {source.url} already")
+        _require_same(old, source)
+        new = replace(old, location=source.location, source=source)
+        checked = _require_chunks(old, receipts, source, output, sample)
+        written = _write_all(old, new, receipts, source, output, lease)
+        return Relocation(output.url, old.location.url, source.url, checked, written)
+
+
+def _opened(
+    plan: Plan, url: str | PathLike[str] | Source, options: Mapping[str, str] | None
+) -> Source:
+    """Return the source of a plan's names in the new place."""
+    if plan.stores is not None:
+        raise InputError(
+            f"the references are of {len(plan.stores.stores)} stores: those are built anew where "
+            "they lie now (another OUT)"
+        )
+    source = url if isinstance(url, Source) else Source.open(str(url), options)
+    if not plan.lone_array:
+        return source.child(plan.group) if plan.group else source
+    above, name = source.parent()
+    wanted = plan.arrays[0].spec.name
+    if name != wanted:
+        raise InputError(
+            f"{source.url}: the references are of the array {wanted}, which is called {name} there"
+        )
+    return above
+
+
+def _finished(plan: Plan, output: Output) -> dict[PartitionKey, Receipt]:
+    """Return the receipts of a build that is finished and published."""
+    receipts = read_receipts(output, plan)
+    count = sum(array.regions for array in plan.arrays)
+    # What a relocation of before has prepared is no update that is to be finished first.
+    updating = any(output.get(path) is not None for path in (UPDATE, PREVIOUS))
+    if len(receipts) < count or updating or output.get(ROOT) is None:
+        raise InputError(
+            f"{output.url} is unfinished: run its build again, or parchunk update where it was "
+            "built, then relocate it"
+        )
+    return receipts
+
+
+def _require_same(plan: Plan, source: Source) -> None:
+    """Refuse a place whose documents mean something else."""
+    now = read_again(plan, source, arrays_to_come=False)
+    if hierarchy_digest(now) != hierarchy_digest(plan.hierarchy):
+        changed = "; ".join(differences(plan.hierarchy, now)[:3])
+        raise InputError(
+            f"{source.url} is not what the references are of ({changed}): nothing was touched; run "
+            "parchunk update first where the source grew, or give the URL of a copy"
+        )
+
+
+def _require_chunks(
+    plan: Plan,
+    receipts: Mapping[PartitionKey, Receipt],
+    source: Source,
+    output: Output,
+    sample: int,
+) -> int:
+    """Refuse a place where a sample of chunks is not; return how many were looked at."""
+    each = max(sample // max(len(plan.arrays), 1), 1)
+    wanted = [one for array in plan.arrays for one in _some(array, receipts, plan, output, each)]
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="relocate") as pool:
+        sizes = pool.map(source.size_of, [key for key, _, _ in wanted])
+        for (key, size, exactly), found in zip(wanted, sizes, strict=True):
+            if found is None or (found != size if exactly else found < size):
+                what = "is not there" if found is None else f"has {found} bytes there, not {size}"
+                raise InputError(
+                    f"{source.describe(key)} {what}: nothing was touched; copy what is missing, or "
+                    "run parchunk update first where chunks were written anew"
+                )
+    return len(wanted)
+
+
+def _some(
+    array: ArrayPlan,
+    receipts: Mapping[PartitionKey, Receipt],
+    plan: Plan,
+    output: Output,
+    most: int,
+) -> Iterator[tuple[str, int, bool]]:
+    """Yield the keys of some objects of an array, the size that each has, or has at least.
+
+    They are from all over it: of record files from the first to the last, chunks likewise.
+    """
+    spec = array.spec
+    files = [
+        file
+        for partition in array.partitions(plan.record_size)
+        for file in receipts[partition.key].record_files
+        if file.present
+    ]
+    picked = sorted({int(at) for at in np.linspace(0, len(files) - 1, _FILES)}) if files else []
+    for at in picked:
+        reader = RecordReader(output, spec.name, [files[at]], plan.record_size)
+        first = files[at].index * plan.record_size
+        numbers = np.arange(first, first + files[at].rows, dtype=np.int64)
+        rows = reader.take(numbers)
+        there = np.flatnonzero(rows.sizes)
+        if not len(there):  # all of them are inlined
+            continue
+        share = -(-most // len(picked))
+        chosen = there[np.unique(np.linspace(0, len(there) - 1, share).astype(np.int64))]
+        objects = numbers[chosen]
+        if spec.inner_chunks is not None:
+            objects = shard_numbers(spec, objects)
+        for row, number in zip(chosen.tolist(), objects.tolist(), strict=True):
+            end = int(rows.offsets[row] + rows.sizes[row])
+            yield object_key(spec, number), end, spec.inner_chunks is None
+
+
+def _write_all(
+    old: Plan,
+    new: Plan,
+    receipts: Mapping[PartitionKey, Receipt],
+    source: Source,
+    output: Output,
+    lease: Lease,
+) -> int:
+    """Write all record files with paths in the new place, and put them in place; return how many.
+
+    What one that was cut short has written is kept.
+    """
+    stage = begin_stage(old, new, output, Unfinished((), (), False, old.fingerprint)).output
+    done = read_receipts(stage, new)
+    as_of, written = int(time.time() * 1_000_000), 0
+    try:
+        with Pools(1) as pools:
+            for array in new.arrays:
+                writer = _writer(array, old, new, receipts, source, output, stage, pools)
+                for partition in array.partitions(new.record_size):
+                    if partition.key in done:
+                        continue
+                    lease.check()
+                    was = receipts[partition.key]
+                    nothing = SizeVector(np.zeros(0, np.uint64))
+                    part = Part(partition.rows, nothing, was.last_modified, Strays(), 0)
+                    files = sorted(writer.write(part).files, key=lambda file: file.index)
+                    written += len(files)
+                    strays = output.get(strays_path(partition)) if was.strays else None
+                    if strays is not None:
+                        stage.put(strays_path(partition), strays)
+                    receipt = replace(
+                        was,
+                        fingerprint=new.fingerprint,
+                        # Copies are newer than what they are of: what is written from now on is.
+                        last_modified=None if was.last_modified is None else as_of,
+                        record_files=tuple(files),
+                    )
+                    check_counts(receipt, partition)
+                    write_receipt(stage, partition, receipt)
+    except KeyboardInterrupt:
+        lease.leave()
+        raise
+    known = read_receipts(stage, new).values()
+    publish_root(new, source, stage, known, lease.confirm)
+    switch(output, lease.check)
+    output.prepare()
+    keep_labels(new, output, source, known)
+    output.tidy()
+    return written
+
+
+def _writer(
+    array: ArrayPlan,
+    old: Plan,
+    new: Plan,
+    receipts: Mapping[PartitionKey, Receipt],
+    source: Source,
+    output: Output,
+    stage: Output,
+    pools: Pools,
+) -> RecordWriter:
+    """Return what writes an array's rows as they are known, with other paths."""
+    spec, name = array.spec, array.spec.name
+    files = [
+        file
+        for partition in array.partitions(old.record_size)
+        for file in receipts[partition.key].record_files
+    ]
+    grid = spec.reference_grid
+    before = Before(grid, grid, RecordReader(output, name, files, old.record_size))
+    rows = KnownRows(spec, source, before, ())
+    # Bytes that are inlined are held a record file at a time, as they are when it is read.
+    inlining = Inlining(new.inline_threshold_of(name), UNBOUNDED, pools.room)
+    target = Target(name, spec.reference_total)
+    return RecordWriter(rows, target, stage, new.record_size, inlining, pools.writers)

@@ -1,0 +1,57 @@
+"""``parchunk relocate``: the chunks are somewhere else now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import click
+
+from parchunk.building.relocating import SAMPLE, relocate
+from parchunk.cli.options import json_option, output_option, store_option
+from parchunk.cli.tables import console
+from parchunk.wording import count
+
+
+@click.command("relocate")
+@click.argument("out")
+@click.argument("url")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=SAMPLE,
+    show_default=True,
+    metavar="N",
+    help="Chunks to look for in the new place, about, by a HEAD request each.",
+)
+@store_option
+@output_option
+@json_option
+def command(
+    out: str,
+    url: str,
+    sample: int,
+    store_options: Mapping[str, str],
+    output_options: Mapping[str, str],
+    as_json: bool,
+) -> int:
+    """Point the references in OUT at URL, where the same store lies now, or a copy of it.
+
+    Nothing is listed. Metadata there must mean the same, and a sample of chunks be there in their
+    sizes. Readers see the references as they were until all are written; run again to resume.
+    """
+    done = relocate(
+        out, url, sample=sample, store_options=store_options, output_options=output_options
+    )
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+        return 0
+    shown = console()
+    shown.print(f"{done.url}: references to {done.before} are to {done.now} now")
+    shown.print(
+        f"{count(done.record_files)} record files written; {count(done.checked)} chunks looked at "
+        "there"
+    )
+    shown.print("readers that had OUT open must open it again, with options for the new place")
+    return 0
