@@ -18,6 +18,10 @@ _WORD = 8
 _ZEROS = np.array(
     [int.from_bytes(b"0" * (_WORD - digits), "little") for digits in range(_WORD + 1)], np.uint64
 )
+#: By how many bits so many digits are shifted to the end of a word, and what of it is kept then: a
+#: shift by all of it is none.
+_SHIFTS = np.array([(_WORD - digits) * 8 % 64 for digits in range(_WORD + 1)], np.uint64)
+_KEPT = np.array([0, *[2**64 - 1] * _WORD], np.uint64)
 #: What times look like: seconds, which a fraction may follow, and the one that nearly all have.
 _SECONDS, _USUAL = b"0000-00-00T00:00:00", b"0000-00-00T00:00:00.000Z"
 _SHORTEST, _LONGEST = len(_SECONDS) + 1, len(_SECONDS) + 11
@@ -126,9 +130,8 @@ _LOW, _HIGH, _SIX, _THREE = _repeated(0x0F), _repeated(0xF0), _repeated(0x06), _
 def _number(page: bytes, starts: Places, lengths: Places) -> Words | None:
     """Return numbers of up to eight digits; none at all is 0."""
     words = _words(page, starts)
-    # The digits go to the end of the word, behind zeros; a shift by all of it is none.
-    words = words << ((_WORD - lengths) * 8).astype(np.uint64) % np.uint64(64)
-    words = np.where(lengths > 0, words, np.uint64(0)) | _ZEROS[lengths]
+    # The digits go to the end of the word, behind zeros.
+    words = (words << _SHIFTS[lengths]) & _KEPT[lengths] | _ZEROS[lengths]
     if not _are_digits(words):
         return None
     words = (words & _LOW) * np.uint64(10 * 2**8 + 1) >> np.uint64(8)
