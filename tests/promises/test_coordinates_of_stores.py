@@ -121,3 +121,23 @@ def test_unsigned_times_in_other_units_are_refused(tmp_path: Path) -> None:
     packed = Made(np.arange(4), ("time",), None, {"_Unsigned": "true"})
     with pytest.raises(MisfitError, match="valid: is packed by _Unsigned, and has units"):
         parchunk.plan(months(tmp_path / "in", 2, valid=packed), concat="time")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_coordinate_that_was_the_same_is_stacked_once_it_differs(
+    tmp_path: Path, zarr_format: int
+) -> None:
+    """Of one initialisation the valid times have no new dimension; the next one gives them it."""
+    paths = inits(tmp_path / "in", zarr_format, apart=0)
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan(paths[:1], stack="init"), out)
+    assert parchunk.open_dataset(out).valid.dims == ("step",)
+    updated = parchunk.update(out, [paths[1]])
+    assert any(note.startswith("valid has other metadata") for note in updated.notes)
+    whole = parchunk.open_dataset(out).load()
+    for at, path in enumerate(paths):
+        own = opened(path)
+        for name in ("valid", "valid_bounds", "air"):
+            np.testing.assert_array_equal(whole[name].values[at], own[name].values)
+    assert parchunk.audit(out, against_source=True).findings == ()
+    assert parchunk.update(out).notes == ()

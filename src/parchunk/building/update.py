@@ -151,6 +151,7 @@ def update(
             )
             source = new.source or source
             refuse_overlap(new, source, output)
+            changes = changes_of(wanted, new.hierarchy)
         elif stores or labels:
             raise InputError(
                 f"{output.url} is of one store, which is looked at again: build anew with --concat "

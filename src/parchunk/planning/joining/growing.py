@@ -27,7 +27,10 @@ def grown_stores(old: Plan, hierarchy: Hierarchy, stores: StoreSet) -> Plan:
     """
     before = old.stores
     assert before is not None
-    problems = [*_store_problems(before, stores), *changes_of(old, hierarchy).problems()]
+    changes = changes_of(old, hierarchy)
+    # A coordinate that was the same in all stores may differ in one that came: it is stacked now.
+    other = {name: what for name, what in changes.other.items() if name not in stores.kept}
+    problems = [*_store_problems(before, stores), *replace(changes, other=other).problems()]
     if problems:
         raise InputError(
             f"the stores of {old.location.url} did more than grow ({'; '.join(problems[:3])}"
