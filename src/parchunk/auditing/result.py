@@ -100,6 +100,8 @@ class AuditReport(AuditCounts):
     peak_memory: int
     labels: Labels = field(repr=False, compare=False)
     periods: Periods | None = field(default=None, repr=False)
+    #: What was audited is the store: references were made for that, and not kept.
+    of_store: bool = False
     comparison: Comparison | None = field(default=None, repr=False)
     #: Partitions by who listed them as they were built, and why.
     listings: Mapping[str, int] = field(default_factory=dict, repr=False)
@@ -148,6 +150,8 @@ class AuditReport(AuditCounts):
             others = f" ({', '.join(apart)})" if apart else ""
             left = sum(found.kind == "left-out" for found in self.findings)
             more = f"; {left:,} of the source's nodes are left out, see the notices" if left else ""
+            if self.of_store:
+                return f"complete: every expected chunk{others} is there{more}"
             return (
                 f"complete: every expected chunk{others} is referenced, every reference is right"
                 + more

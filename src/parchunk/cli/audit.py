@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 from parchunk.auditing import AuditReport, audit
 from parchunk.auditing.periods import PERIOD_COLUMNS, UNITS, Periods, period_rows
+from parchunk.auditing.store_report import report_of_store
+from parchunk.cli.audit_store import is_store, references_of, refuse_store_options
 from parchunk.cli.options import (
     Size,
     consolidated_option,
@@ -34,7 +37,7 @@ _PRINTED = 40
 
 
 @click.command("audit")
-@click.argument("out")
+@click.argument("out", metavar="OUT|SRC")
 @click.option(
     "--against-source", is_flag=True, help="List the source again: new, gone, changed chunks."
 )
@@ -63,6 +66,21 @@ _PRINTED = 40
     "--by",
     type=click.Choice(UNITS),
     help="Tell which years, months, days or hours are complete.",
+)
+@click.option(
+    "--keep",
+    metavar="OUT",
+    help="Of SRC: keep the references that are made for the audit.",
+)
+@click.option("--split", metavar="DIM", help="Of SRC: the dimension that gaps are told along.")
+@click.option("--region", type=int, metavar="ELEMENTS", help="Of SRC: the length of regions.")
+@click.option("--group", default="", metavar="PATH", help="Of SRC: the Zarr group to take.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Of SRC: only these arrays.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Of SRC: not these arrays.")
+@click.option(
+    "--skip-unsupported",
+    is_flag=True,
+    help="Of SRC: leave out arrays that cannot be referenced or read, and say so.",
 )
 @click.option(
     "--report",
@@ -124,18 +142,38 @@ def command(
     output_options: Mapping[str, str],
     no_progress: bool,
     as_json: bool,
+    **of_store: Any,
 ) -> int:
     """Check every reference in OUT. Exits 0 when complete, 1 with findings, 2 when it cannot.
 
     Strays and unusual sizes are notices: alone they leave the references complete.
+
+    Of SRC, a Zarr store, every chunk is looked for: references are made for that in a temporary
+    folder, and are gone afterwards.
     """
     if plot is not None:
         from parchunk.report.plot import require_plot
 
         require_plot()
-    with _progress(no_progress or as_json) as progress:
+    quiet = no_progress or as_json
+    chosen: dict[str, Any] = {"store_options": store_options, "listing": listing}
+    with ExitStack() as stack:
+        where, store = out, is_store(out, store_options, output_options)
+        if store:
+            if against_source or icechunk:
+                raise InputError("--against-source and --icechunk are for references, not a store")
+            chosen |= {"consolidated": consolidated or "auto", "inventory": inventory}
+            chosen |= {"inventory_root": inventory_root, "probe": probe, "probe_limit": probe_limit}
+            chosen |= {"memory": memory, **of_store}
+            keep = chosen.pop("keep")
+            where = stack.enter_context(
+                references_of(out, keep, chosen, memory, concurrency, output_options, quiet)
+            )
+        else:
+            refuse_store_options(of_store)
+        progress = stack.enter_context(_progress(quiet))
         found = audit(
-            out,
+            where,
             against_source=against_source,
             icechunk=icechunk,
             branch=branch,
@@ -150,12 +188,14 @@ def command(
             concurrency=concurrency,
             consolidated=consolidated,
             listing=listing,
-            inventory=inventory,
-            inventory_root=inventory_root,
-            probe=probe,
+            inventory=() if store else inventory,
+            inventory_root=None if store else inventory_root,
+            probe=probe and not store,
             probe_limit=probe_limit,
             progress=progress,
         )
+        if store and not keep:
+            found = report_of_store(found)
     if report is not None:
         from parchunk.report import html_page
 
@@ -177,7 +217,7 @@ def command(
 def print_report(found: AuditReport) -> None:
     """Print the verdict, coverage by array, and the findings with their remedies."""
     out = console()
-    out.print(f"{found.url}: references of {found.source}")
+    out.print(found.url if found.of_store else f"{found.url}: references of {found.source}")
     out.print(found.verdict)
     rows = [
         (
@@ -214,6 +254,11 @@ def print_report(found: AuditReport) -> None:
     remedies = list(dict.fromkeys(f.remedy for f in found.findings if f.severity != "notice"))
     for remedy in remedies[:8]:
         out.print(f"to do: {remedy}")
+    if found.of_store and found.list_requests:
+        out.print(
+            f"listed with {count(found.list_requests)} LIST requests (least possible "
+            f"{count(found.list_requests_least)}), in {duration(found.build_seconds)}"
+        )
     out.print(
         f"{count(found.record_files)} record files ({bytes_text(found.record_bytes)}) checked in "
         f"{duration(found.seconds)}, peak memory {bytes_text(found.peak_memory)}"

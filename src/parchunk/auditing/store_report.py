@@ -1,0 +1,26 @@
+"""The audit of a store: that of references which were made for it and are gone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from parchunk.auditing.result import AuditReport
+
+#: What remedies say to do with references, and what is done where there are none.
+_UPDATE = re.compile(r"(run )?parchunk update OUT( --\S+ with \w+ \w+| --\S+ \S+)*")
+_QUERY = re.compile(r"parchunk sql OUT")
+
+
+def report_of_store(report: AuditReport) -> AuditReport:
+    """Return the audit of a store, from that of references just made for it and not kept."""
+    findings = tuple(
+        replace(
+            found,
+            remedy=_QUERY.sub(
+                "with --keep OUT, parchunk sql OUT", _UPDATE.sub("audit again", found.remedy)
+            ),
+        )
+        for found in report.findings
+    )
+    return replace(report, url=report.source, findings=findings, of_store=True)

@@ -1,0 +1,103 @@
+"""The audit of a store: references are made for it, audited, and kept only where that is asked."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from parchunk.building.build import build
+from parchunk.cli.progress import progress_shown
+from parchunk.errors import InputError, OutputError
+from parchunk.metadata.names import OWN
+from parchunk.out.opening import open_output
+from parchunk.out.output import PLAN, ROOT
+from parchunk.planning.from_source import plan as make_plan
+from parchunk.planning.plan import Plan
+
+#: Options of `parchunk audit` that are about the store alone, as they are spelled.
+STORE_ONLY = {
+    "keep": "--keep",
+    "split": "--split",
+    "region": "--region",
+    "group": "--group",
+    "include": "--include",
+    "exclude": "--exclude",
+    "skip_unsupported": "--skip-unsupported",
+}
+
+
+def is_store(
+    given: str, store_options: Mapping[str, str], output_options: Mapping[str, str]
+) -> bool:
+    """Whether what is to be audited is no references, as far as can be seen, and so a store.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be read, and no options are given that a store may need.
+    """
+    output = open_output(given, output_options)
+    try:
+        if output.get(PLAN) is not None or output.holds(OWN, ".json"):
+            return False
+        return b'"record_size"' not in (output.get(ROOT) or b"")
+    except OutputError:
+        if store_options:
+            return True
+        raise
+
+
+def refuse_store_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of a store where references are audited, which are what they are.
+
+    Raises
+    ------
+    InputError
+        Naming the first of them.
+    """
+    for name, spelled in STORE_ONLY.items():
+        if options[name]:
+            raise InputError(f"{spelled} is for the audit of a store: OUT was planned already")
+
+
+def _planned(store: str, chosen: Mapping[str, Any]) -> Plan:
+    try:
+        return make_plan(store, **chosen)
+    except InputError as error:
+        if str(error).startswith("no Zarr metadata"):
+            raise InputError(f"{store} holds no parchunk build, and {error}") from None
+        raise
+
+
+@contextmanager
+def references_of(
+    store: str,
+    keep: str | None,
+    chosen: Mapping[str, Any],
+    memory: int,
+    concurrency: int,
+    output_options: Mapping[str, str],
+    quiet: bool,
+) -> Iterator[str]:
+    """Yield where references of a store are: ``keep``, or a temporary folder that is deleted.
+
+    Raises
+    ------
+    ParchunkError
+        As planning and building do.
+    """
+    plan = _planned(store, chosen)
+    with tempfile.TemporaryDirectory(prefix="parchunk-audit-") as folder:
+        out = keep or f"{folder}/references"
+        with progress_shown(quiet) as progress:
+            build(
+                plan,
+                out,
+                memory=memory,
+                concurrency=concurrency,
+                output_options=output_options if keep else {},
+                progress=progress,
+            )
+        yield out

@@ -1,0 +1,125 @@
+"""A store is audited without a build before, and nothing of that is left but what is asked for."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+import parchunk
+from parchunk.auditing.findings import KINDS
+from parchunk.auditing.store_report import report_of_store
+from parchunk.cli.main import run
+
+
+def write(path: Path) -> None:
+    """Write a store with every kind of gap: a missing chunk, one of no bytes, one cut off."""
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    field = root.create_array(
+        "t",
+        shape=(8, 4),
+        chunks=(1, 2),
+        dtype="f4",
+        dimension_names=("time", "x"),
+        compressors=None,
+    )
+    field[...] = 1
+    time = root.create_array(
+        "time", shape=(8,), chunks=(8,), dtype="i4", dimension_names=("time",),
+        attributes={"units": "days since 2001-01-01"},
+    )  # fmt: skip
+    time[...] = np.arange(8)
+    (path / "t/c/3/1").unlink()
+    (path / "t/c/4/1").write_bytes(b"")
+    (path / "t/c/5/1").write_bytes(b"cut")
+    (path / "t/c/junk").write_bytes(b"x")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write(tmp_path / "store")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "store"
+
+
+def test_a_store_is_audited_and_nothing_is_left(store, tree, capfd):
+    before = tree(store)
+    assert run(["audit", str(store), "--by", "month", "--json"]) == 1
+    found = json.loads(capfd.readouterr().out)
+    assert (found["out"], found["source"]) == (str(store), str(store))
+    assert (found["expected"], found["present"], found["missing"]) == (17, 15, 2)
+    assert found["by"]["periods"][0]["missing_by_array"] == {"t": 2}
+    assert {one["kind"] for one in found["findings"]} == {
+        "missing-chunks", "zero-sized", "impossible-size", "strays",
+    }  # fmt: skip
+    for one in found["findings"]:
+        assert "OUT" not in one["remedy"].replace("--keep OUT, parchunk sql OUT", "")
+    assert tree(store) == before
+    assert list((store.parent / "temporary").iterdir()) == []
+
+
+def test_what_is_complete_says_so(store, capfd):
+    zarr.open_group(store)["t"][...] = 1
+    assert run(["audit", str(store)]) == 0
+    shown = capfd.readouterr().out
+    assert "complete: every expected chunk is there" in shown
+    assert "references" not in shown.splitlines()[0]
+
+
+def test_references_are_kept_where_that_is_asked(store, tmp_path, capfd):
+    kept = str(tmp_path / "kept")
+    assert run(["audit", str(store), "--keep", kept, "--split", "x", "--exclude", "time"]) == 1
+    assert "run parchunk update OUT" in capfd.readouterr().out, "there is one"
+    assert parchunk.audit(kept).missing == 2
+    assert parchunk.status(kept).plan.split.dimension == "x"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--against-source"], "are for references, not a store"),
+        (["--include", "none"], "no array"),
+        (["--split", "none"], "no array has that dimension"),
+    ],
+)
+def test_options_that_make_no_sense_of_a_store(store, options, said, capfd):
+    assert run(["audit", str(store), *options]) == 2
+    assert said in capfd.readouterr().err
+
+
+def test_references_take_no_options_of_a_store(store, tmp_path, capfd):
+    out = str(tmp_path / "out")
+    parchunk.build(str(store), out)
+    for option in (["--keep", "x"], ["--split", "x"], ["--skip-unsupported"]):
+        assert run(["audit", out, *option]) == 2
+        assert f"{option[0]} is for the audit of a store" in capfd.readouterr().err
+    (Path(out) / ".parchunk/plan.json").unlink()
+    assert run(["audit", out]) == 2, "what is left of references is no store without chunks"
+    assert "complete" not in capfd.readouterr().out
+
+
+def test_neither_is_an_error_of_one_line(tmp_path, capfd):
+    assert run(["audit", str(tmp_path / "none")]) == 2
+    assert len(capfd.readouterr().err.strip().splitlines()) == 1
+
+
+def test_no_remedy_speaks_of_references_that_are_gone(store, tmp_path):
+    parchunk.build(str(store), tmp_path / "out")
+    report = parchunk.audit(tmp_path / "out")
+    assert {found.kind for found in report.findings} <= KINDS.keys()
+    found = {one.kind: one.remedy for one in report_of_store(report).findings}
+    assert found["missing-chunks"].endswith("have the producer write them, then audit again")
+    assert found["zero-sized"].endswith("then audit again")
+    assert "then audit again: a write was cut off" in found["impossible-size"]
+
+
+@pytest.mark.s3
+def test_a_store_in_a_bucket(store, bucket, capfd):
+    bucket.upload(store, "store")
+    options = [f"--store-option={key}={value}" for key, value in bucket.options.items()]
+    assert run(["audit", f"s3://{bucket.name}/store", *options, "--json"]) == 1
+    found = json.loads(capfd.readouterr().out)
+    assert (found["out"], found["missing"]) == (f"s3://{bucket.name}/store", 2)
