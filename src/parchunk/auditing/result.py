@@ -20,6 +20,7 @@ from parchunk.planning.plan import PartitionKey, Plan
 if TYPE_CHECKING:
     from parchunk.auditing.by_store import StoreAudit
     from parchunk.auditing.changes import Comparison
+    from parchunk.auditing.decoding import Decoded
 
 
 #: The counts that JSON has of the whole, of each array, and of each partition, in this order.
@@ -100,6 +101,7 @@ class AuditReport(AuditCounts):
     peak_memory: int
     labels: Labels = field(repr=False, compare=False)
     periods: Periods | None = field(default=None, repr=False)
+    decoded: Decoded | None = field(default=None, repr=False)
     #: What was audited is the store: references were made for that, and not kept.
     of_store: bool = False
     comparison: Comparison | None = field(default=None, repr=False)
@@ -215,6 +217,8 @@ class AuditReport(AuditCounts):
             "seconds": round(self.seconds, 3),
             "peak_memory_bytes": self.peak_memory,
         }
+        if self.decoded is not None:
+            document["decoded"] = self.decoded.to_json()
         if self.periods is not None:
             document["by"] = self.periods.to_json()
         if self.comparison is not None:

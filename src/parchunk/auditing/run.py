@@ -18,6 +18,7 @@ from parchunk.auditing.against_repository import repository_findings
 from parchunk.auditing.array_state import ArrayState
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.by_store import coverage_by_store
+from parchunk.auditing.decoding import Decoded, Sample, decode_sample
 from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.found_arrays import left_out_findings, spelling_findings
 from parchunk.auditing.gaps import Completeness, completeness
@@ -65,6 +66,7 @@ def audit(
     allow_missing: str | Sequence[str] = (),
     max_missing: float | str = 0.0,
     by: str | None = None,
+    decode: str | float | None = None,
     source: Source | str | PathLike[str] | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
@@ -103,6 +105,8 @@ def audit(
     source
         The opened source, where the URL in the plan and ``store_options`` do not say enough; or
         another path or URL of it.
+    decode
+        Read so many chunks of the source, or such a percentage (``"0.1%"``), and decode them.
     memory, concurrency
         Bound and listings side by side of ``against_source``, as for `parchunk.build`.
     workers
@@ -128,20 +132,17 @@ def audit(
     """
     began = time.monotonic()
     memory = cast(int, memory)
-    check_unit(by)
-    if source is not None and not isinstance(source, Source):
-        source = Source.open(str(source), store_options)
-    if (inventory or probe) and not against_source:
-        raise InputError("--inventory and --probe are for --against-source: give that, too")
+    _check_asked(by, inventory or probe, against_source)
+    source = _opened(source, store_options)
     policy = Policy.of(expect, allow_missing, max_missing)
+    sample = None if decode is None else Sample.parse(decode)
     output = open_output(out, output_options)
     plan = _plan_of(output)
     labels = labels_for(plan, output, store_options)
     policy = policy.for_plan(plan, labels)
     under_way = read_under_way(output)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
-    readers = workers or (_REMOTE_READERS if output.costs_requests else min(os.cpu_count() or 2, 8))
-    arrays, extra = _read_files(plan, output, policy, done, undone, readers, progress)
+    arrays, extra = _read_files(plan, output, policy, done, undone, workers, progress)
     findings += [*extra, *early_ends(policy, labels)]
     receipts = [item.receipt for item in done if item.receipt]
     findings += _findings_of_all(plan, output, policy, under_way, undone, receipts)
@@ -159,6 +160,8 @@ def audit(
             plan, output, done, source, store_options, memory, concurrency, consolidated, listing
         )
         findings += comparison.findings
+    decoded = _decoded(sample, plan, output, done, source, store_options, concurrency)
+    findings += [] if decoded is None else decoded.findings
     if icechunk is not None:
         findings += repository_findings(output, icechunk, branch, repo_options)
     findings.sort(key=_importance)
@@ -186,6 +189,7 @@ def audit(
         periods=_periods(by, plan, labels, arrays, policy),
         comparison=comparison,
         listings=listings(receipts),
+        decoded=decoded,
     )
 
 
@@ -220,10 +224,11 @@ def _read_files(
     policy: Policy,
     done: Sequence[Audited],
     undone: Sequence[Partition],
-    readers: int,
+    workers: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[ArrayState], list[Finding]]:
     """Read all record files; return what is known of each array, and files that are too many."""
+    readers = workers or (_REMOTE_READERS if output.costs_requests else min(os.cpu_count() or 2, 8))
     total = sum(-(-item.partition.rows.total // plan.record_size) for item in done)
     passed = 0
     done_of: defaultdict[str, list[Audited]] = defaultdict(list)
@@ -317,6 +322,37 @@ def _completeness(plan: Plan, arrays: Sequence[ArrayState]) -> Completeness | No
             if expected.dimension == plan.split.dimension and expected.stop is not None:
                 ranges.append((min(expected.stop, extent), np.empty((0, 2), np.int64)))
     return completeness(str(plan.split), ranges, extent)
+
+
+def _opened(
+    source: Source | str | PathLike[str] | None, store_options: Mapping[str, str] | None
+) -> Source | None:
+    if source is None or isinstance(source, Source):
+        return source
+    return Source.open(str(source), store_options)
+
+
+def _check_asked(by: str | None, instead_of_listing: object, against_source: bool) -> None:
+    """Refuse what makes no sense, before anything is read."""
+    check_unit(by)
+    if instead_of_listing and not against_source:
+        raise InputError("--inventory and --probe are for --against-source: give that, too")
+
+
+def _decoded(
+    sample: Sample | None,
+    plan: Plan,
+    output: Output,
+    done: Sequence[Audited],
+    source: Source | None,
+    store_options: Mapping[str, str] | None,
+    concurrency: int,
+) -> Decoded | None:
+    """Return what decoding a sample of the chunks came to, where that is asked."""
+    if sample is None:
+        return None
+    opened = source or open_source(plan, store_options)
+    return decode_sample(plan, output, done, opened, sample, concurrency)
 
 
 def _periods(

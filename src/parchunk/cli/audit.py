@@ -68,6 +68,12 @@ _PRINTED = 40
     help="Tell which years, months, days or hours are complete.",
 )
 @click.option(
+    "--decode",
+    metavar="PERCENT%|N",
+    help="Read such a share of the chunks, or so many, and decode them: a listing shows no more "
+    "than that they are there.",
+)
+@click.option(
     "--keep",
     metavar="OUT",
     help="Of SRC: keep the references that are made for the audit.",
@@ -128,6 +134,7 @@ def command(
     allow_missing: tuple[str, ...],
     max_missing: str,
     by: str | None,
+    decode: str | None,
     report: Path | None,
     plot: Path | None,
     memory: int,
@@ -182,6 +189,7 @@ def command(
             allow_missing=allow_missing,
             max_missing=max_missing,
             by=by,
+            decode=decode,
             store_options=store_options,
             output_options=output_options,
             memory=memory,
@@ -251,6 +259,8 @@ def print_report(found: AuditReport) -> None:
         out.print(f"and {count(len(found.findings) - _PRINTED)} more: --json lists them all")
     if found.comparison is not None and found.comparison.read_text:
         out.print(found.comparison.read_text)
+    if found.decoded is not None:
+        out.print(found.decoded.text)
     remedies = list(dict.fromkeys(f.remedy for f in found.findings if f.severity != "notice"))
     for remedy in remedies[:8]:
         out.print(f"to do: {remedy}")
