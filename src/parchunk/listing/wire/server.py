@@ -24,6 +24,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from parchunk.listing.pages import PageError, Spent
+from parchunk.listing.wire.throttle import Throttle
 from parchunk.listing.wire.watch import Wait, Watch
 from parchunk.stores.explaining import DISTRUSTED
 
@@ -35,6 +36,8 @@ _PIECE = 1 << 20
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 #: What looks at one connection: the usual one would cost a file and three calls of the system.
 _Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
+#: Answers that say that requests are too many.
+_BUSY = frozenset({429, 503})
 _IDENTITY = {"User-Agent": "parchunk", "Accept": "*/*"}
 
 
@@ -96,6 +99,7 @@ class Server:
     def __init__(self, origin: Origin, limits: Limits) -> None:
         self.origin, self.limits = origin, limits
         self._idle: deque[http.client.HTTPConnection] = deque()
+        self._throttle = Throttle()
         # Left open, they would be warned of.
         weakref.finalize(self, _close, self._idle)
 
@@ -122,6 +126,7 @@ class Server:
         while True:
             spent.lists += 1
             answer, why = None, ""
+            begun = self._throttle.begin(stop)
             try:
                 answer = self._ask(target, {**_IDENTITY, **sign()}, spent, stop, quiet)
                 if answer.status not in _PASSING:
@@ -130,6 +135,8 @@ class Server:
                 why = str(error)
                 if error.begun:
                     raise PageError(why) from None
+            finally:
+                self._throttle.end(begun, answer is not None and answer.status in _BUSY)
             attempt += 1
             passed = time.monotonic() - began
             if stop.is_set() or attempt > self.limits.retries or passed > self.limits.give_up:

@@ -1,0 +1,63 @@
+"""Requests become fewer when a server says that they are too many, and more again after that."""
+
+import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from parchunk.listing.wire.throttle import Throttle
+
+
+def test_half_as_many_once_a_rush_and_one_more_a_round() -> None:
+    throttle, stop = Throttle(), threading.Event()
+    rush = [throttle.begin(stop) for _ in range(32)]
+    assert throttle.most == math.inf
+    for begun in rush:  # all of one rush: it is answered for once
+        throttle.end(begun, busy=True)
+    assert throttle.most == 16
+    for _ in range(16):
+        throttle.end(throttle.begin(stop), busy=False)
+    assert throttle.most == pytest.approx(17, abs=0.1)
+    for _ in range(10):
+        throttle.end(throttle.begin(stop), busy=True)
+    assert throttle.most == 1  # never none
+
+
+def test_who_waits_goes_on_when_the_build_ends() -> None:
+    throttle, stop = Throttle(), threading.Event()
+    throttle.end(throttle.begin(stop), busy=True)
+    throttle.begin(stop)
+    waiting = threading.Thread(target=throttle.begin, args=(stop,))
+    waiting.start()
+    stop.set()
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def test_it_settles_near_what_a_server_bears() -> None:
+    """One that answers 503 to whoever comes while six others are being served."""
+    throttle, stop, lock = Throttle(), threading.Event(), threading.Lock()
+    serving = refused = served = 0
+
+    def ask(_: int) -> None:
+        nonlocal serving, refused, served
+        while True:
+            begun = throttle.begin(stop)
+            with lock:
+                busy = serving >= 6
+                serving += not busy
+            if not busy:
+                stop.wait(0.001)
+                with lock:
+                    serving -= 1
+            throttle.end(begun, busy)
+            with lock:
+                refused, served = refused + busy, served + (not busy)
+            if not busy:
+                return
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(ask, range(2_000)))
+    assert served == 2_000
+    assert refused < 600  # of 32 that know no bound it would be most
