@@ -95,6 +95,12 @@ _PRINTED = 40
     help="Write a page for people: one file, no network.",
 )
 @click.option(
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.xml",
+    help="Write JUnit XML for CI: a test case an array.",
+)
+@click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.png",
@@ -136,6 +142,7 @@ def command(
     by: str | None,
     decode: str | None,
     report: Path | None,
+    junit: Path | None,
     plot: Path | None,
     memory: int,
     concurrency: int,
@@ -208,6 +215,10 @@ def command(
         from parchunk.report import html_page
 
         _save(report, html_page(found).encode())
+    if junit is not None:
+        from parchunk.report.junit import junit_xml
+
+        _save(junit, junit_xml(found))
     if plot is not None:
         from parchunk.report.plot import coverage_png
 
@@ -216,7 +227,7 @@ def command(
         click.echo(json.dumps(found.to_json()))
     else:
         print_report(found)
-        for saved in (report, plot):
+        for saved in (report, junit, plot):
             if saved is not None:
                 console().print(f"written: {saved}")
     return found.exit_code
