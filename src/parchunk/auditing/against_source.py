@@ -40,7 +40,8 @@ from parchunk.metadata import Hierarchy, skip_refused
 from parchunk.metadata.meaning import differences, hierarchy_digest
 from parchunk.out.output import Output
 from parchunk.planning.from_source import open_source, read_again
-from parchunk.planning.from_stores import changed_coordinates, rejoined
+from parchunk.planning.from_stores import changed_coordinates, rejoined, stores_that_got
+from parchunk.planning.joining.misfits import some_stores
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.stores.source import Source
 
@@ -151,20 +152,32 @@ def _metadata_findings(plan: Plan, now: Hierarchy, source: Source) -> list[Findi
 def _as_it_is(
     plan: Plan, source: Source, consolidated: str | None
 ) -> tuple[Hierarchy, list[Finding]]:
-    """Return the source's hierarchy now, and which coordinates of many stores are others now."""
+    """Return the source's hierarchy now, and what is other in some of many stores."""
     if plan.stores is None:
         return read_again(plan, source, consolidated=consolidated), []
     joined = rejoined(plan, source, consolidated)
     names = changed_coordinates(plan, joined)
     hierarchy = skip_refused(joined.hierarchy) if plan.hierarchy.skipped else joined.hierarchy
     return hierarchy, [
-        finding(
-            "source-metadata",
-            f"{name}: its values are kept inline, and the stores have others now",
-            "parchunk update OUT",
-            array=name,
-        )
-        for name in names
+        *(
+            finding(
+                "source-metadata",
+                f"{name}: its values are kept inline, and the stores have others now",
+                "parchunk update OUT",
+                array=name,
+            )
+            for name in names
+        ),
+        *(
+            finding(
+                "new-array",
+                f"{name} came to stores that lacked it: {some_stores(urls)}",
+                "parchunk update OUT",
+                array=name,
+                count=len(urls),
+            )
+            for name, urls in stores_that_got(plan, joined).items()
+        ),
     ]
 
 

@@ -113,7 +113,7 @@ def lacking_findings(plan: Plan, array: ArrayPlan, audited: ArrayAudit) -> Itera
     yield finding(
         "lacking",
         f"{name}: {audited.lacking:,} chunks along {stores.joining.dimension} are in no store, as "
-        f"these have no {name}: {named}{more}",
+        f"these had no {name} when they were planned: {named}{more}",
         "nothing need be done, as --join outer asked for it: readers see fill values there",
         array=name,
         count=audited.lacking,

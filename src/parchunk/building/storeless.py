@@ -56,7 +56,7 @@ def _rows(count: int, chunk: bytes | None) -> References:
 def _receipt(
     plan: Plan, partition: Partition, chunk: bytes | None, files: tuple[RecordFile, ...]
 ) -> Receipt:
-    elements = plan.elements(partition)
+    elements, spec = plan.elements(partition), plan.by_name[partition.array].spec
     present, expected = int(chunk is not None), partition.rows.total
     return Receipt(
         expected=expected,
@@ -64,6 +64,7 @@ def _receipt(
         missing=expected - present,
         inlined=present,
         bytes=0 if chunk is None else len(chunk),
+        shards_expected=partition.objects.total if spec.inner_chunks is not None else 0,
         fingerprint=plan.fingerprint,
         array=partition.array,
         region=partition.region,

@@ -115,6 +115,20 @@ def changed_coordinates(plan: Plan, now: Dataset) -> list[str]:
     ]
 
 
+def stores_that_got(plan: Plan, now: Dataset) -> dict[str, list[str]]:
+    """Return the arrays that stores have now and lacked before, with those stores' URLs."""
+    stores = plan.stores
+    assert stores is not None
+    found: dict[str, list[str]] = {}
+    for name, array in now.joined.arrays.items():
+        if array.axis is None or name not in plan.by_name or name in stores.kept:
+            continue
+        came = [one.store for one in array.stretches if not stores.has(one.store, name)]
+        if came:
+            found[name] = [stores.stores[at].url for at in came]
+    return found
+
+
 def _labels(labels: str | Sequence[object]) -> tuple[str, ...]:
     return parse_labels(labels) if labels else ()
 

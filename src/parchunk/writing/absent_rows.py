@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.row_sets import RowSet
 from parchunk.listing.tally import Part
+from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.counts import Counts
 from parchunk.writing.rows import FileRows
+
+#: Rows of which it is told at once in which shards they lie.
+_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,14 @@ class AbsentRows:
         yield AbsentPiece(part.rows)
 
     def counts(self, part: Part) -> Counts:
-        """Return nothing: there are no objects."""
-        return Counts()
+        """Return how many shards are not there; other objects are rows."""
+        if self.spec.inner_chunks is None:
+            return Counts()
+        found = np.empty(0, np.int64)
+        for begin in range(0, part.rows.total, _AT_ONCE):
+            rows = part.rows.numbers(begin, min(begin + _AT_ONCE, part.rows.total))
+            found = np.union1d(found, shard_numbers(self.spec, rows))
+        return Counts(shards_expected=len(found))
 
 
 @dataclass(frozen=True)
