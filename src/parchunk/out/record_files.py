@@ -1,7 +1,7 @@
 """Record files: the one place that knows how kerchunk's Parquet references are encoded.
 
 Row ``r`` of ``refs.<i>.parq`` is the chunk with number ``i * N + r``, N the record size. The
-encodings are those that fastparquet, GDAL and pyarrow all read right; two of pyarrow's defaults
+encodings are those that fastparquet and pyarrow read right; two of pyarrow's defaults
 make fastparquet lose references without an error, so none of them is left to a default.
 """
 
