@@ -10,6 +10,9 @@ import pyarrow as pa
 from parchunk.inventories.columns import Columns
 from parchunk.inventories.parts import Part
 
+#: Bytes of a line of CSV at most, keys having a thousand, and of a buffer, less than is usual.
+_LINE = 1 << 18
+_BUFFER = 1 << 22
 #: Stands for a time that cannot be read.
 UNREADABLE = -(1 << 62)
 
@@ -69,7 +72,8 @@ class Rows:
         return (
             f"read_csv('{path}', auto_detect=false, columns={{{types}}}, delim='{delimiter}', "
             f"quote='\"', escape='\"', header={str(part.header).lower()}, "
-            f"compression='{'gzip' if part.packed else 'none'}')"
+            f"compression='{'gzip' if part.packed else 'none'}', max_line_size={_LINE}, "
+            f"buffer_size={_BUFFER})"
         )
 
     def _column(self, name: str) -> str:

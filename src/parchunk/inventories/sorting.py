@@ -81,21 +81,21 @@ class Sorter:
 
     def count(self) -> int:
         """Return how many rows there are in all parts, of whatever kind."""
-        each = (
-            f"SELECT count(*) AS n FROM {one.table(path)}"
-            for one, path in zip(self._rows, self._paths, strict=True)
-        )
-        return int(self._asked(f"SELECT sum(n) FROM ({' UNION ALL '.join(each)})")[0][0])
+        tables = [one.table(path) for one, path in zip(self._rows, self._paths, strict=True)]
+        return sum(self._asked(f"SELECT count(*) FROM {table}")[0][0] for table in tables)
 
     def present(self, keys: Sequence[str]) -> Collection[str]:
         """Return those of some keys that are there."""
         asked = ", ".join(map(quoted, keys))
-        found = self._asked(f"SELECT DISTINCT key FROM ({self._all}) WHERE key IN ({asked})")
-        return {key for (key,) in found}
+        found: set[str] = set()
+        for query in self._queries:
+            rows = self._asked(f"SELECT DISTINCT key FROM ({query}) WHERE key IN ({asked})")
+            found |= {key for (key,) in rows}
+        return found
 
     def examples(self) -> list[str]:
         """Return some keys, for messages."""
-        return [key for (key,) in self._asked(f"SELECT key FROM ({self._all}) LIMIT 3")]
+        return [key for (key,) in self._asked(f"SELECT key FROM ({self._queries[0]}) LIMIT 3")]
 
     def batches(self, begin: str, folder: str, taken: datetime) -> Iterator[pa.RecordBatch]:
         """Yield the rows whose keys begin with ``begin``, sorted, and below ``folder`` instead.
@@ -107,17 +107,14 @@ class Sorter:
         InputError
             Naming the key that has no size, or whose time cannot be read.
         """
-        query = (
-            f"SELECT concat({quoted(folder)}, substr(key, {len(begin) + 1})) AS path, size, "
-            f"modified FROM ({self._all}) "
-            f"WHERE starts_with(key, {quoted(begin)}) AND length(key) > {len(begin)}"
-        )
+        path = f"concat({quoted(folder)}, substr(key, {len(begin) + 1}))"
+        wanted = f"starts_with(key, {quoted(begin)}) AND length(key) > {len(begin)}"
         known = round(taken.timestamp() * 1_000_000)
         runs: list[SortedObjects] = []
         held: list[pa.RecordBatch] = []
         size = 0
         try:
-            for batch in self._connection.sql(query).to_arrow_reader(GROUP_ROWS):
+            for batch in self._read(path, wanted):
                 self.untimed += batch["modified"].null_count
                 rows = _checked(batch, known, self._where)
                 held.append(rows)
@@ -162,10 +159,14 @@ class Sorter:
             start = end or ""
 
     @property
-    def _all(self) -> str:
-        return " UNION ALL ".join(
-            one.query(path) for one, path in zip(self._rows, self._paths, strict=True)
-        )
+    def _queries(self) -> list[str]:
+        """What is asked of each part; of one after another, as each that is open has buffers."""
+        return [one.query(path) for one, path in zip(self._rows, self._paths, strict=True)]
+
+    def _read(self, path: str, wanted: str) -> Iterator[pa.RecordBatch]:
+        for query in self._queries:
+            asked = f"SELECT {path} AS path, size, modified FROM ({query}) WHERE {wanted}"
+            yield from self._connection.sql(asked).to_arrow_reader(GROUP_ROWS)
 
     def _asked(self, query: str) -> list[tuple[Any, ...]]:
         try:
