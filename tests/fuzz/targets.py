@@ -201,7 +201,7 @@ def _look_at(plan: Plan) -> None:
         assert str(partition)
         assert partition.rows.total >= 0
     assert plan_differences(plan, plan) == []
-    view_statements(plan, "/out", Contents(frozenset(plan.by_name), True, True, True))
+    view_statements(plan, "/out", Contents(frozenset(plan.by_name), True, True, True, True))
     if plan.chunks <= _COMPUTED and sum(array.regions for array in plan.arrays) <= _LOOKED_AT:
         width = width_of(Manner(), 8)
         with contextlib.suppress(InputError):

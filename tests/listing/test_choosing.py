@@ -41,7 +41,7 @@ def chosen(store: Any, listing: str = "auto") -> str:
         ),
         (ENDPOINT | {"skip_signature": False}, "obstore (S3 endpoint with credentials of kind"),
         (ENDPOINT | {"endpoint": "https://127.0.0.1:1"}, "wire (S3 endpoint with TLS, anonymous)"),
-        ({"skip_signature": True}, "wire (AWS, anonymous)"),
+        ({"skip_signature": True}, "obstore (AWS with credentials of kind 'anonymous'"),
         ({"skip_signature": False}, "obstore (AWS with credentials of kind 'chain'"),
         (ENDPOINT | {"prefix": "p"}, "obstore (the store has a prefix of its own)"),
         (ENDPOINT | {"client_options": {}}, "obstore (http is not allowed"),

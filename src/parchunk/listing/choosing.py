@@ -26,11 +26,11 @@ from parchunk.listing.wire.wire_pages import Dialect, WirePages
 from parchunk.stores.options import environment_mark
 from parchunk.stores.source import Source
 
-#: Stores and kinds of credentials that the suite has. AWS itself it has by its parts alone: TLS,
-#: signatures, answers in pieces, pages as they are documented, and the host that obstore asks.
+#: Stores and kinds of credentials that the suite has. AWS itself it has by its parts alone, which
+#: is no proof.
 PROVEN = frozenset(
     (server, kind)
-    for server in ("S3 endpoint", "S3 endpoint with TLS", "AWS")
+    for server in ("S3 endpoint", "S3 endpoint with TLS")
     for kind in ("anonymous", "static", "session token")
 )
 
