@@ -135,7 +135,8 @@ def build(
         begun = begin_output(plan, output, overwrite)
         discard_prepared(output)
         result = carry_out(begun, source, output, lease, effort, began)
-    if plan.inlined_coordinates and not begun.inline_coordinates:
+    joined = () if begun.stores is None else begun.stores.kept
+    if set(plan.inlined_coordinates).difference(joined) and not begun.inline_coordinates:
         return replace(result, notes=(*result.notes, _NOT_INLINE))
     return result
 

@@ -40,11 +40,7 @@ def begin_output(plan: Plan, output: Output, overwrite: bool, shared: bool = Fal
         if old is None or not _is_same(old, plan):
             if not overwrite:
                 assert old is not None
-                raise InputError(
-                    f"{output.url} holds a build of another plan "
-                    f"({'; '.join(plan_differences(old, plan)[:3])}): run parchunk update if the "
-                    "source grew; else give --overwrite to replace it, or name another OUT"
-                )
+                raise InputError(_is_of_another(output, old, _as_begun(old, plan)))
             output.clear(_own_paths(output, old))
         elif overwrite:
             output.clear(_own_paths(output, old))
@@ -57,13 +53,26 @@ def begin_output(plan: Plan, output: Output, overwrite: bool, shared: bool = Fal
     return plan
 
 
-def _is_same(old: Plan, new: Plan) -> bool:
-    """Whether two plans write the same, however their documents are spelled.
+def _is_of_another(output: Output, old: Plan, new: Plan) -> str:
+    """Return what to say where OUT holds a build of ``old``, and ``new`` is asked for."""
+    go_on = ""
+    if _is_same(old, replace(new, record_size=old.record_size)):
+        go_on = f"give --record-size {old.record_size} to go on with it; "
+    return (
+        f"{output.url} holds a build of another plan "
+        f"({'; '.join(plan_differences(old, new)[:3])}): {go_on}run parchunk update if the source "
+        "grew; else give --overwrite to replace it, or name another OUT"
+    )
 
-    References that were begun without their coordinates inline go on so: it was the only way once.
-    """
-    if not old.inline_coordinates:
-        new = replace(new, inline_coordinates=False)
+
+def _as_begun(old: Plan, new: Plan) -> Plan:
+    """Return ``new`` without coordinates inline where ``old`` was begun so: it was the only way."""
+    return new if old.inline_coordinates else replace(new, inline_coordinates=False)
+
+
+def _is_same(old: Plan, new: Plan) -> bool:
+    """Whether two plans write the same, however their documents are spelled."""
+    new = _as_begun(old, new)
     if old.fingerprint == new.fingerprint:
         return True
     respelled = replace(new, hierarchy=old.hierarchy, arrays=old.arrays)

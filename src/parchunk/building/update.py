@@ -33,7 +33,7 @@ from parchunk.out.receipts import read_receipts
 from parchunk.out.root import published_root
 from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
-from parchunk.planning.changes import Changes, changes_of, refuse_unasked
+from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
 from parchunk.planning.from_source import open_source, read_as_planned
 from parchunk.planning.from_stores import grown_many
 from parchunk.planning.growth import grown_plan
@@ -151,7 +151,7 @@ def update(
             )
             source = new.source or source
             refuse_overlap(new, source, output)
-            changes = changes_of(wanted, new.hierarchy)
+            changes = changes_of_stores(wanted, new)
         elif stores or labels:
             raise InputError(
                 f"{output.url} is of one store, which is looked at again: build anew with --concat "

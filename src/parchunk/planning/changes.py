@@ -7,7 +7,7 @@ chunks other numbers, or other meanings, so that nothing of it can be written ov
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from parchunk.errors import InputError
 from parchunk.metadata.meaning import array_differences
@@ -90,6 +90,22 @@ def changes_of(old: Plan, hierarchy: Hierarchy) -> Changes:
                 break
     gone = tuple(name for name in old.by_name if name not in specs)
     return Changes(gone, renumbered, shrunk, other)
+
+
+def changes_of_stores(old: Plan, new: Plan) -> Changes:
+    """Return what became of the arrays of joined stores, those that are kept inline included.
+
+    Such a one is one chunk: a longer one has the name of the one before, of which readers of before
+    make nothing.
+    """
+    found = changes_of(old, new.hierarchy)
+    other = dict(found.other)
+    for name in () if old.stores is None else old.stores.kept:
+        if name in new.by_name:
+            before, now = old.by_name[name].spec, new.by_name[name].spec
+            if before.reference_chunks != now.reference_chunks or unlike(before, now):
+                other.setdefault(name, "is kept as one chunk, which is another")
+    return replace(found, other=other)
 
 
 def refuse_unasked(old: Plan, changes: Changes, allow_shrink: bool, allow_gone: bool) -> None:
