@@ -19,8 +19,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -36,10 +34,10 @@ from rich.console import Console
 from rich.table import Table
 
 import parchunk
+from instruments import forked
 
 #: How OUT and REPO are reached; None on the disk.
 Options = dict[str, str] | None
-ROOT = Path(__file__).parents[1]
 #: Chunks of up to this many bytes become chunks of the repository: those of ``rain``.
 INLINED = 64
 
@@ -68,7 +66,7 @@ Make = Callable[[Path, S3Bucket | None], Case]
 # The child ------------------------------------------------------------------------------------
 
 
-def child(kill_at: int, steps_file: str, out: str, repo: str, options: Options) -> None:
+def child(kill_at: int, steps_file: Path, out: str, repo: str, options: Options) -> None:
     """Import; note each step, and kill this process at the one of that number."""
     import icechunk
     from parchunk.icechunk_import import adapter
@@ -117,20 +115,12 @@ def import_into(out: str, repo: str, options: Options) -> parchunk.icechunk_impo
     )
 
 
-def run_child(kill_at: int, steps: Path, out: str, repo: str, options: Options) -> list[str]:
+def run_child(kill_at: int, folder: Path, out: str, repo: str, options: Options) -> list[str]:
     """Import in a process that kills itself at a step (-1: at none); return its steps."""
-    paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmarks.icechunk_crashes", "--child"),
-            *(str(kill_at), str(steps), out, repo, json.dumps(options)),
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-    )
-    assert done.returncode == (0 if kill_at < 0 else -signal.SIGKILL), done.stderr
-    return steps.read_text().splitlines()
+    started = forked.start(folder, child, kill_at, folder / "steps", out, repo, options)
+    code, _, error = started.end()
+    assert code == (0 if kill_at < 0 else -signal.SIGKILL), error
+    return started.text("steps").splitlines()
 
 
 # The cases ------------------------------------------------------------------------------------
@@ -201,7 +191,7 @@ def _case(folder: Path, start: Path | None, bucket: S3Bucket | None) -> Case:
     out = build(folder / "source", _place(folder / "out", bucket), options)
     repo = begin(start, folder / "undisturbed", bucket)
     before = None if start is None else state_of(repo, options)
-    steps = run_child(-1, folder / "steps", out, repo, options)
+    steps = run_child(-1, folder / "run", out, repo, options)
     state = state_of(repo, options)
     return Case(folder / "source", out, start, bucket, steps, before, state)
 
@@ -272,7 +262,7 @@ def check(case: Case, folder: Path, kill_at: int) -> str:
     """Kill an import at a step, resume it and check all; return the step's name."""
     options = options_of(case.bucket)
     repo = begin(case.start, folder / "repo", case.bucket)
-    steps = run_child(kill_at, folder / "steps", case.out, repo, options)
+    steps = run_child(kill_at, folder / "run", case.out, repo, options)
     assert steps == case.steps[: kill_at + 1]
     if any(step == "after create" for step in steps) or case.start is not None:
         assert state_of(repo, options) in (case.before, case.state), "a reader could open a part"
@@ -302,10 +292,6 @@ def kill_everywhere(make: Make, bucket: S3Bucket | None) -> collections.Counter[
 
 def main() -> None:
     """Print how many imports were killed where, all of which resumed."""
-    if sys.argv[1:2] == ["--child"]:
-        kill_at, steps, out, repo, options = sys.argv[2:]
-        child(int(kill_at), steps, out, repo, json.loads(options))
-        return
     import icechunk
 
     icechunk.set_logs_filter("error")

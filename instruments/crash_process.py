@@ -1,14 +1,12 @@
 """The command line in a process of its own that notes its steps, and kills itself at one.
 
-Children are forked from a server process that has imported everything, so that hundreds of them
-cost little; what they run is the command line as users run it.
+What it runs is the command line as users run it, in a process that is forked.
 """
 
 from __future__ import annotations
 
 import collections
 import itertools
-import multiprocessing
 import os
 import signal
 import time
@@ -17,15 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# What a child needs, imported once by the server that it is forked from.
-import parchunk.cli.build  # noqa: F401
+# What a child needs, imported once by the server that it is forked from: zarr and arro3 as a run
+# would import them on its way.
+import arro3.core  # noqa: F401
+import zarr  # noqa: F401
+
+import parchunk.cli.audit
+import parchunk.cli.build
+import parchunk.cli.update  # noqa: F401
+from instruments import forked
 from parchunk.cli.main import main
 from parchunk.out.local import LocalOutput
 from parchunk.out.remote import RemoteOutput
 from parchunk.stores import opening
-
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["instruments.crash_process"])
 
 
 class Step(NamedTuple):
@@ -36,30 +38,13 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Command:
+class Command(forked.Fork):
     """A command line that runs, and where it puts what it says and which steps it takes."""
-
-    process: Any
-    folder: Path
-
-    def end(self, timeout: float = 120) -> tuple[int, str, str]:
-        """Wait for it; return its exit code, standard output and standard error."""
-        self.process.join(timeout)
-        assert self.process.exitcode is not None, "it does not end"
-        return self.process.exitcode, self._text("said"), self._text("error")
-
-    def kill(self) -> None:
-        """Kill it with SIGKILL."""
-        self.process.kill()
 
     @property
     def steps(self) -> list[str]:
         """The steps that it has begun."""
-        return self._text("steps").splitlines()
-
-    def _text(self, name: str) -> str:
-        path = self.folder / name  # killed early, it has not written any
-        return path.read_text() if path.exists() else ""
+        return self.text("steps").splitlines()
 
 
 def start(
@@ -69,10 +54,8 @@ def start(
 
     ``retries`` are those of its clients in place of their minutes of patience.
     """
-    folder.mkdir(parents=True)
-    process = _FORKS.Process(target=_run, args=(arguments, folder, kill_at, retries))
-    process.start()
-    return Command(process, folder)
+    started = forked.start(folder, _run, arguments, folder / "steps", kill_at, retries)
+    return Command(started.process, folder)
 
 
 def step_of(path: str) -> str:
@@ -89,12 +72,8 @@ def step_of(path: str) -> str:
     return {".zmetadata": "root", "plan.json": "plan", "lease.json": "lease"}.get(name, name)
 
 
-def _run(arguments: list[str], folder: Path, kill_at: Step | None, retries: int | None) -> None:
-    for descriptor, name in ((1, "said"), (2, "error")):
-        file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, descriptor)
-        os.close(file)
-    _note_steps(folder / "steps", kill_at)
+def _run(arguments: list[str], steps: Path, kill_at: Step | None, retries: int | None) -> None:
+    _note_steps(steps, kill_at)
     if retries is not None:
         opening.RETRY["max_retries"] = retries
     main(arguments)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
-import subprocess
-import sys
-import textwrap
+import threading
+import time
 from collections import Counter
+from typing import Any
 
 import pytest
 import zarr
@@ -14,62 +16,49 @@ from benchmarks import icechunk_crashes
 from instruments.s3_server import new_bucket
 
 import parchunk
-
-HEAD = """
-import os, signal, sys, threading, time
-import icechunk, parchunk
-icechunk.set_logs_filter("error")
-out, repo = sys.argv[1:]
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-DURING = """
-made = []
-real = icechunk.Session.commit
-def commit(self, *args, **kwargs):
-    made.append(1)
-    if len(made) == {commits}:
-        timer = threading.Timer({delay}, die)
-        timer.start()
-        real(self, *args, **kwargs)
-        time.sleep(5)
-    return real(self, *args, **kwargs)
-icechunk.Session.commit = commit
-parchunk.to_icechunk(out, repo)
-"""
+from instruments import forked
 
 
-@pytest.fixture
-def check(grow, build, tmp_path, opened, assert_equal, commits):
-    """Kill an import of four regions, finish it, and see that each is in just once."""
-    source = grow(16)
-    out = build(source, split="time", region=4)
+def import_killed_during_a_commit(out: str, repo: str, number: int, delay: float) -> None:
+    """Import, and kill this process so long after the commit of that number has begun."""
+    import icechunk
 
-    def run(code: str) -> None:
-        repo = str(tmp_path / "repo")
-        script = [sys.executable, "-c", textwrap.dedent(HEAD) + code, out, repo]
-        done = subprocess.run(script, capture_output=True, text=True)
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        assert parchunk.to_icechunk(out, repo).finished
-        assert_equal(zarr.open_group(source, mode="r"), opened(repo))
-        regions = Counter(
-            commit.metadata["parchunk"]["region"]
-            for commit in commits(repo)
-            if commit.metadata["parchunk"]["kind"] == "region"
-        )
-        assert regions == {0: 1, 1: 1, 2: 1, 3: 1}
-        assert parchunk.to_icechunk(out, repo).commits == ()
+    icechunk.set_logs_filter("error")
+    real = icechunk.Session.commit
+    begun = itertools.count(1)
 
-    return run
+    def commit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if next(begun) == number:
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            real(self, *args, **kwargs)
+            time.sleep(60)
+        return real(self, *args, **kwargs)
+
+    icechunk.Session.commit = commit
+    parchunk.to_icechunk(out, repo)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.0, 0.001, 0.004, 0.02])
 @pytest.mark.parametrize("commit", [1, 3])
-def test_killed_during_a_commit(commit, delay, check):
-    check(DURING.format(commits=commit, delay=delay))
+def test_killed_during_a_commit(
+    commit, delay, grow, build, tmp_path, opened, assert_equal, commits
+):
+    """The next import of the four regions finishes it, and each of them is in just once."""
+    source = grow(16)
+    out, repo = build(source, split="time", region=4), str(tmp_path / "repo")
+    killed = forked.start(tmp_path / "run", import_killed_during_a_commit, out, repo, commit, delay)
+    code, _, error = killed.end()
+    assert code == -signal.SIGKILL, error
+    assert parchunk.to_icechunk(out, repo).finished
+    assert_equal(zarr.open_group(source, mode="r"), opened(repo))
+    regions = Counter(
+        found.metadata["parchunk"]["region"]
+        for found in commits(repo)
+        if found.metadata["parchunk"]["kind"] == "region"
+    )
+    assert regions == {0: 1, 1: 1, 2: 1, 3: 1}
+    assert parchunk.to_icechunk(out, repo).commits == ()
 
 
 @pytest.fixture(scope="module")
