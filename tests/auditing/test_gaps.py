@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 import parchunk
 from parchunk.auditing.gaps import Steps, completeness
@@ -78,7 +79,7 @@ def test_latest_complete_step_is_where_every_array_is_whole(cases):
     assert found.through == (first_bad - 1 if first_bad else None)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(15))
 @given(lossy(), st.integers(1, 40))
 def test_heat_counts_every_chunk_once(case, size):
     made, axis, lost = case

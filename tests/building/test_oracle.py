@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
+from tests.examples import examples
 from tests.made import chunk_files, planned, stores, write_store
 
 import parchunk
@@ -47,7 +48,7 @@ def check_counts(result: parchunk.BuildResult, source: Path) -> None:
 
 @settings(
     deadline=None,
-    max_examples=40,
+    max_examples=examples(12),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(made=stores())

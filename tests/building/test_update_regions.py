@@ -13,6 +13,7 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.made import named
 
 import parchunk
@@ -136,7 +137,7 @@ def test_regions_are_joined_without_listing_what_is_known(
     for number in (1, 11):
         (source / "a" / "c" / str(number) / "stray").write_bytes(b"not a chunk")
     parchunk.build(parchunk.plan(str(source), split="t", region=8, record_size=8), str(out))
-    make(source, "b", (48, 600), (6, 1), dimensions="tx")
+    make(source, "b", (48, 260), (6, 1), dimensions="tx")
     result = parchunk.update(str(out))
     assert result.plan.region_length == 24
     assert result.plan.by_name["b"].regions == 2
@@ -239,7 +240,7 @@ def test_references_that_were_written_crookedly_are_written_anew(
     check(out, source, open_references, same_bits)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_after_any_growth_readers_see_what_a_fresh_build_shows(
     data: st.DataObject, open_references: Reader, same_bits: Bits

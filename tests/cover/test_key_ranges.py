@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
+from tests.examples import examples
 
 from parchunk.cover import walks
 from parchunk.cover.key_ranges import KeyRange, common_directory, key_range
@@ -80,7 +81,7 @@ def tails(grid: tuple[int, ...], keys: KeyEncoding) -> list[str]:
     return [KeySpace(grid, keys).key_at(rank) for rank in ranks]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(
     arrays=hierarchies(),
     prefix=st.sampled_from(["", "p", "air"]),

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from instruments.synthetic.twin import FormulaListing
 from instruments.synthetic.zarr_stores import zarr_store
+from tests.examples import examples
 
 import parchunk
 from parchunk.cli.plan import describe
@@ -84,7 +85,7 @@ def test_jobs_are_as_long_as_listings_side_by_side_want(
     assert list(map(len, jobs_of(tiny))) == [USUAL.members, USUAL.members, 500]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(40))
 @given(data=st.data())
 def test_every_partition_is_in_one_job(
     data: st.DataObject, array_spec: Maker, hierarchy_of: Together
@@ -153,7 +154,7 @@ def test_the_forecast_is_what_happens_on_a_dense_store(
     assert (again.requests, again.built) == (0, 0)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(10))
 @given(data=st.data())
 def test_the_forecast_is_exact_wherever_pages_end(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
+from tests.examples import examples
 from tests.made import planned, stores, write_store
 
 import parchunk
@@ -27,7 +28,7 @@ def quiet_zarr() -> Iterator[None]:
 @pytest.mark.slow
 @settings(
     deadline=None,
-    max_examples=25,
+    max_examples=examples(10),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(made=stores())

@@ -12,6 +12,7 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 import parchunk
 
@@ -189,7 +190,7 @@ step = st.tuples(
 
 
 @settings(
-    max_examples=10,
+    max_examples=examples(5),
     deadline=None,
     phases=[Phase.generate],  # to shrink a failure would take minutes
     suppress_health_check=[HealthCheck.too_slow],

@@ -13,6 +13,7 @@ from instruments.synthetic.formula_array import FormulaArray
 from instruments.synthetic.server import Server
 from instruments.synthetic.twin import SCHEMA, FormulaListing
 from instruments.synthetic.zarr_stores import zarr_store
+from tests.examples import examples
 from tests.instruments.conftest import arrays, brute_force, client, listed
 
 
@@ -34,7 +35,7 @@ def test_twin_gives_the_batches_of_obstore(dirty_server: tuple[FormulaStore, Ser
             assert twin.requests == server.counts()["LIST"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(arrays(), st.integers(1, 2000), st.integers(1, 300))
 def test_twin_is_brute_force(array: FormulaArray, chunk_size: int, page: int) -> None:
     store = FormulaStore([array], {"air/.zattrs": b"{}"})

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 import parchunk
 from parchunk.inventories.columns import columns_of
@@ -39,7 +40,7 @@ def below(keys: list[str], folder: str) -> list[str]:
     return [key for key in sorted(keys) if not folder or key.startswith(f"{folder}/")]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.sets(KEYS, min_size=1, max_size=40), st.integers(1, 9), st.data())
 def test_folders_and_offsets(found: set[str], cut: int, data: st.DataObject) -> None:
     keys = sorted(found)

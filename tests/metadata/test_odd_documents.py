@@ -13,6 +13,7 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.metadata.odd_documents import ODD_V3, PLAIN_V2, PLAIN_V3, SAME_V3, V2, document
 from zarr.storage import FsspecStore
 
@@ -138,7 +139,9 @@ def test_v3_documents_that_mean_what_plain_ones_do(tmp_path: Path, pair: Any) ->
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_oddities_together(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

@@ -12,6 +12,7 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 import parchunk
 from parchunk.cli.main import run
@@ -73,7 +74,7 @@ def check_reads_back(out: Path) -> None:
             assert read(str(out))["a"].values.tolist() == VALUES, read
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=NAMES, above=st.booleans())
 @example(name="refs_{model}.parquet", above=False)
 @example(name="run{1}", above=True)

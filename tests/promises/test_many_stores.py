@@ -13,6 +13,7 @@ import xarray
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.many_stores import Made, write
 
 import parchunk
@@ -85,7 +86,7 @@ def stores(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(stores())
 def test_months_read_back_as_xarray_joins_them(made: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:

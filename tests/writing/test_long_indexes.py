@@ -12,6 +12,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.writing.shards import (
     DAMAGE,
     LITTLE,
@@ -43,7 +44,7 @@ pytestmark = [
 SHORT = Limits(index_bytes=16 * 3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(case=cases(), entries=st.integers(1, 9))
 def test_long_indexes_read_back_alike(
     tmp_path_factory: pytest.TempPathFactory, case: Case, entries: int

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
+from tests.examples import examples
 from tests.writing.shards import (
     BIG,
     LITTLE,
@@ -253,7 +254,7 @@ def test_sharded_and_plain_arrays_side_by_side(tmp_path: Path) -> None:
 
 @given(cases())
 @settings(
-    max_examples=60,
+    max_examples=examples(15),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

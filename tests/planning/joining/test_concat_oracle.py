@@ -11,10 +11,13 @@ import pytest
 import xarray
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.many_stores import Made, as_one_store, join, write
 
 UNITS = {"hours": 1, "minutes": 60, "seconds": 3600, "days": 1 / 24}
-SETTINGS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(
+    max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def opened(path: Path, zarr_format: int) -> xarray.Dataset:

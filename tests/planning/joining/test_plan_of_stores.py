@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.many_stores import Made, write
 
 import parchunk
@@ -134,7 +135,7 @@ def check_plan(plan: Plan) -> None:
     assert again.fingerprint == plan.fingerprint
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example([1], 1, 0, None, (3, True))
 @given(
     st.lists(st.integers(0, 3), min_size=1, max_size=4).filter(any),

@@ -14,6 +14,7 @@ import xarray
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.many_stores import Made, as_one_store, join, write
 
 from parchunk.errors import InputError
@@ -77,7 +78,7 @@ def write_forecasts(folder: Path, made: dict[str, Any]) -> list[Path]:
     return paths
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(forecasts())
 def test_forecasts_read_back_as_xarray_stacks_them(made: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:
