@@ -56,11 +56,15 @@ class RemoteOutput(Output):
                 return None
 
     def paths(self, below: str = "") -> list[str]:
-        """Return all objects below a folder of OUT, sorted."""
-        skip = len(self.prefix) + 1
+        """Return all objects below a folder of OUT, sorted.
+
+        What a store lists beside them is left out: what is found here may be deleted.
+        """
+        folder, skip = self._key(below) + "/", len(self.prefix) + 1
         with failing(f"list {self.describe(below)}"):
             pages = self.store.list(self._key(below))
-            return sorted(found["path"][skip:] for page in pages for found in page)
+            found = (each["path"] for page in pages for each in page)
+            return sorted(path[skip:] for path in found if path.startswith(folder))
 
     def holds(self, below: str, suffix: str) -> bool:
         """Whether any object below a folder of OUT has a name that ends with ``suffix``."""
