@@ -10,6 +10,7 @@ import pytest
 from tests.many_stores import Made, write
 
 import parchunk
+from parchunk.cli.main import run
 
 
 def month(path: Path, begin: int, axis: int, sharded: bool) -> Path:
@@ -53,3 +54,25 @@ def test_what_a_store_got_since_is_found_and_taken_in(
     assert parchunk.audit(out, against_source=True).findings == ()
     whole = parchunk.open_dataset(out).load()
     np.testing.assert_array_equal(whole.rain.values, whole.air.values)
+
+
+def test_what_only_a_later_store_has_can_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The remedy is followed: what --exclude names need not be in the first store."""
+    paths = [str(month(tmp_path / f"{at}.zarr", 4 * at, 0, False)) for at in range(3)]
+    shutil.rmtree(Path(paths[0]) / "rain")
+    out, joined = str(tmp_path / "out"), ["--concat", "time", "--no-progress"]
+    assert run(["build", *paths[:2], out, *joined]) == 2
+    assert "--exclude" in capsys.readouterr().err
+    assert run(["build", *paths[:2], out, *joined, "--exclude", "rian"]) == 2
+    assert "--exclude rian matches no array of any of the stores" in capsys.readouterr().err
+    assert run(["build", *paths[:2], out, *joined, "--exclude", "rain"]) == 0
+    assert set(parchunk.open_dataset(out).data_vars) == {"air"}
+    Path(paths[2], "rain").rename(Path(paths[2], "snow"))
+    capsys.readouterr()
+    assert run(["update", out, paths[2], "--no-progress"]) == 2
+    assert "--exclude" in capsys.readouterr().err
+    assert run(["update", out, paths[2], "--no-progress", "--exclude", "snow"]) == 0
+    assert parchunk.open_dataset(out).sizes["time"] == 12
+    assert run(["audit", out, "--against-source"]) == 0

@@ -16,15 +16,16 @@ def select(
     left_out: Sequence[LeftOut],
     include: tuple[str, ...],
     exclude: tuple[str, ...],
-    must_match: bool,
+    matched: set[str] | None = None,
 ) -> list[str]:
     """Return the names among ``arrays`` of the group at ``where`` that are wanted.
+
+    Globs that match one are put into ``matched``; without it, one that matches none is refused.
 
     Raises
     ------
     InputError
-        When there are none, or a glob that ``must_match`` matches none; what is left out anyway
-        may be excluded.
+        When there are none, or a glob matches none; what is left out anyway may be excluded.
     """
     if not arrays:
         raise InputError(_no_arrays(where, left_out))
@@ -32,7 +33,10 @@ def select(
     for option, globs in (("--include", include), ("--exclude", exclude)):
         for glob in globs:
             known = names if option == "--exclude" else arrays
-            if must_match and not any(fnmatchcase(name, glob) for name in known):
+            if any(fnmatchcase(name, glob) for name in known):
+                if matched is not None:
+                    matched.add(glob)
+            elif matched is None:
                 raise InputError(
                     f"{option} {shorten(glob)} matches no array of {where}: "
                     f"there are {some_of(arrays)}"

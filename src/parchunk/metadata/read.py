@@ -60,15 +60,15 @@ def read_hierarchy(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     consolidated: str = "auto",
-    must_match: bool = True,
+    matched: set[str] | None = None,
     refuse_broken: bool = False,
 ) -> Hierarchy:
     """Return the arrays below ``group`` that are wanted, and the groups above them.
 
     ``include`` and ``exclude`` are globs over array names relative to ``group``, told apart by
-    case; ``*`` also matches ``/``. A glob that matches no array is an `InputError` if it
-    ``must_match``: one that a plan remembers need not for ever. What they leave out is not parsed,
-    so that a broken array can be excluded.
+    case; ``*`` also matches ``/``. A glob that matches no array is an `InputError`, unless those
+    that do are to be put into ``matched``: one that a plan remembers need not match for ever. What
+    they leave out is not parsed, so that a broken array can be excluded.
 
     ``consolidated`` is ``auto`` (its names, and what listing the groups finds besides), ``only``
     (no directory is listed) or ``ignore`` (as though there were none). What is wanted and still
@@ -82,7 +82,7 @@ def read_hierarchy(
     for attempt in range(1, TRIES + 1):
         try:
             walk = _Walk(reader, group, consolidated, refuse_broken)
-            return walk.read(tuple(include), tuple(exclude), must_match)
+            return walk.read(tuple(include), tuple(exclude), matched)
         except ShortListingError:
             if attempt == TRIES:
                 raise
@@ -137,7 +137,7 @@ class _Walk:
         self.beside: JSONObject = {}
 
     def read(
-        self, include: tuple[str, ...], exclude: tuple[str, ...], must_match: bool
+        self, include: tuple[str, ...], exclude: tuple[str, ...], matched: set[str] | None
     ) -> Hierarchy:
         root, consolidated = self._root()
         look = self._discovery(root)
@@ -150,7 +150,7 @@ class _Walk:
         arrays = sorted(name for name, node in nodes.items() if node.is_array)
         left_out = look.left_out + self._in_other_format(nodes, look.left_out)
         where = self.reader.describe(self.group)
-        wanted = select(where, arrays, left_out, include, exclude, must_match)
+        wanted = select(where, arrays, left_out, include, exclude, matched)
         inside = _arrays_inside_arrays(wanted, frozenset(arrays))
         unusable = {name: name_problem(name) or inside.get(name) for name in wanted}
         usable = [name for name in wanted if not unusable[name]]

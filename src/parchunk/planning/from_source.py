@@ -297,7 +297,7 @@ def read_again(
             plan.include,
             plan.exclude,
             how,
-            must_match=False,
+            matched=set(),
             refuse_broken=refuse_broken,
         )
     else:

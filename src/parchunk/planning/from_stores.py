@@ -8,12 +8,14 @@ from typing import Any
 
 from parchunk.errors import InputError
 from parchunk.metadata import Hierarchy, read_known, require_supported, skip_refused
+from parchunk.metadata.document import shorten
 from parchunk.planning.inventory import Inventory, mark_of
 from parchunk.planning.joining.equality import same_chunks
 from parchunk.planning.joining.growing import grown_stores
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.labels import parse_labels
 from parchunk.planning.joining.members import Dataset
+from parchunk.planning.joining.misfits import MisfitError
 from parchunk.planning.joining.regions import plan_stores
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.many_sources import (
@@ -153,7 +155,13 @@ def _joined(
     skip_unsupported: bool,
 ) -> tuple[Hierarchy, StoreSet, Source]:
     """Return the hierarchy of all stores, what each holds, and the folder that they are in."""
-    dataset = join_found(found, joining, lambda one, match: wishes.read(one, zarr_format, match))
+    matched: set[str] = set()
+    try:
+        dataset = join_found(found, joining, lambda one: wishes.read(one, zarr_format, matched))
+    except MisfitError:
+        wishes.refuse_unmatched(matched)  # it may have been meant for what does not fit
+        raise
+    wishes.refuse_unmatched(matched)
     hierarchy = dataset.hierarchy
     if skip_unsupported:
         hierarchy = skip_refused(hierarchy)
@@ -189,12 +197,20 @@ class Wishes:
         """Return the source whose root is the group that is read."""
         return source.child(self.group) if self.group else source
 
-    def read(self, source: Source, zarr_format: int | None, must_match: bool) -> Hierarchy:
-        """Return the hierarchy of one store as it is wanted."""
-        read = read_one(
-            source, self.group, self.include, self.exclude, self.consolidated, must_match
-        )
+    def read(self, source: Source, zarr_format: int | None, matched: set[str]) -> Hierarchy:
+        """Return the hierarchy of one store as it is wanted; see `read_one`."""
+        read = read_one(source, self.group, self.include, self.exclude, self.consolidated, matched)
         return as_wanted(read, self.shards, zarr_format)
+
+    def refuse_unmatched(self, matched: set[str]) -> None:
+        """Refuse a glob that no store has an array for: it is misspelled."""
+        for option, globs in (("--include", self.include), ("--exclude", self.exclude)):
+            for glob in globs:
+                if glob not in matched:
+                    raise InputError(
+                        f"{option} {shorten(glob)} matches no array of any of the stores: "
+                        "check how it is spelled"
+                    )
 
 
 def rejoined(
@@ -224,12 +240,12 @@ def rejoined(
     joining = replace(stores.joining, by_pattern=False, static="first")
     written = plan.hierarchy.written_format
     if arrays_to_come:
-        return join_found(found, joining, lambda one, _: wishes.read(one, written, False))
+        return join_found(found, joining, lambda one: wishes.read(one, written, set()))
     names: dict[str, set[str]] = {}  # one may be put below two groups
     for at, one in enumerate(sources):
         names.setdefault(one.url, set()).update(_known_in(stores, at, plan))
 
-    def known(one: Source, _: bool) -> Hierarchy:
+    def known(one: Source) -> Hierarchy:
         return as_wanted(read_known(one, "", sorted(names[one.url]), how), plan.shards, written)
 
     return join_found(found, joining, known)

@@ -157,9 +157,9 @@ def refuse_buckets(root: Source) -> None:
 def join_found(
     found: FoundStores,
     joining: Joining,
-    read: Callable[[Source, bool], Hierarchy],
+    read: Callable[[Source], Hierarchy],
 ) -> Dataset:
-    """Return the stores joined; ``read`` reads one's hierarchy, given whether globs must match.
+    """Return the stores joined; ``read`` reads one's hierarchy.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def join_found(
         _Below(source, group) if group else source
         for source, group in zip(found.sources, found.below, strict=True)
     ]
-    return join_stores(_members(found, read, not named and not joining.merge), sources, joining)
+    return join_stores(_members(found, read), sources, joining)
 
 
 def read_one(
@@ -181,9 +181,9 @@ def read_one(
     include: Sequence[str],
     exclude: Sequence[str],
     consolidated: str,
-    must_match: bool,
+    matched: set[str],
 ) -> Hierarchy:
-    """Return the hierarchy of one of many stores.
+    """Return the hierarchy of one of many stores; globs that match are put into ``matched``.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def read_one(
         Naming the store.
     """
     try:
-        return read_hierarchy(source, group, include, exclude, consolidated, must_match)
+        return read_hierarchy(source, group, include, exclude, consolidated, matched)
     except RootIsArrayError as error:
         raise InputError(
             f"{error.url} is an array, and stores that are joined are groups: give the group above "
@@ -328,15 +328,12 @@ def _refuse_places(sources: Sequence[Source]) -> None:
             )
 
 
-def _members(
-    found: FoundStores, read: Callable[[Source, bool], Hierarchy], must_match: bool
-) -> Iterator[Member]:
+def _members(found: FoundStores, read: Callable[[Source], Hierarchy]) -> Iterator[Member]:
     """Yield the stores with their hierarchies, a few of them read ahead side by side."""
 
     def member(at: int) -> Member:
         source = found.sources[at]
-        hierarchy = read(source, must_match and at == 0)
-        return Member(source.url, below(hierarchy, found.below[at]), found.below[at])
+        return Member(source.url, below(read(source), found.below[at]), found.below[at])
 
     yield from _ahead(member, range(len(found.sources)))
 
