@@ -10,7 +10,7 @@ import parchunk
 def main(source: str, out: str) -> None:
     # Any cluster will do; its workers must reach SRC and OUT by the same names.
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         # workers=2 shares the plan out, so that both have a part of it.

@@ -71,7 +71,7 @@ def test_icechunk_takes_paths(out, tmp_path):
 def test_a_dask_client_is_an_executor(store, tmp_path):
     distributed = pytest.importorskip("distributed")
     with distributed.Client(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
     ) as client:
         assert parchunk.build(store, tmp_path / "out", executor=client).present == 8
         assert parchunk.update(tmp_path / "out", regions=[0], executor=client).built >= 1

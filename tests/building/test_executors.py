@@ -73,7 +73,7 @@ def test_dask(source: str, tmp_path: Path, published: Published, wanted: dict[st
             n_workers=1,
             threads_per_worker=2,
             processes=False,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         distributed.Client(cluster) as client,
         contextlib.closing(_Closing(client.get_executor(pure=False))) as held,

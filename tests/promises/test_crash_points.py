@@ -26,7 +26,7 @@ def undisturbed_on_s3(
 
 
 #: Steps of a local build that are of no kind of object; the plan before is that of an update.
-OTHERS = ("rename", "delete previous.json")
+OTHERS = ("rename", "delete previous.json", "delete labels.parquet")
 NAMES = ("lease", "plan", "record file", "strays", "receipt", "root", "release")
 #: The one of several of that name, as a share of all: not always the first.
 STEPS = [(f"{when} {name}", 0.6) for name in NAMES for when in ("before", "after")]
