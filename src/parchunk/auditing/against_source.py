@@ -73,8 +73,7 @@ def compare(
         source = replace(source, listing=listing)
     now, changes = _as_it_is(plan, source, consolidated)
     findings = [*array_findings(plan, now), *changes, *_metadata_findings(plan, now, source)]
-    counted = Requests()
-    stop = threading.Event()
+    counted, stop = Requests(), threading.Event()
     by_partition = {item.partition.key: item for item in done}
     most_held = held_within(memory, plan.record_size, concurrency)
     width = width_of(source.manner, concurrency)
@@ -117,8 +116,7 @@ def compare(
         except BaseException:
             stop.set()
             raise
-    for region in regions:
-        findings += change_findings(region)
+    findings += [change for region in regions for change in change_findings(region)]
     remote = source.manner.remote
     return Comparison(
         tuple(regions),

@@ -48,7 +48,6 @@ from parchunk.stores.source import Source
 
 if TYPE_CHECKING:
     from icechunk import Repository
-    from parchunk.auditing.changes import Comparison
 
 #: Record files read side by side when each is a request.
 _REMOTE_READERS = 16
@@ -143,12 +142,11 @@ def audit(
     under_way = read_under_way(output)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
     arrays, extra = _read_files(plan, output, policy, done, undone, workers, progress)
-    findings += [*extra, *early_ends(policy, labels)]
     receipts = [item.receipt for item in done if item.receipt]
-    findings += _findings_of_all(plan, output, policy, under_way, undone, receipts)
-    audited = [state.summary(labels) for state in arrays]
+    of_all = _findings_of_all(plan, output, policy, under_way, undone, receipts)
+    findings += [*extra, *early_ends(policy, labels), *of_all]
+    audited, comparison = [state.summary(labels) for state in arrays], None
     findings += _findings_of_each(arrays, audited, done)
-    comparison: Comparison | None = None
     if against_source:
         from parchunk.auditing.against_source import compare
 

@@ -211,6 +211,21 @@ def command(
         )
         if store and not keep:
             found = report_of_store(found)
+    _save_as(found, report, junit, plot)
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+    else:
+        print_report(found)
+        for saved in (report, junit, plot):
+            if saved is not None:
+                console().print(f"written: {saved}")
+    return found.exit_code
+
+
+def _save_as(
+    found: AuditReport, report: Path | None, junit: Path | None, plot: Path | None
+) -> None:
+    """Write what was found as a page, as JUnit XML and as a picture, where each is asked for."""
     if report is not None:
         from parchunk.report import html_page
 
@@ -223,14 +238,6 @@ def command(
         from parchunk.report.plot import coverage_png
 
         _save(plot, coverage_png(found))
-    if as_json:
-        click.echo(json.dumps(found.to_json()))
-    else:
-        print_report(found)
-        for saved in (report, junit, plot):
-            if saved is not None:
-                console().print(f"written: {saved}")
-    return found.exit_code
 
 
 def print_report(found: AuditReport) -> None:
