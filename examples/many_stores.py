@@ -1,10 +1,11 @@
 """Many stores as one dataset: months of a reanalysis, and initialisations of a forecast.
 
-    python examples/many_stores.py [FOLDER]
+    python examples/many_stores.py [FOLDER | s3://BUCKET/PREFIX]
 
 Makes three monthly stores in FOLDER as producers write them (each with its own ``units`` of time),
 joins the first two, takes in the third, and imports all of it into an Icechunk repository. Then
-stacks initialisations, one of which is still being written, and completes them.
+stacks initialisations, one of which is still being written, and completes them. In a bucket all of
+it is done there: stores, references and repository; endpoint and credentials are the environment's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import zarr
@@ -20,7 +20,7 @@ import zarr
 import parchunk
 
 
-def make_month(path: Path, month: int, days: int) -> None:
+def make_month(path: str, month: int, days: int) -> None:
     root = zarr.open_group(path, mode="w", zarr_format=3)
     hours = root.create_array(
         "time",
@@ -42,7 +42,7 @@ def make_month(path: Path, month: int, days: int) -> None:
     air[:] = 280 + month + np.random.default_rng(month).random(air.shape)
 
 
-def make_forecast(path: Path, steps: int) -> None:
+def make_forecast(path: str, steps: int) -> None:
     root = zarr.open_group(path, mode="a", zarr_format=3)
     rain = root.require_array(
         "rain",
@@ -55,44 +55,44 @@ def make_forecast(path: Path, steps: int) -> None:
     rain[:steps] = np.random.default_rng(1).random((steps, 19, 36))
 
 
-def forecasts(folder: Path) -> None:
-    make_forecast(folder / "2024010100.zarr", 10)
-    make_forecast(folder / "2024010112.zarr", 7)  # three steps are still to come
-    refs = folder / "forecasts.parquet"
+def forecasts(folder: str) -> None:
+    make_forecast(f"{folder}/2024010100.zarr", 10)
+    make_forecast(f"{folder}/2024010112.zarr", 7)  # three steps are still to come
+    refs = f"{folder}/forecasts.parquet"
     initialised = ["2024-01-01T00:00", "2024-01-01T12:00"]
     plan = parchunk.plan(f"{folder}/*.zarr", stack="init", labels=initialised)
     parchunk.build(plan, refs)
     for array in parchunk.audit(refs).arrays:
         for label in array.gap_labels:
             print(f"{array.array} is not complete: {label}")
-    make_forecast(folder / "2024010112.zarr", 10)
+    make_forecast(f"{folder}/2024010112.zarr", 10)
     result = parchunk.update(refs)  # lists again what had gaps
     print(f"{result.missing} chunks missing of {len(plan.stores.stores)} initialisations")
 
 
-def main(folder: Path) -> None:
-    make_month(folder / "era5" / "01.zarr", 1, 31)
-    make_month(folder / "era5" / "02.zarr", 2, 29)
-    refs = folder / "refs.parquet"
+def main(folder: str) -> None:
+    make_month(f"{folder}/era5/01.zarr", 1, 31)
+    make_month(f"{folder}/era5/02.zarr", 2, 29)
+    refs = f"{folder}/refs.parquet"
     plan = parchunk.plan(f"{folder}/era5/*.zarr", concat="time")
     result = parchunk.build(plan, refs)
     print(f"{result.present} of {result.expected} chunks of {len(plan.stores.stores)} stores")
 
-    make_month(folder / "era5" / "03.zarr", 3, 31)  # the next month comes
+    make_month(f"{folder}/era5/03.zarr", 3, 31)  # the next month comes
     result = parchunk.update(refs)
     print(f"{result.present} of {result.expected} chunks after the update")
 
     months = parchunk.open_dataset(refs).air.resample(time="MS").mean(...)
     print(", ".join(f"{value:.1f} K" for value in months.values))
     if find_spec("icechunk"):
-        imported = parchunk.to_icechunk(refs, folder / "repo")
+        imported = parchunk.to_icechunk(refs, f"{folder}/repo")
         print(f"{len(imported.commits)} commits in an Icechunk repository")
-    forecasts(folder / "forecasts")
+    forecasts(f"{folder}/forecasts")
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
+        main(sys.argv[1])
     else:
         with tempfile.TemporaryDirectory() as name:
-            main(Path(name))
+            main(name)

@@ -156,7 +156,7 @@ def test_coordinates_as_chunks_where_they_fit(tmp_path: Path) -> None:
     ]
     repo = native(tmp_path, made(0, 8, time=times[0]))
     paths = [tmp_path / "native.zarr", write(tmp_path / "1.zarr", made(8, 8, time=times[1]), 3)]
-    parchunk.build(paths[1], tmp_path / "out")
+    parchunk.build(parchunk.plan(paths[1], inline_coordinates=False), tmp_path / "out")
     result = parchunk.to_icechunk(tmp_path / "out", repo, append="time")
     assert result.references == 4 + 2
     xarray.testing.assert_equal(held(repo), joined(paths))
@@ -219,7 +219,8 @@ def test_what_ends_within_a_chunk_is_refused(tmp_path: Path) -> None:
 def test_what_was_imported_is_not_appended_again(tmp_path: Path) -> None:
     for at, name in enumerate(("a", "b")):
         write(tmp_path / f"{name}.zarr", made(4 * at, 4), 3)
-        parchunk.build(tmp_path / f"{name}.zarr", tmp_path / name)
+        plan = parchunk.plan(tmp_path / f"{name}.zarr", inline_coordinates=False)
+        parchunk.build(plan, tmp_path / name)
     parchunk.to_icechunk(tmp_path / "a", tmp_path / "repo")
     with pytest.raises(InputError, match="has these references already, from an import without"):
         parchunk.to_icechunk(tmp_path / "a", tmp_path / "repo", append="time")

@@ -370,7 +370,7 @@ def test_of_aws_the_same_host_is_asked(virtual: bool, region: str | None) -> Non
     """AWS is not to be had here; of whom obstore would ask, its signed URLs tell."""
     options = KINDS["static"] | {"virtual_hosted_style_request": virtual}
     store = S3Store("my-bucket", **options, **({"region": region} if region else {}))
-    choice = choose(parchunk.Source(store, "", "s3://my-bucket"))
+    choice = choose(parchunk.Source(store, "", "s3://my-bucket", listing="wire"))
     assert choice.dialect is not None
     origin = choice.dialect.origin
     assert (origin.encrypted, origin.port) == (True, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,13 @@ import zarr
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(*arguments: object) -> str:
+def run(*arguments: object, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=200
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -35,8 +40,19 @@ def test_build_on_dask(tmp_path: Path) -> None:
     assert "24 of 24 chunks referenced" in said
 
 
-def test_many_stores(tmp_path: Path) -> None:
-    said = run(EXAMPLES / "many_stores.py", tmp_path)
+@pytest.mark.parametrize("where", ["folder", pytest.param("bucket", marks=pytest.mark.s3)])
+def test_many_stores(tmp_path: Path, where: str, request: pytest.FixtureRequest) -> None:
+    place, environment = str(tmp_path), {}
+    if where == "bucket":
+        bucket = request.getfixturevalue("bucket")
+        place = f"s3://{bucket.name}/reanalysis"
+        environment = {
+            "AWS_ENDPOINT_URL": bucket.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }
+    said = run(EXAMPLES / "many_stores.py", place, **environment)
     assert "61 of 61 chunks of 2 stores" in said
     assert "92 of 92 chunks after the update" in said
     assert "281.5 K, 282.5 K, 283.5 K" in said

@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 @pytest.mark.parametrize(
     ("name", "needs", "said"),
     [
-        ("store_to_icechunk", "icechunk", "11 commits, 963 references"),
+        ("store_to_icechunk", "icechunk", "11 commits, 960 references"),
         ("append_with_virtualizarr", "virtualizarr", "12 regions appended"),
     ],
 )

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import xarray
+from instruments.s3_server import S3Bucket
 from tests.many_stores import Made, as_one_store, join, write
 
 import parchunk
@@ -44,7 +45,7 @@ def months(folder: Path, lengths: Sequence[int] = LENGTHS, zarr_format: int = 2)
     return paths
 
 
-def plan_of(paths: Sequence[Path], **options: Any) -> parchunk.Plan:
+def plan_of(paths: Sequence[Path | str], **options: Any) -> parchunk.Plan:
     return parchunk.plan(paths, concat="time", **{"record_size": 10, "region": 4, **options})
 
 
@@ -259,3 +260,27 @@ def test_icechunk_takes_them_in_and_what_comes_behind(tmp_path: Path, zarr_forma
         xarray.testing.assert_equal(found.load(), wanted)
         report = parchunk.audit(out, icechunk=str(repo))
         assert not [one for one in report.findings if one.severity != "gap"]
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("options", [{}, {"record_size": 29, "region": None}, {"region": 40}])
+def test_stores_that_one_walk_lists_share_record_files(
+    paths: list[Path],
+    tmp_path: Path,
+    bucket: S3Bucket,
+    published: Published,
+    options: dict[str, Any],
+) -> None:
+    """In a bucket they are members of one job, which has parts of a partition several times."""
+    for path in paths:
+        bucket.upload(path, path.name)
+    urls = [f"s3://{bucket.name}/{path.name}" for path in paths]
+    reached = {"store_options": bucket.options}
+    parchunk.build(plan_of(urls, **reached, **options), tmp_path / "whole")
+    found = parchunk.open_dataset(tmp_path / "whole", mask_and_scale=False, **reached).load()
+    xarray.testing.assert_equal(found, xarray.concat([opened(path) for path in paths], "time"))
+    audited = parchunk.audit(tmp_path / "whole", against_source=True, **reached)
+    assert not [finding for finding in audited.findings if finding.severity != "gap"]
+    parchunk.build(plan_of(urls[:3], **reached, **options), tmp_path / "out")
+    parchunk.update(tmp_path / "out", urls[3:], **reached)
+    assert published(tmp_path / "out") == published(tmp_path / "whole")

@@ -100,8 +100,13 @@ class ReadyJobs:
 
     @property
     def has_seams(self) -> bool:
-        """Whether there are record files of which no leg has all rows."""
-        return len(self.legs) > 1 or any(one.absent for one in self.owned)
+        """Whether there are record files whose rows come in several parts.
+
+        A partition is then in several legs, or in several members of one that lists neighbouring
+        stores together, or more than once in one.
+        """
+        parts = sum(len(m.partitions) for leg in self.legs for m in leg.job.members)
+        return parts > len(self.owned) or any(one.absent for one in self.owned)
 
     @property
     def at_once(self) -> int:
@@ -117,7 +122,7 @@ class ReadyJobs:
     @property
     def _waiting(self) -> int:
         """What rows take that wait for others of their record files, in chunks' sizes."""
-        if len(self.legs) == 1:
+        if not self.has_seams:
             return 0
         most: dict[str, int] = {}
         totals: dict[str, int] = {}
