@@ -1,10 +1,15 @@
 """The source changed after the build: every chunk concerned is named, and no other."""
 
 import os
+import shutil
 
+import numpy as np
+import pytest
 import zarr
+from tests.many_stores import Made, write
 
 import parchunk
+from parchunk.cli.main import run
 
 
 def changes(built, **options):
@@ -120,3 +125,35 @@ def test_small_arrays_are_listed_together(tmp_path):
     # Ten pages and the gaps of one array, where one by one would be a hundred.
     assert report.comparison.requests_least == 10
     assert report.comparison.requests <= 12
+
+
+@pytest.mark.parametrize("how", ["gone", "other units"])
+def test_stores_that_fit_no_more_are_named(tmp_path, how):
+    paths = [tmp_path / f"{at}.zarr" for at in (0, 1)]
+
+    def written(at, units="days since 2000-01-01"):
+        return write(
+            paths[at],
+            {
+                "t": Made(np.ones((3, 2)), ("time", "x"), (1, 2)),
+                "time": Made(np.arange(3) + 3 * at, ("time",), None, {"units": units}),
+            },
+        )
+
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan([written(0), written(1)], concat="time"), out)
+    kept = tmp_path / "kept"
+    paths[1].rename(kept)
+    if how != "gone":
+        written(1, "hours since 2000-01-01")
+    assert run(["audit", str(out), "--against-source"]) == 1
+    findings = parchunk.audit(out, against_source=True).findings
+    named = [found for found in findings if found.kind == "source-metadata"]
+    assert len(named) == 1
+    assert str(paths[1]) in named[0].message
+    chunks = {found.kind for found in findings} - {"source-metadata"}
+    assert chunks == ({"gone-chunks"} if how == "gone" else {"changed-chunks"})
+    assert named[0].remedy.startswith("restore what they were")
+    shutil.rmtree(paths[1], ignore_errors=True)
+    kept.rename(paths[1])
+    assert run(["audit", str(out), "--against-source"]) == 0

@@ -30,6 +30,7 @@ from parchunk.cover.jobs import Member
 from parchunk.cover.memory import TAKERS, held_within
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
+from parchunk.errors import InputError
 from parchunk.keys.placement import Target
 from parchunk.listing.choosing import choose
 from parchunk.listing.job import JobListing
@@ -41,7 +42,7 @@ from parchunk.metadata.meaning import differences, hierarchy_digest
 from parchunk.out.output import Output
 from parchunk.planning.from_source import open_source, read_again
 from parchunk.planning.from_stores import changed_coordinates, rejoined, stores_that_got
-from parchunk.planning.joining.misfits import some_stores
+from parchunk.planning.joining.misfits import MisfitError, some_of, some_stores
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.stores.source import Source
 
@@ -153,7 +154,11 @@ def _as_it_is(
     """Return the source's hierarchy now, and what is other in some of many stores."""
     if plan.stores is None:
         return read_again(plan, source, consolidated=consolidated), []
-    joined = rejoined(plan, source, consolidated)
+    try:
+        joined = rejoined(plan, source, consolidated)
+    except InputError as error:
+        # One is gone, or they fit no more: their chunks are listed all the same.
+        return plan.hierarchy, [_misfit(source, error)]
     names = changed_coordinates(plan, joined)
     hierarchy = skip_refused(joined.hierarchy) if plan.hierarchy.skipped else joined.hierarchy
     return hierarchy, [
@@ -177,6 +182,18 @@ def _as_it_is(
             for name, urls in stores_that_got(plan, joined).items()
         ),
     ]
+
+
+def _misfit(source: Source, error: InputError) -> Finding:
+    """Return that stores cannot be joined any more, and why."""
+    why = some_of(error.misfits) if isinstance(error, MisfitError) else str(error)
+    return finding(
+        "source-metadata",
+        f"the stores of {source.url} are no longer one dataset, as they were when it was built: "
+        f"{why}",
+        "restore what they were, before any update; else leave out what does not fit, and build "
+        "with --overwrite, or into another OUT",
+    )
 
 
 class _Compared:

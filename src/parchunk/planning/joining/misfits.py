@@ -47,18 +47,21 @@ class Misfit:
         )
 
 
+def some_of(misfits: Sequence[Misfit | str]) -> str:
+    """Return the first of some misfits for a message, and how many more there are."""
+    shown = "; ".join(map(str, misfits[:_SHOWN]))
+    more = len(misfits) - _SHOWN
+    return shown + (f"; and {more:,} more" if more > 0 else "")
+
+
 class MisfitError(InputError):
     """Stores do not fit together: ``misfits`` are all the reasons."""
 
     def __init__(self, doing: str, misfits: Sequence[Misfit | str], remedy: str = "") -> None:
         """Report that stores cannot be put together, as ``doing`` asks."""
         self.doing, self.misfits, self.remedy = doing, tuple(misfits), remedy
-        shown = "; ".join(map(str, self.misfits[:_SHOWN]))
-        more = len(self.misfits) - _SHOWN
         super().__init__(
-            f"{doing}: the stores do not fit: {shown}"
-            + (f"; and {more:,} more" if more > 0 else "")
-            + ": "
+            f"{doing}: the stores do not fit: {some_of(self.misfits)}: "
             + (remedy or "leave out the arrays with --exclude, or the stores")
         )
 
