@@ -162,6 +162,16 @@ def test_coordinates_as_chunks_where_they_fit(tmp_path: Path) -> None:
     xarray.testing.assert_equal(held(repo), joined(paths))
 
 
+def test_series_without_units_leave_those_of_the_times_alone(tmp_path: Path) -> None:
+    """Only bounds have the units of what they bound."""
+    snow = [Made(np.arange(4.0) + at, ("time",), (2,)) for at in (1, 5)]
+    repo = native(tmp_path, made(0, 4, snow=snow[0]))
+    paths = [tmp_path / "native.zarr", write(tmp_path / "1.zarr", made(4, 4, snow=snow[1]), 3)]
+    parchunk.build(parchunk.plan(paths[1]), tmp_path / "out")
+    parchunk.to_icechunk(tmp_path / "out", repo, append="time")
+    xarray.testing.assert_equal(held(repo), joined(paths))
+
+
 HALVES = Made(np.arange(4) + 0.5, ("time",), None, {"units": "hours since 2000-01-01 06:00"})
 
 

@@ -18,7 +18,7 @@ from parchunk.icechunk_import.out_values import ValuesInOut
 from parchunk.metadata.nodes import parse_array, read_v3_node
 from parchunk.metadata.spec import ArraySpec, JSONObject
 from parchunk.metadata.to_v3 import V3Documents
-from parchunk.planning.joining.bounds import bounds_of, units_of
+from parchunk.planning.joining.bounds import bounds_of, sharing_units, units_of
 from parchunk.planning.joining.comparing import Reference
 from parchunk.planning.joining.concatenation import MOST_READ
 from parchunk.planning.joining.equality import MOST_BYTES, same_values
@@ -213,17 +213,10 @@ class _Fitting:
     def join_coordinates(self) -> None:
         """Join the values along the dimension alone, in the repository's units and data types."""
         held = {name: self._holdings(name) for name in self.readable}
+        specs = {name: self.ours[name] for name in self.readable}
         for name, fits in self.readable.items():
             theirs = self.held.spec(name)
             assert theirs is not None
-            family = {
-                other
-                for other in self.readable
-                if self.bounds.get(other) in (name, self.bounds.get(name))
-                and "units" not in self.ours[other].attributes
-            } - {name}
-            if name in self.bounds and self.bounds[name] in self.readable:
-                family.add(self.bounds[name])
             wanted = ToRead(
                 JoinedArray(theirs, 0, ()),
                 (),
@@ -232,6 +225,7 @@ class _Fitting:
                 == (name.rpartition("/")[2],),
                 units_from=self.bounds.get(name),
             )
+            family = sharing_units(name, self.bounds, specs)
             beside = [one for other in sorted(family) for one in held[other]]
             kept = keep(f"--append {self.dimension}", wanted, held[name], beside)
             joined = (

@@ -204,6 +204,26 @@ def test_codecs_that_may_depend_on_the_shape_are_refused(tmp_path: Path, codec: 
         join([path, other], stack="well")
 
 
+def test_bounds_may_differ_of_what_is_the_same(tmp_path: Path) -> None:
+    """They are stacked, and what they bound stays where it is."""
+    paths = [
+        write(
+            tmp_path / f"{at}.zarr",
+            {
+                "air": Made(np.full((2, 3), at + 1), ("y", "x"), None, {"coordinates": "lat"}),
+                "lat": Made(np.arange(2.0), ("y",), None, {"units": "degrees", "bounds": "lat_b"}),
+                "lat_b": Made(np.arange(4.0).reshape(2, 2) + at, ("y", "nv")),
+            },
+            3,
+        )
+        for at in range(2)
+    ]
+    one = opened(as_one_store(tmp_path / "one", paths, join(paths, stack="init")), 3)
+    assert one.lat.dims == ("y",)
+    wanted = [opened(path, 3).lat_b.values for path in paths]
+    np.testing.assert_array_equal(one.lat_b.values, np.stack(wanted))
+
+
 def test_a_lead_time_in_other_units_is_refused(tmp_path: Path) -> None:
     paths = [
         write(tmp_path / f"{at}", {"step": Made(np.arange(3), ("step",), None, {"units": units})})

@@ -29,6 +29,21 @@ def units_of(spec: ArraySpec, units_from: ArraySpec | None) -> Mapping[str, Any]
     return {"units": given.get("units"), "calendar": given.get("calendar")}
 
 
+def sharing_units(name: str, bounds: Mapping[str, str], specs: Mapping[str, ArraySpec]) -> set[str]:
+    """Return the others of ``specs`` whose values are in the units of one: one choice for all.
+
+    Bounds without units of their own have those of what they bound, which ``bounds`` says.
+    """
+    bounded = bounds.get(name, name)
+    found = {bounded} & specs.keys()
+    found |= {
+        other
+        for other, spec in specs.items()
+        if bounds.get(other) == bounded and "units" not in spec.attributes
+    }
+    return found - {name} if name in found else set()
+
+
 def check_shared_units(
     misfits: Misfits,
     parts: Mapping[int, ArraySpec],

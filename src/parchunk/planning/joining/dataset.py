@@ -14,7 +14,7 @@ from parchunk.errors import InputError
 from parchunk.metadata.names import documents_of
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec
-from parchunk.planning.joining.bounds import units_of
+from parchunk.planning.joining.bounds import sharing_units, units_of
 from parchunk.planning.joining.concatenation import Concatenation
 from parchunk.planning.joining.equality import differing
 from parchunk.planning.joining.joining import Joining
@@ -192,21 +192,13 @@ class _Reading:
             one.joined.spec.name: self._holdings(one, specs.get(one.units_from or "", {}))
             for one in self.to_read
         }
+        bounds = {one.joined.spec.name: one.units_from for one in self.to_read if one.units_from}
+        read = {one.joined.spec.name: one.joined.spec for one in self.to_read}
         kept = []
         for wanted in self.to_read:
             name = wanted.joined.spec.name
-            # Bounds without units of their own have those of what they bound: one choice for both.
-            family = [
-                one
-                for one in self.to_read
-                if one.units_from in (name, wanted.units_from)
-                and one.units_from is not None
-                and "units" not in one.joined.spec.attributes
-            ]
-            names = {one.joined.spec.name for one in family}
-            if name in names:
-                names.add(wanted.units_from or name)
-            beside = [part for other in sorted(names - {name}) for part in parts[other]]
+            family = sharing_units(name, bounds, read)
+            beside = [part for other in sorted(family) for part in parts[other]]
             kept.append(keep(str(self.joining), wanted, parts[name], beside))
         return kept
 
