@@ -8,6 +8,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,15 @@ from tests.made import named
 
 import parchunk
 from instruments import crash_process
+from parchunk.building.effort import Effort
+from parchunk.building.tasks import do_task, tasks_of
 from parchunk.cli.main import run
 from parchunk.errors import InputError
+from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREPARED_ROOT, ROOT
+from parchunk.out.plan_file import load_plan
+from parchunk.planning.from_source import open_source
 
 Published = Callable[[Path], dict[str, bytes]]
 
@@ -182,6 +188,39 @@ def test_a_build_finishes_what_was_complete_and_forgets_what_was_not(
     assert parchunk.build(plan, str(first)).built == 0
     assert published(first) == published(fresh)
     assert not (first / ".parchunk/next").exists()
+
+
+def test_tasks_stay_away_until_it_is_finished(
+    states: tuple[Path, Path, Path], published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of before, run again meanwhile, wrote the rows of before where others had been moved."""
+    source, first, fresh = states
+    old = parchunk.plan(str(source), split="t", region=8, record_size=4)
+    plan, output = load_plan(open_output(first)), open_output(first)
+    (task,) = tasks_of(plan, open_source(plan), output, Effort(shared=True), 1)
+    moves = iter(range(3))
+    moved = LocalOutput.move
+
+    def move(self: LocalOutput, path: str, to: str) -> None:
+        if next(moves, None) is None:
+            raise KeyboardInterrupt
+        moved(self, path, to)
+
+    for finish in (parchunk.publish, partial(parchunk.tasks, old), parchunk.update):
+        out = first.with_name("again")
+        shutil.copytree(first, out)
+        moves = iter(range(3))
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalOutput, "move", move)
+            with pytest.raises(KeyboardInterrupt):
+                parchunk.update(str(out), allow_gone=True)
+        with pytest.raises(InputError, match="being replaced by an update: wait for it"):
+            do_task(task, output=open_output(out))
+        finish(str(out))
+        assert published(out) == published(fresh)
+        with pytest.raises(InputError, match="another plan"):
+            do_task(task, output=open_output(out))
+        shutil.rmtree(out)
 
 
 def test_a_source_that_changed_back_is_updated_in_place(

@@ -13,7 +13,7 @@ from parchunk.arguments.lenient import lenient, refuse_options
 from parchunk.building.doing import do_here
 from parchunk.building.effort import Effort
 from parchunk.building.elsewhere import do_elsewhere
-from parchunk.building.preflight import begin_output, refuse_foreign, refuse_overlap
+from parchunk.building.preflight import alone_in, begin_output, refuse_foreign, refuse_overlap
 from parchunk.building.publishing import notes_of, publish_root
 from parchunk.building.results import BuildResult, Progress
 from parchunk.building.running import Run
@@ -21,14 +21,13 @@ from parchunk.cover.limits import Limits
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
-from parchunk.out.claims import clear_claims, forget_claims
+from parchunk.out.claims import forget_claims
 from parchunk.out.counts import Counts
-from parchunk.out.lease import Lease, held
+from parchunk.out.lease import Lease
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipts import read_receipts
-from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import open_source
 from parchunk.planning.from_source import plan as make_plan
@@ -129,9 +128,7 @@ def build(
     effort.most_held(source, plan)  # refused before anything is written
     choose(source)
     require_inventory(plan.inventory, source)
-    with held(output) as lease:
-        clear_claims(output)
-        finish_switch(output, lease.check)
+    with alone_in(output) as lease:
         begun = begin_output(plan, output, overwrite)
         discard_prepared(output)
         result = carry_out(begun, source, output, lease, effort, began)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,12 +10,30 @@ from dataclasses import replace
 from parchunk.errors import InputError
 from parchunk.metadata.meaning import hierarchy_digest
 from parchunk.metadata.names import OWN, record_number
+from parchunk.out.claims import clear_claims
+from parchunk.out.lease import Lease, held
 from parchunk.out.output import LEASE, NEXT, PLAN, PREVIOUS, RECEIPTS, ROOT, STRAYS, Output
 from parchunk.out.plan_file import parse_plan, save_plan
+from parchunk.out.switching import finish_switch
 from parchunk.planning.plan import Plan
 from parchunk.planning.plan_differences import plan_differences
 from parchunk.stores.opening import Location
 from parchunk.stores.source import Source
+
+
+@contextlib.contextmanager
+def alone_in(output: Output) -> Iterator[Lease]:
+    """Hold OUT, in which nobody else is at work, and in which nothing is half replaced.
+
+    Raises
+    ------
+    HeldError
+        When another build holds it, or tasks are at work in it.
+    """
+    with held(output) as lease:
+        clear_claims(output)
+        finish_switch(output, lease.check)
+        yield lease
 
 
 def begin_output(plan: Plan, output: Output, overwrite: bool, shared: bool = False) -> Plan:

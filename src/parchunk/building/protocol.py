@@ -27,7 +27,9 @@ from parchunk.out.lease import held
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
+from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipts import read_receipts, receipted
+from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import open_source
 from parchunk.planning.from_source import plan as make_plan
@@ -117,10 +119,12 @@ def begin_shared(
     effort.most_held(source, plan)  # refused before anything is written
     choose(source)
     require_inventory(plan.inventory, source)
-    with held(output, purpose="plan", wait=WAIT):
+    with held(output, purpose="plan", wait=WAIT) as lease:
         if overwrite:
             clear_claims(output)
+        finish_switch(output, lease.check)
         begun = begin_output(plan, output, overwrite, shared=True)
+        discard_prepared(output)
     return replace(begun, source=source)
 
 
@@ -186,6 +190,7 @@ def publish(
     output = open_output(out, output_options)
     load_plan(output)  # refused before a lease is taken in what is no OUT
     with held(output, purpose="publish", wait=WAIT) as lease:
+        finish_switch(output, lease.check)
         plan = load_plan(output)
         found = read_receipts(output, plan)
         receipts = list(found.values())

@@ -12,7 +12,7 @@ import numpy as np
 
 from parchunk.arguments.lenient import lenient
 from parchunk.building.pools import Pools
-from parchunk.building.preflight import refuse_overlap
+from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.publishing import publish_root
 from parchunk.building.staging import begin_stage
 from parchunk.cover.inlining import UNBOUNDED
@@ -24,15 +24,14 @@ from parchunk.listing.tally import Part
 from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.meaning import differences, hierarchy_digest
 from parchunk.metadata.shard_grid import shard_numbers
-from parchunk.out.claims import clear_claims
 from parchunk.out.labels import keep_labels
-from parchunk.out.lease import Lease, held
+from parchunk.out.lease import Lease
 from parchunk.out.opening import open_output
 from parchunk.out.output import PREVIOUS, ROOT, UPDATE, Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, check_counts, read_receipts, strays_path, write_receipt
 from parchunk.out.record_reader import RecordReader
-from parchunk.out.switching import finish_switch, switch
+from parchunk.out.switching import switch
 from parchunk.out.unfinished import Unfinished
 from parchunk.planning.from_source import read_again
 from parchunk.planning.plan import ArrayPlan, PartitionKey, Plan
@@ -95,9 +94,7 @@ def relocate(
     """
     output = open_output(out, output_options)
     load_plan(output)  # refused before a lease is taken in what is no OUT
-    with held(output) as lease:
-        clear_claims(output)
-        finish_switch(output, lease.check)
+    with alone_in(output) as lease:
         old = load_plan(output)
         source = _opened(old, url, store_options)
         refuse_overlap(old, source, output)

@@ -23,6 +23,7 @@ from parchunk.out.claims import claimed
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, Output
 from parchunk.out.plan_file import parse_plan
+from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import read_receipts
 from parchunk.planning.from_source import open_source
 from parchunk.planning.inventory import require_inventory
@@ -140,16 +141,8 @@ def do_task(
     if output is None:
         options = {**dict(task.out.options), **(output_options or {})}
         output = open_output(task.out.url, options)
-    plan = _plan_in(output, task)
-    if source is None:
-        # Servers that the task names are named by who made it, who may say so: see `Task.source`.
-        plan = replace(plan, source=None)
-        source = open_source(
-            plan, {**dict(task.source.options), **(store_options or {})}, task.listing
-        )
-        require_inventory(plan.inventory, source)
-    partitions = list(partitions_in(plan, task.start, task.stop))
-    if not partitions:
+    _plan_in(output, task)  # refused before a claim is written in what is no OUT
+    if task.start == task.stop:
         return TaskResult(
             (),
             0,
@@ -161,8 +154,13 @@ def do_task(
             seconds=0.0,
             peak_memory=peak_memory(),
         )
-    keys = {partition.key for partition in partitions}
-    with claimed(output, task.name, len(partitions), task.under) as claim:
+    with claimed(output, task.name, task.stop - task.start, task.under) as claim:
+        # In this order, and within: no update begins while there is a claim.
+        refuse_between(output)
+        plan = _plan_in(output, task)
+        source = source or _source_of(plan, task, store_options)
+        partitions = list(partitions_in(plan, task.start, task.stop))
+        keys = {partition.key for partition in partitions}
         done = read_receipts(output, plan, only=keys)
         pending = [partition for partition in partitions if partition.key not in done]
 
@@ -194,6 +192,15 @@ def do_task(
         peak_memory=peak_memory(),
         notes=tuple(run.notes),
     )
+
+
+def _source_of(plan: Plan, task: Task, options: Mapping[str, str] | None) -> Source:
+    """Return the source of a task, opened where it runs."""
+    # Servers that the task names are named by who made it, who may say so: see `Task.source`.
+    plan = replace(plan, source=None)
+    source = open_source(plan, {**dict(task.source.options), **(options or {})}, task.listing)
+    require_inventory(plan.inventory, source)
+    return source
 
 
 #: The plan that this process has read last, of which OUT, and the bytes that it was read from.

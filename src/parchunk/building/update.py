@@ -15,23 +15,20 @@ from parchunk.arguments.lenient import lenient
 from parchunk.building.build import carry_out
 from parchunk.building.carrying import carry_over, forget, is_due
 from parchunk.building.effort import Effort
-from parchunk.building.preflight import refuse_overlap
+from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.replacing import build_replacement
 from parchunk.building.results import BuildResult, Progress
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
-from parchunk.out.claims import clear_claims
 from parchunk.out.inventory_date import refuse_older
-from parchunk.out.lease import held
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
 from parchunk.out.plan_file import load_plan, parse_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipts import read_receipts
 from parchunk.out.root import published_root
-from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
 from parchunk.planning.from_source import open_source, read_as_planned
@@ -137,9 +134,7 @@ def update(
     began = time.monotonic()
     output = open_output(out, output_options)
     load_plan(output)  # refused before a lease is taken in what is no OUT
-    with held(output) as lease:
-        clear_claims(output)
-        finish_switch(output, lease.check)
+    with alone_in(output) as lease:
         old = load_plan(output)
         source = open_source(old, store_options, listing)
         refuse_overlap(old, source, output)

@@ -47,7 +47,9 @@ def published_plan(output: Output) -> Plan | None:
         plan = load_plan(output)
         if root is None:
             refuse_between(output)
-            return None
+            if output.get(ROOT) is None:
+                return None
+            continue
         saved = output.get(PREVIOUS)
         fits = has_arrays_of(root, plan)
         if fits and (saved is None or is_root_of(root, plan)):
