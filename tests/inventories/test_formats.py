@@ -85,6 +85,19 @@ def test_record_files_are_those_of_a_listed_build(
     assert made.listing.startswith("inventory (of 20")
 
 
+def test_listings_of_several_folders_may_follow_each_other(
+    bucket: Path, objects: list[Object], listed: parchunk.BuildResult, tmp_path: Path
+) -> None:
+    text = ""
+    for at in range(2):
+        (tmp_path / f"{at}").mkdir()
+        part = FORMATS["list-objects-v2"](tmp_path / f"{at}", objects[at::2], bucket.name)
+        text += part.read_text() + "\n"
+    (tmp_path / "both.json").write_text(text)
+    plan = planned(bucket, inventory=tmp_path / "both.json")
+    assert_same(parchunk.build(plan, tmp_path / "out"), listed)
+
+
 def planned(bucket: Path, **how: object) -> Plan:
     return parchunk.plan(bucket / "data/s.zarr", split="time", region=5, **how)  # type: ignore[arg-type]
 

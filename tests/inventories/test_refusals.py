@@ -92,6 +92,11 @@ TABLES: dict[str, tuple[str, str]] = {
     "no sizes": ("key,length\ns.zarr/t/0,4\n", r"no column of sizes .*it has 'key', 'length'"),
     "no keys": ("object,size\ns.zarr/t/0,4\n", "no column of keys"),
     "no header": ("s.zarr/t/0,4\ns.zarr/t/1,4\n", "no column of keys"),
+    "no key of one": ("key,size\ns.zarr/.zgroup,2\n,4\n", "a row has no key: repair that row"),
+    "no yes": (
+        "key,size,is_latest\ns.zarr/.zgroup,2,T\ns.zarr/t/0,4,newest\n",
+        "is_latest is newest, which is neither true nor false",
+    ),
     "no size of one": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,\n", "s.zarr/t/0 has no size"),
     "a size in words": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,4 kB\n", "has no size"),
     "a broken size": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,4.7\n", "has no size"),
@@ -124,6 +129,10 @@ def test_a_table_with_a_fault(name: str, bucket: Path, tmp_path: Path) -> None:
 
 DOCUMENTS: dict[str, tuple[object, str]] = {
     "a part of a listing": ({"Contents": [], "NextToken": "x"}, "a part of a listing"),
+    "one level": (
+        {"Contents": [], "CommonPrefixes": [{"Prefix": "s.zarr/"}]},
+        "a listing of one level .*without --delimiter",
+    ),
     "truncated": ({"IsTruncated": True, "Contents": []}, "a part of a listing"),
     "versions": ({"Versions": [{"Key": "k", "Size": 1}]}, "no column of keys"),
     "numbers": ([1, 2], "an object of keys and sizes was expected"),

@@ -1,14 +1,14 @@
 """Objects out of JSON, one at a time, so that a list of millions is never held.
 
 Three forms hold objects: an array of them, one after another (JSON lines), and an object with the
-array under ``Contents``, as ``aws s3api list-objects-v2`` prints it.
+array under ``Contents``, or several of these, as ``aws s3api list-objects-v2`` prints them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import IO, Any
 
 from parchunk.errors import InputError
@@ -32,15 +32,18 @@ def json_objects(file: IO[str], where: str) -> Iterator[dict[str, Any]]:
     if text.peek() == "[":
         yield from text.array()
     else:
-        yield from _first_object(text, where)
+        listed = yield from _first_object(text, where)
         while text.peek():
-            yield text.object()
+            if listed:  # as printed for one folder after another
+                yield from _first_object(text, where)
+            else:
+                yield text.object()
     if text.peek():
         raise text.wrong()
 
 
-def _first_object(text: _Text, where: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects that the first one holds, or itself where it holds none."""
+def _first_object(text: _Text, where: str) -> Generator[dict[str, Any], None, bool]:
+    """Yield the objects that the next one holds, or itself; return whether it holds any."""
     text.expect("{")
     members: dict[str, Any] = {}
     listed = False
@@ -57,13 +60,19 @@ def _first_object(text: _Text, where: str) -> Iterator[dict[str, Any]]:
     text.expect("}")
     if not listed:
         yield members
-        return
+        return False
+    if members.get("CommonPrefixes"):
+        raise InputError(
+            f"{where} is a listing of one level (it has CommonPrefixes): give all that is below, "
+            "without --delimiter"
+        )
     for name in ("IsTruncated", "NextToken", "NextContinuationToken"):
         if members.get(name):
             raise InputError(
                 f"{where} is a part of a listing ({name} is {str(members[name])[:20]!r}): give all "
                 "of it, without --max-items"
             )
+    return True
 
 
 class _Text:

@@ -32,17 +32,18 @@ class Rows:
     def query(self, path: Path) -> str:
         """Return a SELECT of ``key``, ``size`` and ``modified``, the part being at ``path``.
 
-        Left out is what a listing would not show: older versions, delete markers, folders. The
-        path has no character that means anything to SQL, or to a glob.
+        A row without a key has a null there. Left out is what a listing would not show: older
+        versions, delete markers, folders. The path has no character that means anything to SQL, or
+        to a glob.
         """
         columns = self.columns
         key = self._text(columns.key)
         if self.encoded:
             key = f"url_decode(replace({key}, '+', ' '))"
-        wanted = [f"{key} IS NOT NULL"]
+        wanted: list[str] = []
         for name in (columns.deleted, columns.folder):
             if name is not None:
-                wanted.append(f"NOT {_yes(self._text(name))}")
+                wanted.append(f"NOT {self._yes(name)}")
         for name in (columns.gone, columns.snapshot):
             if name is not None:
                 wanted.append(f"coalesce({self._text(name)}, '') = ''")
@@ -51,7 +52,7 @@ class Rows:
             unversioned = f"coalesce({latest}, '') = ''"
             if columns.version is not None:
                 unversioned += f" AND coalesce({self._text(columns.version)}, '') = ''"
-            wanted.append(f"({_yes(latest)} OR ({unversioned}))")
+            wanted.append(f"(({unversioned}) OR {self._yes(columns.latest)})")
         if self.bucket is not None and columns.bucket is not None:
             wanted.append(f"{self._text(columns.bucket)} = {quoted(self.bucket)}")
         modified = (
@@ -59,7 +60,7 @@ class Rows:
         )
         return (
             f"SELECT {key} AS key, {self._whole(columns.size)} AS size, {modified} AS modified "
-            f"FROM {self.table(path)} WHERE {' AND '.join(wanted)}"
+            f"FROM {self.table(path)} WHERE {' AND '.join(wanted) or 'true'}"
         )
 
     def table(self, path: Path) -> str:
@@ -91,6 +92,16 @@ class Rows:
         if _is_binary(kind):
             return f"decode({self._column(name)})"
         return f"CAST({self._column(name)} AS VARCHAR)"
+
+    def _yes(self, name: str) -> str:
+        """Return whether a column says yes; what is neither yes nor no is an error of DuckDB."""
+        text = self._text(name)
+        word = f"coalesce(lower({text}), '')"
+        said = f"concat({quoted(name)}, ' is ', {text}, ', which is neither true nor false')"
+        return (
+            f"CASE WHEN {word} IN ('true', '1', 'yes', 't', 'y') THEN true "
+            f"WHEN {word} IN ('', 'false', '0', 'no', 'f', 'n') THEN false ELSE error({said}) END"
+        )
 
     def _whole(self, name: str) -> str:
         """Return a column of whole numbers, null where there is none."""
@@ -124,10 +135,6 @@ class Rows:
 def quoted(text: str) -> str:
     """Return a text as SQL spells it."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def _yes(text: str) -> str:
-    return f"(coalesce(lower({text}), '') IN ('true', '1', 'yes'))"
 
 
 def _of_epoch(number: str) -> str:

@@ -95,7 +95,8 @@ class Sorter:
 
     def examples(self) -> list[str]:
         """Return some keys, for messages."""
-        return [key for (key,) in self._asked(f"SELECT key FROM ({self._queries[0]}) LIMIT 3")]
+        asked = f"SELECT key FROM ({self._queries[0]}) WHERE key IS NOT NULL LIMIT 3"
+        return [key for (key,) in self._asked(asked)]
 
     def batches(self, begin: str, folder: str, taken: datetime) -> Iterator[pa.RecordBatch]:
         """Yield the rows whose keys begin with ``begin``, sorted, and below ``folder`` instead.
@@ -105,10 +106,11 @@ class Sorter:
         Raises
         ------
         InputError
-            Naming the key that has no size, or whose time cannot be read.
+            Naming the key that has no size, or whose time cannot be read; when a row has no key.
         """
-        path = f"concat({quoted(folder)}, substr(key, {len(begin) + 1}))"
-        wanted = f"starts_with(key, {quoted(begin)}) AND length(key) > {len(begin)}"
+        path = f"{quoted(folder)} || substr(key, {len(begin) + 1})"
+        below = f"starts_with(key, {quoted(begin)}) AND length(key) > {len(begin)}"
+        wanted = f"key IS NULL OR ({below})"
         known = round(taken.timestamp() * 1_000_000)
         runs: list[SortedObjects] = []
         held: list[pa.RecordBatch] = []
@@ -222,6 +224,8 @@ def _writer(file: Path) -> pq.ParquetWriter:
 def _checked(batch: pa.RecordBatch, taken: int, where: str) -> pa.RecordBatch:
     """Return rows whose sizes are there, whose times can be read, and whose keys are paths."""
     paths, sizes, modified = (batch[name] for name in SCHEMA.names)
+    if paths.null_count:
+        raise InputError(f"{where}: a row has no key: {_LEAVE}")
     if sizes.null_count:
         key = paths.filter(pc.is_null(sizes))[0].as_py()
         raise InputError(f"{where}: {key} has no size, or none that can be read: {_LEAVE}")
