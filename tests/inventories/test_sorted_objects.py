@@ -18,7 +18,7 @@ from parchunk.inventories.columns import columns_of
 from parchunk.inventories.parts import spooled_stream
 from parchunk.inventories.queries import Rows
 from parchunk.inventories.sorted_objects import SCHEMA, SortedObjects
-from parchunk.inventories.sorting import Sorter, write_sorted
+from parchunk.inventories.sorting import Sorter, run_bytes_within, write_sorted
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SEGMENTS = st.sampled_from(["a", "a-b", "a.b", "0", "10", "2", "c", "é", "zarr.json"])
@@ -102,3 +102,8 @@ def test_rows_that_are_not_on_this_machine(tmp_path: Path) -> None:
     objects = SortedObjects(str(tmp_path / "gone"), 1, "", NOW)
     with pytest.raises(parchunk.SourceError, match=r"is not on this machine: .* set TMPDIR"):
         next(objects.after(""))
+
+
+def test_texts_of_a_run_fit_into_arrow() -> None:
+    assert run_bytes_within(512 << 20) == (448 << 20) // 6
+    assert run_bytes_within(1 << 40) < 1 << 31

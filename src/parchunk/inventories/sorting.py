@@ -27,6 +27,8 @@ _BESIDE = 64 << 20
 #: The least that DuckDB reads with, and of a run.
 _LEAST = 96 << 20
 _LEAST_RUN = 8 << 20
+#: The most of a run: Arrow joins no texts of more than 2 GiB.
+_MOST_RUN = 1 << 30
 #: Rows of a row group of a run: a few of each are held while all are merged.
 _RUN_GROUP = 4_096
 #: Row groups of runs that are merged at a time.
@@ -53,8 +55,7 @@ class Sorter:
         self._rows, self._where, self._folder = rows, where, folder
         #: Rows without a time, so far.
         self.untimed = 0
-        # A run is held three times while it is sorted; the rest is DuckDB's.
-        self._run_bytes = run_bytes or max((memory - _BESIDE) // 6, _LEAST_RUN)
+        self._run_bytes = run_bytes or run_bytes_within(memory)
         within = max((memory - _BESIDE) // 2, _LEAST)
         self._paths: list[Path] = []
         for at, one in enumerate(rows):
@@ -190,6 +191,14 @@ class Sorter:
             f"{self._where} cannot be read ({first[:300]}): it was cut off or damaged; give it as "
             "it was written"
         )
+
+
+def run_bytes_within(memory: int) -> int:
+    """Return how many bytes of rows are sorted together where sorting may take ``memory``.
+
+    They are held three times meanwhile; the other half is DuckDB's.
+    """
+    return min(max((memory - _BESIDE) // 6, _LEAST_RUN), _MOST_RUN)
 
 
 def write_sorted(batches: Iterable[pa.RecordBatch], file: Path, where: str) -> tuple[int, str, int]:
