@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zarr
 from instruments.inventories import FORMATS, Object, objects_in
+from zarr.errors import ZarrUserWarning
 
 import parchunk
 
@@ -193,6 +195,29 @@ def test_what_keys_are_relative_to_may_be_said(
     refused(bucket, file, "no arrays in the Zarr group", inventory_root=str(bucket / "s.zarr"))
     with pytest.raises(parchunk.InputError, match="give --inventory FILE, too"):
         parchunk.plan(bucket / "s.zarr", inventory_root=str(bucket))
+
+
+@pytest.mark.parametrize("lacking", ["s.zarr/g/zarr.json", "s.zarr/t/"])
+def test_what_can_be_read_and_is_not_in_it(lacking: str, tmp_path: Path) -> None:
+    """A listing that lacks it may be asked for again; an inventory stays as it is."""
+    group = zarr.open_group(tmp_path / "s.zarr", mode="w", zarr_format=3)
+    group.create_array("t", shape=(2,), chunks=(1,), dtype="i4")[:] = 1
+    group.create_array("g/u", shape=(2,), chunks=(1,), dtype="i4")[:] = 1
+    if lacking.endswith("/"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ZarrUserWarning)
+            zarr.consolidate_metadata(tmp_path / "s.zarr")
+    every = objects_in(tmp_path, "")
+    part = [one for one in every if not one.key.startswith(lacking)]
+    assert len(part) < len(every)
+    file = FORMATS["CSV"](tmp_path, part, "bucket")
+    named = lacking.rstrip("/")
+    with pytest.raises(
+        parchunk.SourceError, match=rf"the inventory of 20.* lacks .*/{named}, .*; give a later one"
+    ):
+        parchunk.plan(tmp_path / "s.zarr", inventory=file)
+    whole = FORMATS["CSV"](tmp_path, every, "bucket")
+    assert len(parchunk.plan(tmp_path / "s.zarr", inventory=whole).arrays) == 2
 
 
 def test_rows_twice_count_once(bucket: Path, objects: list[Object], tmp_path: Path) -> None:

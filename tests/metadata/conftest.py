@@ -9,6 +9,7 @@ import pytest
 import zarr
 from zarr.core.buffer import default_buffer_prototype
 
+from parchunk.errors import ShortListingError
 from parchunk.metadata import kerchunk_metadata, read_hierarchy
 
 
@@ -56,6 +57,9 @@ class DictReader:
             self.peeks.append(prefix)
         below = sorted(key for key in self.objects if key.startswith(f"{prefix}/"))
         return [key[len(prefix) + 1 :] for key in below[: self.page]], len(below) <= self.page
+
+    def short_listing(self, prefix: str, lacking: str) -> ShortListingError:
+        return ShortListingError(f"the listing of {self.describe(prefix)} lacks {lacking}")
 
     def describe(self, key: str = "") -> str:
         return f"{self.url}/{key}" if key else self.url

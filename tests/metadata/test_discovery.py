@@ -251,7 +251,7 @@ def test_a_listing_that_is_cut_is_not_believed(reader_of, document) -> None:
         if read:
             assert names(read_hierarchy(reader)) == ["g/a", "g/b", "g/c"]
         else:
-            with pytest.raises(SourceError, match=r"listing of mem://store/g lacks its zarr\.json"):
+            with pytest.raises(SourceError, match=r"listing of mem://store/g lacks zarr\.json"):
                 read_hierarchy(reader)
 
 
@@ -263,7 +263,7 @@ def test_a_listing_that_lacks_what_is_consolidated(reader_of, document, zarr_for
     reader = reader_of(objects)
     whole = reader.list_dir
     reader.list_dir = lambda prefix: (["a"], whole(prefix)[1])
-    with pytest.raises(SourceError, match="listing of mem://store lacks b, whose metadata"):
+    with pytest.raises(SourceError, match="listing of mem://store lacks b"):
         read_hierarchy(reader)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from parchunk.errors import MetadataError, ShortListingError, UnreadableFolderError
+from parchunk.errors import MetadataError, UnreadableFolderError
 from parchunk.metadata.folder_keys import example_chunk, folders_of, holds_documents
 from parchunk.metadata.nodes import Node, read_v2_node, read_v3_node
 from parchunk.metadata.reader import Reader
@@ -200,10 +200,6 @@ class Discovery:
         directories, objects = self.reader.list_dir(self.key(name))
         if documented and self.zarr_format == 3 and "zarr.json" not in objects:
             # Near the end of any listing, so that its absence tells of one that was cut.
-            where = self.reader.describe(self.key(name))
-            raise ShortListingError(
-                f"the listing of {where} lacks its zarr.json, which can be read: it is not "
-                "believed; run it again, and check the store if that does not help"
-            )
+            raise self.reader.short_listing(self.key(name), "zarr.json")
         self.listed[name] = frozenset(directories)
         return [f"{name}/{child}" if name else child for child in sorted(directories)]

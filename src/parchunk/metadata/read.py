@@ -316,11 +316,7 @@ class _Walk:
         for name in own:
             above, _, last = name.rpartition("/")
             if above in look.listed and last not in look.listed[above]:
-                raise ShortListingError(
-                    f"the listing of {self.reader.describe(self._key(above))} lacks {last}, whose "
-                    "metadata can be read: it is not believed; run it again, and check the store "
-                    "if that does not help"
-                )
+                raise self.reader.short_listing(self._key(above), last)
 
     # Choosing and parsing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from parchunk.errors import InputError
+from parchunk.errors import InputError, ShortListingError
 
 
 class Reader(Protocol):
@@ -31,6 +31,12 @@ class Reader(Protocol):
 
         As many as one request returns. Raises `UnreadableFolderError` where trying again is in
         vain, as for a folder that may not be read.
+        """
+
+    def short_listing(self, prefix: str, lacking: str) -> ShortListingError:
+        """Return the error for what is said to be in ``prefix`` without ``lacking``, a name.
+
+        It is there, as it can be read, so that what was said is not believed.
         """
 
     def describe(self, key: str = "") -> str:

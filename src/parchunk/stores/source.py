@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
-from parchunk.errors import InputError, SourceError, UnlistedError
+from parchunk.errors import InputError, ShortListingError, SourceError, UnlistedError
 from parchunk.inventories.reading import MEMORY, sort_objects
 from parchunk.inventories.roots import Root
 from parchunk.inventories.sorted_objects import SortedObjects
@@ -315,6 +315,20 @@ class Source:
             return keys
         self.require_listing()
         return directories.first_keys(self, prefix)
+
+    def short_listing(self, prefix: str, lacking: str) -> ShortListingError:
+        """Return the error for a listing of ``prefix`` that lacks what can be read there."""
+        if self.objects is not None:
+            what = urls.below(self.describe(prefix), lacking)
+            return ShortListingError(
+                f"the inventory of {self.objects.date} lacks {what}, whose metadata can be read: "
+                "it was taken before that was written, or is not of all objects; give a later "
+                f"one, of all that is below {self.url}"
+            )
+        return ShortListingError(
+            f"the listing of {self.describe(prefix)} lacks {lacking}, whose metadata can be read: "
+            "it is not believed; run it again, and check the store if that does not help"
+        )
 
     def holds_object(self, key: str) -> bool:
         """Whether ``key`` is one object, as far as the store lets that be asked."""
