@@ -161,6 +161,19 @@ def test_arrays_that_nothing_names_are_not_looked_for(server: HttpServer, folder
         parchunk.plan(f"{server.url}/s.zarr", probe=True)
 
 
+def test_parts_ask_for_theirs_and_tasks_are_refused(server: HttpServer, tmp_path: Path) -> None:
+    plan, out = parchunk.plan(f"{server.url}/s.zarr", probe=True), tmp_path / "refs"
+    with pytest.raises(parchunk.InputError, match=r"build in parts .*, each with --probe"):
+        parchunk.tasks(plan, out)
+    assert not out.exists()
+    for part in (1, 2):
+        assert (
+            run(["build", f"{server.url}/s.zarr", str(out), "--probe", "--part", f"{part}/2"]) == 0
+        )
+    (out / ".zmetadata").unlink()
+    assert parchunk.publish(out).listing == "probe (each chunk is asked for)"  # by receipts
+
+
 def test_one_array_may_be_asked_for(server: HttpServer, tmp_path: Path) -> None:
     made = parchunk.build(
         parchunk.plan(f"{server.url}/s.zarr/g/whole", probe=True), tmp_path / "out"

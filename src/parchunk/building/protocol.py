@@ -28,7 +28,7 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.prepared import discard_prepared
-from parchunk.out.receipts import read_receipts, receipted
+from parchunk.out.receipts import listings, read_receipts, receipted
 from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import open_source
@@ -85,10 +85,13 @@ def tasks(
         plan, store_options = make_plan(plan, store_options=store_options), None
     elif store_options and plan.source is not None:
         refuse_options("store_options", "plan", plan.source)
-    if plan.inventory is not None:
+    probed = plan.source is not None and plan.source.manner.probed
+    if plan.inventory is not None or probed:
+        what = "and do not ask for each chunk" if probed else "and no inventory of it"
+        given = "with --probe" if probed else "with the inventory"
         raise InputError(
-            "tasks reach a source, and no inventory of it: build in parts (parchunk build --part "
-            "I/N, each with the inventory), or plan without it"
+            f"tasks reach a source that they list, {what}: build in parts (parchunk build --part "
+            f"I/N, each {given}), or plan without it"
         )
     plan = begin_shared(plan, output, effort, store_options, listing, overwrite)
     assert plan.source is not None
@@ -216,7 +219,7 @@ def publish(
             seconds=time.monotonic() - began,
             peak_memory=peak_memory(),
             notes=notes_of(plan, output, receipts, lease.notes),
-            listing=str(choose(source)) if plan.inventory is None else f"{plan.inventory}",
+            listing="; ".join(listings(receipts)),
         )
 
 
