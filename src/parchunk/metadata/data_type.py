@@ -9,7 +9,8 @@ import dataclasses
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import Any, Literal
 
 from parchunk.metadata.document import shorten
@@ -183,9 +184,33 @@ def _spell(value: object) -> str:
     return canonical(value)[:60]
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep to itself what zarr warns of data types that have no specification yet."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+class _Quiet:
+    """Holders of the filter, of which the first sets it and the last takes it away.
+
+    `warnings.catch_warnings` alone would not do: filters are the whole process's, metadata are
+    read by several threads, and one that leaves after another came would leave all muted for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._holders = 0
+        self._filters = ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Keep to itself what zarr warns of data types that have no specification yet."""
+        with self._lock:
+            if not self._holders:
+                self._filters.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if not self._holders:
+                    self._filters.close()
+
+
+quiet = _Quiet()
