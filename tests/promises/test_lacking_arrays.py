@@ -11,6 +11,9 @@ from tests.many_stores import Made, write
 
 import parchunk
 from parchunk.cli.main import run
+from parchunk.planning.from_stores import Wishes, plan_many
+from parchunk.planning.joining.joining import Joining
+from parchunk.planning.many_sources import find_stores
 
 
 def month(path: Path, begin: int, axis: int, sharded: bool) -> Path:
@@ -29,19 +32,24 @@ def month(path: Path, begin: int, axis: int, sharded: bool) -> Path:
     )
 
 
+def plan_of(paths: list[Path], stores_apart: int) -> parchunk.Plan:
+    joining, wishes = Joining(concat="time", join="outer"), Wishes("", (), (), "expand", "auto")
+    found = find_stores([str(path) for path in paths])
+    return plan_many(found, joining, wishes, None, False, stores_apart=stores_apart)
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("sharded", [False, True])
 @pytest.mark.parametrize("together", [False, True])
 def test_what_a_store_got_since_is_found_and_taken_in(
-    tmp_path: Path, axis: int, sharded: bool, together: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, axis: int, sharded: bool, together: bool
 ) -> None:
     """Also where several small stores share a region, of which some rows are in no store."""
-    if together:
-        monkeypatch.setattr("parchunk.planning.joining.regions.STORES_APART", 1)
     paths = [month(tmp_path / "in" / f"{at}.zarr", 4 * at, axis, sharded) for at in range(3)]
     aside = shutil.move(paths[1] / "rain", tmp_path / "rain")
     out = tmp_path / "out"
-    built = parchunk.build(parchunk.plan(paths, concat="time", join="outer"), out)
+    built = parchunk.build(plan_of(paths, stores_apart=1 if together else len(paths)), out)
+    assert len(built.plan.regions) == (1 if together and not axis and not sharded else 3)
     assert built.missing == 6
     assert [f.kind for f in parchunk.audit(out, against_source=True).findings] == ["lacking"]
     shutil.move(aside, paths[1] / "rain")

@@ -42,11 +42,12 @@ def plan_stores(
     region: int | None = None,
     record_size: int | None = None,
     inline_threshold: int = 0,
+    stores_apart: int = STORES_APART,
 ) -> Plan:
     """Return the plan of stores that are joined; ``location`` is the folder above all of them.
 
-    Stores along a dimension are split along it, and a region is (a part of) one store's. Merged
-    stores are planned as one is.
+    Stores along a dimension are split along it, and a region is (a part of) one store's; of more
+    than ``stores_apart``, small neighbours share one. Merged stores are planned as one is.
 
     Raises
     ------
@@ -82,7 +83,9 @@ def plan_stores(
             location, group, hierarchy, None, 0, size, inline_threshold, arrays, stores=stores
         )
     length = _length(members, stores, region)
-    cuts = tuple(_cuts(members, stores, length, apart=region is not None))
+    count = sum(store.start < store.stop for store in stores.stores)
+    apart = region is not None or count <= stores_apart
+    cuts = tuple(_cuts(members, stores, length, apart))
     count = (len(cuts) - 1) * len(members)
     if count > MOST_PARTITIONS:
         raise InputError(
@@ -162,9 +165,8 @@ def _cuts(
     members: Sequence[tuple[ArraySpec, int]], stores: StoreSet, length: int, apart: bool
 ) -> Iterator[int]:
     """Yield where regions begin, and the end; many small neighbours share one unless ``apart``."""
-    count = sum(store.start < store.stop for store in stores.stores)
     along_rows = all(ArrayPlan(spec, axis).by_first_row for spec, axis in members)
-    if apart or count <= STORES_APART or not along_rows or len(stores.ranges) > 1:
+    if apart or not along_rows or len(stores.ranges) > 1:
         yield from region_cuts(stores, length)
         return
     most = RECORD_ROWS / max(_density(members), 1e-9)
