@@ -21,6 +21,8 @@ from tests.made import named
 
 import parchunk
 from parchunk.building.carrying import is_due
+from parchunk.building.effort import Effort
+from parchunk.building.renumbering import Renumbering
 from parchunk.cli.main import run
 from parchunk.errors import InputError
 from parchunk.out.opening import open_output
@@ -85,6 +87,33 @@ def check(out: Path, source: Path, published: Published, **options: Any) -> None
     assert published(out) == published(anew)
     assert not findings(out), findings(out)
     assert not [p.name for p in (out / ".parchunk").iterdir() if p.name not in KEPT]
+
+
+@pytest.mark.parametrize("then", [16, 64])
+def test_slabs_may_be_cut_otherwise_when_it_is_gone_on_with(
+    tmp_path: Path, published: Published, monkeypatch: pytest.MonkeyPatch, then: int
+) -> None:
+    """As with another --memory: what was listed for rows is not taken for others'."""
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    array = make(source, "a", (4, 3), chunks=(1, 1))
+    parchunk.build(parchunk.plan(str(source)), str(out))
+    resize(array, (4, 12))
+    (source / "a" / "c" / "0" / "4").unlink()
+    monkeypatch.setattr("parchunk.building.replacing.is_due", due_if_small)
+    for held in (32, then):
+        with monkeypatch.context() as patched:
+            patched.setattr(Effort, "most_held", lambda *_, held=held: held)
+            if held != then:
+                patched.setattr(Renumbering, "_write", _end)
+                with pytest.raises(KeyboardInterrupt):
+                    parchunk.update(str(out))
+            else:
+                parchunk.update(str(out))
+    check(out, source, published)
+
+
+def _end(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 KEPT = ("labels.parquet", "plan.json", "receipts", "strays")

@@ -116,9 +116,11 @@ class Renumbering:
             region_length=0,
         )
         held = self.effort.most_held(self.source, self.new)
-        for number, partition in enumerate(array.slabs(held // 4)):
-            if partition.rows.total:
-                folder = f"{_SLABS}/{spec.name}/{number}"
+        for partition in array.slabs(held // 4):
+            rows = partition.rows
+            if rows.total:
+                # Named by its rows: an update that goes on with it may cut slabs otherwise.
+                folder = f"{_SLABS}/{spec.name}/{rows.period}-{rows.start}-{rows.stop}"
                 yield Slab(partition, plan, self.stage.below(folder))
 
     def _list(self, slabs: Sequence[Slab]) -> Run | None:
