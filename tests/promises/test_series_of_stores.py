@@ -92,6 +92,21 @@ def test_groups_are_joined_each(tmp_path: Path, zarr_format: int) -> None:
     assert parchunk.build(parchunk.plan(given, concat="time", region=10), out).built == 2
 
 
+@pytest.mark.parametrize("later", [0, 1])
+def test_gaps_have_dates_where_all_series_have_the_same(tmp_path: Path, later: int) -> None:
+    given = [
+        f"{group}={store(tmp_path / f'{group}{at}', 'air', 6 * at + begin, 6)}"
+        for group, begin in (("cam", 0), ("clm", later))
+        for at in range(2)
+    ]
+    (tmp_path / "clm1" / "air" / "1.0").unlink()
+    parchunk.build(parchunk.plan(given, concat="time"), tmp_path / "out")
+    report = parchunk.audit(tmp_path / "out")
+    (gap,) = (found.message for found in report.findings)
+    assert ("2000-01-01 08:00 to 2000-01-01 09:00" in gap) == (later == 0)
+    assert (len(report.labels) == 12) == (later == 0)
+
+
 def test_borders_of_one_series_may_be_within_chunks_of_another(tmp_path: Path) -> None:
     cam = [store(tmp_path / f"cam{i}", "air", 2 * i, 2 + 8 * (i == 3)) for i in range(4)]
     clm = store(tmp_path / "clm", "soil", 0, 14, 8)

@@ -6,7 +6,7 @@ the dates do, and what begins a label is its year, month, day or hour. Nothing h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -41,7 +41,8 @@ _NUMPY_UNITS = {
 def coordinate_of(plan: Plan) -> ArraySpec | None:
     """Return the split dimension's coordinate: the array along it alone that is named like it.
 
-    None where there is none, where several groups have their own, or where it is too long.
+    None where there is none, where several groups have their own, or where it is too long. Series
+    side by side whose coordinates are kept, and the same, have one.
     """
     dimension = None if plan.split is None else plan.split.dimension
     if dimension is None:
@@ -52,9 +53,21 @@ def coordinate_of(plan: Plan) -> ArraySpec | None:
         if is_coordinate_of_own(array.spec) and array.spec.dimension_names[0] == dimension
     ]
     found = [spec for spec in named if spec.name == dimension] or named
+    kept = {} if plan.stores is None else plan.stores.kept
+    if found and all(_is_same(spec, found[0], kept) for spec in found):
+        found = found[:1]
     if len(found) != 1 or found[0].total > MOST_CHUNKS or found[0].shape[0] > MOST_ELEMENTS:
         return None
     return found[0]
+
+
+def _is_same(one: ArraySpec, other: ArraySpec, kept: Mapping[str, bytes | None]) -> bool:
+    """Whether two coordinates are known to have the same values, in the same units."""
+    return one.name == other.name or (
+        one.name in kept
+        and kept[one.name] == kept.get(other.name)
+        and (one.document, one.attributes) == (other.document, other.attributes)
+    )
 
 
 def label_values(
