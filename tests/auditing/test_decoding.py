@@ -1,9 +1,12 @@
 """A sample of chunks is decoded: what cannot be is named, and what is nothing but fill value."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zarr
 
@@ -100,6 +103,32 @@ def test_chunks_that_changed_since_are_not_taken_for_whole(tmp_path):
     (found,) = [f for f in parchunk.audit(out, decode="100%").findings if f.kind == "undecodable"]
     assert found.count == 2
     assert "t/c/0/0 (it is gone, or has another size now)" in found.message
+
+
+def test_damage_is_reported_and_not_decoded(tmp_path):
+    write(tmp_path / "store")
+    out = build(tmp_path, region=2, split="time")
+    receipt = tmp_path / "refs/.parchunk/receipts/t/1.json"
+    said = json.loads(receipt.read_text())
+    receipt.write_text(json.dumps(said | {"present": 0, "missing": said["expected"]}))
+    path = tmp_path / "refs/t/refs.4.parq"
+    table = pq.read_table(path)
+    paths = pa.array([f"elsewhere/{at}" for at in range(len(table))])
+    pq.write_table(table.set_column(table.column_names.index("path"), "path", paths), path)
+    report = parchunk.audit(out, decode="100%")
+    assert {found.region for found in report.findings if found.severity == "damage"} == {1, 2}
+    assert "undecodable" not in kinds(report)
+    assert report.decoded.read == report.decoded.of - 2
+    assert run(["audit", out, "--decode", "100%"]) == 1
+
+
+def test_a_source_that_lies_elsewhere_is_read_there(tmp_path):
+    write(tmp_path / "store")
+    out = build(tmp_path)
+    (tmp_path / "store").rename(tmp_path / "moved")
+    report = parchunk.audit(out, decode="100%", source=tmp_path / "moved")
+    assert report.complete
+    assert report.decoded.read == report.present
 
 
 def test_samples_have_chunks_of_every_partition():

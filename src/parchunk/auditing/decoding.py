@@ -28,7 +28,8 @@ from parchunk.metadata.spelling_v3 import spell_v3
 from parchunk.metadata.to_v2 import convert_array
 from parchunk.out.inlined import original
 from parchunk.out.output import Output
-from parchunk.out.record_files import record_path
+from parchunk.out.receipts import RecordFile
+from parchunk.out.record_files import digest, record_path
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
 
@@ -133,15 +134,15 @@ def decode_sample(
         When the source cannot be read.
     """
     random = np.random.default_rng()
-    usable = [item for item in done if item.receipt is not None and item.receipt.present]
-    present = np.array([item.receipt.present for item in usable if item.receipt], np.int64)
+    # By record file: a receipt that does not add up is damage, and is reported as that.
+    present = np.array([sum(file.present for file in _files(item)) for item in done], np.int64)
     result = Decoded(of=int(present.sum()))
     with ThreadPoolExecutor(concurrency, thread_name_prefix="decode") as pool:
-        for item, count in zip(usable, wanted.shares(present, random).tolist(), strict=True):
+        for item, count in zip(done, wanted.shares(present, random).tolist(), strict=True):
             if not count:
                 continue
             spec = plan.by_name[item.partition.array].spec
-            decoder = _Decoder(spec, plan.hierarchy.written_format, source)
+            decoder = _Decoder(spec, plan, source)
             chunks = list(_drawn(plan, output, item, count, random))
             verdicts: list[str | None] = []
             for begin in range(0, len(chunks), concurrency):
@@ -157,8 +158,7 @@ def _drawn(
     plan: Plan, output: Output, item: Audited, count: int, random: np.random.Generator
 ) -> Iterator[_Chunk]:
     """Yield ``count`` of the chunks of a partition that are there, each as likely as any other."""
-    assert item.receipt is not None
-    files = item.receipt.record_files
+    files = _files(item)
     ends = np.cumsum([file.present for file in files])
     places = np.sort(random.choice(int(ends[-1]), count, replace=False))
     for at, file in enumerate(files):
@@ -166,12 +166,14 @@ def _drawn(
         ranks = places[(places >= begin) & (places < ends[at])] - begin
         if not len(ranks):
             continue
-        name = record_path(item.partition.array, file.index)
+        data = output.get(record_path(item.partition.array, file.index)) or b""
+        if digest(data) != file.digest:
+            continue  # damage, which is reported as that
         try:
-            with pq.ParquetFile(io.BytesIO(output.get(name) or b"")) as opened:
+            with pq.ParquetFile(io.BytesIO(data)) as opened:
                 table = opened.read(["path", "offset", "size", "raw"])
         except (pa.ArrowException, OSError, ValueError, KeyError):
-            continue  # damage, which is reported as that
+            continue  # damage, too
         there = np.flatnonzero(
             np.asarray(table["path"].is_valid()) | np.asarray(table["raw"].is_valid())
         )
@@ -182,14 +184,27 @@ def _drawn(
             yield _Chunk(first + row, values["path"], values["offset"], values["size"], raw)
 
 
+def _files(item: Audited) -> tuple[RecordFile, ...]:
+    return () if item.receipt is None else item.receipt.record_files
+
+
 class _Decoder:
     """Decodes chunks of one array, each as the only chunk of a store in memory."""
 
-    def __init__(self, spec: ArraySpec, written_format: int, source: Source) -> None:
-        self._spec, self._source = spec, source
-        self._v3 = written_format == 3 and spec.zarr_format == 3
+    def __init__(self, spec: ArraySpec, plan: Plan, source: Source) -> None:
+        self._spec = spec
+        # The first may have been given, and be another than the plan's.
+        self._places = {plan.location.url: source} | {one.url: one for one in source.beside}
+        self._v3 = plan.hierarchy.written_format == 3 and spec.zarr_format == 3
         document = spell_v3(spec) if self._v3 else convert_array(spec)
         self._document = canonical(document).encode()
+
+    def _place_of(self, path: str) -> tuple[Source, str]:
+        for url, source in self._places.items():
+            if path.startswith(f"{url}/"):
+                return source, path.removeprefix(f"{url}/")
+        known = " or ".join(self._places)
+        raise InputError(f"--decode: {path} is not below {known}: audit without it")
 
     def verdict(self, chunk: _Chunk, data: bytes | None) -> str | None:
         """Return why a chunk cannot be decoded, ``""`` when it is nothing but the fill value."""
@@ -207,16 +222,14 @@ class _Decoder:
         """
         if chunk.raw is not None:
             return chunk.raw
-        within = f"{self._source.url}/"
-        path = chunk.path or ""
-        if not path.startswith(within) or chunk.size > _LARGEST:
+        if chunk.size > _LARGEST:
             raise InputError(
-                f"--decode: {path} is not below {self._source.url}, or larger than "
-                f"{_LARGEST >> 20} MiB: audit without it"
+                f"--decode: {chunk.path} is larger than {_LARGEST >> 20} MiB: audit without it"
             )
+        place, key = self._place_of(chunk.path or "")
         try:
             end = chunk.offset + chunk.size
-            data, size, _ = self._source.get_part(path.removeprefix(within), chunk.offset, end)
+            data, size, _ = place.get_part(key, chunk.offset, end)
         except FileNotFoundError:
             return None
         is_whole = self._spec.inner_chunks is None
