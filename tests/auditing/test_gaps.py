@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
 
@@ -80,6 +80,7 @@ def test_latest_complete_step_is_where_every_array_is_whole(cases):
 
 
 @settings(max_examples=examples(15))
+@example((spec((2, 3, 2), (1, 1, 1)), 1, np.array([7])), 5)  # chunks before and behind the axis
 @given(lossy(), st.integers(1, 40))
 def test_heat_counts_every_chunk_once(case, size):
     made, axis, lost = case

@@ -85,7 +85,13 @@ def test_workers_killed_in_the_middle(
 
 
 def test_the_command_and_what_a_dashboard_shows(
-    client: Any, server: Server, wanted: Path, tmp_path: Path, published: Published, capsys: Any
+    client: Any,
+    server: Server,
+    wanted: Path,
+    tmp_path: Path,
+    published: Published,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "refs"
     address = client.scheduler_info()["address"]
@@ -101,5 +107,6 @@ def test_the_command_and_what_a_dashboard_shows(
 
     shown = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes))
     assert "t_air regions 1–3, x" in shown
+    monkeypatch.setattr("parchunk.cli.dask._PATIENCE", 0.5)
     assert run([*build, "tcp://127.0.0.1:1"]) == 2
     assert "no scheduler answers there" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks import fleet
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.made import spec
 
@@ -30,6 +30,7 @@ def plan_of(*grids: tuple[int, ...], region: int = 7, split: int = 0) -> Plan:
 
 
 @settings(max_examples=40)
+@example([(0, 3), (20, 3)], 6, ORDERED, 0)  # an array without chunks takes a receipt all the same
 @given(
     grids=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 30)), min_size=1, max_size=3),
     parts=st.integers(1, 6),
@@ -61,11 +62,13 @@ def test_everything_is_in_one_stretch(grids: Any, parts: int, manner: Manner, se
     )
     if best is not None:
         assert max(s.cost for s in found) == pytest.approx(best)
-    # What is done is nobody's, and what is not is somebody's.
+    # What is done costs nothing, and what is not is somebody's.
     done = set(np.random.default_rng(seed).choice(len(keys), len(keys) // 2, replace=False))
     left = divide(plan, manner, parts, {keys[at] for at in done})
     met_at = {at for s in left for at in range(s.start, s.stop)}
-    assert met_at >= set(range(len(keys))) - done
+    to_do = set(range(len(keys))) - done
+    assert met_at >= to_do
+    assert sum(s.cost for s in left) == pytest.approx(costs[sorted(to_do)].sum())
 
 
 def test_low_regions_are_dear_alone() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray
 import zarr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
 from tests.many_stores import Made, as_one_store, join, write
@@ -78,7 +78,16 @@ def write_forecasts(folder: Path, made: dict[str, Any]) -> list[Path]:
     return paths
 
 
-@settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+#: Forecasts whose axes cannot be taken for one another.
+TELLING: dict[str, Any] = {
+    "format": 3, "count": 3, "shape": (5, 3, 4), "chunks": (4, 2, 4), "order": "F", "shards": True,
+    "holes": True, "valid": True, "seed": 1,
+}  # fmt: skip
+
+
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(TELLING)
+@example(TELLING | {"format": 2})
 @given(forecasts())
 def test_forecasts_read_back_as_xarray_stacks_them(made: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:
