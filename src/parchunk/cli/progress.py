@@ -56,6 +56,21 @@ def progress_shown(
         yield log
 
 
+@contextmanager
+def files_shown(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield what an audit calls with the record files done and all; None when nothing is shown."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    with Bar(console=Console(stderr=True, highlight=False), transient=True) as bar:
+        task = bar.add_task("record files", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield show
+
+
 def _label(now: Progress) -> str:
     return f"{count(now.partitions)} of {count(now.partitions_total)} partitions"
 
