@@ -1,7 +1,9 @@
 """The command line: help, JSON, exit codes, one line for what is wrong, nothing touched."""
 
+import importlib.metadata
 import json
 import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,8 +47,18 @@ def test_help(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
         assert err == ""
     if command:
         assert "--json" in out
-    assert call(capsys, "--version")[0] == 0
     assert call(capsys)[0] == 0
+
+
+def test_version_names_those_of_the_libraries(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys, "--version")
+    assert (code, err) == (0, "")
+    first, *libraries = out.splitlines()
+    assert first == f"parchunk {parchunk.__version__}"
+    said = dict(line.split() for line in libraries)
+    assert said["Python"] == platform.python_version()
+    for library in ("obstore", "pyarrow", "zarr", "duckdb"):
+        assert said[library] == importlib.metadata.version(library)
 
 
 def test_plan_build_status(

@@ -11,10 +11,10 @@ from importlib import import_module
 
 import click
 
-import parchunk
 from parchunk.cli.interrupts import Interrupted, interrupts
 from parchunk.cli.printable import printable
 from parchunk.cli.streams import lasting_streams
+from parchunk.cli.version import version_text
 from parchunk.errors import ParchunkError
 from parchunk.stores.options import PUBLIC_OPTIONS
 from parchunk.stores.redaction import redact
@@ -57,7 +57,14 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(parchunk.__version__, prog_name="parchunk")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, asked: _say_version(context) if asked else None,
+    help="Say the versions of parchunk and of its libraries, and exit.",
+)
 def cli() -> None:
     """Turn the listing of a native Zarr store into kerchunk Parquet references.
 
@@ -65,6 +72,11 @@ def cli() -> None:
 
     Exit codes: 0 good, 1 findings, 2 error.
     """
+
+
+def _say_version(context: click.Context) -> None:
+    click.echo(version_text())
+    context.exit()
 
 
 def main(arguments: list[str] | None = None) -> None:
