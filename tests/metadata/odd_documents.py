@@ -38,6 +38,8 @@ V2: list[JSON] = [
     *({"dtype": "|b1", "fill_value": f} for f in (0, 2, "false", None)),
     *({"fill_value": f} for f in ("NaN", "nan", "Infinity", 1e300, "0.0", [0], {}, True, 10**400)),
     *({"fill_value": f} for f in (float("nan"), float("inf"), float("-inf"))),
+    *({"dtype": "|O", "fill_value": float(f), "filters": UTF8} for f in ("nan", "inf", "-inf")),
+    *({"dtype": d, "fill_value": float("nan")} for d in ("|S3", "<U3", "|V3", STRUCT)),
     *({"dtype": "<c8", "fill_value": f} for f in (0, 1.5, [0, 0], ["NaN", 0.0], [1], "x")),
     *({"dtype": "<M8[ns]", "fill_value": f} for f in (0, "NaT", -(2**63), "x", None)),
     {"dtype": "<M8", "fill_value": 0},

@@ -165,6 +165,8 @@ def test_oddities_together(tmp_path_factory: pytest.TempPathFactory, data: st.Da
         ({"dtype": "<f16"}, "dtype <f16, which zarr-python does not read"),
         ({"dtype": "|u1", "fill_value": 300}, "fill_value '300', which is none for dtype |u1"),
         ({"dtype": "<i4", "fill_value": "x"}, "fill_value 'x', which is none for dtype <i4"),
+        ({"dtype": "<U4", "fill_value": float("nan")}, "fill_value 'nan', which is none for dtype"),
+        ({"dtype": "|S4", "fill_value": float("inf")}, "fill_value 'inf', which is none for dtype"),
         ({"compressor": {"id": "nope"}}, "codec nope, which zarr-python cannot make"),
         (
             {"dtype": "|O", "fill_value": None, "filters": [{"id": "json2"}]},

@@ -77,9 +77,13 @@ def spell_fill_value(value: Any, dtype: Any) -> Any:
     zarr-python 2 read a 0 as the zero of any type: an empty text, a struct of zeros, ``0j``. The
     v3 core spells raw bytes as a list of numbers. A bare NaN is what only Python's JSON has.
     """
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     kind = "V" if isinstance(dtype, list) else dtype[1:2] if isinstance(dtype, str) else ""
+    if isinstance(value, float) and not math.isfinite(value):
+        if kind == "O":
+            return str(value)  # as zarr-python makes a text of it: nan
+        if kind in ("S", "U", "V"):
+            return value  # none for these, as zarr-python says
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind == "c":
         if number:
