@@ -39,6 +39,7 @@ KEYS: dict[str, dict[str, Any]] = {
     "": {"skip_signature": True},
     "signed": {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "EXAMPLE"},
 }
+_COUNT = re.compile(rb"<KeyCount>(\d+)<")
 _TOKEN = re.compile(rb"<NextContinuationToken>([^<]*)<")
 
 
@@ -65,7 +66,8 @@ def fetch(server: Server) -> dict[str, Any]:
     token: str | None = None
     while True:
         body = asked.get(dialect.target("t/", None, token), dict, Spent(), NEVER).body
-        keys += body.count(b"<Contents>")
+        counted = _COUNT.search(body, 0, 2_000)
+        keys += int(counted[1]) if counted else 0
         found = _TOKEN.search(body, 0, 2_000)
         if found is None:
             return {"keys": keys}

@@ -1,9 +1,16 @@
-"""What tests of listings share: an identity for servers that are reached by TLS."""
+"""What tests of listings share: who lists, and an identity for servers reached by TLS."""
 
 from importlib.util import find_spec
 
 import pytest
 from instruments.tls import Identity, make_identity
+from tests.listing.ways import WAYS
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """Return who lists."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

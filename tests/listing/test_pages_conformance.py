@@ -11,17 +11,13 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import threading
 import uuid
 from dataclasses import replace
-from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import obstore
 import pytest
 from instruments.s3_server import S3Bucket
 from instruments.synthetic.faults import Fault
@@ -29,16 +25,15 @@ from instruments.synthetic.server import serve
 from instruments.synthetic.zarr_stores import zarr_store
 from instruments.tls import Identity
 from obstore.store import S3Store
-from tests.listing.signed_bucket import KEY, SECRET, SESSION, signed_bucket
+from tests.listing.signed_bucket import signed_bucket
+from tests.listing.ways import KINDS, NEVER, WAYS, rows
 from tests.made import grow
 
 import parchunk
 from parchunk.cli.plan import describe
-from parchunk.listing.choosing import PROVEN, choose, pages_of
+from parchunk.listing.choosing import PROVEN, pages_of
 from parchunk.listing.pages import PageError, Spent
 
-WAYS = ["obstore", "wire"]
-NEVER = threading.Event()
 #: What of a receipt is no two times the same: small arrays of one walk share its requests as they
 #: pass, of which only the sum is the same; and they say who listed.
 _OF_THE_MOMENT = ("listing", "seconds", "built_at", "written", "finished", "requests", "retries")
@@ -48,25 +43,6 @@ ODD = [
     *["a b", "a+b", "a%20b", "a%2Fb", "a&b", "a<b>", "a\"b'c", "a#b?c", "a=b;c", "a*~!()", "a]]>b"],
     *["ä/ü", "日本/😀", "x/", "x/y", "x-y", "x.z", "&amp;", "\u2028", "back\\slash", "tilde~"],
 ]
-
-
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def rows(
-    source: parchunk.Source, prefix: str, after: str | None = None, spent: Spent | None = None
-) -> list[tuple[str, int, int]]:
-    """Return all that is listed, in the order that it came."""
-    pages = pages_of(source, 1000, 60, NEVER).pages(prefix, after, spent or Spent())
-    return [
-        row
-        for page in pages
-        for row in zip(
-            page.paths.to_pylist(), page.sizes.tolist(), page.modified.tolist(), strict=True
-        )
-    ]
 
 
 def source_of(bucket: S3Bucket, way: str, **options: Any) -> parchunk.Source:
@@ -247,95 +223,6 @@ def test_a_key_without_a_spelling_is_refused(way: str) -> None:
             rows(source, "")
 
 
-KINDS: dict[str, dict[str, Any]] = {
-    "anonymous": {"skip_signature": True},
-    "static": {"access_key_id": KEY, "secret_access_key": SECRET},
-    "session token": {
-        "access_key_id": KEY,
-        "secret_access_key": SECRET,
-        "session_token": SESSION,
-    },
-}
-
-
-@pytest.mark.parametrize("payer", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
-def test_requests_are_signed_as_the_server_wants_them(
-    way: str, kind: str, payer: bool, identity: Identity | None
-) -> None:
-    options = KINDS[kind] | ({"request_payer": True} if payer else {})
-    with signed_bucket(kind, identity=identity) as bucket:
-        source = parchunk.Source(bucket.store(**options), "", "s3://b", listing=way)
-        assert [key for key, _, _ in rows(source, "ä b&+%/c=", "ä b&+%/c=/*~!'()1")] == bucket.keys
-        assert [headers.get("x-amz-request-payer") for headers in bucket.seen] == [
-            "requester" if payer and kind != "anonymous" else None
-        ] * len(bucket.keys)
-        if way == "wire":
-            again = pickle.loads(pickle.dumps(source))
-            assert rows(again, "ä b&+%/c=", "ä b&+%/c=/*~!'()1")
-        assert SECRET not in repr(source)
-        assert SECRET not in repr(choose(source))
-
-
-@pytest.mark.parametrize("kind", ["static", "session token"])
-def test_credentials_of_the_environment_are_used(
-    way: str, kind: str, identity: Identity | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in KINDS[kind].items():
-        monkeypatch.setenv(f"AWS_{name.upper()}", value)
-    with signed_bucket(kind, identity=identity) as bucket:
-        source = parchunk.Source(bucket.store(), "", "s3://b", listing=way)
-        assert rows(source, "p")
-        automatic = replace(source, listing="auto")
-        assert choose(automatic).way == "wire"
-
-
-def test_profiles_are_read_where_told_to_and_left_to_obstore_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Obstore reads no profiles: metadata would be asked for by another, or by nobody."""
-    file = tmp_path / "credentials"
-    file.write_text(f"[mine]\naws_access_key_id={KEY}\naws_secret_access_key={SECRET}\n")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_PROFILE", "mine")
-    with signed_bucket("static") as bucket:
-        source = parchunk.Source(bucket.store(), "", "s3://b", listing="wire")
-        assert len(rows(source, "p")) == len(bucket.keys)
-        assert str(choose(replace(source, listing="auto"))).startswith("obstore (S3 endpoint with")
-        monkeypatch.setenv("AWS_PROFILE", "another")
-        unknown = parchunk.Source(bucket.store(), "", "s3://b", listing="wire")
-        with pytest.raises(PageError, match=r"no credentials: .* profile \(another\)") as refused:
-            rows(unknown, "p")
-        assert refused.value.final
-
-
-def test_wrong_secrets_are_denied_and_not_repeated(way: str) -> None:
-    with signed_bucket("static") as bucket:
-        wrong = bucket.store(access_key_id=KEY, secret_access_key="not-the-secret")
-        source = parchunk.Source(wrong, "", "s3://b", listing=way)
-        with pytest.raises(PageError) as refused:
-            rows(source, "p")
-    assert refused.value.final
-    assert refused.value.reason.startswith("permission denied (SignatureDoesNotMatch)")
-    assert "not-the-secret" not in refused.value.reason
-    assert KEY not in refused.value.reason
-
-
-@pytest.mark.parametrize("path", ["", "/below/a path"])
-@pytest.mark.parametrize("virtual", [False, True])
-def test_endpoints_of_both_styles(way: str, virtual: bool, path: str) -> None:
-    with signed_bucket("static") as bucket:
-        options = KINDS["static"] | {"virtual_hosted_style_request": virtual}
-        named = quote(path + ("/b" if virtual else ""))
-        store = bucket.store(**options, endpoint=f"{bucket.endpoint}{named}")
-        source = parchunk.Source(store, "", "s3://b", listing=way)
-        assert rows(source, "p")
-        assert bucket.paths[0] == quote(path) + "/b"
-
-
 @pytest.mark.s3
 def test_builds_are_the_same_to_the_byte(bucket: S3Bucket, tmp_path: Path, tree: Any) -> None:
     grow(tmp_path / "store", 30)
@@ -362,21 +249,6 @@ def test_builds_are_the_same_to_the_byte(bucket: S3Bucket, tmp_path: Path, tree:
         assert {receipt.listing for receipt in result.receipts} == {f"{way} (as told)"}
         found[way] = receipts, files, result.requests
     assert found["obstore"] == found["wire"]
-
-
-@pytest.mark.parametrize("virtual", [False, True])
-@pytest.mark.parametrize("region", [None, "eu-west-3"])
-def test_of_aws_the_same_host_is_asked(virtual: bool, region: str | None) -> None:
-    """AWS is not to be had here; of whom obstore would ask, its signed URLs tell."""
-    options = KINDS["static"] | {"virtual_hosted_style_request": virtual}
-    store = S3Store("my-bucket", **options, **({"region": region} if region else {}))
-    choice = choose(parchunk.Source(store, "", "s3://my-bucket", listing="wire"))
-    assert choice.dialect is not None
-    origin = choice.dialect.origin
-    assert (origin.encrypted, origin.port) == (True, None)
-    path = choice.dialect.target("p/", None, None).partition("?")[0].rstrip("/")
-    signed = obstore.sign(store, "GET", "p", timedelta(hours=1))
-    assert signed.startswith(f"https://{origin.host}{path}/p?")
 
 
 def test_what_is_proven_is_what_is_tested() -> None:

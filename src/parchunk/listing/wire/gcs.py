@@ -20,6 +20,7 @@ from obstore.store import GCSStore
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.pages import PageError
 from parchunk.listing.wire.columns import times
+from parchunk.listing.wire.connection import Answer
 from parchunk.listing.wire.page import UnreadablePage, WirePage
 from parchunk.listing.wire.reaching import (
     NotHere,
@@ -28,7 +29,7 @@ from parchunk.listing.wire.reaching import (
     limits_of,
     origin_of,
 )
-from parchunk.listing.wire.server import Answer, Limits, Origin
+from parchunk.listing.wire.server import Limits, Origin
 from parchunk.listing.wire.strict_reader import microseconds, path_of
 from parchunk.listing.wire.wire_pages import refusal
 from parchunk.stores.options import from_environment, is_true

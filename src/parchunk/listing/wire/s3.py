@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 from parchunk.extras import require
 from parchunk.listing.pages import PageError
+from parchunk.listing.wire.connection import Answer
 from parchunk.listing.wire.page import WirePage
 from parchunk.listing.wire.page_reader import PageReader
 from parchunk.listing.wire.s3_place import S3Place
-from parchunk.listing.wire.server import Answer, Limits, Origin
+from parchunk.listing.wire.server import Limits, Origin
 from parchunk.listing.wire.wire_pages import refusal
 from parchunk.stores.redaction import redact
 

@@ -21,7 +21,7 @@ class Wait:
     """One request that is waited for, until ``end`` by the monotonic clock at most.
 
     Its first byte, and each that follows, may take ``quiet`` seconds. ``late`` says why it was cut
-    off, where it was.
+    off, where it was; ``begun``, whether an answer began to come.
     """
 
     connection: socket.socket
@@ -30,6 +30,12 @@ class Wait:
     quiet: float
     moved: float = field(default_factory=time.monotonic)
     late: str = ""
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Note that an answer begins to come."""
+        self.begun = True
+        self.heard()
 
     def heard(self) -> None:
         """Note that something came."""

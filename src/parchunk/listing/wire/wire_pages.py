@@ -10,8 +10,9 @@ from typing import Protocol
 
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.pages import PageError, Spent
+from parchunk.listing.wire.connection import Answer
 from parchunk.listing.wire.page import UnreadablePage, WirePage
-from parchunk.listing.wire.server import Answer, Limits, Origin, server_at
+from parchunk.listing.wire.server import Limits, Origin, server_at
 
 
 class Dialect(Protocol):
