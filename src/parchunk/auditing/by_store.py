@@ -36,6 +36,13 @@ class StoreAudit(AuditCounts):
         """Whether every chunk that should be there is."""
         return not (self.missing or self.unread)
 
+    @property
+    def elements_text(self) -> str:
+        """Its elements in words: by the coordinate where that is known."""
+        if self.label or self.start is None or self.stop is None:
+            return self.label
+        return f"{self.start:,} to {self.stop:,}"
+
     def to_json(self) -> dict[str, Any]:
         """Return the store as JSON values."""
         place = {name: getattr(self, name) for name in ("store", "url", "start", "stop")}
@@ -74,6 +81,12 @@ def coverage_by_store(
                 lacking = within(state.lacking, low, high) * state.steps.expected
                 found[at] = _more(found[at], state.steps.counts(low, high, lacking))
     return tuple(found)
+
+
+def most_telling(stores: Sequence[StoreAudit], most: int) -> list[StoreAudit]:
+    """Return at most so many stores, in their order: those that are not whole before others."""
+    shown = sorted(stores, key=lambda store: (store.whole, store.store))[:most]
+    return sorted(shown, key=lambda store: store.store)
 
 
 def _more(store: StoreAudit, counts: AuditCounts) -> StoreAudit:

@@ -55,39 +55,37 @@ class RegionChanges:
         return [object_key(self.spec, number) for number in numbers.tolist()]
 
 
+@dataclass
 class Differences:
-    """The differences found in one partition so far."""
+    """The differences found in one partition so far.
 
-    def __init__(
-        self,
-        item: Audited,
-        spec: ArraySpec,
-        target: Target,
-        record_size: int,
-        contents: ContentReader,
-    ) -> None:
-        """Begin with none: of rows of one store, which are written where ``target`` says."""
-        self._item, self._spec, self._target = item, spec, target
-        self._record_size, self._contents = record_size, contents
-        self._contradicted: list[Contradicted] = []
-        self._jobs: dict[int, RecordJob] = {}
-        self._new: list[Int64Array] = []
-        self._gone: list[Int64Array] = []
-        self._resized: list[Int64Array] = []
-        self._rewritten: list[Int64Array] = []
-        self._overrun: list[Int64Array] = []
+    They are of rows of one store, which are written where ``target`` says.
+    """
+
+    item: Audited
+    spec: ArraySpec
+    target: Target
+    record_size: int
+    contents: ContentReader
+    _contradicted: list[Contradicted] = field(default_factory=list, init=False)
+    _jobs: dict[int, RecordJob] = field(default_factory=dict, init=False)
+    _new: list[Int64Array] = field(default_factory=list, init=False)
+    _gone: list[Int64Array] = field(default_factory=list, init=False)
+    _resized: list[Int64Array] = field(default_factory=list, init=False)
+    _rewritten: list[Int64Array] = field(default_factory=list, init=False)
+    _overrun: list[Int64Array] = field(default_factory=list, init=False)
 
     def take(self, output: Output, part: Part, later: Int64Array) -> None:
         """Compare a part (a partition, or some of its rows) with its record files."""
-        size = self._record_size
+        size = self.record_size
         if not self._jobs:
-            self._jobs = {job.index: job for job in self._item.jobs(size)}
+            self._jobs = {job.index: job for job in self.item.jobs(size)}
         for begin in range(0, len(part.vector), size):
             vector = part.vector[begin : begin + size]
             numbers = part.rows.numbers(begin, begin + len(vector))
-            index, first = divmod(int(self._target.numbers(numbers[:1])[0]), size)
+            index, first = divmod(int(self.target.numbers(numbers[:1])[0]), size)
             job = self._jobs[index]
-            references = read_held(output, self._item.partition.array, job, with_bytes=True)
+            references = read_held(output, self.item.partition.array, job, with_bytes=True)
             if references is None:
                 continue  # damage, which is reported as that
             # Other stores may have the rest of it.
@@ -101,7 +99,7 @@ class Differences:
             same = both & (now == held)
             since = np.isin(numbers, later, assume_unique=True)
             self._rewritten.append(numbers[same & since])
-            altered = self._contents.check_chunks(self._spec, numbers, references, same & ~since)
+            altered = self.contents.check_chunks(self.spec, numbers, references, same & ~since)
             self._contradicted.append(Contradicted(bytes=altered))
 
     def made(self) -> RegionChanges | None:
@@ -114,9 +112,9 @@ class Differences:
         if not any(map(len, joined)) and not contradicted:
             return None
         new, gone, resized, rewritten, overrun = joined
-        partition = self._item.partition
+        partition = self.item.partition
         return RegionChanges(
-            self._spec,
+            self.spec,
             partition.array,
             partition.region,
             new,
@@ -129,22 +127,15 @@ class Differences:
         )
 
 
+@dataclass
 class ShardDifferences(Differences):
-    """The differences found in one partition of an expanded array, by shard."""
+    """The differences found in one partition of an expanded array, by shard: of all its ``rows``.
 
-    def __init__(
-        self,
-        item: Audited,
-        spec: ArraySpec,
-        target: Target,
-        record_size: int,
-        contents: ContentReader,
-        rows: RowSet,
-        expansion: Expansion,
-    ) -> None:
-        """Begin with none, of ``rows``; ``expansion`` says how much of shards is read at once."""
-        super().__init__(item, spec, target, record_size, contents)
-        self._rows, self._expansion = rows, expansion
+    ``expansion`` says how much of shards is read at once.
+    """
+
+    rows: RowSet
+    expansion: Expansion
 
     def take(self, output: Output, part: Part, later: Int64Array) -> None:
         """Compare the shards of a partition with all its record files."""
@@ -152,11 +143,11 @@ class ShardDifferences(Differences):
         # Where the last reference into each shard ends; 0 is for shards without any.
         ends = np.zeros(objects.total, np.int64)
         unknown = np.zeros(objects.total, bool)
-        for job in self._item.jobs(self._record_size):
+        for job in self.item.jobs(self.record_size):
             numbers = np.arange(job.first, job.first + job.rows, dtype=np.int64)
-            own = self._target.own(numbers)
-            at = objects.positions(shard_numbers(self._spec, own))
-            references = read_held(output, self._item.partition.array, job)
+            own = self.target.own(numbers)
+            at = objects.positions(shard_numbers(self.spec, own))
+            references = read_held(output, self.item.partition.array, job)
             if references is None:
                 unknown[at] = True  # damage, which is reported as that
                 continue
@@ -168,7 +159,7 @@ class ShardDifferences(Differences):
         numbers = objects.numbers(0, objects.total)
         since = np.isin(numbers, later, assume_unique=True)
         new = there & ~held & ~unknown
-        receipt = self._item.receipt
+        receipt = self.item.receipt
         if unknown.any() or receipt is None or receipt.shards_present > np.count_nonzero(held):
             # Shards may be there without any inner chunk: only those modified since are new.
             new &= since
@@ -180,15 +171,15 @@ class ShardDifferences(Differences):
         self._overrun.append(numbers[short & ~since])
         unchanged = there & ~new & ~since & ~short
         self._contradicted.append(
-            self._contents.check_shards(
-                self._item,
-                self._spec,
-                self._rows,
-                self._target,
+            self.contents.check_shards(
+                self.item,
+                self.spec,
+                self.rows,
+                self.target,
                 output,
                 part,
                 unchanged,
-                self._expansion,
+                self.expansion,
             )
         )
 

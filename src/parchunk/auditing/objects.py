@@ -7,9 +7,8 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from parchunk.auditing.row_faults import RowFault, range_faults
+from parchunk.auditing.row_faults import Ranges, RowFault, range_faults
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.parsing import parse_paths
 from parchunk.metadata.shard_grid import shard_numbers
@@ -43,15 +42,8 @@ class Objects(Protocol):
     def chunks_at(self, paths: pa.StringArray, base: str) -> Int64Array:
         """Return the chunk numbers that paths below ``base`` are of, where a path is of one."""
 
-    def offset_faults(
-        self,
-        numbers: Int64Array,
-        referenced: NDArray[np.bool_],
-        offsets: Int64Array,
-        sizes: Int64Array,
-        intact: bool,
-    ) -> Iterator[RowFault]:
-        """Yield what is wrong with rows' offsets; ``intact`` as `range_faults` has it."""
+    def offset_faults(self, rows: Ranges) -> Iterator[RowFault]:
+        """Yield what is wrong with rows' offsets."""
 
     def resized_text(self, resized: int, rewritten: int) -> str:
         """Return what is said of so many changed objects."""
@@ -84,18 +76,11 @@ class ChunkObjects:
         """Return the numbers of the chunks that the paths are of."""
         return parse_paths(paths, base, self._spec.space).numbers
 
-    def offset_faults(
-        self,
-        numbers: Int64Array,
-        referenced: NDArray[np.bool_],
-        offsets: Int64Array,
-        sizes: Int64Array,
-        intact: bool,
-    ) -> Iterator[RowFault]:
+    def offset_faults(self, rows: Ranges) -> Iterator[RowFault]:
         """Yield rows that do not begin where their object does."""
         yield RowFault(
             "wrong-offset",
-            offsets != 0,
+            rows.offsets != 0,
             "offset is not 0, so that readers get a part of the chunk's object",
         )
 
@@ -131,16 +116,9 @@ class ShardObjects:
         """Return none: many rows share a path, which says nothing of chunks told twice."""
         return np.empty(0, np.int64)
 
-    def offset_faults(
-        self,
-        numbers: Int64Array,
-        referenced: NDArray[np.bool_],
-        offsets: Int64Array,
-        sizes: Int64Array,
-        intact: bool,
-    ) -> Iterator[RowFault]:
+    def offset_faults(self, rows: Ranges) -> Iterator[RowFault]:
         """Yield what is wrong with the ranges of inner chunks within their shards."""
-        return range_faults(self._spec, numbers, referenced, offsets, sizes, intact)
+        return range_faults(self._spec, rows)
 
     def resized_text(self, resized: int, rewritten: int) -> str:
         """Return how many are too short. Those that are not may hold the same chunks or others."""

@@ -16,7 +16,7 @@ from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.objects import objects_of
 from parchunk.auditing.policy import inside
-from parchunk.auditing.row_faults import RowFault, inlining_faults, size_faults
+from parchunk.auditing.row_faults import Ranges, RowFault, inlining_faults, size_faults
 from parchunk.auditing.sizes import Sizes
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.fixed_size import fixed_chunk_bytes
@@ -226,7 +226,7 @@ class RecordChecker:
         promised = result.job.promised
         intact = promised is not None and promised.digest == result.digest
         faults = size_faults(referenced, inlined, sizes)
-        ranges = self._objects.offset_faults(numbers, referenced, offsets, sizes, intact)
+        ranges = self._objects.offset_faults(Ranges(numbers, referenced, offsets, sizes, intact))
         for fault in (*ranges, *faults):
             self._name(result, name, numbers, fault)
         if inlined.any():

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from parchunk.keys.numbers import Int64Array
 from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.inlined import is_misread, marked
@@ -22,6 +23,20 @@ class RowFault:
     rows: NDArray[np.bool_]
     what: str
     remedy: str | None = None
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What rows of a record file point at, by chunk number: shape (n,) each.
+
+    ``intact`` says that the record file is the one of its receipt.
+    """
+
+    numbers: Int64Array
+    referenced: NDArray[np.bool_]
+    offsets: Int64Array
+    sizes: Int64Array
+    intact: bool
 
 
 def size_faults(
@@ -71,38 +86,31 @@ def inlining_faults(
     )
 
 
-def range_faults(
-    spec: ArraySpec,
-    numbers: NDArray[np.int64],
-    referenced: NDArray[np.bool_],
-    offsets: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    intact: bool,
-) -> Iterator[RowFault]:
+def range_faults(spec: ArraySpec, rows: Ranges) -> Iterator[RowFault]:
     """Yield what is wrong with the ranges of inner chunks within their shards.
 
-    Where a shard ends is not known here: only a listing of the source tells. ``intact`` says that
-    the record file is the one of its receipt.
+    Where a shard ends is not known here: only a listing of the source tells.
     """
+    numbers, referenced, offsets, sizes = rows.numbers, rows.referenced, rows.offsets, rows.sizes
     yield RowFault("wrong-offset", ~referenced & (offsets != 0), "offset is given without a path")
     beyond = np.iinfo(np.int64).max - np.maximum(offsets, 0) < np.maximum(sizes, 0)
     absurd = referenced & ((offsets < 0) | beyond)
     yield RowFault("wrong-offset", absurd, "no object has such a range of bytes")
-    rows = np.flatnonzero(referenced & ~absurd & (sizes > 0))
-    if len(rows) < 2:
+    placed = np.flatnonzero(referenced & ~absurd & (sizes > 0))
+    if len(placed) < 2:
         return
-    shards = shard_numbers(spec, numbers[rows])
-    order = np.lexsort((offsets[rows], shards))
-    rows, shards = rows[order], shards[order]
-    starts, stops = offsets[rows], offsets[rows] + sizes[rows]
+    shards = shard_numbers(spec, numbers[placed])
+    order = np.lexsort((offsets[placed], shards))
+    placed, shards = placed[order], shards[order]
+    starts, stops = offsets[placed], offsets[placed] + sizes[placed]
     shared = (shards[1:] == shards[:-1]) & (starts[1:] < stops[:-1])
     # A writer may store equal inner chunks once: the very same range twice is no fault. Whether
     # ranges that share some bytes are, only the shard's index tells, unless the file was changed.
     shared &= (starts[1:] != starts[:-1]) | (stops[1:] != stops[:-1])
     overlapping = np.zeros(len(numbers), bool)
-    overlapping[rows[1:]] = shared
+    overlapping[placed[1:]] = shared
     what = "its bytes are also those of another inner chunk of its shard"
-    if intact:
+    if rows.intact:
         remedy = "audit with --against-source, which reads the indexes of shards"
         yield RowFault("shared-ranges", overlapping, f"some of {what}", remedy)
     else:

@@ -18,6 +18,7 @@ from parchunk.cli.audit_store import is_store, references_of, refuse_store_optio
 from parchunk.cli.options import (
     Size,
     consolidated_option,
+    file_option,
     inventory_options,
     json_option,
     listing_option,
@@ -83,24 +84,9 @@ from parchunk.errors import InputError
     is_flag=True,
     help="Of SRC: leave out arrays that cannot be referenced or read, and say so.",
 )
-@click.option(
-    "--report",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE.html",
-    help="Write a page for people: one file, no network.",
-)
-@click.option(
-    "--junit",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE.xml",
-    help="Write JUnit XML for CI: a test case an array.",
-)
-@click.option(
-    "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE.png",
-    help="Draw the coverage (needs the extra plot).",
-)
+@file_option("--report", "FILE.html", "Write a page for people: one file, no network.")
+@file_option("--junit", "FILE.xml", "Write JUnit XML for CI: a test case an array.")
+@file_option("--plot", "FILE.png", "Draw the coverage (needs the extra plot).")
 @click.option(
     "--memory",
     type=Size(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from parchunk.auditing import AuditReport
+from parchunk.auditing.by_store import most_telling
 from parchunk.auditing.periods import PERIOD_COLUMNS, Periods, period_rows
 from parchunk.cli.tables import console, table
 from parchunk.wording import bytes_text, count, duration
@@ -69,11 +70,10 @@ def print_report(found: AuditReport) -> None:
 def _print_stores(found: AuditReport) -> None:
     """Print coverage by store: of those that are not whole, or of all where they are few."""
     whole = sum(store.whole for store in found.stores)
-    shown = sorted(found.stores, key=lambda store: (store.whole, store.store))[:_STORES]
     rows = [
         (
             store.url,
-            store.label or ("" if store.start is None else f"{store.start} to {store.stop}"),
+            store.elements_text,
             store.expected,
             store.present,
             store.missing,
@@ -81,7 +81,7 @@ def _print_stores(found: AuditReport) -> None:
             store.lacking,
             store.unread,
         )
-        for store in sorted(shown, key=lambda store: store.store)
+        for store in most_telling(found.stores, _STORES)
     ]
     columns = (
         "store", "elements", "expected >", "present >", "missing >", "excused >", "lacking >",

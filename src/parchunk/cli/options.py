@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -116,6 +117,12 @@ def inventory_options(function: _F) -> _F:
 def consolidated_option(text: str, **how: Any) -> Callable[[_F], _F]:
     """Return ``--consolidated``, explained by ``text``."""
     return click.option("--consolidated", type=click.Choice(MODES), help=text, **how)
+
+
+def file_option(name: str, metavar: str, text: str) -> Callable[[_F], _F]:
+    """Return an option that names a file to be written."""
+    kind = click.Path(dir_okay=False, path_type=Path)
+    return click.option(name, type=kind, metavar=metavar, help=text)
 
 
 def store_option(function: _F) -> _F:

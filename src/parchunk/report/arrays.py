@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from parchunk.auditing.by_store import most_telling
 from parchunk.auditing.gaps import largest
 from parchunk.auditing.result import ArrayAudit, AuditReport
 from parchunk.report.array_pictures import array_pictures
@@ -53,17 +54,16 @@ def _stores(report: AuditReport) -> Markup:
     """Return the coverage by store: of those that are not whole first, and not of all."""
     if not report.stores:
         return Markup("")
-    order = sorted(report.stores, key=lambda store: (store.whole, store.store))[:_STORES]
     rows = [
         (
             store.url,
-            store.label or ("" if store.start is None else f"{store.start:,} to {store.stop:,}"),
+            store.elements_text,
             store.expected,
             store.present,
             store.missing,
             store.lacking,
         )
-        for store in sorted(order, key=lambda store: store.store)
+        for store in most_telling(report.stores, _STORES)
     ]
     whole = sum(store.whole for store in report.stores)
     caption = f"Chunks by store: {whole:,} of {len(report.stores):,} stores are whole"
