@@ -1,21 +1,16 @@
 """What an audit says to do, done to the letter, leads to a complete audit."""
 
 import json
-import re
-import shlex
 import shutil
 import time
-from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import zarr
+from tests.promises.damage import DAMAGE, OF_DAMAGE, edit, follow, write
 
 import parchunk
 from parchunk.auditing.findings import Finding
@@ -24,22 +19,6 @@ from parchunk.out.holder import Holder
 from parchunk.out.lease import held
 from parchunk.out.opening import open_output
 from parchunk.out.output import LEASE
-
-
-def write(source: Path, length: int) -> None:
-    group = zarr.open_group(source, mode="a", zarr_format=2)
-    for name in ("t", "g/whole"):
-        if name not in group:
-            group.require_group("g")
-            shape = (length,) if name == "t" else (4,)
-            array = group.create_array(name, shape=shape, chunks=(1,), dtype="i4")
-            array.attrs["_ARRAY_DIMENSIONS"] = ["time" if name == "t" else "x"]
-        elif name == "t":
-            array = group[name]
-            array.resize((length,))
-        else:
-            continue
-        array[:] = np.arange(1, array.shape[0] + 1)
 
 
 @pytest.fixture
@@ -55,78 +34,26 @@ def out(source: Path, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def rows(out: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
-    path = out / name
-    pq.write_table(change(pq.read_table(path)), path, use_dictionary=False)
-
-
-def edit(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-RECEIPTS = ".parchunk/receipts"
-DAMAGE: dict[str, Callable[[Path, Path], object]] = {
-    "root gone": lambda out, source: (out / ".zmetadata").unlink(),
-    "root edited": lambda out, source: edit(out / ".zmetadata", record_size=9),
-    "root is none": lambda out, source: (out / ".zmetadata").write_text("no"),
-    "receipt broken": lambda out, source: (out / RECEIPTS / "t/1.json").write_text("no"),
-    "receipt of no partition": lambda out, source: (out / RECEIPTS / "t/77.json").write_bytes(
-        (out / RECEIPTS / "t/1.json").read_bytes()
-    ),
-    "receipt contradicts": lambda out, source: edit(out / RECEIPTS / "t/1.json", bytes=1),
-    "receipt gone": lambda out, source: (out / RECEIPTS / "t/1.json").unlink(),
-    "receipt of a whole array": lambda out, source: edit(
-        out / RECEIPTS / "g/whole/whole.json", bytes=1
-    ),
-    "file gone": lambda out, source: (out / "t/refs.0.parq").unlink(),
-    "file unreadable": lambda out, source: (out / "t/refs.0.parq").write_bytes(b"no"),
-    "file of another": lambda out, source: (out / "t/refs.0.parq").write_bytes(
-        (out / "t/refs.1.parq").read_bytes()
-    ),
-    "file too many": lambda out, source: (out / "t/refs.99.parq").write_bytes(b""),
-    "rows gone": lambda out, source: rows(out, "t/refs.0.parq", lambda t: t.slice(1)),
-    "column gone": lambda out, source: rows(out, "t/refs.0.parq", lambda t: t.drop(["raw"])),
-    "chunks gone": lambda out, source: (source / "t/3").unlink(),
-    "chunk of zero bytes": lambda out, source: (source / "t/3").write_bytes(b""),
-    "chunks rewritten": lambda out, source: (source / "t/3").write_bytes(bytes(77)),
-    "chunks of a whole array rewritten": lambda out, source: (source / "g/whole/2").write_bytes(
-        bytes(77)
-    ),
-    "file of a whole array gone": lambda out, source: (out / "g/whole/refs.0.parq").unlink(),
-    "grown": lambda out, source: write(source, 12),
-}
-
-
-def follow(finding: Finding, out: Path, source: Path) -> None:
-    """Do what a finding's remedy says; a producer writes all chunks again."""
-    remedy = finding.remedy.partition("; or ")[0]
-    if "producer" in remedy:
-        write(source, zarr.open_array(source / "t", mode="r").shape[0])
-    for path in re.findall(r"delete (\S+)", remedy):
-        (out / path).unlink(missing_ok=True)
-    for command in re.findall(r"parchunk (update OUT(?: --\w+ \S+)?)", remedy):
-        words = shlex.split(command.rstrip(":,;").replace("OUT", str(out)))
-        words = [word.rstrip(":,;") for word in words]
-        assert run(words) == 0, words
-
-
 @pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("against", [False, True], ids=["alone", "against the source"])
 def test_each_remedy_works(kind: str, against: bool, out: Path, source: Path) -> None:
     DAMAGE[kind](out, source)
     if kind.startswith("chunk") and not against:
         parchunk.update(str(out), regions=[0, 1, 2, 3])
-    code = 1
+    code, seen = 1, set[str]()
     for _ in range(4):  # what is repaired may show more
         report = parchunk.audit(str(out), against_source=against)
         findings = [found for found in report.findings if found.severity != "notice"]
         if not findings:
             code = run(["audit", str(out), *(["--against-source"] if against else [])])
             break
+        seen |= {found.kind for found in findings}
         for found in findings:
-            follow(found, out, source)
+            follow(found, out, lambda: write(source, 12 if kind == "grown" else 8))
     assert code == 0, [(found.message, found.remedy) for found in findings]
     assert run(["status", str(out)]) == 0
+    here = f"{kind}, against the source" if against else kind
+    assert {one for one, where in OF_DAMAGE.items() if where == here} <= seen
 
 
 class _KilledError(Exception):

@@ -210,7 +210,7 @@ class ArrayState:
             *gap_findings(self.spec, audited),
             *lacking_findings(self._plan, self._array, audited),
             *zero_sized_findings(self.spec, audited, zero_sized),
-            *impossible_sizes(self._array, self._sizes),
+            *impossible_sizes(self._array, self._sizes, self._plan.record_size),
             *outlier_findings(self.spec, audited),
             *stray_findings(audited),
         ]

@@ -297,7 +297,8 @@ def _findings(
             "all-fill",
             f"{item.partition}: {len(empty):,} of {len(chunks):,} chunks read hold nothing but the "
             f"fill value: {named}{', ...' if len(empty) > _NAMED else ''}",
-            "missing or empty? A writer that leaves such chunks out saves their objects",
+            "missing or empty? Where they should hold something, have the producer write them, "
+            f"then run {again}",
             array=spec.name,
             region=item.partition.region,
             key=chunk_label(spec, empty[0].number),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from parchunk.auditing.findings import Finding, finding
+from parchunk.auditing.findings import Finding, finding, listed_again
 from parchunk.auditing.sizes import Sizes
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.planning.plan import ArrayPlan
 
 
-def impossible_sizes(array: ArrayPlan, sizes: Sizes) -> list[Finding]:
+def impossible_sizes(array: ArrayPlan, sizes: Sizes, record_size: int) -> list[Finding]:
     """Return a finding that counts them and names the first, or nothing."""
     if not sizes.wrong:
         return []
@@ -18,21 +16,21 @@ def impossible_sizes(array: ArrayPlan, sizes: Sizes) -> list[Finding]:
     examples = ", ".join(
         f"{chunk_label(spec, number)} ({size:,} bytes)" for number, size in sizes.wrong_examples[:4]
     )
-    first = sizes.wrong_examples[0][0]
-    region, again = None, "--arrays with its name"
-    if array.axis is not None:
-        index = np.unravel_index(first, spec.reference_grid)[array.axis]
-        region, again = array.region_at(int(index)), "--regions with their numbers"
+    wrong = [number for number, _ in sizes.wrong_examples]
+    regions = [array.region_of_file(number // record_size * record_size) for number in wrong]
+    again = listed_again(spec.name, None)
+    if array.axis is not None and len(wrong) == sizes.wrong:  # all of them are known
+        again = f"parchunk update OUT --regions {','.join(map(str, dict.fromkeys(regions)))}"
     return [
         finding(
             "impossible-size",
             f"{spec.name}: {sizes.wrong:,} chunks have not the {sizes.fixed:,} bytes of a chunk "
             f"stored without compression, so that they cannot be read: {examples}",
-            f"have the producer write them again, then parchunk update OUT {again}: a write was "
-            "cut off, or they are of another array",
+            "a write was cut off, or they are of another array: have the producer write them "
+            f"again, then run {again}",
             array=spec.name,
-            region=region,
-            key=chunk_key(spec, first),
+            region=regions[0],
+            key=chunk_key(spec, wrong[0]),
             count=sizes.wrong,
         )
     ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from parchunk.auditing.result import AuditReport
 
 #: What remedies say to do with references, and what is done where there are none.
-_UPDATE = re.compile(r"(run )?parchunk update OUT( --\S+ with \w+ \w+| --\S+ \S+)*")
+_UPDATE = re.compile(r"(run )?parchunk update OUT( --\S+ ('[^']*'|[^\s:;,]\S*(?<![:;,])))*")
 _QUERY = re.compile(r"parchunk sql OUT")
 
 

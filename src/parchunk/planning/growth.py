@@ -114,7 +114,7 @@ def _joined(before: ArrayPlan, array: ArrayPlan, record_size: int) -> _Pairs:
     parts: dict[int | None, list[Partition]] = {}
     for was in before.partitions(record_size):
         if was.rows.total:
-            parts.setdefault(_region_of(array, was.rows.number(0)), []).append(was)
+            parts.setdefault(array.region_of_file(was.rows.number(0)), []).append(was)
     for region, some in parts.items():
         partition = array.partition(region, record_size)
         # They are disjoint: those that lie within it are all of it when they are as many.
@@ -122,14 +122,6 @@ def _joined(before: ArrayPlan, array: ArrayPlan, record_size: int) -> _Pairs:
             _within(was.rows, partition.rows) for was in some
         ):
             yield partition, tuple(some)
-
-
-def _region_of(array: ArrayPlan, row: int) -> int | None:
-    """Return the region that a record file which begins with ``row`` belongs to."""
-    if array.axis is None:
-        return None
-    grid = array.spec.reference_grid
-    return array.region_at(row // prod(grid[array.axis + 1 :]) % grid[array.axis])
 
 
 def _within(some: RowSet, rows: RowSet) -> bool:

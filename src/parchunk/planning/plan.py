@@ -139,6 +139,13 @@ class ArrayPlan:
             return bisect_right(self.cuts, index) - 1
         return index // self.region_chunks
 
+    def region_of_file(self, row: int) -> int | None:
+        """Return the region of the record file that begins with a row; None for a whole array."""
+        if self.axis is None:
+            return None
+        grid = self.spec.reference_grid
+        return self.region_at(row // prod(grid[self.axis + 1 :]) % grid[self.axis])
+
     def is_aligned(self, record_size: int) -> bool:
         """Whether every record file lies in one partition, so that each can be written alone.
 
