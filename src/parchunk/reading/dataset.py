@@ -1,4 +1,4 @@
-"""Opening finished references with xarray, with no options to remember."""
+"""Opening finished references with xarray, with the options that the plan remembers."""
 
 from __future__ import annotations
 
