@@ -206,13 +206,33 @@ def test_fits_its_window(page, tmp_path, width):
     script = (
         "[innerWidth, document.documentElement.scrollWidth,"
         "[...document.querySelectorAll('details')].length,"
-        "document.querySelector('.verdict').getBoundingClientRect().bottom]"
+        "document.querySelector('.verdict').getBoundingClientRect().bottom,"
+        "[...document.querySelectorAll('.verdict,.strips,main>dl,ul.findings,details.array')]"
+        ".map(e=>[e.className||e.tagName,e.getBoundingClientRect().top])]"
     )
-    inner, wide, details, bottom = browse(page, tmp_path, width, script)
+    inner, wide, details, bottom, seen = browse(page, tmp_path, width, script)
     assert inner <= 500 if width == 390 else inner == width
     assert wide <= inner, "the page scrolls sideways"
     assert details >= 3
     assert bottom < 700, "the verdict is in sight without scrolling"
+    names, tops = zip(*seen, strict=True)
+    assert names[:4] == ("verdict bad", "strips", "DL", "findings")
+    assert names[4:] == ("array", "array", "array", "DL")
+    assert list(tops) == sorted(tops)
+
+
+@needs_chromium
+def test_it_prints_on_few_pages(page, tmp_path):
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    flags = [*FLAGS, f"--user-data-dir={tmp_path}/profile", f"--print-to-pdf={tmp_path}/page.pdf"]
+    subprocess.run(
+        [CHROMIUM, *flags, (tmp_path / "page.html").as_uri()],
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    pages = len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes()))
+    assert 1 <= pages <= 4
 
 
 @needs_chromium

@@ -18,7 +18,10 @@ ACROSS, DOWN = 120, 24
 
 @dataclass
 class Heat:
-    """Counts by cell, each of shape (down, across)."""
+    """Counts by cell, each of shape (down, across).
+
+    ``apart`` are chunks that are not there and need not be: not expected, or in no store.
+    """
 
     grid: tuple[int, ...]
     axis: int
@@ -26,6 +29,7 @@ class Heat:
     down: int = field(init=False)
     seen: NDArray[np.int64] = field(init=False)
     present: NDArray[np.int64] = field(init=False)
+    apart: NDArray[np.int64] = field(init=False)
     bytes: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -35,6 +39,7 @@ class Heat:
         shape = (self.down, self.across)
         self.seen = np.zeros(shape, np.int64)
         self.present = np.zeros(shape, np.int64)
+        self.apart = np.zeros(shape, np.int64)
         self.bytes = np.zeros(shape, np.float64)
 
     @property
@@ -61,10 +66,21 @@ class Heat:
         """Add what another one has met."""
         self.seen += other.seen
         self.present += other.present
+        self.apart += other.apart
         self.bytes += other.bytes
 
-    def take(self, first: int, sizes: NDArray[np.int64]) -> None:
-        """Add neighbouring chunks from number ``first``; size 0 says that one is missing."""
+    @property
+    def missing(self) -> NDArray[np.int64]:
+        """How many chunks of each cell should be there and are not, of those that were seen."""
+        return self.seen - self.present - self.apart
+
+    def take(
+        self, first: int, sizes: NDArray[np.int64], apart: NDArray[np.int64] | None = None
+    ) -> None:
+        """Add neighbouring chunks from number ``first``; size 0 says that one is not there.
+
+        ``apart`` are the numbers of those that need not be.
+        """
         numbers = np.arange(first, first + len(sizes), dtype=np.int64)
         inner = prod(self.grid[self.axis + 1 :]) if self.grid else 1
         step, other = np.divmod(numbers, inner)
@@ -82,4 +98,6 @@ class Heat:
             self.present += np.bincount(cells, minlength=count).reshape(shape)
         else:
             self.present += np.bincount(cells[there], minlength=count).reshape(shape)
+        if apart is not None and len(apart):
+            self.apart += np.bincount(cells[apart - first], minlength=count).reshape(shape)
         self.bytes += np.bincount(cells, weights=sizes, minlength=count).reshape(shape)

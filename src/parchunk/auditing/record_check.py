@@ -257,7 +257,7 @@ class RecordChecker:
         result.sizes = Sizes(fixed=self._fixed)
         result.sizes.take(sizes[counted], numbers[counted])
         result.heat = Heat(self._spec.reference_grid, self._axis)
-        result.heat.take(job.first, sizes)
+        result.heat.take(job.first, sizes, np.setdiff1d(absent, lost, assume_unique=True))
 
     def _check_paths(
         self, result: RecordResult, name: str, path: pa.Array, numbers: NDArray[np.int64]

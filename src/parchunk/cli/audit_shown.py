@@ -1,24 +1,77 @@
-"""What an audit found, in the terminal: the verdict, coverage, findings with their remedies."""
+"""What an audit found, in the terminal, in the page's order: a picture, findings, tables."""
 
 from __future__ import annotations
+
+from rich.console import Console
 
 from parchunk.auditing import AuditReport
 from parchunk.auditing.by_store import most_telling
 from parchunk.auditing.periods import PERIOD_COLUMNS, Periods, period_rows
-from parchunk.cli.tables import console, table
+from parchunk.cli.strips_shown import print_strips
+from parchunk.cli.tables import console, say, table, telling
+from parchunk.report.entries import entries_of
+from parchunk.report.strips import worst_first
 from parchunk.wording import bytes_text, count, duration
 
 #: Stores that are printed, those that are not whole first.
 _STORES = 20
-#: Findings printed; --json and --report have them all.
+#: Findings, periods and arrays printed; --json and --report have them all.
 _PRINTED = 40
+_STYLES = {"damage": "bold red", "change": "magenta", "gap": "yellow", "notice": "cyan"}
 
 
 def print_report(found: AuditReport) -> None:
-    """Print the verdict, coverage by array, and the findings with their remedies."""
+    """Print the verdict, a picture, the findings with their remedies, and coverage by array."""
     out = console()
-    out.print(found.url if found.of_store else f"{found.url}: references of {found.source}")
-    out.print(found.verdict)
+    say(out, found.url if found.of_store else f"{found.url}: references of {found.source}")
+    worst = "bold red" if found.counts["damage"] else "bold yellow"
+    say(out, "", found.verdict, "bold green" if found.complete else worst)
+    complete = found.completeness
+    if complete is not None:
+        say(out, f"latest complete step along {complete.dimension}: {found.latest_text}")
+    print_strips(out, found)
+    _print_findings(out, found)
+    if found.periods is not None:
+        _print_periods(out, found.periods)
+    if found.stores:
+        _print_stores(out, found)
+    _print_arrays(out, found)
+    out.print()
+    if found.of_store and found.list_requests:
+        say(
+            out,
+            f"listed with {count(found.list_requests)} LIST requests (least possible "
+            f"{count(found.list_requests_least)}), in {duration(found.build_seconds)}",
+        )
+    say(
+        out,
+        f"{count(found.record_files)} record files ({bytes_text(found.record_bytes)}) checked in "
+        f"{duration(found.seconds)}, peak memory {bytes_text(found.peak_memory)}",
+    )
+
+
+def _print_findings(out: Console, found: AuditReport) -> None:
+    """Print what was found by weight, what it was found with, and what to do."""
+    entries = entries_of(found)
+    if entries:
+        out.print()
+    for entry in entries[:_PRINTED]:
+        head = f"{entry.severity}: "
+        say(out, f"{entry.message}  [{entry.kind}]", head, _STYLES[entry.severity])
+    if len(entries) > _PRINTED:
+        out.print(f"and {count(len(entries) - _PRINTED)} more: --json lists them all")
+    if found.comparison is not None and found.comparison.read_text:
+        say(out, found.comparison.read_text)
+    if found.decoded is not None:
+        say(out, found.decoded.text)
+    remedies = dict.fromkeys(entry.remedy for entry in entries if entry.severity != "notice")
+    for remedy in list(remedies)[:8]:
+        say(out, remedy, "to do: ", "bold")
+
+
+def _print_arrays(out: Console, found: AuditReport) -> None:
+    """Print coverage by array, of those that lack most first, without columns that say nothing."""
+    arrays = worst_first(found, list(found.arrays))
     rows = [
         (
             array.array,
@@ -31,43 +84,19 @@ def print_report(found: AuditReport) -> None:
             bytes_text(array.bytes),
             array.strays,
         )
-        for array in found.arrays
+        for array in arrays[:_PRINTED]
     ]
     columns = (
         "array", "expected >", "present >", "missing >", "excused >", "lacking >", "unread >",
         "bytes >", "strays >",
     )  # fmt: skip
-    out.print(table("", columns, rows))
-    if found.stores:
-        _print_stores(found)
-    complete = found.completeness
-    if complete is not None:
-        out.print(f"latest complete step along {complete.dimension}: {found.latest_text}")
-    if found.periods is not None:
-        _print_periods(found.periods)
-    for item in found.findings[:_PRINTED]:
-        out.print(f"{item.severity}: {item.message}  [{item.kind}]")
-    if len(found.findings) > _PRINTED:
-        out.print(f"and {count(len(found.findings) - _PRINTED)} more: --json lists them all")
-    if found.comparison is not None and found.comparison.read_text:
-        out.print(found.comparison.read_text)
-    if found.decoded is not None:
-        out.print(found.decoded.text)
-    remedies = list(dict.fromkeys(f.remedy for f in found.findings if f.severity != "notice"))
-    for remedy in remedies[:8]:
-        out.print(f"to do: {remedy}")
-    if found.of_store and found.list_requests:
-        out.print(
-            f"listed with {count(found.list_requests)} LIST requests (least possible "
-            f"{count(found.list_requests_least)}), in {duration(found.build_seconds)}"
-        )
-    out.print(
-        f"{count(found.record_files)} record files ({bytes_text(found.record_bytes)}) checked in "
-        f"{duration(found.seconds)}, peak memory {bytes_text(found.peak_memory)}"
-    )
+    out.print()
+    out.print(table("", *telling(columns, rows, always=4)))
+    if len(arrays) > _PRINTED:
+        out.print(f"and {count(len(arrays) - _PRINTED)} more arrays: --json lists them all")
 
 
-def _print_stores(found: AuditReport) -> None:
+def _print_stores(out: Console, found: AuditReport) -> None:
     """Print coverage by store: of those that are not whole, or of all where they are few."""
     whole = sum(store.whole for store in found.stores)
     rows = [
@@ -87,22 +116,24 @@ def _print_stores(found: AuditReport) -> None:
         "store", "elements", "expected >", "present >", "missing >", "excused >", "lacking >",
         "unread >",
     )  # fmt: skip
-    out = console()
-    out.print(table("", columns, rows))
+    out.print()
+    out.print(table("", *telling(columns, rows, always=5)))
     rest = len(found.stores) - len(rows)
-    out.print(
+    say(
+        out,
         f"{count(whole)} of {count(len(found.stores))} stores are whole"
-        + (f"; {count(rest)} are not shown: --json lists all" if rest else "")
+        + (f"; {count(rest)} are not shown: --json lists all" if rest else ""),
     )
 
 
-def _print_periods(found: Periods) -> None:
+def _print_periods(out: Console, found: Periods) -> None:
     """Print the periods that are not complete, and how many are."""
-    out = console()
-    out.print(f"along {found.dimension}: {found.text}")
+    out.print()
+    say(out, f"along {found.dimension}: {found.text}")
     if found.incomplete:
         last = len(PERIOD_COLUMNS) - 1
         columns = [f"{name} >" if 0 < at < last else name for at, name in enumerate(PERIOD_COLUMNS)]
-        out.print(table("", (found.unit, *columns), period_rows(found.incomplete[:_PRINTED])))
+        rows = period_rows(found.incomplete[:_PRINTED])
+        out.print(table("", *telling((found.unit, *columns), rows, always=5)))
     if len(found.incomplete) > _PRINTED:
         out.print(f"and {count(len(found.incomplete) - _PRINTED)} more: --json lists them all")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from parchunk.cli.printable import printable
 from parchunk.wording import count
@@ -24,19 +26,55 @@ def console() -> Console:
         made
         if made.is_terminal
         else _Console(
-            highlight=False, markup=False, emoji=False, soft_wrap=True, width=200, color_system=None
+            highlight=False, markup=False, emoji=False, soft_wrap=True, width=10_000,
+            color_system=None,
         )
-    )
+    )  # fmt: skip
+
+
+def say(out: Console, text: str, head: str = "", style: str = "") -> None:
+    """Print a sentence after ``head``, which has a style.
+
+    A terminal gets lines that end between words, those after the first one indented; a pipe one.
+    """
+    head, text = printable(head), printable(text)
+    said = f"{head}{text}"
+    if out.is_terminal:
+        said = "\n".join(
+            textwrap.wrap(
+                said, out.width, subsequent_indent="  ", break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )  # fmt: skip
+    shown = Text(said)
+    shown.stylize(style, 0, len(head))
+    out.print(shown)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table; columns whose name ends with ``>`` are right-aligned numbers."""
+    """Return a table; columns whose name ends with ``>`` are right-aligned numbers.
+
+    Where a terminal is too narrow, text goes on in the next line, and numbers are never cut.
+    """
     made = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         number = column.endswith(">")
-        made.add_column(column.rstrip(">"), justify="right" if number else "left", no_wrap=True)
+        made.add_column(
+            column.rstrip(">"),
+            justify="right" if number else "left",
+            no_wrap=number,
+            overflow="fold",
+        )
     for row in rows:
         made.add_row(
             *(count(cell) if isinstance(cell, int) else printable(str(cell)) for cell in row)
         )
     return made
+
+
+def telling(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], always: int
+) -> tuple[list[str], list[tuple[object, ...]]]:
+    """Return columns and rows without those columns, after so many, that are empty throughout."""
+    kept = [at for at in range(len(columns)) if at < always or any(row[at] for row in rows)]
+    return [columns[at] for at in kept], [tuple(row[at] for at in kept) for row in rows]

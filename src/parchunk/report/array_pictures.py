@@ -23,7 +23,7 @@ def array_pictures(report: AuditReport, array: ArrayAudit, spec: ArraySpec) -> l
         parts += _coverage(array, along, summary, ends)
     if array.expected > 1:
         parts += _heat_map(array, along, summary, ends)
-    return parts + _histogram(array)
+    return [*parts, element("div", *_histogram(array), class_="screen")]
 
 
 def _coverage(array: ArrayAudit, along: str, summary: str, ends: Markup) -> list[object]:

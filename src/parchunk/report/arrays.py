@@ -7,6 +7,8 @@ from parchunk.auditing.gaps import largest
 from parchunk.auditing.result import ArrayAudit, AuditReport
 from parchunk.report.array_pictures import array_pictures
 from parchunk.report.markup import Markup, element, joined
+from parchunk.report.overview import anchor, state_text
+from parchunk.report.strips import worst_first
 from parchunk.report.tables import data_table, fact_list, span_text
 from parchunk.wording import bytes_text, grid_text
 
@@ -16,16 +18,18 @@ _GAPS, _PARTITIONS = 100, 200
 _STORES = 200
 #: Arrays that get pictures, those with findings first, then the largest.
 PICTURED = 40
+#: Arrays that are open at first, where they have findings.
+_OPEN = 3
 
 
 def array_sections(report: AuditReport) -> Markup:
     """Return the coverage of all arrays, and each of them to be opened."""
-    concerned = {found.array for found in report.findings}
-    order = sorted(report.arrays, key=lambda a: (a.array not in concerned, -a.expected, a.array))
+    concerned = {found.array for found in report.findings if found.severity != "notice"}
+    order = worst_first(report, list(report.arrays))
     rows: list[tuple[object, ...]] = [
         (a.array, a.expected, a.present, a.missing, a.excused, a.lacking, a.unread,
          bytes_text(a.bytes), a.strays)
-        for a in report.arrays
+        for a in order
     ]  # fmt: skip
     columns = [
         "array", "expected", "present", "missing", "by design", "in no store", "unread", "bytes",
@@ -43,7 +47,9 @@ def array_sections(report: AuditReport) -> Markup:
         _stores(report),
         element("h2", "Arrays"),
         *(
-            _array(report, array, position < PICTURED, array.array in concerned)
+            _array(
+                report, array, position < PICTURED, position < _OPEN and array.array in concerned
+            )
             for position, array in enumerate(order)
         ),
     ]
@@ -80,9 +86,8 @@ def _array(report: AuditReport, array: ArrayAudit, pictured: bool, opened: bool)
         element("h3", array.array),
         element(
             "span",
-            f"{array.present:,} of {array.expected:,} chunks, {bytes_text(array.bytes)}"
-            + (f", {array.missing:,} missing" if array.missing else "")
-            + (f", {array.unread:,} unread" if array.unread else ""),
+            f"{array.present:,} of {array.expected:,} chunks, {bytes_text(array.bytes)}, "
+            + state_text(array),
             class_="soft",
         ),
     )
@@ -110,8 +115,10 @@ def _array(report: AuditReport, array: ArrayAudit, pictured: bool, opened: bool)
         parts.append(
             element("p", f"Pictures are drawn for {PICTURED} arrays, those with findings first.")
         )
-    parts += [_gaps(array), _partitions(report, array), _strays(array)]
-    return element("details", heading, *parts, open=opened)
+    # On paper the findings say as much.
+    more = (_gaps(array), _partitions(report, array), _strays(array))
+    parts.append(element("div", *more, class_="screen"))
+    return element("details", heading, *parts, open=opened, class_="array", id=anchor(array.array))
 
 
 def _gaps(array: ArrayAudit) -> Markup:

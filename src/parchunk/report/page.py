@@ -1,4 +1,4 @@
-"""The page: verdict first, then findings, then every array in pictures and tables."""
+"""The page: verdict and one picture, findings by weight, periods, then every array."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from importlib.resources import files
 from parchunk.auditing.periods import PERIOD_COLUMNS, period_rows
 from parchunk.auditing.result import AuditReport, percent
 from parchunk.report.arrays import array_sections
+from parchunk.report.entries import Entry, entries_of
 from parchunk.report.markup import Markup, element, joined
+from parchunk.report.overview import overview
 from parchunk.report.tables import data_table, fact_list
 from parchunk.wording import bytes_text, duration
 
@@ -44,6 +46,8 @@ def html_page(report: AuditReport) -> str:
         element(
             "main",
             _top(report),
+            overview(report),
+            _facts(report),
             _findings(report),
             _periods(report),
             _changes(report),
@@ -59,22 +63,6 @@ def _top(report: AuditReport) -> Markup:
     kind, mark = "good", "✓"
     if not report.complete:
         kind, mark = ("bad", "✗") if report.counts["damage"] else ("warn", "!")
-    facts = [
-        ("chunks expected", f"{report.expected:,}"),
-        ("present", f"{report.present:,} ({percent(report.present / max(report.expected, 1))})"),
-        ("missing", f"{report.missing:,}"),
-    ]
-    if report.excused:
-        facts.append(("missing by design", f"{report.excused:,}"))
-    if report.lacking:
-        facts.append(("in no store", f"{report.lacking:,}"))
-    facts += [
-        ("bytes referenced", bytes_text(report.bytes)),
-        ("strays", f"{report.strays:,}"),
-        ("arrays", f"{len(report.arrays):,}"),
-        ("partitions built", _of(sum(p.done for p in report.partitions), len(report.partitions))),
-        ("record files", f"{report.record_files:,} ({bytes_text(report.record_bytes)})"),
-    ]
     complete = report.completeness
     return joined(
         [
@@ -95,28 +83,49 @@ def _top(report: AuditReport) -> Markup:
             )
             if complete is not None
             else "",
-            fact_list(facts),
         ]
     )
 
 
+def _facts(report: AuditReport) -> Markup:
+    facts = [
+        ("chunks expected", f"{report.expected:,}"),
+        ("present", f"{report.present:,} ({percent(report.present / max(report.expected, 1))})"),
+        ("missing", f"{report.missing:,}"),
+    ]
+    if report.excused:
+        facts.append(("missing by design", f"{report.excused:,}"))
+    if report.lacking:
+        facts.append(("in no store", f"{report.lacking:,}"))
+    facts += [
+        ("bytes referenced", bytes_text(report.bytes)),
+        ("strays", f"{report.strays:,}"),
+        ("arrays", f"{len(report.arrays):,}"),
+        ("partitions built", _of(sum(p.done for p in report.partitions), len(report.partitions))),
+        ("record files", f"{report.record_files:,} ({bytes_text(report.record_bytes)})"),
+    ]
+    return fact_list(facts)
+
+
 def _findings(report: AuditReport) -> Markup:
+    entries = entries_of(report)
     items = []
     said = ""
-    for found in report.findings[:_FINDINGS]:
-        remedy = found.remedy if found.severity == "notice" else f"To do: {found.remedy}"
+    for entry in entries[:_FINDINGS]:
+        remedy = entry.remedy if entry.severity == "notice" else f"To do: {entry.remedy}"
         items.append(
             element(
                 "li",
-                element("span", _SEVERITIES[found.severity], class_="tag"),
-                found.message,
+                element("span", _SEVERITIES[entry.severity], class_="tag"),
+                entry.message,
+                _members(entry),
                 # The same advice for every one of many gaps would drown them.
                 element("div", remedy, class_="remedy") if remedy != said else "",
-                class_=found.severity,
+                class_=entry.severity,
             )
         )
         said = remedy
-    rest = len(report.findings) - _FINDINGS
+    rest = len(entries) - _FINDINGS
     return joined(
         [
             element("h2", f"Findings ({len(report.findings):,})", id="findings", tabindex="-1"),
@@ -126,6 +135,15 @@ def _findings(report: AuditReport) -> Markup:
             else "",
         ]
     )
+
+
+def _members(entry: Entry) -> Markup:
+    """Return what an entry stands for, to be folded out."""
+    if not entry.members:
+        return Markup("")
+    items = (element("li", member) for member in entry.members)
+    heading = element("summary", f"all {len(entry.members):,}")
+    return element("details", heading, element("ul", *items, class_="members"), class_="fold")
 
 
 def _periods(report: AuditReport) -> Markup:

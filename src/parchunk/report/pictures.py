@@ -23,8 +23,8 @@ _ROW = 12
 
 def coverage(heat: Heat, label: str) -> Markup:
     """Return bars across the grid's axis: how much of each stretch is there."""
-    seen, present = heat.seen.sum(axis=0), heat.present.sum(axis=0)
-    expected = heat.expected.sum(axis=0)
+    seen, missing = heat.seen.sum(axis=0), heat.missing.sum(axis=0)
+    expected, apart = heat.expected.sum(axis=0), heat.apart.sum(axis=0)
     height = 48
     bars: dict[str, list[str]] = {"there": [], "absent": [], "unread": []}
     for at in range(heat.across):
@@ -32,15 +32,12 @@ def coverage(heat: Heat, label: str) -> Markup:
         whole = int(expected[at])
         if not whole:
             continue
-        there = height * int(present[at]) / whole
-        absent = height * int(seen[at] - present[at]) / whole
+        absent = height * int(missing[at]) / whole
         if 0 < absent < 4:
             absent = 4.0  # one missing chunk among many must be seen
-            there = min(there, height - absent)
-        unread = height - there - absent if seen[at] < whole else 0.0
-        if seen[at] >= whole:
-            there = height - absent
-        top = 0.0
+        unread = height * int(whole - seen[at]) / whole
+        top = height * int(apart[at]) / whole
+        there = max(height - top - unread - absent, 0.0)
         for kind, high in (("unread", unread), ("absent", absent), ("there", there)):
             if high > 0:
                 bars[kind].append(_rectangle(left, top, right - left, high))
@@ -69,7 +66,10 @@ def heat_map(heat: Heat, label: str) -> Markup:
 
 
 def cell_kinds(heat: Heat) -> NDArray[np.int64]:
-    """Return what each cell shows: 0 to SHADES - 1 by size, -1 some missing, -2 all, -3 unread."""
+    """Return what each cell shows.
+
+    0 to SHADES - 1 by size, -1 some missing, -2 all, -3 unread, -4 not expected.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.log2(heat.bytes / heat.present)
     usable = np.isfinite(mean)
@@ -82,10 +82,12 @@ def cell_kinds(heat: Heat) -> NDArray[np.int64]:
         kinds[usable] = np.minimum((mean[usable] - low) / span * SHADES, SHADES - 1).astype(
             np.int64
         )
-    kinds[heat.present < heat.seen] = -1
-    kinds[(heat.present == 0) & (heat.seen > 0)] = -2
+    missing, apart = heat.missing > 0, heat.apart > 0
+    kinds[(heat.present == 0) & apart] = -4
+    kinds[missing] = -1
+    kinds[missing & (heat.present == 0)] = -2
     kinds[heat.seen < heat.expected] = -3
-    kinds[(heat.present < heat.seen) & (heat.seen < heat.expected)] = -1
+    kinds[missing & (heat.seen < heat.expected)] = -1
     return kinds
 
 
@@ -120,7 +122,7 @@ def _rectangle(left: float, top: float, width: float, height: float) -> str:
 
 
 def _class(kind: int) -> str:
-    return {-1: "some", -2: "absent", -3: "unread"}.get(kind, f"s{kind}")
+    return {-1: "some", -2: "absent", -3: "unread", -4: "apart"}.get(kind, f"s{kind}")
 
 
 def _svg(height: float, label: str, shapes: Sequence[Markup]) -> Markup:

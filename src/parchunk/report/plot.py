@@ -8,9 +8,15 @@ import numpy as np
 
 from parchunk.auditing.result import AuditReport
 from parchunk.extras import require
+from parchunk.report.strips import STATES, strips_of
+from parchunk.report.ticks import ticks_along
 
-#: Arrays drawn, those with findings first; more would be thinner than their names.
+#: Arrays drawn, the worst first; more would be thinner than their names.
 _ARRAYS = 40
+#: Cells of a strip.
+_ACROSS = 480
+#: By state of a strip.
+_COLOURS = ("#eceef0", "#3a7ca5", "#f2c14e", "#e07b26", "#c0392b", "#b9bec2")
 
 
 def require_plot() -> None:
@@ -35,53 +41,40 @@ def coverage_png(report: AuditReport) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    concerned = {found.array for found in report.findings}
-    plan = report.plan
-    # A coordinate of another dimension has no place along this one.
-    split_arrays = [a for a in report.arrays if plan.by_name[a.array].axis is not None]
-    arrays = sorted(
-        (array for array in split_arrays or report.arrays if array.expected),
-        key=lambda a: (a.array not in concerned, -a.expected, a.array),
-    )[:_ARRAYS]
+    along, extent, strips = strips_of(report, _ARRAYS)
     # No pyplot: it would choose a backend for the whole process, and may want a display.
-    figure = Figure(figsize=(10, 1.6 + 0.32 * max(len(arrays), 1)), dpi=120, layout="constrained")
+    figure = Figure(figsize=(10, 1.6 + 0.32 * max(len(strips), 1)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    colours = ["#3a7ca5", "#f2c14e", "#e8952e", "#c0392b", "#b9bec2"]
-    names = ["all there", "under 10 % missing", "10 % or more missing", "all missing", "not built"]
-    across = 240
-    cells = np.full((max(len(arrays), 1), across), 4)
-    for row, array in enumerate(arrays):
-        heat = array.heat
-        seen, present = heat.seen.sum(axis=0), heat.present.sum(axis=0)
-        whole = np.maximum(heat.expected.sum(axis=0), 1)
-        absent = (seen - present) / whole
-        state = np.select(
-            [seen < whole, absent == 0, present == 0, absent < 0.1], [4, 0, 3, 1], default=2
-        )
-        cells[row] = state[np.arange(across) * heat.across // across]
+    cells = np.full((max(len(strips), 1), _ACROSS), -1)
+    for row, strip in enumerate(strips):
+        cells[row] = strip.cells(_ACROSS)
     axes.imshow(
-        cells, aspect="auto", cmap=ListedColormap(colours), vmin=-0.5, vmax=4.5,
-        interpolation="nearest", extent=(0, 1, max(len(arrays), 1) - 0.5, -0.5),
+        cells, aspect="auto", cmap=ListedColormap(["#ffffff", *_COLOURS]), vmin=-1.5, vmax=5.5,
+        interpolation="nearest", extent=(0, 1, max(len(strips), 1) - 0.5, -0.5),
     )  # fmt: skip
+    axes.hlines(np.arange(0.5, len(strips) - 1), 0, 1, colors="white", linewidth=1)
     # Names are data: a dollar sign in one is no formula.
-    axes.set_yticks(range(len(arrays)), [_shortened(array.array) for array in arrays])
+    axes.set_yticks(range(len(strips)), [_shortened(strip.array.array) for strip in strips])
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
-    split = plan.split
-    extent = plan.regions[-1].stop if plan.regions else 1
-    ticks = [round((extent - 1) * share / 4) for share in range(5)]
-    labels = [report.labels.of(tick) or f"{tick:,}" for tick in ticks]
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], labels)
-    axes.get_xticklabels()[0].set_horizontalalignment("left")
-    axes.get_xticklabels()[-1].set_horizontalalignment("right")
-    axes.set_xlabel(f"along {split}" if split else "along the first axis", parse_math=False)
+    ticks = ticks_along(report.labels, extent)
+    axes.set_xticks(
+        [tick.element / extent for tick in ticks], [_shortened(tick.text, 16) for tick in ticks]
+    )
+    ends = [report.labels.of(at) or f"{at:,}" for at in (0, extent - 1)]
+    axes.set_xlabel(f"along {along}, {ends[0]} to {ends[1]}", parse_math=False)
+    for label in axes.get_xticklabels():
+        label.set_parse_math(False)
     verdict = report.verdict if len(report.verdict) < 100 else report.verdict[:97] + "..."
     axes.set_title(f"{_shortened(report.url, 90)}\n{verdict}", fontsize=10, loc="left",
                    parse_math=False)  # fmt: skip
-    used = sorted(set(cells.ravel().tolist()))
-    handles = [Patch(color=colours[kind], label=names[kind]) for kind in used]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    used = sorted({state for strip in strips for state in strip.states.tolist()})
+    handles = [Patch(color=_COLOURS[state], label=STATES[state]) for state in used]
+    if handles:
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
+        )
     held = io.BytesIO()
     figure.savefig(held, format="png")
     return held.getvalue()
