@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from os import PathLike
+from typing import cast
 
 import numpy as np
 
@@ -14,10 +15,10 @@ from parchunk.arguments.lenient import lenient
 from parchunk.building.pools import Pools
 from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.publishing import publish_root
+from parchunk.building.rewriting import Rewriting
 from parchunk.building.staging import begin_stage
-from parchunk.cover.inlining import UNBOUNDED
+from parchunk.cover.memory import DEFAULT_MEMORY
 from parchunk.errors import InputError
-from parchunk.keys.placement import Target
 from parchunk.listing.size_vector import SizeVector
 from parchunk.listing.strays import Strays
 from parchunk.listing.tally import Part
@@ -30,13 +31,11 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import PREVIOUS, ROOT, UPDATE, Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, check_counts, read_receipts, strays_path, write_receipt
-from parchunk.out.record_reader import RecordReader
 from parchunk.out.switching import switch
 from parchunk.out.unfinished import Unfinished
 from parchunk.planning.from_source import read_again
 from parchunk.planning.plan import ArrayPlan, PartitionKey, Plan
 from parchunk.stores.source import Source
-from parchunk.writing.inline_room import Inlining
 from parchunk.writing.known_rows import Before, KnownRows
 from parchunk.writing.record_writer import RecordWriter
 
@@ -67,6 +66,7 @@ def relocate(
     url: str | PathLike[str] | Source,
     *,
     sample: int = SAMPLE,
+    memory: int | str = DEFAULT_MEMORY,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
 ) -> Relocation:
@@ -82,6 +82,8 @@ def relocate(
         The store in its new place: what was given as the source of the build, there.
     sample
         How many chunks to look at there, about; at least one of every array that has any.
+    memory
+        Bound on the peak above the imports, in bytes or as text such as ``"1GiB"``.
     store_options, output_options
         For the new place, and for OUT, as `parchunk.build` takes them.
 
@@ -92,6 +94,7 @@ def relocate(
     SourceError, OutputError
         When either cannot be reached.
     """
+    memory = cast(int, memory)
     output = open_output(out, output_options)
     load_plan(output)  # refused before a lease is taken in what is no OUT
     with alone_in(output) as lease:
@@ -103,8 +106,9 @@ def relocate(
             raise InputError(f"{output.url} refers to {source.url} already")
         _require_same(old, source)
         new = replace(old, location=source.location, source=source)
-        checked = _require_chunks(old, receipts, source, output, sample)
-        written = _write_all(old, new, receipts, source, output, lease)
+        rewriting = Rewriting.within(memory, new)
+        checked = _require_chunks(old, receipts, source, output, sample, rewriting)
+        written = _write_all(old, new, receipts, source, output, lease, rewriting)
         return Relocation(output.url, old.location.url, source.url, checked, written)
 
 
@@ -160,10 +164,15 @@ def _require_chunks(
     source: Source,
     output: Output,
     sample: int,
+    rewriting: Rewriting,
 ) -> int:
     """Refuse a place where a sample of chunks is not; return how many were looked at."""
     each = max(sample // max(len(plan.arrays), 1), 1)
-    wanted = [one for array in plan.arrays for one in _some(array, receipts, plan, output, each)]
+    wanted = [
+        one
+        for array in plan.arrays
+        for one in _some(array, receipts, plan, output, each, rewriting)
+    ]
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="relocate") as pool:
         sizes = pool.map(source.size_of, [key for key, _, _ in wanted])
         for (key, size, exactly), found in zip(wanted, sizes, strict=True):
@@ -182,6 +191,7 @@ def _some(
     plan: Plan,
     output: Output,
     most: int,
+    rewriting: Rewriting,
 ) -> Iterator[tuple[str, int, bool]]:
     """Yield the keys of some objects of an array, the size that each has, or has at least.
 
@@ -196,7 +206,7 @@ def _some(
     ]
     picked = sorted({int(at) for at in np.linspace(0, len(files) - 1, _FILES)}) if files else []
     for at in picked:
-        reader = RecordReader(output, spec.name, [files[at]], plan.record_size)
+        reader = rewriting.reader(output, spec.name, [files[at]], plan.record_size)
         first = files[at].index * plan.record_size
         numbers = np.arange(first, first + files[at].rows, dtype=np.int64)
         rows = reader.take(numbers)
@@ -220,6 +230,7 @@ def _write_all(
     source: Source,
     output: Output,
     lease: Lease,
+    rewriting: Rewriting,
 ) -> int:
     """Write all record files with paths in the new place, and put them in place; return how many.
 
@@ -231,7 +242,7 @@ def _write_all(
     try:
         with Pools(1) as pools:
             for array in new.arrays:
-                writer = _writer(array, old, new, receipts, source, output, stage, pools)
+                writer = _writer(array, old, new, receipts, source, output, stage, pools, rewriting)
                 for partition in array.partitions(new.record_size):
                     if partition.key in done:
                         continue
@@ -274,6 +285,7 @@ def _writer(
     output: Output,
     stage: Output,
     pools: Pools,
+    rewriting: Rewriting,
 ) -> RecordWriter:
     """Return what writes an array's rows as they are known, with other paths."""
     spec, name = array.spec, array.spec.name
@@ -283,9 +295,6 @@ def _writer(
         for file in receipts[partition.key].record_files
     ]
     grid = spec.reference_grid
-    before = Before(grid, grid, RecordReader(output, name, files, old.record_size))
-    rows = KnownRows(spec, source, before, ())
-    # Bytes that are inlined are held a record file at a time, as they are when it is read.
-    inlining = Inlining(new.inline_threshold_of(name), UNBOUNDED, pools.room)
-    target = Target(name, spec.reference_total)
-    return RecordWriter(rows, target, stage, new.record_size, inlining, pools.writers)
+    reader = rewriting.reader(output, name, files, old.record_size)
+    rows = KnownRows(spec, source, Before(grid, grid, reader), ())
+    return rewriting.writer(rows, stage, pools)

@@ -17,6 +17,7 @@ import numpy as np
 from parchunk.building.effort import Effort
 from parchunk.building.pools import Pools
 from parchunk.building.ready_jobs import ReadyJobs, ready_jobs
+from parchunk.building.rewriting import Rewriting
 from parchunk.building.running import Run
 from parchunk.cover.limits import USUAL
 from parchunk.cover.store_work import StoreWork
@@ -31,13 +32,10 @@ from parchunk.out.inventory_date import oldest
 from parchunk.out.lease import Lease
 from parchunk.out.output import Output
 from parchunk.out.receipts import Receipt, check_counts, read_receipts, write_receipt
-from parchunk.out.record_reader import RecordReader
 from parchunk.planning.plan import ArrayPlan, Partition, PartitionKey, Plan
 from parchunk.planning.renumbering import Renumbered
 from parchunk.stores.source import Source
-from parchunk.writing.inline_room import Inlining
 from parchunk.writing.known_rows import Before, KnownRows, Since
-from parchunk.writing.record_writer import RecordWriter
 from parchunk.writing.written import Written
 
 #: Within NEXT: a folder for each slab, an Output of its own.
@@ -90,11 +88,14 @@ class Renumbering:
             taken = [p for p in array.takes(self._unknown(array)) if p.key not in done]
             if taken:
                 arrays[name], wanted[name] = array, taken
+        if not arrays:
+            return None
+        rewriting = Rewriting.within(self.effort.memory, self.new)  # refused before it is listed
         slabs = {name: list(self._slabs(array)) for name, array in arrays.items()}
-        run = self._list([slab for some in slabs.values() for slab in some])
+        run = self._list([slab for some in slabs.values() for slab in some], rewriting)
         for name, array in arrays.items():
             if all(_is_plain(array.now.spec, slab.receipt) for slab in slabs[name]):
-                self._write(array, slabs[name], wanted[name])
+                self._write(array, slabs[name], wanted[name], rewriting)
         return run
 
     def _unknown(self, array: Renumbered) -> list[Partition]:
@@ -123,7 +124,7 @@ class Renumbering:
                 folder = f"{_SLABS}/{spec.name}/{rows.period}-{rows.start}-{rows.stop}"
                 yield Slab(partition, plan, self.stage.below(folder))
 
-    def _list(self, slabs: Sequence[Slab]) -> Run | None:
+    def _list(self, slabs: Sequence[Slab], rewriting: Rewriting) -> Run | None:
         """List slabs that are not yet."""
         known = [slab.receipt for slab in slabs]
         left = [slab for slab, receipt in zip(slabs, known, strict=True) if receipt is None]
@@ -133,7 +134,7 @@ class Renumbering:
         partitions = [slab.partition for slab in slabs]
         run = Run(partitions, done, self.effort.progress, self.began, self.lease.check)
         most_held = self.effort.most_held(self.source, self.new)
-        ready = self._ready(left, most_held)
+        ready = self._ready(left, most_held, rewriting)
         try:
             if self.effort.workers > 1:
                 run.in_processes(ready, self.effort.workers)
@@ -144,10 +145,15 @@ class Renumbering:
                 self.lease.leave()
         return run
 
-    def _ready(self, slabs: Sequence[Slab], most_held: int) -> Iterator[ReadyJobs]:
+    def _ready(
+        self, slabs: Sequence[Slab], most_held: int, rewriting: Rewriting
+    ) -> Iterator[ReadyJobs]:
         effort = self.effort
         width = width_of(self.source.manner, effort.listings)
         share = effort.share(self.new)
+        # What is listed is written anew: what would be refused then is refused before.
+        bound = min(share.inlining, rewriting.bound, key=lambda bound: bound.room)
+        share = replace(share, inlining=bound)
         for slab in slabs:
             slab.output.prepare()
             work = StoreWork(slab.plan, self.source, (slab.partition,))
@@ -159,36 +165,33 @@ class Renumbering:
                 yield replace(ready, legs=legs)
 
     def _write(
-        self, array: Renumbered, slabs: Sequence[Slab], partitions: Sequence[Partition]
+        self,
+        array: Renumbered,
+        slabs: Sequence[Slab],
+        partitions: Sequence[Partition],
+        rewriting: Rewriting,
     ) -> None:
         """Write partitions from what is known."""
         spec = array.now.spec
         size, name = self.old.record_size, spec.name
-        held = [receipt for (of, _), receipt in self.kept.items() if of == name]
-        files = [file for receipt in held for file in receipt.record_files]
-        before = Before(
-            array.before.spec.reference_grid,
-            array.known,
-            RecordReader(self.output, name, files, size),
-        )
+        files = [
+            file
+            for (of, _), receipt in self.kept.items()
+            if of == name
+            for file in receipt.record_files
+        ]
+        reader = rewriting.reader(self.output, name, files, size)
+        before = Before(array.before.spec.reference_grid, array.known, reader)
         listed = [(slab, receipt) for slab in slabs if (receipt := slab.receipt) is not None]
         since = [
-            Since(slab.partition.rows, RecordReader(slab.output, name, receipt.record_files, 1))
+            Since(slab.partition.rows, rewriting.reader(slab.output, name, receipt.record_files, 1))
             for slab, receipt in listed
         ]
         rows = KnownRows(spec, self.source, before, since)
         was = [p for p in array.before.partitions(size) if p.key in self.kept]
-        share = self.effort.share(self.new)
-        target = Target(name, spec.reference_total)
         try:
             with Pools(1) as pools:
-                inlining = Inlining(
-                    self.new.inline_threshold_of(name),
-                    share.inlining,
-                    pools.room,
-                    self.new.coordinate_threshold_of(name) > self.new.inline_threshold,
-                )
-                writer = RecordWriter(rows, target, self.stage, size, inlining, pools.writers)
+                writer = rewriting.writer(rows, self.stage, pools)
                 for partition in partitions:
                     self.lease.check()
                     parts = [self.kept[p.key] for p in array.parts_of(partition, was)]

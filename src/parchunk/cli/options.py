@@ -219,18 +219,23 @@ def plan_options(function: _F) -> _F:
     return function
 
 
+def memory_option(function: _F) -> _F:
+    """Add the option that bounds memory."""
+    return click.option(
+        "--memory",
+        type=Size(),
+        default="512MiB",
+        show_default=True,
+        metavar="SIZE",
+        help="Bound on the peak above the imports.",
+    )(function)
+
+
 def run_options(function: _F) -> _F:
     """Add the options that say how a build runs."""
     for option in reversed(
         [
-            click.option(
-                "--memory",
-                type=Size(),
-                default="512MiB",
-                show_default=True,
-                metavar="SIZE",
-                help="Bound on the peak above the imports.",
-            ),
+            memory_option,
             click.option(
                 "--concurrency",
                 type=click.IntRange(1, 1024),

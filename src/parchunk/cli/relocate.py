@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from parchunk.building.relocating import SAMPLE, relocate
-from parchunk.cli.options import json_option, output_option, store_option
+from parchunk.cli.options import json_option, memory_option, output_option, store_option
 from parchunk.cli.tables import console
 from parchunk.wording import count
 
@@ -25,6 +25,7 @@ from parchunk.wording import count
     metavar="N",
     help="Chunks to look for in the new place, about, by a HEAD request each.",
 )
+@memory_option
 @store_option
 @output_option
 @json_option
@@ -32,6 +33,7 @@ def command(
     out: str,
     url: str,
     sample: int,
+    memory: int,
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
     as_json: bool,
@@ -42,7 +44,12 @@ def command(
     sizes. Readers see the references as they were until all are written; run again to resume.
     """
     done = relocate(
-        out, url, sample=sample, store_options=store_options, output_options=output_options
+        out,
+        url,
+        sample=sample,
+        memory=memory,
+        store_options=store_options,
+        output_options=output_options,
     )
     if as_json:
         click.echo(json.dumps(asdict(done)))

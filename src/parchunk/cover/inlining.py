@@ -46,7 +46,7 @@ class InlineBound:
 
     def enough(self, wanted: int) -> int:
         """Return a ``--memory`` that has room for so much, in whole MiB."""
-        return -(-self.processes * (self.least + 2 * wanted) // (1 << 20)) + 1
+        return _enough(self.processes, self.least, wanted)
 
     def check(self, record_file: str, sizes: NDArray[np.int64], is_coordinate: bool = False) -> int:
         """Return the memory that a record file takes whose inlined chunks have these sizes.
@@ -88,6 +88,36 @@ class InlineBound:
             if total <= MOST and needed(total, size) <= self.room:
                 return int(size)
         return int(distinct[0]) - 1
+
+
+@dataclass(frozen=True)
+class ReadingBound:
+    """Bytes in which record files are read back: what ``--memory`` leaves beside inlining.
+
+    That is half of what it leaves beyond the ``least`` that is needed, or more.
+    """
+
+    room: int
+    least: int
+
+    def check_read(self, record_file: str, wanted: int) -> None:
+        """Refuse to read a record file that may take ``wanted`` bytes, where there are fewer.
+
+        Raises
+        ------
+        InputError
+            Naming the memory that would do.
+        """
+        if wanted > self.room:
+            raise InputError(
+                f"{record_file} may take {wanted / (1 << 20):.1f} MiB to be read back, and "
+                f"--memory leaves {self.room / (1 << 20):.1f} MiB for it: give --memory "
+                f"{_enough(1, self.least, wanted)}MiB and run again to resume"
+            )
+
+
+def _enough(processes: int, least: int, wanted: int) -> int:
+    return -(-processes * (least + 2 * wanted) // (1 << 20)) + 1
 
 
 #: Where no --memory was given.

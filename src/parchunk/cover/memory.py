@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 
-from parchunk.cover.inlining import InlineBound, most_needed
+from parchunk.cover.inlining import InlineBound, ReadingBound, most_needed
 from parchunk.errors import InputError
 from parchunk.planning.plan import Plan
 
@@ -17,6 +17,12 @@ FRAGMENT_CHUNKS = 4
 
 #: Bytes a row of a record file costs while the file is written (paths twice, Parquet once).
 ROW_BYTES = 320
+
+#: Bytes a row costs that is read back from its record file: while it is read, and as Parquet.
+READ_ROW_BYTES = 96
+
+#: Bytes that reading record files back takes besides: a row group of inlined chunks, decoded.
+READ_BYTES = 10 << 20
 
 #: Bytes a listing holds: one batch of rows, its Arrow columns and the kernels' temporaries.
 LISTING_BYTES = 4 << 20
@@ -65,6 +71,29 @@ def inline_bound(
     """
     _, least = _needed_bytes(record_size, concurrency)
     return InlineBound(_inline_bytes(memory // processes, least, inlining), least, processes)
+
+
+def rewriting_bounds(
+    memory: int, record_size: int, inlining: int
+) -> tuple[InlineBound, ReadingBound]:
+    """Return how much of ``memory`` one process may use to inline, and to read record files back.
+
+    Nothing is listed meanwhile. The other arguments are as for `held_within`.
+
+    Raises
+    ------
+    InputError
+        When that is too little, naming the least that will do.
+    """
+    rest = FIXED_BYTES + WRITERS * record_size * ROW_BYTES
+    least = rest + record_size * READ_ROW_BYTES + READ_BYTES
+    if memory < least:
+        raise InputError(
+            f"--memory {memory} bytes is too little to read record files of {record_size} rows and "
+            f"write them anew: give {-(-least // (1 << 20))}MiB or more"
+        )
+    inline = InlineBound(_inline_bytes(memory, least, inlining), least)
+    return inline, ReadingBound(memory - rest - inline.room, least)
 
 
 def inlining_of(plan: Plan) -> int:

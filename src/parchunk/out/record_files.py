@@ -111,10 +111,14 @@ def encode(references: References) -> bytes:
     return sink.getvalue()
 
 
+def have_columns(schema: pa.Schema) -> bool:
+    """Whether these are the columns that a build writes."""
+    return [(c.name, c.type) for c in schema] == [(c.name, c.type) for c in SCHEMA]
+
+
 def are_references(batch: pa.RecordBatch) -> bool:
     """Whether rows have the columns that a build writes, without nulls where it writes none."""
-    columns = [(column.name, column.type) for column in batch.schema]
-    return columns == [(column.name, column.type) for column in SCHEMA] and not (
+    return have_columns(batch.schema) and not (
         batch.column("offset").null_count or batch.column("size").null_count
     )
 

@@ -1,49 +1,118 @@
-"""Rows of an array's record files, by their positions; a few files are held at a time."""
+"""Rows of record files, by their positions; a few files are held at a time."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from parchunk.errors import InputError
 from parchunk.keys.numbers import Int64Array
+from parchunk.out.inlined import lengths, original
 from parchunk.out.output import Output
 from parchunk.out.receipts import RecordFile
-from parchunk.out.record_files import are_references, digest, record_path
+from parchunk.out.record_files import digest, have_columns, record_path
+from parchunk.planning.plan import INLINED_BYTES
 
-#: Record files held: what is read goes through them in order, at two places at a time or so.
-_HELD = 4
+#: Bytes a row takes that is held, and more while its file is read.
+_HELD_ROW = 24
+_READ_ROW = 24
+#: How often the inlined bytes of a row group are held while it is read: encoded ones, decoded.
+_DECODED = 2
+
+
+class ReadingRoom(Protocol):
+    """The memory that there is to read record files back."""
+
+    @property
+    def room(self) -> int:
+        """How many bytes."""
+
+    def check_read(self, record_file: str, wanted: int) -> None:
+        """Refuse to read a record file that takes more bytes than there are."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Rows of a record file, shape (n,) each; ``data`` is the file where some are inlined."""
+
+    offsets: Int64Array
+    sizes: Int64Array
+    inlined: Int64Array
+    data: bytes | None
+
+    @property
+    def weight(self) -> int:
+        """The bytes that it takes."""
+        return _HELD_ROW * len(self.offsets) + len(self.data or b"")
+
+
+class HeldFiles:
+    """Record files that all who share it have read last, and have room for together."""
+
+    def __init__(self, room: ReadingRoom) -> None:
+        self._room = room
+        self._held: OrderedDict[tuple[RecordReader, int], _Held] = OrderedDict()
+        #: Held while a file is read, or its inlined bytes are: one at a time.
+        self.lock = threading.Lock()
+
+    @property
+    def _weight(self) -> int:
+        return sum(held.weight for held in self._held.values())
+
+    def get(self, reader: RecordReader, at: int) -> _Held:
+        """Return a file of a reader; ``lock`` is held."""
+        key = (reader, at)
+        found = self._held.get(key)
+        if found is None:
+            wanted = reader.most_to_read(at)
+            while self._held and self._weight + wanted > self._room.room:
+                self._held.popitem(last=False)
+            found = self._held[key] = reader.read(at, self._room)
+        self._held.move_to_end(key)
+        return found
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Rows without their paths, shape (n,) each: a row of size 0 and no bytes is missing."""
+    """Rows without their paths, shape (n,) each; ``inlined`` are bytes, -1 of a row that is not.
+
+    A row of size 0 that is not inlined is missing.
+    """
 
     offsets: Int64Array
     sizes: Int64Array
-    raw: pa.BinaryArray
+    inlined: Int64Array
 
 
 class RecordReader:
     """Reads the rows of ``files``, record files of ``array`` in ``output``.
 
-    The first row of file ``i`` is at position ``i * unit``. Safe for threads.
+    The first row of file ``i`` is at position ``i * unit``. Chunks of up to ``threshold`` bytes
+    are inlined there. Safe for threads.
     """
 
-    def __init__(self, output: Output, array: str, files: Iterable[RecordFile], unit: int) -> None:
+    def __init__(
+        self,
+        output: Output,
+        array: str,
+        files: Iterable[RecordFile],
+        unit: int,
+        held: HeldFiles,
+        threshold: int,
+    ) -> None:
         self._output = output
         self._array = array
         self._files = sorted(files, key=lambda file: file.index)
         self._firsts = np.array([file.index * unit for file in self._files], np.int64)
-        self._held: OrderedDict[int, Columns] = OrderedDict()
-        self._lock = threading.Lock()
+        self._held = held
+        self._threshold = threshold
 
     def take(self, positions: Int64Array) -> Columns:
         """Return the rows at ``positions``, which rise, shape (n,).
@@ -51,43 +120,53 @@ class RecordReader:
         Raises
         ------
         InputError
-            When a record file is gone, or is not what its receipt says.
+            When a record file is gone, or is not what its receipt says; or there is no room for it.
         """
+        count = len(positions)
+        taken = Columns(*(np.empty(count, np.int64) for _ in range(3)))
+        with self._held.lock:
+            for at, begin, end in self._runs(positions):
+                rows, held = positions[begin:end] - self._firsts[at], self._held.get(self, at)
+                taken.offsets[begin:end] = held.offsets[rows]
+                taken.sizes[begin:end] = held.sizes[rows]
+                taken.inlined[begin:end] = held.inlined[rows]
+        return taken
+
+    def inlined(self, positions: Int64Array) -> list[bytes]:
+        """Return what is inlined of the rows at ``positions``, which rise, and which all are."""
+        found: list[bytes] = []
+        with self._held.lock:
+            for at, begin, end in self._runs(positions):
+                data = self._held.get(self, at).data
+                assert data is not None, f"{self._array}: a small chunk was not inlined"
+                found.extend(_inlined(data, positions[begin:end] - self._firsts[at]))
+        return found
+
+    def _runs(self, positions: Int64Array) -> Iterator[tuple[int, int, int]]:
+        """Yield which file has positions, and between which places these are."""
         which = np.searchsorted(self._firsts, positions, side="right") - 1
-        ends = np.flatnonzero(np.diff(which, append=-1)) + 1
-        offsets, sizes = np.empty(len(positions), np.int64), np.empty(len(positions), np.int64)
-        raw: list[pa.BinaryArray] = []
         begin = 0
-        for end in ends.tolist():
+        for end in (np.flatnonzero(np.diff(which, append=-1)) + 1).tolist():
             at = int(which[begin])
-            rows = positions[begin:end] - self._firsts[at]
-            if at < 0 or rows[-1] >= self._files[at].rows:
+            if at < 0 or positions[end - 1] - self._firsts[at] >= self._files[at].rows:
                 raise InputError(
                     f"{self._output.describe(self._array)}: no receipt has row "
                     f"{int(positions[end - 1])}: run parchunk update OUT --arrays {self._array}"
                 )
-            held = self._columns(at)
-            offsets[begin:end], sizes[begin:end] = held.offsets[rows], held.sizes[rows]
-            raw.append(
-                held.raw.take(pa.array(rows))
-                if held.raw.null_count < len(held.raw)
-                else pa.nulls(len(rows), pa.binary())
-            )
+            yield at, begin, end
             begin = end
-        return Columns(offsets, sizes, pa.concat_arrays(raw) if raw else pa.nulls(0, pa.binary()))
 
-    def _columns(self, at: int) -> Columns:
-        with self._lock:
-            found = self._held.get(at)
-            if found is None:
-                found = self._held[at] = self._read(self._files[at])
-                while len(self._held) > _HELD:
-                    self._held.popitem(last=False)
-            self._held.move_to_end(at)
-            return found
+    def most_to_read(self, at: int) -> int:
+        """Return the bytes that it takes to read a file, at most."""
+        file = self._files[at]
+        decoded = INLINED_BYTES + 2 * self._threshold if self._threshold else 0
+        return file.bytes + (_HELD_ROW + _READ_ROW) * file.rows + _DECODED * decoded
 
-    def _read(self, file: RecordFile) -> Columns:
+    def read(self, at: int, room: ReadingRoom) -> _Held:
+        """Return the rows of a file, which is what its receipt says."""
+        file = self._files[at]
         path = record_path(self._array, file.index)
+        room.check_read(path, self.most_to_read(at))
         data = self._output.get(path)
         if data is None or digest(data) != file.digest:
             what = "is gone" if data is None else "is not what its receipt says"
@@ -96,15 +175,32 @@ class RecordReader:
                 f"{self._array}, which lists all of it again"
             )
         with pq.ParquetFile(pa.BufferReader(data)) as opened:
-            batches = list(opened.iter_batches(max(file.rows, 1), use_threads=False))
-        if sum(map(len, batches)) != file.rows or not all(map(are_references, batches)):
+            if opened.metadata.num_rows != file.rows or not have_columns(opened.schema_arrow):
+                raise InputError(f"{self._output.describe(path)} holds no references")
+            table = opened.read(["offset", "size"], use_threads=False)
+            inlined = np.concatenate([np.zeros(0, np.int64), *_sizes(opened)])
+        if any(column.null_count for column in table.columns):
             raise InputError(f"{self._output.describe(path)} holds no references")
-        return Columns(
-            _integers(batches, "offset"),
-            _integers(batches, "size"),
-            pa.concat_arrays([batch.column("raw") for batch in batches]),
-        )
+        offsets, sizes = (column.to_numpy().astype(np.int64) for column in table.columns)
+        return _Held(offsets, sizes, inlined, data if (inlined >= 0).any() else None)
 
 
-def _integers(batches: list[pa.RecordBatch], name: str) -> NDArray[np.int64]:
-    return np.concatenate([np.asarray(batch.column(name)) for batch in batches])
+def _sizes(opened: pq.ParquetFile) -> Iterator[Int64Array]:
+    """Yield the sizes of chunks that are inlined, -1 where none is."""
+    for group in range(opened.num_row_groups):
+        for chunk in opened.read_row_group(group, ["raw"], use_threads=False).column(0).chunks:
+            yield np.where(np.asarray(chunk.is_valid()), lengths(chunk), -1)
+
+
+def _inlined(data: bytes, rows: Int64Array) -> Iterator[bytes]:
+    """Yield the chunks that rows of a file have inlined; rows rise."""
+    first = 0
+    with pq.ParquetFile(pa.BufferReader(data)) as opened:
+        for group in range(opened.num_row_groups):
+            count = opened.metadata.row_group(group).num_rows
+            begin, end = np.searchsorted(rows, [first, first + count]).tolist()
+            if begin < end:
+                column = opened.read_row_group(group, ["raw"], use_threads=False).column(0)
+                for row in (rows[begin:end] - first).tolist():
+                    yield original(column[row].as_py())
+            first += count

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from parchunk.errors import OutputError
@@ -18,8 +17,7 @@ from parchunk.listing.tally import Part
 from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.counts import Counts
-from parchunk.out.inlined import lengths, original
-from parchunk.out.record_reader import RecordReader
+from parchunk.out.record_reader import Columns, RecordReader
 from parchunk.stores.source import Source
 from parchunk.writing.rows import FileRows
 from parchunk.writing.shard_rows import shared_paths
@@ -44,9 +42,9 @@ class Since:
 
 @dataclass(frozen=True)
 class KnownFileRows(FileRows):
-    """Rows with the bytes of those that are inlined."""
+    """Rows by their ``numbers``: the bytes of those that are inlined are read when they are due."""
 
-    raw: pa.BinaryArray
+    numbers: Int64Array
 
 
 class KnownRows:
@@ -73,10 +71,28 @@ class KnownRows:
         """Return nothing: the caller knows its objects."""
         return Counts()
 
-    def look_up(self, numbers: Int64Array) -> tuple[Int64Array, Int64Array, pa.BinaryArray]:
-        """Return offsets and sizes of rows, and the bytes of inlined ones, shape (n,) each."""
-        count = len(numbers)
-        offsets, sizes = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    def look_up(self, numbers: Int64Array) -> Columns:
+        """Return what is known of rows, shape (n,) each."""
+        found = Columns(*(np.zeros(len(numbers), np.int64) for _ in range(3)))
+        for mine, positions, reader in self._places(numbers):
+            columns = reader.take(positions)
+            found.offsets[mine], found.sizes[mine] = columns.offsets, columns.sizes
+            found.inlined[mine] = columns.inlined
+        return found
+
+    def inlined(self, numbers: Int64Array) -> list[bytes]:
+        """Return the bytes of rows that are all inlined."""
+        found: list[bytes] = [b""] * len(numbers)
+        for mine, positions, reader in self._places(numbers):
+            known = reader.inlined(positions)
+            for at, chunk in zip(np.flatnonzero(mine).tolist(), known, strict=True):
+                found[at] = chunk
+        return found
+
+    def _places(
+        self, numbers: Int64Array
+    ) -> list[tuple[NDArray[np.bool_], Int64Array, RecordReader]]:
+        """Return which rows each reader knows, with their positions there; all are known to one."""
         indices = unravel(numbers, self.spec.reference_grid)
         known: NDArray[np.bool_] = np.all(indices < np.array(self._before.known), axis=1)
         left = ~known
@@ -92,29 +108,7 @@ class KnownRows:
                 f"{self.spec.name}: row {int(numbers[left][0])} is nowhere known: nothing was "
                 "published; please report this"
             )
-        raw: list[pa.BinaryArray] = []
-        places: list[NDArray[np.int64]] = []
-        for mine, positions, reader in found:
-            if not len(positions):
-                continue
-            columns = reader.take(positions)
-            offsets[mine], sizes[mine] = columns.offsets, columns.sizes
-            there = np.asarray(pc.is_valid(columns.raw))
-            places.append(np.flatnonzero(mine)[there])
-            raw.append(columns.raw.filter(pa.array(there)))
-        return offsets, sizes, _spread(raw, places, count)
-
-
-def _spread(
-    raw: Sequence[pa.BinaryArray], places: Sequence[Int64Array], count: int
-) -> pa.BinaryArray:
-    """Return a column of ``count`` rows with these values at these places, null elsewhere."""
-    if not any(map(len, places)):
-        return pa.nulls(count, pa.binary())
-    picks = np.full(count, -1, np.int64)
-    at = np.concatenate(places)
-    picks[at] = np.arange(len(at))
-    return pa.concat_arrays(raw).take(pa.array(picks, mask=picks < 0))
+        return [place for place in found if len(place[1])]
 
 
 @dataclass(frozen=True)
@@ -127,16 +121,15 @@ class KnownPiece:
     def file(self, begin: int, numbers: Int64Array) -> KnownFileRows:
         """Return the rows of one record file, as they are known."""
         spec = self.source.spec
-        offsets, sizes, raw = self.source.look_up(numbers)
-        inlined = np.asarray(pc.is_valid(raw))
-        sizes = np.where(inlined, lengths(raw), sizes)
+        known = self.source.look_up(numbers)
+        inlined = known.inlined >= 0
         return KnownFileRows(
             objects=numbers if spec.inner_chunks is None else shard_numbers(spec, numbers),
-            present=inlined | (sizes > 0),
-            offsets=offsets,
-            sizes=sizes,
+            present=inlined | (known.sizes > 0),
+            offsets=known.offsets,
+            sizes=np.where(inlined, known.inlined, known.sizes),
             counts=Counts(),
-            raw=raw,
+            numbers=numbers,
         )
 
     def paths(
@@ -151,8 +144,10 @@ class KnownPiece:
         """Return the bytes of the small chunks, which are inlined where they were known."""
         assert isinstance(rows, KnownFileRows)
         content: list[bytes | None] = [None] * len(small)
-        for row in np.flatnonzero(small).tolist():
-            raw = rows.raw[row].as_py()
-            assert raw is not None, f"{self.source.spec.name}: a small chunk was not inlined"
-            content[row] = original(raw)
+        chunks = self.source.inlined(rows.numbers[small])
+        for row, size, chunk in zip(
+            np.flatnonzero(small).tolist(), rows.sizes[small].tolist(), chunks, strict=True
+        ):
+            assert len(chunk) == size, f"{self.source.spec.name}: a small chunk was not inlined"
+            content[row] = chunk
         return content

@@ -1,0 +1,122 @@
+"""Record files that are written anew from those that are there: within --memory, or not at all."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from tests.writing.v2_store import v2_store
+
+import parchunk
+from parchunk.cli.main import run
+
+pytestmark = pytest.mark.usefixtures("quiet_zarr")
+
+CHUNK = 200_000
+OPTIONS: dict[str, Any] = {"split": "t", "region": 4, "record_size": 16, "inline_threshold": CHUNK}
+
+
+def small_chunks(path: Path, columns: int) -> zarr.Array:
+    """Make an array of chunks that are all inlined, four in a row of a record file."""
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    array = root.create_array(
+        "a", shape=(16, columns * CHUNK), chunks=(1, CHUNK), dtype="u1", compressors=None,
+        dimension_names=["t", "x"],
+    )  # fmt: skip
+    array[...] = np.random.default_rng(7).integers(1, 255, array.shape, np.uint8)
+    return array
+
+
+@pytest.mark.parametrize(
+    ("what", "memory", "words"),
+    [
+        ("relocate", 52, ["MiB to be read back", "are to be inlined"]),
+        ("relocate", 64, ["are to be inlined"]),
+        ("update", 64, ["are to be inlined"]),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_memory_that_would_do(
+    tmp_path: Path,
+    what: str,
+    memory: int,
+    words: list[str],
+    published: Callable[[Path], dict[str, bytes]],
+) -> None:
+    """Followed to its end, references are those of a build in another place, or of the same."""
+    source, out, moved = tmp_path / "s.zarr", tmp_path / "refs", tmp_path / "moved.zarr"
+    array = small_chunks(source, 4)
+    parchunk.build(parchunk.plan(str(source), **OPTIONS), str(out))
+    if what == "update":
+        array.resize((16, 5 * CHUNK))
+        array[:, 4 * CHUNK :] = 3
+        moved = source
+    else:
+        source.rename(moved)
+
+    def follow() -> Any:
+        if what == "relocate":
+            return parchunk.relocate(out, moved, memory=memory << 20)
+        return parchunk.update(out, memory=memory << 20, concurrency=1)
+
+    before = published(out)
+    for expected in words:
+        with pytest.raises(parchunk.InputError, match=expected) as refused:
+            follow()
+        assert "\n" not in str(refused.value)
+        assert published(out) == before
+        memory = int(str(refused.value).split("give --memory ")[1].split("MiB")[0])
+    follow()
+    anew = tmp_path / "fresh"
+    parchunk.build(parchunk.plan(str(moved), **OPTIONS), str(anew))
+    assert published(out) == published(anew)
+
+
+@pytest.mark.parametrize("what", ["relocate", "update"])
+def test_too_little_is_refused_before_anything_is_written(
+    tmp_path: Path, what: str, tree: Callable[[Path], dict[str, str]]
+) -> None:
+    source, out = v2_store(tmp_path / "s.zarr", 3, 10), tmp_path / "refs"
+    parchunk.build(parchunk.plan(str(source)), str(out))
+    before = tree(out)
+    moved = source if what == "update" else source.rename(tmp_path / "moved.zarr")
+    arguments = [what, str(out), "--memory", "20MiB", *([str(moved)] if what == "relocate" else [])]
+    assert run(arguments) == 2
+    assert tree(out) == before
+
+
+PEAK = """
+import sys
+import parchunk
+
+def status(name):
+    with open("/proc/self/status") as file:
+        return int(next(line for line in file if line.startswith(name)).split()[1]) << 10
+
+small, there, out, moved, memory = sys.argv[1:]
+parchunk.relocate(small, there)  # imports
+before = status("VmRSS")
+parchunk.relocate(out, moved, memory=int(memory))
+print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_peak_of_rewriting_stays_within_the_bound(tmp_path: Path) -> None:
+    """Of record files that inline 8 MB each, of which four fit where one is to be held."""
+    places = []
+    for name, count, size in (("small", 2, 10), ("large", 400, 100_000)):
+        source, out = v2_store(tmp_path / f"{name}.zarr", count, size), tmp_path / f"{name}.refs"
+        plan = parchunk.plan(str(source), inline_threshold=100_000, record_size=80)
+        parchunk.build(plan, str(out))
+        places += [str(out), str(source.rename(tmp_path / f"{name}-moved.zarr"))]
+    memory = 150 << 20
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *places, str(memory)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert 16_000_000 < int(done.stdout) < memory
