@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -92,6 +92,27 @@ def test_what_other_stores_say_beside_is_no_reason_for_a_parser(more: str) -> No
         None,
         "",
     )
+
+
+def test_quotes_as_other_stores_spell_them_are_no_reason_for_a_parser() -> None:
+    body = page(*(entry(f"a/{n}", n) for n in range(20))).replace(b"&quot;", b"&#34;")
+    expected = [(f"a/{n}", n, MICROSECONDS) for n in range(20)], None, ""
+    assert said(body, read_by_example) == said(body, read_strictly) == expected
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["a/.zarray", "a/.zattrs", "a/0.0", "b/.zgroup"],
+        [".zgroup", "..a", "a/..b/.c."],
+        ["a/.", "b"],
+    ],
+)
+def test_names_that_begin_with_a_dot_are_no_reason_for_a_parser(keys: list[str]) -> None:
+    body = page(*(entry(key) for key in keys))
+    refused = "a/." in keys
+    assert said(body, read_by_example) == (None if refused else said(body, read_strictly))
+    assert said(body) == ("refused" if refused else said(body, read_by_example))
 
 
 @pytest.mark.parametrize(
@@ -341,3 +362,32 @@ def test_times_are_those_that_stand_there(when: datetime, digits: int, at: int, 
         assert found.tolist() == [microseconds(text)]
     elif at == 30:
         assert not 1970 <= when.year <= 2261
+
+
+@given(
+    st.dates(datetime(1969, 12, 1).date(), datetime(2263, 1, 1).date()),
+    st.lists(
+        st.tuples(st.integers(0, 40), *(st.integers(0, top) for top in (29, 69, 69, 999))),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(0, 60),
+    st.sampled_from(MARKS),
+)
+def test_times_of_one_month_are_those_that_stand_there(
+    month: date, moments: list[tuple[int, ...]], at: int, mark: str
+) -> None:
+    text = ";".join(
+        f"{month:%Y-%m}-{day:02}T{hour:02}:{minute:02}:{second:02}.{part:03}Z"
+        for day, hour, minute, second, part in moments
+    )
+    text = text[:at] + mark + text[at + 1 :] if 7 < at < len(text) else text
+    starts = 8 + np.arange(len(moments)) * 25
+    found = times(b"." * 8 + text.encode() + b"." * 8, starts, np.full(len(starts), 24))
+    texts = [text[start - 8 :][:24] for start in starts]
+    try:
+        expected = [microseconds(one) for one in texts]
+        readable = 1970 <= month.year <= 2261 and all(one[-5] == "." for one in texts)
+    except UnreadablePage:
+        readable = False
+    assert (found.tolist() if found is not None else None) == (expected if readable else None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import re
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,10 @@ Words = NDArray[np.uint64]
 #: Digits of a number that vectors read.
 MOST_DIGITS = 16
 _WORD = 8
-#: Zeros in front of so many digits, in a word.
-_ZEROS = np.array(
-    [int.from_bytes(b"0" * (_WORD - digits), "little") for digits in range(_WORD + 1)], np.uint64
+#: What is kept of a word whose last so many bytes are digits.
+_KEPT = np.array(
+    [0, *(2**64 - 2 ** (8 * (_WORD - digits)) for digits in range(1, _WORD + 1))], np.uint64
 )
-#: By how many bits so many digits are shifted to the end of a word, and what of it is kept then: a
-#: shift by all of it is none.
-_SHIFTS = np.array([(_WORD - digits) * 8 % 64 for digits in range(_WORD + 1)], np.uint64)
-_KEPT = np.array([0, *[2**64 - 1] * _WORD], np.uint64)
 #: What times look like: seconds, which a fraction may follow, and the one that nearly all have.
 _SECONDS, _USUAL = b"0000-00-00T00:00:00", b"0000-00-00T00:00:00.000Z"
 _SHORTEST, _LONGEST = len(_SECONDS) + 1, len(_SECONDS) + 11
@@ -67,16 +64,19 @@ def stands_at(page: bytes, places: Places, text: bytes) -> bool:
 
 
 def numbers(page: bytes, starts: Places, stops: Places) -> NDArray[np.uint64] | None:
-    """Return the numbers that stand there in digits; None where anything else stands."""
+    """Return the numbers that stand there in digits; None where anything else stands.
+
+    Something stands in front of each: sixteen bytes at least.
+    """
     lengths = stops - starts
     least, most = int(lengths.min()), int(lengths.max())
     if least < 1 or most > MOST_DIGITS:
         return None
     if most <= _WORD:
-        return _number(page, starts, lengths)
+        return _number(page, stops, lengths)
     low = np.minimum(lengths, _WORD)
-    high = _number(page, starts, lengths - low)
-    rest = _number(page, stops - low, low)
+    high = _number(page, stops - low, lengths - low)
+    rest = _number(page, stops, low)
     return None if high is None or rest is None else high * np.uint64(10**_WORD) + rest
 
 
@@ -89,6 +89,8 @@ def times(page: bytes, starts: Places, lengths: Places) -> NDArray[np.int64] | N
     if not _SHORTEST <= length <= _LONGEST or int(lengths.max()) != length:
         return None
     usual = length == len(_USUAL)
+    if usual and (found := _times_of_a_month(page, starts)) is not None:
+        return found
     pairs = _pairs(page, starts, _USUAL if usual else _SECONDS)
     if pairs is None:
         return None
@@ -124,17 +126,16 @@ def _repeated(byte: int) -> np.uint64:
     return np.uint64(int.from_bytes(bytes([byte]) * _WORD, "little"))
 
 
-_LOW, _HIGH, _SIX, _THREE = _repeated(0x0F), _repeated(0xF0), _repeated(0x06), _repeated(0x30)
+_HIGH, _SIX, _ZERO = _repeated(0xF0), _repeated(0x06), _repeated(ord("0"))
 
 
-def _number(page: bytes, starts: Places, lengths: Places) -> Words | None:
+def _number(page: bytes, stops: Places, lengths: Places) -> Words | None:
     """Return numbers of up to eight digits; none at all is 0."""
-    words = _words(page, starts)
-    # The digits go to the end of the word, behind zeros.
-    words = (words << _SHIFTS[lengths]) & _KEPT[lengths] | _ZEROS[lengths]
-    if not _are_digits(words):
+    # The last digit is the highest byte of the word; what stands before the first one is cut off.
+    words = (_words(page, stops - _WORD) ^ _ZERO) & _KEPT[lengths]
+    if (((words + _SIX) | words) & _HIGH).any():
         return None
-    words = (words & _LOW) * np.uint64(10 * 2**8 + 1) >> np.uint64(8)
+    words = words * np.uint64(10 * 2**8 + 1) >> np.uint64(8)
     words = (words & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(100 * 2**16 + 1) >> np.uint64(16)
     return (words & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(10_000 * 2**32 + 1) >> np.uint64(32)
 
@@ -146,16 +147,70 @@ def _pairs(page: bytes, starts: Places, form: bytes) -> Bytes | None:
     a word, and of a word all texts', then of the next one. None where a text has another form.
     """
     words = -(-len(form) // _WORD)
-    read = np.ascontiguousarray(
-        windows(page, starts, words * _WORD).view("<u8").reshape(-1, words).T
-    )
-    fixed, digits, wanted = _masks(form)
+    read = _words_of(page, starts, words)
+    paired = _paired(read, *_masks(form))
+    return None if paired is None else paired.view(np.uint8).reshape(words, -1, _WORD)
+
+
+def _words_of(page: bytes, starts: Places, count: int) -> Words:
+    """Return so many words from each place, of a word all places', then of the next one."""
+    found = windows(page, starts, count * _WORD).view("<u8").reshape(-1, count)
+    return np.ascontiguousarray(found.T)
+
+
+def _paired(read: Words, fixed: Words, digits: Words, wanted: Words) -> Words | None:
+    """Return words with pairs of their digits read; None where one is not in the form."""
     if ((read & fixed) != wanted).any():
         return None
-    read &= digits
+    read = read & digits
     if ((read + _SIX) & _HIGH & (digits << np.uint64(4))).any():
         return None
-    return (read * np.uint64(10) + (read >> np.uint64(8))).view(np.uint8).reshape(words, -1, _WORD)
+    return read * np.uint64(10) + (read >> np.uint64(8))
+
+
+#: Where day, hour and minute stand in ``02T03:04``; second, hundredths, and thousandths times ten
+#: in ``:05.678Z``.
+_PLACES = np.array([[0x00FF_0000_FF00_00FF], [0x00FF_00FF_0000_FF00]], np.uint64)
+
+
+def _times_of_a_month(page: bytes, starts: Places) -> NDArray[np.int64] | None:
+    """Return times in their usual form, all of one month, as most pages have them; else None."""
+    read = _words_of(page, starts, len(_USUAL) // _WORD)
+    month = _month(int(read[0, 0]))
+    if month is None or (read[0] != read[0, 0]).any():
+        return None
+    fixed, digits, wanted = (mask[1:] for mask in _masks(_USUAL))
+    paired = _paired(read[1:], fixed, digits, wanted)
+    if paired is None:
+        return None
+    begins, days = month
+    minutes, rest = paired & _PLACES
+    most = (127 - days) | (127 - 23) << 24 | (127 - 59) << 48
+    too_late = (minutes + np.uint64(most)) | (rest + np.uint64((127 - 59) << 8)) & np.uint64(0x8000)
+    minutes -= np.uint64(1)  # days count from one; a day of zero takes from all
+    if ((too_late | minutes) & np.uint64(0x0080_0000_8000_8080)).any():
+        return None
+    # In the highest two bytes of the product.
+    minutes = minutes * np.uint64(1 + (60 << 24) + (1440 << 48)) >> np.uint64(48)
+    seconds = (rest >> np.uint64(8)) & np.uint64(0xFF)
+    parts = (rest >> np.uint64(32)) * np.uint64(1 + (100 << 16))
+    parts = parts >> np.uint64(16) & np.uint64(0xFFFF)
+    made = minutes * np.uint64(_MINUTE) + seconds * np.uint64(1_000_000) + parts * np.uint64(100)
+    shown: NDArray[np.int64] = made.view(np.int64) + begins
+    return shown
+
+
+@lru_cache(maxsize=64)
+def _month(word: int) -> tuple[int, int] | None:
+    """Return when a month like ``2024-02-``, read as a word, begins, and how many days it has."""
+    text = word.to_bytes(_WORD, "little")
+    if not re.fullmatch(rb"[0-9]{4}-[0-9]{2}-", text):
+        return None
+    year, month = int(text[:4]), int(text[5:7])
+    at = (year - _FIRST_YEAR) * 12 + month - 1
+    if not 1 <= month <= 12 or not 0 <= at < len(_BEGINS) - 1:
+        return None
+    return int(_BEGINS[at]), int(_BEGINS[at + 1] - _BEGINS[at]) // (24 * 60 * _MINUTE)
 
 
 @cache
@@ -169,8 +224,3 @@ def _masks(form: bytes) -> tuple[Words, Words, Words]:
         for text in (fixed, digits, form)
     )
     return one, two, three
-
-
-def _are_digits(words: Words) -> bool:
-    """Whether all bytes of words are digits."""
-    return not (((words & _HIGH) ^ _THREE) | (((words & _LOW) + _SIX) & _HIGH)).any()

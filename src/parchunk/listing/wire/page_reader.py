@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from parchunk.listing.listed_rows import Listed
-from parchunk.listing.wire.columns import Bytes, Places, numbers, stands_at, times
+from parchunk.listing.wire.columns import numbers, stands_at, times
 from parchunk.listing.wire.page import UnreadablePage, WirePage
+from parchunk.listing.wire.paths import paths
 from parchunk.listing.wire.strict_reader import Document, read_strictly
 
 _OPEN, _CLOSE = b"<Contents>", b"</Contents>"
-_QUOTE = b"&quot;"
+#: How stores spell the quotes in which entity tags stand.
+_QUOTES = (b"&quot;", b"&#34;")
 _PIECES = re.compile(rb"(<[^<>]*>)([^<]*)")
 _PLAIN_TAG = re.compile(rb"</?[A-Za-z0-9]+>")
 _NEEDED = (b"<Key>", b"<LastModified>", b"<Size>")
-_SLASH, _DOT = ord("/"), ord(".")
 #: What objects are of: the characters that can be seen, and the space.
 _LOWEST, _HIGHEST = 0x20, 0x7E
 
@@ -109,15 +107,16 @@ class _Template:
             before = 0
             if tag not in _NEEDED:
                 # Entity tags stand in quotes.
-                if text.startswith(_QUOTE):
-                    text, quotes = text[len(_QUOTE) :], quotes + 1
-                    begins = begins._replace(text=begins.text + _QUOTE)
-                if text.endswith(_QUOTE):
-                    text, quotes, before = text[: -len(_QUOTE)], quotes + 1, len(_QUOTE)
+                quote = next(filter(text.startswith, _QUOTES), b"")
+                if quote:
+                    text, quotes = text[len(quote) :], quotes + 1
+                    begins = begins._replace(text=begins.text + quote)
+                if quote and text.endswith(quote):
+                    text, quotes, before = text[: -len(quote)], quotes + 1, len(quote)
             if b"&" in text:
                 return None
             literals.append(begins)
-            begins = _Literal(at + 1, before, _QUOTE if before else b"")
+            begins = _Literal(at + 1, before, quote if before else b"")
         literals.append(begins)
         if len(needed) < len(_NEEDED):
             return None
@@ -150,45 +149,11 @@ class _Template:
                 (begins[at] + len(self.literals[at].text), begins[at + 1]) for at in self.needed
             ]
             (key, key_ends), (when, when_ends), (size, size_ends) = spans
-            paths = _paths(body, key, key_ends)
+            found = paths(body, key, key_ends)
             sizes = numbers(body, size, size_ends)
             modified = times(body, when, when_ends - when)
         except IndexError:
             return None  # a tag would end behind the page
-        if paths is None or sizes is None or modified is None:
+        if found is None or sizes is None or modified is None:
             return None
-        return Listed(paths, sizes, modified)
-
-
-def _paths(body: bytes, starts: Places, stops: Places) -> pa.StringArray | None:
-    """Return keys as paths; None where one is not spelled the same as the other."""
-    count = len(starts)
-    if int((stops - starts).min()) < 1:
-        return None
-    # What stands between keys is text, too, for as long as it takes Arrow to take the keys out.
-    offsets = np.empty((count, 2), np.int32)
-    offsets[:, 0], offsets[:, 1] = starts, stops
-    both = pa.StringArray.from_buffers(2 * count - 1, pa.py_buffer(offsets), pa.py_buffer(body))
-    keys: pa.StringArray = both.take(_every_other(count))
-    _, ends, text = keys.buffers()
-    if not _are_paths(np.frombuffer(text, np.uint8), np.frombuffer(ends, np.int32)[: count + 1]):
-        return None
-    return keys
-
-
-@lru_cache(maxsize=8)
-def _every_other(count: int) -> pa.Array:
-    """Return the numbers 0, 2, 4 ...; of most pages they are the same, and dear to make."""
-    return pa.array(np.arange(0, 2 * count, 2, dtype=np.int32))
-
-
-def _are_paths(text: Bytes, offsets: NDArray[np.int32]) -> bool:
-    """Whether no key begins or ends with a slash, begins with a dot, or has either after a slash.
-
-    Those may have segments that no path has; most have not.
-    """
-    begin, end = text[offsets[:-1]], text[offsets[1:] - 1]
-    if (begin == _SLASH).any() or (begin == _DOT).any() or (end == _SLASH).any():
-        return False
-    # The last bit is all that tells a dot from a slash.
-    return not ((text[:-1] == _SLASH) & (text[1:] | 1 == _SLASH)).any()
+        return Listed(found, sizes, modified)

@@ -1,0 +1,58 @@
+"""Keys out of the bytes of a page, where they are paths as they stand."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from parchunk.listing.wire.columns import Bytes, Places
+
+_SLASH = ord("/")
+#: A segment that no path has, or a slash at an end of a key.
+_NO_SEGMENT = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)")
+
+
+def paths(body: bytes, starts: Places, stops: Places) -> pa.StringArray | None:
+    """Return keys as paths; None where one is not spelled the same as the other."""
+    count = len(starts)
+    if int((stops - starts).min()) < 1:
+        return None
+    # What stands between keys is text, too, for as long as it takes Arrow to take the keys out.
+    offsets = np.empty((count, 2), np.int32)
+    offsets[:, 0], offsets[:, 1] = starts, stops
+    both = pa.StringArray.from_buffers(2 * count - 1, pa.py_buffer(offsets), pa.py_buffer(body))
+    keys: pa.StringArray = both.take(_every_other(count))
+    return keys if _are_paths(text_of(keys), _offsets(keys)) else None
+
+
+def text_of(keys: pa.StringArray) -> Bytes:
+    """Return all keys, one right behind the other."""
+    return np.frombuffer(keys.buffers()[2], np.uint8)[: _offsets(keys)[-1]]
+
+
+def _offsets(keys: pa.StringArray) -> NDArray[np.int32]:
+    return np.frombuffer(keys.buffers()[1], np.int32)[: len(keys) + 1]
+
+
+@lru_cache(maxsize=8)
+def _every_other(count: int) -> pa.Array:
+    """Return the numbers 0, 2, 4 ...; of most pages they are the same, and dear to make."""
+    return pa.array(np.arange(0, 2 * count, 2, dtype=np.int32))
+
+
+def _are_paths(text: Bytes, offsets: NDArray[np.int32]) -> bool:
+    """Whether all keys are made of segments that paths have, without slashes at their ends."""
+    begins, ends = offsets[:-1], offsets[1:]
+    # The last bit is all that tells a dot from a slash. What ends a key and begins the next one
+    # may look like it, too.
+    odd = (text[:-1] == _SLASH) & (text[1:] | 1 == _SLASH)
+    at_ends = (text[begins] | 1 == _SLASH) | (text[ends - 1] == _SLASH)
+    if not (odd.any() or at_ends.any()):
+        return True
+    amid = np.searchsorted(ends, np.flatnonzero(odd), side="right")
+    doubtful = np.union1d(np.flatnonzero(at_ends), amid).tolist()
+    return not any(_NO_SEGMENT.search(text[begins[at] : ends[at]].tobytes()) for at in doubtful)
