@@ -9,7 +9,7 @@ from tests.examples import examples
 import parchunk
 from parchunk.auditing.gaps import Steps, completeness
 from parchunk.auditing.heat import Heat
-from parchunk.auditing.policy import Policy, inside
+from parchunk.auditing.policy import Policy
 from parchunk.auditing.sizes import Sizes
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.metadata.spec import ArraySpec
@@ -139,17 +139,17 @@ def test_usual_variation_is_no_outlier():
 
 def test_policy_bounds_keep_partial_chunks():
     made = spec((10, 4), (3, 2))
-    policy = Policy.of(["t=4:7"], [], 0)
-    assert policy.bounds(made) == ((0, 1, 3),)
+    expected = Policy.of(["t=4:7"]).expectation(made)
+    assert expected.bounds == ((0, 1, 3),)
     numbers = np.arange(made.total)
-    assert numbers[inside(numbers, made.grid, policy.bounds(made))].tolist() == [2, 3, 4, 5]
-    assert Policy.of(["t=:"], [], 0).bounds(made) == ((0, 0, 4),)
+    assert numbers[expected.of(numbers)].tolist() == [2, 3, 4, 5]
+    assert Policy.of(["t=:"]).expectation(made).bounds == ((0, 0, 4),)
 
 
 @pytest.mark.parametrize("text", ["t", "t=1", "t=5:4", "=1:2", "t=-1:2", "t=a:b"])
 def test_policy_that_makes_no_sense(text):
     with pytest.raises(parchunk.InputError, match="--expect"):
-        Policy.of([text], [], 0)
+        Policy.of([text])
 
 
 def test_policies_decide_the_verdict(built):

@@ -62,7 +62,7 @@ def _path(name: str, given: Any) -> Any:
             raise InputError(f"{name}=Path({text!r}) has lost a slash: give the URL as text")
         given = text
     kinds = {kind.__name__ for kind in type(given).__mro__}
-    if kinds & _OPENED[name] or (isinstance(given, str) and given.strip()):
+    if kinds & _OPENED.get(name, set()) or (isinstance(given, str) and given.strip()):
         return given
     raise InputError(f"{name}={_shown(given)}: give a path or a URL")
 
@@ -168,6 +168,8 @@ def _shown(given: Any) -> str:
 #: What parameters of these names take, in every function.
 _TAKEN: dict[str, Callable[[str, Any], Any]] = {
     "out": _path,
+    "policy": _path,
+    "since": _path,
     "plan": _path,
     "repo": _path,
     "source": _stores,

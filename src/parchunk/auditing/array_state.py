@@ -74,7 +74,7 @@ class ArrayState:
             self._paths,
             output,
             axis,
-            policy.bounds(self.spec),
+            policy.expectation(self.spec),
             plan.inline_threshold_of(array.spec.name),
             self.lacking,
         )
@@ -219,7 +219,7 @@ class ArrayState:
         if self.policy.allows_gaps(self.spec.name):
             return True
         expected = counts.expected - counts.excused - counts.lacking - counts.unread
-        most = self.policy.max_missing
+        most = self.policy.most_missing(self.spec.name)
         return counts.missing * 100 <= most * expected and most > 0
 
     def _take(self, result: RecordResult) -> None:

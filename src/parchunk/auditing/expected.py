@@ -1,9 +1,9 @@
-"""Where along a dimension chunks are expected: in elements, or from one date to another."""
+"""Ranges of a dimension that policies name: in elements, or from one date to another."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,16 +18,17 @@ _DATES = re.compile(rf"(?P<dimension>.+?)=(?P<start>{_DATE})?:(?P<stop>{_DATE})?
 
 @dataclass(frozen=True)
 class Expected:
-    """Chunks are expected only where ``start <= element < stop`` along a dimension."""
+    """The elements ``start <= element < stop`` of a dimension; ``given`` is for messages."""
 
     dimension: str
     start: int
     stop: int | None
+    given: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
 class ExpectedDates:
-    """Chunks are expected from one date to another, both included; None: from or to the end.
+    """From one date to another, both included; None: from or to the end.
 
     A date that leaves out the day or the hour is all of that month or day. ``given`` is what was
     asked for, for messages.
@@ -49,14 +50,14 @@ class ExpectedDates:
         """
         if self.dimension != dimension:
             raise InputError(
-                f"--expect {self.given}: dates are known of the split dimension "
+                f"{self.given}: dates are known of the split dimension "
                 f"{dimension or '(there is none)'} only: give elements of {self.dimension}"
             )
         texts = labels.texts
         dated = re.match(r"\d{4,}-\d\d-\d\d", labels.of(0) or "")
         if not dated or not _rise(texts):
             raise InputError(
-                f"--expect {self.given}: the elements of {dimension} "
+                f"{self.given}: the elements of {dimension} "
                 f"{'do not rise in time' if dated else 'have no dates'}: give elements, such as "
                 f"{self.dimension}=0:100"
             )
@@ -64,10 +65,10 @@ class ExpectedDates:
         stop = len(texts) if self.stop is None else _first_behind(texts, self.stop)
         if start >= stop:
             raise InputError(
-                f"--expect {self.given}: no element of {dimension} is between these dates; there "
+                f"{self.given}: no element of {dimension} is between these dates; there "
                 f"are {labels.of(0)} to {labels.of(len(texts) - 1)}"
             )
-        return Expected(self.dimension, start, stop)
+        return Expected(self.dimension, start, stop, self.given)
 
     def ends_early(self, labels: Labels) -> str | None:
         """Return the last label, where it is before the last date that chunks are expected of."""
@@ -77,8 +78,10 @@ class ExpectedDates:
         return last if last[: len(self.stop)] < self.stop else None
 
 
-def parse_expected(text: str) -> Expected | ExpectedDates:
+def parse_expected(text: str, asked: str = "") -> Expected | ExpectedDates:
     """Return the value of ``DIM=START:STOP``; either may be left out.
+
+    ``asked`` is what stands before it where a person wrote it.
 
     Raises
     ------
@@ -90,16 +93,16 @@ def parse_expected(text: str) -> Expected | ExpectedDates:
         start = int(match["start"] or 0)
         stop = int(match["stop"]) if match["stop"] else None
         if start < 0 or (stop is not None and stop < start):
-            raise InputError(f"--expect {text!r}: give 0 <= START <= STOP, in elements")
-        return Expected(match["dimension"], start, stop)
+            raise InputError(f"{asked}{text!r}: give 0 <= START <= STOP, in elements")
+        return Expected(match["dimension"], start, stop, f"{asked}{text}")
     match = _DATES.fullmatch(text)
     if not match:
         raise InputError(
-            f"--expect {text!r} is not DIM=START:STOP: give elements, e.g. time=0:87600, or dates, "
+            f"{asked}{text!r} is not DIM=START:STOP: give elements, e.g. time=0:87600, or dates, "
             "e.g. time=2015-01-11:2018-05-15"
         )
     first, last = ((match[end] or "").replace("T", " ") or None for end in ("start", "stop"))
-    return ExpectedDates(match["dimension"], first, last, text)
+    return ExpectedDates(match["dimension"], first, last, f"{asked}{text}")
 
 
 def _rise(texts: pa.StringArray) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -145,7 +144,7 @@ def periods_of(
     by_array: list[dict[str, int]] = [{} for _ in names]
     for each, lacking in steps:
         at = codes[:: each.spec.reference_chunks[each.axis]][: each.size]
-        expected = _expected(each, policy)
+        expected = policy.expectation(each.spec).along(each.axis)
         for low, high in lacking:
             expected[low:high] = 0
         unread = np.where(each.unknown, np.maximum(expected - each.missing, 0), 0)
@@ -193,19 +192,6 @@ def _named(
         null_encoding="encode"
     )
     return encoded.dictionary.to_pylist(), np.asarray(encoded.indices).astype(np.int64)
-
-
-def _expected(steps: Steps, policy: Policy) -> Int64Array:
-    """Return how many chunks are expected at each index along the axis."""
-    grid = list(steps.spec.reference_grid)
-    inside = np.ones(steps.size, bool)
-    for axis, first, end in policy.bounds(steps.spec):
-        if axis == steps.axis:
-            inside[:first] = inside[max(end, 0) :] = False
-        else:
-            grid[axis] = min(grid[axis], max(end - first, 0))
-    del grid[steps.axis]
-    return np.where(inside, prod(grid), 0).astype(np.int64)
 
 
 def _summed(values: Int64Array, codes: Int64Array, count: int) -> Int64Array:

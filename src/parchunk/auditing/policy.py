@@ -2,52 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from parchunk.auditing.expectation import Bound, Box, Expectation
 from parchunk.auditing.expected import Expected, ExpectedDates, parse_expected
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
 
+_T = TypeVar("_T")
+#: Where along one dimension.
+Where = Expected | ExpectedDates
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is said of the arrays whose names match a glob.
+
+    ``expect`` narrows where chunks are expected at all; what lies in all the ranges of one of
+    ``empty`` is meant to be empty. ``gaps`` allows any; ``most`` is the percentage of an array's
+    expected chunks that may be missing. None says nothing. ``given`` is what messages call it.
+    """
+
+    arrays: str = "*"
+    given: str = ""
+    expect: tuple[Where, ...] = ()
+    empty: tuple[tuple[Where, ...], ...] = ()
+    gaps: bool | None = None
+    most: float | None = None
+
+    @property
+    def ranges(self) -> Iterator[Where]:
+        """All ranges of dimensions that it names."""
+        yield from self.expect
+        for box in self.empty:
+            yield from box
+
+    def matches(self, array: str) -> bool:
+        """Whether it is about an array."""
+        return fnmatchcase(array, self.arrays)
+
 
 @dataclass(frozen=True)
 class Policy:
-    """What may be missing.
+    """What may be missing: of each thing that rules say, the last about an array counts.
 
-    ``expect`` narrows where chunks are expected at all; ``allow_missing`` are globs of arrays
-    that may have any gaps; ``max_missing`` is the percentage of an array's expected chunks that
-    may be missing. ``dates`` are such of ``expect`` as are dates, until `for_plan`.
+    Ranges that are to be empty add up.
     """
 
-    expect: tuple[Expected, ...] = ()
-    dates: tuple[ExpectedDates, ...] = ()
-    allow_missing: tuple[str, ...] = ()
-    max_missing: float = 0.0
+    rules: tuple[Rule, ...] = ()
 
     @classmethod
     def of(
-        cls, expect: Sequence[str], allow_missing: Sequence[str], max_missing: float | str
+        cls,
+        expect: Sequence[str] = (),
+        allow_missing: Sequence[str] = (),
+        max_missing: float | str | None = None,
+        before: Sequence[Rule] = (),
     ) -> Policy:
-        """Return the policy that options say.
+        """Return the policy that options say, which come after the rules ``before``.
 
         Raises
         ------
         InputError
             When they say nothing sensible.
         """
-        wanted = list(map(parse_expected, expect))
-        return cls(
-            tuple(one for one in wanted if isinstance(one, Expected)),
-            tuple(one for one in wanted if isinstance(one, ExpectedDates)),
-            tuple(allow_missing),
-            parse_percent(max_missing),
-        )
+        wanted = tuple(parse_expected(text, "--expect ") for text in expect)
+        most = None if max_missing is None else parse_percent(max_missing)
+        of_all = [Rule(expect=wanted, most=most)] if wanted or most is not None else []
+        allowed = [Rule(glob, f"--allow-missing {glob}", gaps=True) for glob in allow_missing]
+        return cls((*before, *of_all, *allowed))
+
+    def dates(self, specs: Sequence[ArraySpec]) -> dict[ExpectedDates, list[str]]:
+        """Return where chunks are expected, as far as dates say it, and of which arrays.
+
+        There is nothing of that in what `for_plan` returns.
+        """
+        found: dict[ExpectedDates, list[str]] = {}
+        for spec in specs:
+            for one in self._expected(spec.name):
+                if isinstance(one, ExpectedDates) and one.dimension in spec.dimension_names:
+                    found.setdefault(one, []).append(spec.name)
+        return found
 
     def for_plan(self, plan: Plan, labels: Labels) -> Policy:
         """Return the policy with all dates as elements, by the labels of the split dimension.
@@ -59,8 +99,19 @@ class Policy:
         """
         self.check(plan)
         dimension = None if plan.split is None else plan.split.dimension
-        more = tuple(dates.elements(dimension, labels) for dates in self.dates)
-        return replace(self, expect=(*self.expect, *more))
+
+        def told(ranges: Sequence[Where]) -> tuple[Expected, ...]:
+            return tuple(
+                one.elements(dimension, labels) if isinstance(one, ExpectedDates) else one
+                for one in ranges
+            )
+
+        return Policy(
+            tuple(
+                replace(rule, expect=told(rule.expect), empty=tuple(map(told, rule.empty)))
+                for rule in self.rules
+            )
+        )
 
     def check(self, plan: Plan) -> None:
         """Check that what it names is in the plan: a misspelt policy would excuse nothing.
@@ -70,40 +121,83 @@ class Policy:
         InputError
             Naming what is not there.
         """
-        known = {name for array in plan.arrays for name in array.spec.dimension_names if name}
-        for dimension in [one.dimension for one in self.expect] + [
-            one.dimension for one in self.dates
-        ]:
-            if dimension not in known:
-                raise InputError(
-                    f"--expect {dimension}: no array has that dimension; there are: "
-                    f"{', '.join(sorted(known)) or 'none with names'}"
-                )
-        for glob in self.allow_missing:
-            if not any(fnmatchcase(array.spec.name, glob) for array in plan.arrays):
-                raise InputError(f"--allow-missing {glob}: no array has such a name")
+        for rule in self.rules:
+            specs = [array.spec for array in plan.arrays if rule.matches(array.spec.name)]
+            if not specs and rule.given:
+                raise InputError(f"{rule.given}: no array has such a name")
+            known = {name for spec in specs for name in spec.dimension_names if name}
+            for one in rule.ranges:
+                if one.dimension not in known:
+                    raise InputError(
+                        f"{one.given}: no array{' of these' if rule.given else ''} has that "
+                        f"dimension; there are: {', '.join(sorted(known)) or 'none with names'}"
+                    )
 
     def allows_gaps(self, array: str) -> bool:
         """Whether any chunk of an array may be missing."""
-        return any(fnmatchcase(array, glob) for glob in self.allow_missing)
+        return bool(_last([rule.gaps for rule in self._about(array)]))
 
-    def bounds(self, spec: ArraySpec) -> tuple[tuple[int, int, int], ...]:
-        """Return (axis, first, end) chunk indices outside which nothing is expected.
+    def most_missing(self, array: str) -> float:
+        """Return the percentage of an array's expected chunks that may be missing."""
+        return _last([rule.most for rule in self._about(array)]) or 0.0
 
-        A chunk that holds any expected element is expected.
+    def expectation(self, spec: ArraySpec) -> Expectation:
+        """Return which chunks of an array are expected.
+
+        A chunk that holds any expected element is; one that is to be empty lies there wholly.
         """
-        found = []
-        for expected in self.expect:
-            for axis, name in enumerate(spec.dimension_names):
-                if name == expected.dimension:
-                    size = spec.reference_chunks[axis]
-                    stop = spec.shape[axis] if expected.stop is None else expected.stop
-                    end = min(-(-stop // size), spec.reference_grid[axis]) if size else 0
-                    found.append((axis, expected.start // size if size else 0, end))
-        return tuple(found)
+        bounds = [bound for one in self._expected(spec.name) for bound in _bounds(spec, one)]
+        empty = []
+        for rule in self._about(spec.name):
+            for box in rule.empty:
+                if all(one.dimension in spec.dimension_names for one in box):
+                    whole = [_bounds(spec, one, whole=True) for one in box]
+                    empty.append(tuple(bound for some in whole for bound in some))
+        return Expectation(spec.reference_grid, tuple(bounds), tuple(empty))
+
+    def stop(self, spec: ArraySpec, axis: int) -> int:
+        """Return the element along an axis behind which nothing is expected of an array."""
+        name = spec.dimension_names[axis]
+        said = [one for one in self._expected(spec.name) if name and one.dimension == name]
+        ends = [one.stop for one in said if isinstance(one, Expected) and one.stop is not None]
+        return min([spec.shape[axis], *ends])
+
+    def _about(self, array: str) -> list[Rule]:
+        return [rule for rule in self.rules if rule.matches(array)]
+
+    def _expected(self, array: str) -> list[Where]:
+        """Return where chunks are expected: of each dimension, what the last rule says."""
+        expect: dict[str, tuple[Where, ...]] = {}
+        for rule in self._about(array):
+            for dimension in {one.dimension for one in rule.expect}:
+                expect[dimension] = tuple(o for o in rule.expect if o.dimension == dimension)
+        return [one for some in expect.values() for one in some]
 
 
-def parse_percent(value: float | str) -> float:
+def _last(said: Sequence[_T | None]) -> _T | None:
+    return next((one for one in reversed(said) if one is not None), None)
+
+
+def _bounds(spec: ArraySpec, where: Where, whole: bool = False) -> Box:
+    """Return the bounds of a range on each axis: of chunks that lie in it, ``whole`` or partly."""
+    assert isinstance(where, Expected)
+    found: list[Bound] = []
+    for axis, name in enumerate(spec.dimension_names):
+        if name == where.dimension:
+            size, grid = spec.reference_chunks[axis], spec.reference_grid[axis]
+            extent = spec.shape[axis]
+            stop = extent if where.stop is None else min(where.stop, extent)
+            if not size:
+                found.append((axis, 0, 0))
+            elif whole:
+                end = grid if stop == extent else stop // size
+                found.append((axis, -(-where.start // size), end))
+            else:
+                found.append((axis, where.start // size, min(-(-stop // size), grid)))
+    return tuple(found)
+
+
+def parse_percent(value: float | str, given: str = "--max-missing") -> float:
     """Return a percentage, as a number or as text such as ``1%``.
 
     Raises
@@ -116,17 +210,5 @@ def parse_percent(value: float | str) -> float:
     except ValueError:
         percent = -1.0
     if not 0 <= percent <= 100:
-        raise InputError(f"--max-missing is {value}: give a percentage, 0 to 100")
+        raise InputError(f"{given} is {value}: give a percentage, 0 to 100")
     return percent
-
-
-def inside(
-    numbers: NDArray[np.int64], grid: tuple[int, ...], bounds: Sequence[tuple[int, int, int]]
-) -> NDArray[np.bool_]:
-    """Return which chunk numbers lie within all bounds, shape (n,)."""
-    mask = np.ones(len(numbers), bool)
-    for axis, first, end in bounds:
-        inner = int(np.prod(grid[axis + 1 :], dtype=np.int64))
-        index = numbers // inner % grid[axis]
-        mask &= (index >= first) & (index < end)
-    return mask

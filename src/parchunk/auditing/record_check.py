@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.auditing.audit_counts import AuditCounts
+from parchunk.auditing.expectation import Expectation, inside
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.objects import objects_of
-from parchunk.auditing.policy import inside
 from parchunk.auditing.row_faults import Ranges, RowFault, inlining_faults, size_faults
 from parchunk.auditing.sizes import Sizes
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
@@ -82,8 +82,8 @@ class RecordResult:
 class RecordChecker:
     """Checks the record files of one array; safe to share by threads.
 
-    ``url`` is what references call the source, ``paths`` spells them; ``bounds`` say where chunks
-    are expected, and ``lacking`` which chunk indices along the axis are in no store.
+    ``url`` is what references call the source, ``paths`` spells them; ``expectation`` says
+    which chunks are expected, and ``lacking`` which chunk indices along the axis are in no store.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class RecordChecker:
         paths: ArrayPaths,
         output: Output,
         axis: int,
-        bounds: Sequence[tuple[int, int, int]],
+        expectation: Expectation,
         inline_threshold: int,
         lacking: Sequence[tuple[int, int]] = (),
     ) -> None:
@@ -103,7 +103,7 @@ class RecordChecker:
         self._base = f"{url}/{spec.name}/"
         self._output = output
         self._axis = axis
-        self._bounds = bounds
+        self._expectation = expectation
         self._lacking = lacking
         self._fixed = fixed_chunk_bytes(spec)
         self._inline_threshold = inline_threshold
@@ -240,8 +240,8 @@ class RecordChecker:
         for low, high in self._lacking if len(lost) else ():
             lost = lost[~inside(lost, grid, [(self._axis, low, high)])]
         lacking = len(absent) - len(lost)
-        if self._bounds and len(lost):
-            expected = inside(lost, grid, self._bounds)
+        if len(lost) and not self._expectation.is_all:
+            expected = self._expectation.of(lost)
             result.excused, lost = lost[~expected], lost[expected]
         result.lost = lost
         result.counts = AuditCounts(

@@ -19,27 +19,27 @@ from parchunk.auditing.array_state import ArrayState
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.by_store import coverage_by_store
 from parchunk.auditing.decoding import Decoded, Sample, decode_sample
-from parchunk.auditing.findings import Finding, finding
-from parchunk.auditing.found_arrays import left_out_findings, spelling_findings
+from parchunk.auditing.findings import Finding
 from parchunk.auditing.gaps import Completeness, completeness
 from parchunk.auditing.labels import labels_for
+from parchunk.auditing.of_all import findings_of_all
 from parchunk.auditing.periods import Periods, check_unit, periods_of
 from parchunk.auditing.policy import Policy
+from parchunk.auditing.policy_file import read_policy
 from parchunk.auditing.receipt_check import Audited, read_partitions
 from parchunk.auditing.result import ArrayAudit, AuditReport
-from parchunk.auditing.root_check import check_root
 from parchunk.auditing.wording import early_ends
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.errors import InputError
 from parchunk.out.counts import BuildCounts
-from parchunk.out.inventory_date import oldest, refuse_older
+from parchunk.out.inventory_date import refuse_older
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.prepared import refuse_between
-from parchunk.out.receipts import Receipt, listings
+from parchunk.out.receipts import listings
 from parchunk.out.record_files import record_path
-from parchunk.out.under_way import UnderWay, read_under_way
+from parchunk.out.under_way import read_under_way
 from parchunk.planning.from_source import open_source
 from parchunk.planning.inventory import MOST_PROBED, as_inventory
 from parchunk.planning.labels import Labels
@@ -63,7 +63,8 @@ def audit(
     repo_options: Mapping[str, str] | None = None,
     expect: str | Sequence[str] = (),
     allow_missing: str | Sequence[str] = (),
-    max_missing: float | str = 0.0,
+    max_missing: float | str | None = None,
+    policy: str | PathLike[str] | None = None,
     by: str | None = None,
     decode: str | float | None = None,
     source: Source | str | PathLike[str] | None = None,
@@ -98,6 +99,9 @@ def audit(
         Globs of arrays that may have gaps.
     max_missing
         The percentage of each array's expected chunks that may be missing: ``1``, or ``"1%"``.
+    policy
+        A TOML file that says such things by array (docs/audit.md); what is given beside it counts
+        for all arrays.
     by
         ``"year"``, ``"month"``, ``"day"`` or ``"hour"``: tell which of them are complete, too, by
         the dates of the split dimension.
@@ -133,18 +137,19 @@ def audit(
     memory = cast(int, memory)
     _check_asked(by, inventory or probe, against_source)
     source = _opened(source, store_options)
-    policy = Policy.of(expect, allow_missing, max_missing)
+    rules = () if policy is None else read_policy(str(policy))
+    asked = Policy.of(expect, allow_missing, max_missing, rules)
     sample = None if decode is None else Sample.parse(decode)
     output = open_output(out, output_options)
     plan = _plan_of(output)
     labels = labels_for(plan, output, store_options)
-    policy = policy.for_plan(plan, labels)
+    agreed = asked.for_plan(plan, labels)
     under_way = read_under_way(output)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
-    arrays, extra = _read_files(plan, output, policy, done, undone, workers, progress)
+    arrays, extra = _read_files(plan, output, agreed, done, undone, workers, progress)
     receipts = [item.receipt for item in done if item.receipt]
-    of_all = _findings_of_all(plan, output, policy, under_way, undone, receipts)
-    findings += [*extra, *early_ends(policy, labels), *of_all]
+    of_all = findings_of_all(plan, output, agreed, under_way, undone, receipts)
+    findings += [*extra, *early_ends(asked, plan, labels), *of_all]
     audited, comparison = [state.summary(labels) for state in arrays], None
     findings += _findings_of_each(arrays, audited, done)
     if against_source:
@@ -184,30 +189,11 @@ def audit(
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(children=False),
         labels=labels,
-        periods=_periods(by, plan, labels, arrays, policy),
+        periods=_periods(by, plan, labels, arrays, agreed),
         comparison=comparison,
         listings=listings(receipts),
         decoded=decoded,
     )
-
-
-def _findings_of_all(
-    plan: Plan,
-    output: Output,
-    policy: Policy,
-    under_way: UnderWay,
-    undone: Sequence[Partition],
-    receipts: Sequence[Receipt],
-) -> list[Finding]:
-    """Return findings that concern OUT as a whole, or arrays without a look at their files."""
-    finished = not (undone or under_way.updating)
-    return [
-        *_unfinished(undone, under_way),
-        *left_out_findings(plan),
-        *spelling_findings(plan, receipts, output, policy),
-        *check_root(plan, output, receipts, finished),
-        *_unverified(receipts),
-    ]
 
 
 def _plan_of(output: Output) -> Plan:
@@ -272,53 +258,21 @@ def _by_digest(done: Sequence[Audited]) -> dict[str, str]:
     }
 
 
-def _unverified(receipts: Sequence[Receipt]) -> list[Finding]:
-    """Return the partitions whose gaps were listed once, if there are any."""
-    frozen = [receipt for receipt in receipts if receipt.inventory is not None]
-    date = oldest(frozen)
-    found = []
-    if date is not None:
-        found = [
-            finding(
-                "as-of-inventory",
-                f"{len(frozen):,} partitions are as of the inventory of {date}, or of a later one: "
-                "chunks written since count as missing",
-                "parchunk update OUT --inventory FILE with a newer one",
-                count=len(frozen),
-            )
-        ]
-    count = sum(not (receipt.verified or receipt.inventory) for receipt in receipts)
-    if not count:
-        return found
-    return [
-        *found,
-        finding(
-            "unverified",
-            f"{count:,} partitions were built with --trust-listing: their gaps were not listed "
-            "a second time",
-            "audit with --against-source",
-            count=count,
-        ),
-    ]
-
-
 def _completeness(plan: Plan, arrays: Sequence[ArrayState]) -> Completeness | None:
     """Return the latest complete step over all split arrays whose gaps are not allowed."""
     if plan.split is None or not plan.regions:
         return None
-    ranges = []
+    ranges, ends = [], []
     for state in arrays:
         axis = plan.by_name[state.spec.name].axis
         if axis is not None and not state.policy.allows_gaps(state.spec.name):
             ranges.append((state.spec.shape[axis], state.steps.incomplete()))
+            ends.append(state.policy.stop(state.spec, axis))
     if not ranges:
         return None
     extent = plan.regions[-1].stop
-    for state in arrays[:1]:
-        for expected in state.policy.expect:
-            # Where nothing is expected, nothing is complete either.
-            if expected.dimension == plan.split.dimension and expected.stop is not None:
-                ranges.append((min(expected.stop, extent), np.empty((0, 2), np.int64)))
+    # Where nothing is expected, nothing is complete either.
+    ranges.append((max(ends), np.empty((0, 2), np.int64)))
     return completeness(str(plan.split), ranges, extent)
 
 
@@ -366,30 +320,6 @@ def _periods(
         if split is not None and split.axis_in(state.spec) == state.steps.axis
     ]
     return periods_of(unit, None if split is None else split.dimension, labels, along, policy)
-
-
-def _unfinished(undone: Sequence[Partition], under_way: UnderWay) -> list[Finding]:
-    """Return what is not built yet; that is no damage, as readers do not see it."""
-    by_array: dict[str, list[Partition]] = {}
-    for partition in undone:
-        by_array.setdefault(partition.array, []).append(partition)
-    what = "up to date" if under_way.published else "built"
-    found = [
-        finding(
-            "unfinished",
-            f"{array}: {len(left):,} partitions are not {what}"
-            + (f", the first is region {left[0].region}" if left[0].region is not None else ""),
-            under_way.remedy(),
-            array=array,
-            region=left[0].region,
-            count=len(left),
-        )
-        for array, left in by_array.items()
-    ]
-    if (undone and under_way.published) or under_way.updating:
-        message = under_way.message(len(undone))
-        found.insert(0, finding("unfinished", message, under_way.remedy(), count=len(undone)))
-    return found
 
 
 def _importance(found: Finding) -> tuple[int, str, str, int]:

@@ -11,6 +11,7 @@ from parchunk.auditing.objects import objects_of
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.result import ArrayAudit, percent
+from parchunk.metadata.choosing import some_of
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.receipts import receipt_path, strays_path
@@ -120,17 +121,20 @@ def lacking_findings(plan: Plan, array: ArrayPlan, audited: ArrayAudit) -> Itera
     )
 
 
-def early_ends(policy: Policy, labels: Labels) -> Iterator[Finding]:
+def early_ends(policy: Policy, plan: Plan, labels: Labels) -> Iterator[Finding]:
     """Yield the dimensions that end before the last date that a policy expects."""
-    for dates in policy.dates:
+    specs = [array.spec for array in plan.arrays]
+    for dates, arrays in policy.dates(specs).items():
         last = dates.ends_early(labels)
-        if last is not None:
-            yield finding(
-                "ends-early",
-                f"{dates.dimension} ends at {last}, and chunks are expected to {dates.stop}",
-                "have the producer append, then run parchunk update OUT; or give an earlier "
-                "--expect",
-            )
+        if last is None:
+            continue
+        along = sum(dates.dimension in spec.dimension_names for spec in specs)
+        of = "" if len(arrays) == along else f" of {some_of(arrays)}"
+        yield finding(
+            "ends-early",
+            f"{dates.dimension} ends at {last}, and chunks{of} are expected to {dates.stop}",
+            "have the producer append, then run parchunk update OUT; or expect none later",
+        )
 
 
 def zero_sized_findings(

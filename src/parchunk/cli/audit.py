@@ -54,9 +54,14 @@ from parchunk.errors import InputError
 @click.option("--allow-missing", multiple=True, metavar="GLOB", help="Arrays that may have gaps.")
 @click.option(
     "--max-missing",
-    default="0",
     metavar="PERCENT",
-    help="Missing chunks that each array may have.",
+    help="Missing chunks that each array may have.  [default: 0]",
+)
+@click.option(
+    "--policy",
+    metavar="FILE.toml",
+    help="Say by array where chunks are expected, which are meant to be empty, and how many may be "
+    "missing; the options above come after it.",
 )
 @click.option(
     "--by",
@@ -119,7 +124,8 @@ def command(
     repo_options: Mapping[str, str],
     expect: tuple[str, ...],
     allow_missing: tuple[str, ...],
-    max_missing: str,
+    max_missing: str | None,
+    policy: str | None,
     by: str | None,
     decode: str | None,
     report: Path | None,
@@ -176,6 +182,7 @@ def command(
             expect=expect,
             allow_missing=allow_missing,
             max_missing=max_missing,
+            policy=policy,
             by=by,
             decode=decode,
             store_options=store_options,
