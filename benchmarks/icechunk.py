@@ -33,6 +33,8 @@ ROUNDS = 11
 GROWTH_ROUNDS = 3
 COMMITS = 50
 REFERENCES_A_COMMIT = 20_000
+#: Regions of this many references, and how many of them.
+SMALL = (96, 462)
 
 
 def build_references(
@@ -115,6 +117,24 @@ def print_growth(name: str, runs: Sequence[Measurement]) -> None:
         )
 
 
+def print_small_regions(folder: Path) -> None:
+    """Print what commits of many small regions take, by how manifests are split."""
+    references, regions = SMALL
+    out = build_references(folder, regions, (references,), 1)
+    print(f"\n{regions} successive regions of {references} references; seconds, of one round")
+    for label, run, *how in (
+        ("parchunk.to_icechunk", "run_parchunk"),
+        ("bare, the same splitting", "run_bare"),
+        ("bare, split at regions", "run_bare", "region"),
+        ("bare, default splitting", "run_bare", "default"),
+    ):
+        repo = folder / f"small-{'-'.join(label.split())}"
+        found = measure(run, out, str(repo), *how)
+        print_growth(label, [found])
+        size = sum(path.stat().st_size for path in repo.rglob("*") if path.is_file())
+        print(f"{'':26} {found['cpu']:.1f} s of processor in all, {size / 1e6:.1f} MB in REPO")
+
+
 def print_memory(folder: Path) -> None:
     """Print the least bound that imports of one region each are taken for, and their peaks."""
     print("\nmemory of one region, MiB above the imports; with the least bound that is taken")
@@ -188,13 +208,14 @@ def main(references: int = 1_000_000, rounds: int = ROUNDS) -> None:
                 "run_bare", out50, str(folder / f"split-{i}")
             ),
             "bare, default splitting": lambda i: measure(
-                "run_bare", out50, str(folder / f"plain-{i}"), True
+                "run_bare", out50, str(folder / f"plain-{i}"), "default"
             ),
         }
         for label, runs in zip(calls, in_turns(GROWTH_ROUNDS, [*calls.values()]), strict=True):
             print_growth(label, runs)
         print("the very first region is left out: it opens files for the first time")
 
+        print_small_regions(folder)
         print_memory(folder)
 
         if find_spec("virtualizarr"):

@@ -54,8 +54,11 @@ def run_parchunk(out: str, repo: str, memory: int = MEMORY) -> dict[str, Any]:
     }
 
 
-def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, Any]:
-    """Make the same commits with icechunk alone, from arrays that are in memory before."""
+def run_bare(out: str, repo: str, splitting: str = "same") -> dict[str, Any]:
+    """Make the same commits with icechunk alone, from arrays that are in memory before.
+
+    ``splitting`` of manifests is the same as parchunk's, at every "region", or icechunk's default.
+    """
     import icechunk
     from parchunk.icechunk_import import adapter
     from parchunk.icechunk_import.locations import Container
@@ -76,8 +79,16 @@ def run_bare(out: str, repo: str, default_splitting: bool = False) -> dict[str, 
     before, began, busy = _peak(), time.perf_counter(), time.process_time()
     config = icechunk.RepositoryConfig.default()
     config.set_virtual_chunk_container(container.virtual_chunk_container())
-    if not default_splitting:
+    if splitting == "same":
         split_manifests(config, plan)
+    elif splitting == "region":
+        condition, dimension = icechunk.ManifestSplitCondition, icechunk.ManifestSplitDimCondition
+        rule = (dimension.Axis(array.axis), array.region_chunks)
+        config.manifest = icechunk.ManifestConfig(
+            splitting=icechunk.ManifestSplittingConfig(
+                ((condition.path_matches("^/air$"), (rule,)),)
+            )
+        )
     repository = icechunk.Repository.create(icechunk.local_filesystem_storage(repo), config=config)
     session = repository.writable_session("main")
     adapter.put(

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.limits import USUAL, Limits
 from parchunk.icechunk_import.locations import Container
+from parchunk.icechunk_import.manifests import written_again
 from parchunk.icechunk_import.planned_commits import PlannedCommit
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.choice import RECORD_ROWS
@@ -130,6 +131,8 @@ def budget(
             native = receipt.inlined * min(threshold, LONGEST_INLINED)
             # a byte a chunk tells which are there, in case that others must be deleted
             held += count * SET[arrays].of(rank, length) + native + partition.rows.total
+            if item.entry.kind == "region":
+                count += written_again(plan, partition.array)
             written = max(written, count * WRITTEN[arrays].of(rank, length) + native)
         if not arrays:
             # in a fork and, copied, in the session

@@ -9,6 +9,7 @@ from typing import Any
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container
+from parchunk.icechunk_import.manifests import manifest_length
 from parchunk.icechunk_import.storage import storage_at
 from parchunk.planning.plan import Plan
 
@@ -54,13 +55,13 @@ def open_existing(url: str, options: Mapping[str, str] | None = None, **kwargs: 
 
 
 def split_manifests(config: Any, plan: Plan) -> None:
-    """Make manifests of split arrays end where regions do.
+    """Make manifests of split arrays end where regions do: one of them, or several small ones.
 
-    Then a commit writes the manifests of its own region, and never again those of the others.
+    Then a commit writes a manifest of its own region, or one that is soon written.
     """
     ic = adapter.load()
     ours = {
-        _exact_path(array.spec.name): (array.axis, array.region_chunks)
+        _exact_path(array.spec.name): (array.axis, manifest_length(array))
         for array in plan.arrays
         if array.axis is not None and array.regions > 1
     }
