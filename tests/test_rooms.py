@@ -11,12 +11,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "parchunk"
 
-#: Which rooms a room may use, beside those that all may: errors, wording and extras.
+#: Which rooms a room may use, beside those of `FOR_ALL`.
 MAY_USE: dict[str, str] = {
     "errors": "",
     "wording": "",
     "extras": "",
-    "arguments": "",
+    "arguments": "showing",
+    "showing": "",
     "keys": "",
     "inventories": "",
     "stores": "inventories",
@@ -34,7 +35,7 @@ MAY_USE: dict[str, str] = {
     "virtualizarr": "icechunk_import reading out planning metadata keys stores",
     "cli": " ".join(path.name for path in PACKAGE.iterdir() if path.is_dir()),
 }
-FOR_ALL = {"errors", "wording", "extras", "arguments"}
+FOR_ALL = {"errors", "wording", "extras", "arguments", "showing"}
 #: What runs the others: these may use the whole package.
 DOORS = {"__init__", "__main__"}
 

@@ -10,6 +10,18 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def short_count(number: int) -> str:
+    """Return a count in at most three digits and a letter: ``999``, ``43.0 k``, ``1.25 M``."""
+    value, unit = float(number), ""
+    for following in ("k", "M", "G", "T"):
+        if round(value, 0 if value >= 99.95 else 2) < 1000:
+            break
+        value, unit = value / 1000, f" {following}"
+    if not unit:
+        return str(number)
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}{unit}"
+
+
 def bytes_text(number: float) -> str:
     """Return bytes in binary units, three digits: ``1.53 GiB``."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):

@@ -109,7 +109,7 @@ def refused() -> list[tuple[str, Any]]:
             "executor=<ThreadPoolExecutor>: give",
             lambda s, o: parchunk.build(s, o, executor=ThreadPoolExecutor),
         ),
-        ("progress=True: give a function", lambda s, o: parchunk.build(s, o, progress=True)),
+        ("progress=1: give True for a bar", lambda s, o: parchunk.build(s, o, progress=1)),
         ("store_options is a str: give a dict", lambda s, o: parchunk.plan(s, store_options="x")),
         (
             "store_options are for a source given as path or URL",

@@ -256,7 +256,7 @@ def test_lines_off_the_terminal(
     source: Path,
     tmp_path: Path,
 ) -> None:
-    with progress_shown(False, every=0.0) as show:
+    with progress_shown(False, "building", every=0.0) as show:
         parchunk.build(parchunk.plan(str(source), region=4), tmp_path / "refs", progress=show)
     assert "10 of 10 partitions" in capsys.readouterr().err.splitlines()[-1]
     code, _, err = call(capsys, "build", source, tmp_path / "quiet", "--no-progress")

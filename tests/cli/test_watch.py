@@ -12,10 +12,10 @@ import zarr
 
 import parchunk
 from parchunk.cli.main import run
-from parchunk.cli.watching import Rate
 from parchunk.out.claims import Claim, claimed
 from parchunk.out.holder import Holder
 from parchunk.out.opening import open_output
+from parchunk.showing.pace import Rate
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from parchunk.arguments.sizes import parse_size
 from parchunk.errors import InputError
+from parchunk.showing.bars import bar_shown
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -49,9 +50,18 @@ def lenient(function: Callable[_P, _R]) -> Callable[_P, _R]:
         for options, opened in _OPENED_BY.items():
             if bound.arguments.get(options) and opened in parameters:
                 refuse_options(options, opened, bound.arguments.get(opened))
-        return function(*bound.args, **bound.kwargs)
+        if bound.arguments.get("progress") is not True:
+            return function(*bound.args, **bound.kwargs)
+        with bar_shown(_DOING.get(function.__name__, "at work")) as show:
+            bound.arguments["progress"] = show
+            return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def called(progress: Callable[_P, None] | bool | None) -> Callable[_P, None] | None:
+    """Return what a `lenient` function calls with its progress: it is True no longer."""
+    return None if isinstance(progress, bool) else progress
 
 
 def _path(name: str, given: Any) -> Any:
@@ -151,10 +161,15 @@ def _options(name: str, given: Any) -> Any:
     raise InputError(f"{name} is a {type(given).__name__}: give a dict, e.g. {{'region': 'NAME'}}")
 
 
-def _callable(name: str, given: Any) -> Any:
-    if callable(given):
+def _progress(name: str, given: Any) -> Any:
+    if callable(given) or given is True:
         return given
-    raise InputError(f"{name}={_shown(given)}: give a function that is called with the progress")
+    if given is False:
+        return None
+    raise InputError(
+        f"{name}={_shown(given)}: give True for a bar, or a function that is called with the "
+        "progress"
+    )
 
 
 def _shown(given: Any) -> str:
@@ -192,8 +207,14 @@ _TAKEN: dict[str, Callable[[str, Any], Any]] = {
     "store_options": _options,
     "output_options": _options,
     "repo_options": _options,
-    "progress": _callable,
+    "progress": _progress,
 }
+
+#: What a bar calls what functions do.
+_DOING = {
+    "build": "building", "build_part": "building", "run_task": "building", "update": "updating",
+    "audit": "auditing", "to_icechunk": "importing",
+}  # fmt: skip
 
 #: Options, and the argument that is opened with them.
 _OPENED_BY = {"store_options": "source", "output_options": "out", "repo_options": "repo"}

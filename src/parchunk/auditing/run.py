@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from parchunk.arguments.lenient import lenient
+from parchunk.arguments.lenient import called, lenient
 from parchunk.auditing.against_repository import repository_findings
 from parchunk.auditing.array_state import ArrayState
 from parchunk.auditing.audit_counts import AuditCounts
@@ -79,7 +79,7 @@ def audit(
     inventory_root: str | None = None,
     probe: bool = False,
     probe_limit: int = MOST_PROBED,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | bool | None = None,
 ) -> AuditReport:
     """Audit the references in OUT: is everything there, and is every reference right?
 
@@ -124,7 +124,7 @@ def audit(
     probe, probe_limit
         Ask for each chunk by itself for ``against_source``, as for `parchunk.plan`.
     progress
-        Called with record files checked, and in all.
+        True shows a bar. Or what is called with record files checked, and in all.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def audit(
     agreed = asked.for_plan(plan, labels)
     under_way = read_under_way(output)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
-    arrays, extra = _read_files(plan, output, agreed, done, undone, workers, progress)
+    arrays, extra = _read_files(plan, output, agreed, done, undone, workers, called(progress))
     receipts = [item.receipt for item in done if item.receipt]
     of_all = findings_of_all(plan, output, agreed, under_way, undone, receipts)
     findings += [*extra, *early_ends(asked, plan, labels), *of_all]

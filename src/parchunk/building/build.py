@@ -9,7 +9,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any, cast
 
-from parchunk.arguments.lenient import lenient, refuse_options
+from parchunk.arguments.lenient import called, lenient, refuse_options
 from parchunk.building.doing import do_here
 from parchunk.building.effort import Effort
 from parchunk.building.elsewhere import do_elsewhere
@@ -72,7 +72,7 @@ def build(
     listing: str | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | bool | None = None,
 ) -> BuildResult:
     """Build the references of ``plan`` in ``out``, or finish a build of the same plan there.
 
@@ -103,6 +103,9 @@ def build(
         Sizes that jobs are cut by.
     listing
         Who lists the source, as for `parchunk.plan`; by default, who was to when it was planned.
+    progress
+        True shows a bar: in a terminal, in a notebook, or as lines now and then. Or what is called
+        with how far it is, a `parchunk.Progress`.
 
     Raises
     ------
@@ -114,7 +117,7 @@ def build(
     """
     memory = cast(int, memory)
     effort = Effort(
-        memory, concurrency, workers, executor, trust_listing, patience, limits, progress
+        memory, concurrency, workers, executor, trust_listing, patience, limits, called(progress)
     )
     began = time.monotonic()
     output = open_output(out, output_options)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import cast
 
-from parchunk.arguments.lenient import lenient
+from parchunk.arguments.lenient import called, lenient
 from parchunk.building.effort import Effort
 from parchunk.building.protocol import begin_shared, left_to_do, publish
 from parchunk.building.results import BuildResult, Progress, TaskResult
@@ -49,7 +49,7 @@ def build_part(
     trust_listing: bool = False,
     patience: Patience | None = None,
     output_options: Mapping[str, str] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | bool | None = None,
 ) -> PartResult:
     """Do what has no receipt yet of part ``part`` (from 1) of ``of``; publish if it is the last.
 
@@ -72,6 +72,6 @@ def build_part(
     assert source is not None
     stretch = parts_of(plan, source.manner, of)[part - 1]
     task = task_of(plan, source, output, effort, stretch, part, of)
-    done = do_task(task, source, output, progress)
+    done = do_task(task, source, output, called(progress))
     left = len(left_to_do(plan, output))
     return PartResult(part, of, done, left, None if left else publish(output, source=source))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import cast
 
-from parchunk.arguments.lenient import lenient, refuse_options
+from parchunk.arguments.lenient import called, lenient, refuse_options
 from parchunk.building.effort import Effort
 from parchunk.building.preflight import begin_output, refuse_foreign, refuse_overlap
 from parchunk.building.publishing import notes_of, publish_root
@@ -137,7 +137,7 @@ def run_task(
     *,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | bool | None = None,
 ) -> TaskResult:
     """Do what has no receipt yet of a task that `tasks` returned.
 
@@ -151,7 +151,7 @@ def run_task(
         Options of obstore's stores for the source and for ``out``, such as credentials that are
         not in the environment.
     progress
-        Called with how far the task is.
+        True shows a bar. Or what is called with how far the task is.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def run_task(
         As for `parchunk.build`. Finished partitions keep their receipts.
     """
     return do_task(
-        task, progress=progress, store_options=store_options, output_options=output_options
+        task, progress=called(progress), store_options=store_options, output_options=output_options
     )
 
 

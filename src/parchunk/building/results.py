@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from parchunk.out.counts import Counts
 from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import Plan
+from parchunk.wording import count
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,29 @@ class Progress:
     requests: int
     retries: int
     seconds: float
+
+    @property
+    def share(self) -> float:
+        """What is done of 1: what is receipted, or what the listings have met if more."""
+        if not self.chunks_total:
+            return self.partitions / max(self.partitions_total, 1)
+        return min(max(self.chunks, self.listed) / self.chunks_total, 1.0)
+
+    @property
+    def place(self) -> tuple[int, int, str]:
+        """Partitions done."""
+        return self.partitions, self.partitions_total, "partitions"
+
+    @property
+    def counted(self) -> tuple[int, str]:
+        """Keys that were listed."""
+        return self.listed, "keys"
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Requests and retries."""
+        retries = (f"{count(self.retries)} retries",) if self.retries else ()
+        return (*retries, f"{count(self.requests)} LIST requests")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from functools import partial
 from os import PathLike
 from typing import Any, cast
 
-from parchunk.arguments.lenient import lenient
+from parchunk.arguments.lenient import called, lenient
 from parchunk.building.build import carry_out
 from parchunk.building.carrying import carry_over, forget, is_due
 from parchunk.building.effort import Effort
@@ -67,7 +67,7 @@ def update(
     probe_limit: int = MOST_PROBED,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | bool | None = None,
 ) -> BuildResult:
     """Bring the references in ``out`` up to what their source holds now.
 
@@ -129,7 +129,7 @@ def update(
     """
     memory = cast(int, memory)
     effort = Effort(
-        memory, concurrency, workers, executor, trust_listing, patience, progress=progress
+        memory, concurrency, workers, executor, trust_listing, patience, progress=called(progress)
     )
     began = time.monotonic()
     output = open_output(out, output_options)

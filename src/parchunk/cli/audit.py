@@ -26,7 +26,7 @@ from parchunk.cli.options import (
     repo_option,
     store_option,
 )
-from parchunk.cli.progress import files_shown
+from parchunk.cli.progress import progress_shown
 from parchunk.cli.tables import console
 from parchunk.cover.memory import DEFAULT_MEMORY
 from parchunk.errors import InputError
@@ -172,7 +172,7 @@ def command(
             )
         else:
             refuse_store_options(of_store)
-        progress = stack.enter_context(files_shown(quiet))
+        progress = stack.enter_context(progress_shown(quiet, "auditing"))
         found = audit(
             where,
             against_source=against_source,

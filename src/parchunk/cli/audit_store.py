@@ -91,7 +91,7 @@ def references_of(
     plan = _planned(store, chosen)
     with tempfile.TemporaryDirectory(prefix="parchunk-audit-") as folder:
         out = keep or f"{folder}/references"
-        with progress_shown(quiet) as progress:
+        with progress_shown(quiet, "listing") as progress:
             build(
                 plan,
                 out,

@@ -116,7 +116,7 @@ def command(
         store_options=store_options,
     )
     if share is not None:
-        with progress_shown(no_progress or as_json) as progress:
+        with progress_shown(no_progress or as_json, "building") as progress:
             done = build_part(
                 plan,
                 out,
@@ -130,7 +130,10 @@ def command(
             )
         show_part(done, as_json)
         return 0
-    with progress_shown(no_progress or as_json) as progress, dask_client(dask) as client:
+    with (
+        progress_shown(no_progress or as_json, "building") as progress,
+        dask_client(dask) as client,
+    ):
         result = build(
             plan,
             out,

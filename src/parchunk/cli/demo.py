@@ -49,7 +49,7 @@ def command(directory: str, no_progress: bool, as_json: bool) -> int:
     if not as_json:
         print_plan(plan, describe(plan))
     say(f"3. parchunk build {made.path} {root / 'refs.parquet'} --region {demo_store.REGION}")
-    with progress_shown(no_progress or as_json) as progress:
+    with progress_shown(no_progress or as_json, "building") as progress:
         result = build(plan, str(root / "refs.parquet"), overwrite=True, progress=progress)
     if as_json:
         click.echo(json.dumps(summary(result)))

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from parchunk.cli.options import Size, json_option, output_option, parse_regions, repo_option
+from parchunk.cli.progress import progress_shown
 from parchunk.cli.tables import console
-from parchunk.icechunk_import import ImportProgress, ImportResult, adapter, to_icechunk
+from parchunk.icechunk_import import ImportResult, adapter, to_icechunk
 from parchunk.icechunk_import.importing import MAX_REFERENCES
 from parchunk.wording import count, duration
 
@@ -71,7 +72,7 @@ from parchunk.wording import count, duration
 )
 @repo_option
 @output_option
-@click.option("--no-progress", is_flag=True, help="No log lines.")
+@click.option("--no-progress", is_flag=True, help="No progress bar, no log lines.")
 @json_option
 def command(
     out: str,
@@ -100,24 +101,26 @@ def command(
     chosen = None if regions is None else parse_regions(regions)
     adapter.load()
     adapter.quiet_logs()
-    result = to_icechunk(
-        out,
-        repo,
-        branch=branch,
-        append=append,
-        publish=publish,
-        regions=chosen,
-        checksum=not no_checksum,
-        max_references=max_references,
-        memory=memory,
-        drop_non_finite=drop_non_finite,
-        include=include,
-        exclude=exclude,
-        skip_unsupported=skip_unsupported,
-        output_options=output_options,
-        repo_options=repo_options,
-        progress=None if no_progress or as_json else _log,
-    )
+    # A line a region in a log: each is a commit.
+    with progress_shown(no_progress or as_json, "importing", every=0.0) as progress:
+        result = to_icechunk(
+            out,
+            repo,
+            branch=branch,
+            append=append,
+            publish=publish,
+            regions=chosen,
+            checksum=not no_checksum,
+            max_references=max_references,
+            memory=memory,
+            drop_non_finite=drop_non_finite,
+            include=include,
+            exclude=exclude,
+            skip_unsupported=skip_unsupported,
+            output_options=output_options,
+            repo_options=repo_options,
+            progress=progress,
+        )
     if as_json:
         click.echo(json.dumps(summary(result)))
     else:
@@ -166,12 +169,3 @@ def print_summary(result: ImportResult) -> None:
         )
     else:
         out.print(f"open it: {result.code}")
-
-
-def _log(now: ImportProgress) -> None:
-    rate = now.references / now.seconds if now.seconds else 0.0
-    click.echo(
-        f"{count(now.regions)} of {count(now.regions_total)} regions: "
-        f"{count(now.commits)} commits, {count(now.references)} references, {count(int(rate))}/s",
-        err=True,
-    )

@@ -111,8 +111,11 @@ def command(
     axis than their leading one, what came; arrays of other chunks or codecs anew. Readers see OUT
     as it was until all of it is done.
     """
-    damaged = audit(out, output_options=output_options).damaged if repair else None
-    with progress_shown(no_progress or as_json) as progress:
+    damaged = None
+    if repair:
+        with progress_shown(no_progress or as_json, "auditing") as checked:
+            damaged = audit(out, output_options=output_options, progress=checked).damaged
+    with progress_shown(no_progress or as_json, "updating") as progress:
         result = update(
             out,
             stores,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 
 import click
 
@@ -13,27 +12,11 @@ from parchunk.out.claims import Claim
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.under_way import UnderWay, read_under_way
+from parchunk.showing.pace import Rate
 from parchunk.wording import count, duration
 
-#: Seconds over which the rate is taken.
-_WINDOW = 300.0
 #: Tasks that are named in one look.
 _NAMED = 8
-
-
-class Rate:
-    """Chunks a second over the last minutes, and how long the rest takes at that."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def take(self, now: float, chunks: int) -> float | None:
-        """Return the rate with what is done ``now``; None until there are two looks."""
-        self._seen.append((now, chunks))
-        while len(self._seen) > 2 and now - self._seen[0][0] > _WINDOW:
-            self._seen.popleft()
-        then, before = self._seen[0]
-        return (chunks - before) / (now - then) if now > then and chunks >= before else None
 
 
 def watch(output: Output, every: float, as_json: bool) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
-from parchunk.arguments.lenient import lenient
+from parchunk.arguments.lenient import called, lenient
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.appending import refuse_appended
@@ -58,7 +58,7 @@ def to_icechunk(
     output_options: Mapping[str, str] | None = None,
     repo_options: Mapping[str, str] | None = None,
     limits: Limits | None = None,
-    progress: Callable[[ImportProgress], None] | None = None,
+    progress: Callable[[ImportProgress], None] | bool | None = None,
 ) -> ImportResult:
     """Import the references in ``out`` into an Icechunk repository, one commit a region.
 
@@ -153,7 +153,7 @@ def to_icechunk(
     )
     partitions = [partition for item in to_do.values() for partition in item.partitions]
     before = len(plan.regions) - len(remaining) - len(to_do.keys() - {None})
-    reporter = Reporter(progress, before, len(plan.regions), began)
+    reporter = Reporter(called(progress), before, len(plan.regions), began)
     read = read_calls(
         output, plan, receipts, container, checksum, planned.rows, partitions, committer.shift
     )

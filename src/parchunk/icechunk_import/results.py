@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from parchunk.wording import count
+
 
 @dataclass(frozen=True)
 class ImportProgress:
@@ -16,6 +18,26 @@ class ImportProgress:
     commits: int
     references: int
     seconds: float
+
+    @property
+    def share(self) -> float:
+        """What is done of 1."""
+        return self.regions / max(self.regions_total, 1)
+
+    @property
+    def place(self) -> tuple[int, int, str]:
+        """Regions that are in."""
+        return self.regions, self.regions_total, "regions"
+
+    @property
+    def counted(self) -> tuple[int, str]:
+        """References that were set."""
+        return self.references, "references"
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Commits that were made."""
+        return (f"{count(self.commits)} commits",)
 
 
 @dataclass(frozen=True)
