@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.metadata.odd_documents import LITTLE, PLAIN_V2, PLAIN_V3, SAME_V3, after, document, named
 
-from parchunk.metadata.meaning import array_differences, differences, hierarchy_digest
+from parchunk.metadata.meaning import (
+    array_differences,
+    differences,
+    hierarchy_digest,
+    same_meaning,
+)
 from parchunk.metadata.nodes import parse_group, v2_node, v3_node
 from parchunk.metadata.spec import ArraySpec, Hierarchy
 from parchunk.metadata.v2 import parse_v2_array
@@ -89,6 +94,10 @@ def digest(array: ArraySpec) -> str:
     return hierarchy_digest(Hierarchy((array,), ()))
 
 
+def means(one: ArraySpec, other: ArraySpec) -> bool:
+    return same_meaning(Hierarchy((one,), ()), Hierarchy((other,), ()))
+
+
 def name(value: Any) -> str:
     return json.dumps(value, default=str)[:60]
 
@@ -98,6 +107,7 @@ def test_v2_documents_that_mean_the_same(pair: Any) -> None:
     one, other = map(v2, pair)
     assert array_differences(one, other) == []
     assert digest(one) == digest(other)
+    assert means(one, other)
 
 
 @pytest.mark.parametrize("pair", SAME_V3, ids=name)
@@ -109,6 +119,7 @@ def test_v3_documents_that_mean_the_same(pair: Any) -> None:
     one, other = map(v3, pair)
     assert array_differences(one, other) == []
     assert digest(one) == digest(other)
+    assert means(one, other)
 
 
 @pytest.mark.parametrize(("changes", "said"), OTHER_V2, ids=name)
@@ -116,6 +127,7 @@ def test_other_v2_documents_are_named(changes: dict[str, Any], said: str) -> Non
     one, other = v2({}), v2(changes)
     assert any(line.startswith(said) for line in array_differences(one, other))
     assert digest(one) != digest(other)
+    assert not means(one, other)
 
 
 @pytest.mark.parametrize(("changes", "said"), OTHER_V3, ids=name)
@@ -123,6 +135,7 @@ def test_other_v3_documents_are_named(changes: dict[str, Any], said: str) -> Non
     one, other = v3({}), v3(changes)
     assert any(line.startswith(said) for line in array_differences(one, other))
     assert digest(one) != digest(other)
+    assert not means(one, other)
 
 
 def test_fields_that_may_differ() -> None:
@@ -180,6 +193,21 @@ def test_groups_however_their_attributes_are_spelled() -> None:
         for changes in ({}, {"attributes": {}}, {"attributes": None})
     }
     assert len(found) == 1
+
+
+def test_documents_that_are_spelled_alike_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a hundred thousand arrays most are."""
+    group = parse_group(v2_node("", {".zgroup": {"zarr_format": 2}}))  # type: ignore[arg-type]
+    one = Hierarchy((v2({}, {"a": math.nan}),), (group,))
+    monkeypatch.setattr("parchunk.metadata.meaning.hierarchy_digest", lambda found: str(id(found)))
+    assert same_meaning(one, Hierarchy((v2({}, {"a": math.nan}),), (group,)))
+    for other in (
+        Hierarchy((v2({}, {"a": 1}),), (group,)),
+        Hierarchy((), (group,)),
+        Hierarchy(one.arrays, ()),
+        Hierarchy(one.arrays, (group,), skipped=(("b", "asked"),)),
+    ):
+        assert not same_meaning(one, other)
 
 
 @settings(deadline=None, max_examples=100)

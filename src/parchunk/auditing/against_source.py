@@ -38,7 +38,7 @@ from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.tally import Part
 from parchunk.listing.walker import Listing
 from parchunk.metadata import Hierarchy, skip_refused
-from parchunk.metadata.meaning import differences, hierarchy_digest
+from parchunk.metadata.meaning import differences, same_meaning
 from parchunk.out.output import Output
 from parchunk.planning.from_source import open_source, read_again
 from parchunk.planning.from_stores import changed_coordinates, rejoined, stores_that_got
@@ -133,7 +133,7 @@ def compare(
 
 def _metadata_findings(plan: Plan, now: Hierarchy, source: Source) -> list[Finding]:
     """Return what says that the source's metadata is other than what was built from."""
-    if hierarchy_digest(now) == hierarchy_digest(plan.hierarchy):
+    if same_meaning(plan.hierarchy, now):
         return []
     changed = "; ".join(differences(plan.hierarchy, now)[:3])
     remedy = "parchunk update OUT"

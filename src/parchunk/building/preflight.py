@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from parchunk.errors import InputError
-from parchunk.metadata.meaning import hierarchy_digest
+from parchunk.metadata.meaning import same_meaning
 from parchunk.metadata.names import OWN, record_number
 from parchunk.out.claims import clear_claims
 from parchunk.out.lease import Lease, held
@@ -99,7 +99,7 @@ def _is_same(old: Plan, new: Plan) -> bool:
         respelled.fingerprint == old.fingerprint
         and old.hierarchy.written_format == new.hierarchy.written_format
         and _layout(old) == _layout(new)
-        and hierarchy_digest(old.hierarchy) == hierarchy_digest(new.hierarchy)
+        and same_meaning(old.hierarchy, new.hierarchy)
     )
 
 

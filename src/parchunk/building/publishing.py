@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from parchunk.errors import SourceChangedError
-from parchunk.metadata.meaning import differences, hierarchy_digest
+from parchunk.metadata.meaning import differences, same_meaning
 from parchunk.out.labels import keep_labels
 from parchunk.out.output import ROOT, Output
 from parchunk.out.receipts import Receipt
@@ -38,7 +38,7 @@ def publish_root(
         When OUT cannot be written.
     """
     now = read_again(plan, source, arrays_to_come=False)
-    if hierarchy_digest(now) != hierarchy_digest(plan.hierarchy):
+    if not same_meaning(plan.hierarchy, now):
         changed = "; ".join(differences(plan.hierarchy, now)[:3])
         raise SourceChangedError(
             f"the metadata of {source.url} changed since it was planned ({changed}): nothing was "

@@ -23,7 +23,7 @@ from parchunk.listing.size_vector import SizeVector
 from parchunk.listing.strays import Strays
 from parchunk.listing.tally import Part
 from parchunk.metadata.chunk_keys import object_key
-from parchunk.metadata.meaning import differences, hierarchy_digest
+from parchunk.metadata.meaning import differences, same_meaning
 from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.out.labels import keep_labels
 from parchunk.out.lease import Lease
@@ -150,7 +150,7 @@ def _finished(plan: Plan, output: Output) -> dict[PartitionKey, Receipt]:
 def _require_same(plan: Plan, source: Source) -> None:
     """Refuse a place whose documents mean something else."""
     now = read_again(plan, source, arrays_to_come=False)
-    if hierarchy_digest(now) != hierarchy_digest(plan.hierarchy):
+    if not same_meaning(plan.hierarchy, now):
         changed = "; ".join(differences(plan.hierarchy, now)[:3])
         raise InputError(
             f"{source.url} is not what the references are of ({changed}): nothing was touched; run "

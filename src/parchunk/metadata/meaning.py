@@ -64,6 +64,23 @@ def hierarchy_digest(hierarchy: Hierarchy) -> str:
     return hashlib.sha256(canonical(documents).encode()).hexdigest()
 
 
+def same_meaning(old: Hierarchy, new: Hierarchy) -> bool:
+    """Whether `hierarchy_digest` is the same, which it is where all documents are spelled alike."""
+    return _spelled_alike(old, new) or hierarchy_digest(old) == hierarchy_digest(new)
+
+
+def _spelled_alike(old: Hierarchy, new: Hierarchy) -> bool:
+    nodes = [(*hierarchy.groups, *hierarchy.arrays) for hierarchy in (old, new)]
+    return (
+        (len(old.groups), len(old.arrays)) == (len(new.groups), len(new.arrays))
+        and (old.refused, old.skipped) == (new.refused, new.skipped)
+        and all(
+            canonical(one.to_json()) == canonical(other.to_json())
+            for one, other in zip(*nodes, strict=True)
+        )
+    )
+
+
 @dataclass(frozen=True)
 class FieldDifference:
     """One field in which two documents differ, and both values as messages show them."""

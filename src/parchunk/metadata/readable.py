@@ -7,14 +7,19 @@ cannot read makes the whole store unopenable. Nothing is written that has not pa
 from __future__ import annotations
 
 import copy
+import json
+from functools import lru_cache
 from typing import Any
 
 from parchunk.metadata.data_type import MAX_ITEMSIZE, ZARR_ERRORS, quiet
 from parchunk.metadata.document import shorten
 from parchunk.metadata.refused import UnsupportedFeatureError
-from parchunk.metadata.spec import JSONObject
+from parchunk.metadata.spec import JSONObject, canonical
 from parchunk.metadata.spelling import unordered_dtype
 from parchunk.metadata.v2 import v2_itemsize
+
+#: Characters of a document that is remembered, at most.
+_KEPT = 4_000
 
 _ERRORS = (*ZARR_ERRORS, ImportError)
 
@@ -49,12 +54,25 @@ def require_readable(document: JSONObject) -> None:
         With what zarr-python says.
     """
     try:
-        read_document(document)
+        text = canonical(document)
+        if len(text) <= _KEPT:
+            _read_text(text)
+        else:
+            read_document(document)
     except _ERRORS as error:
         said = shorten(" ".join(str(error).split()), 120) or type(error).__name__
     else:
         return
     raise UnsupportedFeatureError(f"{_blame(document)} ({said})")
+
+
+@lru_cache(1_000)
+def _read_text(text: str) -> None:
+    """Read the spelling of a document, unless it was read before: arrays are often alike.
+
+    What cannot be read is not remembered: a codec may be registered later.
+    """
+    read_document(json.loads(text))
 
 
 def _blame(document: JSONObject) -> str:
