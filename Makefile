@@ -7,7 +7,7 @@ EXTRAS := xarray,s3,wire,icechunk,virtualizarr,dask,plot
 # Tests start hundreds of processes: what they import is compiled once, not by each of them.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo fill test test-fast test-lowest test-mutants lint format clean
+.PHONY: demo fill test test-fast test-lowest test-mutants lint format docs clean
 
 # Filled again whenever pyproject.toml is newer than the last fill.
 $(VENV)/.filled: pyproject.toml
@@ -56,5 +56,11 @@ format: $(VENV)/.filled
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The site, into build/site: a link that leads nowhere is an error.
+docs: $(VENV)/.filled
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python -m docs.site build/pages
+	$(BIN)/zensical build --strict --clean
+
 clean:
-	rm -rf .venv .venv-3.13 $(LOWEST) demo
+	rm -rf .venv .venv-3.13 $(LOWEST) demo build
