@@ -195,6 +195,7 @@ class ArrayState:
             allowed=self._allowed(counts),
             gap_count=count,
             gaps=tuple(gaps),
+            unjudged=tuple(self.steps.unjudged()),
             gap_labels=tuple(label or "" for label in own),
             outliers=self._sizes.outliers(),
             notable_strays=tuple(self._strays[:_STRAYS_SHOWN]),

@@ -161,6 +161,15 @@ class Steps:
             unread=unread,
         )
 
+    def unjudged(self) -> list[tuple[int, int]]:
+        """Return the runs of indices of which gaps say nothing, or not all, both ends included.
+
+        Their chunks are not all read, or some are missing that a policy does not expect.
+        """
+        untold = np.concatenate(([False], self.unknown | (self.excused > 0), [False]))
+        edges = np.flatnonzero(np.diff(untold.astype(np.int8))).reshape(-1, 2)
+        return [(low, high - 1) for low, high in edges.tolist()]
+
     def incomplete(self) -> Int64Array:
         """Return the element ranges that are not known to be whole, half-open, shape (n, 2)."""
         bad = np.concatenate(([False], (self.missing > 0) | self.unknown, [False]))

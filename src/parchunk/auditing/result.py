@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from parchunk.auditing.by_store import StoreAudit
     from parchunk.auditing.changes import Comparison
     from parchunk.auditing.decoding import Decoded
+    from parchunk.auditing.since import Since
 
 
 #: The counts that JSON has of the whole, of each array, and of each partition, in this order.
@@ -58,8 +59,9 @@ class PartitionAudit(AuditCounts):
 class ArrayAudit(AuditCounts):
     """One array, over all its partitions.
 
-    ``gaps`` are the largest of ``gap_count`` runs; ``notable_strays`` the first of ``strays``,
-    which ``stray_reasons`` count by reason.
+    ``gaps`` are the largest of ``gap_count`` runs; ``unjudged`` are runs of chunk indices along the
+    same axis of which they do not tell, as chunks are unread or excused. ``notable_strays`` are the
+    first of ``strays``, which ``stray_reasons`` count by reason.
     """
 
     array: str
@@ -67,6 +69,7 @@ class ArrayAudit(AuditCounts):
     gap_count: int
     gaps: tuple[Gap, ...]
     gap_labels: tuple[str, ...]
+    unjudged: tuple[tuple[int, int], ...]
     outliers: Outliers | None
     notable_strays: tuple[Stray, ...]
     stray_reasons: Mapping[str, int]
@@ -78,12 +81,13 @@ class ArrayAudit(AuditCounts):
 class AuditReport(AuditCounts):
     """The audit of one OUT, and the counts of all its arrays.
 
-    ``list_requests`` and the like are those of the builds, from the receipts. ``seconds`` and
-    ``peak_memory`` (bytes, of this process) are the audit's own.
+    ``audited`` is when it began, in UTC. ``list_requests`` and the like are those of the builds,
+    from the receipts. ``seconds`` and ``peak_memory`` (bytes, of this process) are the audit's own.
     """
 
     url: str
     source: str
+    audited: str
     plan: Plan = field(repr=False)
     findings: tuple[Finding, ...] = field(repr=False)
     arrays: tuple[ArrayAudit, ...] = field(repr=False)
@@ -102,6 +106,8 @@ class AuditReport(AuditCounts):
     labels: Labels = field(repr=False, compare=False)
     periods: Periods | None = field(default=None, repr=False)
     decoded: Decoded | None = field(default=None, repr=False)
+    #: What is other than in an earlier audit.
+    since: Since | None = field(default=None, repr=False)
     #: What was audited is the store: references were made for that, and not kept.
     of_store: bool = False
     comparison: Comparison | None = field(default=None, repr=False)
@@ -198,6 +204,7 @@ class AuditReport(AuditCounts):
         document: dict[str, Any] = {
             "out": self.url,
             "source": self.source,
+            "audited": self.audited,
             "verdict": self.verdict,
             "complete": self.complete,
             "published": self.published,
@@ -219,6 +226,8 @@ class AuditReport(AuditCounts):
         }
         if self.decoded is not None:
             document["decoded"] = self.decoded.to_json()
+        if self.since is not None:
+            document["since"] = self.since.to_json()
         if self.periods is not None:
             document["by"] = self.periods.to_json()
         if self.comparison is not None:
@@ -261,6 +270,7 @@ def _array_json(array: ArrayAudit) -> dict[str, Any]:
             }
             for gap, label in zip(array.gaps, array.gap_labels, strict=True)
         ],
+        "unjudged_chunks": [list(run) for run in array.unjudged],
         "size_outliers": None if array.outliers is None else asdict(array.outliers),
         "notable_strays": [asdict(stray) for stray in array.notable_strays],
     }

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from os import PathLike
 from typing import TYPE_CHECKING, cast
 
@@ -28,6 +29,7 @@ from parchunk.auditing.policy import Policy
 from parchunk.auditing.policy_file import read_policy
 from parchunk.auditing.receipt_check import Audited, read_partitions
 from parchunk.auditing.result import ArrayAudit, AuditReport
+from parchunk.auditing.since import compared, read_audit
 from parchunk.auditing.wording import early_ends
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.errors import InputError
@@ -67,6 +69,7 @@ def audit(
     policy: str | PathLike[str] | None = None,
     by: str | None = None,
     decode: str | float | None = None,
+    since: str | PathLike[str] | None = None,
     source: Source | str | PathLike[str] | None = None,
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
@@ -110,6 +113,9 @@ def audit(
         another path or URL of it.
     decode
         Read so many chunks of the source, or such a percentage (``"0.1%"``), and decode them.
+    since
+        What ``parchunk audit --json`` printed of an earlier audit: tell what is new since then,
+        and what was mended.
     memory, concurrency
         Bound and listings side by side of ``against_source``, as for `parchunk.build`.
     workers
@@ -133,7 +139,8 @@ def audit(
     OutputError, SourceError
         When something cannot be read at all.
     """
-    began = time.monotonic()
+    began, now = time.monotonic(), datetime.now(UTC)
+    earlier = None if since is None else read_audit(str(since))
     memory = cast(int, memory)
     _check_asked(by, inventory or probe, against_source)
     source = _opened(source, store_options)
@@ -169,10 +176,11 @@ def audit(
         findings += repository_findings(output, icechunk, branch, repo_options)
     findings.sort(key=_importance)
     built = BuildCounts.total(receipts)
-    return AuditReport(
+    report = AuditReport(
         **AuditCounts.total(audited).values(),
         url=output.url,
         source=plan.location.url,
+        audited=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         plan=plan,
         findings=tuple(findings),
         arrays=tuple(audited),
@@ -194,6 +202,9 @@ def audit(
         listings=listings(receipts),
         decoded=decoded,
     )
+    if earlier is None:
+        return report
+    return replace(report, since=compared(report, str(since), earlier))
 
 
 def _plan_of(output: Output) -> Plan:

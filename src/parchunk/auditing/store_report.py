@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
+from parchunk.auditing.findings import Finding
 from parchunk.auditing.result import AuditReport
 
 #: What remedies say to do with references, and what is done where there are none.
@@ -14,13 +16,20 @@ _QUERY = re.compile(r"parchunk sql OUT")
 
 def report_of_store(report: AuditReport) -> AuditReport:
     """Return the audit of a store, from that of references just made for it and not kept."""
-    findings = tuple(
+    since = report.since
+    if since is not None:
+        since = replace(since, new=_of_store(since.new))
+    findings = _of_store(report.findings)
+    return replace(report, url=report.source, findings=findings, of_store=True, since=since)
+
+
+def _of_store(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(
         replace(
             found,
             remedy=_QUERY.sub(
                 "with --keep OUT, parchunk sql OUT", _UPDATE.sub("audit again", found.remedy)
             ),
         )
-        for found in report.findings
+        for found in findings
     )
-    return replace(report, url=report.source, findings=findings, of_store=True)

@@ -91,6 +91,12 @@ from parchunk.errors import InputError
 )
 @file_option("--report", "FILE.html", "Write a page for people: one file, no network.")
 @file_option("--junit", "FILE.xml", "Write JUnit XML for CI: a test case an array.")
+@file_option("--markdown", "FILE.md", "Write Markdown, as for the summary of a CI job.")
+@click.option(
+    "--since",
+    metavar="AUDIT.json",
+    help="Tell what is new since an earlier audit, which --json printed, and what was mended.",
+)
 @file_option("--plot", "FILE.png", "Draw the coverage (needs the extra plot).")
 @click.option(
     "--memory",
@@ -130,6 +136,8 @@ def command(
     decode: str | None,
     report: Path | None,
     junit: Path | None,
+    markdown: Path | None,
+    since: str | None,
     plot: Path | None,
     memory: int,
     concurrency: int,
@@ -185,6 +193,7 @@ def command(
             policy=policy,
             by=by,
             decode=decode,
+            since=since,
             store_options=store_options,
             output_options=output_options,
             memory=memory,
@@ -199,33 +208,37 @@ def command(
         )
         if store and not keep:
             found = report_of_store(found)
-    _save_as(found, report, junit, plot)
+    written = _written(found, report=report, junit=junit, markdown=markdown, plot=plot)
     if as_json:
         click.echo(json.dumps(found.to_json()))
     else:
         print_report(found)
-        for saved in (report, junit, plot):
-            if saved is not None:
-                console().print(f"written: {saved}")
+        for path in written:
+            console().print(f"written: {path}")
     return found.exit_code
 
 
-def _save_as(
-    found: AuditReport, report: Path | None, junit: Path | None, plot: Path | None
-) -> None:
-    """Write what was found as a page, as JUnit XML and as a picture, where each is asked for."""
-    if report is not None:
-        from parchunk.report import html_page
+def _written(found: AuditReport, **files: Path | None) -> list[Path]:
+    """Write what was found in each form that a file is given for; return the files."""
+    asked = {form: path for form, path in files.items() if path is not None}
+    for form, path in asked.items():
+        if form == "report":
+            from parchunk.report import html_page
 
-        _save(report, html_page(found).encode())
-    if junit is not None:
-        from parchunk.report.junit import junit_xml
+            _save(path, html_page(found).encode())
+        elif form == "junit":
+            from parchunk.report.junit import junit_xml
 
-        _save(junit, junit_xml(found))
-    if plot is not None:
-        from parchunk.report.plot import coverage_png
+            _save(path, junit_xml(found))
+        elif form == "markdown":
+            from parchunk.report.markdown import markdown
 
-        _save(plot, coverage_png(found))
+            _save(path, markdown(found).encode())
+        else:
+            from parchunk.report.plot import coverage_png
+
+            _save(path, coverage_png(found))
+    return list(asked.values())
 
 
 def _save(path: Path, data: bytes) -> None:

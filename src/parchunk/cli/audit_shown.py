@@ -7,6 +7,7 @@ from rich.console import Console
 from parchunk.auditing import AuditReport
 from parchunk.auditing.by_store import most_telling
 from parchunk.auditing.periods import PERIOD_COLUMNS, Periods, period_rows
+from parchunk.auditing.since import Since
 from parchunk.cli.strips_shown import print_strips
 from parchunk.cli.tables import console, say, table, telling
 from parchunk.report.entries import entries_of
@@ -31,6 +32,8 @@ def print_report(found: AuditReport) -> None:
         say(out, f"latest complete step along {complete.dimension}: {found.latest_text}")
     print_strips(out, found)
     _print_findings(out, found)
+    if found.since is not None:
+        _print_since(out, found.since)
     if found.periods is not None:
         _print_periods(out, found.periods)
     if found.stores:
@@ -67,6 +70,17 @@ def _print_findings(out: Console, found: AuditReport) -> None:
     remedies = dict.fromkeys(entry.remedy for entry in entries if entry.severity != "notice")
     for remedy in list(remedies)[:8]:
         say(out, remedy, "to do: ", "bold")
+
+
+def _print_since(out: Console, since: Since) -> None:
+    """Print what is other than in an earlier audit."""
+    out.print()
+    say(out, since.title + (": nothing is new, nothing was mended" if since.is_nothing else ""))
+    lines = list(since.lines())
+    for word, line in lines[:_PRINTED]:
+        say(out, line, f"{word}: ", "bold")
+    if len(lines) > _PRINTED:
+        out.print(f"and {count(len(lines) - _PRINTED)} more: --json lists them all")
 
 
 def _print_arrays(out: Console, found: AuditReport) -> None:

@@ -49,6 +49,7 @@ def html_page(report: AuditReport) -> str:
             overview(report),
             _facts(report),
             _findings(report),
+            _since(report),
             _periods(report),
             _changes(report),
             array_sections(report),
@@ -144,6 +145,28 @@ def _members(entry: Entry) -> Markup:
     items = (element("li", member) for member in entry.members)
     heading = element("summary", f"all {len(entry.members):,}")
     return element("details", heading, element("ul", *items, class_="members"), class_="fold")
+
+
+def _since(report: AuditReport) -> Markup:
+    since = report.since
+    if since is None:
+        return Markup("")
+    lines = list(since.lines())
+    rest = len(lines) - _FINDINGS
+    items = [
+        element("li", element("span", word, class_="tag"), line) for word, line in lines[:_FINDINGS]
+    ]
+    return joined(
+        [
+            element("h2", since.title[:1].upper() + since.title[1:]),
+            element("ul", *items, class_="findings")
+            if items
+            else element("p", "Nothing is new, nothing was mended."),
+            element("p", f"And {rest:,} more: parchunk audit --json lists them all.")
+            if rest > 0
+            else "",
+        ]
+    )
 
 
 def _periods(report: AuditReport) -> Markup:
