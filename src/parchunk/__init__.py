@@ -26,6 +26,7 @@ from parchunk.errors import (
     UnsupportedError,
 )
 from parchunk.icechunk_import import ImportResult, open_icechunk, to_icechunk
+from parchunk.notebooks import register
 from parchunk.planning.from_source import plan
 from parchunk.planning.plan import Plan
 from parchunk.reading.dataset import open_dataset
@@ -70,3 +71,10 @@ __all__ = [
     "to_icechunk",
     "update",
 ]
+
+register()
+
+
+def __dir__() -> list[str]:
+    """Return the public names: what else is here are rooms, which have no promise."""
+    return [*__all__, "__version__"]

@@ -16,7 +16,8 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from parchunk.arguments.sizes import parse_size
-from parchunk.errors import InputError
+from parchunk.arguments.telling import at_prompt, note_place
+from parchunk.errors import InputError, ParchunkError
 from parchunk.showing.bars import bar_shown
 
 _P = ParamSpec("_P")
@@ -40,8 +41,7 @@ def lenient(function: Callable[_P, _R]) -> Callable[_P, _R]:
     parameters = signature.parameters
     taken = {name: _TAKEN[name] for name in parameters if name in _TAKEN}
 
-    @wraps(function)
-    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def taken_in(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         bound = signature.bind(*args, **kwargs)
         for name, take in taken.items():
             given = bound.arguments.get(name)
@@ -55,6 +55,18 @@ def lenient(function: Callable[_P, _R]) -> Callable[_P, _R]:
         with bar_shown(_DOING.get(function.__name__, "at work")) as show:
             bound.arguments["progress"] = show
             return function(*bound.args, **bound.kwargs)
+
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return taken_in(*args, **kwargs)
+        except ParchunkError as error:
+            note_place(error)
+            if at_prompt():
+                # The frames of threads and processes that lead there tell a person nothing;
+                # ``__context__`` keeps what led to it.
+                raise error.with_traceback(None) from None
+            raise
 
     return call
 

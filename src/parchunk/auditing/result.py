@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from parchunk.auditing.audit_counts import AuditCounts
@@ -16,6 +17,7 @@ from parchunk.auditing.sizes import Outliers, Sizes
 from parchunk.listing.strays import Stray
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import PartitionKey, Plan
+from parchunk.showing.values import Png, Shown, kept, page_of, picture_of
 
 if TYPE_CHECKING:
     from parchunk.auditing.by_store import StoreAudit
@@ -77,8 +79,8 @@ class ArrayAudit(AuditCounts):
     heat: Heat = field(repr=False)
 
 
-@dataclass(frozen=True)
-class AuditReport(AuditCounts):
+@dataclass(frozen=True, repr=False)
+class AuditReport(Shown, AuditCounts):
     """The audit of one OUT, and the counts of all its arrays.
 
     ``audited`` is when it began, in UTC. ``list_requests`` and the like are those of the builds,
@@ -113,6 +115,29 @@ class AuditReport(AuditCounts):
     comparison: Comparison | None = field(default=None, repr=False)
     #: Partitions by who listed them as they were built, and why.
     listings: Mapping[str, int] = field(default_factory=dict, repr=False)
+
+    @property
+    def in_short(self) -> str:
+        """The audit in one line."""
+        return f"{self.url}: {self.verdict}"
+
+    def to_html(self, path: str | PathLike[str] | None = None) -> str:
+        """Return the page that `parchunk audit --report` writes; ``path`` is written, too."""
+        page = page_of(self)
+        kept(path, page.encode())
+        return page
+
+    def plot(self, path: str | PathLike[str] | None = None) -> Png:
+        """Return the coverage as a PNG, which a notebook draws; ``path`` is written, too.
+
+        Raises
+        ------
+        MissingExtraError
+            Without matplotlib.
+        """
+        picture = Png(picture_of(self))
+        kept(path, picture)
+        return picture
 
     @property
     def complete(self) -> bool:

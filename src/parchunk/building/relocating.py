@@ -35,6 +35,7 @@ from parchunk.out.switching import switch
 from parchunk.out.unfinished import Unfinished
 from parchunk.planning.from_source import read_again
 from parchunk.planning.plan import ArrayPlan, PartitionKey, Plan
+from parchunk.showing.values import Shown
 from parchunk.stores.source import Source
 from parchunk.writing.known_rows import Before, KnownRows
 from parchunk.writing.record_writer import RecordWriter
@@ -46,8 +47,8 @@ _AT_ONCE = 8
 _FILES = 5
 
 
-@dataclass(frozen=True)
-class Relocation:
+@dataclass(frozen=True, repr=False)
+class Relocation(Shown):
     """What a relocation came to: from ``before`` to ``now``, both URLs.
 
     ``checked`` chunks were looked at in the new place; ``record_files`` were written.
@@ -58,6 +59,14 @@ class Relocation:
     now: str
     checked: int
     record_files: int
+
+    @property
+    def in_short(self) -> str:
+        """The relocation in one line."""
+        return (
+            f"{self.url}: from {self.before} to {self.now}; {self.checked:,} chunks checked, "
+            f"{self.record_files:,} record files written"
+        )
 
 
 @lenient

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from parchunk.out.counts import Counts
 from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import Plan
+from parchunk.showing.values import Shown
 from parchunk.wording import count
 
 
@@ -47,8 +48,8 @@ class Progress:
         return (*retries, f"{count(self.requests)} LIST requests")
 
 
-@dataclass(frozen=True)
-class BuildResult(Counts):
+@dataclass(frozen=True, repr=False)
+class BuildResult(Shown, Counts):
     """What a finished build came to, over all its runs (``receipts`` and counts) and in this one.
 
     ``requests``, ``requests_least``, ``gets``, ``retries``, ``seconds`` and ``peak_memory`` (bytes,
@@ -70,6 +71,14 @@ class BuildResult(Counts):
     listing: str = ""
     #: Requests for single chunks, where each was asked for by itself.
     heads: int = 0
+
+    @property
+    def in_short(self) -> str:
+        """The result in one line."""
+        return (
+            f"{self.url}: {self.present:,} of {self.expected:,} chunks present, "
+            f"{self.missing:,} missing; {self.built:,} of {len(self.receipts):,} partitions built"
+        )
 
     @property
     def shards(self) -> int:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from parchunk.showing.values import Shown
 from parchunk.wording import count
 
 
@@ -53,8 +54,8 @@ class Commit:
     seconds: float
 
 
-@dataclass(frozen=True)
-class ImportResult:
+@dataclass(frozen=True, repr=False)
+class ImportResult(Shown):
     """What an import came to.
 
     ``commits`` were made now; ``regions_in`` of ``regions_total`` are on ``branch`` after it, and
@@ -74,6 +75,14 @@ class ImportResult:
     seconds: float
     notes: tuple[str, ...] = ()
     code: str = field(default="", repr=False)
+
+    @property
+    def in_short(self) -> str:
+        """The import in one line."""
+        return (
+            f"{self.url}, branch {self.branch}: {self.regions_in:,} of {self.regions_total:,} "
+            f"regions are in; {len(self.commits):,} commits, {self.references:,} references now"
+        )
 
     @property
     def references(self) -> int:

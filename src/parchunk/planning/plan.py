@@ -20,6 +20,7 @@ from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
 from parchunk.planning.coordinates import coordinate_threshold
 from parchunk.planning.inventory import InventoryMark
 from parchunk.planning.joining.store_set import StoreSet
+from parchunk.showing.values import Shown
 from parchunk.stores.opening import Location
 
 if TYPE_CHECKING:
@@ -237,8 +238,8 @@ def _run(grid: tuple[int, ...], axis: int, low: int, high: int, record_size: int
     return RowSet(max(size * inner, 1), start, stop, 0, outer)
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """Everything that determines the output's bytes: two equal plans write equal references."""
 
     location: Location
@@ -267,6 +268,12 @@ class Plan:
     inline_coordinates: bool = False
     #: Where the plan was made from, opened; not part of what the plan says.
     source: Source | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def in_short(self) -> str:
+        """The plan in one line."""
+        split = f", {len(self.regions):,} regions along {self.split}" if self.regions else ""
+        return f"{self.location.url}: {len(self.arrays):,} arrays, {self.chunks:,} chunks{split}"
 
     @cached_property
     def by_name(self) -> dict[str, ArrayPlan]:

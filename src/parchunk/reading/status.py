@@ -15,6 +15,7 @@ from parchunk.out.receipts import Receipt, listings, read_receipts
 from parchunk.out.under_way import UnderWay, read_under_way
 from parchunk.planning.plan import Plan
 from parchunk.reading.latest import LatestStep, latest_step
+from parchunk.showing.values import Shown
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class ArrayStatus:
     strays: int
 
 
-@dataclass(frozen=True)
-class Status:
+@dataclass(frozen=True, repr=False)
+class Status(Shown):
     """A build's state: ``published`` when stock readers can open it.
 
     ``under_way`` says who works in OUT, and whether an update has begun and not ended.
@@ -48,6 +49,12 @@ class Status:
     latest: LatestStep | None = None
     #: Partitions by who listed them, and why.
     listings: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def in_short(self) -> str:
+        """The status in one line."""
+        state = "published" if self.finished else "unfinished"
+        return f"{self.url}: {state}, {self.done:,} of {self.partitions:,} partitions are done"
 
     @property
     def finished(self) -> bool:

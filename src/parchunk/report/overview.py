@@ -17,8 +17,16 @@ _CLASSES = ("apart", "there", "some", "many", "absent", "unread")
 
 
 def overview(report: AuditReport) -> Markup:
-    """Return the picture with its legend; nothing where there is no array to draw."""
-    name, extent, strips = strips_of(report)
+    """Return the picture under its heading; nothing where there is no array to draw."""
+    name, _, strips = strips_of(report)
+    if not strips:
+        return Markup("")
+    return joined([element("h2", f"Arrays along {name}"), array_picture(report)])
+
+
+def array_picture(report: AuditReport, linked: bool = True) -> Markup:
+    """Return the picture with its legend; names lead to the page's part on each where linked."""
+    _, extent, strips = strips_of(report)
     if not strips:
         return Markup("")
     drawn, ticks = strips[:_DRAWN], ticks_along(report.labels, extent)
@@ -32,11 +40,10 @@ def overview(report: AuditReport) -> Markup:
     more = f"And {rest:,} more arrays, of which {lacking:,} lack something." if rest else ""
     return joined(
         [
-            element("h2", f"Arrays along {name}"),
             element(
                 "div",
                 _axis(ticks, extent),
-                *(_row(strip, ticks, extent) for strip in drawn),
+                *(_row(strip, ticks, extent, linked) for strip in drawn),
                 _ends(report, extent),
                 class_="strips",
                 # As wide as the names are, and no wider than leaves room for the picture.
@@ -63,14 +70,16 @@ def anchor(array: str) -> str:
     return f"array-{quote(array, safe='', errors='backslashreplace')}"
 
 
-def _row(strip: Strip, ticks: tuple[Tick, ...], extent: int) -> Markup:
+def _row(strip: Strip, ticks: tuple[Tick, ...], extent: int, linked: bool) -> Markup:
     array = strip.array
     said = state_text(array)
     there = percent(array.present / max(array.expected, 1))
     label = f"{array.array}: {there} of {array.expected:,} chunks are there, {said}"
     return element(
         "div",
-        element("a", array.array, href=f"#{anchor(array.array)}", title=array.array),
+        element("a", array.array, href=f"#{anchor(array.array)}", title=array.array)
+        if linked
+        else element("span", array.array, title=array.array),
         _picture(strip, ticks, extent, label),
         element("span", said, class_="whole" if said == "whole" else "n"),
         class_="strip",

@@ -1,0 +1,32 @@
+"""Arrays of a plan that differ by nothing but their names: people are shown them together."""
+
+from __future__ import annotations
+
+from parchunk.planning.plan import ArrayPlan, Plan
+
+
+def alike(plan: Plan) -> list[tuple[ArrayPlan, ...]]:
+    """Return the arrays in groups of equal type, shape, chunks and regions, each in plan order."""
+    groups: dict[tuple[object, ...], list[ArrayPlan]] = {}
+    for array in plan.arrays:
+        spec = array.spec
+        mark = (
+            spec.zarr_format,
+            spec.dtype,
+            spec.shape,
+            spec.chunks,
+            spec.reference_chunks,
+            spec.dimension_names,
+            array.axis,
+            array.regions,
+        )
+        groups.setdefault(mark, []).append(array)
+    return [tuple(group) for group in groups.values()]
+
+
+def names_text(group: tuple[ArrayPlan, ...], named: int = 3) -> str:
+    """Return the names of a group, not all of many."""
+    names = [array.spec.name for array in group]
+    if len(names) <= named + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:named])} and {len(names) - named:,} more"
