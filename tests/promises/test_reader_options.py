@@ -66,6 +66,7 @@ S3_OPTIONS: dict[str, dict[str, Any]] = {
     "anonymous": {"anon": True},
     "signed": {"key": "any", "secret": "thing"},
     "requester pays": {"key": "any", "secret": "thing", "requester_pays": True},
+    "region auto": {"key": "any", "secret": "thing", "client_kwargs": {"region_name": "auto"}},
 }
 
 
@@ -80,13 +81,23 @@ def test_s3_at_an_endpoint(name: str, store: Path, bucket: Any, tmp_path: Path) 
     options = dict(bucket.options)
     if name == "requester pays":
         options["request_payer"] = "true"
+    if name == "region auto":
+        options["region"] = "auto"
     plan = parchunk.plan(f"s3://{bucket.name}/s.zarr", store_options=options)
     parchunk.build(plan, tmp_path / "out")
-    references = fsspec.filesystem(
-        "reference",
-        fo=str(tmp_path / "out"),
-        remote_protocol="s3",
-        remote_options={**S3_OPTIONS[name], "endpoint_url": bucket.endpoint},
+    references = {
+        "fo": str(tmp_path / "out"),
+        "remote_protocol": "s3",
+        "remote_options": {**S3_OPTIONS[name], "endpoint_url": bucket.endpoint},
+        "skip_instance_cache": True,
+    }
+    assert_read(store, fsspec.filesystem("reference", **references))
+    cached = fsspec.filesystem(
+        "simplecache",
+        target_protocol="reference",
+        target_options=references,
+        cache_storage=str(tmp_path / "cache"),
         skip_instance_cache=True,
     )
-    assert_read(store, references)
+    with cached.open("air/1") as file:
+        assert file.read() == (store / "air/1").read_bytes()
