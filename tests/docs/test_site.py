@@ -42,7 +42,7 @@ def anchors(page: str) -> set[str]:
 
 
 def test_every_page_has_one_place() -> None:
-    assert sorted(LISTED) == sorted(pages())
+    assert sorted(LISTED) == sorted(pages()), "a new page wants a line in the nav of mkdocs.yml"
 
 
 def test_links_and_anchors_lead_somewhere(site: Path) -> None:
