@@ -30,6 +30,7 @@ from rich.table import Table
 import parchunk
 from parchunk.listing.choosing import choose, pages_of
 from parchunk.listing.pages import Spent
+from parchunk.listing.throttle import Throttle
 from parchunk.listing.wire.server import server_at
 
 SMALL = 10_000
@@ -65,7 +66,7 @@ def fetch(server: Server) -> dict[str, Any]:
     asked, keys = server_at(dialect.origin, dialect.limits, 0), 0
     token: str | None = None
     while True:
-        body = asked.get(dialect.target("t/", None, token), dict, Spent(), NEVER).body
+        body = asked.get(dialect.target("t/", None, token), dict, Spent(), NEVER, Throttle()).body
         counted = _COUNT.search(body, 0, 2_000)
         keys += int(counted[1]) if counted else 0
         found = _TOKEN.search(body, 0, 2_000)

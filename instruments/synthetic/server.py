@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -41,7 +42,8 @@ def main() -> None:
     It ends with the process that holds its other end, so no server outlives what started it.
     """
     options = pickle.load(sys.stdin.buffer)
-    service = Service(options["store"], options["page"], options["faults"], options["keep"])
+    named = ("store", "page", "faults", "keep", "lists_per_second")
+    service = Service(*(options[name] for name in named))
 
     async def until_input_ends() -> None:
         stopped = asyncio.Event()
@@ -120,6 +122,7 @@ def serve(
     keep: int = 10_000,
     process: bool = True,
     identity: Identity | None = None,
+    lists_per_second: float = math.inf,
 ) -> Iterator[Server]:
     """Serve ``store`` on a free port of 127.0.0.1 for as long as the context lasts.
 
@@ -127,7 +130,7 @@ def serve(
     page has at most ``page`` keys; the parameters of the last ``keep`` LIST requests are kept.
     A process of its own shares no interpreter lock with the client: measure with it.
     ``process=False`` serves from a thread, which starts at once and takes lambdas as rules.
-    With an ``identity`` it is reached by TLS.
+    With an ``identity`` it is reached by TLS. LISTs beyond ``lists_per_second`` are answered 503.
     """
     if process:
         options = {
@@ -137,11 +140,14 @@ def serve(
             "faults": tuple(faults),
             "keep": keep,
             "identity": identity,
+            "lists_per_second": lists_per_second,
         }
         with _process(options) as server:
             yield server
     else:
-        with _thread(Service(store, page, faults, keep), latency, identity) as server:
+        with _thread(
+            Service(store, page, faults, keep, lists_per_second), latency, identity
+        ) as server:
             yield server
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import collections
 import itertools
 import json
+import math
 import re
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,8 +26,18 @@ _LAST_MODIFIED_HTTP = "Tue, 02 Jan 2024 03:04:05 GMT"
 class Service:
     """Answers requests and counts them; knows nothing of connections."""
 
-    def __init__(self, store: FormulaStore, page: int, faults: Iterable[Fault], keep: int) -> None:
+    def __init__(
+        self,
+        store: FormulaStore,
+        page: int,
+        faults: Iterable[Fault],
+        keep: int,
+        lists_per_second: float = math.inf,
+    ) -> None:
         self.store = store
+        #: How many LIST requests a second are answered; one above them gets a 503.
+        self.rate = lists_per_second
+        self._room, self._since = 1.0, time.monotonic()
         self.page = page
         self.faults = tuple(faults)
         self.keep = keep
@@ -67,6 +79,8 @@ class Service:
                 number, self.seen[place] = self.seen[place], self.seen[place] + 1
                 if request.fault is None and fault.befalls(number):
                     request.fault = fault
+        if kind == "LIST" and request.fault is None and self._is_too_busy():
+            request.fault = Fault("503")
         if request.fault:
             self.befallen[request.fault.kind] += 1
         if kind == "LIST":
@@ -81,6 +95,16 @@ class Service:
                     "fault": request.fault.kind if request.fault else None,
                 }
             )
+
+    def _is_too_busy(self) -> bool:
+        """Whether a LIST request more is one too many; up to a tenth of a second's may be saved."""
+        if self.rate == math.inf:
+            return False
+        now = time.monotonic()
+        saved = self._room + (now - self._since) * self.rate
+        self._room, self._since = min(saved, max(self.rate / 10, 1.0)), now
+        self._room -= (enough := self._room >= 1)
+        return not enough
 
     def answer(self, request: Request) -> Answer:
         """Return the answer, with whatever is wrong in its content; to a HEAD without a body."""

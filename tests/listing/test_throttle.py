@@ -3,10 +3,13 @@
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from parchunk.listing.wire.throttle import Throttle
+from parchunk.errors import InputError
+from parchunk.listing.patience import Patience
+from parchunk.listing.throttle import Throttle
 
 
 def test_half_as_many_once_a_rush_and_one_more_a_round() -> None:
@@ -61,3 +64,37 @@ def test_it_settles_near_what_a_server_bears() -> None:
         list(pool.map(ask, range(2_000)))
     assert served == 2_000
     assert refused < 600  # of 32 that know no bound it would be most
+
+
+class Clock:
+    """A time that passes where it is waited for, and an event that never comes."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def is_set(self) -> bool:
+        return False
+
+
+def test_so_many_begin_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock: Any = Clock()
+    monkeypatch.setattr("parchunk.listing.throttle.time.monotonic", lambda: clock.now)
+    throttle, begun = Throttle(4), []
+    for asked in (True, True, False, True):
+        begins = throttle.begin(clock)
+        begun.append(clock.now - 100)
+        throttle.end(begins, busy=False, asked=asked)
+    assert begun == [0, 0.25, 0.5, 0.5]  # what was not asked for is the next one's
+    clock.now += 10
+    throttle.begin(clock)
+    throttle.begin(clock)
+    assert clock.now == 110.75  # nothing is saved up
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.nan, "5"])
+def test_a_rate_that_is_none_is_refused(rate: Any) -> None:
+    with pytest.raises(InputError, match="give a number above 0"):
+        Patience(lists_per_second=rate)

@@ -23,6 +23,7 @@ import parchunk
 from parchunk.building.pools import Pools
 from parchunk.listing.choosing import pages_of
 from parchunk.listing.pages import PageError, Spent
+from parchunk.listing.throttle import Throttle
 from parchunk.listing.wire.server import Limits, Origin, hang_up, server_at
 
 LIMITS = Limits(quiet=0.5, whole=1.0, retries=0)
@@ -31,7 +32,9 @@ LIMITS = Limits(quiet=0.5, whole=1.0, retries=0)
 def asked(origin: Origin) -> str:
     """Return why a server did not answer."""
     with pytest.raises(PageError) as silent:
-        server_at(origin, LIMITS, os.getpid()).get("/", dict, Spent(), threading.Event())
+        server_at(origin, LIMITS, os.getpid()).get(
+            "/", dict, Spent(), threading.Event(), Throttle()
+        )
     return silent.value.reason
 
 
@@ -111,7 +114,7 @@ def test_what_the_server_closed_meanwhile_is_no_request() -> None:
         asked = server_at(Origin(False, "127.0.0.1", server.getsockname()[1]), LIMITS, os.getpid())
         spent = Spent()
         for _ in range(3):
-            assert asked.get("/", dict, spent, threading.Event()).body == b"ok"
+            assert asked.get("/", dict, spent, threading.Event(), Throttle()).body == b"ok"
             assert closed.acquire(timeout=20)
         thread.join()
         assert spent == Spent(lists=3)

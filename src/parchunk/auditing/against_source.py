@@ -11,6 +11,7 @@ that is damage of the references. What no listing shows is read again, as
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -58,11 +59,13 @@ def compare(
     consolidated: str | None = None,
     listing: str | None = None,
     sample: Sample = ALL_OF_LITTLE,
+    rate: float | None = None,
 ) -> Comparison:
     """List the source again, and return how it differs from the references.
 
     Partitions that are not built are not listed: everything in them would be new. ``sample`` says
-    how much is read again beyond what a listing shows.
+    how much is read again beyond what a listing shows; ``rate`` how many pages may be asked for a
+    second.
 
     Raises
     ------
@@ -75,6 +78,7 @@ def compare(
     now, changes = _as_it_is(plan, source, consolidated)
     findings = [*array_findings(plan, now), *changes, *_metadata_findings(plan, now, source)]
     counted, stop = Requests(), threading.Event()
+    patience = Patience(lists_per_second=math.inf if rate is None else rate)
     by_partition = {item.partition.key: item for item in done}
     most_held = held_within(memory, plan.record_size, concurrency)
     width = width_of(source.manner, concurrency)
@@ -98,6 +102,7 @@ def compare(
             takers=takers,
             counted=counted,
             stop=stop,
+            patience=patience,
         )
         try:
             for work, job in jobs:
@@ -210,6 +215,7 @@ class _Compared:
         takers: Executor,
         counted: Requests,
         stop: threading.Event,
+        patience: Patience,
         contents: ContentReader,
     ) -> None:
         """Prepare; nothing is listed yet."""
@@ -219,7 +225,7 @@ class _Compared:
             source=source,
             array=spec.name,
             requests=counted,
-            patience=Patience(),
+            patience=patience,
             stop=stop,
         )
         frozen = source.manner.settled

@@ -75,6 +75,7 @@ def audit(
     output_options: Mapping[str, str] | None = None,
     memory: int | str = DEFAULT_MEMORY,
     concurrency: int = DEFAULT_CONCURRENCY,
+    max_lists_per_second: float | None = None,
     workers: int | None = None,
     consolidated: str | None = None,
     listing: str | None = None,
@@ -116,8 +117,8 @@ def audit(
     since
         What ``parchunk audit --json`` printed of an earlier audit: tell what is new since then,
         and what was mended.
-    memory, concurrency
-        Bound and listings side by side of ``against_source``, as for `parchunk.build`.
+    memory, concurrency, max_lists_per_second
+        Bound, listings side by side and LIST requests a second at most of ``against_source``.
     workers
         Threads that read record files. Default: one a processor.
     consolidated
@@ -167,8 +168,9 @@ def audit(
             source = open_source(replace(plan, source=source), store_options, listing, given)
             refuse_older(plan, receipts, source)
         comparison = compare(
-            plan, output, done, source, store_options, memory, concurrency, consolidated, listing
-        )
+            plan, output, done, source, store_options, memory, concurrency, consolidated, listing,
+            rate=max_lists_per_second,
+        )  # fmt: skip
         findings += comparison.findings
     decoded = _decoded(sample, plan, output, done, source, store_options, concurrency)
     findings += [] if decoded is None else decoded.findings

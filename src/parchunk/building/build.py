@@ -180,6 +180,7 @@ def carry_out(
         gets=run.requests.gets,
         heads=run.requests.heads,
         retries=run.requests.retries,
+        busy=run.requests.busy,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),
         listing=str(choose(source)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parchunk.building.results import Progress
 from parchunk.cover.inlining import UNBOUNDED, InlineBound
@@ -90,4 +90,6 @@ class Effort:
             self.memory, self.processes, plan.record_size, self.listings, inlining_of(plan)
         )
         patience = self.patience or Patience()
+        rate = patience.lists_per_second / self.processes
+        patience = replace(patience, lists_per_second=rate)
         return Share(self.listings, self.trust_listing, patience, inlining, self.shared)

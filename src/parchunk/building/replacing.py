@@ -79,5 +79,6 @@ def build_replacement(
             gets=result.gets + listed.requests.gets,
             heads=result.heads + listed.requests.heads,
             retries=result.retries + listed.requests.retries,
+            busy=result.busy + listed.requests.busy,
         )
     return replace(result, url=output.url, notes=(*changes.notes(), *result.notes))

@@ -71,6 +71,8 @@ class BuildResult(Shown, Counts):
     listing: str = ""
     #: Requests for single chunks, where each was asked for by itself.
     heads: int = 0
+    #: Of ``retries``, requests that were too many for the store.
+    busy: int = 0
 
     @property
     def in_short(self) -> str:
@@ -97,6 +99,7 @@ class JobResult:
     gets: int = 0
     notes: tuple[str, ...] = ()
     heads: int = 0
+    busy: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,6 +158,7 @@ class Run:
             retries=result.retries,
             gets=result.gets,
             heads=result.heads,
+            busy=result.busy,
         )
 
     def report(self) -> None:

@@ -188,6 +188,7 @@ def do_task(
         gets=run.requests.gets,
         heads=run.requests.heads,
         retries=run.requests.retries,
+        busy=run.requests.busy,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),
         notes=tuple(run.notes),

@@ -82,6 +82,7 @@ def _build(
         counted.gets,
         tuple(notes),
         counted.heads,
+        counted.busy,
     )
 
 

@@ -23,6 +23,7 @@ from parchunk.cli.options import (
     json_option,
     listing_option,
     output_option,
+    rate_option,
     repo_option,
     store_option,
 )
@@ -113,6 +114,7 @@ from parchunk.errors import InputError
     metavar="N",
     help="Listings side by side of --against-source.",
 )
+@rate_option("LIST requests that --against-source may begin a second.")
 @consolidated_option(
     "How --against-source takes consolidated metadata.  [default: as it was planned]"
 )
@@ -141,6 +143,7 @@ def command(
     plot: Path | None,
     memory: int,
     concurrency: int,
+    max_lists_per_second: float,
     consolidated: str | None,
     listing: str | None,
     inventory: tuple[str, ...],
@@ -176,7 +179,16 @@ def command(
             chosen |= {"memory": memory, **of_store}
             keep = chosen.pop("keep")
             where = stack.enter_context(
-                references_of(out, keep, chosen, memory, concurrency, output_options, quiet)
+                references_of(
+                    out,
+                    keep,
+                    chosen,
+                    memory,
+                    concurrency,
+                    max_lists_per_second,
+                    output_options,
+                    quiet,
+                )
             )
         else:
             refuse_store_options(of_store)
@@ -198,6 +210,7 @@ def command(
             output_options=output_options,
             memory=memory,
             concurrency=concurrency,
+            max_lists_per_second=max_lists_per_second,
             consolidated=consolidated,
             listing=listing,
             inventory=() if store else inventory,

@@ -10,6 +10,7 @@ from typing import Any
 from parchunk.building.build import build
 from parchunk.cli.progress import progress_shown
 from parchunk.errors import InputError, OutputError
+from parchunk.listing.patience import Patience
 from parchunk.metadata.names import OWN
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, ROOT
@@ -78,10 +79,13 @@ def references_of(
     chosen: Mapping[str, Any],
     memory: int,
     concurrency: int,
+    rate: float,
     output_options: Mapping[str, str],
     quiet: bool,
 ) -> Iterator[str]:
     """Yield where references of a store are: ``keep``, or a temporary folder that is deleted.
+
+    ``rate`` pages a second may be asked for.
 
     Raises
     ------
@@ -97,6 +101,7 @@ def references_of(
                 out,
                 memory=memory,
                 concurrency=concurrency,
+                patience=Patience(lists_per_second=rate),
                 output_options=output_options if keep else {},
                 progress=progress,
             )

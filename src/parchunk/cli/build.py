@@ -79,6 +79,7 @@ def command(
     output_options: Mapping[str, str],
     trust_listing: bool,
     attempts: int,
+    max_lists_per_second: float,
     part: str | None,
     dask: str | None,
     overwrite: bool,
@@ -124,7 +125,7 @@ def command(
                 memory=memory,
                 concurrency=concurrency,
                 trust_listing=trust_listing,
-                patience=Patience(attempts=attempts),
+                patience=Patience(attempts=attempts, lists_per_second=max_lists_per_second),
                 output_options=output_options,
                 progress=progress,
             )
@@ -143,7 +144,7 @@ def command(
             workers=workers,
             trust_listing=trust_listing,
             overwrite=overwrite,
-            patience=Patience(attempts=attempts),
+            patience=Patience(attempts=attempts, lists_per_second=max_lists_per_second),
             output_options=output_options,
             progress=progress,
         )

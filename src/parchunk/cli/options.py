@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -258,6 +259,17 @@ def run_options(function: _F) -> _F:
     return function
 
 
+def rate_option(text: str) -> Callable[[_F], _F]:
+    """Return ``--max-lists-per-second``, explained by ``text``."""
+    return click.option(
+        "--max-lists-per-second",
+        type=click.FloatRange(0, min_open=True),
+        default=math.inf,
+        metavar="N",
+        help=text,
+    )
+
+
 def effort_options(function: _F) -> _F:
     """Add the options that say how much is done to be sure of what a listing shows."""
     for option in reversed(
@@ -269,6 +281,11 @@ def effort_options(function: _F) -> _F:
                 default=5,
                 show_default=True,
                 help="Tries of a listing that gets no further, before giving up.",
+            ),
+            rate_option(
+                "LIST requests for chunks that may begin a second, shared out among --workers; "
+                "each part or task of several may send as many. Default: as many as the store "
+                "bears."
             ),
         ]
     ):

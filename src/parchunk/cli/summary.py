@@ -33,6 +33,7 @@ def summary(result: BuildResult) -> dict[str, Any]:
         "get_requests": result.gets,
         "head_requests": result.heads,
         "retries": result.retries,
+        "too_busy": result.busy,
         "listing": result.listing,
         "inventory": None if result.plan.inventory is None else result.plan.inventory.to_json(),
         "seconds": round(result.seconds, 3),
@@ -65,8 +66,9 @@ def print_summary(result: BuildResult) -> None:
     if result.requests:
         out.print(
             f"{count(result.requests)} LIST requests, gaps listed twice included "
-            f"(least possible {count(result.requests_least)}), {count(result.retries)} retries; "
-            f"listed by {result.listing}"
+            f"(least possible {count(result.requests_least)}), {count(result.retries)} retries"
+            + (f" ({count(result.busy)} as the store was too busy)" if result.busy else "")
+            + f"; listed by {result.listing}"
         )
     elif result.heads:
         out.print(f"no LIST requests: {count(result.heads)} questions for single chunks")

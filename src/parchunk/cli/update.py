@@ -98,6 +98,7 @@ def command(
     output_options: Mapping[str, str],
     trust_listing: bool,
     attempts: int,
+    max_lists_per_second: float,
     no_progress: bool,
     as_json: bool,
 ) -> int:
@@ -132,7 +133,7 @@ def command(
             concurrency=concurrency,
             workers=workers,
             trust_listing=trust_listing,
-            patience=Patience(attempts=attempts),
+            patience=Patience(attempts=attempts, lists_per_second=max_lists_per_second),
             listing=listing,
             inventory=inventory,
             inventory_root=inventory_root,

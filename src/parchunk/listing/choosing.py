@@ -7,6 +7,8 @@ and such credentials; `PROVEN` is its table.
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +20,8 @@ from parchunk.errors import InputError, MissingExtraError
 from parchunk.listing.inventory_pages import InventoryPages
 from parchunk.listing.obstore_pages import ObstorePages
 from parchunk.listing.pages import Pages
+from parchunk.listing.same_store import SameStore
+from parchunk.listing.throttle import throttle_of
 from parchunk.listing.wire.gcs import GCS
 from parchunk.listing.wire.reaching import NotHere
 from parchunk.listing.wire.s3 import S3
@@ -60,34 +64,27 @@ def choose(source: Source) -> Choice:
     if source.manner.probed:
         return Choice("probe", "each chunk is asked for")
     source.require_listing()
-    return _chosen(_Same(source.store), source.listing, source.environment)
+    return _chosen(SameStore(source.store), source.listing, source.environment)
 
 
-def pages_of(source: Source, page: int, quiet: float, stop: threading.Event) -> Pages:
-    """Return how a source is asked for pages; see `ObstorePages` for what the others say."""
+def pages_of(
+    source: Source, page: int, quiet: float, stop: threading.Event, rate: float = math.inf
+) -> Pages:
+    """Return how a source is asked for pages, ``rate`` of them a second at most.
+
+    See `ObstorePages` for what the others say.
+    """
     if source.objects is not None:
         return InventoryPages(source.objects, stop)
     dialect = choose(source).dialect
+    throttle = throttle_of(SameStore(source.store), source.prefix, rate, os.getpid())
     if dialect is None:
-        return ObstorePages(source, page, quiet, stop)
-    return WirePages(dialect, quiet, stop, source.unsigned)
-
-
-class _Same:
-    """A store as a key: stores do not hash, and what is asked of one is asked for each array."""
-
-    def __init__(self, store: object) -> None:
-        self.store = store
-
-    def __hash__(self) -> int:
-        return id(self.store)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.store is self.store
+        return ObstorePages(source, page, quiet, stop, throttle)
+    return WirePages(dialect, quiet, stop, throttle, source.unsigned)
 
 
 @lru_cache(maxsize=32)
-def _chosen(same: _Same, listing: str, environment: int) -> Choice:
+def _chosen(same: SameStore, listing: str, environment: int) -> Choice:
     if listing == "obstore":
         return Choice("obstore", "as told")
     try:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from parchunk.listing.batches import Batches
+from parchunk.listing.asking import Asking, open_stream
 from parchunk.listing.listed_rows import Listed
-from parchunk.listing.pages import PAGE_ROWS, PageError, Spent
+from parchunk.listing.pages import PageError, Spent
+from parchunk.listing.throttle import Throttle
 from parchunk.stores.explaining import explain, is_final
 from parchunk.stores.source import Source
 
@@ -25,18 +26,20 @@ _TIME = pa.timestamp("us", tz="UTC")
 class ObstorePages:
     """Pages of a source through its obstore store. Each is waited for ``quiet`` seconds at most.
 
-    obstore does not tell its requests: they are counted by what they hold at most, ``page`` keys.
+    obstore does not tell its requests: they are counted by what they hold at most, ``page`` keys,
+    and those that failed, where it was told not to try them again by itself (see `Asking`).
     """
 
     source: Source
     page: int
     quiet: float
     stop: threading.Event
+    throttle: Throttle
 
     def pages(self, prefix: str, after: str | None, spent: Spent) -> Generator[Listed, None, None]:
         """Yield pages; see `parchunk.listing.pages.Pages`."""
         try:
-            for batch in self._batches(prefix, after):
+            for batch in self._batches(prefix, after, spent):
                 if batch.num_rows:
                     spent.keys += batch.num_rows
                     yield _rows(pa.record_batch(batch))
@@ -47,18 +50,15 @@ class ObstorePages:
         except Exception as error:  # obstore's classes do not tell which ones pass
             raise PageError(explain(error, self.source.unsigned), is_final(error)) from None
         finally:
-            remote = self.source.manner.remote
-            spent.lists = max(-(-spent.keys // self.page), 1) if remote else 0
+            if self.source.manner.remote:
+                spent.lists = max(-(-spent.keys // self.page), 1) + spent.retries
 
-    def _batches(self, prefix: str, after: str | None) -> Iterator[Any]:
-        store, remote = self.source.store, self.source.manner.remote
-        rows = PAGE_ROWS if remote else LOCAL_ROWS
-
-        def open_stream() -> Iterator[Any]:
-            found = store.list(prefix or None, offset=after, chunk_size=rows, return_arrow=True)
-            return iter(found)
-
-        return iter(Batches(open_stream, self.quiet, self.stop)) if remote else open_stream()
+    def _batches(self, prefix: str, after: str | None, spent: Spent) -> Iterator[Any]:
+        if self.source.manner.remote:
+            return Asking(self.source, self.quiet, self.stop, self.throttle).batches(
+                prefix, after, spent
+            )
+        return open_stream(self.source.store, prefix, after, LOCAL_ROWS)
 
 
 def _rows(batch: pa.RecordBatch) -> Listed:

@@ -29,11 +29,15 @@ class PageError(Exception):
 
 @dataclass
 class Spent:
-    """What a listing has cost: LIST requests, the keys that came, requests tried again."""
+    """What a listing has cost: LIST requests, the keys that came, requests tried again.
+
+    ``busy`` are those of the latter that were too many for the store.
+    """
 
     lists: int = 0
     keys: int = 0
     retries: int = 0
+    busy: int = 0
 
 
 class Pages(Protocol):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from parchunk.errors import InputError
 from parchunk.listing.waiting import go_on
 
 T = TypeVar("T")
@@ -20,6 +22,8 @@ class Requests:
     lists: int = 0
     keys: int = 0
     retries: int = 0
+    #: Of those, requests that were too many for the store.
+    busy: int = 0
     #: Shard indexes read.
     gets: int = 0
     #: Chunks asked for by themselves.
@@ -28,17 +32,27 @@ class Requests:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(
-        self, *, lists: int = 0, keys: int = 0, retries: int = 0, gets: int = 0, heads: int = 0
+        self,
+        *,
+        lists: int = 0,
+        keys: int = 0,
+        retries: int = 0,
+        busy: int = 0,
+        gets: int = 0,
+        heads: int = 0,
     ) -> None:
         """Add to the counts, and to those of `total`."""
         with self._lock:
             self.lists += lists
             self.keys += keys
             self.retries += retries
+            self.busy += busy
             self.gets += gets
             self.heads += heads
         if self.total is not None:
-            self.total.add(lists=lists, keys=keys, retries=retries, gets=gets, heads=heads)
+            self.total.add(
+                lists=lists, keys=keys, retries=retries, busy=busy, gets=gets, heads=heads
+            )
 
 
 @dataclass(frozen=True)
@@ -46,13 +60,27 @@ class Patience:
     """How often a listing that makes no progress is tried again, and how long to wait.
 
     One that delivers nothing for ``quiet`` seconds is taken for broken: longer than a client of
-    `parchunk.stores` tries again by itself.
+    `parchunk.stores` tries again by itself. All listings of a process together ask for
+    ``lists_per_second`` pages a second at most.
     """
 
     attempts: int = 5
     first_wait: float = 0.2
     longest_wait: float = 10.0
     quiet: float = 240.0
+    lists_per_second: float = math.inf
+
+    def __post_init__(self) -> None:
+        """Check the rate, which divides.
+
+        Raises
+        ------
+        InputError
+            When it is none.
+        """
+        rate = self.lists_per_second
+        if not (isinstance(rate, int | float) and rate > 0):
+            raise InputError(f"lists_per_second={rate!r}: give a number above 0")
 
     def tried(
         self,

@@ -58,7 +58,10 @@ class Listing:
         if self.source.manner.probed:
             self._prober = Prober(self.source, self.array, self.requests, self.patience, self.stop)
             return
-        self._pages: Pages = pages_of(self.source, self.page, self.patience.quiet, self.stop)
+        patience = self.patience
+        self._pages: Pages = pages_of(
+            self.source, self.page, patience.quiet, self.stop, patience.lists_per_second
+        )
 
     @property
     def page(self) -> int:
@@ -235,7 +238,9 @@ class Listing:
             raise _Broken(error.reason, kept, error.final) from None
         finally:
             stream.close()
-            self.requests.add(lists=spent.lists, keys=spent.keys, retries=spent.retries)
+            self.requests.add(
+                lists=spent.lists, keys=spent.keys, retries=spent.retries, busy=spent.busy
+            )
 
 
 def _next(stream: Iterator[Listed], ordered: bool) -> Listed | None:

@@ -23,8 +23,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from parchunk.listing.pages import PageError, Spent
+from parchunk.listing.throttle import BUSY, Throttle
 from parchunk.listing.wire.connection import Answer, Connection
-from parchunk.listing.wire.throttle import Throttle
 from parchunk.listing.wire.watch import Wait, Watch
 from parchunk.stores.explaining import DISTRUSTED
 
@@ -32,8 +32,6 @@ from parchunk.stores.explaining import DISTRUSTED
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 #: What looks at one connection: the usual one would cost a file and three calls of the system.
 _Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
-#: Answers that say that requests are too many.
-_BUSY = frozenset({429, 503})
 _IDENTITY = {"User-Agent": "parchunk", "Accept": "*/*"}
 
 
@@ -85,7 +83,6 @@ class Server:
     def __init__(self, origin: Origin, limits: Limits) -> None:
         self.origin, self.limits = origin, limits
         self._idle: deque[Connection] = deque()
-        self._throttle = Throttle()
         # Left open, they would be warned of.
         weakref.finalize(self, _close, self._idle)
 
@@ -95,13 +92,14 @@ class Server:
         sign: Callable[[], Mapping[str, str]],
         spent: Spent,
         stop: threading.Event,
+        throttle: Throttle,
         quiet: float = math.inf,
     ) -> Answer:
         """Return the answer to a GET of ``target``, the path and query of a URL.
 
-        ``sign`` is called for the headers of each attempt, of which none is waited for
-        when nothing came for ``quiet`` seconds. An answer that breaks off is not asked for again
-        here: whoever follows a listing knows from where to go on.
+        Each attempt begins when ``throttle`` lets it. ``sign`` is called for the headers of each,
+        of which none is waited for when nothing came for ``quiet`` seconds. An answer that breaks
+        off is not asked for again here: whoever follows a listing knows from where to go on.
 
         Raises
         ------
@@ -112,7 +110,7 @@ class Server:
         while True:
             spent.lists += 1
             answer, why = None, ""
-            begun = self._throttle.begin(stop)
+            begun = throttle.begin(stop)
             try:
                 answer = self._ask(target, {**_IDENTITY, **sign()}, spent, stop, quiet)
                 if answer.status not in _PASSING:
@@ -122,7 +120,9 @@ class Server:
                 if error.begun:
                     raise PageError(why) from None
             finally:
-                self._throttle.end(begun, answer is not None and answer.status in _BUSY)
+                busy = answer is not None and answer.status in BUSY
+                throttle.end(begun, busy)
+            spent.busy += busy
             attempt += 1
             passed = time.monotonic() - began
             if stop.is_set() or attempt > self.limits.retries or passed > self.limits.give_up:

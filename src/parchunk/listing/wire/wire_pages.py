@@ -10,6 +10,7 @@ from typing import Protocol
 
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.pages import PageError, Spent
+from parchunk.listing.throttle import Throttle
 from parchunk.listing.wire.connection import Answer
 from parchunk.listing.wire.page import UnreadablePage, WirePage
 from parchunk.listing.wire.server import Limits, Origin, server_at
@@ -64,6 +65,7 @@ class WirePages:
     dialect: Dialect
     quiet: float
     stop: threading.Event
+    throttle: Throttle
     unsigned: str = ""
 
     def pages(self, prefix: str, after: str | None, spent: Spent) -> Generator[Listed, None, None]:
@@ -81,7 +83,7 @@ class WirePages:
             def headers(target: str = target) -> dict[str, str]:
                 return dialect.headers(target)
 
-            answer = server.get(target, headers, spent, self.stop, self.quiet)
+            answer = server.get(target, headers, spent, self.stop, self.throttle, self.quiet)
             if self.stop.is_set():
                 return
             if answer.status != 200:

@@ -1,0 +1,73 @@
+"""How many requests a process may send a store: at a time, as that bears them, and a second."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from functools import lru_cache
+
+from parchunk.listing.same_store import SameStore
+
+#: Statuses that say that requests are too many.
+BUSY = frozenset({429, 503})
+#: Seconds after which one who waits looks whether the build is ending.
+_TICK = 0.25
+
+
+class Throttle:
+    """Lets so many requests be under way: half as many when the server says that it is too busy,
+    and one more after each round of answers that came.
+
+    Until it says so the first time there is no bound. ``rate`` is how many may begin a second.
+    """
+
+    def __init__(self, rate: float = math.inf) -> None:
+        self._changed = threading.Condition()
+        self._most = math.inf
+        self._apart = 1 / rate
+        self._under_way = self._halved = 0
+        self._next = -math.inf
+
+    @property
+    def most(self) -> float:
+        """How many may be under way."""
+        return self._most
+
+    def begin(self, stop: threading.Event) -> int:
+        """Wait until one more may begin, or the build ends; return what `end` wants."""
+        with self._changed:
+            while self._under_way >= self._most and not stop.is_set():
+                self._changed.wait(_TICK)
+            self._under_way += 1
+            halved, wait = self._halved, 0.0
+            if self._apart:
+                now = time.monotonic()
+                begins = max(self._next, now)
+                self._next, wait = begins + self._apart, begins - now
+        if wait:
+            stop.wait(wait)
+        return halved
+
+    def end(self, begun: int, busy: bool, asked: bool = True) -> None:
+        """Take note that a request has ended, and whether the server was too ``busy`` for it.
+
+        One that was not ``asked``, as nothing was left to ask for, is another's.
+        """
+        with self._changed:
+            together = self._under_way
+            self._under_way -= 1
+            if not asked:
+                self._next -= self._apart
+            elif not busy:
+                self._most += 1 / self._most
+            elif begun == self._halved:  # else it was of a rush that has been answered for
+                self._most = max(min(self._most, together) / 2, 1.0)
+                self._halved += 1
+            self._changed.notify_all()
+
+
+@lru_cache(maxsize=32)
+def throttle_of(store: SameStore, prefix: str, rate: float, process: int) -> Throttle:
+    """Return the one throttle of a store's prefix, which the threads of a process share."""
+    return Throttle(rate)
