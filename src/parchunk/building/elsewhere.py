@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,11 +14,12 @@ from parchunk.building.effort import Effort
 from parchunk.building.results import JobResult, Progress, TaskResult
 from parchunk.building.running import Run, Start
 from parchunk.building.tasks import Task, do_task, tasks_of
-from parchunk.errors import OutputError, ParchunkError, SourceError
+from parchunk.errors import OutputError
 from parchunk.out.advance import Advance, Observer
 from parchunk.out.output import Output
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
+from parchunk.workers.executors import result_of, submit
 
 #: Tasks that an executor is given at a time.
 _AT_ONCE = 256
@@ -48,14 +48,13 @@ def do_elsewhere(
     least = 0
 
     def start(task: Task) -> Future[Any]:
-        future: Future[Any] = executor.submit(
-            do_task, task, source, output, **_named(executor, task)
-        )
+        future: Future[Any] = submit(executor, task.name, do_task, task, source, output)
         started[future] = task
         return future
 
-    def result_of(future: Future[Any]) -> TaskResult:
-        return _result_of(future, started.pop(future))
+    def finished(future: Future[Any]) -> TaskResult:
+        result: TaskResult = result_of(future, started.pop(future).name)
+        return result
 
     def take(result: JobResult) -> None:
         nonlocal least
@@ -67,42 +66,12 @@ def do_elsewhere(
     run.watch = Watch(plan, output)
     starts: Iterator[Start] = ((0, partial(start, task)) for task in tasks)
     try:
-        run.drive(starts, _AT_ONCE, result_of=result_of, take=take)
+        run.drive(starts, _AT_ONCE, result_of=finished, take=take)
     except BaseException:
         for future in started:  # the executor is the caller's, and goes on
             future.cancel()
         raise
     return least
-
-
-def _named(executor: Executor, task: Task) -> dict[str, Any]:
-    """Return what has an executor call a task by its name, where it calls tasks by any."""
-    if type(executor).__module__.split(".")[0] == "distributed":
-        # A key of its own: Dask takes two tasks of one key for the same one. It shows what stands
-        # before the first hyphen.
-        return {"key": f"{task.name.replace('-', '–')}-{uuid.uuid4().hex}", "pure": False}
-    return {}
-
-
-def _result_of(future: Future[Any], task: Task) -> TaskResult:
-    """Return what a task came to, or raise an error that names it."""
-    try:
-        result: TaskResult = future.result()
-    except ParchunkError:
-        raise
-    except CancelledError:
-        raise SourceError(
-            f"{task.name}: the executor dropped it before it was done: see whether its scheduler "
-            "and workers are alive, and run again to resume"
-        ) from None
-    except Exception as error:
-        if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
-            raise SourceError(
-                f"{task.name}: workers that ran it died, perhaps for lack of memory: lower "
-                "--memory, or give workers more, and run again to resume"
-            ) from None
-        raise
-    return result
 
 
 class Watch:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import (
     FIRST_COMPLETED,
-    BrokenExecutor,
     Future,
-    ProcessPoolExecutor,
     ThreadPoolExecutor,
     wait,
 )
@@ -22,10 +16,10 @@ from parchunk.building.pools import Pools
 from parchunk.building.ready_jobs import ReadyJobs
 from parchunk.building.results import JobResult, Progress
 from parchunk.building.worker import build_jobs
-from parchunk.errors import SourceError
 from parchunk.listing.patience import Requests
 from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import Partition
+from parchunk.workers.processes import worker_processes
 
 #: Jobs whose coordinators wait side by side; each is a thread that mostly sleeps.
 _JOBS_IN_FLIGHT = 32
@@ -97,24 +91,9 @@ class Run:
 
     def in_processes(self, jobs: Iterable[ReadyJobs], workers: int) -> None:
         """Run jobs in worker processes, one a worker at a time."""
-        context = multiprocessing.get_context("spawn")
-        before = multiprocessing.active_children()  # of the caller's: not ours to end
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
-            try:
-                starts = ((0, partial(_submit_quietly, pool, ready)) for ready in jobs)
-                self.drive(starts, workers, take=self.add)
-            except BaseException as error:
-                ours = [child for child in multiprocessing.active_children() if child not in before]
-                for process in ours:
-                    process.terminate()
-                # Waited for, which is short now: else the pool's semaphores are left behind.
-                pool.shutdown(wait=True, cancel_futures=True)
-                if isinstance(error, BrokenExecutor):
-                    raise SourceError(
-                        "a worker process died, perhaps for lack of memory: lower --memory or "
-                        "--workers, and run again to resume"
-                    ) from None
-                raise
+        with worker_processes(workers) as pool:
+            starts = ((0, partial(pool.submit, build_jobs, ready)) for ready in jobs)
+            self.drive(starts, workers, take=self.add)
 
     def drive(
         self,
@@ -180,26 +159,3 @@ class Run:
             seconds=time.monotonic() - self._began,
         )
         self._progress(now if self.watch is None else self.watch(now))
-
-
-def _submit_quietly(pool: ProcessPoolExecutor, ready: ReadyJobs) -> Future[JobResult]:
-    """Submit a job; workers that start on it do not see Ctrl-C, not even before `_quiet`."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(build_jobs, ready)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _quiet() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers itself, and end when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent dies: it must not write after OUT is somebody else's."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
