@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from obstore.store import S3Store
 
 import parchunk
 from parchunk.cli.main import run
+from parchunk.icechunk_import.forks import Setter
 
 pytestmark = pytest.mark.s3
 
@@ -92,3 +94,30 @@ def test_no_secret_is_written(source, options, tmp_path, request, capsys):
         assert "HUSH" not in text
     group = zarr.open_group(opened.readonly_session("main").store, mode="r")
     assert group["a"][11, 3] == 48
+
+
+def test_what_workers_are_sent_holds_no_credential(source, options, tmp_path, request, monkeypatch):
+    """Forks are opened with the credentials of the environment that they are opened in."""
+    _, url = source
+    out = str(tmp_path / "out")
+    parchunk.build(parchunk.plan(url, split="time", region=6, store_options=options), out)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAHUSH")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "HUSHHUSH")
+    sent: list[bytes] = []
+    real = Setter.ahead
+
+    def noted(self):
+        found = real(self)
+        assert found is not None
+        sent.append(found.data)
+        return found
+
+    monkeypatch.setattr(Setter, "ahead", noted)
+    given = {name: value for name, value in options.items() if name != "skip_signature"}
+    with ThreadPoolExecutor(1) as pool:
+        result = parchunk.to_icechunk(
+            out, f"s3://bkt/repo-{request.node.name}", executor=pool, repo_options=given
+        )
+    assert result.finished
+    assert len(sent) == 2
+    assert not any(b"HUSH" in data for data in sent)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from parchunk.cli.dask import dask_client
 from parchunk.cli.options import Size, json_option, output_option, parse_regions, repo_option
 from parchunk.cli.progress import progress_shown
 from parchunk.cli.tables import console
@@ -59,6 +60,19 @@ from parchunk.wording import count, duration
     help="Bound on the peak above the imports; refuse regions that one commit cannot hold in it.",
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that read and set references of regions to come while one is committed.",
+)
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Such workers on the Dask cluster whose scheduler is at ADDRESS (tcp://HOST:8786).",
+)
+@click.option(
     "--drop-non-finite",
     is_flag=True,
     help="Leave out attributes with NaN or an infinity, which Icechunk cannot hold.",
@@ -84,6 +98,8 @@ def command(
     no_checksum: bool,
     max_references: int,
     memory: int,
+    workers: int,
+    dask: str | None,
     drop_non_finite: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -102,7 +118,10 @@ def command(
     adapter.load()
     adapter.quiet_logs()
     # A line a region in a log: each is a commit.
-    with progress_shown(no_progress or as_json, "importing", every=0.0) as progress:
+    with (
+        progress_shown(no_progress or as_json, "importing", every=0.0) as progress,
+        dask_client(dask) as client,
+    ):
         result = to_icechunk(
             out,
             repo,
@@ -113,6 +132,8 @@ def command(
             checksum=not no_checksum,
             max_references=max_references,
             memory=memory,
+            workers=workers,
+            executor=client,
             drop_non_finite=drop_non_finite,
             include=include,
             exclude=exclude,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container, chunk_key
 from parchunk.keys.boxes import boxes_of_numbers
@@ -20,8 +21,9 @@ from parchunk.keys.numbers import unravel
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.inlined import original
 from parchunk.out.output import Output
-from parchunk.planning.plan import Partition, Plan
-from parchunk.reading.rows import Receipts, Rows, read_rows
+from parchunk.out.receipts import Receipt
+from parchunk.planning.plan import Partition
+from parchunk.reading.rows import Rows, read_rows
 
 _T = TypeVar("_T")
 
@@ -39,30 +41,56 @@ class Calls:
     inlined: dict[str, bytes]
 
 
-def read_calls(
-    output: Output,
-    plan: Plan,
-    receipts: Receipts,
-    container: Container,
-    checksum: bool,
-    rows: int,
-    partitions: Iterable[Partition],
-    shift: Callable[[str], Sequence[int]],
-) -> Iterator[Calls]:
-    """Yield the calls of partitions, of at most ``rows`` chunks each, one partition's in a row.
+@dataclass(frozen=True)
+class Lot:
+    """One partition's references to be set, moved by ``shift`` chunks along each axis."""
 
-    ``shift`` tells by how many chunks along each axis those of an array are moved.
+    partition: Partition
+    spec: ArraySpec
+    receipt: Receipt
+    shift: tuple[int, ...]
+
+    def check(self, written: int) -> None:
+        """Check that so many chunks were set as the receipt says there are.
+
+        Raises
+        ------
+        InputError
+            Naming the partition.
+        """
+        if written != self.receipt.present:
+            raise InputError(
+                f"{self.partition}: {written:,} references in its record files, "
+                f"{self.receipt.present:,} in its receipt: delete that receipt and build again, "
+                "then import again"
+            )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the record files of an OUT are read for a repository; picklable.
+
+    Calls are of at most ``rows`` chunks each.
     """
-    for partition in partitions:
-        receipt = receipts[partition.key]
-        spec = plan.by_name[partition.array].spec
-        modified = None
-        if checksum and receipt.last_modified is not None:
-            # A local file's nanoseconds were cut off in the receipt, but icechunk sees them.
-            finer = int(plan.location.scheme == "file")
-            modified = adapter.whole_second_after(receipt.last_modified + finer)
-        for read in read_rows(output, partition, receipt.record_files, plan.record_size, rows):
-            yield _calls(spec, container, read, modified, shift(spec.name))
+
+    output: Output
+    record_size: int
+    container: Container
+    checksum: bool
+    rows: int
+
+    def calls(self, lots: Iterable[Lot]) -> Iterator[Calls]:
+        """Yield the calls of partitions, one partition's in a row."""
+        for lot in lots:
+            receipt = lot.receipt
+            modified = None
+            if self.checksum and receipt.last_modified is not None:
+                # A local file's nanoseconds were cut off in the receipt, but icechunk sees them.
+                finer = int(self.container.source.scheme == "file")
+                modified = adapter.whole_second_after(receipt.last_modified + finer)
+            files, size = receipt.record_files, self.record_size
+            for read in read_rows(self.output, lot.partition, files, size, self.rows):
+                yield _calls(lot.spec, self.container, read, modified, lot.shift)
 
 
 def _calls(

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parchunk.errors import InputError, OutputError
+from parchunk.errors import OutputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.appending import Appending
 from parchunk.icechunk_import.branches import AGAIN, Branch
-from parchunk.icechunk_import.calls import Calls, calls_of
-from parchunk.icechunk_import.forks import Setter
+from parchunk.icechunk_import.calls import Calls, Lot, Reading, calls_of
+from parchunk.icechunk_import.forks import Forked, Setter
 from parchunk.icechunk_import.history import History
 from parchunk.icechunk_import.limits import Limits
 from parchunk.icechunk_import.locations import chunk_key
@@ -26,7 +26,7 @@ from parchunk.keys.numbers import ravel
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec
 from parchunk.metadata.to_v3 import V3Documents
-from parchunk.planning.plan import Partition, Plan
+from parchunk.planning.plan import Plan
 from parchunk.reading.rows import Receipts
 
 
@@ -40,6 +40,7 @@ class Committer:
         plan: Plan,
         receipts: Receipts,
         documents: V3Documents,
+        reading: Reading,
         limits: Limits,
         appending: Appending | None = None,
     ) -> None:
@@ -49,10 +50,28 @@ class Committer:
         self._receipts = receipts
         self._documents = documents
         self._appending = appending
-        self._setter = Setter(branch, limits.merged_at)
+        self.url = branch.url
+        self.reading = reading
+        self.setter = Setter(branch, limits.merged_at)
 
-    def commit(self, work: PlannedCommit, calls: Iterator[Calls]) -> Commit | None:
-        """Commit one item of work, whose calls are next; None when there was nothing to change."""
+    def lots(self, work: PlannedCommit) -> list[Lot]:
+        """Return what is to be set for a commit."""
+        return [
+            Lot(
+                partition,
+                self._plan.by_name[partition.array].spec,
+                self._receipts[partition.key],
+                tuple(self.shift(partition.array)),
+            )
+            for partition in work.partitions
+        ]
+
+    def replaces(self, work: PlannedCommit) -> bool:
+        """Whether chunks of an earlier import may lie where a region's do."""
+        return work.entry.kind == "region" and self._history.may_hold(work.entry)
+
+    def commit(self, work: PlannedCommit, done: Iterator[Calls] | Forked) -> Commit | None:
+        """Commit one item of work, whose calls are next or set; None if nothing was to change."""
         began = time.monotonic()
         branch = self._branch
         session = branch.session()
@@ -65,20 +84,16 @@ class Committer:
                 replacing = nodes.replaced
                 entry = replace(work.entry, reach=nodes.reach, kept=nodes.kept)
                 work = replace(work, entry=entry)
-            elif self._history.may_hold(work.entry):
+            elif self.replaces(work):
                 base = branch.at(session.snapshot_id)
                 replacing = frozenset(partition.array for partition in work.partitions)
-            self._setter.begin(session, work.entry.kind == "region")
+            self.setter.begin(session, work.entry.kind == "region")
             deleted = 0
-            for partition in work.partitions:
-                replaced = partition.array in replacing
-                present = np.zeros(partition.rows.total if replaced else 0, bool)
-                self._set(session.store, partition, calls, present if replaced else None)
-                if replaced:
-                    spec = self._plan.by_name[partition.array].spec
-                    shift = self.shift(spec.name)
-                    deleted += _delete_others(session, base, spec, partition.rows, present, shift)
-            self._setter.merge()
+            for lot, present in self._set_all(session.store, work, done, replacing):
+                if present is not None:
+                    rows = lot.partition.rows
+                    deleted += _delete_others(session, base, lot.spec, rows, present, lot.shift)
+            self.setter.merge()
             if not session.has_uncommitted_changes:
                 return None
             snapshot = self._commit(session, work)
@@ -121,9 +136,9 @@ class Committer:
         try:
             try:
                 snapshot = str(session.commit(message, metadata=entry.to_metadata()))
-                self._setter.committed(snapshot)
+                self.setter.committed(snapshot)
             except adapter.load().ConflictError:
-                self._setter.committed(None)
+                self.setter.committed(None)
                 over = adapter.load().ConflictDetector()
                 snapshot = str(
                     session.commit(message, metadata=entry.to_metadata(), rebase_with=over)
@@ -139,35 +154,60 @@ class Committer:
                 f"({adapter.one_line(error)}); {AGAIN}"
             ) from None
 
-    def _set(
+    def _set_all(
         self,
         store: Any,
-        partition: Partition,
-        calls: Iterator[Calls],
-        present: NDArray[np.bool_] | None,
-    ) -> None:
-        """Set a partition's chunks; note in ``present``, one value a chunk, which there are."""
-        begin = written = 0
-        for run in calls_of(partition, calls):
-            refused = self._setter.set(run)
-            if refused:
-                raise OutputError(
-                    f"{self._branch.url} did not take {refused:,} references of "
-                    f"{partition.array}: no virtual chunk container matches them; nothing of this "
-                    "commit was made"
-                )
-            if run.inlined:
-                adapter.put(store, run.inlined)
-            written += int(np.count_nonzero(run.present))
-            if present is not None:
-                present[begin : begin + len(run.present)] = run.present
-            begin += len(run.present)
-        receipt = self._receipts[partition.key]
-        if written != receipt.present:
-            raise InputError(
-                f"{partition}: {written:,} references in its record files, {receipt.present:,} in "
-                "its receipt: delete that receipt and build again, then import again"
+        work: PlannedCommit,
+        done: Iterator[Calls] | Forked,
+        replacing: Collection[str],
+    ) -> Iterator[tuple[Lot, NDArray[np.bool_] | None]]:
+        """Set all of a commit; yield which chunks are there of arrays that are ``replacing``."""
+        lots = self.lots(work)
+        if isinstance(done, Forked):
+            if self.setter.take(done):
+                for lot, bits in zip(lots, done.present, strict=True):
+                    count = lot.partition.rows.total
+                    yield lot, None if bits is None else np.unpackbits(bits, count=count).view(bool)
+                return
+            done = self.reading.calls(lots)  # others have been at the branch
+        for lot in lots:
+            asked = lot.partition.array in replacing
+            present = set_lot(lot, done, self.setter.set, store, asked, self._branch.url)
+            yield lot, present
+
+
+def set_lot(
+    lot: Lot,
+    calls: Iterator[Calls],
+    set_virtual: Callable[[Calls], int],
+    store: Any,
+    asked: bool,
+    url: str,
+) -> NDArray[np.bool_] | None:
+    """Set a partition's chunks; return, if that is ``asked``, which there are.
+
+    Raises
+    ------
+    OutputError, InputError
+        When the repository at ``url`` did not take them, or they are not those of the receipt.
+    """
+    present = np.zeros(lot.partition.rows.total if asked else 0, bool)
+    begin = written = 0
+    for run in calls_of(lot.partition, calls):
+        refused = set_virtual(run)
+        if refused:
+            raise OutputError(
+                f"{url} did not take {refused:,} references of {lot.partition.array}: no virtual "
+                "chunk container matches them; nothing of this commit was made"
             )
+        if run.inlined:
+            adapter.put(store, run.inlined)
+        written += int(np.count_nonzero(run.present))
+        if asked:
+            present[begin : begin + len(run.present)] = run.present
+        begin += len(run.present)
+    lot.check(written)
+    return present if asked else None
 
 
 def _delete_others(

@@ -1,18 +1,36 @@
-"""Which session references are set in: with icechunk 1.x not the one that is committed.
+"""Which session references are set in: with icechunk 1.x, and by workers, a fork of it.
 
 For every reference, 1.x reads the array's node anew, with the list of all its manifests. So the
 more regions are in, the longer one reference takes: 2.5 times as long after 49 regions. A fork of
 a session that was opened when there were few manifests is as fast for the last region as for the
-first, and can be merged into a session on the branch's tip.
+first, and can be merged into a session on the branch's tip. So can one that a worker has set, in a
+process of its own, while regions before are committed.
 """
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.branches import Branch
 from parchunk.icechunk_import.calls import Calls
+
+
+@dataclass(frozen=True)
+class Forked:
+    """A session's fork, pickled: of which snapshot, and what is set in it.
+
+    ``present`` tells for each partition which of its chunks are there, as bits, if it was asked.
+    """
+
+    base: str
+    data: bytes
+    present: tuple[NDArray[np.uint8] | None, ...] = ()
 
 
 class Setter:
@@ -28,6 +46,7 @@ class Setter:
         self._branch = branch
         self._early: Any = None
         self._tip: str | None = None
+        self._reached: bool | None = None
         self._session: Any = None
         self._fork: Any = None
         self._held = 0
@@ -35,14 +54,35 @@ class Setter:
     def begin(self, session: Any, of_region: bool) -> None:
         """Take the session to be committed; the hierarchy's new arrays are in it alone."""
         self._session = session
-        if not of_region or adapter.takes_arrays():
-            self._fork = None
+        self._fork = None
+        if not of_region:
             return
         if self._early is None or session.snapshot_id != self._tip:
             early = self._branch.session()
             self._early = early if early.snapshot_id == session.snapshot_id else None
-        self._fork = _fork(self._early)
-        self._held = 0
+        if not adapter.takes_arrays():
+            self._fork = _fork(self._early)
+            self._held = 0
+
+    def ahead(self) -> Forked | None:
+        """Return a fork for a worker, of before the regions; None where there can be none."""
+        if self._early is None:
+            self._early = self._branch.session()
+            self._tip = self._early.snapshot_id
+        fork = _fork(self._early)
+        if fork is None:
+            return None
+        data = pickle.dumps(fork)
+        if self._reached is None:  # 2.x pickles what is in memory, and leaves it behind
+            self._reached = _holds_root(pickle.loads(data))
+        return Forked(self._early.snapshot_id, data) if self._reached else None
+
+    def take(self, forked: Forked) -> bool:
+        """Merge what a worker has set; False where the branch is another one since it began."""
+        if self._early is None or self._early.snapshot_id != forked.base:
+            return False
+        self._session.merge(pickle.loads(forked.data))
+        return True
 
     def set(self, calls: Calls) -> int:
         """Set the references of a run; return how many icechunk did not take."""
@@ -75,6 +115,14 @@ def _fork(session: Any | None) -> Any | None:
         return None
     try:
         fork = session.fork()
-        return None if adapter.get(fork.store, "zarr.json") is None else fork
     except Exception:
         return None
+    return fork if _holds_root(fork) else None
+
+
+def _holds_root(fork: Any) -> bool:
+    """Whether a fork reaches its repository."""
+    try:
+        return adapter.get(fork.store, "zarr.json") is not None
+    except Exception:
+        return False

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
 from parchunk.arguments.lenient import called, lenient
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.ahead import Crew, set_ahead
 from parchunk.icechunk_import.appending import refuse_appended
 from parchunk.icechunk_import.beginning import begin_append
 from parchunk.icechunk_import.branches import Branch
-from parchunk.icechunk_import.calls import Calls, one_ahead, read_calls
+from parchunk.icechunk_import.calls import Calls, Reading, one_ahead
 from parchunk.icechunk_import.committing import Committer
+from parchunk.icechunk_import.crews import crew_of
+from parchunk.icechunk_import.forks import Forked
 from parchunk.icechunk_import.limits import USUAL, Limits
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import Budget, budget
@@ -24,6 +29,7 @@ from parchunk.icechunk_import.refusals import check_memory, check_references
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult, Reporter
 from parchunk.icechunk_import.selecting import select
+from parchunk.icechunk_import.storage import refuse_secrets
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan, published_plan
@@ -57,6 +63,8 @@ def to_icechunk(
     skip_unsupported: bool = False,
     output_options: Mapping[str, str] | None = None,
     repo_options: Mapping[str, str] | None = None,
+    workers: int = 1,
+    executor: Executor | Any = None,
     limits: Limits | None = None,
     progress: Callable[[ImportProgress], None] | bool | None = None,
 ) -> ImportResult:
@@ -101,6 +109,12 @@ def to_icechunk(
     skip_unsupported
         Leave out arrays that have no form in Icechunk, instead of refusing all; ``notes`` of the
         result names them.
+    workers
+        Processes that read the references of regions to come and set them, while those before are
+        committed: as many as ``memory`` lets.
+    executor
+        Any `concurrent.futures.Executor`, or a Dask ``Client``, in place of processes. Each of its
+        tasks takes less memory than ``memory``. It is sent what opens the repository.
     limits
         How many references are handled together.
 
@@ -129,6 +143,8 @@ def to_icechunk(
     wanted = [item for item in work if item.entry.region in chosen]
     check_references(plan, wanted, max_references)
     planned = _budget(plan, receipts, container, wanted, cast(int, memory), limits)
+    if executor is not None and repo_options and isinstance(repo, str):
+        refuse_secrets(repo, repo_options)
     repository, url, created = _open(
         cast("str | icechunk.Repository", repo), plan, container, repo_options, append is not None
     )
@@ -148,16 +164,14 @@ def to_icechunk(
         for item in lacking
         if item.entry.region is not None and item.entry.region not in to_do
     )
+    reading = Reading(output, plan.record_size, container, checksum, planned.rows)
     committer = Committer(
-        side or target, history, plan, receipts, documents, planned.limits, appending
+        side or target, history, plan, receipts, documents, reading, planned.limits, appending
     )
-    partitions = [partition for item in to_do.values() for partition in item.partitions]
     before = len(plan.regions) - len(remaining) - len(to_do.keys() - {None})
     reporter = Reporter(called(progress), before, len(plan.regions), began)
-    read = read_calls(
-        output, plan, receipts, container, checksum, planned.rows, partitions, committer.shift
-    )
-    commits = _commit_all(committer, to_do.values(), read, reporter)
+    crew, notes = crew_of(planned, list(to_do), workers, executor)
+    commits = _commit_all(committer, [*to_do.values()], crew, reporter)
     published = (publish or append is not None) and _publish(target, side, remaining)
     return ImportResult(
         url=url,
@@ -170,7 +184,7 @@ def to_icechunk(
         published=published,
         on_side=side.name if side is not None and remaining else None,
         seconds=time.monotonic() - began,
-        notes=(*documents.notes, *(appending.notes if appending else ())),
+        notes=(*documents.notes, *(appending.notes if appending else ()), *notes),
         code=_opening(url, branch),
     )
 
@@ -190,18 +204,34 @@ def _budget(
 
 
 def _commit_all(
-    committer: Committer, work: Iterable[PlannedCommit], read: Iterator[Calls], reporter: Reporter
+    committer: Committer, work: Sequence[PlannedCommit], crew: Crew | None, reporter: Reporter
 ) -> list[Commit]:
-    """Commit all of ``work``, whose calls ``read`` makes; return the commits that were needed."""
+    """Commit all of ``work``; return the commits that were needed."""
     commits: list[Commit] = []
-    with one_ahead(read) as calls:
-        for item in work:
-            commit = committer.commit(item, calls)
+    with closing(_done(committer, work, crew)) as items:
+        for item, done in items:
+            commit = committer.commit(item, done)
             if commit is not None:
                 commits.append(commit)
             if item.entry.region is not None:
                 reporter.add(commits)
     return commits
+
+
+def _done(
+    committer: Committer, work: Sequence[PlannedCommit], crew: Crew | None
+) -> Generator[tuple[PlannedCommit, Forked | Iterator[Calls]]]:
+    """Yield what is to be committed with what is set of it already, or the calls that set it.
+
+    Record files are read, and workers begin, once the hierarchy is in; without workers before.
+    """
+    here = [item for item in work if crew is None or item.entry.region is None]
+    lots = (lot for item in here for lot in committer.lots(item))
+    with one_ahead(committer.reading.calls(lots)) as calls:
+        for item in here:
+            yield item, calls
+    if crew is not None:
+        yield from set_ahead(committer, work[len(here) :], crew)
 
 
 def _all_in(work: Iterable[PlannedCommit], target: Branch) -> bool:

@@ -49,6 +49,8 @@ class Held:
 SET = {True: Held(300, 8, 1.0), False: Held(260, 10, 1.25)}
 #: Held besides while the manifest of one array is written.
 WRITTEN = {True: Held(520, 32, 1.4), False: Held(130, 30, 2.5)}
+#: A fork's bytes when it is pickled.
+PICKLED = Held(20, 4, 1.0)
 #: Python's objects for a reference that is handed over.
 OBJECTS = {True: 75, False: 775}
 #: Icechunk keeps longer chunks elsewhere, and does not hold them.
@@ -69,11 +71,27 @@ class Budget:
     row: int
     constant: int
     held: dict[int | None, int]
+    #: What of it a fork holds that a worker sets, and that takes when it is pickled.
+    forked: dict[int | None, tuple[int, int]]
     limits: Limits
 
     def needed(self, region: int | None) -> int:
         """Return the bytes that a commit needs."""
         return self.constant + RUNS * self.rows * self.row + self.held[region]
+
+    def at_once(self, regions: Sequence[int | None], processes: bool) -> int:
+        """Return for how many regions workers can be at work while one is committed.
+
+        Where they are ``processes`` of this machine, what they hold counts as well.
+        """
+        found = [self.memory]
+        for region in regions:
+            fork, pickled = self.forked[region]
+            # Merged it is there twice, and those that are done wait.
+            free = self.memory - self.needed(region) - fork - pickled
+            own = self.constant + RUNS * self.rows * self.row + fork + pickled
+            found.append(free // max(pickled + (own + pickled if processes else 0), 1))
+        return max(min(found), 0)
 
     def share(self, region: int | None) -> float:
         """Return the part of a commit's references that would fit: 1 or more when all do."""
@@ -119,8 +137,9 @@ def budget(
     ]
     constant = FIXED + EACH_COMMIT * len(work) + file + 3 * max(coordinates, default=0)
     by_region: dict[int | None, int] = {}
+    forked: dict[int | None, tuple[int, int]] = {}
     for item in work:
-        held = written = 0.0
+        held = written = pickled = 0.0
         references = 0
         for partition in item.partitions:
             receipt = receipts[partition.key]
@@ -131,14 +150,16 @@ def budget(
             native = receipt.inlined * min(threshold, LONGEST_INLINED)
             # a byte a chunk tells which are there, in case that others must be deleted
             held += count * SET[arrays].of(rank, length) + native + partition.rows.total
+            pickled += count * PICKLED.of(rank, length) + native
             if item.entry.kind == "region":
                 count += written_again(plan, partition.array)
             written = max(written, count * WRITTEN[arrays].of(rank, length) + native)
+        forked[item.entry.region] = int(held), int(pickled)
         if not arrays:
             # in a fork and, copied, in the session
             held += min(references, limits.merged_at) * SET[arrays].of(rank=4, length=longest)
         by_region[item.entry.region] = int(held + written)
-    return Budget(memory, rows, row, constant, by_region, limits)
+    return Budget(memory, rows, row, constant, by_region, forked, limits)
 
 
 def location_length(container: Container, spec: ArraySpec) -> int:

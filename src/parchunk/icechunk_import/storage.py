@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
@@ -80,6 +81,22 @@ def storage_at(url: str, options: Mapping[str, str] | None = None) -> tuple[Any,
         raise InputError(
             f"{location.url} cannot be opened: {adapter.one_line(error)}; check the repo options"
         ) from None
+
+
+def refuse_secrets(url: str, options: Mapping[str, str]) -> None:
+    """Refuse options that are secrets: an executor would be sent them, and may keep them in files.
+
+    Raises
+    ------
+    InputError
+        Naming the first.
+    """
+    asked = canonical_options(urlsplit(url).scheme, parse_options(options))
+    for name in sorted(asked.keys() - PUBLIC_OPTIONS):
+        raise InputError(
+            f"{url}: repo option {name} with --dask: the cluster would be sent it: give "
+            "credentials in the environment, of this process and of the workers"
+        )
 
 
 def _location(url: str, options: Mapping[str, str]) -> tuple[Location, dict[str, str]]:

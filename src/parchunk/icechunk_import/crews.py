@@ -1,0 +1,43 @@
+"""How many workers an import has, and what to say where they are fewer than were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+from parchunk.errors import InputError
+from parchunk.icechunk_import.ahead import Crew
+from parchunk.icechunk_import.memory import Budget
+
+#: Regions that an executor is given at a time.
+_AT_ONCE = 64
+
+
+def crew_of(
+    planned: Budget, to_do: Sequence[int | None], workers: int, executor: Executor | None
+) -> tuple[Crew | None, list[str]]:
+    """Return who sets references of the regions ``to_do``, None for this process alone, and notes.
+
+    Raises
+    ------
+    InputError
+        When ``workers`` is no number of them.
+    """
+    if workers < 1:
+        raise InputError("--workers must be 1 or more")
+    regions = [region for region in to_do if region is not None]
+    asked = _AT_ONCE if executor is not None else workers
+    asked = min(asked, len(regions))
+    if asked < 1 or (workers == 1 and executor is None):
+        return None, []
+    most = planned.at_once(regions, processes=executor is None)
+    if most >= asked:
+        return Crew(asked, executor), []
+    notes = []
+    if executor is None or not most:
+        found = f"{most} of {asked} workers were" if most else "no worker was"
+        notes = [
+            f"{found} at work, as --memory {planned.memory >> 20:,} MiB has no room for more forks "
+            "of regions: a larger one has"
+        ]
+    return Crew(most, executor) if most else None, notes

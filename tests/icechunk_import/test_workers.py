@@ -1,0 +1,229 @@
+"""Workers set references in forks: what is committed is the same, in the same order."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+import icechunk
+import parchunk
+from instruments import forked
+from parchunk.cli.main import run
+from parchunk.icechunk_import.forks import Setter
+from parchunk.icechunk_import.locations import Container
+from parchunk.stores.opening import Location
+
+
+@pytest.fixture
+def threads() -> Iterator[Executor]:
+    """An executor of this process: forks are pickled and sent to it all the same."""
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each fork that a worker had set could be merged."""
+    found: list[bool] = []
+    real = Setter.take
+
+    def noted(self: Setter, forked: Any) -> bool:
+        found.append(real(self, forked))
+        return found[-1]
+
+    monkeypatch.setattr(Setter, "take", noted)
+    return found
+
+
+def contents(commits: list[Any]) -> list[Any]:
+    return [commit.metadata["parchunk"] for commit in commits]
+
+
+def test_processes_commit_what_one_alone_does(
+    grow, build, commits, opened, assert_equal, taken, tmp_path, capsys
+):
+    source = grow(12)
+    out = build(source, split="time", region=4, inline_threshold=40)
+    parchunk.to_icechunk(out, str(tmp_path / "alone"))
+    arguments = ["to-icechunk", out, str(tmp_path / "repo"), "--workers", "2"]
+    assert run([*arguments, "--json"]) == 0
+    assert taken == [True] * 3
+    assert contents(commits(tmp_path / "repo")) == contents(commits(tmp_path / "alone"))
+    assert_equal(zarr.open_group(source, mode="r"), opened(tmp_path / "repo"))
+    assert run(arguments) == 0
+    assert "everything is in already" in capsys.readouterr().out
+
+
+def test_what_an_earlier_import_had_and_is_gone_is_deleted(
+    grow, build, commits, opened, assert_equal, indices, threads, taken, tmp_path
+):
+    source = grow(12)
+    out = build(source, split="time", region=4)
+    repo = str(tmp_path / "repo")
+    assert parchunk.to_icechunk(out, repo, executor=threads).finished
+    (source / "air/c/5/1/0").unlink()
+    parchunk.update(out, regions=1)
+    result = parchunk.to_icechunk(out, repo, executor=threads)
+    assert [(commit.region, commit.deleted) for commit in result.commits] == [(1, 1)]
+    assert taken == [True] * 4
+    assert (5, 1, 0) not in indices(repo, "air")
+    assert_equal(zarr.open_group(source, mode="r"), opened(repo))
+
+
+def test_a_fork_of_before_is_not_used_over_commits_of_others(
+    grow, build, opened, commits, threads, taken, monkeypatch, tmp_path
+):
+    """An array that was made anew has its name, and a fork that knows the one before has not."""
+    repo = str(tmp_path / "repo")
+    source = grow(12)
+    out = build(source, split="time", region=2, include=["air"])
+    real = icechunk.Session.commit
+    made: list[str] = []
+
+    def commit(self: Any, message: str, **options: Any) -> Any:
+        snapshot = real(self, message, **options)
+        made.append(message)
+        if len(made) == 3:  # the hierarchy and two regions
+            other = icechunk.Repository.open(icechunk.local_filesystem_storage(repo))
+            session = other.writable_session("main")
+            air = zarr.open_group(session.store)["air"]
+            options = {"chunks": air.chunks, "dimension_names": air.metadata.dimension_names}
+            shape, dtype, fill = air.shape, air.dtype, air.fill_value
+            group = zarr.open_group(session.store)
+            del group["air"]
+            group.create_array("air", shape=shape, dtype=dtype, fill_value=fill, **options)
+            real(session, "made anew")
+        return snapshot
+
+    monkeypatch.setattr(icechunk.Session, "commit", commit)
+    assert parchunk.to_icechunk(out, repo, executor=threads).finished
+    # Two regions were in, and all the others had been begun by then.
+    assert taken == [True, True, False, False, False, False]
+    air = opened(Path(repo))["air"]
+    assert np.isnan(air[:4]).all()
+    np.testing.assert_array_equal(air[4:], zarr.open_array(source / "air")[4:])
+
+
+def test_a_repository_in_memory_is_set_here(grow, build, threads, taken):
+    source = grow(8)
+    container = Container.of(Location(str(source)))
+    config = icechunk.RepositoryConfig.default()
+    config.set_virtual_chunk_container(container.virtual_chunk_container())
+    repo = icechunk.Repository.create(
+        icechunk.in_memory_storage(),
+        config=config,
+        authorize_virtual_chunk_access=container.access(),
+    )
+    out = build(source, split="time", region=4)
+    assert parchunk.to_icechunk(out, repo, executor=threads).finished
+    assert not taken
+    air = zarr.open_group(repo.readonly_session("main").store, mode="r")["air"]
+    np.testing.assert_array_equal(air[...], zarr.open_array(source / "air")[...])
+
+
+def test_memory_for_a_commit_alone_has_none_for_workers(grow, build, tmp_path):
+    """What the least bound is that an import is taken for, it is taken for with workers, too."""
+    out = build(grow(12), split="time", region=4)
+    with pytest.raises(parchunk.InputError, match="give --memory") as refused:
+        parchunk.to_icechunk(out, str(tmp_path / "repo"), memory="1MiB")
+    least = str(refused.value).rpartition(" ")[2]
+    result = parchunk.to_icechunk(out, str(tmp_path / "repo"), memory=least, workers=3)
+    assert result.finished
+    assert result.notes[-1].startswith("no worker was at work")
+    some = parchunk.to_icechunk(out, str(tmp_path / "more"), memory=least, workers=1)
+    assert not some.notes
+
+
+def test_workers_that_die_are_reported_and_the_next_import_finishes(
+    grow, build, commits, opened, assert_equal, tmp_path
+):
+    source = grow(12)
+    out, repo = build(source, split="time", region=4), str(tmp_path / "repo")
+    before = multiprocessing.active_children()
+
+    def kill_one() -> None:
+        for _ in range(6_000):
+            for child in multiprocessing.active_children():
+                if child not in before and child.pid is not None:
+                    os.kill(child.pid, signal.SIGKILL)
+                    return
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(parchunk.SourceError, match=r"died, .* run again to resume"):
+        parchunk.to_icechunk(out, repo, workers=2)
+    killer.join()
+    assert multiprocessing.active_children() == before
+    assert len(commits(repo)) == 1
+    assert parchunk.to_icechunk(out, repo).finished
+    assert len(commits(repo)) == 4
+    assert_equal(zarr.open_group(source, mode="r"), opened(repo))
+
+
+def killed_after(out: str, repo: str, number: int) -> None:
+    """Import with workers, and kill this process after so many commits."""
+    import icechunk
+
+    icechunk.set_logs_filter("error")
+    real = icechunk.Session.commit
+    made: list[str] = []
+
+    def commit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        made.append(real(self, *args, **kwargs))
+        if len(made) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return made[-1]
+
+    icechunk.Session.commit = commit
+    with ThreadPoolExecutor(2) as pool:
+        parchunk.to_icechunk(out, repo, executor=pool)
+
+
+def test_killed_with_regions_set_ahead(grow, build, commits, opened, assert_equal, tmp_path):
+    source = grow(16)
+    out, repo = build(source, split="time", region=4), str(tmp_path / "repo")
+    code, _, error = forked.start(tmp_path / "run", killed_after, out, repo, 3).end()
+    assert code == -signal.SIGKILL, error
+    with ThreadPoolExecutor(2) as pool:
+        assert parchunk.to_icechunk(out, repo, executor=pool).finished
+    regions = Counter(entry["region"] for entry in contents(commits(repo)))
+    assert regions == {None: 1, 0: 1, 1: 1, 2: 1, 3: 1}
+    assert_equal(zarr.open_group(source, mode="r"), opened(repo))
+
+
+def test_credentials_of_the_repository_are_not_sent_to_a_cluster(grow, build, threads, tmp_path):
+    out = build(grow(8), split="time", region=4)
+    with pytest.raises(parchunk.InputError, match=r"secret_access_key.* environment"):
+        parchunk.to_icechunk(
+            out,
+            "s3://bucket/repo",
+            executor=threads,
+            repo_options={"region": "us-east-1", "aws_secret_access_key": "HUSH"},
+        )
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_dask(grow, build, commits, taken, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    out = build(grow(12), split="time", region=4)
+    parchunk.to_icechunk(out, str(tmp_path / "alone"))
+    with distributed.LocalCluster(
+        n_workers=1, processes=False, threads_per_worker=2, dashboard_address=None
+    ) as cluster:
+        arguments = ["to-icechunk", out, str(tmp_path / "repo"), "--dask"]
+        assert run([*arguments, cluster.scheduler_address, "--no-progress"]) == 0
+    assert taken == [True] * 3
+    assert contents(commits(tmp_path / "repo")) == contents(commits(tmp_path / "alone"))
