@@ -116,7 +116,7 @@ def first_sentence(text: str) -> str:
 
 
 def main(folder: Path) -> None:
-    """Write all pages, the examples, and llms.txt into a folder, which is emptied first."""
+    """Write all pages, examples, schemas and llms.txt into a folder, which is emptied first."""
     import yaml
 
     shutil.rmtree(folder, ignore_errors=True)
@@ -125,6 +125,7 @@ def main(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__*"))
+    shutil.copytree(ROOT / "docs/schemas", folder / "schemas")
     nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
     (folder / "llms.txt").write_text("\n".join(summaries(found, nav)) + "\n")
     ordered = [found[path] for section in nav for paths in section.values() for path in paths]
