@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -51,18 +52,23 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """Return a module's syntax tree."""
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
     """Yield the modules of the package that a module imports when it is imported itself."""
     typing_only = {
         inner
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in (ast.unparse(line) for line in node.body)
     }
-    for node in ast.walk(ast.parse(path.read_text())):
-        if ast.unparse(node) in typing_only if isinstance(node, ast.ImportFrom) else True:
+    for node in ast.walk(parsed(path)):
+        if not isinstance(node, ast.ImportFrom) or ast.unparse(node) in typing_only:
             continue
-        assert isinstance(node, ast.ImportFrom)
         name = node.module or ""
         if name.split(".")[0] != "parchunk":
             continue
@@ -72,7 +78,11 @@ def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
             yield deeper if deeper in known else below or "__init__"
 
 
-GRAPH = {name: set(imports(path, modules())) - {name} for name, path in modules().items()}
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    """Return which modules each module imports: read when a test asks, not by all who collect."""
+    known = modules()
+    return {name: set(imports(path, known)) - {name} for name, path in known.items()}
 
 
 def room(module: str) -> str:
@@ -80,16 +90,16 @@ def room(module: str) -> str:
     return module.split(".")[0]
 
 
-def test_the_table_names_every_room_and_no_other() -> None:
-    assert {room(name) for name in GRAPH} - DOORS == set(MAY_USE)
+def test_the_table_names_every_room_and_no_other(graph: dict[str, set[str]]) -> None:
+    assert {room(name) for name in graph} - DOORS == set(MAY_USE)
 
 
 @pytest.mark.parametrize("name", sorted(MAY_USE))
-def test_a_room_uses_only_what_it_may(name: str) -> None:
+def test_a_room_uses_only_what_it_may(name: str, graph: dict[str, set[str]]) -> None:
     allowed = {name, *FOR_ALL, *MAY_USE[name].split()}
     wrong = {
         f"{module} uses {used}"
-        for module, uses in GRAPH.items()
+        for module, uses in graph.items()
         if room(module) == name
         for used in uses
         if room(used) not in allowed
@@ -97,17 +107,17 @@ def test_a_room_uses_only_what_it_may(name: str) -> None:
     assert not wrong, "\n".join(sorted(wrong))
 
 
-def test_rooms_use_each_other_in_no_circle() -> None:
+def test_rooms_use_each_other_in_no_circle(graph: dict[str, set[str]]) -> None:
     tidy: dict[str, set[str]] = {}
-    for module, uses in GRAPH.items():
+    for module, uses in graph.items():
         if module not in DOORS:
             tidy.setdefault(room(module), set()).update(map(room, uses))
     tidy = {name: uses - {name} for name, uses in tidy.items()}
     assert_no_circle(tidy)
 
 
-def test_files_use_each_other_in_no_circle() -> None:
-    assert_no_circle(GRAPH)
+def test_files_use_each_other_in_no_circle(graph: dict[str, set[str]]) -> None:
+    assert_no_circle(graph)
 
 
 def assert_no_circle(graph: dict[str, set[str]]) -> None:
@@ -134,10 +144,9 @@ def test_imports_are_seen(tmp_path: Path) -> None:
 
 
 def test_no_module_imports_itself() -> None:
+    known = modules()
     wrong = [
-        name
-        for name, path in modules().items()
-        if name != "__init__" and name in imports(path, modules())
+        name for name, path in known.items() if name != "__init__" and name in imports(path, known)
     ]
     assert wrong == []
 
@@ -160,7 +169,7 @@ def test_private_names_stay_in_their_files() -> None:
     wrong = [
         f"{name}: {alias.name}"
         for name, path in modules().items()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("parchunk")
         for alias in node.names
         if alias.name.startswith("_") and not alias.name.startswith("__")

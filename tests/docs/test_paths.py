@@ -40,18 +40,25 @@ def test_programs_exist(document: Path) -> None:
         assert importlib.util.find_spec(module), module
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, *SOURCES], ids=lambda path: path.stem)
-def test_dotted_names_exist(document: Path) -> None:
+def test_dotted_names_exist() -> None:
     """Those of `parchunk.some.thing`, in documents and in docstrings."""
-    wrong = []
-    for dotted in set(re.findall(r"`(parchunk(?:\.\w+)+)", document.read_text())):
-        try:
-            importlib.import_module(dotted)
-        except ImportError:
-            module, _, name = dotted.rpartition(".")
-            if not _has(module, name):
-                wrong.append(dotted)
+    wrong = [
+        (str(document.relative_to(ROOT)), dotted)
+        for document in (*DOCUMENTS, *SOURCES)
+        for dotted in set(re.findall(r"`(parchunk(?:\.\w+)+)", document.read_text()))
+        if not _is_there(dotted)
+    ]
     assert wrong == []
+
+
+def _is_there(dotted: str) -> bool:
+    """Whether a dotted name is a module's, or of something in one."""
+    try:
+        importlib.import_module(dotted)
+    except ImportError:
+        module, _, name = dotted.rpartition(".")
+        return _has(module, name)
+    return True
 
 
 def _has(module: str, name: str) -> bool:
