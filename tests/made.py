@@ -220,9 +220,13 @@ def grow(path: Path, steps: int, zarr_format: int = 2) -> None:
 
 @contextmanager
 def source_of(
-    store: FormulaStore, *faults: Fault, listing: str = "auto", **options: Any
+    store: FormulaStore,
+    *faults: Fault,
+    listing: str = "auto",
+    page: int = 1000,
+    **options: Any,
 ) -> Iterator[tuple[Server, parchunk.Source]]:
-    with serve(store, faults=faults, process=False) as server:
+    with serve(store, faults=faults, page=page, process=False) as server:
         kwargs = server.store_kwargs()
         kwargs["client_options"]["timeout"] = "2s"
         kwargs["retry_config"] = {"max_retries": 0} | options

@@ -93,8 +93,8 @@ def test_the_same_bytes_as_array_by_array(
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("holes", [False, True])
 def test_a_fault_in_the_middle_of_a_walk(tmp_path: Path, name: str, holes: bool) -> None:
-    store = many(120, present=HashFraction(0.8) if holes else None, extra=STRAYS)
-    with source_of(store, FAULTS[name]) as (server, source):
+    store = many(24, present=HashFraction(0.8) if holes else None, extra=STRAYS)
+    with source_of(store, FAULTS[name], page=250) as (server, source):
         plan = parchunk.plan(source)
         patient = Patience(12, 0.01, 0.02)
         server.reset()
@@ -115,7 +115,8 @@ def test_a_fault_in_the_middle_of_a_walk(tmp_path: Path, name: str, holes: bool)
 
 @pytest.mark.parametrize("kind", ["short", "no-token", "error-body"])
 def test_listings_that_always_end_early_are_not_believed(tmp_path: Path, kind: Any) -> None:
-    with source_of(many(300), Fault(kind, first=3, times=None)) as (_, source):
+    store = many(60)
+    with source_of(store, Fault(kind, first=6, times=None), page=250) as (_, source):
         plan = parchunk.plan(source, consolidated="only")  # planning's own listings come first
         if kind == "error-body":
             untrue = r"after key m/a.* (without a key that|it is an error)"
@@ -125,7 +126,7 @@ def test_listings_that_always_end_early_are_not_believed(tmp_path: Path, kind: A
             return
         # Each page is true, and only its end is not: the next one is asked for by its last key.
         parchunk.build(plan, str(tmp_path / "r"), patience=QUICK)
-    check_exact(tmp_path / "r", plan, many(300))
+    check_exact(tmp_path / "r", plan, store)
 
 
 def test_a_walk_that_breaks_for_good_names_the_key_and_is_resumed(tmp_path: Path) -> None:

@@ -117,10 +117,12 @@ STORES = {
 def test_a_lie_anywhere_is_found(tmp_path: Path, name: str, kind: Any) -> None:
     """In the first page, amid, the last; in the first listing, and in the second of the gaps."""
     within = "g/" if name.startswith("bundle") else "t/"
-    for first in range(0, 34, 3 if kind == "error-body" else 7):
-        for times in (1, 2):
-            fault = Fault(kind, first=first, times=times, within=within)
-            assert build(tmp_path / f"{first}-{times}", STORES[name], fault, page=100)
+    # Each store begins at another page, and has one lie where its neighbour has two in a row.
+    begin = list(STORES).index(name)
+    step = 3 if kind == "error-body" else 7
+    for number, first in enumerate(range(begin % step, 34, step)):
+        fault = Fault(kind, first=first, times=1 + (begin + number) % 2, within=within)
+        assert build(tmp_path / str(first), STORES[name], fault, page=100)
 
 
 @pytest.mark.parametrize("name", STORES)
@@ -136,7 +138,7 @@ def test_lies_that_come_again_and_again(tmp_path: Path, name: str, kind: Any) ->
 @pytest.mark.parametrize("kind", LIES)
 def test_lies_that_never_end_are_not_published(tmp_path: Path, name: str, kind: Any) -> None:
     within = "g/" if name.startswith("bundle") else "t/"
-    for first in range(0, 34, 4):
+    for first in range(list(STORES).index(name), 34, 8):
         fault = Fault(kind, first=first, times=None, within=within)
         published = build(tmp_path / str(first), STORES[name], fault, page=100)
         if kind in ("no-token", "short"):  # each page is true, and only its end is not
