@@ -1,22 +1,28 @@
 """``parchunk audit``: exit codes, JSON, and the files it writes."""
 
 import json
-import subprocess
-import sys
+from types import SimpleNamespace
 
 import pytest
 import zarr
 
 import parchunk
+from parchunk.cli.main import run as run_command
 
 
-def run(*arguments):
-    program = [sys.executable, "-c", "from parchunk.cli import main; main()"]
-    command = [*program, "audit", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def run(capsys):
+    """Return a function that runs the command, and returns its exit code and what it said."""
+
+    def audit(*arguments):
+        code = run_command(["audit", *map(str, arguments)])
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
+
+    return audit
 
 
-def test_findings_exit_1_and_say_what_to_do(built):
+def test_findings_exit_1_and_say_what_to_do(run, built):
     ran = run(built.out)
     assert ran.returncode == 1
     assert "i.e. 2003-05-13 to 2003-05-14: all 8 chunks missing" in ran.stdout
@@ -24,26 +30,26 @@ def test_findings_exit_1_and_say_what_to_do(built):
     assert ran.stderr == ""
 
 
-def test_complete_exits_0(built):
+def test_complete_exits_0(run, built):
     assert run(built.out, "--allow-missing", "t").returncode == 0
 
 
 @pytest.mark.parametrize(
     "options", [["--expect", "t"], ["--max-missing", "200"], ["--allow-missing", "none"]]
 )
-def test_policy_that_makes_no_sense_exits_2_in_one_line(built, options):
+def test_policy_that_makes_no_sense_exits_2_in_one_line(run, built, options):
     ran = run(built.out, *options)
     assert ran.returncode == 2
     assert ran.stderr.count("\n") == 1
 
 
-def test_no_build_exits_2(tmp_path):
+def test_no_build_exits_2(run, tmp_path):
     ran = run(tmp_path, "--json")
     assert ran.returncode == 2
     assert "holds no parchunk build" in json.loads(ran.stdout)["error"]
 
 
-def test_json_holds_everything(own):
+def test_json_holds_everything(run, own):
     (own.source / "t/c/9/1/1").unlink()
     ran = run(own.out, "--json", "--against-source", "--report", own.out.parent / "page.html")
     assert ran.returncode == 1
@@ -55,13 +61,13 @@ def test_json_holds_everything(own):
     assert "t/c/9/1/1" in (own.out.parent / "page.html").read_text()
 
 
-def test_file_that_cannot_be_written_exits_2(built):
+def test_file_that_cannot_be_written_exits_2(run, built):
     ran = run(built.out, "--report", built.out / "no/such/folder.html")
     assert ran.returncode == 2
     assert "cannot write" in ran.stderr
 
 
-def test_arrays_without_chunks_and_without_a_split(tmp_path):
+def test_arrays_without_chunks_and_without_a_split(run, tmp_path):
     root = zarr.open_group(tmp_path / "s", mode="w", zarr_format=3)
     root.create_array("empty", shape=(0, 4), chunks=(1, 4), dtype="f4")
     root.create_array("flat", shape=(4, 0), chunks=(2, 1), dtype="f4")
