@@ -21,8 +21,11 @@ fill: $(VENV)/.filled
 demo: $(VENV)/.filled
 	$(BIN)/parchunk demo demo
 
+# Four at a time, as many wait for servers and processes; by files, the dearest first (tests/conftest.py).
+PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.filled
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(VENV)/.filled
 	$(BIN)/python -m pytest -m 'not slow and not s3'
@@ -45,7 +48,7 @@ $(LOWEST)/.filled: pyproject.toml tests/lowest.txt
 	touch $@
 
 test-lowest: $(LOWEST)/.filled
-	PATH="$(CURDIR)/$(LOWEST)/server/bin:$$PATH" PARCHUNK_LOWEST=1 $(LOWEST)/bin/python -m pytest -n 4 --dist loadfile
+	PATH="$(CURDIR)/$(LOWEST)/server/bin:$$PATH" PARCHUNK_LOWEST=1 $(LOWEST)/bin/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.filled
 	$(BIN)/ruff check .

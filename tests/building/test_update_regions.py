@@ -128,6 +128,7 @@ def test_plans_of_large_grids_survive_growth(
     assert (str(new.split), len(new.regions)) == ("t", 2)
 
 
+@pytest.mark.slow
 def test_regions_are_joined_without_listing_what_is_known(
     tmp_path: Path, open_references: Reader, same_bits: Bits, published: Published
 ) -> None:

@@ -45,11 +45,12 @@ def ended(arguments: list[str], *, errors: bool = False) -> tuple[int, bytes]:
     return ran.returncode, ran.stderr or b""
 
 
-@pytest.mark.parametrize("more", [[], ["--json"]])
-def test_the_verdict_is_the_exit_code(folder: Path, more: list[str]) -> None:
-    assert ended(["audit", str(folder / "whole"), *more]) == (0, b"")
-    assert ended(["audit", str(folder / "gap"), *more]) == (1, b"")
-    assert ended(["audit", str(folder / "none"), *more])[0] == 2
+@pytest.mark.slow
+def test_the_verdict_is_the_exit_code(folder: Path) -> None:
+    assert ended(["audit", str(folder / "whole")]) == (0, b"")
+    assert ended(["audit", str(folder / "gap")]) == (1, b"")
+    assert ended(["audit", str(folder / "gap"), "--json"]) == (1, b"")
+    assert ended(["audit", str(folder / "none"), "--json"])[0] == 2
 
 
 @pytest.mark.parametrize("name", ["whole", "none"])

@@ -40,6 +40,7 @@ def test_build_on_dask(tmp_path: Path) -> None:
     assert "24 of 24 chunks referenced" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["folder", pytest.param("bucket", marks=pytest.mark.s3)])
 def test_many_stores(tmp_path: Path, where: str, request: pytest.FixtureRequest) -> None:
     place, environment = str(tmp_path), {}

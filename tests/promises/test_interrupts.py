@@ -63,6 +63,7 @@ def check_resumes(out: Path) -> None:
     assert not (out / ".parchunk/tmp").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "workers"), [(signal.SIGINT, "1"), (signal.SIGINT, "2"), (signal.SIGTERM, "2")]
 )
@@ -80,6 +81,7 @@ def test_in_the_middle(tmp_path: Path, number: int, workers: str) -> None:
 
 
 # GET is the metadata's, read before there are workers.
+@pytest.mark.slow
 @pytest.mark.parametrize(("on", "workers"), [("GET", "1"), ("LIST", "1"), ("LIST", "2")])
 def test_with_a_server_that_stalls(tmp_path: Path, on: Any, workers: str) -> None:
     out = tmp_path / "out"

@@ -88,6 +88,7 @@ def test_while_listings_hang(tmp_path: Path) -> None:
     check_resumable(out)
 
 
+@pytest.mark.slow
 def test_while_worker_processes_list(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with serve(STORE, latency=0.1, process=False) as server:

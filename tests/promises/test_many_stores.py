@@ -344,6 +344,7 @@ def test_what_a_store_lacks_reads_as_fill_value(tmp_path: Path, axis: int) -> No
     assert report.to_json()["stores"][2]["labels"] == "2000-01-01 06:00 to 2000-01-01 11:00"
 
 
+@pytest.mark.slow
 @pytest.mark.s3
 def test_stores_in_a_bucket(tmp_path: Path, bucket: Any) -> None:
     paths = months(tmp_path / "in", MONTHS | {"lengths": [4, 4, 4], "holes": False})

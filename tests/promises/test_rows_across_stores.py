@@ -264,6 +264,7 @@ def test_icechunk_takes_them_in_and_what_comes_behind(tmp_path: Path, zarr_forma
 
 @pytest.mark.s3
 @pytest.mark.parametrize("options", [{}, {"record_size": 29, "region": None}, {"region": 40}])
+@pytest.mark.slow
 def test_stores_that_one_walk_lists_share_record_files(
     paths: list[Path],
     tmp_path: Path,

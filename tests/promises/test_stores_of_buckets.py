@@ -29,6 +29,7 @@ def joined(paths: list[Path]) -> xarray.Dataset:
     return xarray.concat(opened, "time", data_vars="minimal")
 
 
+@pytest.mark.slow
 def test_stores_of_several_buckets(
     tmp_path: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
