@@ -139,6 +139,27 @@ def test_suggestions_are_shown(terminal: Terminal) -> None:
     terminal.wait_for("sql> ")
 
 
+def test_tables_completion_and_wide_rows(terminal: Terminal) -> None:
+    terminal.type(".tables\n")
+    assert "array_name, zarr_format" in terminal.wait_for("sql> ")
+    terminal.type(".schema regions\n")
+    assert "start_label" in terminal.wait_for("sql> ")
+    terminal.type(".nonsense\n")
+    terminal.wait_for("there are .tables")
+    terminal.wait_for("sql> ")
+    terminal.type("SELECT 70000 + 7 AS n FROM cover\t LIMIT 1;\n")
+    terminal.wait_for("coverage")
+    terminal.wait_for("70007")
+    terminal.wait_for("sql> ")
+    # A terminal of 80 columns: each value has a line of its own.
+    terminal.type("SELECT repeat('x', 60) AS one, repeat('y', 60) AS two, NULL AS three;\n")
+    shown = terminal.wait_for("three  NULL")
+    assert "row 1" in shown
+    assert f"one    {'x' * 60}" in shown
+    terminal.type("\x04")
+    assert terminal.end() == 0
+
+
 def test_to_needs_a_query(out: Path) -> None:
     terminal = Terminal(out, "--to", "x.csv")
     try:

@@ -129,7 +129,7 @@ def command(
                 output_options=output_options,
                 progress=progress,
             )
-        show_part(done, as_json)
+        show_part(done, as_json, store_options, output_options)
         return 0
     with (
         progress_shown(no_progress or as_json, "building") as progress,
@@ -151,5 +151,5 @@ def command(
     if as_json:
         click.echo(json.dumps(summary(result)))
     else:
-        print_summary(result)
+        print_summary(result, store_options, output_options)
     return 0

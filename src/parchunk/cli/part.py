@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -36,12 +37,17 @@ def share_of(part: str, workers: int, overwrite: bool, dask: str | None) -> tupl
     return parse_part(part, os.environ)
 
 
-def show_part(done: PartResult, as_json: bool) -> None:
+def show_part(
+    done: PartResult,
+    as_json: bool,
+    store_options: Mapping[str, str] | None = None,
+    output_options: Mapping[str, str] | None = None,
+) -> None:
     """Print what a part came to."""
     if as_json:
         click.echo(json.dumps(part_summary(done)))
     else:
-        print_part(done)
+        print_part(done, store_options, output_options)
 
 
 def part_summary(done: PartResult) -> dict[str, Any]:
@@ -65,7 +71,11 @@ def part_summary(done: PartResult) -> dict[str, Any]:
     }
 
 
-def print_part(done: PartResult) -> None:
+def print_part(
+    done: PartResult,
+    store_options: Mapping[str, str] | None = None,
+    output_options: Mapping[str, str] | None = None,
+) -> None:
     """Print what a part came to, and the whole build if it was the last one."""
     out, task = console(), done.task
     out.print(
@@ -79,4 +89,4 @@ def print_part(done: PartResult) -> None:
         out.print(f"{count(done.left)} partitions are left to other parts; the last one publishes")
     else:
         out.print("all parts are done: published")
-        print_summary(done.published)
+        print_summary(done.published, store_options, output_options)

@@ -18,7 +18,7 @@ from parchunk.cli.options import (
 )
 from parchunk.cli.parts_forecast import describe_parts, parts_text
 from parchunk.cli.prices import GET_PRICE, GET_SECONDS, LIST_PRICE, LIST_SECONDS
-from parchunk.cli.tables import console, table
+from parchunk.cli.tables import console, say, table
 from parchunk.cover.forecast import Forecast, forecast_jobs
 from parchunk.cover.memory import CHUNK_BYTES, DEFAULT_MEMORY, held_within, inlining_of
 from parchunk.cover.store_work import store_works
@@ -26,6 +26,7 @@ from parchunk.cover.walks import width_of
 from parchunk.listing.choosing import choose
 from parchunk.metadata import ArraySpec
 from parchunk.out.root import V3_COSTS, left_out
+from parchunk.planning.alike import alike, names_text
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.joining.regions import small_files_note
 from parchunk.planning.plan import Plan
@@ -159,43 +160,47 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
     where = f"{plan.location.url}" + (f" (group {plan.group})" if plan.group else "")
     out.print(f"plan for {where}")
     if plan.stores is not None:
-        out.print(
+        say(
+            out,
             f"{count(len(plan.stores.stores))} stores, {plan.stores.joining}; kept inline: "
-            f"{', '.join(plan.stores.kept) or 'nothing'}"
+            f"{', '.join(plan.stores.kept) or 'nothing'}",
         )
     if plan.split is not None:
-        out.print(
+        say(
+            out,
             f"split along {plan.split}: {count(len(plan.regions))} regions of "
             f"{'up to ' if plan.cuts else ''}{count(plan.region_length)} elements, "
-            f"{count(plan.record_size)} rows a record file"
+            f"{count(plan.record_size)} rows a record file",
         )
     rows = [
         (
-            array.spec.name,
-            f"v{array.spec.zarr_format}",
-            array.spec.dtype,
-            grid_text(array.spec.shape),
-            _chunks_text(array.spec),
-            grid_text(array.spec.reference_grid),
-            array.spec.reference_total,
-            array.regions if array.axis is not None else "whole",
+            names_text(group),
+            group[0].spec.dtype,
+            grid_text(group[0].spec.shape),
+            _chunks_text(group[0].spec),
+            sum(array.spec.reference_total for array in group),
+            group[0].regions if group[0].axis is not None else "whole",
         )
-        for array in plan.arrays
+        for group in alike(plan)
     ]
-    columns = ("array", "zarr", "dtype", "shape", "chunks", "grid", "chunks >", "regions >")
+    columns = ("arrays", "dtype", "shape", "chunk shape", "chunks >", "regions >")
     out.print(table("", columns, rows))
-    out.print(
+    formats = sorted({f"v{array.spec.zarr_format}" for array in plan.arrays})
+    say(
+        out,
+        f"{count(len(plan.arrays))} arrays of Zarr {' and '.join(formats)}, "
         f"{count(plan.chunks)} chunks in {count(_int(shown, 'partitions'))} partitions, "
-        f"{count(_int(shown, 'record_files'))} record files"
+        f"{count(_int(shown, 'record_files'))} record files",
     )
     for line in _requests(plan, shown):
-        out.print(line)
-    out.print(
+        say(out, line)
+    say(
+        out,
         f"memory: {bytes_text(_int(shown, 'vector_bytes'))} of sizes, "
-        f"bound {bytes_text(_int(shown, 'memory_bytes'))} above the imports"
+        f"bound {bytes_text(_int(shown, 'memory_bytes'))} above the imports",
     )
     for line in _notes(plan):
-        out.print(line)
+        say(out, line)
 
 
 def _requests(plan: Plan, shown: dict[str, object]) -> Iterator[str]:

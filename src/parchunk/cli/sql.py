@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ import click
 from parchunk.cli.interrupts import cancelling
 from parchunk.cli.options import json_option, output_option
 from parchunk.cli.printable import printable
+from parchunk.cli.sql_prompt import prompt
 from parchunk.cli.streams import stop_if_gone
 from parchunk.errors import InputError
 from parchunk.out.opening import open_output
 from parchunk.reading.sql import connect, contents, message_of, viewed_plan
-from parchunk.reading.views import COLUMNS, view_statements
+from parchunk.reading.views import view_statements
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,8 +47,8 @@ _EXPLAIN = re.compile(r"\s*explain\b(\s+analyze\b|\s*\([\w\s,]*\))?", re.I)
 #: Where DuckDB begins to repeat the query.
 _PLACE = re.compile(r"^LINE [0-9]+: ", re.M)
 _ROWS = 10_000
-#: Rows of a table that people are shown.
-_SHOWN = 200
+#: Rows of a table that people are shown, and of one that is wider than their terminal.
+_SHOWN, _UPRIGHT = 200, 20
 
 
 @click.command("sql")
@@ -90,9 +92,9 @@ def command(
     with connect(output, locked=True) as connection:
         if query is None and sys.stdin.isatty():
             with cancelling(connection.interrupt):
-                _prompt(connection, form)
+                prompt(connection, partial(run_query, connection, form=form))
         else:
-            _run(connection, sys.stdin.read() if query is None else query, form, to)
+            run_query(connection, sys.stdin.read() if query is None else query, form, to)
     return 0
 
 
@@ -109,7 +111,7 @@ def _form(to: Path | None) -> str:
     return form
 
 
-def _run(
+def run_query(
     connection: duckdb.DuckDBPyConnection, query: str, form: str, to: Path | None = None
 ) -> None:
     """Run statements and write the last one's result, if it has one."""
@@ -201,10 +203,8 @@ def _write_text(
     connection: duckdb.DuckDBPyConnection, query: str, form: str, file: IO[str]
 ) -> None:
     if form == "table":
-        shown = io.StringIO()
-        with contextlib.redirect_stdout(shown):
-            connection.sql(query).show(max_rows=_SHOWN, max_width=_width())
-        file.write(printable(shown.getvalue()))
+        width = shutil.get_terminal_size((120, 40)).columns if file.isatty() else None
+        file.write(printable(_table_text(connection, query, width)))
         return
     result = connection.execute(query)
     columns = [column[0] for column in result.description or ()]
@@ -220,6 +220,29 @@ def _write_text(
         file.write(",\n" if position else "\n")
         file.write(json.dumps(values, ensure_ascii=False, allow_nan=False))
     file.write("\n]\n")
+
+
+def _table_text(connection: duckdb.DuckDBPyConnection, query: str, width: int | None) -> str:
+    """Return a result as a table, or value by value where a terminal of ``width`` is too narrow."""
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        connection.sql(query).show(max_rows=_SHOWN, max_width=10_000)
+    text = shown.getvalue()
+    explains = _EXPLAIN.match(query)
+    if width is None or explains or max(map(len, text.splitlines()), default=0) <= width:
+        return text
+    result = connection.execute(query)
+    columns = [column[0] for column in result.description or ()]
+    rows = result.fetchmany(_UPRIGHT + 1)
+    wide = max(map(len, columns))
+    lines = []
+    for number, row in enumerate(rows[:_UPRIGHT], 1):
+        lines.append(f"row {number}")
+        for name, value in zip(columns, row, strict=True):
+            lines.append(f"  {name:{wide}}  {'NULL' if value is None else _cell(value)}")
+    if len(rows) > _UPRIGHT:
+        lines.append(f"and more: the first {_UPRIGHT} rows are shown; --format csv has all")
+    return "\n".join(lines) + "\n"
 
 
 def _rows(result: duckdb.DuckDBPyConnection, file: IO[str]) -> Iterator[tuple[Any, ...]]:
@@ -252,41 +275,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "isoformat"):
         return value.isoformat()
     return str(value)
-
-
-def _width() -> int:
-    if not sys.stdout.isatty():
-        return 10_000
-    return shutil.get_terminal_size((120, 40)).columns
-
-
-def _prompt(connection: duckdb.DuckDBPyConnection, form: str) -> None:
-    """Read statements from the terminal and run them; Ctrl-C cancels a line, or a query."""
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401 (gives input() a history)
-    click.echo(f"views: {', '.join(COLUMNS)}; end a statement with ';', leave with Ctrl-D")
-    held = ""
-    while True:
-        try:
-            held += input("... " if held else "sql> ") + "\n"
-            if held.strip().rstrip(";").lower() in ("", "exit", "quit", ".quit", ".exit"):
-                if held.strip(" \n;"):
-                    return
-                held = ""
-            elif held.rstrip().endswith(";"):
-                query, held = held, ""
-                _run_or_say(connection, query, form)
-        except EOFError:
-            click.echo()
-            return
-        except KeyboardInterrupt:
-            held = ""
-            click.echo()
-
-
-def _run_or_say(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
-    """Run statements, or say in a line what is wrong with them."""
-    try:
-        _run(connection, query, form)
-    except InputError as error:
-        click.echo(printable(str(error)), err=True)

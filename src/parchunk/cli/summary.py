@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from parchunk.building.results import BuildResult
 from parchunk.cli.tables import console
 from parchunk.out.root import left_out
+from parchunk.stores.told_options import told_options
 from parchunk.wording import bytes_text, count, duration
 
 
@@ -43,8 +46,12 @@ def summary(result: BuildResult) -> dict[str, Any]:
     }
 
 
-def print_summary(result: BuildResult) -> None:
-    """Print the closing summary, and the line of Python that opens the result."""
+def print_summary(
+    result: BuildResult,
+    store_options: Mapping[str, str] | None = None,
+    output_options: Mapping[str, str] | None = None,
+) -> None:
+    """Print the closing summary, and the line of Python that opens the result with the options."""
     out = console()
     arrays, regions = len(result.plan.arrays), len(result.plan.regions)
     out.print(
@@ -77,4 +84,7 @@ def print_summary(result: BuildResult) -> None:
     out.print(f"{duration(result.seconds)}, peak memory {bytes_text(result.peak_memory)}")
     for note in result.notes:
         out.print(f"note: {note}")
-    out.print(f'open it: parchunk.open_dataset("{result.url}")')
+    options = told_options("store_options", result.plan.location.url, store_options)
+    options += told_options("output_options", result.url, output_options)
+    named = json.dumps(result.url, ensure_ascii=False)
+    out.print(f"open it: parchunk.open_dataset({named}{options})")

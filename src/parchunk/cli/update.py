@@ -146,5 +146,5 @@ def command(
     if as_json:
         click.echo(json.dumps(summary(result)))
     else:
-        print_summary(result)
+        print_summary(result, store_options, output_options)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -35,6 +36,7 @@ from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan, published_plan
 from parchunk.planning.plan import Plan
 from parchunk.reading.rows import Receipts, finished_receipts
+from parchunk.stores.told_options import told_options
 
 if TYPE_CHECKING:
     import icechunk
@@ -185,7 +187,7 @@ def to_icechunk(
         on_side=side.name if side is not None and remaining else None,
         seconds=time.monotonic() - began,
         notes=(*documents.notes, *(appending.notes if appending else ()), *notes),
-        code=_opening(url, branch),
+        code=_opening(url, branch, repo_options),
     )
 
 
@@ -285,9 +287,11 @@ def _open(
     return repository, url, created
 
 
-def _opening(url: str, branch: str) -> str:
-    """Return the Python that opens the result."""
+def _opening(url: str, branch: str, repo_options: Mapping[str, str] | None) -> str:
+    """Return the Python that opens the result, with the options that REPO was reached with."""
+    repo, named = json.dumps(url, ensure_ascii=False), json.dumps(branch, ensure_ascii=False)
     return (
-        f'xarray.open_zarr(parchunk.open_icechunk("{url}").readonly_session("{branch}").store, '
+        f"xarray.open_zarr(parchunk.open_icechunk({repo}"
+        f"{told_options('repo_options', url, repo_options)}).readonly_session({named}).store, "
         "consolidated=False)"
     )

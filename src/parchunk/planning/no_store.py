@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from parchunk.errors import InputError
+from concurrent.futures import ThreadPoolExecutor
+
+from parchunk.errors import InputError, ParchunkError
 from parchunk.metadata import NoMetadataError
 from parchunk.metadata.folder_keys import ARRAY_DOCUMENTS, GROUP_DOCUMENTS, example_chunk
 from parchunk.metadata.names import OWN
 from parchunk.stores.source import Source
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z")
-#: Names that a message lists.
-_SHOWN = 5
+#: Names that a message lists, of objects and of stores.
+_SHOWN, _NAMED = 5, 10
+#: Folders that are looked at for stores, and at once.
+_LOOKED, _AT_ONCE = 24, 8
 
 
 def explained(source: Source, error: NoMetadataError) -> InputError:
@@ -31,8 +35,53 @@ def explained(source: Source, error: NoMetadataError) -> InputError:
             f"{error.url} is one object, not a Zarr store, which is a folder: give the store's path"
         )
     keys, _ = source.first_keys(error.key)
-    why = _reason(error.url, keys)
+    why = _stores_below(source, error, keys) or _reason(error.url, keys)
     return error if why is None else InputError(f"{str(error).partition(': check')[0]}: {why}")
+
+
+def _stores_below(source: Source, error: NoMetadataError, keys: list[str]) -> str | None:
+    """Return which stores lie below, where there are: the nearest, or those side by side with it.
+
+    Of keys in one flat folder nothing more is asked: it may hold a million.
+    """
+    nearest = _nearest(keys)
+    if nearest is None:
+        return None
+    folder = "/".join(filter(None, (error.key, nearest.rpartition("/")[0])))
+    above = "/".join((error.url, nearest.rpartition("/")[0])).rstrip("/")
+    try:
+        names = sorted(source.list_dir(folder)[0])
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="stores") as pool:
+            looked = names[:_LOOKED]
+            ours = pool.map(lambda name: _is_store(source, f"{folder}/{name}".strip("/")), looked)
+            stores = [name for name, is_one in zip(looked, ours, strict=True) if is_one]
+    except ParchunkError:
+        return None
+    first = nearest.rpartition("/")[2]
+    others = [name for name in stores if name != first]
+    if not others:
+        return None
+    more = " and more" if len(others) > _NAMED or len(names) > _LOOKED else ""
+    return (
+        f"there is Zarr below it: give for example {above}/{first}; the others are "
+        f"{', '.join(others[:_NAMED])}{more}; several become one dataset by --concat, --stack or "
+        "--merge"
+    )
+
+
+def _is_store(source: Source, folder: str) -> bool:
+    documents = sorted(ARRAY_DOCUMENTS | GROUP_DOCUMENTS)
+    return any(source.size_of(f"{folder}/{name}") is not None for name in documents)
+
+
+def _nearest(keys: list[str]) -> str | None:
+    """Return the folder of the first document among keys that is the least far down."""
+    stores = [
+        folder
+        for folder, _, last in (key.rpartition("/") for key in keys)
+        if folder and last in ARRAY_DOCUMENTS | GROUP_DOCUMENTS
+    ]
+    return min(stores, key=lambda folder: (folder.count("/"), folder)) if stores else None
 
 
 def _reason(url: str, keys: list[str]) -> str | None:
@@ -43,13 +92,8 @@ def _reason(url: str, keys: list[str]) -> str | None:
             "it is an output of parchunk that is not finished, not a Zarr store: give the store "
             "that it is of"
         )
-    stores = [
-        folder
-        for folder, _, last in (key.rpartition("/") for key in keys)
-        if folder and last in ARRAY_DOCUMENTS | GROUP_DOCUMENTS
-    ]
-    if stores:
-        nearest = min(stores, key=lambda folder: (folder.count("/"), folder))
+    nearest = _nearest(keys)
+    if nearest is not None:
         return f"there is some further down: give for example {url}/{nearest}"
     example = example_chunk(keys)
     if example is not None:
