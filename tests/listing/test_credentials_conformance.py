@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +14,7 @@ import pytest
 from instruments.tls import Identity
 from obstore.store import S3Store
 from tests.listing.signed_bucket import KEY, SECRET, signed_bucket
+from tests.listing.token_service import token_service
 from tests.listing.ways import KINDS, rows
 
 import parchunk
@@ -84,6 +86,38 @@ def test_wrong_secrets_are_denied_and_not_repeated(way: str) -> None:
     assert refused.value.reason.startswith("permission denied (SignatureDoesNotMatch)")
     assert "not-the-secret" not in refused.value.reason
     assert KEY not in refused.value.reason
+
+
+def test_a_web_identity_is_a_role_for_a_while(
+    way: str,
+    identity: Identity | None,
+    certificate: Identity,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tokens of a cluster's workloads: a service of AWS's gives credentials for them."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "token").write_text("the token")
+    role = "arn:aws:iam::123456789012:role/reader"
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", role)
+    # Botocore's own client has its own variable for whom it believes.
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate.authority))
+    with token_service(certificate) as service, signed_bucket("session token", None, identity) as b:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", service.endpoint)
+        source = parchunk.Source(b.store(), "", "s3://b", listing=way)
+        assert [key for key, _, _ in rows(source, "p")] == b.keys
+        (asked,) = service.asked
+        assert (asked["RoleArn"], asked["WebIdentityToken"]) == (role, "the token")
+        if way == "wire":
+            assert str(choose(replace(source, listing="auto"))).endswith(", web identity)")
+            assert SECRET not in repr(choose(source))
+            service.refuses = True
+            another = parchunk.Source(b.store(region="eu-west-9"), "", "s3://b", listing="wire")
+            with pytest.raises(PageError, match=r"credentials cannot be had: .*InvalidIdentity"):
+                rows(another, "p")
 
 
 @pytest.mark.parametrize("path", ["", "/below/a path"])

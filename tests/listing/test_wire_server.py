@@ -24,6 +24,9 @@ from parchunk.building.pools import Pools
 from parchunk.listing.choosing import pages_of
 from parchunk.listing.pages import PageError, Spent
 from parchunk.listing.throttle import Throttle
+from parchunk.listing.wire.connection import Answer
+from parchunk.listing.wire.s3 import S3
+from parchunk.listing.wire.s3_place import s3_place
 from parchunk.listing.wire.server import Limits, Origin, hang_up, server_at
 
 LIMITS = Limits(quiet=0.5, whole=1.0, retries=0)
@@ -73,7 +76,7 @@ def redirecting(to: str, region: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("region", "said"),
     [
-        ("eu-west-9", "the bucket is in region eu-west-9 (307): give --store-option region=eu-w"),
+        ("eu-west-9", "the bucket is in region eu-west-9: give --store-option region=eu-west-9"),
         ("", "the bucket is elsewhere (307): give its endpoint, or --listing obstore, which goes"),
         ("<odd>", "the bucket is elsewhere (307): give its endpoint, or --listing obstore, which"),
     ],
@@ -95,6 +98,14 @@ def test_redirects_are_not_followed_and_what_to_do_is_said(
             left = replace(source, listing="obstore")
             pages = pages_of(left, 1000, 60, threading.Event()).pages("v", None, Spent())
             assert sum(len(page.paths) for page in pages) == 5
+
+
+def test_signatures_for_another_region_say_which() -> None:
+    body = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-9</Region></Error>"
+    place = s3_place(S3Store("b", skip_signature=True, region="us-east-1"))
+    refused = S3(place).refused(Answer(400, "Bad Request", body), "")
+    assert refused.final
+    assert refused.reason.endswith("is in region eu-west-9: give --store-option region=eu-west-9")
 
 
 def test_what_the_server_closed_meanwhile_is_no_request() -> None:

@@ -1,6 +1,8 @@
 """Errors of stores are told by what the server said, not by numbers and words in keys or times."""
 
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from instruments.synthetic.faults import Fault
@@ -9,6 +11,8 @@ from instruments.synthetic.zarr_stores import zarr_store
 from obstore.exceptions import GenericError
 from obstore.store import S3Store
 
+import parchunk
+from parchunk.errors import SourceError
 from parchunk.stores.explaining import explain, is_final
 
 STORE = zarr_store([("t", (20, 4), (1, 1), ("time", "x"))])
@@ -65,3 +69,39 @@ def test_nobody_there() -> None:
         list(store.list("t"))
     assert explain(raised.value).startswith("no connection to the store")
     assert not is_final(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (301, b"<Error><Code>PermanentRedirect</Code></Error>", "the bucket is in another region"),
+        (307, b"", "the bucket is in another region than was asked: give --store-option region="),
+        (
+            400,
+            b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3</Region></Error>",
+            "the bucket is in region eu-west-3: give --store-option region=eu-west-3",
+        ),
+    ],
+)
+def test_a_bucket_in_another_region(status: int, body: bytes, said: str) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        options = {"endpoint": f"http://127.0.0.1:{server.server_port}", "skip_signature": "1"}
+        try:
+            with pytest.raises(SourceError) as refused:
+                parchunk.plan("s3://b/s.zarr", store_options=options)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)

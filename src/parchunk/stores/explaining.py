@@ -21,6 +21,21 @@ DISTRUSTED = (
     "the certificate of the store is not believed ({}): check the endpoint, or name the file of "
     "its authority in SSL_CERT_FILE"
 )
+#: What obstore says of an answer that the bucket is elsewhere, which it does not follow.
+_REDIRECT = "redirect without LOCATION"
+_REGION = re.compile(r"<Region>([a-z0-9-]{1,40})</Region>")
+
+
+def in_region(region: str) -> str:
+    """Return what is said of a bucket that is in another region than was asked."""
+    return f"the bucket is in region {region}: give --store-option region={region}"
+
+
+def region_in(body: str) -> str | None:
+    """Return the region that an answer of S3 says a bucket is in, if it says so."""
+    found = _REGION.search(body)
+    elsewhere = _code(body) in ("AuthorizationHeaderMalformed", "PermanentRedirect")
+    return found[1] if found and elsewhere else None
 
 
 def is_final(error: BaseException) -> bool:
@@ -29,6 +44,8 @@ def is_final(error: BaseException) -> bool:
         return True
     text = _without_urls(error)
     if _is_denied(error, text) or _code(text) in _NO_BUCKET:
+        return True
+    if _REDIRECT in text or region_in(text):
         return True
     return "inner: Loop {" in text or _CERTIFICATE.search(text) is not None
 
@@ -43,6 +60,13 @@ def explain(error: BaseException, unsigned: str = "") -> str:
     answer = _STATUS.search(text)
     if _code(text) in _NO_BUCKET:
         return "no such bucket: check the URL"
+    if region := region_in(text):
+        return in_region(region)
+    if _REDIRECT in text:
+        return (
+            "the bucket is in another region than was asked: give --store-option region=REGION, "
+            "which AWS names to curl -sI https://s3.amazonaws.com/BUCKET (x-amz-bucket-region)"
+        )
     if answer is None and (found := _CERTIFICATE.search(text)):
         return DISTRUSTED.format(found[1])
     if _is_denied(error, text) and getattr(error, "errno", None) is None:

@@ -17,6 +17,7 @@ from parchunk.listing.wire.page_reader import PageReader
 from parchunk.listing.wire.s3_place import S3Place
 from parchunk.listing.wire.server import Limits, Origin
 from parchunk.listing.wire.wire_pages import refusal
+from parchunk.stores.explaining import in_region, region_in
 from parchunk.stores.redaction import redact
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
@@ -79,12 +80,15 @@ class S3:
         code = found[1].decode() if found else ""
         if 300 <= answer.status < 400:
             region = answer.headers.get("x-amz-bucket-region", "")
-            where, remedy = "elsewhere", "its endpoint, or --listing obstore, which goes there"
             if _REGION.fullmatch(region):
-                where, remedy = f"in region {region}", f"--store-option region={region}"
+                return PageError(in_region(region), True)
             return PageError(
-                f"the bucket is {where} ({code or answer.status}): give {remedy}", True
+                f"the bucket is elsewhere ({code or answer.status}): give its endpoint, or "
+                "--listing obstore, which goes there",
+                True,
             )
+        if region_named := region_in(answer.body.decode(errors="replace")):
+            return PageError(in_region(region_named), True)
         return refusal(answer, code, unsigned)
 
 
@@ -105,7 +109,13 @@ class Signer:
         if place.key_id:
             return Credentials(place.key_id, place.secret, place.session or None)
         try:
-            found = Session().get_credentials()
+            session = Session()
+            session.set_config_variable("region", place.region)
+            if place.kind == "web identity":
+                chain = session.get_component("credential_provider")
+                found = chain.get_provider("assume-role-with-web-identity").load()
+            else:
+                found = session.get_credentials()
         except Exception as error:
             raise PageError(f"no credentials: {_one_line(error)}", True) from None
         if found is None:

@@ -45,14 +45,18 @@ _VARIABLES = (
     ("secret_access_key", "AWS_SECRET_ACCESS_KEY"),
     ("session_token", "AWS_SESSION_TOKEN"),
 )
+#: What names a token of a web identity, and the role that it is taken for, before all else that
+#: obstore would look for where no keys are named.
+_WEB_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN")
 
 
 @dataclass(frozen=True)
 class S3Place:
     """A bucket: on which server, below which path, and who asks.
 
-    ``kind`` of credentials is ``anonymous``, ``static``, ``session token`` or ``chain``, which is
-    botocore's to find; ``endpoint`` says whether the server was named, and is not AWS's own.
+    ``kind`` of credentials is ``anonymous``, ``static``, ``session token``, ``web identity``, or
+    ``chain``, which is botocore's to find; ``endpoint`` says whether the server was named, and is
+    not AWS's own.
     """
 
     origin: Origin
@@ -124,6 +128,8 @@ def _credentials(
         return ("session token" if session else "static"), (key, secret, session)
     if key or secret or session:
         raise NotHere("its credentials are incomplete")
+    if all(os.environ.get(variable) for variable in _WEB_IDENTITY):
+        return "web identity", ("", "", "")
     return "chain", ("", "", "")
 
 
