@@ -23,6 +23,12 @@ def report_of_store(report: AuditReport) -> AuditReport:
     return replace(report, url=report.source, findings=findings, of_store=True, since=since)
 
 
+def report_of_repository(report: AuditReport, repo: str) -> AuditReport:
+    """Return the audit of an Icechunk repository, from that of an inventory of its chunks."""
+    findings = tuple(found for found in report.findings if found.kind != "as-of-inventory")
+    return report_of_store(replace(report, source=repo, findings=findings))
+
+
 def _of_store(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(
         replace(

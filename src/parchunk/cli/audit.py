@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,16 @@ import click
 
 from parchunk.auditing import AuditReport, audit
 from parchunk.auditing.periods import UNITS
-from parchunk.auditing.store_report import report_of_store
+from parchunk.auditing.since import compared, read_audit
+from parchunk.auditing.store_report import report_of_repository, report_of_store
 from parchunk.cli.audit_shown import print_report
-from parchunk.cli.audit_store import is_store, references_of, refuse_store_options
+from parchunk.cli.audit_store import (
+    Asked,
+    is_store,
+    native_references,
+    references_of,
+    refuse_store_options,
+)
 from parchunk.cli.options import (
     Size,
     consolidated_option,
@@ -34,7 +42,7 @@ from parchunk.errors import InputError
 
 
 @click.command("audit")
-@click.argument("out", metavar="OUT|SRC")
+@click.argument("out", metavar="OUT|SRC|REPO")
 @click.option(
     "--against-source", is_flag=True, help="List the source again: new, gone, changed chunks."
 )
@@ -43,7 +51,14 @@ from parchunk.errors import InputError
     metavar="REPO",
     help="Compare with the Icechunk repository that OUT was imported into.",
 )
-@click.option("--branch", default="main", show_default=True, help="The branch of --icechunk.")
+@click.option(
+    "--native",
+    is_flag=True,
+    help="OUT is an Icechunk repository: tell which of its own chunks are missing.",
+)
+@click.option(
+    "--branch", default="main", show_default=True, help="The branch of --icechunk or --native."
+)
 @repo_option
 @click.option(
     "--expect",
@@ -128,6 +143,7 @@ def command(
     out: str,
     against_source: bool,
     icechunk: str | None,
+    native: bool,
     branch: str,
     repo_options: Mapping[str, str],
     expect: tuple[str, ...],
@@ -161,37 +177,35 @@ def command(
     Strays and unusual sizes are notices: alone they leave the references complete.
 
     Of SRC, a Zarr store, every chunk is looked for: references are made for that in a temporary
-    folder, and are gone afterwards.
+    folder, and are gone afterwards. Of REPO, a native Icechunk repository (--native), likewise.
     """
     if plot is not None:
         from parchunk.report.plot import require_plot
 
         require_plot()
     quiet = no_progress or as_json
-    chosen: dict[str, Any] = {"store_options": store_options, "listing": listing}
+    asked = Asked(out, memory, concurrency, max_lists_per_second, output_options, quiet)
     with ExitStack() as stack:
-        where, store = out, is_store(out, store_options, output_options)
-        if store:
+        store = not native and is_store(out, store_options, output_options)
+        keep = of_store.pop("keep")
+        chosen = {"memory": memory, **of_store}
+        if native:
+            if against_source or icechunk or decode or inventory or probe or listing or keep:
+                raise InputError(
+                    "--native reads the repository alone: leave out --against-source, --icechunk, "
+                    "--decode, --keep, --inventory, --probe and --listing"
+                )
+            where = stack.enter_context(native_references(asked, branch, repo_options, chosen))
+        elif store:
             if against_source or icechunk:
                 raise InputError("--against-source and --icechunk are for references, not a store")
+            chosen |= {"store_options": store_options, "listing": listing, "probe": probe}
             chosen |= {"consolidated": consolidated or "auto", "inventory": inventory}
-            chosen |= {"inventory_root": inventory_root, "probe": probe, "probe_limit": probe_limit}
-            chosen |= {"memory": memory, **of_store}
-            keep = chosen.pop("keep")
-            where = stack.enter_context(
-                references_of(
-                    out,
-                    keep,
-                    chosen,
-                    memory,
-                    concurrency,
-                    max_lists_per_second,
-                    output_options,
-                    quiet,
-                )
-            )
+            chosen |= {"inventory_root": inventory_root, "probe_limit": probe_limit}
+            where = stack.enter_context(references_of(asked, keep, chosen))
         else:
-            refuse_store_options(of_store)
+            where = out
+            refuse_store_options({"keep": keep, **of_store})
         progress = stack.enter_context(progress_shown(quiet, "auditing"))
         found = audit(
             where,
@@ -205,7 +219,7 @@ def command(
             policy=policy,
             by=by,
             decode=decode,
-            since=since,
+            since=None if native else since,
             store_options=store_options,
             output_options=output_options,
             memory=memory,
@@ -219,7 +233,11 @@ def command(
             probe_limit=probe_limit,
             progress=progress,
         )
-        if store and not keep:
+        if native:
+            found = report_of_repository(found, out)
+            if since is not None:
+                found = replace(found, since=compared(found, since, read_audit(since)))
+        elif store and not keep:
             found = report_of_store(found)
     written = _written(found, report=report, junit=junit, markdown=markdown, plot=plot)
     if as_json:

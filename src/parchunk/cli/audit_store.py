@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from parchunk.building.build import build
@@ -27,6 +29,18 @@ STORE_ONLY = {
     "exclude": "--exclude",
     "skip_unsupported": "--skip-unsupported",
 }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The ``store`` to audit, and how much its listing may take: ``rate`` pages a second."""
+
+    store: str
+    memory: int
+    concurrency: int
+    rate: float
+    output_options: Mapping[str, str]
+    quiet: bool
 
 
 def is_store(
@@ -73,36 +87,51 @@ def _planned(store: str, chosen: Mapping[str, Any]) -> Plan:
 
 
 @contextmanager
-def references_of(
-    store: str,
-    keep: str | None,
-    chosen: Mapping[str, Any],
-    memory: int,
-    concurrency: int,
-    rate: float,
-    output_options: Mapping[str, str],
-    quiet: bool,
+def native_references(
+    asked: Asked, branch: str, repo_options: Mapping[str, str], chosen: Mapping[str, Any]
 ) -> Iterator[str]:
+    """Yield where references of the chunks of an Icechunk repository are, which nobody can read.
+
+    They say which chunks are there and how large each is, which is what an audit asks.
+
+    Raises
+    ------
+    ParchunkError
+        As reading the repository, planning and building do.
+    """
+    from parchunk.icechunk_import.native import write_native
+
+    with tempfile.TemporaryDirectory(prefix="parchunk-audit-") as folder:
+        made = write_native(asked.store, Path(folder), branch, repo_options)
+        # As they are: Icechunk holds v3 arrays, and chunks of the grid, which may be shards.
+        kept = {"inline_coordinates": False, "zarr_format": 3, "shards": "whole"}
+        more = {**chosen, **kept, "inventory": made.inventory, "consolidated": "ignore"}
+        with references_of(replace(asked, store=made.store), None, more) as where:
+            yield where
+
+
+@contextmanager
+def references_of(asked: Asked, keep: str | None, chosen: Mapping[str, Any]) -> Iterator[str]:
     """Yield where references of a store are: ``keep``, or a temporary folder that is deleted.
 
-    ``rate`` pages a second may be asked for.
+    ``chosen`` is what planning is told.
 
     Raises
     ------
     ParchunkError
         As planning and building do.
     """
-    plan = _planned(store, chosen)
+    plan = _planned(asked.store, chosen)
     with tempfile.TemporaryDirectory(prefix="parchunk-audit-") as folder:
         out = keep or f"{folder}/references"
-        with progress_shown(quiet, "listing") as progress:
+        with progress_shown(asked.quiet, "listing") as progress:
             build(
                 plan,
                 out,
-                memory=memory,
-                concurrency=concurrency,
-                patience=Patience(lists_per_second=rate),
-                output_options=output_options if keep else {},
+                memory=asked.memory,
+                concurrency=asked.concurrency,
+                patience=Patience(lists_per_second=asked.rate),
+                output_options=asked.output_options if keep else {},
                 progress=progress,
             )
         yield out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from parchunk.icechunk_import.comparing import RepoComparison, RepoFinding, compare_with_repo
 from parchunk.icechunk_import.importing import to_icechunk
+from parchunk.icechunk_import.native import NativeStore, write_native
 from parchunk.icechunk_import.opening import open_icechunk
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult
 
@@ -11,9 +12,11 @@ __all__ = [
     "Commit",
     "ImportProgress",
     "ImportResult",
+    "NativeStore",
     "RepoComparison",
     "RepoFinding",
     "compare_with_repo",
     "open_icechunk",
     "to_icechunk",
+    "write_native",
 ]
