@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parchunk
+from parchunk.auditing.periods import fitting_unit
 from parchunk.cli.audit_shown import print_report
 from parchunk.planning.labels import Labels
 from parchunk.report import html_page
@@ -105,6 +106,24 @@ def test_other_labels_are_marked_at_round_numbers() -> None:
     assert [t.text for t in ticks_along(Labels(), 1000)] == ["0", "200", "400", "600", "800"]
     labels = Labels(pa.array(["A", "B", None]))
     assert [t.text for t in ticks_along(labels, 3)] == ["A", "B", "2"]
+
+
+@pytest.mark.parametrize(
+    ("step", "unit"), [("D", "day"), ("M", "month"), ("Y", "year"), (None, None)]
+)
+def test_periods_fit_on_a_page(step: str | None, unit: str | None) -> None:
+    texts = ["a", "b"] if step is None else [
+        f"{moment}-01-01"[:10] for moment in np.arange("1990", 50, dtype=f"M8[{step}]").astype(str)
+    ]  # fmt: skip
+    assert fitting_unit("time", Labels(pa.array(texts))) == unit
+
+
+def test_a_report_has_periods_without_being_asked(
+    audit_of: Callable[..., parchunk.AuditReport],
+) -> None:
+    report = audit_of(by="fitting")
+    assert report.periods is not None
+    assert (report.periods.unit, len(report.periods.periods)) == ("month", 5)
 
 
 def test_the_page_says_things_in_order(report: parchunk.AuditReport) -> None:

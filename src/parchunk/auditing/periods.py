@@ -22,6 +22,10 @@ from parchunk.keys.numbers import Int64Array
 from parchunk.planning.labels import Labels
 
 UNITS = ("year", "month", "day", "hour")
+#: In place of a unit: the one that suits the dates there are, or none.
+FITTING = "fitting"
+#: Periods that a page has room for.
+_ROOM = 60
 #: A label that is a date, and where each unit of it ends.
 _DATE = re.compile(r"(?P<year>\d{4,})-(?P<month>\d\d)-(?P<day>\d\d)(?: (?P<hour>\d\d):\d\d\S*)?")
 #: Arrays of a period that are named.
@@ -108,15 +112,33 @@ class Periods:
 
 
 def check_unit(unit: str | None) -> None:
-    """Refuse a unit that is none.
+    """Refuse a unit that is none, and not `FITTING`.
 
     Raises
     ------
     InputError
         Naming those there are.
     """
-    if unit is not None and unit not in UNITS:
+    if unit is not None and unit not in (*UNITS, FITTING):
         raise InputError(f"--by {unit}: give {', '.join(UNITS[:-1])} or {UNITS[-1]}")
+
+
+def fitting_unit(dimension: str | None, labels: Labels) -> str | None:
+    """Return the finest of years, months and days of which a page has room for all.
+
+    None where the dimension's elements have no dates.
+    """
+    found, before = None, 0
+    for unit in UNITS[:3]:
+        try:
+            names, _ = _named(unit, dimension or "", labels, len(labels))
+        except InputError:
+            break
+        # As many days as months would be months under longer names.
+        if found is not None and (len(names) > _ROOM or len(names) == before):
+            break
+        found, before = unit, len(names)
+    return found
 
 
 def periods_of(

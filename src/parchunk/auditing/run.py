@@ -24,7 +24,7 @@ from parchunk.auditing.findings import Finding
 from parchunk.auditing.gaps import Completeness, completeness
 from parchunk.auditing.labels import labels_for
 from parchunk.auditing.of_all import findings_of_all
-from parchunk.auditing.periods import Periods, check_unit, periods_of
+from parchunk.auditing.periods import FITTING, Periods, check_unit, fitting_unit, periods_of
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.policy_file import read_policy
 from parchunk.auditing.receipt_check import Audited, read_partitions
@@ -108,7 +108,8 @@ def audit(
         for all arrays.
     by
         ``"year"``, ``"month"``, ``"day"`` or ``"hour"``: tell which of them are complete, too, by
-        the dates of the split dimension.
+        the dates of the split dimension. ``"fitting"``: the one that a page has room for, if there
+        are dates.
     source
         The opened source, where the URL in the plan and ``store_options`` do not say enough; or
         another path or URL of it.
@@ -324,15 +325,18 @@ def _periods(
     unit: str | None, plan: Plan, labels: Labels, arrays: Sequence[ArrayState], policy: Policy
 ) -> Periods | None:
     """Return what is there by period, over the arrays that have the split dimension."""
+    split = plan.split
+    dimension = None if split is None else split.dimension
+    if unit == FITTING:
+        unit = fitting_unit(dimension, labels)
     if unit is None:
         return None
-    split = plan.split
     along = [
         (state.steps, state.lacking)
         for state in arrays
         if split is not None and split.axis_in(state.spec) == state.steps.axis
     ]
-    return periods_of(unit, None if split is None else split.dimension, labels, along, policy)
+    return periods_of(unit, dimension, labels, along, policy)
 
 
 def _importance(found: Finding) -> tuple[int, str, str, int]:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from parchunk.auditing import AuditReport, audit
-from parchunk.auditing.periods import UNITS
+from parchunk.auditing.periods import FITTING, UNITS
 from parchunk.auditing.since import compared, read_audit
 from parchunk.auditing.store_report import report_of_repository, report_of_store
 from parchunk.cli.audit_shown import print_report
@@ -217,7 +217,8 @@ def command(
             allow_missing=allow_missing,
             max_missing=max_missing,
             policy=policy,
-            by=by,
+            # A page for people has the periods that there is room for.
+            by=by or (FITTING if report is not None else None),
             decode=decode,
             since=None if native else since,
             store_options=store_options,
