@@ -9,11 +9,12 @@ import sys
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, TypeVar
 
 from parchunk.errors import OutputError
-from parchunk.out.counts import BuildCounts
+from parchunk.out.counts import BuildCounts, fields_of, names_of
 from parchunk.out.output import RECEIPTS, STRAYS, Output
 from parchunk.planning.plan import Partition, PartitionKey, Plan
 
@@ -74,13 +75,13 @@ class Receipt(BuildCounts):
         """Return the document of the receipt's file."""
         # Not `asdict`, which copies everything deeply: there may be a hundred thousand receipts.
         # For whoever reads it: first whose it is, and the record files, which are many, last.
-        counted = {item.name for item in fields(BuildCounts)}
+        counted = names_of(BuildCounts)
         document = dict(sorted(self.values().items(), key=lambda item: item[0] in counted))
         del document["record_files"]
         for name in _NOT_IN_ALL:
             if document[name] is None:
                 del document[name]
-        files = [list(astuple(file)) for file in self.record_files]
+        files = [list(fields_of(RecordFile)(file)) for file in self.record_files]
         return {"parchunk_receipt": RECEIPT_VERSION, **document, "record_files": files}
 
     @classmethod
@@ -88,7 +89,8 @@ class Receipt(BuildCounts):
         """Return the receipt of a document; ValueError, KeyError or TypeError when it is none."""
         if document.get("parchunk_receipt") != RECEIPT_VERSION:
             raise ValueError("not a receipt of this version")
-        values = {f.name: document[f.name] for f in fields(cls) if f.name not in _NOT_IN_ALL}
+        kind: type = cls
+        values = {name: document[name] for name in names_of(kind) if name not in _NOT_IN_ALL}
         for name in _NOT_IN_ALL:
             # There may be a hundred thousand, which say the same.
             values[name] = sys.intern(document[name]) if name in document else None
@@ -260,18 +262,24 @@ _TYPES: dict[str, tuple[type, ...]] = {
 _T = TypeVar("_T", Receipt, RecordFile)
 
 
+@cache
+def _kinds_of(kind: type) -> tuple[tuple[type, ...] | None, ...]:
+    return tuple(_TYPES.get(str(item.type)) for item in fields(kind))
+
+
 def _checked(value: _T) -> _T:
     """Return a receipt, or a part of one, whose fields are of their types and in range."""
-    for item in fields(value):
-        held = getattr(value, item.name)
-        kinds = _TYPES.get(str(item.type))
+    kind: type = type(value)
+    for name, kinds, held in zip(
+        names_of(kind), _kinds_of(kind), fields_of(kind)(value), strict=True
+    ):
         if kinds is not None and type(held) not in kinds:
-            raise TypeError(f"{item.name} is of type {type(held).__name__}")
-        if type(held) is int and item.name != "last_modified" and not 0 <= held < 1 << 63:
-            raise ValueError(f"{item.name} is {held}")
+            raise TypeError(f"{name} is of type {type(held).__name__}")
+        if type(held) is int and name != "last_modified" and not 0 <= held < 1 << 63:
+            raise ValueError(f"{name} is {held}")
         if type(held) is float and not 0 <= held < math.inf:
-            raise ValueError(f"{item.name} is {held}")
-        if item.name == "stray_reasons" and not (
+            raise ValueError(f"{name} is {held}")
+        if name == "stray_reasons" and not (
             type(held) is dict and all(type(count) is int for count in held.values())
         ):
             raise TypeError("stray_reasons counts no reasons")
