@@ -62,7 +62,9 @@ def test_a_file_system_that_is_full(
     check = subprocess.run(
         [sys.executable, "-m", "parchunk", *arguments(server, tmp_path / "out")],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000)),
-        env=os.environ | {"PYTHONPATH": str(Path(parchunk.__file__).parents[1])},
+        # Bytecode would be cut off, too, and stay so for whoever imports it next.
+        env=os.environ
+        | {"PYTHONPATH": str(Path(parchunk.__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
     )
@@ -115,7 +117,12 @@ def test_an_output_that_may_not_be_written(server: Server) -> None:
         out.chmod(0o555)
         done = subprocess.run(
             [sys.executable, "-c", AS_NOBODY, *arguments(server, "OUT"), folder / "first", out],
-            env=os.environ | {"PYTHONPATH": str(Path(parchunk.__file__).parents[1])},
+            # Bytecode would be cut off, too, and stay so for whoever imports it next.
+            env=os.environ
+            | {
+                "PYTHONPATH": str(Path(parchunk.__file__).parents[1]),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
             capture_output=True,
             text=True,
         )
