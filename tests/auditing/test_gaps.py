@@ -94,6 +94,27 @@ def test_heat_counts_every_chunk_once(case, size):
     assert heat.bytes.sum() == sizes.sum()
 
 
+@pytest.mark.parametrize("lost", [[], [3, 40]])
+@pytest.mark.parametrize("apart", [None, [40]])
+def test_heat_that_is_settled_says_what_it_said_and_takes_more(lost, apart):
+    """What it shares then is not written into."""
+    one, other = Heat((10, 7), 0), Heat((10, 7), 0)
+    sizes = np.full(70, 5)
+    sizes[lost] = 0
+    for heat in (one, other):
+        heat.take(0, sizes, None if apart is None or not lost else np.array(apart))
+    one.settle()
+    for _ in range(2):
+        assert (one.seen == other.seen).all()
+        assert (one.present == other.present).all()
+        assert (one.missing == other.missing).all()
+        assert (one.apart == other.apart).all()
+        more = Heat((10, 7), 0)
+        more.take(0, np.zeros(70, np.int64), np.array([1, 2]))
+        one.merge(more)
+        other.merge(more)
+
+
 def test_heat_of_a_large_grid_loses_no_gap():
     heat = Heat((1000, 70), 0)
     sizes = np.full(70_000, 7, np.int64)

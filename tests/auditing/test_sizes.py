@@ -38,3 +38,15 @@ def test_the_median_of_equal_sizes_is_that_size(size, count):
 def test_any_other_median_is_near(values):
     true = statistics.median(values)
     assert abs(sizes_of(values).median - true) <= 0.011 * true + 1
+
+
+@given(st.lists(st.integers(1, 1 << 40), min_size=1, max_size=60), st.integers(1, 4))
+def test_parts_come_to_the_whole(values, parts):
+    """However chunks were shared out; and only bins that hold some are kept."""
+    whole, merged = sizes_of(values), sizes_of(values, parts)
+    assert merged.median == whole.median
+    assert repr(merged.outliers()) == repr(whole.outliers())
+    assert merged.histogram() == whole.histogram()
+    assert sum(count for _, _, count in whole.histogram()) == merged.count == len(values)
+    assert len(merged.bins) == len(set(merged.bins.tolist())) <= len(values)
+    assert float(merged.bytes.sum()) == sum(values)

@@ -65,19 +65,9 @@ class ArrayState:
             along = plan.split.axis_in(array.spec)
         axis = array.axis or along or 0
         self.policy = policy
-        self._paths = array_paths(plan, array.spec.name)
         #: Chunk indices along the axis that are in no store.
         self.lacking = lacking_ranges(plan, array.spec.name)
-        self._checker = RecordChecker(
-            self.spec,
-            plan.location.url,
-            self._paths,
-            output,
-            axis,
-            policy.expectation(self.spec),
-            plan.inline_threshold_of(array.spec.name),
-            self.lacking,
-        )
+        self._axis = axis
         self.steps = Steps(self.spec, axis)
         self._heat = Heat(self.spec.reference_grid, axis)
         self._sizes = Sizes(fixed=fixed_chunk_bytes(self.spec))
@@ -104,14 +94,14 @@ class ArrayState:
         self, done: Sequence[Audited], pool: ThreadPoolExecutor, window: int
     ) -> Iterator[RecordJob]:
         """Check partitions' record files, a window of them at a time; yield each one's job."""
-        size = self._plan.record_size
+        size, checker = self._plan.record_size, self._checker()
         flying: deque[Future[RecordResult]] = deque()
         waiting = (job for item in done for job in item.jobs(size))
         for item in done:
             results = []
             for _ in item.jobs(size):
                 while len(flying) < window and (job := next(waiting, None)) is not None:
-                    flying.append(pool.submit(self._checker.check, job))
+                    flying.append(pool.submit(checker.check, job))
                 result = flying.popleft().result()
                 self._take(result)
                 results.append((result.readable, result.counts))
@@ -124,6 +114,20 @@ class ArrayState:
                 self._stray_reasons.update(item.receipt.stray_reasons)
             counts = AuditCounts.total((counts, item.counts))
             self.partitions.append(self._partition(item.partition, counts))
+        self._heat.settle()
+
+    def _checker(self) -> RecordChecker:
+        """Return what checks record files; it holds the tails of paths, and is not kept."""
+        return RecordChecker(
+            self.spec,
+            self._plan.location.url,
+            array_paths(self._plan, self.spec.name),
+            self._output,
+            self._axis,
+            self.policy.expectation(self.spec),
+            self._plan.inline_threshold_of(self.spec.name),
+            self.lacking,
+        )
 
     def extra_files(self) -> list[Finding]:
         """Return record files that no partition owns: a reader may still come upon them."""
@@ -174,8 +178,8 @@ class ArrayState:
             row = paths[number % size].as_py()
         except (pa.ArrowException, OSError, ValueError, KeyError, IndexError):
             return False
-        wanted = self._paths.build(np.array([number], np.int64))[0].as_py()
-        return bool(row == wanted)
+        wanted = array_paths(self._plan, self.spec.name).build(np.array([number], np.int64))[0]
+        return bool(row == wanted.as_py())
 
     def summary(self, labels: Labels) -> ArrayAudit:
         """Return what the array amounts to."""

@@ -64,10 +64,17 @@ class Heat:
 
     def merge(self, other: Heat) -> None:
         """Add what another one has met."""
-        self.seen += other.seen
-        self.present += other.present
-        self.apart += other.apart
-        self.bytes += other.bytes
+        self.seen = self.seen + other.seen
+        self.present = self.present + other.present
+        self.apart = self.apart + other.apart
+        self.bytes = self.bytes + other.bytes
+
+    def settle(self) -> None:
+        """Keep no counts twice, now that all is met: there may be a hundred thousand arrays."""
+        if np.array_equal(self.present, self.seen):
+            self.present = self.seen
+        if not self.apart.any():
+            self.apart = np.broadcast_to(np.int64(0), self.apart.shape)
 
     @property
     def missing(self) -> NDArray[np.int64]:
@@ -92,12 +99,14 @@ class Heat:
             column if self.down == 1 else other * self.down // self.others * self.across + column
         )
         count, shape = self.down * self.across, (self.down, self.across)
-        self.seen += np.bincount(cells, minlength=count).reshape(shape)
+        met = np.bincount(cells, minlength=count).reshape(shape)
+        self.seen = self.seen + met
         there = sizes > 0
-        if there.all():
-            self.present += np.bincount(cells, minlength=count).reshape(shape)
-        else:
-            self.present += np.bincount(cells[there], minlength=count).reshape(shape)
+        if not there.all():
+            met = np.bincount(cells[there], minlength=count).reshape(shape)
+        self.present = self.present + met
         if apart is not None and len(apart):
-            self.apart += np.bincount(cells[apart - first], minlength=count).reshape(shape)
-        self.bytes += np.bincount(cells, weights=sizes, minlength=count).reshape(shape)
+            off = np.bincount(cells[apart - first], minlength=count).reshape(shape)
+            self.apart = self.apart + off
+        weighed = np.bincount(cells, weights=sizes, minlength=count).reshape(shape)
+        self.bytes = self.bytes + weighed

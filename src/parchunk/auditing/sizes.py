@@ -27,6 +27,9 @@ _OCTAVES = 2.0
 _LEAST = 20
 #: The standard deviation of a normal distribution is this many times its MAD.
 _MAD = 1.4826
+#: What all share that have met nothing.
+_NONE: Int64Array = np.zeros(0, np.int64)
+_NO_BYTES: NDArray[np.float64] = np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,22 @@ class Outliers:
 
 @dataclass
 class Sizes:
-    """The sizes met so far. ``bins[b]`` counts sizes in ``2 ** ([b, b + 1) / PER_OCTAVE)``.
+    """The sizes met so far.
 
     ``fixed`` is the one size that chunks can have, None where they can have any; ``wrong`` counts
-    those of another size, and ``wrong_examples`` are the first by number. ``bytes`` are the sums
-    of sizes, bin by bin.
+    those of another size, and ``wrong_examples`` are the first by number.
+
+    ``counts`` are of sizes in ``2 ** ([b, b + 1) / PER_OCTAVE)`` for each bin ``b`` of ``bins``,
+    which rise, and ``bytes`` their sums, shape (n,) each: only bins that hold some, as there may be
+    a hundred thousand arrays.
     """
 
     fixed: int | None = None
     wrong: int = 0
     wrong_examples: list[tuple[int, int]] = field(default_factory=list)
-    bins: Int64Array = field(default_factory=lambda: np.zeros(BINS, np.int64))
-    bytes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(BINS))
+    bins: Int64Array = field(default_factory=lambda: _NONE)
+    counts: Int64Array = field(default_factory=lambda: _NONE)
+    bytes: NDArray[np.float64] = field(default_factory=lambda: _NO_BYTES)
     smallest: list[tuple[int, int]] = field(default_factory=list)
     largest: list[tuple[int, int]] = field(default_factory=list)
 
@@ -72,25 +79,39 @@ class Sizes:
             self.wrong_examples = sorted([*self.wrong_examples, *found])[:KEPT]
         places = (np.log2(sizes) * PER_OCTAVE).astype(np.int64)
         np.minimum(places, BINS - 1, out=places)
-        self.bins += np.bincount(places, minlength=BINS)
-        self.bytes += np.bincount(places, sizes, minlength=BINS)
+        low = int(places.min())
+        counts = np.bincount(places - low)
+        used = np.flatnonzero(counts)
+        sums = np.bincount(places - low, sizes).astype(np.float64)
+        self._add(used + low, counts[used], sums[used])
         if len(sizes) > 2 * KEPT:
             order = np.argpartition(sizes, (KEPT, len(sizes) - KEPT - 1))
-            low, high = order[:KEPT], order[-KEPT:]
+            smallest, largest = order[:KEPT], order[-KEPT:]
         else:
-            low = high = np.arange(len(sizes))
+            smallest = largest = np.arange(len(sizes))
         self._keep(
-            list(zip(sizes[low].tolist(), numbers[low].tolist(), strict=True)),
-            list(zip(sizes[high].tolist(), numbers[high].tolist(), strict=True)),
+            list(zip(sizes[smallest].tolist(), numbers[smallest].tolist(), strict=True)),
+            list(zip(sizes[largest].tolist(), numbers[largest].tolist(), strict=True)),
         )
 
     def merge(self, other: Sizes) -> None:
         """Add what another one has met."""
-        self.bins += other.bins
+        self._add(other.bins, other.counts, other.bytes)
         self.wrong += other.wrong
         self.wrong_examples = sorted(self.wrong_examples + other.wrong_examples)[:KEPT]
-        self.bytes += other.bytes
         self._keep(other.smallest, other.largest)
+
+    def _add(self, bins: Int64Array, counts: Int64Array, sums: NDArray[np.float64]) -> None:
+        if not len(self.bins):
+            self.bins, self.counts, self.bytes = bins, counts, sums
+            return
+        both, place = np.unique(np.concatenate([self.bins, bins]), return_inverse=True)
+        mine, theirs = place[: len(self.bins)], place[len(self.bins) :]
+        found, together = np.zeros(len(both), np.int64), np.zeros(len(both))
+        found[mine], together[mine] = self.counts, self.bytes
+        found[theirs] += counts
+        together[theirs] += sums
+        self.bins, self.counts, self.bytes = both, found, together
 
     def _keep(self, small: list[tuple[int, int]], large: list[tuple[int, int]]) -> None:
         self.smallest = sorted(self.smallest + small)[:KEPT]
@@ -99,16 +120,17 @@ class Sizes:
     @property
     def count(self) -> int:
         """Sizes met."""
-        return int(self.bins.sum())
+        return int(self.counts.sum())
 
     @property
     def median(self) -> int:
         """The median in bytes, within 1.1 %, a half rounded up; 0 when there are no sizes."""
-        if not self.count:
+        count = self.count
+        if not count:
             return 0
         # of an even number of sizes the mean of the two in the middle
-        low, high = (_bin_of(self.bins, rank) for rank in ((self.count - 1) // 2, self.count // 2))
-        low_mean, high_mean = (float(self.bytes[at] / self.bins[at]) for at in (low, high))
+        low, high = (_place_of(self.counts, rank) for rank in ((count - 1) // 2, count // 2))
+        low_mean, high_mean = (float(self.bytes[at] / self.counts[at]) for at in (low, high))
         return int((low_mean + high_mean) / 2 + 0.5)
 
     def outliers(self) -> Outliers | None:
@@ -116,15 +138,15 @@ class Sizes:
 
         Where chunks can have one size only, every other one is wrong and none an outlier.
         """
-        if self.count < _LEAST or self.fixed is not None:
+        total = self.count
+        if total < _LEAST or self.fixed is not None:
             return None
-        middle = _median(self.bins)
-        spread = np.zeros(BINS, np.int64)
-        np.add.at(spread, np.abs(np.arange(BINS) - middle), self.bins)
-        far = max(_DEVIATIONS * _MAD * _median(spread), _OCTAVES * PER_OCTAVE)
-        places = np.arange(BINS)
-        outside = (places < middle - far) | (places > middle + far)
-        count = int(self.bins[outside].sum())
+        middle = int(self.bins[_place_of(self.counts, (total - 1) // 2)])
+        distances = np.abs(self.bins - middle)
+        order = np.argsort(distances, kind="stable")
+        usual = int(distances[order[_place_of(self.counts[order], (total - 1) // 2)]])
+        far = max(_DEVIATIONS * _MAD * usual, _OCTAVES * PER_OCTAVE)
+        count = int(self.counts[distances > far].sum())
         if not count:
             return None
         low = int(2 ** (max(middle - far, 0) / PER_OCTAVE))
@@ -135,26 +157,18 @@ class Sizes:
 
     def histogram(self, most: int = 40) -> list[tuple[int, int, int]]:
         """Return (from, to, count) in bytes: at most ``most`` bins, equal in the logarithm."""
-        used = np.flatnonzero(self.bins)
-        if not len(used):
+        if not len(self.bins):
             return []
-        first, last = int(used[0]), int(used[-1]) + 1
+        first, last = int(self.bins[0]), int(self.bins[-1]) + 1
         width = max(-(-(last - first) // most), 1)
+        starts = range(first, last, width)
+        counts = np.bincount((self.bins - first) // width, self.counts, minlength=len(starts))
         return [
-            (
-                int(2 ** (start / PER_OCTAVE)),
-                int(2 ** ((start + width) / PER_OCTAVE)),
-                int(self.bins[start : start + width].sum()),
-            )
-            for start in range(first, last, width)
+            (int(2 ** (start / PER_OCTAVE)), int(2 ** ((start + width) / PER_OCTAVE)), int(count))
+            for start, count in zip(starts, counts.tolist(), strict=True)
         ]
 
 
-def _median(bins: Int64Array) -> int:
-    """Return the bin in which the middle one of all counted values lies."""
-    return _bin_of(bins, (int(bins.sum()) - 1) // 2)
-
-
-def _bin_of(bins: Int64Array, rank: int) -> int:
-    """Return the bin of the value that so many others come before."""
-    return int(np.searchsorted(np.cumsum(bins), rank, side="right"))
+def _place_of(counts: Int64Array, rank: int) -> int:
+    """Return which of these counts has the value that so many others come before."""
+    return int(np.searchsorted(np.cumsum(counts), rank, side="right"))
