@@ -13,7 +13,10 @@ from parchunk.wording import count
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a build is. ``partitions`` and ``chunks`` count those done before, too."""
+    """How far a build is. ``partitions`` and ``chunks`` count those done before, too.
+
+    ``before`` are the chunks that were done when it began.
+    """
 
     partitions: int
     partitions_total: int
@@ -23,13 +26,14 @@ class Progress:
     requests: int
     retries: int
     seconds: float
+    before: int = 0
 
     @property
     def share(self) -> float:
-        """What is done of 1: what is receipted, or what the listings have met if more."""
+        """What is done of 1: what is receipted, or what was before and listings have met since."""
         if not self.chunks_total:
             return self.partitions / max(self.partitions_total, 1)
-        return min(max(self.chunks, self.listed) / self.chunks_total, 1.0)
+        return min(max(self.chunks, self.before + self.listed) / self.chunks_total, 1.0)
 
     @property
     def place(self) -> tuple[int, int, str]:

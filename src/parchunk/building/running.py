@@ -51,6 +51,7 @@ class Run:
         totals = [partition.rows.total for partition in partitions]
         self.partitions_total, self.chunks_total = len(totals), sum(totals)
         self.receipts = done
+        self._before = sum(receipt.expected for receipt in done)
         self.requests = Requests()
         self.notes: list[str] = []
         self._summed = self._chunks = 0
@@ -157,5 +158,6 @@ class Run:
             requests=self.requests.lists,
             retries=self.requests.retries,
             seconds=time.monotonic() - self._began,
+            before=self._before,
         )
         self._progress(now if self.watch is None else self.watch(now))

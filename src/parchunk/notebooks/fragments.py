@@ -93,40 +93,59 @@ def of_build(result: BuildResult) -> str:
 
 def of_audit(report: AuditReport) -> str:
     """Return the verdict, the picture, and findings, periods and arrays to be folded out."""
-    entries = entries_of(report)
-    remedies = ["", *(entry.remedy for entry in entries)]
-    # The same advice for every one of many gaps would drown them.
-    found = [(e.severity, e.message, "" if e.remedy == before else e.remedy)
-             for e, before in zip(entries, remedies, strict=False)]  # fmt: skip
+    complete = report.completeness
+    latest = "" if complete is None else (
+        f"Latest complete step along {complete.dimension}: {report.latest_text}"
+    )  # fmt: skip
     arrays = [
         (a.array, state_text(a), a.expected, a.present, bytes_text(a.bytes))
         for a in worst_first(report, list(report.arrays))
     ]
-    complete, periods = report.completeness, report.periods
-    latest = "" if complete is None else (
-        f"Latest complete step along {complete.dimension}: {report.latest_text}"
-    )  # fmt: skip
-    by_period = [] if periods is None else [
-        (p.name or "no date", p.expected, p.missing, p.arrays_text) for p in periods.incomplete
-    ]  # fmt: skip
+    columns = ("array", "state", "expected", "present", "bytes")
     return _whole(
         report,
         element("p", latest) if latest else "",
         array_picture(report, linked=False),
-        _folded(
-            f"{len(report.findings):,} findings",
-            _table("findings", ("severity", "what", "to do"), found),
-            opened=not report.complete and len(found) <= 8,
-        )
-        if found
-        else "",
-        _folded(periods.text, _table(f"by {periods.unit}", (periods.unit, "expected", "missing",
-                                     "arrays that lack some"), by_period))
-        if periods is not None and by_period
-        else "",
-        _folded(f"{len(arrays):,} arrays",
-                _table("arrays", ("array", "state", "expected", "present", "bytes"), arrays)),
-    )  # fmt: skip
+        _findings(report),
+        _since(report),
+        element("p", report.decoded.text) if report.decoded is not None else "",
+        _periods(report),
+        _folded(f"{len(arrays):,} arrays", _table("arrays", columns, arrays)),
+    )
+
+
+def _findings(report: AuditReport) -> Markup:
+    entries = entries_of(report)
+    if not entries:
+        return Markup("")
+    remedies = ["", *(entry.remedy for entry in entries)]
+    # The same advice for every one of many gaps would drown them.
+    rows = [
+        (entry.severity, entry.message, "" if entry.remedy == before else entry.remedy)
+        for entry, before in zip(entries, remedies, strict=False)
+    ]
+    return _folded(
+        f"{len(report.findings):,} findings",
+        _table("findings", ("severity", "what", "to do"), rows),
+        opened=not report.complete and len(rows) <= 8,
+    )
+
+
+def _since(report: AuditReport) -> Markup:
+    if report.since is None:
+        return Markup("")
+    rows = list(report.since.lines())
+    table = _table("differences", ("", "what"), rows)
+    return _folded(f"{report.since.title}: {len(rows):,} differences", table)
+
+
+def _periods(report: AuditReport) -> Markup:
+    found = report.periods
+    if found is None or not found.incomplete:
+        return Markup("")
+    rows = [(p.name or "no date", p.expected, p.missing, p.arrays_text) for p in found.incomplete]
+    columns = (found.unit, "expected", "missing", "arrays that lack some")
+    return _folded(found.text, _table(f"by {found.unit}", columns, rows))
 
 
 def of_status(status: Status) -> str:
