@@ -80,7 +80,8 @@ def documents(kind: str, made: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     elif kind == "plan":
         yield printed(capsys, "plan", made / "one.zarr", "--consolidated", "ignore", "--parts", 2)
         stores = [made / f"many{at}.zarr" for at in range(2)]
-        yield printed(capsys, "plan", *stores, "--concat", "time", "--join", "outer")
+        kept = ["--identity", "time"]
+        yield printed(capsys, "plan", *stores, "--concat", "time", "--join", "outer", *kept)
     else:
         first = printed(capsys, "audit", made / "one")
         earlier = made / "earlier.json"

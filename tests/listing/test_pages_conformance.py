@@ -196,6 +196,19 @@ def test_refusals_are_one_line(
 
 
 @pytest.mark.s3
+def test_entity_tags_are_those_that_objects_are_read_by(bucket: S3Bucket, way: str) -> None:
+    for at in range(3):
+        bucket.put(f"t/{at}", b"." * at)
+    source = source_of(bucket, way, identity="etag")
+    (page,) = pages_of(source, 1000, 60, NEVER).pages("t", None, Spent())
+    assert page.tags is not None
+    for path, tag in zip(page.paths.to_pylist(), page.tags.tolist(), strict=True):
+        assert f'"{tag.decode()}"' == source.store.head(path)["e_tag"]
+    (page,) = pages_of(replace(source, identity="none"), 1000, 60, NEVER).pages("t", None, Spent())
+    assert page.tags is None
+
+
+@pytest.mark.s3
 def test_no_bucket_is_final(bucket: S3Bucket, way: str) -> None:
     source = source_of(replace(bucket, name="no-such-bucket"), way)
     with pytest.raises(PageError, match="no such bucket") as refused:

@@ -77,6 +77,33 @@ def test_an_ordinary_page_is_read_by_vectors() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tag", "by_vectors"),
+    [("&quot;{}&quot;", True), ("{}", True), ('"{}"', True), ("&#34;{}&#34;", True)],
+)
+def test_entity_tags_come_where_they_are_wanted(tag: str, by_vectors: bool) -> None:
+    plain = [f"{n:032x}" + f"-{n}" * (n % 3) for n in range(50)]
+    body = page(
+        *(
+            entry(f"a/{n}").replace(f"&quot;{'0' * 32}&quot;", tag.format(p))
+            for n, p in enumerate(plain)
+        )
+    )
+    reader = PageReader(tagged=True)
+    listed = reader.read(body).listed
+    assert listed.tags is not None
+    assert [one.decode() for one in listed.tags] == plain
+    assert (reader.read_by_example(body) is not None) == by_vectors
+    assert read_page(body).listed.tags is None
+
+
+def test_objects_without_wanted_entity_tags_are_no_page() -> None:
+    body = page(entry("a").replace(f"<ETag>&quot;{'0' * 32}&quot;</ETag>", ""))
+    assert read_page(body).listed.paths.to_pylist() == ["a"]
+    with pytest.raises(UnreadablePage, match="an object has no ETag"):
+        PageReader(tagged=True).read(body)
+
+
+@pytest.mark.parametrize(
     "more",
     [
         "<StorageClass>STANDARD</StorageClass>",

@@ -193,6 +193,13 @@ def left_out(folder: Path) -> Case:
     return made.built()
 
 
+def rewritten_chunks(folder: Path) -> Case:
+    made = case(folder, compressors=None).built("--identity", "etag")
+    (made.store / "t/c/7/1").write_bytes(b"written anew now")
+    made.audit = ("--against-source",)
+    return made
+
+
 def strays(folder: Path) -> Case:
     made = case(folder)
     (made.store / "t/c/7/notes.txt").write_text("mine")
@@ -223,7 +230,8 @@ MADE: dict[str, Callable[[Path], Case]] = {
     function.__name__.replace("_", "-"): function
     for function in (
         impossible_size, undecodable, all_fill, ends_early, other_spelling, new_array, gone_array,
-        new_chunks, as_of_inventory, unverified, lacking, left_out, strays, size_outliers,
+        new_chunks, rewritten_chunks, as_of_inventory, unverified, lacking, left_out, strays,
+        size_outliers,
         shared_ranges,
     )
 }  # fmt: skip

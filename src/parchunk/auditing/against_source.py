@@ -1,7 +1,8 @@
 """References against the source as it is now: listed again by the same cover as a build's.
 
 Chunks that are new, gone, or changed are named by region. Changed means another size, or modified
-after everything that the build saw of that partition, so that a rewrite of equal size is found too.
+after everything that the build saw of that partition, so that a rewrite of equal size is found too;
+or of another time or entity tag, where what each object had is kept (``--identity``).
 
 Of expanded sharded arrays the objects are shards, whose sizes references do not hold: a shard
 counts as resized when it ends before a reference into it does. Where it was not modified since,
@@ -72,7 +73,7 @@ def compare(
     ListingError, SourceError
         When the source cannot be listed.
     """
-    source = source or open_source(plan, store_options)
+    source = replace(source or open_source(plan, store_options), identity=plan.identity)
     if listing is not None:
         source = replace(source, listing=listing)
     now, changes = _as_it_is(plan, source, consolidated)
@@ -80,7 +81,7 @@ def compare(
     counted, stop = Requests(), threading.Event()
     patience = Patience(lists_per_second=math.inf if rate is None else rate)
     by_partition = {item.partition.key: item for item in done}
-    most_held = held_within(memory, plan.record_size, concurrency)
+    most_held = held_within(memory, plan.record_size, concurrency, identity=plan.identity)
     width = width_of(source.manner, concurrency)
     works = store_works(plan, source, [item.partition for item in done])
     jobs = ((work, work.in_out(job)) for work in works for job in work.jobs(most_held, width))
@@ -235,7 +236,9 @@ class _Compared:
             for walked in member.passes
             for unit in walked.units
         }
-        self._differences = differences_of(items, member, target, plan.record_size, contents)
+        self._differences = differences_of(
+            items, member, target, plan.record_size, contents, plan.identity
+        )
 
     def take(self, output: Output, partition: int, part: Part) -> None:
         """Compare a part of one of the partitions with its record files."""

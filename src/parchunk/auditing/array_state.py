@@ -127,6 +127,7 @@ class ArrayState:
             self.policy.expectation(self.spec),
             self._plan.inline_threshold_of(self.spec.name),
             self.lacking,
+            self._plan.identity,
         )
 
     def extra_files(self) -> list[Finding]:
@@ -228,11 +229,11 @@ class ArrayState:
         return counts.missing * 100 <= most * expected and most > 0
 
     def _take(self, result: RecordResult) -> None:
-        job = result.job
+        job, name = result.job, self.spec.name
         self.files += 1
         self.file_bytes += result.file_bytes
         for found in result.findings:
-            if found.kind == "wrong-digest":
+            if found.kind == "wrong-digest" and found.key == record_path(name, job.index):
                 self.strangers[len(self._findings)] = result.digest
             self._findings.append(found)
         if not result.readable:

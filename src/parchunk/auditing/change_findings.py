@@ -8,11 +8,16 @@ from parchunk.auditing.differences import RegionChanges
 from parchunk.auditing.findings import Finding, finding, listed_again
 from parchunk.auditing.objects import objects_of
 
+#: What is kept of objects, in words.
+IDENTITY_WORDS = {"time": "times", "etag": "entity tags"}
+
 _REMEDY = {
     "new": "run parchunk update OUT",
     "gone": "have the producer restore them, as readers of the references fail here; or run {}, "
     "after which they count as missing",
     "changed": "run {}: readers ask for the old sizes",
+    "rewritten": "run {}, which keeps what they are now; an Icechunk repository that pins them "
+    "needs parchunk to-icechunk after that",
 }
 
 
@@ -33,10 +38,12 @@ def change_findings(region: RegionChanges) -> Iterator[Finding]:
             count=len(region.overrun),
         )
     yield from _contradictions(region, where)
+    kept = region.identity != "none"
     for kind, numbers, said in (
         ("new", region.new, "are in the source and not in the references"),
         ("gone", region.gone, "are referenced and no longer in the source"),
-        ("changed", region.changed, "changed since the build"),
+        ("changed", region.resized if kept else region.changed, "changed since the build"),
+        ("rewritten", region.rewritten if kept else region.rewritten[:0], objects.written_anew),
     ):
         if not len(numbers):
             continue
@@ -44,7 +51,10 @@ def change_findings(region: RegionChanges) -> Iterator[Finding]:
         more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
         detail = ""
         if kind == "changed":
-            detail = f" ({objects.resized_text(len(region.resized), len(region.rewritten))})"
+            again = 0 if kept else len(region.rewritten)
+            detail = f" ({objects.resized_text(len(region.resized), again)})"
+        if kind == "rewritten":
+            detail = f", as their {IDENTITY_WORDS[region.identity]} say"
         yield finding(
             f"{kind}-chunks",
             f"{where}: {len(numbers):,} {objects.word} {said}{detail}: {', '.join(keys)}{more}",

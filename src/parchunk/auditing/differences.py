@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from parchunk.auditing.held_rows import read_held
+from parchunk.auditing.identities import differ, known, read_kept
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob
 from parchunk.auditing.source_contents import ContentReader, Contradicted
@@ -27,10 +28,10 @@ from parchunk.out.receipts import receipt_path
 class RegionChanges:
     """What changed in one partition, as chunk numbers that rise, shape (n,) each.
 
-    A chunk of zero bytes now is gone. ``resized`` and ``rewritten`` (same size, modified later)
-    are both changed. Of an expanded array the numbers are of shards, and ``overrun`` are those
-    that end before a reference into them though they were not modified: damage, not a change.
-    So are those of ``contradicted``.
+    A chunk of zero bytes now is gone. ``resized`` and ``rewritten`` (same size, modified later, or
+    of another identity where one is kept) are both changed. Of an expanded array the numbers are
+    of shards, and ``overrun`` are those that end before a reference into them though they were not
+    modified: damage, not a change. So are those of ``contradicted``.
     """
 
     spec: ArraySpec = field(repr=False)
@@ -44,6 +45,8 @@ class RegionChanges:
     contradicted: Contradicted = field(default_factory=Contradicted)
     #: Where the partition's receipt is below OUT.
     receipt: str = ""
+    #: What was kept of each object, by which it is known what was rewritten.
+    identity: str = "none"
 
     @property
     def changed(self) -> Int64Array:
@@ -67,6 +70,7 @@ class Differences:
     target: Target
     record_size: int
     contents: ContentReader
+    identity: str
     _contradicted: list[Contradicted] = field(default_factory=list, init=False)
     _jobs: dict[int, RecordJob] = field(default_factory=dict, init=False)
     _new: list[Int64Array] = field(default_factory=list, init=False)
@@ -90,6 +94,7 @@ class Differences:
                 continue  # damage, which is reported as that
             # Other stores may have the rest of it.
             references = references.part(first, first + len(vector))
+            kept = read_kept(output, self.item.partition.array, job.promised, self.identity)
             held = references.sizes
             there, now = vector.present, vector.sizes
             both = there & (held > 0)
@@ -98,6 +103,10 @@ class Differences:
             self._resized.append(numbers[both & (now != held)])
             same = both & (now == held)
             since = np.isin(numbers, later, assume_unique=True)
+            if kept is not None and part.identities is not None:
+                kept = kept[first : first + len(vector)]
+                versions = part.identities[begin : begin + len(vector)].raw
+                since = np.where(known(kept), differ(kept, versions), since)
             self._rewritten.append(numbers[same & since])
             altered = self.contents.check_chunks(self.spec, numbers, references, same & ~since)
             self._contradicted.append(Contradicted(bytes=altered))
@@ -124,6 +133,7 @@ class Differences:
             overrun,
             contradicted,
             receipt_path(partition),
+            self.identity,
         )
 
 
@@ -143,6 +153,7 @@ class ShardDifferences(Differences):
         # Where the last reference into each shard ends; 0 is for shards without any.
         ends = np.zeros(objects.total, np.int64)
         unknown = np.zeros(objects.total, bool)
+        kept_of = None if part.identities is None else np.zeros_like(part.identities.raw)
         for job in self.item.jobs(self.record_size):
             numbers = np.arange(job.first, job.first + job.rows, dtype=np.int64)
             own = self.target.own(numbers)
@@ -154,10 +165,15 @@ class ShardDifferences(Differences):
             there = references.sizes > 0
             # An inlined chunk has no place in its shard, but shows that there was one.
             np.maximum.at(ends, at[there], np.where(references.inlined, 1, references.ends)[there])
+            kept = read_kept(output, self.item.partition.array, job.promised, self.identity)
+            if kept is not None and kept_of is not None:
+                kept_of[at[there]] = kept[there]
         there, now = part.vector.present, part.vector.sizes
         held = ends > 0
         numbers = objects.numbers(0, objects.total)
         since = np.isin(numbers, later, assume_unique=True)
+        if kept_of is not None and part.identities is not None:
+            since = np.where(known(kept_of), differ(kept_of, part.identities.raw), since)
         new = there & ~held & ~unknown
         receipt = self.item.receipt
         if unknown.any() or receipt is None or receipt.shards_present > np.count_nonzero(held):
@@ -190,13 +206,16 @@ def differences_of(
     target: Target,
     record_size: int,
     contents: ContentReader,
+    identity: str,
 ) -> list[Differences]:
     """Return what finds the differences of each partition of a member, which ``items`` are."""
     spec, expansion = member.spec, member.expansion
     if expansion is None:
-        return [Differences(item, spec, target, record_size, contents) for item in items]
+        return [Differences(item, spec, target, record_size, contents, identity) for item in items]
     return [
-        ShardDifferences(item, spec, target, record_size, contents, partition.rows, expansion)
+        ShardDifferences(
+            item, spec, target, record_size, contents, identity, partition.rows, expansion
+        )
         for item, partition in zip(items, member.partitions, strict=True)
     ]
 

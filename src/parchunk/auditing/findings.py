@@ -42,6 +42,7 @@ KINDS: Mapping[str, Severity] = {
     "new-chunks": "change",
     "gone-chunks": "change",
     "changed-chunks": "change",
+    "rewritten-chunks": "change",
     "repository": "change",
     "lacking": "notice",
     "left-out": "notice",

@@ -45,6 +45,9 @@ class Objects(Protocol):
     def offset_faults(self, rows: Ranges) -> Iterator[RowFault]:
         """Yield what is wrong with rows' offsets."""
 
+    #: What is said of those that are others than they were, though references to them hold.
+    written_anew: str
+
     def resized_text(self, resized: int, rewritten: int) -> str:
         """Return what is said of so many changed objects."""
 
@@ -58,6 +61,7 @@ class ChunkObjects:
     """Objects that are a chunk each."""
 
     word = "chunks"
+    written_anew = "were written anew in the same size since the build"
     zero_sized = "chunks are objects of zero bytes"
     index_bytes = 0
 
@@ -93,6 +97,7 @@ class ShardObjects:
     """Objects that hold the inner chunks of an expanded array."""
 
     word = "shards"
+    written_anew = "were written anew since the build"
     zero_sized = "inner chunks have zero bytes, or their shards have"
 
     def __init__(self, spec: ArraySpec) -> None:

@@ -22,6 +22,7 @@ from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.fixed_size import fixed_chunk_bytes
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.inlined import lengths
+from parchunk.out.object_files import objects_path
 from parchunk.out.output import Output
 from parchunk.out.receipts import RecordFile
 from parchunk.out.record_files import SCHEMA, digest, record_path
@@ -96,6 +97,7 @@ class RecordChecker:
         expectation: Expectation,
         inline_threshold: int,
         lacking: Sequence[tuple[int, int]] = (),
+        identity: str = "none",
     ) -> None:
         """Prepare for an array; gaps and pictures go along ``axis``."""
         self._spec = spec
@@ -108,10 +110,13 @@ class RecordChecker:
         self._fixed = fixed_chunk_bytes(spec)
         self._inline_threshold = inline_threshold
         self._paths = paths
+        self._identity = identity
 
     def check(self, job: RecordJob) -> RecordResult:
         """Return what one record file holds and what is wrong with it."""
         result = RecordResult(job)
+        if self._identity != "none" and job.promised is not None and job.promised.objects:
+            self._check_objects(result, job.promised)
         name = record_path(self._spec.name, job.index)
         data = self._output.get(name)
         if data is None:
@@ -144,6 +149,20 @@ class RecordChecker:
         result.readable = True
         self._check_rows(result, name, table)
         return result
+
+    def _check_objects(self, result: RecordResult, promised: RecordFile) -> None:
+        """Check that what was kept of a record file's objects is what was written."""
+        name = objects_path(self._spec.name, promised.index)
+        data = self._output.get(name)
+        if data is None:
+            self._find(result, "missing-file", f"{name} is not there", key=name)
+        elif digest(data) != promised.objects:
+            self._find(
+                result,
+                "wrong-digest",
+                f"{name} ({len(data)} bytes) is not the file that the receipt describes",
+                key=name,
+            )
 
     def _find(
         self,

@@ -22,10 +22,15 @@ class _WatchedTally(Tally):
     """A tally that also keeps which chunks were modified after a moment, by row set."""
 
     def __init__(
-        self, spec: ArraySpec, base: str, row_sets: Sequence[RowSet], since: Sequence[int]
+        self,
+        spec: ArraySpec,
+        base: str,
+        row_sets: Sequence[RowSet],
+        since: Sequence[int],
+        identity: str,
     ) -> None:
         """Watch each row set for modifications after its moment in ``since``."""
-        super().__init__(spec, base, row_sets)
+        super().__init__(spec, base, row_sets, identity)
         self._since = np.array(since, np.int64)
         self._earliest = int(self._since.min())
         self._later: dict[int, list[Int64Array]] = {}
@@ -76,5 +81,6 @@ class WatchedListing(ArrayListing):
         """Return a watched tally, which is kept."""
         base = self.listing.source.path(self.spec.name) + "/"
         since = [self.since[rows] for rows in row_sets]
-        self.tally = _WatchedTally(self.spec, base, row_sets, since)
+        identity = self.listing.source.identity
+        self.tally = _WatchedTally(self.spec, base, row_sets, since, identity)
         return self.tally

@@ -80,14 +80,23 @@ class Effort:
                 "a store in memory cannot be reached by other processes: use --workers 1"
             )
         most_held = held_within(
-            self.memory // self.processes, plan.record_size, self.listings, inlining_of(plan)
+            self.memory // self.processes,
+            plan.record_size,
+            self.listings,
+            inlining_of(plan),
+            plan.identity,
         )
         return min(most_held, (self.limits or USUAL).most_held)
 
     def share(self, plan: Plan) -> Share:
         """Return what each job of a plan may use."""
         inlining = inline_bound(
-            self.memory, self.processes, plan.record_size, self.listings, inlining_of(plan)
+            self.memory,
+            self.processes,
+            plan.record_size,
+            self.listings,
+            inlining_of(plan),
+            plan.identity,
         )
         patience = self.patience or Patience()
         rate = patience.lists_per_second / self.processes

@@ -51,7 +51,8 @@ _FILES = 5
 class Relocation(Shown):
     """What a relocation came to: from ``before`` to ``now``, both URLs.
 
-    ``checked`` chunks were looked at in the new place; ``record_files`` were written.
+    ``checked`` chunks were looked at in the new place; ``record_files`` were written. ``notes``
+    are what a user should know.
     """
 
     url: str
@@ -59,6 +60,7 @@ class Relocation(Shown):
     now: str
     checked: int
     record_files: int
+    notes: tuple[str, ...] = ()
 
     @property
     def in_short(self) -> str:
@@ -114,11 +116,23 @@ def relocate(
         if source.url == old.location.url:
             raise InputError(f"{output.url} refers to {source.url} already")
         _require_same(old, source)
-        new = replace(old, location=source.location, source=source)
+        # Copies have times and tags of their own.
+        new = replace(old, location=source.location, source=source, identity="none")
         rewriting = Rewriting.within(memory, new)
         checked = _require_chunks(old, receipts, source, output, sample, rewriting)
         written = _write_all(old, new, receipts, source, output, lease, rewriting)
-        return Relocation(output.url, old.location.url, source.url, checked, written)
+        return Relocation(output.url, old.location.url, source.url, checked, written, _dropped(old))
+
+
+def _dropped(old: Plan) -> tuple[str, ...]:
+    """Return what a user should know of what references do not have any more."""
+    if old.identity == "none":
+        return ()
+    kept = {"time": "when each object was written", "etag": "each object's entity tag"}
+    return (
+        f"{kept[old.identity]} is not kept any more: objects in the new place have others; build "
+        f"from there with --identity {old.identity} and --overwrite to keep them again",
+    )
 
 
 def _opened(

@@ -35,7 +35,7 @@ class Rewriting:
         InputError
             When that is too little, naming the least that will do.
         """
-        inline, read = rewriting_bounds(memory, plan.record_size, inlining_of(plan))
+        inline, read = rewriting_bounds(memory, plan.record_size, inlining_of(plan), plan.identity)
         return cls(plan, inline, HeldFiles(read))
 
     def reader(
@@ -43,7 +43,7 @@ class Rewriting:
     ) -> RecordReader:
         """Return what reads rows of an array, whose chunks are inlined as by the plan."""
         threshold = self.plan.inline_threshold_of(array)
-        return RecordReader(output, array, files, unit, self.held, threshold)
+        return RecordReader(output, array, files, unit, self.held, threshold, self.plan.identity)
 
     def writer(self, rows: KnownRows, stage: Output, pools: Pools) -> RecordWriter:
         """Return what writes an array's record files into ``stage``."""
@@ -55,4 +55,12 @@ class Rewriting:
             self.plan.coordinate_threshold_of(name) > self.plan.inline_threshold,
         )
         target = Target(name, rows.spec.reference_total)
-        return RecordWriter(rows, target, stage, self.plan.record_size, inlining, pools.writers)
+        return RecordWriter(
+            rows,
+            target,
+            stage,
+            self.plan.record_size,
+            inlining,
+            pools.writers,
+            identity=self.plan.identity,
+        )

@@ -158,7 +158,7 @@ def do_task(
         # In this order, and within: no update begins while there is a claim.
         refuse_between(output)
         plan = _plan_in(output, task)
-        source = source or _source_of(plan, task, store_options)
+        source = replace(source or _source_of(plan, task, store_options), identity=plan.identity)
         partitions = list(partitions_in(plan, task.start, task.stop))
         keys = {partition.key for partition in partitions}
         done = read_receipts(output, plan, only=keys)

@@ -166,7 +166,14 @@ def _record_writer(
     is_coordinate = own > ready.inline_threshold
     inlining = Inlining(threshold, ready.share.inlining, pools.room, is_coordinate)
     return RecordWriter(
-        rows, target, ready.output, ready.record_size, inlining, pools.writers, seams
+        rows,
+        target,
+        ready.output,
+        ready.record_size,
+        inlining,
+        pools.writers,
+        seams,
+        ready.source.identity,
     )
 
 

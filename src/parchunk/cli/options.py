@@ -13,6 +13,7 @@ from parchunk.arguments.sizes import parse_size
 from parchunk.errors import InputError
 from parchunk.metadata.consolidated import MODES
 from parchunk.planning.inventory import MOST_PROBED
+from parchunk.stores.identity import IDENTITIES
 from parchunk.stores.opening import parse_options
 from parchunk.stores.source import LISTINGS
 
@@ -200,6 +201,14 @@ def plan_options(function: _F) -> _F:
                 show_default=True,
                 help="Sharded arrays: one reference an inner chunk, or one a shard (then only "
                 "zarr-python 3 opens the references).",
+            ),
+            click.option(
+                "--identity",
+                type=click.Choice(IDENTITIES),
+                default="none",
+                show_default=True,
+                help="Keep beside the references when each object was written, or its entity tag: "
+                "audits name what was written anew in the same size, Icechunk pins each reference.",
             ),
             click.option(
                 "--format",

@@ -22,7 +22,7 @@ def describe_parts(plan: Plan, parts: int, memory: int, concurrency: int) -> dic
     assert plan.source is not None
     manner = plan.source.manner
     width = width_of(manner, concurrency)
-    most_held = held_within(memory, plan.record_size, concurrency, inlining_of(plan))
+    most_held = held_within(memory, plan.record_size, concurrency, inlining_of(plan), plan.identity)
     stretches = parts_of(plan, manner, parts)
     costs = []
     for stretch in stretches:

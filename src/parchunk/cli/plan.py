@@ -20,7 +20,7 @@ from parchunk.cli.parts_forecast import describe_parts, parts_text
 from parchunk.cli.prices import GET_PRICE, GET_SECONDS, LIST_PRICE, LIST_SECONDS
 from parchunk.cli.tables import console, say, table
 from parchunk.cover.forecast import Forecast, forecast_jobs
-from parchunk.cover.memory import CHUNK_BYTES, DEFAULT_MEMORY, held_within, inlining_of
+from parchunk.cover.memory import DEFAULT_MEMORY, chunk_bytes, held_within, inlining_of
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.listing.choosing import choose
@@ -30,6 +30,7 @@ from parchunk.planning.alike import alike, names_text
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.joining.regions import small_files_note
 from parchunk.planning.plan import Plan
+from parchunk.stores.identity import HELD_BYTES
 from parchunk.wording import bytes_text, count, duration, grid_text
 
 
@@ -67,6 +68,7 @@ def command(
     probe_limit: int,
     parts: int | None,
     shards: str,
+    identity: str,
     zarr_format: int | None,
     skip_unsupported: bool,
     store_options: Mapping[str, str],
@@ -90,6 +92,7 @@ def command(
         include=include,
         exclude=exclude,
         shards=shards,
+        identity=identity,
         zarr_format=zarr_format,
         skip_unsupported=skip_unsupported,
         consolidated=consolidated,
@@ -120,7 +123,9 @@ def describe(
     assert plan.source is not None
     share = max(concurrency // workers, 1)
     width = width_of(plan.source.manner, share)
-    most_held = held_within(memory // workers, plan.record_size, share, inlining_of(plan))
+    most_held = held_within(
+        memory // workers, plan.record_size, share, inlining_of(plan), plan.identity
+    )
     costs, most = [], 0
     for work in store_works(plan, plan.source, list(plan.partitions()), workers):
         jobs = work.jobs(most_held, width)
@@ -148,7 +153,8 @@ def describe(
         "head_requests": heads,
         "head_price_usd": round(heads * GET_PRICE / 1000, 4),
         "head_seconds": round(heads * GET_SECONDS / concurrency, 1),
-        "vector_bytes": most * CHUNK_BYTES,
+        "vector_bytes": most * chunk_bytes(plan.identity),
+        **_identity_bytes(plan),
         "memory_bytes": memory,
         "listing": str(choose(plan.source)),
     }
@@ -194,13 +200,33 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
     )
     for line in _requests(plan, shown):
         say(out, line)
-    say(
-        out,
-        f"memory: {bytes_text(_int(shown, 'vector_bytes'))} of sizes, "
-        f"bound {bytes_text(_int(shown, 'memory_bytes'))} above the imports",
-    )
+    for line in _memory(plan, shown):
+        say(out, line)
     for line in _notes(plan):
         say(out, line)
+
+
+def _identity_bytes(plan: Plan) -> dict[str, object]:
+    """Return what it takes to keep what tells versions of objects apart; nothing where none is."""
+    each = HELD_BYTES[plan.identity]
+    if not each:
+        return {}
+    return {"identity_bytes_held_a_chunk": each, "identity_bytes_on_disk_most": each * plan.chunks}
+
+
+def _memory(plan: Plan, shown: dict[str, object]) -> Iterator[str]:
+    """Yield what is held at once, and what keeping identities takes, a line each."""
+    held = {"none": "sizes", "time": "sizes and times", "etag": "sizes and entity tags"}
+    yield (
+        f"memory: {bytes_text(_int(shown, 'vector_bytes'))} of {held[plan.identity]}, "
+        f"bound {bytes_text(_int(shown, 'memory_bytes'))} above the imports"
+    )
+    if plan.identity != "none":
+        yield (
+            f"identity: {plan.identity}, {shown['identity_bytes_held_a_chunk']} bytes a chunk in "
+            f"memory; at most {bytes_text(_int(shown, 'identity_bytes_on_disk_most'))} on disk "
+            "before it is packed"
+        )
 
 
 def _requests(plan: Plan, shown: dict[str, object]) -> Iterator[str]:

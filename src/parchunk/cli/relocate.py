@@ -60,5 +60,7 @@ def command(
         f"{count(done.record_files)} record files written; {count(done.checked)} chunks looked at "
         "there"
     )
+    for note in done.notes:
+        shown.print(f"note: {note}")
     shown.print("readers that had OUT open must open it again, with options for the new place")
     return 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from parchunk.cover.jobs import Job, Member, Pass, Unit
+from parchunk.cover.memory import CHUNK_BYTES
 from parchunk.cover.walks import Width
 from parchunk.metadata.spec import ArraySpec
 
@@ -48,6 +49,8 @@ class Terms:
     record_size: int
     workers: int = 1
     limits: Limits = USUAL
+    #: What each chunk costs while it is listed.
+    chunk_bytes: int = CHUNK_BYTES
     _known: dict[tuple[Pass, ...], tuple[Pass, ...]] = field(default_factory=dict, repr=False)
 
     def passes(

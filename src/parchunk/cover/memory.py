@@ -8,6 +8,7 @@ import sys
 from parchunk.cover.inlining import InlineBound, ReadingBound, most_needed
 from parchunk.errors import InputError
 from parchunk.planning.plan import Plan
+from parchunk.stores.identity import HELD_BYTES
 
 #: Bytes a chunk costs while its job is listed.
 CHUNK_BYTES = 8
@@ -17,6 +18,10 @@ FRAGMENT_CHUNKS = 4
 
 #: Bytes a row of a record file costs while the file is written (paths twice, Parquet once).
 ROW_BYTES = 320
+
+#: How often what is kept of a row's object is held while its file is written, or read back: as
+#: bytes, as Python's texts, as columns, as Parquet.
+ROW_COPIES = 4
 
 #: Bytes a row costs that is read back from its record file: while it is read, and as Parquet.
 READ_ROW_BYTES = 96
@@ -42,39 +47,52 @@ DEFAULT_MEMORY = 512 << 20
 DEFAULT_CONCURRENCY = 8
 
 
-def held_within(memory: int, record_size: int, concurrency: int, inlining: int = 0) -> int:
+def chunk_bytes(identity: str = "none") -> int:
+    """Return the bytes a chunk costs while its job is listed, with what is kept of its object."""
+    return CHUNK_BYTES + HELD_BYTES[identity]
+
+
+def held_within(
+    memory: int, record_size: int, concurrency: int, inlining: int = 0, identity: str = "none"
+) -> int:
     """Return how many chunks' sizes may be held at once within ``memory`` bytes.
 
-    ``inlining`` is the memory that inlining may take in one record file, at most.
+    ``inlining`` is the memory that inlining may take in one record file, at most; ``identity`` is
+    what is kept of each object, and held beside the sizes.
 
     Raises
     ------
     InputError
         When the bound cannot be honoured, naming the least one that can.
     """
-    rest, least = _needed_bytes(record_size, concurrency)
+    rest, least = _needed_bytes(record_size, concurrency, identity)
     if memory < least:
         raise InputError(
             f"--memory {memory} bytes is too little for record files of {record_size} rows and "
             f"{concurrency} listings side by side: give {-(-least // (1 << 20))} MiB or more, or "
             "lower --record-size or --concurrency"
         )
-    return (memory - rest - _inline_bytes(memory, least, inlining)) // CHUNK_BYTES
+    return (memory - rest - _inline_bytes(memory, least, inlining)) // chunk_bytes(identity)
 
 
 def inline_bound(
-    memory: int, processes: int, record_size: int, concurrency: int, inlining: int
+    memory: int,
+    processes: int,
+    record_size: int,
+    concurrency: int,
+    inlining: int,
+    identity: str = "none",
 ) -> InlineBound:
     """Return how much of ``memory``, shared by ``processes``, each may use to inline chunks.
 
     The other arguments are as for `held_within`.
     """
-    _, least = _needed_bytes(record_size, concurrency)
+    _, least = _needed_bytes(record_size, concurrency, identity)
     return InlineBound(_inline_bytes(memory // processes, least, inlining), least, processes)
 
 
 def rewriting_bounds(
-    memory: int, record_size: int, inlining: int
+    memory: int, record_size: int, inlining: int, identity: str = "none"
 ) -> tuple[InlineBound, ReadingBound]:
     """Return how much of ``memory`` one process may use to inline, and to read record files back.
 
@@ -85,8 +103,9 @@ def rewriting_bounds(
     InputError
         When that is too little, naming the least that will do.
     """
-    rest = FIXED_BYTES + WRITERS * record_size * ROW_BYTES
-    least = rest + record_size * READ_ROW_BYTES + READ_BYTES
+    rest = FIXED_BYTES + WRITERS * record_size * _row_bytes(identity)
+    read = READ_ROW_BYTES + ROW_COPIES * HELD_BYTES[identity]
+    least = rest + record_size * read + READ_BYTES
     if memory < least:
         raise InputError(
             f"--memory {memory} bytes is too little to read record files of {record_size} rows and "
@@ -105,11 +124,15 @@ def inlining_of(plan: Plan) -> int:
     return max((most_needed(rows, threshold) for rows, threshold in each), default=0)
 
 
-def _needed_bytes(record_size: int, concurrency: int) -> tuple[int, int]:
+def _row_bytes(identity: str) -> int:
+    return ROW_BYTES + ROW_COPIES * HELD_BYTES[identity]
+
+
+def _needed_bytes(record_size: int, concurrency: int, identity: str) -> tuple[int, int]:
     """Return the bytes a process needs for all but chunks' sizes, and with the fewest of these."""
-    rest = FIXED_BYTES + WRITERS * record_size * ROW_BYTES
+    rest = FIXED_BYTES + WRITERS * record_size * _row_bytes(identity)
     rest += min(concurrency, 16) * LISTING_BYTES
-    return rest, rest + max(record_size * CHUNK_BYTES, 4 << 20)
+    return rest, rest + max(record_size * chunk_bytes(identity), 4 << 20)
 
 
 def _inline_bytes(memory: int, least: int, inlining: int) -> int:

@@ -12,7 +12,6 @@ import numpy as np
 
 from parchunk.cover.jobs import Expansion, Job, Member, Pass, Unit
 from parchunk.cover.limits import Terms
-from parchunk.cover.memory import CHUNK_BYTES
 from parchunk.cover.walks import needed_ranks
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec
@@ -56,7 +55,7 @@ def _expanded(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) ->
         if size > most_held // 2:
             raise InputError(
                 f"{partition} has {size} shards, more than --memory can hold at once: give a "
-                f"smaller --region, or {CHUNK_BYTES * (2 * size - most_held) >> 20} MiB more"
+                f"smaller --region, or {terms.chunk_bytes * (2 * size - most_held) >> 20} MiB more"
             )
         if batches[-1] and sum(p.objects.total for p in batches[-1]) + size > share:
             batches.append([])

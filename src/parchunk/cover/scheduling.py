@@ -8,6 +8,7 @@ from parchunk.cover.contents import Content
 from parchunk.cover.jobs import Job, order_of
 from parchunk.cover.limits import USUAL, Limits, Terms
 from parchunk.cover.many_arrays import is_small, job_of, runs_of
+from parchunk.cover.memory import chunk_bytes
 from parchunk.cover.one_array import jobs_of
 from parchunk.cover.walks import Width
 from parchunk.planning.plan import Partition, Plan
@@ -29,7 +30,8 @@ def make_jobs(
     list several, have jobs of their own, as `jobs_of` makes them. ``beside`` is what the source
     holds and the plan does not know of.
     """
-    terms = Terms(most_held, width, plan.record_size, workers, limits)
+    cost = chunk_bytes(plan.identity)
+    terms = Terms(most_held, width, plan.record_size, workers, limits, cost)
     by_array: dict[str, list[Partition]] = {}
     for partition in pending:
         by_array.setdefault(partition.array, []).append(partition)

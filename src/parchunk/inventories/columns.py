@@ -13,6 +13,7 @@ _NAMES = {
     "key": ("key", "path", "name", "objectkey", "objectname"),
     "size": ("size", "contentlength", "sizebytes", "bytes"),
     "modified": ("lastmodified", "lastmodifieddate", "modtime", "updated", "modified", "mtime"),
+    "etag": ("etag",),
     "bucket": ("bucket", "sourcebucket"),
     "latest": ("islatest", "iscurrentversion"),
     "version": ("versionid", "version"),
@@ -34,6 +35,7 @@ class Columns:
     key: str
     size: str
     modified: str | None = None
+    etag: str | None = None
     bucket: str | None = None
     latest: str | None = None
     version: str | None = None
@@ -48,13 +50,17 @@ class Columns:
         return [name for name in self.__dict__.values() if name is not None]
 
 
-def columns_of(names: Sequence[str], where: str) -> Columns:
-    """Return which of a table's columns are what.
+#: Which column an identity is read from.
+_OF_IDENTITY = {"time": ("modified", "times"), "etag": ("etag", "entity tags")}
+
+
+def columns_of(names: Sequence[str], where: str, identity: str = "none") -> Columns:
+    """Return which of a table's columns are what; entity tags only where they are an identity.
 
     Raises
     ------
     InputError
-        When there is none of keys or of sizes, naming those that are there.
+        When there is none of keys, of sizes or of an identity, naming those that are there.
     """
     plain: dict[str, str] = {}
     for name in names:
@@ -65,6 +71,16 @@ def columns_of(names: Sequence[str], where: str) -> Columns:
             if spelling in plain:
                 found[what] = plain[spelling]
                 break
+    if identity in _OF_IDENTITY:
+        what, words = _OF_IDENTITY[identity]
+        if what not in found:
+            raise InputError(
+                f"{where} has no column of {words} ({', '.join(_NAMES[what])}), which --identity "
+                f"{identity} keeps: it has {_some(names)}; give an inventory with them, or another "
+                "--identity"
+            )
+    if identity != "etag":
+        found.pop("etag", None)
     for what, spelled in (("keys", "key"), ("sizes", "size")):
         if spelled not in found:
             raise InputError(

@@ -28,9 +28,11 @@ class Rows:
     columns: Columns
     encoded: bool = False
     bucket: str | None = None
+    #: What is kept of each object: ``none``, ``time`` or ``etag``.
+    identity: str = "none"
 
     def query(self, path: Path) -> str:
-        """Return a SELECT of ``key``, ``size`` and ``modified``, the part being at ``path``.
+        """Return a SELECT of ``key``, ``size``, ``modified``, perhaps ``etag``, of a ``path``.
 
         A row without a key has a null there. Left out is what a listing would not show: older
         versions, delete markers, folders. The path has no character that means anything to SQL, or
@@ -58,9 +60,10 @@ class Rows:
         modified = (
             "CAST(NULL AS BIGINT)" if columns.modified is None else self._time(columns.modified)
         )
+        etag = "" if columns.etag is None else f", {self._text(columns.etag)} AS etag"
         return (
-            f"SELECT {key} AS key, {self._whole(columns.size)} AS size, {modified} AS modified "
-            f"FROM {self.table(path)} WHERE {' AND '.join(wanted) or 'true'}"
+            f"SELECT {key} AS key, {self._whole(columns.size)} AS size, {modified} AS modified"
+            f"{etag} FROM {self.table(path)} WHERE {' AND '.join(wanted) or 'true'}"
         )
 
     def table(self, path: Path) -> str:

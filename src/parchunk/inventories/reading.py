@@ -44,9 +44,12 @@ class InventoryFile(Protocol):
         """Return a part that it names as a manifest: beside it, or by its key in the bucket."""
 
 
-def read_inventory(files: Sequence[InventoryFile], root: Root, memory: int) -> SortedObjects:
+def read_inventory(
+    files: Sequence[InventoryFile], root: Root, memory: int, identity: str = "none"
+) -> SortedObjects:
     """Return the objects below a root that some files name, sorted, within ``memory`` bytes.
 
+    ``identity`` is what is kept of each: ``none``, ``time`` or ``etag``.
     Several files are parts of one inventory. It is dated by its manifest, or by its oldest file.
 
     Raises
@@ -68,11 +71,11 @@ def read_inventory(files: Sequence[InventoryFile], root: Root, memory: int) -> S
         manifest = parse_manifest(small_document(local), file.name)
         if manifest is None:
             part = recognised(local, file.name, folder / "spooled.parquet")
-            rows.append(_rows_of(part, root))
+            rows.append(_rows_of(part, root, identity))
             dates.append((file.written(), f"the time of {file.name}"))
             expected = None
             continue
-        rows += _manifest_rows(manifest, file, folder)
+        rows += _manifest_rows(manifest, file, folder, identity)
         dates.append((manifest.taken, f"{file.name}"))
         if manifest.bucket is not None and root.given is None and root.bucket is not None:
             bases.add(in_bucket(root, manifest.bucket, file.name))
@@ -86,7 +89,11 @@ def read_inventory(files: Sequence[InventoryFile], root: Root, memory: int) -> S
 
 
 def sort_objects(
-    objects: Any, root: Root, memory: int, taken: datetime | None = None
+    objects: Any,
+    root: Root,
+    memory: int,
+    taken: datetime | None = None,
+    identity: str = "none",
 ) -> SortedObjects:
     """Return the objects below a root of an Arrow stream or table, or of a DuckDB relation, sorted.
 
@@ -99,15 +106,19 @@ def sort_objects(
     part = spooled_stream(objects, STREAM, workspace.path / "spooled.parquet")
     now = taken or datetime.now(UTC)
     by = "" if taken else "the time at which objects= was given"
-    return _sorted([_rows_of(part, root)], root, memory, workspace, STREAM, (now, by), set(), None)
+    rows = [_rows_of(part, root, identity)]
+    return _sorted(rows, root, memory, workspace, STREAM, (now, by), set(), None)
 
 
-def _rows_of(part: Part, root: Root) -> Rows:
+def _rows_of(part: Part, root: Root, identity: str) -> Rows:
     bucket = root.bucket if root.given is None else None
-    return Rows(part, columns_of(part.columns, part.name), bucket=bucket)
+    columns = columns_of(part.columns, part.name, identity)
+    return Rows(part, columns, bucket=bucket, identity=identity)
 
 
-def _manifest_rows(manifest: Manifest, file: InventoryFile, folder: Path) -> list[Rows]:
+def _manifest_rows(
+    manifest: Manifest, file: InventoryFile, folder: Path, identity: str
+) -> list[Rows]:
     rows = []
     for at, listed in enumerate(manifest.parts):
         place = folder / f"part-{at}"
@@ -118,8 +129,8 @@ def _manifest_rows(manifest: Manifest, file: InventoryFile, folder: Path) -> lis
         part = recognised(
             local, source.name, place / "spooled.parquet", manifest.header, listed.md5 is not None
         )
-        columns = columns_of(part.columns, part.name)
-        rows.append(Rows(part, columns, manifest.encoded, manifest.bucket))
+        columns = columns_of(part.columns, part.name, identity)
+        rows.append(Rows(part, columns, manifest.encoded, manifest.bucket, identity))
     return rows
 
 
@@ -167,7 +178,8 @@ def _sorted(
         begin = _beginning(root, bases, sorter.present, where)
         folder = f"{root.prefix}/" if root.prefix else ""
         batches = sorter.batches(begin, folder, taken)
-        count, digest, twice = write_sorted(batches, file, where)
+        identity = rows[0].identity
+        count, digest, twice = write_sorted(batches, file, where, identity)
         if not count:
             shown = ", ".join(map(repr, sorter.examples())) or "none"
             raise InputError(
@@ -185,7 +197,7 @@ def _sorted(
             f"{where}: {sorter.untimed:,} objects have no time of their own; they count as last "
             "written no later than the inventory"
         )
-    made = SortedObjects(str(file), count, digest, taken, dated_by, workspace=workspace)
+    made = SortedObjects(str(file), count, digest, taken, dated_by, identity, workspace=workspace)
     if not any(made.holds(f"{folder}{root.example_folder}{name}") for name in DOCUMENTS):
         notes.append(
             f"{where} has no document of {root.url} ({', '.join(DOCUMENTS)}), as an inventory of "

@@ -1,7 +1,8 @@
 """Sorted objects: the rows of an inventory below one folder of a store, looked into by key.
 
 They lie in a Parquet file of columns ``path`` (as the inventory spells it, a marker with its
-slash), ``size`` and ``modified``, whose row groups are found by their first keys.
+slash), ``size`` and ``modified``, and ``etag`` where it is wanted, whose row groups are found by
+their first keys.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ SCHEMA = pa.schema(
         pa.field("modified", pa.int64(), nullable=False),
     ]
 )
+#: With entity tags.
+TAGGED = SCHEMA.append(pa.field("etag", pa.string()))
 #: What follows the slash: everything below a folder sorts before ``folder0``.
 _AFTER_SLASH = "0"
 
@@ -49,6 +52,8 @@ class SortedObjects:
     digest: str
     taken: datetime
     dated_by: str = ""
+    #: What it has of each object: ``none`` is asked for, ``time`` or ``etag``.
+    identity: str = "none"
     notes: tuple[str, ...] = field(default=(), compare=False)
     workspace: Workspace | None = field(default=None, compare=False, repr=False)
 

@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from parchunk.errors import InputError
 from parchunk.inventories.queries import UNREADABLE, Rows, quoted
-from parchunk.inventories.sorted_objects import GROUP_ROWS, SCHEMA, SortedObjects
+from parchunk.inventories.sorted_objects import GROUP_ROWS, SCHEMA, TAGGED, SortedObjects
 
 #: What is used beside DuckDB and runs: what writes rows, buffers of files, the allocator's slack.
 _BESIDE = 64 << 20
@@ -53,6 +54,8 @@ class Sorter:
         ``run_bytes`` are sorted together, by default a share of ``memory``.
         """
         self._rows, self._where, self._folder = rows, where, folder
+        self._identity = rows[0].identity
+        self._schema = TAGGED if self._identity == "etag" else SCHEMA
         #: Rows without a time, so far.
         self.untimed = 0
         self._run_bytes = run_bytes or run_bytes_within(memory)
@@ -119,7 +122,7 @@ class Sorter:
         try:
             for batch in self._read(path, wanted):
                 self.untimed += batch["modified"].null_count
-                rows = _checked(batch, known, self._where)
+                rows = _checked(batch, known, self._where, self._identity)
                 held.append(rows)
                 size += rows.nbytes
                 if size >= self._run_bytes:
@@ -134,16 +137,15 @@ class Sorter:
         except duckdb.Error as error:
             raise self._failure(error) from None
 
-    @staticmethod
-    def _in_order(rows: Sequence[pa.RecordBatch]) -> pa.Table:
+    def _in_order(self, rows: Sequence[pa.RecordBatch]) -> pa.Table:
         """Return rows that fit the memory, sorted."""
-        unsorted = pa.Table.from_batches(rows, SCHEMA)
+        unsorted = pa.Table.from_batches(rows, self._schema)
         return unsorted.take(pc.sort_indices(unsorted["path"])).combine_chunks()
 
     def _run(self, rows: Sequence[pa.RecordBatch], at: int) -> SortedObjects:
         """Write rows as a sorted run."""
         file = self._folder / f"run-{at}.parquet"
-        with _writer(file) as writer:
+        with _writer(file, self._schema) as writer:
             for batch in self._in_order(rows).to_batches(_RUN_GROUP):
                 writer.write_batch(batch)
         return SortedObjects(str(file), 0, "", datetime.min)
@@ -168,7 +170,8 @@ class Sorter:
 
     def _read(self, path: str, wanted: str) -> Iterator[pa.RecordBatch]:
         for query in self._queries:
-            asked = f"SELECT {path} AS path, size, modified FROM ({query}) WHERE {wanted}"
+            names = ", ".join(self._schema.names[1:])
+            asked = f"SELECT {path} AS path, {names} FROM ({query}) WHERE {wanted}"
             yield from self._connection.sql(asked).to_arrow_reader(GROUP_ROWS)
 
     def _asked(self, query: str) -> list[tuple[Any, ...]]:
@@ -201,7 +204,9 @@ def run_bytes_within(memory: int) -> int:
     return min(max((memory - _BESIDE) // 6, _LEAST_RUN), _MOST_RUN)
 
 
-def write_sorted(batches: Iterable[pa.RecordBatch], file: Path, where: str) -> tuple[int, str, int]:
+def write_sorted(
+    batches: Iterable[pa.RecordBatch], file: Path, where: str, identity: str = "none"
+) -> tuple[int, str, int]:
     """Write sorted rows; return how many there are, their digest, and how many came twice.
 
     Raises
@@ -211,7 +216,7 @@ def write_sorted(batches: Iterable[pa.RecordBatch], file: Path, where: str) -> t
     """
     digest, count, twice = _Digest(), 0, 0
     previous: pa.RecordBatch | None = None
-    with _writer(file) as writer:
+    with _writer(file, TAGGED if identity == "etag" else SCHEMA) as writer:
         for batch in batches:
             rows, repeated = _once(batch, previous, where)
             twice += repeated
@@ -223,16 +228,18 @@ def write_sorted(batches: Iterable[pa.RecordBatch], file: Path, where: str) -> t
     return count, digest.text, twice
 
 
-def _writer(file: Path) -> pq.ParquetWriter:
+def _writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """Return what writes rows, of which each batch is a row group."""
     return pq.ParquetWriter(
-        file, SCHEMA, compression="zstd", compression_level=1, use_dictionary=False
+        file, schema, compression="zstd", compression_level=1, use_dictionary=False
     )
 
 
-def _checked(batch: pa.RecordBatch, taken: int, where: str) -> pa.RecordBatch:
+def _checked(
+    batch: pa.RecordBatch, taken: int, where: str, identity: str = "none"
+) -> pa.RecordBatch:
     """Return rows whose sizes are there, whose times can be read, and whose keys are paths."""
-    paths, sizes, modified = (batch[name] for name in SCHEMA.names)
+    paths, sizes, modified = (batch[name] for name in SCHEMA.names)  # and perhaps entity tags
     if paths.null_count:
         raise InputError(f"{where}: a row has no key: {_LEAVE}")
     if sizes.null_count:
@@ -251,11 +258,30 @@ def _checked(batch: pa.RecordBatch, taken: int, where: str) -> pa.RecordBatch:
             f"{where}: the key {key[:200]!r} has an empty, '.' or '..' segment or a control "
             f"character, which no reader can ask for: {_LEAVE}"
         )
-    columns = [paths, sizes, pc.fill_null(modified, taken)]
+    _require_identity(batch, where, identity)
+    columns, schema = [paths, sizes, pc.fill_null(modified, taken)], SCHEMA
+    if identity == "etag":
+        columns, schema = [*columns, batch["etag"]], TAGGED
     return pa.RecordBatch.from_arrays(
-        [column.cast(field.type) for column, field in zip(columns, SCHEMA, strict=True)],
-        schema=SCHEMA,
+        [column.cast(field.type) for column, field in zip(columns, schema, strict=True)],
+        schema=schema,
     )
+
+
+def _require_identity(batch: pa.RecordBatch, where: str, identity: str) -> None:
+    """Refuse a row that is an object's and does not say what is kept of it."""
+    if identity == "none":
+        return
+    name, what = {"time": ("modified", "time"), "etag": ("etag", "entity tag")}[identity]
+    column = batch[name]
+    lacking = pc.equal(pc.coalesce(column, ""), "") if identity == "etag" else pc.is_null(column)
+    lacking = pc.and_(lacking, pc.greater(pc.fill_null(batch["size"], 0), 0))
+    if pc.any(lacking).as_py():
+        key = batch["path"].filter(lacking)[0].as_py()
+        raise InputError(
+            f"{where}: {key} has no {what}, which --identity {identity} keeps: give an inventory "
+            "that says it of all objects, or another --identity"
+        )
 
 
 _LEAVE = "repair that row, or leave it out of a table that is given instead"
@@ -273,7 +299,7 @@ def _once(
         equal = pc.equal(paths.slice(1), paths.slice(0, rows.num_rows - 1))
         repeated[1:] = np.asarray(equal).astype(bool)
     for at in np.flatnonzero(repeated).tolist() if repeated.any() else ():
-        for name in ("size", "modified"):
+        for name in rows.schema.names[1:]:
             one, other = rows[name][at - 1].as_py(), rows[name][at].as_py()
             if one != other:
                 raise InputError(
@@ -291,21 +317,33 @@ class _Digest:
 
     def __init__(self) -> None:
         self._columns = [hashlib.blake2b(digest_size=16) for _ in range(4)]
+        self._tags = [hashlib.blake2b(digest_size=16) for _ in range(2)]
 
     def add(self, rows: pa.RecordBatch) -> None:
-        paths = rows["path"]
-        text = pa.concat_arrays([paths]) if paths.offset == 0 else paths.take(_all(len(paths)))
-        offsets = np.frombuffer(text.buffers()[1], np.int32, len(text) + 1)
-        data = memoryview(text.buffers()[2])[int(offsets[0]) : int(offsets[-1])]
-        numbers = (np.diff(offsets), *(rows[name].to_numpy() for name in ("size", "modified")))
+        data, lengths = _text_of(rows["path"])
+        numbers = (lengths, *(rows[name].to_numpy() for name in ("size", "modified")))
         self._columns[0].update(data)
         for column, values in zip(self._columns[1:], numbers, strict=True):
             column.update(np.ascontiguousarray(values).tobytes())
+        if "etag" in rows.schema.names:
+            if len(self._columns) == 4:
+                self._columns = [*self._columns, *self._tags]
+            data, lengths = _text_of(pc.fill_null(rows["etag"], ""))
+            self._tags[0].update(data)
+            self._tags[1].update(lengths.tobytes())
 
     @property
     def text(self) -> str:
         whole = b"".join(column.digest() for column in self._columns)
         return hashlib.blake2b(whole, digest_size=16).hexdigest()
+
+
+def _text_of(column: pa.StringArray) -> tuple[memoryview, NDArray[np.int32]]:
+    """Return the characters of all texts, and how many bytes of them each has."""
+    text = pa.concat_arrays([column]) if column.offset == 0 else column.take(_all(len(column)))
+    offsets = np.frombuffer(text.buffers()[1], np.int32, len(text) + 1)
+    data = memoryview(text.buffers()[2] or b"")[int(offsets[0]) : int(offsets[-1])]
+    return data, np.diff(offsets)
 
 
 def _all(count: int) -> pa.Array:

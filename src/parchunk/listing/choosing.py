@@ -64,7 +64,8 @@ def choose(source: Source) -> Choice:
     if source.manner.probed:
         return Choice("probe", "each chunk is asked for")
     source.require_listing()
-    return _chosen(SameStore(source.store), source.listing, source.environment)
+    tagged = source.identity == "etag"
+    return _chosen(SameStore(source.store), source.listing, source.environment, tagged)
 
 
 def pages_of(
@@ -84,11 +85,11 @@ def pages_of(
 
 
 @lru_cache(maxsize=32)
-def _chosen(same: SameStore, listing: str, environment: int) -> Choice:
+def _chosen(same: SameStore, listing: str, environment: int, tagged: bool) -> Choice:
     if listing == "obstore":
         return Choice("obstore", "as told")
     try:
-        dialect, kind = _dialect(same.store, environment)
+        dialect, kind = _dialect(same.store, environment, tagged)
     except NotHere as error:
         if listing == "wire":
             raise InputError(
@@ -105,8 +106,10 @@ def _chosen(same: SameStore, listing: str, environment: int) -> Choice:
         return Choice("obstore", str(error))
 
 
-def _dialect(store: object, environment: int) -> tuple[S3 | GCS, tuple[str, str]]:
+def _dialect(store: object, environment: int, tagged: bool) -> tuple[S3 | GCS, tuple[str, str]]:
     """Return the dialect of a store, and of which kind it and its credentials are.
+
+    With ``tagged`` one whose pages have the entity tags that reading goes by.
 
     Raises
     ------
@@ -123,7 +126,9 @@ def _dialect(store: object, environment: int) -> tuple[S3 | GCS, tuple[str, str]
         server = "AWS" if not place.endpoint else "S3 endpoint"
         if place.endpoint and place.origin.encrypted:
             server = "S3 endpoint with TLS"
-        return S3(place), (server, place.kind)
+        return S3(place, tagged=tagged), (server, place.kind)
+    if isinstance(store, GCSStore) and tagged:
+        raise NotHere("entity tags on the wire of Google are not those that objects are read by")
     if isinstance(store, GCSStore):
         gcs = GCS.of(store)
         return gcs, ("GCS endpoint" if gcs.endpoint else "GCS", gcs.kind)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from parchunk.inventories.sorted_objects import SortedObjects
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.pages import Spent
+from parchunk.stores.identity import tags_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,9 @@ class InventoryPages:
             if self.stop.is_set():
                 return
             spent.keys += len(rows)
-            yield Listed(_paths(rows), rows["size"].to_numpy(), rows["modified"].to_numpy())
+            paths = _paths(rows)
+            tags = tags_of(rows["etag"], paths) if "etag" in rows.schema.names else None
+            yield Listed(paths, rows["size"].to_numpy(), rows["modified"].to_numpy(), tags)
 
 
 def _paths(rows: pa.RecordBatch) -> pa.StringArray:

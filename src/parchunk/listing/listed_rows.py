@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from parchunk.stores.identity import Tags
+
 
 class Unordered(Exception):
     """The store broke the order or the offset that early stops rely on; ``args[0]`` says how."""
@@ -23,12 +25,27 @@ class Listed:
     """A run of listed objects, in the order listed, as columns of one length.
 
     ``paths`` are as the store has them, ``sizes`` in bytes, ``modified`` in microseconds since the
-    epoch.
+    epoch; ``tags`` are entity tags, where the source is to say them.
     """
 
     paths: pa.StringArray
     sizes: NDArray[np.uint64]
     modified: NDArray[np.int64]
+    tags: Tags | None = None
+
+    def slice(self, begin: int, end: int | None = None) -> Listed:
+        """Return the rows from one place to another, or to the end."""
+        rows = slice(begin, end)
+        tags = None if self.tags is None else self.tags[rows]
+        length = None if end is None else end - begin
+        paths = self.paths.slice(begin, length)
+        return Listed(paths, self.sizes[rows], self.modified[rows], tags)
+
+    def filter(self, keep: NDArray[np.bool_]) -> Listed:
+        """Return the rows that are to be kept."""
+        tags = None if self.tags is None else self.tags[keep]
+        paths = self.paths.filter(pa.array(keep))
+        return Listed(paths, self.sizes[keep], self.modified[keep], tags)
 
 
 def join(pages: list[Listed]) -> Listed:
@@ -39,6 +56,7 @@ def join(pages: list[Listed]) -> Listed:
         pa.concat_arrays([page.paths for page in pages]),
         np.concatenate([page.sizes for page in pages]),
         np.concatenate([page.modified for page in pages]),
+        np.concatenate(tags) if (tags := [p.tags for p in pages if p.tags is not None]) else None,
     )
 
 
@@ -62,7 +80,7 @@ def in_order(listed: Listed, previous: str | None) -> Listed:
                 keep[at] = False
             else:
                 raise Unordered(f"key {paths[at].as_py()} came after {left[at].as_py()}")
-        listed = Listed(paths.filter(pa.array(keep)), listed.sizes[keep], listed.modified[keep])
+        listed = listed.filter(keep)
     return listed
 
 
@@ -73,13 +91,13 @@ def _flags(booleans: pa.BooleanArray) -> NDArray[np.bool_]:
 def up_to(listed: Listed, last: str) -> Listed:
     """Leave out what sorts after ``last``; rows are in order."""
     kept = pc.sum(pc.less_equal(listed.paths, pa.scalar(last))).as_py() or 0
-    return Listed(listed.paths.slice(0, kept), listed.sizes[:kept], listed.modified[:kept])
+    return listed.slice(0, kept)
 
 
 def after(listed: Listed, key: str) -> Listed:
     """Leave out what does not sort after ``key``; rows are in order."""
     left = pc.sum(pc.less_equal(listed.paths, pa.scalar(key))).as_py() or 0
-    return Listed(listed.paths.slice(left), listed.sizes[left:], listed.modified[left:])
+    return listed.slice(left)
 
 
 class Repeats:

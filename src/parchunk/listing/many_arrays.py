@@ -272,9 +272,7 @@ def _shared_out(
         while low < high and keys[high - 1][skip:] in DOCUMENTS:
             high -= 1
         if low < high:
-            rows = listed.paths.slice(low, high - low)
-            share = Listed(rows, listed.sizes[low:high], listed.modified[low:high])
-            shares.append((at, share))
+            shares.append((at, listed.slice(low, high)))
         if stop == len(keys):
             break
         start = stop

@@ -9,11 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from parchunk.errors import ListingError
 from parchunk.listing.asking import Asking, open_stream
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.pages import PageError, Spent
 from parchunk.listing.throttle import Throttle
 from parchunk.stores.explaining import explain, is_final
+from parchunk.stores.identity import tags_of
 from parchunk.stores.source import Source
 
 #: Rows of a page where rows cost no requests: enough to make the kernels' fixed costs small.
@@ -42,8 +44,8 @@ class ObstorePages:
             for batch in self._batches(prefix, after, spent):
                 if batch.num_rows:
                     spent.keys += batch.num_rows
-                    yield _rows(pa.record_batch(batch))
-        except GeneratorExit:
+                    yield _rows(pa.record_batch(batch), self.source.identity == "etag")
+        except (GeneratorExit, ListingError):
             raise
         except FileNotFoundError:
             return  # a directory that is not there holds nothing
@@ -61,13 +63,15 @@ class ObstorePages:
         return open_stream(self.source.store, prefix, after, LOCAL_ROWS)
 
 
-def _rows(batch: pa.RecordBatch) -> Listed:
-    """Return a batch's rows; entity tags and versions, half of its bytes, are not needed."""
+def _rows(batch: pa.RecordBatch, tagged: bool) -> Listed:
+    """Return a batch's rows; entity tags, half of its bytes, only where they are wanted."""
     modified = _as(batch.column("last_modified"), _TIME, safe=False)
+    paths = _as(batch.column("path"), pa.string())
     return Listed(
-        _as(batch.column("path"), pa.string()),
+        paths,
         _as(batch.column("size"), pa.uint64()).to_numpy(),
         modified.view(pa.int64()).to_numpy(),
+        tags_of(_as(batch.column("e_tag"), pa.string()), paths) if tagged else None,
     )
 
 

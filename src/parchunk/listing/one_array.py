@@ -317,4 +317,4 @@ class ArrayListing:
     def tally_of(self, row_sets: Sequence[RowSet]) -> Tally:
         """Return a tally of row sets of the array."""
         base = self.listing.source.path(self.spec.name) + "/"
-        return Tally(self.spec, base, row_sets)
+        return Tally(self.spec, base, row_sets, self.listing.source.identity)

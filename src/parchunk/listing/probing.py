@@ -23,6 +23,7 @@ from parchunk.listing.listed_rows import Listed
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.waiting import Cancelled, go_on
 from parchunk.stores.explaining import explain, is_final, status
+from parchunk.stores.identity import OTHERWISE, tags_of
 from parchunk.stores.source import Source
 
 #: What servers say that know no HEAD; a part of the object is asked for instead.
@@ -65,11 +66,14 @@ class Prober:
             if answer is not None:
                 found.append((path, *answer))
         if found:
-            paths, sizes, modified = zip(*found, strict=True)
+            names, sizes, modified, tags = zip(*found, strict=True)
+            paths = pa.array(names, pa.string())
+            tagged = self.source.identity == "etag"
             yield Listed(
-                pa.array(paths, pa.string()),
+                paths,
                 np.array(sizes, np.uint64),
                 np.array(modified, np.int64),
+                tags_of(pa.array(tags, pa.string()), paths) if tagged else None,
             )
 
     def _path(self, tail: str) -> str:
@@ -85,8 +89,8 @@ class Prober:
                 "(--inventory FILE)"
             )
 
-    def _asked(self, path: str) -> tuple[int, int] | None:
-        """Return the size of an object and when it was modified, None where there is none."""
+    def _asked(self, path: str) -> tuple[int, int, str | None] | None:
+        """Return size, time of modification and entity tag of an object, None where none is."""
         try:
             meta = self.patience.tried(
                 lambda: self.source.answer(lambda: self._ask(path)),
@@ -105,9 +109,12 @@ class Prober:
                 f"{explain(error, self.source.unsigned)}; run again to resume, or give an "
                 "inventory (--inventory FILE)"
             ) from None
-        modified = meta["last_modified"].timestamp()
+        modified, size = meta["last_modified"].timestamp(), int(meta["size"])
+        if size and not modified and self.source.identity == "time":
+            raise ListingError(f"the server does not say when {path} was written: {OTHERWISE}")
         # Servers need not say when: then it is not later than now.
-        return int(meta["size"]), round((modified or time.time()) * 1_000_000)
+        tag = meta.get("e_tag") if size else "-"
+        return size, round((modified or time.time()) * 1_000_000), tag
 
     def _ask(self, path: str) -> dict[str, Any]:
         go_on(self.stop)

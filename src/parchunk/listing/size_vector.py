@@ -43,6 +43,11 @@ class SizeVector:
             np.maximum.at(self._codes, rows, codes)
         return len(before) - int(np.count_nonzero(before))
 
+    def counted(self, rows: Int64Array, sizes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Return which of some sizes, noted before, are those that count."""
+        found: NDArray[np.bool_] = np.equal(self._codes[rows], sizes + _ONE)
+        return found
+
     @property
     def absent(self) -> NDArray[np.bool_]:
         """Which chunks no listing has shown."""

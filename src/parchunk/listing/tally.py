@@ -20,10 +20,12 @@ from parchunk.keys.parsing import parse_paths, positions_of, tails_of
 from parchunk.keys.row_sets import Places, RowSet
 from parchunk.keys.space import KeySpace
 from parchunk.keys.text_order import numbers_at, ranks_of
+from parchunk.listing.identity_vector import IdentityVector, kind_of, values_of
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.size_vector import SizeVector
 from parchunk.listing.strays import Strays, find_strays
 from parchunk.metadata.spec import ArraySpec
+from parchunk.stores.identity import HELD_BYTES
 
 #: Bytes from which on a vector is mapped memory.
 _MAPPED = 1 << 16
@@ -47,6 +49,8 @@ class Part:
     modified: int | None
     strays: Strays
     found_again: int
+    #: What tells the versions of objects apart, in row order (a view), where that is kept.
+    identities: IdentityVector | None = None
 
 
 @dataclass
@@ -77,11 +81,25 @@ def _reserve(size: int) -> mmap.mmap | None:
     return mmap.mmap(-1, size, flags=flags)
 
 
+def _give_back(memory: mmap.mmap | None, start: int, stop: int) -> None:
+    """Give memory back from one byte to another, as far as that is possible."""
+    page = mmap.PAGESIZE
+    # Only whole pages: the ones at the ends are shared with neighbours.
+    start, stop = -(-start // page) * page, stop // page * page
+    if stop > start and memory is not None and hasattr(memory, "madvise"):
+        memory.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+
 class Tally:
     """Sizes, newest modification and strays of an array's row sets."""
 
-    def __init__(self, spec: ArraySpec, base: str, row_sets: Sequence[RowSet]) -> None:
-        """Allocate; ``base`` is the array's path in the store, with its trailing slash."""
+    def __init__(
+        self, spec: ArraySpec, base: str, row_sets: Sequence[RowSet], identity: str = "none"
+    ) -> None:
+        """Allocate; ``base`` is the array's path in the store, with its trailing slash.
+
+        ``identity`` is what is noted of each object beside its size.
+        """
         self.spec = spec
         self.base = base
         self.row_sets = tuple(row_sets)
@@ -93,6 +111,17 @@ class Tally:
             if self._memory is None
             else np.frombuffer(self._memory, np.uint64, int(self.bounds[-1]))
         )
+        self.identity, kind = identity, kind_of(identity)
+        self._versions: mmap.mmap | None = None
+        self._identities: IdentityVector | None = None
+        if kind is not None:
+            total = int(self.bounds[-1])
+            self._versions = _reserve(total * kind.itemsize)
+            self._identities = IdentityVector(
+                np.zeros(total, kind)
+                if self._versions is None
+                else np.frombuffer(self._versions, kind, total)
+            )
         self._released = np.zeros(len(self.row_sets), bool)
         self.modified = np.full(len(self.row_sets), np.iinfo(np.int64).min)
         self.strays = [Strays() for _ in row_sets]
@@ -120,25 +149,28 @@ class Tally:
             None if newest == np.iinfo(np.int64).min else newest,
             self.strays[position],
             found_again,
+            None
+            if self._identities is None
+            else self._identities[self.bounds[position] : self.bounds[position + 1]],
         )
 
     def release(self, position: int) -> None:
         """Give the memory of a row set back; what comes for it from now on is ignored."""
         self._released[position] = True
         self.strays[position] = Strays()
-        page = mmap.PAGESIZE
-        # Only whole pages: the ones at the ends are shared with neighbours.
-        start = -(-int(self.bounds[position]) * 8 // page) * page
-        stop = int(self.bounds[position + 1]) * 8 // page * page
-        if stop > start and self._memory is not None and hasattr(self._memory, "madvise"):
-            self._memory.madvise(mmap.MADV_DONTNEED, start, stop - start)
+        first, last = int(self.bounds[position]), int(self.bounds[position + 1])
+        _give_back(self._memory, first * 8, last * 8)
+        width = HELD_BYTES[self.identity]
+        _give_back(self._versions, first * width, last * width)
 
     def take(self, listed: Listed, sightings: Sightings) -> None:
         """Scatter one batch of listed objects; its other findings go to ``sightings``."""
         parsed = parse_paths(listed.paths, self.base, self.spec.space)
         sizes, modified = listed.sizes, listed.modified
+        versions = None if self._identities is None else values_of(listed, self.identity)
         if parsed.chunks is not None:
             sizes, modified = sizes[parsed.chunks], modified[parsed.chunks]
+            versions = None if versions is None else versions[parsed.chunks]
         if len(parsed.others):
             self._take_strays(listed, parsed.others, sightings)
         positions, owners, mine = self._locate(parsed.numbers)
@@ -149,11 +181,15 @@ class Tally:
         if mine is not None:
             sightings.foreign += int(len(mine) - mine.sum())
             positions, sizes, modified = positions[mine], sizes[mine], modified[mine]
+            versions = None if versions is None else versions[mine]
             owners = owners[mine] if owners is not None else None
         if not len(positions):
             return
         sightings.wanted += len(positions)
         sightings.found += self._vector.note(positions, sizes)
+        if self._identities is not None and versions is not None:
+            counted = self._vector.counted(positions, sizes)
+            self._identities.note(positions, versions, counted)
         if owners is None:
             newest = int(modified.max())
             if newest > self.modified[0]:

@@ -30,6 +30,8 @@ NEXT = f"{OWN}/next"
 PREPARED_PLAN = f"{NEXT}/{OWN}/plan.json"
 RECEIPTS = f"{OWN}/receipts"
 STRAYS = f"{OWN}/strays"
+#: What is kept of each object, by the names of record files.
+OBJECTS = f"{OWN}/objects"
 #: What the elements of the split dimension are called: dates, where it is a time.
 LABELS = f"{OWN}/labels.parquet"
 ROOT = ".zmetadata"

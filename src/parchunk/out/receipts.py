@@ -31,13 +31,23 @@ _TRIES = 5
 # Slots: there may be a hundred thousand of both.
 @dataclass(frozen=True, slots=True)
 class RecordFile:
-    """One record file of a partition: ``digest`` is the blake2b-128 of its bytes, in hex."""
+    """One record file of a partition: ``digest`` is the blake2b-128 of its bytes, in hex.
+
+    ``objects`` is that of the file of what is kept of its objects, empty where none is.
+    """
 
     index: int
     rows: int
     present: int
     bytes: int
     digest: str
+    objects: str = ""
+
+    @property
+    def values(self) -> list[int | str]:
+        """The fields, without those that are empty."""
+        found = list(fields_of(RecordFile)(self))
+        return found if self.objects else found[:-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +91,7 @@ class Receipt(BuildCounts):
         for name in _NOT_IN_ALL:
             if document[name] is None:
                 del document[name]
-        files = [list(fields_of(RecordFile)(file)) for file in self.record_files]
+        files = [file.values for file in self.record_files]
         return {"parchunk_receipt": RECEIPT_VERSION, **document, "record_files": files}
 
     @classmethod

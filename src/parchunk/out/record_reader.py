@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,14 +15,18 @@ import pyarrow.parquet as pq
 from parchunk.errors import InputError
 from parchunk.keys.numbers import Int64Array
 from parchunk.out.inlined import lengths, original
+from parchunk.out.object_files import no_objects, read_objects
 from parchunk.out.output import Output
 from parchunk.out.receipts import RecordFile
 from parchunk.out.record_files import digest, have_columns, record_path
 from parchunk.planning.plan import INLINED_BYTES
+from parchunk.stores.identity import HELD_BYTES
 
 #: Bytes a row takes that is held, and more while its file is read.
 _HELD_ROW = 24
 _READ_ROW = 24
+#: How often what is kept of objects is held meanwhile: as Parquet, and as a column.
+_KEPT_COPIES = 2
 #: How often the inlined bytes of a row group are held while it is read: encoded ones, decoded.
 _DECODED = 2
 
@@ -46,11 +50,13 @@ class _Held:
     sizes: Int64Array
     inlined: Int64Array
     data: bytes | None
+    identities: pa.Array | None = None
 
     @property
     def weight(self) -> int:
         """The bytes that it takes."""
-        return _HELD_ROW * len(self.offsets) + len(self.data or b"")
+        kept = 0 if self.identities is None else int(self.identities.nbytes)
+        return _HELD_ROW * len(self.offsets) + len(self.data or b"") + kept
 
 
 class HeldFiles:
@@ -83,19 +89,21 @@ class HeldFiles:
 class Columns:
     """Rows without their paths, shape (n,) each; ``inlined`` are bytes, -1 of a row that is not.
 
-    A row of size 0 that is not inlined is missing.
+    A row of size 0 that is not inlined is missing. ``identities`` tell the versions of their
+    objects apart, where they were kept.
     """
 
     offsets: Int64Array
     sizes: Int64Array
     inlined: Int64Array
+    identities: pa.Array | None = None
 
 
 class RecordReader:
     """Reads the rows of ``files``, record files of ``array`` in ``output``.
 
     The first row of file ``i`` is at position ``i * unit``. Chunks of up to ``threshold`` bytes
-    are inlined there. Safe for threads.
+    are inlined there. ``identity`` is what is read of their objects, too. Safe for threads.
     """
 
     def __init__(
@@ -106,7 +114,10 @@ class RecordReader:
         unit: int,
         held: HeldFiles,
         threshold: int,
+        identity: str = "none",
     ) -> None:
+        """Prepare; nothing is read yet."""
+        self._identity = identity
         self._output = output
         self._array = array
         self._files = sorted(files, key=lambda file: file.index)
@@ -124,13 +135,16 @@ class RecordReader:
         """
         count = len(positions)
         taken = Columns(*(np.empty(count, np.int64) for _ in range(3)))
+        kept: list[pa.Array] = []
         with self._held.lock:
             for at, begin, end in self._runs(positions):
                 rows, held = positions[begin:end] - self._firsts[at], self._held.get(self, at)
                 taken.offsets[begin:end] = held.offsets[rows]
                 taken.sizes[begin:end] = held.sizes[rows]
                 taken.inlined[begin:end] = held.inlined[rows]
-        return taken
+                if held.identities is not None:
+                    kept.append(held.identities.take(pa.array(rows)))
+        return replace(taken, identities=pa.concat_arrays(kept)) if kept else taken
 
     def inlined(self, positions: Int64Array) -> list[bytes]:
         """Return what is inlined of the rows at ``positions``, which rise, and which all are."""
@@ -160,7 +174,8 @@ class RecordReader:
         """Return the bytes that it takes to read a file, at most."""
         file = self._files[at]
         decoded = INLINED_BYTES + 2 * self._threshold if self._threshold else 0
-        return file.bytes + (_HELD_ROW + _READ_ROW) * file.rows + _DECODED * decoded
+        kept = _KEPT_COPIES * HELD_BYTES[self._identity]
+        return file.bytes + (_HELD_ROW + _READ_ROW + kept) * file.rows + _DECODED * decoded
 
     def read(self, at: int, room: ReadingRoom) -> _Held:
         """Return the rows of a file, which is what its receipt says."""
@@ -182,7 +197,16 @@ class RecordReader:
         if any(column.null_count for column in table.columns):
             raise InputError(f"{self._output.describe(path)} holds no references")
         offsets, sizes = (column.to_numpy().astype(np.int64) for column in table.columns)
-        return _Held(offsets, sizes, inlined, data if (inlined >= 0).any() else None)
+        return _Held(
+            offsets, sizes, inlined, data if (inlined >= 0).any() else None, self._kept(file)
+        )
+
+    def _kept(self, file: RecordFile) -> pa.Array | None:
+        """Return what is kept of the objects of a file's rows."""
+        if self._identity == "none":
+            return None
+        found = read_objects(self._output, self._array, file, self._identity)
+        return no_objects(self._identity, file.rows) if found is None else found
 
 
 def _sizes(opened: pq.ParquetFile) -> Iterator[Int64Array]:

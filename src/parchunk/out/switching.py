@@ -16,6 +16,7 @@ from parchunk.metadata.names import record_number
 from parchunk.out.output import (
     LABELS,
     NEXT,
+    OBJECTS,
     PLAN,
     PREVIOUS,
     RECEIPTS,
@@ -74,10 +75,12 @@ def _of_before(output: Output, new: Plan) -> Iterable[str]:
     for array in load_plan(output).arrays:
         name = array.spec.name
         files = -(-rows.get(name, 0) // new.record_size)
-        for path in output.paths(name):
-            number = record_number(path[len(name) + 1 :])
-            if number is not None and number >= files:
-                yield path
+        kept = f"{OBJECTS}/{name}"
+        for folder, left in ((name, files), (kept, 0 if new.identity == "none" else files)):
+            for path in output.paths(folder):
+                number = record_number(path[len(folder) + 1 :])
+                if number is not None and number >= left:
+                    yield path
     # What vouches for record files goes before any of them is replaced.
     yield from output.paths(RECEIPTS)
     yield from output.paths(STRAYS)
@@ -86,7 +89,8 @@ def _of_before(output: Output, new: Plan) -> Iterable[str]:
 
 def _in_order(plan: Plan, paths: list[str]) -> list[list[str]]:
     """Return what is moved: record files, then strays and receipts, then labels and the plan."""
-    folders = {array.spec.name for array in plan.arrays}
+    names = {array.spec.name for array in plan.arrays}
+    folders = names | {f"{OBJECTS}/{name}" for name in names}
     files = [path for path in paths if path.rpartition("/")[0] in folders]
     own = [path for path in paths if path.startswith((f"{RECEIPTS}/", f"{STRAYS}/"))]
     return [files, sorted(own, reverse=True), [LABELS, PLAN]]

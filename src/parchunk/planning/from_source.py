@@ -40,6 +40,7 @@ from parchunk.planning.many_sources import (
 from parchunk.planning.no_store import explained
 from parchunk.planning.plan import Plan
 from parchunk.planning.wanted import as_wanted
+from parchunk.stores.identity import check_identity
 from parchunk.stores.kept_options import options_to_open, unsigned_note
 from parchunk.stores.source import Source
 from parchunk.stores.urls import key_below
@@ -68,6 +69,7 @@ def plan(
     skip_unsupported: bool = False,
     consolidated: str = "auto",
     listing: str | None = None,
+    identity: str = "none",
     inventory: str | Sequence[str] = (),
     inventory_root: str | None = None,
     probe: bool = False,
@@ -120,6 +122,10 @@ def plan(
         Who lists the source: ``"obstore"``, ``"wire"`` (pages are read as they come, at a fraction
         of the cost, where the store is one of S3), or ``"auto"``, the default: ``"wire"`` where it
         is proven to be the same.
+    identity
+        What is kept of each object beside the references: ``"time"``, when it was written, or
+        ``"etag"``, its entity tag. So audits name chunks that were written anew in the same size,
+        and `parchunk.to_icechunk` pins each reference.
     inventory, inventory_root, memory
         Paths or URLs of an inventory that stands for the listing (docs/inventories.md), what its
         keys are relative to where that cannot be told, and the bound on what sorting it takes.
@@ -144,8 +150,10 @@ def plan(
         inline=inline_coordinates,
     )
     given = as_inventory(inventory, inventory_root, cast(int, memory), probe, probe_limit)
+    check_identity(identity)
     if is_many(source, joining):
-        found = listed_stores(find_stores(source, store_options), given, group, store_options)
+        found = find_stores(source, store_options).identified(identity)
+        found = listed_stores(found, given, group, store_options)
         wishes = Wishes(group.strip("/"), tuple(include), tuple(exclude), shards, consolidated)
         return plan_many(
             found,
@@ -162,6 +170,7 @@ def plan(
         source = Source.open(str(source), store_options)
     if listing is not None:
         source = replace(source, listing=listing)
+    source = replace(source, identity=identity)
     group = group.strip("/")
     source = given.of(source, store_options, group)
     consolidated = consolidated_for(source, consolidated)
@@ -191,6 +200,7 @@ def plan(
         shards=shards,
         consolidated=consolidated,
         inline_coordinates=inline_coordinates,
+        identity=identity,
     )
 
 
@@ -239,7 +249,8 @@ def open_source(
             example = key_below(plan.stores.stores[0].url, plan.location.url)
         return _as_planned(plan, inventory.of(listed, store_options, example))
     if plan.source is not None:
-        return plan.source if listing is None else replace(plan.source, listing=listing)
+        made = plan.source if listing is None else replace(plan.source, listing=listing)
+        return made if made.identity == plan.identity else replace(made, identity=plan.identity)
     options = options_to_open(plan.location, store_options)
     opened = Source.open(plan.location.url, options)
     # As it was remembered: what was done without a signature here may be done with one elsewhere.
@@ -248,6 +259,7 @@ def open_source(
         options=plan.location.options,
         unsigned=unsigned_note(plan.location, store_options) or "",
         listing=listing or "auto",
+        identity=plan.identity,
     )
     return opened if plan.stores is None else with_places(opened, plan.stores, options)
 

@@ -64,7 +64,12 @@ class Inventory:
             raise InputError("the source has objects= already: leave inventory= out")
         opened = [open_inventory_file(file, source, store_options) for file in self.files]
         root = Root(source.url, source.prefix, self.root, example)
-        return source.listed_by(read_inventory(opened, root, self.memory))
+        if source.identity == "etag" and source.url.startswith("gs://"):
+            raise InputError(
+                "inventories of Google have other entity tags than its listings: give --identity "
+                "time, or no inventory"
+            )
+        return source.listed_by(read_inventory(opened, root, self.memory, source.identity))
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,11 @@ class FoundStores:
     given: tuple[str, ...]
     by_pattern: bool
 
+    def identified(self, identity: str) -> FoundStores:
+        """Return them with what their listings are to say of each object."""
+        sources = tuple(replace(one, identity=identity) for one in self.sources)
+        return replace(self, sources=sources)
+
     def behind(self, known: Sequence[tuple[str, str]], group: str) -> FoundStores:
         """Return them with those that are not ``known``, ``(URL of the group, below)``, at the end.
 

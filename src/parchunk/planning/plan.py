@@ -266,6 +266,8 @@ class Plan(Shown):
     inventory: InventoryMark | None = None
     #: Coordinates of dimensions are kept inline; not so in plans of before there was a choice.
     inline_coordinates: bool = False
+    #: What is kept of each object beside the references: ``none``, ``time`` or ``etag``.
+    identity: str = "none"
     #: Where the plan was made from, opened; not part of what the plan says.
     source: Source | None = field(default=None, compare=False, repr=False)
 
@@ -390,4 +392,5 @@ class Plan(Shown):
             **({} if self.stores is None else {"stores": self.stores.to_json()}),
             **({} if self.inventory is None else {"inventory_digest": self.inventory.digest}),
             **({"inline_coordinates": True} if self.inline_coordinates else {}),
+            **({} if self.identity == "none" else {"identity": self.identity}),
         }

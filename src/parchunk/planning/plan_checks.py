@@ -13,6 +13,7 @@ from typing import Any
 from parchunk.metadata.consolidated import MODES
 from parchunk.metadata.names import name_problem
 from parchunk.planning.joining.stores_check import check_stores
+from parchunk.stores.identity import IDENTITIES
 from parchunk.stores.options import PUBLIC_OPTIONS
 
 _MOST_ROWS = 10_000_000
@@ -47,6 +48,7 @@ def check_document(document: Any, most_chunks: int) -> None:
     _require(document["shards"] in ("expand", "whole"), "shards")
     _require(document.get("consolidated", "auto") in MODES, "consolidated")
     _require(type(document.get("inline_coordinates", False)) is bool, "inline_coordinates")
+    _require(document.get("identity", "none") in IDENTITIES, "identity")
     split = document["split"]
     if split is not None:
         _require(type(split) is dict, "split")

@@ -30,6 +30,8 @@ def plan_differences(old: Plan, new: Plan) -> list[str]:
     formats = old.hierarchy.written_format, new.hierarchy.written_format
     if old.consolidated != new.consolidated:
         found.append(f"--consolidated {old.consolidated} there, {new.consolidated} now")
+    if old.identity != new.identity:
+        found.append(f"--identity {old.identity} there, {new.identity} now")
     if old.inline_coordinates != new.inline_coordinates:
         kept = ("kept inline there", "not now")
         gone = ("not kept inline there", "they are now")

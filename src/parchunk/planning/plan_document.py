@@ -95,4 +95,5 @@ def _made(document: dict[str, Any]) -> Plan:
         stores=None if stores is None else StoreSet.from_json(stores),
         inventory=None if inventory is None else InventoryMark(**inventory),
         inline_coordinates=document.get("inline_coordinates", False),
+        identity=document.get("identity", "none"),
     )

@@ -13,7 +13,7 @@ from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
 from parchunk.out.labels import holds_labels
 from parchunk.out.opening import open_output
-from parchunk.out.output import PREVIOUS, RECEIPTS, STRAYS, UPDATE, Output
+from parchunk.out.output import OBJECTS, PREVIOUS, RECEIPTS, STRAYS, UPDATE, Output
 from parchunk.out.plan_file import load_plan, published_plan
 from parchunk.planning.plan import Plan
 from parchunk.reading.sql_text import glob_escaped, text
@@ -116,7 +116,18 @@ def contents(output: Output, plan: Plan) -> Contents:
         strays=output.holds(STRAYS, ".parquet"),
         labels=holds_labels(output),
         updating=any(output.get(path) is not None for path in (UPDATE, PREVIOUS)),
+        objects=frozenset(_with_objects(output, plan, arrays)),
     )
+
+
+def _with_objects(output: Output, plan: Plan, arrays: list[str]) -> list[str]:
+    """Return the arrays of which something is kept of each object."""
+    if plan.identity == "none":
+        return []
+    if not output.costs_requests:
+        return [name for name in arrays if output.holds(f"{OBJECTS}/{name}", ".parq")]
+    folders = {path[len(OBJECTS) + 1 :].rpartition("/")[0] for path in output.paths(OBJECTS)}
+    return [name for name in arrays if name in folders]
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection, output: Output) -> None:

@@ -76,6 +76,8 @@ _STRAYS_TYPES = {"array_name": "VARCHAR", "path": "VARCHAR", "size": "BIGINT", "
 
 def view_statements(plan: Plan, url: str, there: Contents) -> list[str]:
     """Return the SQL that creates the views over a build at ``url``, one statement an item."""
+    # Counting and looking for gaps need not what is kept of objects, which is joined to rows.
+    rows = f"(\n{refs_query(plan, url, there.arrays)}\n)" if there.objects else "refs"
     return [
         _array_macro(url),
         "CREATE OR REPLACE MACRO refs_file(filename) AS\n"
@@ -84,10 +86,10 @@ def view_statements(plan: Plan, url: str, there: Contents) -> list[str]:
         _view("arrays", _arrays(plan)),
         _view("stores", _stores(plan)),
         _view("regions", f"SELECT *, {labels_of_range()}\nFROM (\n{_regions(plan)}\n)"),
-        _view("refs", refs_query(plan, url, there.arrays)),
+        _view("refs", refs_query(plan, url, there.arrays, there.objects)),
         _view("receipts", _receipts(plan, url, there.receipts and not there.updating)),
-        _view("coverage", _coverage(plan, there.updating)),
-        _view("missing", _missing(plan)),
+        _view("coverage", _coverage(plan, there.updating, rows)),
+        _view("missing", _missing(plan, rows)),
         _view("strays", _strays(url, there.strays)),
     ]
 
@@ -100,11 +102,11 @@ def _names(view: str) -> str:
     return ", ".join(f'"{name}"' for name in COLUMNS[view])
 
 
-def _missing(plan: Plan) -> str:
+def _missing(plan: Plan, rows: str) -> str:
     columns = ", ".join(f'refs."{name}"' for name in COLUMNS["missing"][:-2])
     return (
         f"SELECT {columns}, labels.label, {is_lacking(plan)} AS lacking\n"
-        "FROM refs LEFT JOIN labels\n"
+        f"FROM {rows} AS refs LEFT JOIN labels\n"
         f"  ON labels.element = {first_element(plan)}\nWHERE NOT present"
     )
 
@@ -212,7 +214,7 @@ def _receipts(plan: Plan, url: str, there: bool) -> str:
     )
 
 
-def _coverage(plan: Plan, updating: bool) -> str:
+def _coverage(plan: Plan, updating: bool, rows: str) -> str:
     """A row for every partition of the plan; counts are NULL where it has no receipt yet."""
     counts = "present, missing, zero_sized, bytes"
     counted = ""
@@ -225,7 +227,8 @@ def _coverage(plan: Plan, updating: bool) -> str:
         )
         counted = (
             "LEFT JOIN (\n  SELECT array_name, region, count(*) FILTER (present) AS present,\n"
-            "    coalesce(sum(size), 0)::BIGINT AS bytes FROM refs GROUP BY array_name, region\n"
+            f"    coalesce(sum(size), 0)::BIGINT AS bytes FROM {rows} AS refs\n"
+            "  GROUP BY array_name, region\n"
             ") AS counted ON counted.array_name = partitions.array_name\n"
             "  AND counted.region IS NOT DISTINCT FROM partitions.region\n"
         )
@@ -344,3 +347,5 @@ class Contents:
     labels: bool
     #: An update is under way, or was cut short: receipts are not those of what is published.
     updating: bool = False
+    #: Arrays of which something is kept of each object.
+    objects: frozenset[str] = frozenset()

@@ -25,6 +25,7 @@ from parchunk.inventories.sorted_objects import SortedObjects
 from parchunk.stores import directories, opening, urls
 from parchunk.stores.answering import QUIET, answer
 from parchunk.stores.explaining import explain
+from parchunk.stores.identity import check_identity
 from parchunk.stores.manner import FROZEN, PROBED, Manner, manner_of
 from parchunk.stores.opening import Location
 from parchunk.stores.options import environment_mark
@@ -47,8 +48,8 @@ class Source:
     ``manner`` is how ``store`` lists: found by its class, unless it is given.
 
     ``objects`` stand for the listing: an Arrow stream or table, or a DuckDB relation, with columns
-    ``key`` and ``size``, and ``last_modified`` if it is known; taken at ``objects_taken``, by
-    default now. They are sorted as the source is made.
+    ``key`` and ``size``, ``last_modified`` if it is known, and ``etag`` for that ``identity``;
+    taken at ``objects_taken``, by default now. They are sorted as the source is made.
     """
 
     store: ObjectStore
@@ -62,6 +63,8 @@ class Source:
     quiet: float = field(default=QUIET, repr=False, compare=False)
     #: Who lists it: ``auto``, ``obstore`` or ``wire``; see `parchunk.listing.choosing`.
     listing: str = "auto"
+    #: What listings are to say of each object: ``none``, ``time`` or ``etag``.
+    identity: str = "none"
     objects: SortedObjects | Any = field(default=None, repr=False)
     objects_taken: datetime | None = field(default=None, repr=False, compare=False)
     #: Chunks that may be asked for one by one, where ``manner`` says so.
@@ -76,6 +79,14 @@ class Source:
         object.__setattr__(self, "manner", self.manner or manner_of(self.store))
         if self.listing not in LISTINGS:
             raise InputError(f"--listing {self.listing}: give one of {', '.join(LISTINGS)}")
+        check_identity(self.identity)
+        if isinstance(self.objects, SortedObjects) and (
+            self.identity not in ("none", self.objects.identity)
+        ):
+            raise InputError(
+                f"--identity {self.identity}: the source has objects= that were sorted without: "
+                f"give it identity={self.identity!r}, too"
+            )
         object.__setattr__(self, "prefix", self.prefix.strip("/"))
         url = self.url.rstrip("/")
         if not url:
@@ -94,7 +105,9 @@ class Source:
         object.__setattr__(self, "url", url)
         if self.objects is not None and not isinstance(self.objects, SortedObjects):
             root = Root(url, self.prefix)
-            found = sort_objects(self.objects, root, MEMORY, self.objects_taken)
+            found = sort_objects(
+                self.objects, root, MEMORY, self.objects_taken, identity=self.identity
+            )
             object.__setattr__(self, "objects", found)
             object.__setattr__(self, "manner", FROZEN)
 
@@ -120,7 +133,9 @@ class Source:
     def places(self) -> tuple[Source, ...]:
         """This source, and each of those beside it, alone; listed by whom this one is."""
         every = (self, *self.beside)
-        return tuple(replace(one, beside=(), listing=self.listing) for one in every)
+        return tuple(
+            replace(one, beside=(), listing=self.listing, identity=self.identity) for one in every
+        )
 
     @property
     def location(self) -> Location:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +44,7 @@ class Since:
 class KnownFileRows(FileRows):
     """Rows by their ``numbers``: the bytes of those that are inlined are read when they are due."""
 
-    numbers: Int64Array
+    numbers: Int64Array = field(kw_only=True)
 
 
 class KnownRows:
@@ -74,11 +74,20 @@ class KnownRows:
     def look_up(self, numbers: Int64Array) -> Columns:
         """Return what is known of rows, shape (n,) each."""
         found = Columns(*(np.zeros(len(numbers), np.int64) for _ in range(3)))
+        kept: list[pa.Array] = []
+        places: list[Int64Array] = []
         for mine, positions, reader in self._places(numbers):
             columns = reader.take(positions)
             found.offsets[mine], found.sizes[mine] = columns.offsets, columns.sizes
             found.inlined[mine] = columns.inlined
-        return found
+            if columns.identities is not None:
+                kept.append(columns.identities)
+                places.append(np.flatnonzero(mine))
+        if not kept:
+            return found
+        order = np.empty(len(numbers), np.int64)  # every row is known to one
+        order[np.concatenate(places)] = np.arange(len(numbers))
+        return replace(found, identities=pa.concat_arrays(kept).take(pa.array(order)))
 
     def inlined(self, numbers: Int64Array) -> list[bytes]:
         """Return the bytes of rows that are all inlined."""
@@ -129,6 +138,7 @@ class KnownPiece:
             offsets=known.offsets,
             sizes=np.where(inlined, known.inlined, known.sizes),
             counts=Counts(),
+            identities=known.identities,
             numbers=numbers,
         )
 

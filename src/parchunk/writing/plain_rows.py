@@ -60,13 +60,15 @@ class PlainPiece:
 
     def file(self, begin: int, numbers: Int64Array) -> FileRows:
         """Return the rows of one record file, as they were listed."""
-        listed = self.part.vector[begin : begin + len(numbers)]
+        rows, versions = slice(begin, begin + len(numbers)), self.part.identities
+        listed = self.part.vector[rows]
         return FileRows(
             objects=numbers,
             present=listed.present,
             offsets=np.zeros(len(numbers), np.int64),
             sizes=listed.sizes,
             counts=Counts(zero_sized=int(np.count_nonzero(listed.zero_sized))),
+            identities=None if versions is None else versions[rows].column(),
         )
 
     def paths(self, objects: Int64Array, referenced: NDArray[np.bool_]) -> pa.StringArray:

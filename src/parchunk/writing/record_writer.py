@@ -6,12 +6,14 @@ from concurrent.futures import Executor, Future
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from parchunk.keys.placement import Target
 from parchunk.listing.tally import Part
 from parchunk.out.counts import Counts
 from parchunk.out.inlined import column
+from parchunk.out.object_files import encode_objects, no_objects, objects_path
 from parchunk.out.output import Output
 from parchunk.out.receipts import RecordFile
 from parchunk.out.record_files import References, digest, encode, record_index, record_path
@@ -38,7 +40,9 @@ class RecordWriter:
         inlining: Inlining,
         writers: Executor,
         seams: Seams | None = None,
+        identity: str = "none",
     ) -> None:
+        """Prepare to write rows of ``source``, and what ``identity`` keeps of their objects."""
         self._source = source
         self._target = target
         self._output = output
@@ -46,6 +50,7 @@ class RecordWriter:
         self._inlining = inlining
         self._writers = writers
         self._seams = seams
+        self._identity = identity
 
     def write(self, part: Part) -> Written:
         """Write the record files of a part (a partition, or some of its rows); return what is.
@@ -94,11 +99,12 @@ class RecordWriter:
         inlined = np.concatenate(
             [one.rows.sizes[small] for one, small in zip(fragments, each, strict=True)]
         )
+        objects = self._put_objects(index, fragments) if self._identity != "none" else ""
         with self._inlining.held(target.array, index, inlined):
             data = encode(_joined(fragments, each))
             self._output.put(record_path(target.array, index), data)
             present = sum(int(np.count_nonzero(one.rows.present)) for one in fragments)
-            record = RecordFile(index, len(rows_of), present, len(data), digest(data))
+            record = RecordFile(index, len(rows_of), present, len(data), digest(data), objects)
             del data
         counts = Counts(
             present=present,
@@ -106,6 +112,25 @@ class RecordWriter:
             bytes=sum(int(one.rows.sizes.sum()) for one in fragments),
         )
         return FileWritten(record, Counts.total([counts, *(one.rows.counts for one in fragments)]))
+
+    def _put_objects(self, index: int, fragments: list[Fragment]) -> str:
+        """Write what is kept of a record file's objects; return its digest."""
+        kept = [_kept(one.rows, self._identity) for one in fragments]
+        column = kept[0] if len(kept) == 1 else pa.concat_arrays(kept)
+        shared = self._source.spec.inner_chunks is not None
+        data = encode_objects(self._identity, column, shared)
+        self._output.put(objects_path(self._target.array, index), data)
+        return digest(data)
+
+
+def _kept(rows: FileRows, identity: str) -> pa.Array:
+    """Return what is kept of each row's object, null where the row is not present."""
+    count = len(rows.present)
+    if rows.identities is None:
+        return no_objects(identity, count)
+    if rows.present.all():
+        return rows.identities
+    return pc.if_else(pa.array(rows.present), rows.identities, no_objects(identity, count))
 
 
 def _gather(jobs: list[Future[FileWritten | None]], written: Written) -> None:

@@ -22,7 +22,8 @@ class FileRows:
     """The rows of one record file, shape (n,) each: which are ``present``, and where they lie.
 
     ``objects`` are the numbers of the objects that hold them. ``sizes`` and ``offsets`` are in
-    bytes, 0 where a row is not present; ``counts`` are of those that are not.
+    bytes, 0 where a row is not present; ``counts`` are of those that are not. ``identities`` tell
+    the versions of objects apart, where they are kept; they mean something where a row is present.
     """
 
     objects: Int64Array
@@ -30,6 +31,7 @@ class FileRows:
     offsets: Int64Array
     sizes: Int64Array
     counts: Counts
+    identities: pa.Array | None = None
 
 
 class Piece(Protocol):

@@ -51,7 +51,7 @@ class ShardRows:
         """Yield the rows of a part's shards, whose indexes are read piece by piece."""
         rows = self._rows_of[part.rows]
         for some in inner_slices(self.spec, rows, self._inner_rows, self._record_size):
-            yield ShardPiece(self, self.reader.read(some, part))
+            yield ShardPiece(self, self.reader.read(some, part), part)
 
     def counts(self, part: Part) -> Counts:
         """Return the counts of shards."""
@@ -67,6 +67,7 @@ class ShardPiece:
 
     source: ShardRows
     inner: InnerChunks
+    shards: Part
 
     @property
     def rows(self) -> RowSet:
@@ -77,8 +78,11 @@ class ShardPiece:
         """Return the rows of one record file, as the indexes have them."""
         rows = slice(begin, begin + len(numbers))
         known = self.inner.sizes[rows]
+        objects, versions = shard_numbers(self.source.spec, numbers), self.shards.identities
+        if versions is not None:
+            versions = versions[self.shards.rows.positions(objects)]
         return FileRows(
-            objects=shard_numbers(self.source.spec, numbers),
+            objects=objects,
             present=known.present,
             offsets=self.inner.offsets[rows],
             sizes=known.sizes,
@@ -86,6 +90,7 @@ class ShardPiece:
                 zero_sized=int(np.count_nonzero(known.zero_sized)),
                 empty_entries=int(np.count_nonzero(known.empty)),
             ),
+            identities=None if versions is None else versions.column(),
         )
 
     def paths(

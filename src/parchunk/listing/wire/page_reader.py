@@ -16,8 +16,9 @@ import numpy as np
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.wire.columns import numbers, stands_at, times
 from parchunk.listing.wire.page import UnreadablePage, WirePage
-from parchunk.listing.wire.paths import paths
+from parchunk.listing.wire.paths import paths, texts
 from parchunk.listing.wire.strict_reader import Document, read_strictly
+from parchunk.stores.identity import tags_of
 
 _OPEN, _CLOSE = b"<Contents>", b"</Contents>"
 #: How stores spell the quotes in which entity tags stand.
@@ -25,6 +26,7 @@ _QUOTES = (b"&quot;", b"&#34;")
 _PIECES = re.compile(rb"(<[^<>]*>)([^<]*)")
 _PLAIN_TAG = re.compile(rb"</?[A-Za-z0-9]+>")
 _NEEDED = (b"<Key>", b"<LastModified>", b"<Size>")
+_TAG = b"<ETag>"
 #: What objects are of: the characters that can be seen, and the space.
 _LOWEST, _HIGHEST = 0x20, 0x7E
 
@@ -32,7 +34,9 @@ _LOWEST, _HIGHEST = 0x20, 0x7E
 class PageReader:
     """Reads the pages of a listing; what the objects of one looked like is tried on the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, tagged: bool = False) -> None:
+        """Begin; with ``tagged``, objects have their entity tags."""
+        self._tagged = tagged
         self._template: _Template | None = None
 
     def read(self, body: bytes) -> WirePage:
@@ -43,7 +47,7 @@ class PageReader:
         UnreadablePage
             When it is none.
         """
-        return self.read_by_example(body) or read_strictly(body)
+        return self.read_by_example(body) or read_strictly(body, self._tagged)
 
     def read_by_example(self, body: bytes) -> WirePage | None:
         """Return the page read by the example of its first object; None where one differs."""
@@ -60,7 +64,7 @@ class PageReader:
             return None
         listed = self._template.read(body, first, stop) if self._template else None
         if listed is None:
-            self._template = _Template.of(body[first:second])
+            self._template = _Template.of(body[first:second], self._tagged)
             listed = self._template.read(body, first, stop) if self._template else None
         return None if listed is None else document.page(listed)
 
@@ -81,18 +85,19 @@ class _Template:
     """What all objects of a page have in common, and where their texts stand.
 
     An object has so many ``brackets`` and ``quotes``; text number n follows literal number n;
-    ``needed`` are the numbers of those that are wanted.
+    ``needed`` are the numbers of those that are wanted: key, time, size, perhaps an entity tag.
     """
 
     brackets: int
     quotes: int
     literals: tuple[_Literal, ...]
-    needed: tuple[int, int, int]
+    needed: tuple[int, ...]
 
     @classmethod
-    def of(cls, example: bytes) -> _Template | None:
+    def of(cls, example: bytes, tagged: bool) -> _Template | None:
         """Return the template of an object, None where it has what only a parser understands."""
         literals: list[_Literal] = []
+        wanted = (*_NEEDED, _TAG) if tagged else _NEEDED
         needed: dict[bytes, int] = {}
         quotes, begins = 0, _Literal(0, 0, b"")
         pieces = _PIECES.findall(example)
@@ -100,7 +105,7 @@ class _Template:
             if not _PLAIN_TAG.fullmatch(tag) or tag in needed:
                 return None
             begins = begins._replace(text=begins.text + tag)
-            if tag in _NEEDED:
+            if tag in wanted:
                 needed[tag] = len(literals)
             elif not text:
                 continue
@@ -118,10 +123,10 @@ class _Template:
             literals.append(begins)
             begins = _Literal(at + 1, before, quote if before else b"")
         literals.append(begins)
-        if len(needed) < len(_NEEDED):
+        if len(needed) < len(wanted):
             return None
-        key, time, size = (needed[tag] for tag in _NEEDED)
-        return cls(len(pieces), quotes, tuple(literals), (key, time, size))
+        numbers = tuple(needed[tag] for tag in wanted)
+        return cls(len(pieces), quotes, tuple(literals), numbers)
 
     def read(self, body: bytes, first: int, stop: int) -> Listed | None:
         """Return the objects that stand from ``first`` to ``stop``; None where one is unlike."""
@@ -148,7 +153,7 @@ class _Template:
             spans = [
                 (begins[at] + len(self.literals[at].text), begins[at + 1]) for at in self.needed
             ]
-            (key, key_ends), (when, when_ends), (size, size_ends) = spans
+            (key, key_ends), (when, when_ends), (size, size_ends), *tag = spans
             found = paths(body, key, key_ends)
             sizes = numbers(body, size, size_ends)
             modified = times(body, when, when_ends - when)
@@ -156,4 +161,5 @@ class _Template:
             return None  # a tag would end behind the page
         if found is None or sizes is None or modified is None:
             return None
-        return Listed(found, sizes, modified)
+        tags = tags_of(texts(body, *tag[0]), found) if tag else None
+        return Listed(found, sizes, modified, tags)

@@ -18,15 +18,21 @@ _NO_SEGMENT = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)")
 
 def paths(body: bytes, starts: Places, stops: Places) -> pa.StringArray | None:
     """Return keys as paths; None where one is not spelled the same as the other."""
-    count = len(starts)
     if int((stops - starts).min()) < 1:
         return None
-    # What stands between keys is text, too, for as long as it takes Arrow to take the keys out.
+    keys = texts(body, starts, stops)
+    return keys if _are_paths(text_of(keys), _offsets(keys)) else None
+
+
+def texts(body: bytes, starts: Places, stops: Places) -> pa.StringArray:
+    """Return the texts that stand from one place to another; places rise."""
+    count = len(starts)
+    # What stands between texts is text, too, for as long as it takes Arrow to take them out.
     offsets = np.empty((count, 2), np.int32)
     offsets[:, 0], offsets[:, 1] = starts, stops
     both = pa.StringArray.from_buffers(2 * count - 1, pa.py_buffer(offsets), pa.py_buffer(body))
-    keys: pa.StringArray = both.take(_every_other(count))
-    return keys if _are_paths(text_of(keys), _offsets(keys)) else None
+    found: pa.StringArray = both.take(_every_other(count))
+    return found
 
 
 def text_of(keys: pa.StringArray) -> Bytes:

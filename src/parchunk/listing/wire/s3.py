@@ -32,6 +32,8 @@ class S3:
 
     place: S3Place
     signer: Signer | None = field(default=None, repr=False)
+    #: Whether objects are wanted with their entity tags.
+    tagged: bool = False
 
     @property
     def origin(self) -> Origin:
@@ -72,7 +74,7 @@ class S3:
 
     def reader(self, after: str | None) -> Callable[[bytes], WirePage]:
         """Return what reads the pages of one listing."""
-        return PageReader().read
+        return PageReader(self.tagged).read
 
     def refused(self, answer: Answer, unsigned: str) -> PageError:
         """Return the error that an answer is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import unquote
 from xml.parsers import expat
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.wire.page import UnreadablePage, WirePage
+from parchunk.stores.identity import tags_of
 
 #: What obstore does not look at, and lists nevertheless.
 _REMEDY = "if that is how this store answers, give --listing obstore"
@@ -23,6 +25,7 @@ _ROOT = "ListBucketResult"
 #: Elements below the root whose text is needed, and those of an object.
 _OF_PAGE = frozenset({"IsTruncated", "NextContinuationToken", "KeyCount", "EncodingType"})
 _OF_OBJECT = ("Key", "LastModified", "Size")
+_TAG = "ETag"
 _OF_ERROR = frozenset({"Code", "Message"})
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,8 +39,8 @@ class Document:
     a few bytes become gigabytes.
     """
 
-    def __init__(self, body: bytes) -> None:
-        """Read all of it.
+    def __init__(self, body: bytes, tagged: bool = False) -> None:
+        """Read all of it; with ``tagged``, objects have their entity tags.
 
         Raises
         ------
@@ -47,8 +50,9 @@ class Document:
         self.root = ""
         #: Texts by name, of the page and of its error; each comes once.
         self.said: dict[str, str] = {}
-        #: Key, time and size of each object.
-        self.objects: list[tuple[str, str, str]] = []
+        self._needed = (*_OF_OBJECT, _TAG) if tagged else _OF_OBJECT
+        #: Key, time and size of each object, and its entity tag.
+        self.objects: list[tuple[str, ...]] = []
         self.prefixes = 0
         self._space = ""
         self._path: list[str] = []
@@ -84,7 +88,7 @@ class Document:
                 self.prefixes += 1
             elif local in (_OF_PAGE if self.root == _ROOT else _OF_ERROR):
                 self._text = []
-        elif self._path[1:2] == ["Contents"] and len(self._path) == 3 and local in _OF_OBJECT:
+        elif self._path[1:2] == ["Contents"] and len(self._path) == 3 and local in self._needed:
             self._text = []
 
     def _characters(self, text: str) -> None:
@@ -100,11 +104,10 @@ class Document:
             place[local] = "".join(self._text)
             self._text = None
         elif len(self._path) == 1 and local == "Contents":
-            for needed in _OF_OBJECT:
+            for needed in self._needed:
                 if needed not in self._object:
                     raise UnreadablePage(f"an object has no {needed}")
-            key, time, size = (self._object[needed] for needed in _OF_OBJECT)
-            self.objects.append((key, time, size))
+            self.objects.append(tuple(self._object[needed] for needed in self._needed))
 
     def page(self, listed: Listed) -> WirePage:
         """Return the page that has these objects.
@@ -145,29 +148,31 @@ class Document:
             raise UnreadablePage("it is no listing of objects")
 
 
-def read_strictly(body: bytes) -> WirePage:
-    """Return the page that an answer is.
+def read_strictly(body: bytes, tagged: bool = False) -> WirePage:
+    """Return the page that an answer is, with ``tagged`` with entity tags.
 
     Raises
     ------
     UnreadablePage
         When it is none.
     """
-    document = Document(body)
+    document = Document(body, tagged)
     document.check_root()
     encoded = document.said.get("EncodingType", "").strip()
     if encoded not in ("", "url"):
         raise UnreadablePage(f"its keys are in an encoding that is not known: {encoded[:20]!r}")
-    keys = [key for key, _, _ in document.objects]
+    keys = [key for key, *_ in document.objects]
     if encoded:
         keys = [_decoded(key) for key in keys]
-    return document.page(
-        listed(
-            map(path_of, keys),
-            (_size(size) for _, _, size in document.objects),
-            (microseconds(time) for _, time, _ in document.objects),
-        )
+    rows = listed(
+        map(path_of, keys),
+        (_size(size) for _, _, size, *_ in document.objects),
+        (microseconds(time) for _, time, *_ in document.objects),
     )
+    if tagged:
+        tags = pa.array([one[-1] for one in document.objects], pa.string())
+        rows = replace(rows, tags=tags_of(tags, rows.paths))
+    return document.page(rows)
 
 
 def listed(paths: Iterable[str], sizes: Iterable[int], times: Iterable[int]) -> Listed:
