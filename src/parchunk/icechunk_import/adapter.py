@@ -6,7 +6,15 @@ icechunk is imported when the first of them is called, as it is an optional extr
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -162,6 +170,9 @@ def delete_node(store: Any, path: str) -> None:
     run(store.delete_dir(path))
 
 
+#: What an object must not differ from when it is read: modified no later, or of this entity tag.
+Pin = datetime | str | None
+
 #: Sets references in a session's store; returns how many icechunk did not take.
 SetCall = Callable[[Any], int]
 
@@ -173,16 +184,17 @@ def prepare(
     locations: pa.StringArray,
     offsets: NDArray[np.int64],
     lengths: NDArray[np.int64],
-    modified: datetime | None,
+    pins: datetime | Sequence[Pin] | None,
 ) -> SetCall:
     """Return the call that sets the references of a box of chunks; any thread can prepare it.
 
     ``grid`` is the box's shape and ``start`` its first chunk index; rows are in C order, and a
-    null location is a missing chunk. Icechunk does not raise for a location outside its
+    null location is a missing chunk. ``pins`` are the same for all, or each chunk's own, for which
+    icechunk takes objects alone. Icechunk does not raise for a location outside its
     containers: it returns the chunks, which the call counts.
     """
     there = locations.to_pylist()
-    if takes_arrays():
+    if takes_arrays() and not isinstance(pins, Sequence):
         # not by pc.fill_null, which imports pandas
         filled = [at or "" for at in there] if locations.null_count else there
 
@@ -194,11 +206,11 @@ def prepare(
                 offsets.view(np.uint64),
                 lengths.view(np.uint64),
                 arr_offset=tuple(start),
-                checksum=modified,
+                checksum=pins,
                 validate_containers=True,
             )
     else:
-        specs = _specs(start, grid, there, offsets, lengths, modified)
+        specs = _specs(start, grid, there, offsets, lengths, pins)
 
         def refused(store: Any) -> Any:
             return store.set_virtual_refs(path, specs, validate_containers=True)
@@ -212,14 +224,22 @@ def _specs(
     there: list[str | None],
     offsets: NDArray[np.int64],
     lengths: NDArray[np.int64],
-    modified: datetime | None,
+    pins: datetime | Sequence[Pin] | None,
 ) -> list[Any]:
-    """Return 1.x's object for every chunk that is there: about 700 bytes each."""
+    """Return icechunk's object for every chunk that is there: about 700 bytes each."""
     make = load().VirtualChunkSpec
+    if isinstance(pins, Sequence):
+        own = list(compress(pins, there))
+        tags: Iterable[str | None] = [pin if isinstance(pin, str) else None for pin in own]
+        times: Iterable[datetime | None] = [
+            pin if isinstance(pin, datetime) else None for pin in own
+        ]
+    else:
+        tags, times = repeat(None), repeat(pins)
     ranges = (range(low, low + size) for low, size in zip(start, grid, strict=True))
     columns = (product(*ranges), there, offsets.tolist(), lengths.tolist())
     kept = (compress(column, there) for column in columns)
-    return list(map(make, *kept, repeat(None), repeat(modified)))
+    return list(map(make, *kept, tags, times))
 
 
 @dataclass(frozen=True)

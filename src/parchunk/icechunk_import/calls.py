@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container, chunk_key
+from parchunk.icechunk_import.pins import pins_of
 from parchunk.keys.boxes import boxes_of_numbers
 from parchunk.keys.numbers import unravel
 from parchunk.metadata.spec import ArraySpec
@@ -70,7 +71,8 @@ class Lot:
 class Reading:
     """How the record files of an OUT are read for a repository; picklable.
 
-    Calls are of at most ``rows`` chunks each.
+    Calls are of at most ``rows`` chunks each. ``identity`` is what was kept of each object, to
+    which its references are pinned where ``checksum`` says so.
     """
 
     output: Output
@@ -78,19 +80,22 @@ class Reading:
     container: Container
     checksum: bool
     rows: int
+    identity: str = "none"
 
     def calls(self, lots: Iterable[Lot]) -> Iterator[Calls]:
         """Yield the calls of partitions, one partition's in a row."""
         for lot in lots:
             receipt = lot.receipt
-            modified = None
+            modified, scheme = None, self.container.source.scheme
             if self.checksum and receipt.last_modified is not None:
                 # A local file's nanoseconds were cut off in the receipt, but icechunk sees them.
-                finer = int(self.container.source.scheme == "file")
-                modified = adapter.whole_second_after(receipt.last_modified + finer)
+                modified = adapter.whole_second_after(receipt.last_modified + (scheme == "file"))
             files, size = receipt.record_files, self.record_size
-            for read in read_rows(self.output, lot.partition, files, size, self.rows):
-                yield _calls(lot.spec, self.container, read, modified, lot.shift)
+            identity = self.identity if self.checksum else "none"
+            for read in read_rows(self.output, lot.partition, files, size, self.rows, identity):
+                kept = read.identities
+                pins = None if kept is None else pins_of(kept, scheme, modified)
+                yield _calls(lot.spec, self.container, read, modified, lot.shift, pins)
 
 
 def _calls(
@@ -99,6 +104,7 @@ def _calls(
     rows: Rows,
     modified: datetime | None,
     shift: Sequence[int],
+    pins: Sequence[adapter.Pin] | None,
 ) -> Calls:
     virtual: list[adapter.SetCall] = []
     if rows.referenced.any():
@@ -116,7 +122,7 @@ def _calls(
                     locations[at],
                     rows.offset[at],
                     rows.size[at],
-                    modified,
+                    modified if pins is None else pins[at],
                 )
             )
             begin += count

@@ -166,7 +166,7 @@ def to_icechunk(
         for item in lacking
         if item.entry.region is not None and item.entry.region not in to_do
     )
-    reading = Reading(output, plan.record_size, container, checksum, planned.rows)
+    reading = Reading(output, plan.record_size, container, checksum, planned.rows, plan.identity)
     committer = Committer(
         side or target, history, plan, receipts, documents, reading, planned.limits, appending
     )

@@ -20,6 +20,7 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.choice import RECORD_ROWS
 from parchunk.planning.plan import Plan
 from parchunk.reading.rows import Receipts
+from parchunk.stores.identity import HELD_BYTES
 
 #: Bytes for what does not grow with references: threads, connections, compressors, allocators.
 FIXED = 48 << 20
@@ -117,12 +118,14 @@ def budget(
 ) -> Budget:
     """Return how to import ``work`` within ``memory`` bytes; it may need more nevertheless."""
     arrays = adapter.takes_arrays()
-    lengths = {a.spec.name: location_length(container, a.spec) for a in plan.arrays}
+    # A chunk's own pin is held as its location is, and handed over in an object of its own.
+    pin = HELD_BYTES[plan.identity]
+    lengths = {a.spec.name: location_length(container, a.spec) + pin for a in plan.arrays}
     longest = max(lengths.values(), default=0)
     inlining = any(receipt.inlined for receipt in receipts.values())
     inlined = plan.inline_threshold if inlining else 0
     # Arrow's column and its copy, Python's string, offset and size
-    row = 3 * longest + OBJECTS[arrays] + 2 * inlined
+    row = 3 * longest + OBJECTS[arrays and not pin] + 2 * inlined
     rows = min(max(memory // AHEAD // (RUNS * row), FEWEST_ROWS), limits.rows)
     # A column with nulls has a dictionary of all its values, which is decoded whole.
     # For another region length the planner may choose files of as many rows as it ever does.

@@ -14,6 +14,7 @@ from parchunk.icechunk_import.locations import Container
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import canonical
 from parchunk.metadata.to_v3 import V3Documents
+from parchunk.out.receipts import RecordFile
 from parchunk.planning.plan import Partition, Plan
 from parchunk.reading.rows import Receipts
 
@@ -93,6 +94,12 @@ def _layout(plan: Plan) -> str:
     return hashlib.sha256(canonical(words).encode()).hexdigest()
 
 
+def _file_words(file: RecordFile, checksum: bool) -> list[int | str]:
+    """Return what a record file holds, and what is kept of its objects where that is compared."""
+    objects = [file.objects] if checksum and file.objects else []
+    return [file.index, file.rows, file.digest, *objects]
+
+
 def _planned_commit(
     plan: Plan,
     receipts: Receipts,
@@ -110,7 +117,7 @@ def _planned_commit(
                 [
                     receipt.array,
                     _rows_words(partition.rows),
-                    [[file.index, file.rows, file.digest] for file in receipt.record_files],
+                    [_file_words(file, checksum) for file in receipt.record_files],
                     receipt.last_modified if checksum else None,
                 ]
                 for partition, receipt in zip(partitions, held, strict=True)

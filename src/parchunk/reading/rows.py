@@ -12,11 +12,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.errors import InputError
+from parchunk.out.object_files import no_objects, read_objects
 from parchunk.out.output import PREVIOUS, ROOT, Output
 from parchunk.out.receipts import Receipt, RecordFile, read_receipts, receipt_path
 from parchunk.out.record_files import are_references, digest, record_path
 from parchunk.planning.plan import Partition, PartitionKey, Plan
 
+#: What is kept of a row's object, beside the columns of record files.
+_IDENTITY = "identity"
 #: Rows handled together, unless fewer are asked for.
 BATCH = 100_000
 
@@ -43,6 +46,7 @@ class Rows:
     """The references of the chunk numbers ``[begin, begin + len)`` of one array.
 
     ``path`` is null for missing and for inlined chunks; ``raw`` has the bytes of the inlined.
+    ``identities`` tell the versions of objects apart, where they were kept and are asked for.
     """
 
     begin: int
@@ -50,6 +54,7 @@ class Rows:
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
     raw: pa.BinaryArray
+    identities: pa.Array | None = None
 
     def __len__(self) -> int:
         """Return the number of chunks, the missing ones included."""
@@ -72,12 +77,14 @@ def read_rows(
     files: Iterable[RecordFile] | None,
     size: int,
     rows: int = BATCH,
+    identity: str = "none",
 ) -> Iterator[Rows]:
     """Yield the references of a partition's rows in the order of chunk numbers.
 
     ``files`` are those of the receipts, or None where there are none for all of them: then what
     lies there is taken, as other readers do. ``size`` is the record size. Rows of one batch have
-    consecutive chunk numbers, and are ``rows`` at most.
+    consecutive chunk numbers, and are ``rows`` at most. ``identity`` is what is read of their
+    objects, too.
 
     Raises
     ------
@@ -92,7 +99,9 @@ def read_rows(
             low, high = max(first, index * size), min(last, (index + 1) * size)
             at = low
             numbers = range(low, high)
-            for batch in _read_file(output, partition, index, expected, numbers, size, rows):
+            for batch in _read_file(
+                output, partition, index, expected, numbers, size, rows, identity
+            ):
                 if held and (begin + count != at or count + len(batch) > rows):
                     yield _rows(begin, held)
                     held, count = [], 0
@@ -115,6 +124,7 @@ def _read_file(
     numbers: range,
     size: int,
     rows: int,
+    identity: str,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of some chunk numbers of a record file, decoding no more than is taken."""
     path = record_path(partition.array, index)
@@ -123,7 +133,10 @@ def _read_file(
         raise _damaged(output, partition, index, "is gone")
     if expected is not None and (index not in expected or digest(data) != expected[index].digest):
         raise _damaged(output, partition, index, "is not what its receipt says")
-    begin = index * size
+    begin = first = index * size
+    kept = _kept(
+        output, partition.array, identity, None if expected is None else expected.get(index)
+    )
     try:
         # not read_table, which imports pandas first
         with pq.ParquetFile(pa.BufferReader(data)) as file:
@@ -132,11 +145,22 @@ def _read_file(
                     raise _damaged(output, partition, index, "holds no references")
                 low, high = max(numbers.start, begin), min(numbers.stop, begin + len(batch))
                 if low < high:
-                    yield batch.slice(low - begin, high - low)
+                    found = batch.slice(low - begin, high - low)
+                    if kept is not None:
+                        found = found.append_column(_IDENTITY, kept.slice(low - first, high - low))
+                    yield found
                 begin += len(batch)
     except (pa.ArrowException, OSError):
         # A digest vouches for what was written, but who can write OUT can write both.
         raise _damaged(output, partition, index, "cannot be decoded") from None
+
+
+def _kept(output: Output, array: str, identity: str, file: RecordFile | None) -> pa.Array | None:
+    """Return what is kept of the objects of a record file's rows, where that is asked for."""
+    if identity == "none" or file is None:
+        return None
+    found = read_objects(output, array, file, identity)
+    return no_objects(identity, file.rows) if found is None else found
 
 
 def _damaged(output: Output, partition: Partition, index: int, what: str) -> InputError:
@@ -166,7 +190,9 @@ def _rows(begin: int, batches: list[pa.RecordBatch]) -> Rows:
         else pa.concat_arrays([batch.column(name) for batch in batches])
         for name in ("path", "offset", "size", "raw")
     )
-    return Rows(begin, path, _integers(offset), _integers(size), raw)
+    kept = [batch.column(_IDENTITY) for batch in batches if _IDENTITY in batch.schema.names]
+    identities = pa.concat_arrays(kept) if kept else None
+    return Rows(begin, path, _integers(offset), _integers(size), raw, identities)
 
 
 # Not by Arrow's own conversions, which import pandas where it is installed: that takes longer
