@@ -10,7 +10,7 @@ from dataclasses import asdict
 import click
 
 from parchunk.cli.options import json_option, output_option
-from parchunk.cli.tables import console, table
+from parchunk.cli.tables import console, say, table
 from parchunk.cli.watching import watch as watch_build
 from parchunk.out.lease import IGNORED
 from parchunk.out.opening import open_output
@@ -67,7 +67,7 @@ def command(
         )
     else:
         shown = console()
-        shown.print(f"{status.url}: references of {status.plan.location.url}")
+        say(shown, f"{status.url}: references of {status.plan.location.url}")
         rows = [
             (a.array, f"{count(a.done)} of {count(a.partitions)}", a.present, a.missing, a.strays)
             for a in status.arrays
@@ -75,22 +75,23 @@ def command(
         columns = ("array", "partitions done", "present >", "missing >", "strays >")
         shown.print(table("", columns, rows))
         for name, feature in status.plan.hierarchy.skipped:
-            shown.print(f"skipped: {name}: {feature}")
+            say(shown, f"skipped: {name}: {feature}")
         for name, reason in status.plan.hierarchy.left_out:
-            shown.print(f"left out: {name}: {reason}")
+            say(shown, f"left out: {name}: {reason}")
         if status.inventory is not None:
-            shown.print(
+            say(
+                shown,
                 f"chunks are as of the inventory of {status.inventory}: what was written since is "
-                "missing"
+                "missing",
             )
         for listing, partitions in status.listings.items():
-            shown.print(f"listed by {listing}: {count(partitions)} of the partitions done")
+            say(shown, f"listed by {listing}: {count(partitions)} of the partitions done")
         if status.latest is not None:
-            shown.print(f"latest complete step: {status.latest}")
-        shown.print(_said(status))
+            say(shown, f"latest complete step: {status.latest}")
+        say(shown, _said(status))
         holder = status.under_way.holder
         if holder is not None and not holder.conditional:
-            shown.print(f"note: {IGNORED}")
+            say(shown, f"note: {IGNORED}")
     return 0 if status.finished else 1
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parchunk.building.results import BuildResult
-from parchunk.cli.tables import console
+from parchunk.cli.tables import console, say
 from parchunk.out.root import left_out
 from parchunk.stores.told_options import told_options
 from parchunk.wording import bytes_text, count, duration
@@ -54,36 +54,40 @@ def print_summary(
     """Print the closing summary, and the line of Python that opens the result with the options."""
     out = console()
     arrays, regions = len(result.plan.arrays), len(result.plan.regions)
-    out.print(
+    say(
+        out,
         f"{result.url}: {count(arrays)} arrays, {count(regions)} regions, "
-        f"{count(len(result.receipts))} partitions ({count(result.built)} built now)"
+        f"{count(len(result.receipts))} partitions ({count(result.built)} built now)",
     )
-    out.print(
+    say(
+        out,
         f"{count(result.present)} of {count(result.expected)} chunks present "
         f"({bytes_text(result.bytes)}), {count(result.missing)} missing"
         + (f" ({count(result.zero_sized)} of them empty objects)" if result.zero_sized else "")
-        + f", {count(result.strays)} strays"
+        + f", {count(result.strays)} strays",
     )
     if result.shards:
-        out.print(
+        say(
+            out,
             f"{count(result.shards_present)} of {count(result.shards)} shards present, "
             f"{count(result.gets)} of their indexes read now; {count(result.empty_entries)} of "
-            "the missing chunks are empty entries of shards that are there"
+            "the missing chunks are empty entries of shards that are there",
         )
     if result.requests:
-        out.print(
+        say(
+            out,
             f"{count(result.requests)} LIST requests, gaps listed twice included "
             f"(least possible {count(result.requests_least)}), {count(result.retries)} retries"
             + (f" ({count(result.busy)} as the store was too busy)" if result.busy else "")
-            + f"; listed by {result.listing}"
+            + f"; listed by {result.listing}",
         )
     elif result.heads:
-        out.print(f"no LIST requests: {count(result.heads)} questions for single chunks")
+        say(out, f"no LIST requests: {count(result.heads)} questions for single chunks")
     elif result.plan.inventory is not None:
-        out.print(f"no LIST requests: listed by {result.listing}")
-    out.print(f"{duration(result.seconds)}, peak memory {bytes_text(result.peak_memory)}")
+        say(out, f"no LIST requests: listed by {result.listing}")
+    say(out, f"{duration(result.seconds)}, peak memory {bytes_text(result.peak_memory)}")
     for note in result.notes:
-        out.print(f"note: {note}")
+        say(out, f"note: {note}")
     options = told_options("store_options", result.plan.location.url, store_options)
     options += told_options("output_options", result.url, output_options)
     named = json.dumps(result.url, ensure_ascii=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,6 +13,11 @@ from rich.text import Text
 
 from parchunk.cli.printable import printable
 from parchunk.wording import count
+
+#: A command within a sentence: what a user copies.
+_COMMAND = re.compile(r"parchunk [a-z-]+ [^;:,()]*[^;:,() ]")
+#: A blank at which no line ends.
+_NO_BREAK = "\xa0"
 
 
 class _Console(Console):
@@ -36,17 +42,19 @@ def say(out: Console, text: str, head: str = "", style: str = "") -> None:
     """Print a sentence after ``head``, which has a style.
 
     A terminal gets lines that end between words, those after the first one indented; a pipe one.
+    Commands are not broken, as they are copied.
     """
     head, text = printable(head), printable(text)
     said = f"{head}{text}"
     if out.is_terminal:
+        whole = _COMMAND.sub(lambda found: found[0].replace(" ", _NO_BREAK), said)
         said = "\n".join(
             textwrap.wrap(
-                said, out.width, subsequent_indent="  ", break_long_words=False,
+                whole, out.width, subsequent_indent="  ", break_long_words=False,
                 break_on_hyphens=False,
             )
         )  # fmt: skip
-    shown = Text(said)
+    shown = Text(said.replace(_NO_BREAK, " "))
     shown.stylize(style, 0, len(head))
     out.print(shown)
 

@@ -12,7 +12,7 @@ import click
 from parchunk.cli.dask import dask_client
 from parchunk.cli.options import Size, json_option, output_option, parse_regions, repo_option
 from parchunk.cli.progress import progress_shown
-from parchunk.cli.tables import console
+from parchunk.cli.tables import console, say
 from parchunk.icechunk_import import ImportResult, adapter, to_icechunk
 from parchunk.icechunk_import.importing import MAX_REFERENCES
 from parchunk.wording import count, duration
@@ -173,20 +173,22 @@ def print_summary(result: ImportResult) -> None:
     where = f"{result.url}, branch {result.branch}"
     if result.commits:
         deleted = sum(commit.deleted for commit in result.commits)
-        out.print(
+        say(
+            out,
             f"{where}: {count(len(result.commits))} commits, {count(result.references)} references"
             + (f", {count(deleted)} of an earlier import deleted" if deleted else "")
-            + f", {duration(result.seconds)}"
+            + f", {duration(result.seconds)}",
         )
     elif result.finished:
-        out.print(f"{where}: everything is in already; nothing to commit")
-    out.print(f"{count(result.regions_in)} of {count(result.regions_total)} regions are in")
+        say(out, f"{where}: everything is in already; nothing to commit")
+    say(out, f"{count(result.regions_in)} of {count(result.regions_total)} regions are in")
     for note in result.notes:
-        out.print(f"note: {note}")
+        say(out, f"note: {note}")
     if result.on_side:
-        out.print(
+        say(
+            out,
             f"on branch {result.on_side} until all are in, then {result.branch} is moved: "
-            "run again without --regions"
+            "run again without --regions",
         )
     else:
         out.print(f"open it: {result.code}")

@@ -26,7 +26,7 @@ from parchunk.out.output import CLAIMS, LEASE, RESUME, Output, clearing_order, f
 from parchunk.stores.opening import Location
 
 _TEMPORARY = f"{OWN}/tmp"
-#: Tries to write an object while others clear the folder in which it is written.
+#: Tries to write an object while others clear the folder in which it is written, and to list one.
 _TRIES = 5
 
 
@@ -64,9 +64,16 @@ class LocalOutput(Output):
     def paths(self, below: str = "") -> list[str]:
         """Return all objects below a folder of OUT, sorted."""
         with failing(f"list {self.describe(below)}"):
-            root, files = self._at(""), (p for p in self._at(below).rglob("*") if not p.is_dir())
-            found = sorted(path.relative_to(root).as_posix() for path in files)
+            root = self._at("")
+            found = sorted(path.relative_to(root).as_posix() for path in self._files(below))
             return [path for path in found if not path.startswith(f"{_TEMPORARY}/")]
+
+    def _files(self, below: str) -> list[Path]:
+        """Return what lies below a folder; again where a folder of it goes meanwhile."""
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(FileNotFoundError):
+                return [path for path in self._at(below).rglob("*") if not path.is_dir()]
+        return [path for path in self._at(below).rglob("*") if not path.is_dir()]
 
     def holds(self, below: str, suffix: str) -> bool:
         """Whether any object below a folder of OUT has a name that ends with ``suffix``."""
