@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from parchunk.errors import InputError
-from parchunk.out.indented import indented
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
 from parchunk.out.prepared import refuse_between
 from parchunk.out.root import has_arrays_of, is_root_of
@@ -87,4 +86,4 @@ def parse_plan(saved: bytes, output: Output, path: str = PLAN) -> Plan:
 
 def save_plan(plan: Plan, output: Output) -> None:
     """Write the plan to OUT."""
-    output.put(PLAN, indented(plan.to_json()).encode())
+    output.put(PLAN, json.dumps(plan.to_json(), indent=1).encode())
