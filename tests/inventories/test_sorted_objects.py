@@ -17,7 +17,7 @@ import parchunk
 from parchunk.inventories.columns import columns_of
 from parchunk.inventories.parts import spooled_stream
 from parchunk.inventories.queries import Rows
-from parchunk.inventories.sorted_objects import SCHEMA, SortedObjects
+from parchunk.inventories.sorted_objects import SCHEMA, TAGGED, SortedObjects
 from parchunk.inventories.sorting import Sorter, run_bytes_within, write_sorted
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,6 +69,39 @@ def test_the_digest_does_not_depend_on_how_rows_are_cut(tmp_path: Path) -> None:
     assert len(digests) == 1
     (tmp_path / "other").mkdir()
     assert made([*keys[:-1], "t/x"], 50, tmp_path / "other").digest not in digests
+
+
+def test_entity_tags_are_of_the_digest_and_go_with_their_keys(tmp_path: Path) -> None:
+    digests: dict[str, set[str]] = {}
+    for cut, last in ((1, "g0"), (3, "g0"), (8, "g0"), (8, "other")):
+        columns = [[f"t/{at}" for at in range(8)], range(8), range(8), [*"abcdefg", last]]
+        rows = pa.record_batch(columns, schema=TAGGED)
+        batches = (rows.slice(at, cut) for at in range(0, 8, cut))
+        file = tmp_path / f"{cut}{last}.parquet"
+        _, digest, _ = write_sorted(batches, file, "it", "etag")
+        digests.setdefault(last, set()).add(digest)
+        assert pq.read_table(file).to_pydict() == rows.to_pydict()
+    assert [len(found) for found in digests.values()] == [1, 1]
+    assert digests["g0"] != digests["other"]
+
+
+def test_runs_with_entity_tags_are_merged(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).permutation(90_000)
+    keys, tags = (
+        pc.binary_join_element_wise(text, pa.array(numbers).cast(pa.string()), "")
+        for text in ("s/", "tag")
+    )
+    table = pa.table({"key": keys, "size": numbers + 1, "etag": tags})
+    part = spooled_stream(table, "it", tmp_path / "part.parquet")
+    rows = Rows(part, columns_of(part.columns, "it", "etag"), identity="etag")
+    sorter = Sorter([rows], tmp_path, 512 << 20, "it", run_bytes=1 << 20)
+    file = tmp_path / "sorted.parquet"
+    write_sorted(sorter.batches("s/", "", NOW), file, "it", "etag")
+    sorter.close()
+    assert len(list(tmp_path.glob("run-*.parquet"))) > 1
+    found = pq.read_table(file)
+    assert found["path"].to_pylist() == sorted(map(str, range(90_000)))
+    assert found["etag"].to_pylist() == [f"tag{key}" for key in found["path"].to_pylist()]
 
 
 def test_runs_are_merged(tmp_path: Path) -> None:

@@ -318,6 +318,7 @@ class _Digest:
     def __init__(self) -> None:
         self._columns = [hashlib.blake2b(digest_size=16) for _ in range(4)]
         self._tags = [hashlib.blake2b(digest_size=16) for _ in range(2)]
+        self._tagged = False
 
     def add(self, rows: pa.RecordBatch) -> None:
         data, lengths = _text_of(rows["path"])
@@ -326,15 +327,15 @@ class _Digest:
         for column, values in zip(self._columns[1:], numbers, strict=True):
             column.update(np.ascontiguousarray(values).tobytes())
         if "etag" in rows.schema.names:
-            if len(self._columns) == 4:
-                self._columns = [*self._columns, *self._tags]
+            self._tagged = True
             data, lengths = _text_of(pc.fill_null(rows["etag"], ""))
             self._tags[0].update(data)
             self._tags[1].update(lengths.tobytes())
 
     @property
     def text(self) -> str:
-        whole = b"".join(column.digest() for column in self._columns)
+        columns = [*self._columns, *(self._tags if self._tagged else ())]
+        whole = b"".join(column.digest() for column in columns)
         return hashlib.blake2b(whole, digest_size=16).hexdigest()
 
 
