@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 
 import numpy as np
 import obstore
@@ -132,7 +131,7 @@ def test_names_that_need_escaping() -> None:
 
 def test_requests_overlap_under_latency() -> None:
     store = zarr_store([("air", (200_000,), (1,), ("t",))])
-    with serve(store, latency=0.2) as server:
+    with serve(store, latency=2) as server:
         s3 = client(server)
 
         def first_page(at: int) -> None:
@@ -140,12 +139,10 @@ def test_requests_overlap_under_latency() -> None:
             assert batch.num_rows == 50
 
         threads = [threading.Thread(target=first_page, args=(at,)) for at in range(1000, 1064)]
-        began = time.perf_counter()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert 0.2 < time.perf_counter() - began < 64 * 0.2 / 4
         assert server.counts()["LIST"] == 64
         assert server.counts()["max_in_flight"] > 32
 

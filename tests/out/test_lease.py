@@ -152,8 +152,8 @@ def test_a_broken_lease_binds_nobody(output: Output, data: bytes) -> None:
 
 
 def test_renewals_keep_a_short_lease(output: Output) -> None:
-    with held(output, expiry=0.6, renewal=0.1) as lease:
-        until = time.monotonic() + 1.5
+    with held(output, expiry=3, renewal=0.1) as lease:
+        until = time.monotonic() + 4
         while time.monotonic() < until:
             lease.check()
             with pytest.raises(HeldError):
@@ -174,7 +174,9 @@ def test_the_loser_of_a_lease_stops_and_leaves_the_winner_alone(output: Output) 
         mine = replace(winner, id="another", host="elsewhere", expires=time.time() + 60)
         if output.put_if(LEASE, mine.encode(), seen[1]):
             break
-    time.sleep(0.3)  # several renewals
+    until = time.monotonic() + 60
+    while not lease._lost and time.monotonic() < until:
+        time.sleep(0.02)  # until a renewal sees it
     with pytest.raises(HeldError, match="on elsewhere"):
         lease.check()
     lease.release()
@@ -235,7 +237,7 @@ def stalled(server: Any, out: str, *more: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until

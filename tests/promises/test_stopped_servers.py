@@ -19,7 +19,7 @@ STORE = zarr_store([("t", (30_000,), (1,), ("time",))])
 
 
 def options(name: str, endpoint: str) -> list[str]:
-    pairs = (f"endpoint={endpoint}", "region=us-east-1", "skip_signature=true", "timeout=1s")
+    pairs = (f"endpoint={endpoint}", "region=us-east-1", "skip_signature=true", "timeout=4s")
     return [f"--{name}-option={pair}" for pair in pairs]
 
 

@@ -26,19 +26,19 @@ def source_that_hangs(*faults: Fault) -> Iterator[parchunk.Source]:
         kwargs = server.store_kwargs() | {"retry_config": {"max_retries": 0}}
         kwargs["client_options"] = {"allow_http": True, "timeout": "1h"}
         opened = S3Store(server.bucket, **kwargs)
-        yield parchunk.Source(opened, "", "s3://formula", quiet=0.3)
+        yield parchunk.Source(opened, "", "s3://formula", quiet=1.5)
 
 
 @pytest.mark.parametrize("key", ["zarr.json", "t/zarr.json"])
 def test_metadata_that_never_comes_is_an_error_that_names_it(key: str) -> None:
     hang = Fault("hang", times=None, on="GET", within=key)
-    said = rf"cannot read s3://formula/{key}: no answer came for 0\.3 s"
+    said = rf"cannot read s3://formula/{key}: no answer came for 1\.5 s"
     with source_that_hangs(hang) as source, pytest.raises(parchunk.SourceError, match=said):
         parchunk.plan(source)
 
 
 def test_a_listing_of_groups_that_never_comes_is_one_too() -> None:
-    said = r"cannot list s3://formula: no answer came for 0\.3 s"
+    said = r"cannot list s3://formula: no answer came for 1\.5 s"
     with (
         source_that_hangs(Fault("hang", times=None)) as source,
         pytest.raises(parchunk.SourceError, match=said),
