@@ -87,7 +87,7 @@ def test_pyramids_read_back_and_get_no_made_up_names(
     else:
         extra["chunk_key_encoding"] = {"name": "v2", "separator": "/"}
     for n in range(3):
-        shape = (5, 47 >> n, 61 >> n)
+        shape = (5, 23 >> n, 31 >> n)
         data = random.integers(0, 1000, shape).astype("u2")
         image.create_array(f"{n}", shape=shape, chunks=(1, 5, 5), dtype="u2", **extra)[...] = data
     plan = parchunk.plan(str(tmp_path / "s.zarr"), split=split)
