@@ -234,9 +234,8 @@ def test_an_update_killed_at_any_step_shows_the_old_or_the_new(
     assert {read(whole) for read in readers_of(kind).values()} == {32}
     steps = [name for name in dict.fromkeys(command.steps) if "rename" not in name]
     assert {"after plan", "after record file", "before root", "after root"} <= set(steps)
-    # One layout at every other step; the others at every third, so that together they are at all.
-    begin = list(KINDS).index(kind) - 1
-    for count, name in list(enumerate(steps))[max(begin, 0) :: 2 if begin < 0 else 3]:
+    # Each layout at every third step, so that together they are at all.
+    for count, name in list(enumerate(steps))[list(KINDS).index(kind) % 3 :: 3]:
         out = tmp_path / f"out{count}"
         shutil.copytree(first, out)
         step = Step(name, command.steps.count(name) // 2)
@@ -259,8 +258,7 @@ def test_an_update_killed_at_any_step_shows_the_old_or_the_new(
         seen = {reader: read(out) for reader, read in readers_of(kind).items()}
         assert set(seen.values()) <= {told, 0}, (name, seen)
         assert {seen[reader] for reader in seen if reader != "Icechunk"} == {told}, name
-        again = crash_process.start(["update", str(out), "--no-progress"], tmp_path / f"a{count}")
-        assert again.end()[0] == 0, name
+        parchunk.update(str(out))
         # The same bytes read alike; views read what is not published, too.
         assert published(out) == wanted, name
         assert by_views(out) == 32, name
@@ -272,7 +270,7 @@ def test_an_update_killed_at_any_step_shows_the_old_or_the_new(
 def test_an_update_that_runs_shows_the_old_or_the_new(tmp_path: Path, kind: str) -> None:
     source, out = built(tmp_path, kind, 8)
     before, polls = 8, 0
-    for number, after in enumerate((20, 32, 52)):
+    for number, after in enumerate((20, 32)):
         grow(source, after, kind)
         seen = before
         command = crash_process.start(
