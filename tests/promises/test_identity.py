@@ -238,6 +238,17 @@ def test_identities_are_carried_with_their_rows(kind: str, how: str, tmp_path: P
     assert not changed(parchunk.audit(str(out), against_source=True))
 
 
+def test_what_was_rewritten_before_rows_were_renumbered_is_found(tmp_path: Path) -> None:
+    source = write(tmp_path / "store")
+    out = build(source, tmp_path / "out", "time")
+    backdated(source / "t/c/2/1")
+    zarr.open_group(source)["t"].resize((12, 8))
+    result = parchunk.update(str(out), gaps=False)
+    assert (result.plan.by_name["t"].spec.shape, result.plan.identity) == ((12, 8), "time")
+    report = parchunk.audit(str(out), against_source=True)
+    assert {one.key for one in report.findings if one.kind == "rewritten-chunks"} == {"t/c/2/1"}
+
+
 def test_another_identity_is_another_plan(made: Path, tmp_path: Path) -> None:
     out = build(made / "store", tmp_path / "out", "time")
     with pytest.raises(parchunk.InputError, match="--identity time there, etag now"):

@@ -49,7 +49,8 @@ class Source:
 
     ``objects`` stand for the listing: an Arrow stream or table, or a DuckDB relation, with columns
     ``key`` and ``size``, ``last_modified`` if it is known, and ``etag`` for that ``identity``;
-    taken at ``objects_taken``, by default now. They are sorted as the source is made.
+    taken at ``objects_taken``, by default now. They are sorted as the source is made. ``identity``
+    is what listings are to say of each object: `parchunk.plan` sets it.
     """
 
     store: ObjectStore
