@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from tests.many_stores import Made, as_one_store, join, write
 
 import parchunk
 from parchunk.errors import OutputError
+from parchunk.out.counts import Counts
 from parchunk.out.local import LocalOutput
+from parchunk.out.receipts import read_receipts
 from parchunk.planning.joining.segments import segments
 from parchunk.stores.opening import open_store
 
@@ -160,13 +163,14 @@ def test_a_build_that_ends_anywhere_is_resumed(
     assert published(tmp_path / "out") == published(whole)
 
 
+@pytest.mark.parametrize("inline", [True, False])  # False: written over in place
 @pytest.mark.parametrize("puts", [None, 3, 8])
 def test_stores_that_come_go_on_within_a_record_file(
-    tmp_path: Path, published: Published, puts: int | None
+    tmp_path: Path, puts: int | None, inline: bool
 ) -> None:
     paths = months(tmp_path / "in")
     out = tmp_path / "out"
-    parchunk.build(plan_of(paths[:3]), out)
+    parchunk.build(plan_of(paths[:3], inline_coordinates=inline), out)
     check(out, paths[:3])
     if puts is not None:
         with pytest.raises(OutputError, match="no space left"):
@@ -176,9 +180,57 @@ def test_stores_that_come_go_on_within_a_record_file(
     result = parchunk.update(out, paths[3:])
     assert result.plan.cuts == plan_of(paths).cuts
     check(out, paths)
-    parchunk.build(plan_of(paths), tmp_path / "anew")
-    for file in (tmp_path / "anew").glob("*/refs.*.parq"):
-        assert (out / file.relative_to(tmp_path / "anew")).read_bytes() == file.read_bytes()
+    same_as_built(out, plan_of(paths, inline_coordinates=inline), tmp_path / "anew")
+
+
+@pytest.mark.parametrize("odd", ["stray", "empty", "damaged", "gap", "", "in place"])
+def test_what_was_there_before_stores_that_come_is_listed_again_if_it_is_odd(
+    tmp_path: Path, odd: str
+) -> None:
+    paths = months(tmp_path / "in")
+    out = tmp_path / "out"
+    if odd == "stray":
+        (paths[2] / "air" / "stray").write_bytes(b"stray")
+    if odd == "empty":
+        (paths[2] / "air" / "6.2").write_bytes(b"")
+    if odd == "gap":
+        shutil.move(paths[2] / "air" / "6.2", tmp_path / "6.2")
+    inline = odd != "in place"
+    parchunk.build(plan_of(paths[:3], inline_coordinates=inline), out)
+    if odd == "damaged":
+        (out / "air" / "refs.4.parq").write_bytes(b"cut off")
+    if odd == "gap":
+        shutil.move(tmp_path / "6.2", paths[2] / "air" / "6.2")
+    listed = [0]
+    parchunk.update(
+        out,
+        paths[3:4],
+        gaps=odd == "gap",
+        progress=lambda now: listed.append(now.listed),
+    )
+    same_as_built(out, plan_of(paths[:4], inline_coordinates=inline), tmp_path / "anew")
+    arrays = ["air", "rain"] if inline else ["air", "rain", "time"]
+    came = sum(len(list((paths[3] / name).iterdir())) for name in arrays)
+    if odd in ("", "in place"):
+        assert listed[-1] == came
+    else:
+        assert listed[-1] > came
+
+
+def same_as_built(out: Path, plan: parchunk.Plan, anew: Path) -> None:
+    """OUT has the record files of a build of the plan, and receipts that say the same."""
+    built = {receipt.key: receipt.values() for receipt in parchunk.build(plan, anew).receipts}
+    files = sorted(anew.glob("*/refs.*.parq"))
+    assert sorted(out.glob("*/refs.*.parq")) == [out / file.relative_to(anew) for file in files]
+    for file in files:
+        assert (out / file.relative_to(anew)).read_bytes() == file.read_bytes(), file
+    known = read_receipts(LocalOutput(open_store(str(out)).location), plan)
+    counts = {field.name for field in fields(Counts)}
+    for key, receipt in known.items():
+        found = receipt.values()
+        assert {name: found[name] for name in counts} == {name: built[key][name] for name in counts}
+    assert known.keys() == built.keys()
+    assert not list(out.glob(".parchunk/known*"))
 
 
 def test_an_audit_looks_into_each_store(tmp_path: Path) -> None:

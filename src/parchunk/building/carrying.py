@@ -7,7 +7,7 @@ is lost on the way costs a listing of its partition, and nothing else.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from parchunk.listing.strays import Strays, encode_strays
 from parchunk.out.counts import BuildCounts
 from parchunk.out.inventory_date import oldest
+from parchunk.out.known import keep_known
 from parchunk.out.output import RECEIPTS, STRAYS, Output
 from parchunk.out.receipts import Receipt, read_receipts, receipt_path, strays_path, write_receipt
 from parchunk.out.unfinished import Unfinished
 from parchunk.planning.coordinates import MOST_CHUNKS
-from parchunk.planning.growth import Carried, carried
+from parchunk.planning.growth import Carried, carried, going_on
 from parchunk.planning.plan import Partition, PartitionKey, Plan
 
 
@@ -75,7 +76,29 @@ def carry_over(old: Plan, new: Plan, output: Output) -> None:
         receipt = renewed(known, item.partition, new)
         write_receipt(output, item.partition, receipt)
         done[item.partition.key] = receipt
+    keep_going_on(old, new, receipts, done, output, output)
     _delete_others(new, output, done)
+
+
+def keep_going_on(
+    old: Plan,
+    new: Plan,
+    receipts: Mapping[PartitionKey, Receipt],
+    done: Container[PartitionKey],
+    before: Output,
+    output: Output,
+) -> None:
+    """Keep in ``output`` what is known of partitions of ``before`` that stores go on in."""
+    for item in going_on(old, new):
+        receipt = receipts.get(item.before[0].key)
+        if receipt is not None and item.partition.key not in done and _is_plain(receipt):
+            keep_known(output, item.partition, receipt, new.fingerprint, before)
+
+
+def _is_plain(receipt: Receipt) -> bool:
+    """Whether a listing would count as the receipt does, by the rows of record files alone."""
+    odd = receipt.strays or receipt.zero_sized or receipt.inventory is not None
+    return not odd and bool(receipt.record_files)
 
 
 def _delete_others(plan: Plan, output: Output, done: dict[PartitionKey, Receipt]) -> None:

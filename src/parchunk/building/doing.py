@@ -11,6 +11,7 @@ from parchunk.building.storeless import write_storeless
 from parchunk.cover.limits import USUAL
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
+from parchunk.out.known import read_known
 from parchunk.out.output import Output
 from parchunk.planning.plan import Partition, Plan
 from parchunk.stores.source import Source
@@ -37,13 +38,16 @@ def do_here(
     width = width_of(source.manner, effort.listings)
     limits = effort.limits or USUAL
     share = effort.share(plan)
+    # An inventory's date is that of all rows of a partition.
+    known = {} if source.objects is not None else read_known(output, plan, pending)
+    rows_known = {key: one.rows for key, one in known.items()}
     # Made when their turn comes: there may be ten thousand stores.
     jobs = (
         (work, job)
-        for work in store_works(plan, source, pending, effort.workers)
+        for work in store_works(plan, source, pending, effort.workers, rows_known)
         for job in work.jobs(most_held, width, limits)
     )
-    ready = ready_jobs(plan, jobs, pending, output, share)
+    ready = ready_jobs(plan, jobs, pending, output, share, known)
     before = len(run.receipts)
     run.receipts += write_storeless(plan, output, pending)
     if effort.workers > 1:

@@ -33,7 +33,7 @@ class Ledger:
             for unit in walked.units
         )
         for key, one in self._owned.items():
-            self._left[key] += len(one.absent)
+            self._left[key] += len(one.absent) + (one.known is not None)
         self._written: dict[PartitionKey, Written] = {}
         self._unordered: set[PartitionKey] = set()
         #: Whether somebody else has done a partition since this began, where that can be.

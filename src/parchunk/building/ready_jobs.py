@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from types import MappingProxyType
 
 from parchunk.building.effort import Share
 from parchunk.building.pools import Pools
@@ -20,6 +21,7 @@ from parchunk.listing.one_array import ArrayListing
 from parchunk.listing.patience import Requests
 from parchunk.listing.walker import Listing
 from parchunk.metadata.spec import ArraySpec
+from parchunk.out.known import Known
 from parchunk.out.output import Output
 from parchunk.planning.joining.segments import segments, straddle
 from parchunk.planning.plan import Partition, PartitionKey, Plan
@@ -61,7 +63,8 @@ class Owned:
     """A partition that is built, with all of its rows.
 
     ``elements`` of the split dimension are None for a whole array; ``least`` is its share of the
-    fewest LIST requests. ``absent`` are rows of it that no store has.
+    fewest LIST requests. ``absent`` are rows of it that no store has, and ``known`` is what is
+    known of its first rows.
     """
 
     partition: Partition
@@ -69,6 +72,7 @@ class Owned:
     elements: tuple[int, int] | None
     least: int
     absent: tuple[RowSet, ...] = ()
+    known: Known | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ class ReadyJobs:
         stores together, or more than once in one.
         """
         parts = sum(len(m.partitions) for leg in self.legs for m in leg.job.members)
-        return parts > len(self.owned) or any(one.absent for one in self.owned)
+        return parts > len(self.owned) or any(one.absent or one.known for one in self.owned)
 
     @property
     def at_once(self) -> int:
@@ -146,6 +150,7 @@ def ready_jobs(
     pending: Sequence[Partition],
     output: Output,
     share: Share,
+    known: Mapping[PartitionKey, Known] = MappingProxyType({}),
 ) -> Iterator[ReadyJobs]:
     """Yield what a worker is given to build ``jobs``, which ``pending`` partitions are of."""
     whole = {partition.key: partition for partition in pending}
@@ -160,7 +165,7 @@ def ready_jobs(
         yield ReadyJobs(
             source=chain[0][0].source,
             legs=tuple(legs),
-            owned=tuple(_owned(plan, whole[key], least[key]) for key in least),
+            owned=tuple(_owned(plan, whole[key], least[key], known.get(key)) for key in least),
             output=output,
             dimension=None if plan.split is None else str(plan.split),
             record_size=plan.record_size,
@@ -184,14 +189,17 @@ def _place(leg: Leg) -> float:
     )
 
 
-def _owned(plan: Plan, partition: Partition, least: int) -> Owned:
+def _owned(plan: Plan, partition: Partition, least: int, known: Known | None) -> Owned:
     absent: tuple[RowSet, ...] = ()
     if plan.stores is not None:
+        first = partition.rows.number(0) + (known.rows if known else 0)
         absent = tuple(
-            part.partition.rows for part in segments(plan, partition) if part.store is None
+            part.partition.rows
+            for part in segments(plan, partition)
+            if part.store is None and part.partition.rows.number(0) >= first
         )
     spec = plan.by_name[partition.array].spec
-    return Owned(partition, spec, plan.elements(partition), least, absent)
+    return Owned(partition, spec, plan.elements(partition), least, absent, known)
 
 
 def _least(job: Job, page: int) -> Iterator[tuple[PartitionKey, int]]:

@@ -75,7 +75,9 @@ def receipt_of(
         stop=elements[1] if elements else None,
         stray_reasons=written.reasons,
         last_modified=written.modified,
-        verified=not ready.share.trust_listing and not ready.source.manner.frozen,
+        verified=not ready.share.trust_listing
+        and not ready.source.manner.frozen
+        and (owned.known is None or owned.known.receipt.verified),
         ordered=ordered,
         record_files=tuple(sorted(written.files, key=lambda file: file.index)),
         inventory=None if ready.source.objects is None else ready.source.objects.date,

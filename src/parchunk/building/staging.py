@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from parchunk.building.carrying import renewed, strays_of
+from parchunk.building.carrying import keep_going_on, renewed, strays_of
 from parchunk.errors import InputError
 from parchunk.out.claims import clear_claims
 from parchunk.out.output import NEXT, PLAN, Output
@@ -53,7 +53,7 @@ def begin_stage(old: Plan, new: Plan, output: Output, asked: Unfinished) -> Stag
 
 
 def carry_to(old: Plan, new: Plan, output: Output, stage: Output, kept: dict[Any, Receipt]) -> None:
-    """Write receipts of the partitions whose record files stay where they are.
+    """Write receipts of the partitions whose record files stay where they are, most or all.
 
     ``kept`` are the receipts of ``old`` that are believed.
     """
@@ -67,6 +67,7 @@ def carry_to(old: Plan, new: Plan, output: Output, stage: Output, kept: dict[Any
         if strays is not None:
             stage.put(strays_path(item.partition), strays)
         write_receipt(stage, item.partition, renewed(known, item.partition, new))
+    keep_going_on(old, new, kept, done, output, stage)
 
 
 def _is_of(stage: Output, plan: Plan) -> bool:

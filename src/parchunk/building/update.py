@@ -23,6 +23,7 @@ from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
 from parchunk.out.inventory_date import refuse_older
+from parchunk.out.known import forget_known
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
 from parchunk.out.plan_file import load_plan, parse_plan, save_plan
@@ -240,6 +241,7 @@ def _begin(asked: Unfinished, old: Plan, new: Plan, output: Output, page: int) -
         elif unfinished.fingerprint == old.fingerprint:
             again = asked.joined(unfinished)
     save_unfinished(again, output)
+    forget_known(output)
     kept = forget(old, output, partial(is_due, page=page, asked=again))
     grown_from = old if new.fingerprint != old.fingerprint else None
     begun = replace(again, begun=True, gaps=again.gaps or searched, grown_from=grown_from)

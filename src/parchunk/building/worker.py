@@ -18,15 +18,18 @@ from parchunk.building.results import JobResult
 from parchunk.cover.jobs import Member
 from parchunk.errors import ListingError
 from parchunk.keys.placement import Target
+from parchunk.keys.row_sets import RowSet
 from parchunk.listing.patience import Requests
 from parchunk.listing.shard_reading import ShardReader
 from parchunk.listing.size_vector import SizeVector
 from parchunk.listing.strays import Strays
 from parchunk.listing.tally import Part
 from parchunk.listing.waiting import result_unless
+from parchunk.out.counts import Counts
 from parchunk.out.receipts import Receipt
 from parchunk.writing.absent_rows import AbsentRows
 from parchunk.writing.inline_room import Inlining
+from parchunk.writing.known_file import KnownFile
 from parchunk.writing.plain_rows import PlainRows
 from parchunk.writing.record_writer import RecordWriter
 from parchunk.writing.rows import RowSource
@@ -64,6 +67,7 @@ def _build(
     seams = Seams(ready.record_size) if ready.has_seams else None
     build = partial(_build_leg, ready, pools=pools, counted=counted, ledger=ledger, seams=seams)
     _write_absent(ready, pools, ledger, seams)
+    _write_known(ready, pools, ledger, seams)
     if len(ready.legs) == 1:
         notes = build(ready.legs[0])
     else:
@@ -186,6 +190,32 @@ def _write_absent(ready: ReadyJobs, pools: Pools, ledger: Ledger, seams: Seams |
             nothing = Part(rows, SizeVector(np.empty(0, np.uint64)), None, Strays(), 0)
             key = owned.partition.key
             ledger.take(key, Written() if ledger.is_others(key) else writer.write(nothing))
+
+
+def _write_known(ready: ReadyJobs, pools: Pools, ledger: Ledger, seams: Seams | None) -> None:
+    """Count in what is known of partitions, and write on in their last record file."""
+    for owned in ready.owned:
+        if owned.known is None:
+            continue
+        key, receipt = owned.partition.key, owned.known.receipt
+        *files, last = receipt.record_files
+        source = KnownFile(owned.spec, owned.known.last)
+        written = Written(files=list(files), modified=receipt.last_modified)
+        if not ledger.is_others(key):
+            counts = source.known
+            written.counts = Counts(
+                present=receipt.present - counts.present,
+                inlined=receipt.inlined - counts.inlined,
+                bytes=receipt.bytes - counts.bytes,
+                found_again=receipt.found_again,
+            )
+            all_rows = owned.partition.rows
+            end = all_rows.number(0) + receipt.expected
+            rows = RowSet(all_rows.period, end - last.rows, end)
+            target = Target(owned.partition.array, owned.spec.reference_total)
+            part = Part(rows, SizeVector(np.empty(0, np.uint64)), None, Strays(), 0)
+            written.add(_record_writer(ready, source, target, pools, seams).write(part))
+        ledger.take(key, written, receipt.ordered)
 
 
 def _row_source(ready: ReadyJobs, member: Member, pools: Pools, counted: Requests) -> RowSource:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from parchunk.cover.contents import Content, contents_of
 from parchunk.cover.jobs import Job
@@ -20,7 +21,7 @@ from parchunk.keys.placement import Target
 from parchunk.planning.joining.segments import segments, straddle
 from parchunk.planning.joining.store_view import StoreView, plan_of
 from parchunk.planning.many_sources import key_in, place_with
-from parchunk.planning.plan import Partition, Plan
+from parchunk.planning.plan import Partition, PartitionKey, Plan
 from parchunk.stores.source import Source
 
 #: Chunks of neighbouring stores that are one work, at most: many walks, each as long as they get.
@@ -81,13 +82,18 @@ class StoreWork:
 
 
 def store_works(
-    plan: Plan, source: Source, pending: Sequence[Partition], workers: int = 1
+    plan: Plan,
+    source: Source,
+    pending: Sequence[Partition],
+    workers: int = 1,
+    known: Mapping[PartitionKey, int] = MappingProxyType({}),
 ) -> Iterator[StoreWork]:
     """Yield the work in stores, in the order of their keys; ``source`` is the folder above them.
 
     Stores in other buckets come after, bucket by bucket, as they lie beside it. Chunks that no
     store has are in none. Where partitions have rows of several stores, ``workers`` share
-    neighbouring regions and not stores: each partition is one worker's.
+    neighbouring regions and not stores: each partition is one worker's. So many first rows of
+    partitions as are ``known`` are not listed.
     """
     if plan.stores is None:
         yield StoreWork(plan, source, tuple(pending), workers=workers)
@@ -95,9 +101,12 @@ def store_works(
     across = straddle(plan, pending)
     for some in _shared_out(pending, workers) if across else [pending]:
         by_store: dict[int, list[Partition]] = {}
-        for part in (part for partition in some for part in segments(plan, partition)):
-            if part.store is not None:
-                by_store.setdefault(part.store, []).append(part.partition)
+        for partition in some:
+            before = known.get(partition.key, 0)
+            for part in segments(plan, partition):
+                before -= part.partition.rows.total
+                if part.store is not None and before < 0:
+                    by_store.setdefault(part.store, []).append(part.partition)
         yield from _works(plan, source, by_store, 1 if across else workers)
 
 

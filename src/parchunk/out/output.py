@@ -28,6 +28,8 @@ CLAIMS = f"{OWN}/claims"
 NEXT = f"{OWN}/next"
 #: The plan of that, from its beginning on, and its root, once it is complete.
 PREPARED_PLAN = f"{NEXT}/{OWN}/plan.json"
+#: What was known of partitions that go on in stores which came.
+KNOWN = f"{OWN}/known"
 RECEIPTS = f"{OWN}/receipts"
 STRAYS = f"{OWN}/strays"
 #: What is kept of each object, by the names of record files.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from parchunk.errors import InputError
+from parchunk.out.known import forget_known
 from parchunk.out.output import PREVIOUS, UPDATE, Output
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.planning.plan_document import read_plan
@@ -126,5 +127,6 @@ def finish_update(output: Output) -> None:
     """
     unfinished = read_unfinished(output)
     output.delete(PREVIOUS)
+    forget_known(output)
     if unfinished is not None and unfinished.begun:
         output.delete(UPDATE)

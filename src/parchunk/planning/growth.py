@@ -16,6 +16,7 @@ from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec, Hierarchy
 from parchunk.planning.changes import changes_of, same_chunks, unlike
 from parchunk.planning.choice import REGION_REFERENCES, WHOLE_RATIO, is_coordinate, make_plan
+from parchunk.planning.joining.segments import segments
 from parchunk.planning.plan import MOST_CHUNKS, ArrayPlan, Partition, Plan
 from parchunk.planning.refitting import refit
 
@@ -87,6 +88,42 @@ def carried(old: Plan, new: Plan) -> Iterator[Carried]:
         for partition, parts in pairs:
             if _full(before.spec, array.spec, partition.rows):
                 yield Carried(partition, parts)
+
+
+def going_on(old: Plan, new: Plan) -> Iterator[Carried]:
+    """Yield the partitions of ``new`` whose first rows ``old`` knew, all of one partition.
+
+    They are those whose last record file goes on with rows of stores that came: the rows before
+    are of the same stores as they were, and end within that file.
+    """
+    for array in new.arrays:
+        before = old.by_name.get(array.spec.name)
+        if before is None or not (before.cuts and array.cuts):
+            continue
+        if not (before.by_first_row and array.by_first_row and _same_regions(before, array)):
+            continue
+        if unlike(before.spec, array.spec):
+            continue
+        if any(plan.coordinate_threshold_of(array.spec.name) for plan in (old, new)):
+            continue  # other rows may be inlined now
+        size = new.record_size
+        for was, now in zip(before.partitions(size), array.partitions(size), strict=False):
+            known, follow = _stretches(old, was), _stretches(new, now)
+            more = follow[len(known) :]
+            if (
+                known
+                and was.rows.total % size
+                and follow[: len(known)] == known
+                and any(store is not None for store, _, _ in more)
+                and _full(before.spec, array.spec, was.rows)
+            ):
+                yield Carried(now, (was,))
+
+
+def _stretches(plan: Plan, partition: Partition) -> list[tuple[int | None, int, int]]:
+    """Return which store has which rows of a partition, by the first and their number."""
+    found = ((one.store, one.partition.rows) for one in segments(plan, partition))
+    return [(store, rows.number(0), rows.total) for store, rows in found]
 
 
 def _same_regions(before: ArrayPlan, now: ArrayPlan) -> bool:
