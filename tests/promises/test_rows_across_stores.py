@@ -183,7 +183,7 @@ def test_stores_that_come_go_on_within_a_record_file(
     same_as_built(out, plan_of(paths, inline_coordinates=inline), tmp_path / "anew")
 
 
-@pytest.mark.parametrize("odd", ["stray", "empty", "damaged", "gap", "", "in place"])
+@pytest.mark.parametrize("odd", ["stray", "empty", "damaged", "gap", "identity", "", "in place"])
 def test_what_was_there_before_stores_that_come_is_listed_again_if_it_is_odd(
     tmp_path: Path, odd: str
 ) -> None:
@@ -196,7 +196,8 @@ def test_what_was_there_before_stores_that_come_is_listed_again_if_it_is_odd(
     if odd == "gap":
         shutil.move(paths[2] / "air" / "6.2", tmp_path / "6.2")
     inline = odd != "in place"
-    parchunk.build(plan_of(paths[:3], inline_coordinates=inline), out)
+    options = {"inline_coordinates": inline, "identity": "time" if odd == "identity" else "none"}
+    parchunk.build(plan_of(paths[:3], **options), out)
     if odd == "damaged":
         (out / "air" / "refs.4.parq").write_bytes(b"cut off")
     if odd == "gap":
@@ -208,7 +209,7 @@ def test_what_was_there_before_stores_that_come_is_listed_again_if_it_is_odd(
         gaps=odd == "gap",
         progress=lambda now: listed.append(now.listed),
     )
-    same_as_built(out, plan_of(paths[:4], inline_coordinates=inline), tmp_path / "anew")
+    same_as_built(out, plan_of(paths[:4], **options), tmp_path / "anew")
     arrays = ["air", "rain"] if inline else ["air", "rain", "time"]
     came = sum(len(list((paths[3] / name).iterdir())) for name in arrays)
     if odd in ("", "in place"):
@@ -222,7 +223,7 @@ def same_as_built(out: Path, plan: parchunk.Plan, anew: Path) -> None:
     built = {receipt.key: receipt.values() for receipt in parchunk.build(plan, anew).receipts}
     files = sorted(anew.glob("*/refs.*.parq"))
     assert sorted(out.glob("*/refs.*.parq")) == [out / file.relative_to(anew) for file in files]
-    for file in files:
+    for file in (*files, *anew.glob(".parchunk/objects/*/*")):
         assert (out / file.relative_to(anew)).read_bytes() == file.read_bytes(), file
     known = read_receipts(LocalOutput(open_store(str(out)).location), plan)
     counts = {field.name for field in fields(Counts)}
