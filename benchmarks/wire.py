@@ -5,7 +5,8 @@
 A synthetic S3 server on loopback answers, in a process of its own; so does each measurement, after
 a small one that imports. "fetch" asks for pages and throws them away; "drain" reads them; "build"
 writes references. Then all listings of a table's row run side by side from one process, each over
-an equal share of the keys, at so many seconds a request: up to ``--pages`` pages each.
+an equal share of the keys, at so many seconds a request: ``--pages`` pages each. "loop" follows
+them in one thread (`benchmarks.wire_loop`), "2 loops" in two.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 import parchunk
+from benchmarks.wire_loop import loops
 from parchunk.listing.choosing import choose, pages_of
 from parchunk.listing.pages import Spent
 from parchunk.listing.throttle import Throttle
@@ -36,6 +38,10 @@ from parchunk.listing.wire.server import server_at
 SMALL = 10_000
 NEVER = threading.Event()
 KINDS = ("fetch", "obstore drain", "wire drain", "obstore build", "wire build")
+#: How listings are followed side by side: by threads, or in so many event loops off the wire.
+BESIDE = ("obstore", "wire", "loop", "2 loops")
+LOOPS = {"loop": 1, "2 loops": 2}
+WHAT = ("keys/s", "cpu/M", "MiB")
 KEYS: dict[str, dict[str, Any]] = {
     "": {"skip_signature": True},
     "signed": {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "EXAMPLE"},
@@ -107,6 +113,11 @@ def side_by_side(way: str, streams: int, latency: float, pages: int) -> dict[str
     array = store.array("t")
     each = array.total // streams
     with serve(store, latency=latency) as server:
+        if threads := LOOPS.get(way):
+            dialect = choose(source_of(server, "wire")).dialect
+            assert dialect is not None
+            offsets = [array.key(at * each - 1) if at else None for at in range(streams)]
+            return measured(lambda: {"keys": loops(dialect, offsets, each, threads)})
         listing = pages_of(source_of(server, way), 1000, 60, NEVER)
         seen = [0] * streams
 
@@ -152,7 +163,7 @@ def rates(streams: list[int], latency: float, pages: int) -> Table:
     table = Table(
         title=f"side by side, {latency * 1000:.0f} ms a request", box=None, title_justify="left"
     )
-    for column in ("listings", "obstore keys/s", "wire keys/s", "obstore cpu/M", "wire cpu/M"):
+    for column in ("listings", *(f"{way} {what}" for what in WHAT for way in BESIDE)):
         table.add_column(column, justify="right")
     for count in streams:
         found = [
@@ -161,12 +172,13 @@ def rates(streams: list[int], latency: float, pages: int) -> Table:
                 f"{way} beside",
                 *("--streams", count, "--latency", latency, "--pages", pages),
             )
-            for way in ("obstore", "wire")
+            for way in BESIDE
         ]
         table.add_row(
             str(count),
             *(f"{each['keys'] / each['seconds']:,.0f}" for each in found),
             *(f"{each['cpu_seconds'] / each['keys'] * 1e6:.2f}" for each in found),
+            *(f"{each['mib']:.0f}" for each in found),
         )
     return table
 
@@ -183,12 +195,12 @@ def main() -> None:
     given = parser.parse_args()
     streams = [int(count) for count in given.streams.split(",")]
     if given.one and given.one.endswith(" beside"):
-        way = given.one.split()[0]
+        way = given.one.removesuffix(" beside")
         print(json.dumps(side_by_side(way, streams[0], given.latency, given.pages)))
     elif given.one:
         print(json.dumps(one(given.one, given.chunks, given.signed)))
     else:
-        console = Console(width=100, highlight=False)
+        console = Console(width=160, highlight=False)
         console.print(costs(given.chunks))
         console.print(rates(streams, given.latency, given.pages))
 

@@ -13,6 +13,8 @@ from instruments.synthetic.twin import FormulaListing
 from instruments.synthetic.zarr_stores import zarr_store
 
 import parchunk
+from parchunk.listing.pages import PAGE_ROWS
+from parchunk.listing.walker import batch_rows
 
 
 class Watched(FormulaListing):
@@ -87,3 +89,9 @@ def test_a_slow_walk_holds_no_other_array_back(
     assert listing.others_done.is_set()
     assert slow in listing.begun
     assert result.missing == 0
+
+
+@pytest.mark.parametrize(("listings", "rows"), [(1, 10_000), (16, 10_000), (128, 1_250)])
+def test_many_gather_less_each(listings: int, rows: int) -> None:
+    assert batch_rows(listings) == rows
+    assert batch_rows(1024) == PAGE_ROWS  # a page is whole, always

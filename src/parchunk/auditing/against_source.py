@@ -38,7 +38,7 @@ from parchunk.listing.choosing import choose
 from parchunk.listing.job import JobListing
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.tally import Part
-from parchunk.listing.walker import Listing
+from parchunk.listing.walker import Listing, batch_rows
 from parchunk.metadata import Hierarchy, skip_refused
 from parchunk.metadata.meaning import differences, same_meaning
 from parchunk.out.output import Output
@@ -104,6 +104,7 @@ def compare(
             counted=counted,
             stop=stop,
             patience=patience,
+            batch=batch_rows(concurrency),
         )
         try:
             for work, job in jobs:
@@ -217,6 +218,7 @@ class _Compared:
         counted: Requests,
         stop: threading.Event,
         patience: Patience,
+        batch: int,
         contents: ContentReader,
     ) -> None:
         """Prepare; nothing is listed yet."""
@@ -228,6 +230,7 @@ class _Compared:
             requests=counted,
             patience=patience,
             stop=stop,
+            batch=batch,
         )
         frozen = source.manner.settled
         self.listed = WatchedListing(spec, listing, pool, takers, trust=frozen)

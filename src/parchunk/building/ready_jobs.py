@@ -19,7 +19,7 @@ from parchunk.keys.row_sets import RowSet
 from parchunk.listing.job import JobListing
 from parchunk.listing.one_array import ArrayListing
 from parchunk.listing.patience import Requests
-from parchunk.listing.walker import Listing
+from parchunk.listing.walker import Listing, batch_rows
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.known import Known
 from parchunk.out.output import Output
@@ -52,6 +52,7 @@ class Leg:
                 requests=counted,
                 patience=share.patience,
                 stop=pools.stop,
+                batch=batch_rows(share.concurrency),
             )
             trust = share.trust_listing or source.manner.settled
             members.append(ArrayListing(member.spec, listing, pools.listings, pools.takers, trust))

@@ -29,8 +29,12 @@ READ_ROW_BYTES = 96
 #: Bytes that reading record files back takes besides: a row group of inlined chunks, decoded.
 READ_BYTES = 10 << 20
 
-#: Bytes a listing holds: one batch of rows, its Arrow columns and the kernels' temporaries.
+#: Bytes a listing holds: one batch of rows, its Arrow columns and the kernels' temporaries; of so
+#: many. Batches of more than these are smaller (`parchunk.listing.walker.batch_rows`).
 LISTING_BYTES = 4 << 20
+ROOMY_LISTINGS = 16
+#: Bytes that each listing more holds: a page, as bytes and as rows, and its thread.
+SLIM_LISTING_BYTES = 512 << 10
 
 #: What is used however small the job: thread stacks, connections, the allocator's slack.
 FIXED_BYTES = 40 << 20
@@ -131,7 +135,8 @@ def _row_bytes(identity: str) -> int:
 def _needed_bytes(record_size: int, concurrency: int, identity: str) -> tuple[int, int]:
     """Return the bytes a process needs for all but chunks' sizes, and with the fewest of these."""
     rest = FIXED_BYTES + WRITERS * record_size * _row_bytes(identity)
-    rest += min(concurrency, 16) * LISTING_BYTES
+    rest += min(concurrency, ROOMY_LISTINGS) * LISTING_BYTES
+    rest += max(concurrency - ROOMY_LISTINGS, 0) * SLIM_LISTING_BYTES
     return rest, rest + max(record_size * chunk_bytes(identity), 4 << 20)
 
 

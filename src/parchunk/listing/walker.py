@@ -10,6 +10,7 @@ import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 
+from parchunk.cover.memory import ROOMY_LISTINGS
 from parchunk.cover.walks import Walk
 from parchunk.errors import ListingError
 from parchunk.listing.choosing import pages_of
@@ -30,6 +31,11 @@ _NO_WITNESS = (
     "the store ended it in an answer without a key that must be there (an error with status 200, "
     "or objects deleted meanwhile)"
 )
+
+
+def batch_rows(concurrency: int) -> int:
+    """Return how many rows each of so many listings side by side gathers."""
+    return max(BATCH_ROWS * ROOMY_LISTINGS // max(concurrency, ROOMY_LISTINGS), PAGE_ROWS)
 
 
 class Refused(ListingError):

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from parchunk.listing.listed_rows import Listed
@@ -70,28 +71,15 @@ class WirePages:
 
     def pages(self, prefix: str, after: str | None, spent: Spent) -> Generator[Listed, None, None]:
         """Yield pages; see `parchunk.listing.pages.Pages`."""
-        dialect = self.dialect
-        server = server_at(dialect.origin, dialect.limits, os.getpid())
         after = after.removesuffix("/") if after else None
         below = f"{prefix}/" if prefix else ""
-        read = dialect.reader(after)
+        read = self.dialect.reader(after)
         token: str | None = None
         tokens: set[str] = set()
         while not self.stop.is_set():
-            target = dialect.target(below, after, token)
-
-            def headers(target: str = target) -> dict[str, str]:
-                return dialect.headers(target)
-
-            answer = server.get(target, headers, spent, self.stop, self.throttle, self.quiet)
-            if self.stop.is_set():
+            page = self._page(self.dialect.target(below, after, token), read, spent)
+            if page is None:
                 return
-            if answer.status != 200:
-                raise dialect.refused(answer, self.unsigned)
-            try:
-                page = read(answer.body)
-            except UnreadablePage as error:
-                raise PageError(f"the answer is no page: {error}") from None
             if len(page.listed.paths):
                 spent.keys += len(page.listed.paths)
                 yield page.listed
@@ -103,6 +91,35 @@ class WirePages:
                 raise PageError("it repeats itself without an end: the same page is to follow")
             token = page.token
             tokens.add(token)
+
+    def _page(
+        self, target: str, read: Callable[[bytes], WirePage], spent: Spent
+    ) -> WirePage | None:
+        """Return a page, of whose answer nothing is kept; None while the build ends."""
+        dialect = self.dialect
+        server = server_at(dialect.origin, dialect.limits, os.getpid())
+        answer = server.get(
+            target, lambda: dialect.headers(target), spent, self.stop, self.throttle, self.quiet
+        )
+        if self.stop.is_set():
+            return None
+        if answer.status != 200:
+            raise dialect.refused(answer, self.unsigned)
+        try:
+            with _turn(os.getpid()):
+                return read(answer.body)
+        except UnreadablePage as error:
+            raise PageError(f"the answer is no page: {error}") from None
+
+
+@cache
+def _turn(process: int) -> threading.Lock:
+    """Return whose turn it is to read a page, in a process.
+
+    Each kernel lets go of the interpreter, and who wants it back waits for all that have taken it:
+    pages read one after the other cost a fraction of what they cost side by side.
+    """
+    return threading.Lock()
 
 
 def refusal(answer: Answer, code: str, unsigned: str) -> PageError:
