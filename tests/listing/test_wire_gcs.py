@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import parchunk
 from parchunk.listing.choosing import choose
 from parchunk.listing.wire.gcs import read_json
 from parchunk.listing.wire.page import UnreadablePage
+from parchunk.planning.inventory import Inventory
 
 
 @contextmanager
@@ -65,6 +67,17 @@ def test_it_is_not_chosen_by_itself() -> None:
     gcs = GCSStore("b", skip_signature=True)
     source = parchunk.Source(gcs, "", "gs://b")
     assert str(choose(source)) == "obstore (GCS with credentials of kind 'anonymous' is not proven)"
+
+
+def test_entity_tags_are_left_to_obstore() -> None:
+    """Those of Google's JSON are not those that its objects are read by."""
+    gcs = GCSStore("b", skip_signature=True)
+    source = parchunk.Source(gcs, "", "gs://b", identity="etag")
+    assert str(choose(source)).startswith("obstore (entity tags on the wire of Google")
+    with pytest.raises(parchunk.InputError, match="left to obstore: give --listing auto"):
+        choose(replace(source, listing="wire"))
+    with pytest.raises(parchunk.InputError, match="of Google have other entity tags"):
+        Inventory(("a.csv",)).of(source)
 
 
 @pytest.mark.parametrize(

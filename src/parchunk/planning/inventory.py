@@ -62,13 +62,13 @@ class Inventory:
             raise InputError("--probe and --inventory: either says what is there; give one of them")
         if source.objects is not None:
             raise InputError("the source has objects= already: leave inventory= out")
-        opened = [open_inventory_file(file, source, store_options) for file in self.files]
-        root = Root(source.url, source.prefix, self.root, example)
         if source.identity == "etag" and source.url.startswith("gs://"):
             raise InputError(
                 "inventories of Google have other entity tags than its listings: give --identity "
                 "time, or no inventory"
             )
+        opened = [open_inventory_file(file, source, store_options) for file in self.files]
+        root = Root(source.url, source.prefix, self.root, example)
         return source.listed_by(read_inventory(opened, root, self.memory, source.identity))
 
 
