@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from parchunk.listing.wire.columns import numbers, times
 from parchunk.listing.wire.page import UnreadablePage, WirePage
 from parchunk.listing.wire.page_reader import PageReader
-from parchunk.listing.wire.strict_reader import microseconds, read_strictly
+from parchunk.listing.wire.strict_reader import read_strictly
 
 S3 = "http://s3.amazonaws.com/doc/2006-03-01/"
 WHEN = "2024-02-29T23:59:58.678Z"
@@ -347,74 +345,3 @@ def test_what_the_last_page_looked_like_does_not_matter(likes: list[str]) -> Non
         body = page(*(entry(f"a/{number}/{n}", n, more=more) for n in range(3)))
         read = reader.read(body)
         assert (rows(read), read.token, read.fault) == said(body, read_strictly)
-
-
-@given(st.lists(st.integers(0, 10**16 - 1), min_size=1), st.booleans())
-def test_numbers_are_those_that_stand_there(values: list[int], padded: bool) -> None:
-    texts = [str(value).zfill(16) if padded else str(value) for value in values]
-    body = ("........" + ";".join(texts) + "........").encode()
-    ends = 8 + np.cumsum([len(text) + 1 for text in texts]) - 1
-    starts = ends - [len(text) for text in texts]
-    found = numbers(body, starts, ends)
-    assert found is not None
-    assert found.tolist() == values
-
-
-@given(st.lists(st.text("0123456789 +-.:/;\x00", min_size=1, max_size=17), min_size=1))
-def test_what_is_no_number_is_none(texts: list[str]) -> None:
-    body = ("........" + ";".join(texts) + "........").encode()
-    ends = 8 + np.cumsum([len(text) + 1 for text in texts]) - 1
-    found = numbers(body, ends - [len(text) for text in texts], ends)
-    readable = all(text.isdigit() and len(text) <= 16 for text in texts)
-    assert (found.tolist() if found is not None else None) == (
-        [int(text) for text in texts] if readable else None
-    )
-
-
-MARKS = "0123456789-:.TZ+ /"
-
-
-@given(st.datetimes(), st.integers(0, 9), st.integers(0, 30), st.sampled_from(MARKS))
-@example(datetime(1970, 1, 1), 0, 30, "0")
-@example(datetime(2000, 2, 29), 3, 30, "0")
-@example(datetime(1900, 2, 28), 3, 30, "0")
-def test_times_are_those_that_stand_there(when: datetime, digits: int, at: int, mark: str) -> None:
-    text = when.isoformat(timespec="seconds") + ("." + f"{when.microsecond:06d}123"[:digits]) * (
-        digits > 0
-    )
-    text = (text + "Z")[:at] + mark + (text + "Z")[at + 1 :] if at < 30 else text + "Z"
-    body = ("........" + text + "........").encode()
-    found = times(body, np.array([8]), np.array([len(text)]))
-    if found is not None:
-        assert found.tolist() == [microseconds(text)]
-    elif at == 30:
-        assert not 1970 <= when.year <= 2261
-
-
-@given(
-    st.dates(datetime(1969, 12, 1).date(), datetime(2263, 1, 1).date()),
-    st.lists(
-        st.tuples(st.integers(0, 40), *(st.integers(0, top) for top in (29, 69, 69, 999))),
-        min_size=1,
-        max_size=5,
-    ),
-    st.integers(0, 60),
-    st.sampled_from(MARKS),
-)
-def test_times_of_one_month_are_those_that_stand_there(
-    month: date, moments: list[tuple[int, ...]], at: int, mark: str
-) -> None:
-    text = ";".join(
-        f"{month:%Y-%m}-{day:02}T{hour:02}:{minute:02}:{second:02}.{part:03}Z"
-        for day, hour, minute, second, part in moments
-    )
-    text = text[:at] + mark + text[at + 1 :] if 7 < at < len(text) else text
-    starts = 8 + np.arange(len(moments)) * 25
-    found = times(b"." * 8 + text.encode() + b"." * 8, starts, np.full(len(starts), 24))
-    texts = [text[start - 8 :][:24] for start in starts]
-    try:
-        expected = [microseconds(one) for one in texts]
-        readable = 1970 <= month.year <= 2261 and all(one[-5] == "." for one in texts)
-    except UnreadablePage:
-        readable = False
-    assert (found.tolist() if found is not None else None) == (expected if readable else None)
