@@ -34,7 +34,7 @@ MAY_USE: dict[str, str] = {
     "icechunk_import": "workers reading out planning metadata keys stores",
     "auditing": "listing cover reading out planning icechunk_import metadata keys stores",
     "report": "auditing metadata",
-    "notebooks": "report auditing building reading icechunk_import out planning metadata",
+    "notebooks": "report auditing building reading icechunk_import out planning metadata stores",
     "virtualizarr": "icechunk_import reading out planning metadata keys stores",
     "cli": " ".join(path.name for path in PACKAGE.iterdir() if path.is_dir()),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -70,6 +71,9 @@ def test_values_are_a_line_and_a_table_with_escaped_text(store: Path) -> None:
         assert "details" in shown.tags
         assert HOSTILE.replace("/", "-") in shown.text
     assert "and 2 more" in Text(plan._repr_html_()).text
+    place = replace(plan.location, options=(("endpoint", "http://here:1"),))
+    moved = replace(result, plan=replace(plan, location=place))
+    assert ', store_options={"endpoint": "http://here:1"})' in Text(moved._repr_html_()).text
     assert "svg" in Text(values[2]._repr_html_()).tags
     assert repr(values[1]).endswith(
         "44 of 45 chunks present, 1 missing; 15 of 15 partitions built>"

@@ -21,6 +21,7 @@ from parchunk.report.plot import coverage_png
 from parchunk.report.strips import worst_first
 from parchunk.report.tables import data_table
 from parchunk.showing.values import Shown, fragment_of, page_of, picture_of
+from parchunk.stores.told_options import told_options
 from parchunk.wording import bytes_text, duration, grid_text
 
 #: Rows of a table; what there are more is counted.
@@ -82,10 +83,12 @@ def of_build(result: BuildResult) -> str:
         f"{bytes_text(result.peak_memory)}"
     )
     columns = ("array", "expected", "present", "missing", "bytes", "strays")
+    place = result.plan.location
+    reached = told_options("store_options", place.url, dict(place.options))
     return _whole(
         result,
         element("p", cost),
-        element("pre", f"parchunk.open_dataset({result.url!r})"),
+        element("pre", f"parchunk.open_dataset({result.url!r}{reached})"),
         _folded(f"{len(rows):,} arrays", _table("chunks by array", columns, rows)),
         _notes("notes", result.notes),
     )
