@@ -14,6 +14,7 @@ from parchunk.cli.main import run
 
 fastjsonschema = pytest.importorskip("fastjsonschema")
 DAYS = {"units": "days since 2001-01-01"}
+OPTIONS = ("--consolidated", "ignore", "--split", "time", "--region", "month")
 SCHEMAS = Path(__file__).parents[2] / "docs/schemas"
 
 
@@ -78,7 +79,7 @@ def documents(kind: str, made: Path, capsys: pytest.CaptureFixture[str]) -> Any:
         yield printed(capsys, "status", made / "one")
         yield printed(capsys, "status", made / "many")
     elif kind == "plan":
-        yield printed(capsys, "plan", made / "one.zarr", "--consolidated", "ignore", "--parts", 2)
+        yield printed(capsys, "plan", made / "one.zarr", *OPTIONS, "--parts", 2)
         stores = [made / f"many{at}.zarr" for at in range(2)]
         kept = ["--identity", "time"]
         yield printed(capsys, "plan", *stores, "--concat", "time", "--join", "outer", *kept)

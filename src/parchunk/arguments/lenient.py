@@ -119,6 +119,14 @@ def _number(name: str, given: Any) -> int:
     return _whole(name, given, "a whole number")
 
 
+def _region(name: str, given: Any) -> Any:
+    """Return a length, or a period of the calendar, which planning knows."""
+    if isinstance(given, str):
+        text = given.strip()
+        return int(text) if text.removeprefix("-").isdecimal() else text
+    return _number(name, given)
+
+
 def _whole(name: str, given: Any, what: str) -> int:
     try:
         if isinstance(given, bool):
@@ -204,7 +212,7 @@ _TAKEN: dict[str, Callable[[str, Any], Any]] = {
     "icechunk": _path,
     "memory": _size,
     "inline_threshold": _size,
-    "region": _number,
+    "region": _region,
     "record_size": _number,
     "concurrency": _number,
     "workers": _number,

@@ -115,6 +115,8 @@ class Renumbering:
             arrays=(ArrayPlan(spec),),
             split=None,
             region_length=0,
+            cuts=(),
+            period=None,
         )
         held = self.effort.most_held(self.source, self.new)
         for partition in array.slabs(held // 4):

@@ -32,9 +32,8 @@ from parchunk.out.receipts import read_receipts
 from parchunk.out.root import published_root
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
-from parchunk.planning.from_source import open_source, read_as_planned
+from parchunk.planning.from_source import grown, open_source, read_as_planned
 from parchunk.planning.from_stores import grown_many
-from parchunk.planning.growth import grown_plan
 from parchunk.planning.inventory import MOST_PROBED, as_inventory, mark_of
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import PartitionKey, Plan
@@ -159,7 +158,7 @@ def update(
             hierarchy = read_as_planned(wanted, source, skip_unsupported)
             changes = changes_of(wanted, hierarchy)
             refuse_unasked(wanted, changes, allow_shrink, allow_gone)
-            new = grown_plan(wanted, hierarchy)
+            new = grown(wanted, hierarchy, source)
             new = replace(new, inventory=mark_of(source))
         refuse_older(old, read_receipts(output, old).values(), source)
         asked = Unfinished(

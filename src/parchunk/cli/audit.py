@@ -96,7 +96,9 @@ from parchunk.errors import InputError
     help="Of SRC: keep the references that are made for the audit.",
 )
 @click.option("--split", metavar="DIM", help="Of SRC: the dimension that gaps are told along.")
-@click.option("--region", type=int, metavar="ELEMENTS", help="Of SRC: the length of regions.")
+@click.option(
+    "--region", metavar="ELEMENTS|PERIOD", help="Of SRC: the length of regions, or month, 31D, ..."
+)
 @click.option("--group", default="", metavar="PATH", help="Of SRC: the Zarr group to take.")
 @click.option("--include", multiple=True, metavar="GLOB", help="Of SRC: only these arrays.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Of SRC: not these arrays.")

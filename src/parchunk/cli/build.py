@@ -57,7 +57,7 @@ def command(
     src: tuple[str, ...],
     out: str,
     split: str | None,
-    region: int | None,
+    region: str | None,
     record_size: int | None,
     inline_threshold: int,
     memory: int,

@@ -175,9 +175,9 @@ def plan_options(function: _F) -> _F:
             ),
             click.option(
                 "--region",
-                type=int,
-                metavar="ELEMENTS",
-                help="Region length. Default: about a million references in the largest array.",
+                metavar="ELEMENTS|PERIOD",
+                help="Region length, or year, month, day, or days such as 31D. Default: about a "
+                "million references in the largest array.",
             ),
             click.option(
                 "--record-size",

@@ -51,7 +51,7 @@ from parchunk.wording import bytes_text, count, duration, grid_text
 def command(
     src: tuple[str, ...],
     split: str | None,
-    region: int | None,
+    region: str | None,
     record_size: int | None,
     inline_threshold: int,
     memory: int,

@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
+import numpy as np
+import pyarrow as pa
+
 from parchunk.arguments.lenient import lenient
+from parchunk.errors import InputError
 from parchunk.inventories.reading import MEMORY
 from parchunk.metadata import (
     Hierarchy,
@@ -18,8 +22,11 @@ from parchunk.metadata import (
     require_supported,
     skip_refused,
 )
+from parchunk.planning.changes import changes_of
 from parchunk.planning.choice import make_plan
+from parchunk.planning.dated_regions import as_period, with_dated_regions, with_more_dates
 from parchunk.planning.from_stores import Wishes, plan_many, rejoined
+from parchunk.planning.growth import grown_plan
 from parchunk.planning.inventory import (
     MOST_PROBED,
     Inventory,
@@ -29,6 +36,8 @@ from parchunk.planning.inventory import (
 )
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.labels import parse_labels
+from parchunk.planning.joining.values import read_objects, values_of
+from parchunk.planning.labels import Labels, coordinate_of, label_values
 from parchunk.planning.many_sources import (
     Stores,
     find_stores,
@@ -38,7 +47,7 @@ from parchunk.planning.many_sources import (
     with_places,
 )
 from parchunk.planning.no_store import explained
-from parchunk.planning.plan import Plan
+from parchunk.planning.plan import ArrayPlan, Plan
 from parchunk.planning.wanted import as_wanted
 from parchunk.stores.identity import check_identity
 from parchunk.stores.kept_options import options_to_open, unsigned_note
@@ -58,7 +67,7 @@ def plan(
     static: str = "equal",
     inline_coordinates: bool = True,
     split: str | int | None = None,
-    region: int | None = None,
+    region: int | str | None = None,
     record_size: int | None = None,
     inline_threshold: int | str = 0,
     group: str = "",
@@ -100,7 +109,8 @@ def plan(
         writes them anew breaks no reader. Of stores that are joined, those along the dimension.
     split, region, record_size, inline_threshold
         See `parchunk.planning.choice.make_plan`; lengths in elements, sizes in rows and bytes (a
-        number, or text such as ``"4KiB"``).
+        number, or text such as ``"4KiB"``). A region may be a period of the dimension's dates, too:
+        ``"year"``, ``"month"``, ``"day"``, or days such as ``"31D"`` from the first one on.
     group
         The group whose arrays are referenced; names in the output are relative to it.
     include, exclude
@@ -149,9 +159,16 @@ def plan(
         static=static,
         inline=inline_coordinates,
     )
+    period = as_period(region)
+    length = None if isinstance(region, str) else region
     given = as_inventory(inventory, inventory_root, cast(int, memory), probe, probe_limit)
     check_identity(identity)
     if is_many(source, joining):
+        if period is not None:
+            raise InputError(
+                f"--region {period}: of many stores, regions are each a store or a part of one: "
+                "leave it out, or give elements"
+            )
         found = find_stores(source, store_options).identified(identity)
         found = listed_stores(found, given, group, store_options)
         wishes = Wishes(group.strip("/"), tuple(include), tuple(exclude), shards, consolidated)
@@ -162,7 +179,7 @@ def plan(
             zarr_format,
             skip_unsupported,
             split=split,
-            region=region,
+            region=length,
             record_size=record_size,
             inline_threshold=cast(int, inline_threshold),
         )
@@ -186,10 +203,12 @@ def plan(
         source.location,
         group="" if lone_array else group,
         split=split,
-        region=region,
+        region=length,
         record_size=record_size,
         inline_threshold=cast(int, inline_threshold),
     )
+    if period is not None:
+        made = with_dated_regions(made, _labels_of(made, source), period, record_size)
     return replace(
         made,
         source=source,
@@ -202,6 +221,40 @@ def plan(
         inline_coordinates=inline_coordinates,
         identity=identity,
     )
+
+
+def _labels_of(plan: Plan, source: Source) -> Labels:
+    """Return the labels of the split dimension as its coordinate says now; none without one."""
+    spec = coordinate_of(plan)
+    if spec is None:
+        return Labels()
+    objects = read_objects(source, spec)
+    if len(objects) < spec.total:
+        return Labels()
+    values = values_of(source.describe(spec.name), spec, objects)
+    absent = np.zeros(spec.shape[0], bool)
+    return Labels(pa.concat_arrays([*label_values(values, spec, absent)] or [Labels().texts]))
+
+
+def grown(plan: Plan, hierarchy: Hierarchy, source: Source) -> Plan:
+    """Return a plan of one store for its source as it is now, ``hierarchy``.
+
+    Raises
+    ------
+    InputError, SourceError
+        As `parchunk.planning.growth.grown_plan`; where regions are periods, also when dates are
+        wanted and cannot be read.
+    """
+    if plan.period is None:
+        return grown_plan(plan, hierarchy)
+    problems = changes_of(plan, hierarchy).problems()
+    if problems:
+        raise InputError(
+            f"{plan.location.url} did more than grow ({'; '.join(problems[:3])}), and regions that "
+            f"are periods ({plan.period}) only grow: build anew (--overwrite, or another OUT)"
+        )
+    now = replace(plan, hierarchy=hierarchy, arrays=tuple(map(ArrayPlan, hierarchy.arrays)))
+    return with_more_dates(plan, hierarchy, _labels_of(now, source))
 
 
 def _read(

@@ -50,7 +50,7 @@ def grown_plan(old: Plan, hierarchy: Hierarchy) -> Plan:
     if old.split is None:
         return _first_split(grown) or grown
     wanted = {
-        array.spec.name: array.axis if array.spec.name in known else _axis_of_new(old, array.spec)
+        array.spec.name: array.axis if array.spec.name in known else axis_of_new(old, array.spec)
         for array in arrays
     }
     return refit(grown, wanted)
@@ -126,7 +126,7 @@ def going_on(old: Plan, new: Plan) -> Iterator[Carried]:
 def _stretches(plan: Plan, partition: Partition) -> list[tuple[int | None, int, int]]:
     """Return which store has which rows of a partition, by the first and their number."""
     found = ((one.store, one.partition.rows) for one in segments(plan, partition))
-    return [(store, rows.number(0), rows.total) for store, rows in found]
+    return [(store, rows.number(0), rows.total) for store, rows in found if rows.total]
 
 
 def _same_regions(before: ArrayPlan, now: ArrayPlan) -> bool:
@@ -190,7 +190,7 @@ def _first_split(plan: Plan) -> Plan | None:
     return replace(plan, split=made.split, region_length=made.region_length, arrays=made.arrays)
 
 
-def _axis_of_new(old: Plan, spec: ArraySpec) -> int | None:
+def axis_of_new(old: Plan, spec: ArraySpec) -> int | None:
     """Return the axis that an array which came is to be split along, with those that are."""
     axis = None if old.split is None else old.split.axis_in(spec)
     if axis is None or spec.grid[axis] <= 1 or is_coordinate(spec, axis):

@@ -205,6 +205,12 @@ def _units(spec: ArraySpec) -> TimeUnits | None:
         return None
 
 
+def calendar_of(spec: ArraySpec) -> str | None:
+    """Return the calendar of a coordinate of dates; None where it is none."""
+    units = _units(spec) or _numpy_units(np.dtype(spec.dtype))
+    return None if units is None else units.calendar
+
+
 def _numpy_units(dtype: np.dtype[Any]) -> TimeUnits | None:
     if dtype.kind != "M":
         return None

@@ -264,6 +264,8 @@ class Plan(Shown):
     stores: StoreSet | None = None
     #: What stood for the listing, where it was no listing.
     inventory: InventoryMark | None = None
+    #: What each region is of the calendar, such as ``month`` or ``31D``; None: they are lengths.
+    period: str | None = None
     #: Coordinates of dimensions are kept inline; not so in plans of before there was a choice.
     inline_coordinates: bool = False
     #: What is kept of each object beside the references: ``none``, ``time`` or ``etag``.
@@ -389,6 +391,7 @@ class Plan(Shown):
             ],
             "hierarchy": self.hierarchy.to_json(),
             **({"cuts": list(self.cuts)} if self.cuts else {}),
+            **({} if self.period is None else {"period": self.period}),
             **({} if self.stores is None else {"stores": self.stores.to_json()}),
             **({} if self.inventory is None else {"inventory_digest": self.inventory.digest}),
             **({"inline_coordinates": True} if self.inline_coordinates else {}),

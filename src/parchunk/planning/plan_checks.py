@@ -18,6 +18,7 @@ from parchunk.stores.options import PUBLIC_OPTIONS
 
 _MOST_ROWS = 10_000_000
 _LARGEST = (1 << 63) - 1
+_PERIOD = r"year|month|day|[1-9]\d{0,5}D"
 _DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
@@ -59,6 +60,9 @@ def check_document(document: Any, most_chunks: int) -> None:
     _check_hierarchy(document["hierarchy"], most_chunks)
     if "inventory" in document:
         _check_inventory(document["inventory"])
+    period = document.get("period")
+    is_one = type(period) is str and re.fullmatch(_PERIOD, period) and "cuts" in document
+    _require(period is None or bool(is_one), "period")
     if "cuts" in document or "stores" in document:
         check_stores(document)
     specs = document["hierarchy"]["arrays"]

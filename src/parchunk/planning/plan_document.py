@@ -92,6 +92,7 @@ def _made(document: dict[str, Any]) -> Plan:
         shards=document["shards"],
         consolidated=document.get("consolidated", "auto"),
         cuts=cuts,
+        period=document.get("period"),
         stores=None if stores is None else StoreSet.from_json(stores),
         inventory=None if inventory is None else InventoryMark(**inventory),
         inline_coordinates=document.get("inline_coordinates", False),

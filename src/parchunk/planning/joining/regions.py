@@ -102,7 +102,7 @@ def plan_stores(
         if members[0][0].dimension_names[members[0][1]] is None
         else Split(dimension),
         region_length=length,
-        record_size=_record_size(arrays, record_size),
+        record_size=record_size_of(arrays, record_size),
         inline_threshold=inline_threshold,
         arrays=arrays,
         cuts=cuts,
@@ -219,7 +219,7 @@ def array_with_cuts(spec: ArraySpec, axis: int | None, cuts: Sequence[int]) -> A
     return ArrayPlan(spec, axis, -(-longest // shard) * shard, tuple(starts))
 
 
-def _record_size(arrays: Sequence[ArrayPlan], wanted: int | None) -> int:
+def record_size_of(arrays: Sequence[ArrayPlan], wanted: int | None) -> int:
     """Return a record size: one that all regions are whole files of, unless that is too small.
 
     Those of arrays that are not `ArrayPlan.by_first_row` always are.

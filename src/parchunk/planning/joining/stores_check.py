@@ -24,9 +24,12 @@ def check_stores(document: Any) -> None:
     _require(type(cuts) is list and all(type(cut) is int for cut in cuts), "cuts")
     _require(not cuts or (len(cuts) > 1 and cuts[0] == 0 and cuts[-1] <= _LARGEST), "cuts")
     _require(all(before < after for before, after in pairwise(cuts)), "cuts")
+    specs = {spec["name"]: spec for spec in document["hierarchy"]["arrays"]}
+    if document.get("period") is not None and "stores" not in document:
+        _check_cuts(document, cuts, specs, several=True)
+        return
     stores = document.get("stores")
     _require(type(stores) is dict, "stores without an entry")
-    specs = {spec["name"]: spec for spec in document["hierarchy"]["arrays"]}
     entries = stores["stores"]
     _require(type(entries) is list and bool(entries), "stores")
     for entry in entries:
@@ -57,13 +60,14 @@ def check_stores(document: Any) -> None:
     for key in ("given", "notes", "labels"):
         texts = stores[key]
         _require(type(texts) is list and all(type(text) is str for text in texts), key)
-    _check_cuts(document, cuts, specs, len(series) > 1)
+    _check_cuts(document, cuts, specs, several=len(series) > 1)
 
 
 def _check_cuts(document: Any, cuts: list[int], specs: dict[str, Any], several: bool) -> None:
     """Check that regions begin where chunks and shards do, and end where the array does.
 
-    Of ``several`` series each has borders of its own, and one's may be within another's chunks.
+    Of ``several`` series each has borders of its own, and one's may be within another's chunks;
+    arrays of one store may end before others.
     """
     for entry in document["arrays"]:
         if not cuts or entry["axis"] is None:

@@ -1,0 +1,201 @@
+"""Regions by the calendar: a year, a month, a day, or so many days each. No I/O.
+
+A region begins with the first chunk that begins in its period, in every array at the same element.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from math import gcd, lcm, prod
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from parchunk.errors import InputError
+from parchunk.keys.numbers import Int64Array
+from parchunk.metadata.spec import Hierarchy
+from parchunk.planning.choice import SPOILER_CHUNKS
+from parchunk.planning.growth import axis_of_new
+from parchunk.planning.joining.calendars import days_of
+from parchunk.planning.joining.regions import array_with_cuts, record_size_of
+from parchunk.planning.labels import Labels, calendar_of, coordinate_of
+from parchunk.planning.plan import MOST_PARTITIONS, ArrayPlan, Plan
+
+#: Where each period of a label ends, counted from the end of its date.
+_ENDS = {"year": 6, "month": 3, "day": 0}
+_DATE = re.compile(r"(\d{4,})-(\d\d)-(\d\d)(?: \d\d:\d\d\S*)?")
+_DAYS = re.compile(r"([1-9]\d{0,5})D")
+#: Rows of a record file, at least: shards, or a dimension before this one, may leave fewer.
+_LEAST_ROWS = 100
+
+
+def as_period(region: int | str | None) -> str | None:
+    """Return the period that a wish for regions names; None for a length, or no wish.
+
+    Raises
+    ------
+    InputError
+        When it is neither.
+    """
+    if not isinstance(region, str):
+        return None
+    if region in _ENDS or _DAYS.fullmatch(region):
+        return region
+    raise InputError(
+        f"--region {region}: give a length in elements, year, month, day, or days such as 31D"
+    )
+
+
+def with_dated_regions(made: Plan, labels: Labels, period: str, record_size: int | None) -> Plan:
+    """Return a plan whose regions are periods of the split dimension.
+
+    Raises
+    ------
+    InputError
+        When its elements have no dates that rise, or record files would be too small.
+    """
+    if made.split is None:
+        raise InputError(f"--region {period}: nothing is split, as every array is in one piece")
+    cuts = _cuts(made, labels, period, _base(made))
+    arrays = tuple(array_with_cuts(array.spec, array.axis, cuts) for array in made.arrays)
+    size = record_size_of(arrays, record_size)
+    if record_size is None:
+        size = _lasting(arrays, _base(made), size)
+    large = [one for one in arrays if one.axis is not None and not one.by_first_row]
+    spoilt = [one.spec for one in large if one.spec.reference_total > SPOILER_CHUNKS]
+    if size < _LEAST_ROWS and spoilt:
+        raise InputError(
+            f"--region {period}: periods differ in length, and leave record files of {size} rows "
+            f"in {spoilt[0].name}, which has shards or another dimension first: give elements"
+        )
+    return _checked(replace(made, arrays=arrays, cuts=cuts, record_size=size, period=period))
+
+
+def with_more_dates(old: Plan, hierarchy: Hierarchy, labels: Labels) -> Plan:
+    """Return a plan of periods for its source as it is now; regions and record size stay.
+
+    Behind them come those of later periods; the last region may have become longer.
+
+    Raises
+    ------
+    InputError
+        When elements have no dates that rise, or record files would straddle regions.
+    """
+    assert old.period is not None
+    known = {name: array.axis for name, array in old.by_name.items()}
+    axes = {
+        spec.name: known[spec.name] if spec.name in known else axis_of_new(old, spec)
+        for spec in hierarchy.arrays
+    }
+    base = _base(old)
+    for spec in hierarchy.arrays:
+        axis = axes[spec.name]
+        if axis is not None and base % spec.chunks[axis]:
+            axes[spec.name] = None
+    arrays = [array_with_cuts(spec, axes[spec.name], (0, 1)) for spec in hierarchy.arrays]
+    grown = replace(old, hierarchy=hierarchy, arrays=tuple(arrays), cuts=(0, 1))
+    if not any(array.axis is not None for array in arrays):
+        return replace(grown, split=None, period=None, cuts=(), region_length=0)
+    remedy = "update again when all have one, or build anew (--overwrite, or another OUT)"
+    found = _cuts(grown, labels, old.period, base, remedy)
+    # Where they were they stay, whatever dates the coordinate has now.
+    kept = [cut for cut in old.cuts[:-1] if cut < found[-1]]
+    cuts = (*kept, *(cut for cut in found if cut > kept[-1] and cut >= old.cuts[-1]))
+    if cuts[-1] != found[-1]:
+        cuts = (*cuts, found[-1])
+    made = tuple(array_with_cuts(spec, axes[spec.name], cuts) for spec in hierarchy.arrays)
+    for array in made:
+        if not array.is_aligned(old.record_size):
+            raise InputError(
+                f"{array.spec.name}: a {old.period} begins within a record file of "
+                f"{old.record_size:,} rows: build anew (--overwrite, or another OUT)"
+            )
+    return _checked(replace(grown, arrays=made, cuts=cuts))
+
+
+def _lasting(arrays: Sequence[ArrayPlan], base: int, size: int) -> int:
+    """Return up to ``size`` rows of which record files end wherever a later period may begin.
+
+    That is wanted of expanded arrays, of which no record file may lie in two regions.
+    """
+    shared = 0
+    for array in arrays:
+        if array.axis == 0 and array.spec.inner_chunks is not None:
+            chunks = base // array.spec.reference_chunks[0]
+            shared = gcd(shared, prod(array.spec.reference_grid[1:]) * chunks)
+    return gcd(shared, size) if shared else size
+
+
+def _checked(plan: Plan) -> Plan:
+    """Return a plan with the length of its longest region, unless it has too many partitions."""
+    count = sum(array.regions for array in plan.arrays)
+    if count > MOST_PARTITIONS:
+        raise InputError(
+            f"{count:,} partitions are more than the {MOST_PARTITIONS:,} that receipts are kept "
+            "for: give a longer --region"
+        )
+    return replace(plan, region_length=max(after - low for low, after in pairwise(plan.cuts)))
+
+
+def _base(plan: Plan) -> int:
+    """Return what regions begin at multiples of: the chunks of every split array."""
+    split = [array for array in plan.arrays if array.axis is not None]
+    return lcm(*(array.spec.chunks[array.axis or 0] for array in split))
+
+
+def _cuts(
+    plan: Plan, labels: Labels, period: str, base: int, remedy: str = "give a length in elements"
+) -> tuple[int, ...]:
+    """Return the elements at which regions begin, and the end; ``remedy`` is for messages."""
+    extent = max(array.spec.shape[array.axis] for array in plan.arrays if array.axis is not None)
+    texts = labels.texts.slice(0, extent)
+    match = _DATE.fullmatch(labels.of(0) or "")
+    if match is None or texts.null_count or len(texts) < extent:
+        what = "it has no coordinate that can be read"
+        if len(texts):
+            what = f"they are such as {labels.of(0)!r}" if match is None else "not all have one"
+        raise InputError(
+            f"--region {period}: the elements of {plan.split} have no dates ({what}): {remedy}"
+        )
+    numbers = _numbers(plan, texts, match, period)
+    if numbers is None or np.any(np.diff(numbers) < 0) or not _rise(texts):
+        raise InputError(
+            f"--region {period}: the elements of {plan.split} do not rise in time: {remedy}"
+        )
+    begins = np.flatnonzero(np.diff(numbers)) + 1
+    cuts = {-(-begin // base) * base for begin in begins.tolist()}
+    return (0, *sorted(cut for cut in cuts if 0 < cut < extent), extent)
+
+
+def _numbers(
+    plan: Plan, texts: pa.StringArray, match: re.Match[str], period: str
+) -> Int64Array | None:
+    """Return the number of the period that each element is in; None where dates are none."""
+    days = _DAYS.fullmatch(period)
+    # All labels are spelled down to the same unit: what follows a period is as long in all.
+    rest = len(match[0]) - match.end(3) + (0 if days else _ENDS[period])
+    keys = (pc.utf8_slice_codeunits(texts, 0, -rest) if rest else texts).dictionary_encode()
+    spelled = keys.dictionary.to_pylist()
+    numbers = list(range(len(spelled)))
+    if days:
+        spec = coordinate_of(plan)
+        calendar = None if spec is None else calendar_of(spec)
+        try:
+            each = [
+                days_of(calendar or "proleptic_gregorian", *map(int, date.rsplit("-", 2)))
+                for date in spelled
+            ]
+        except (TypeError, ValueError):
+            return None
+        numbers = [(day - each[0]) // int(days[1]) for day in each]
+    found: Int64Array = np.array(numbers, np.int64)[np.asarray(keys.indices)]
+    return found
+
+
+def _rise(texts: pa.StringArray) -> bool:
+    after, before = texts.slice(1), texts.slice(0, max(len(texts) - 1, 0))
+    return bool(pc.all(pc.less_equal(before, after)).as_py() is not False)
