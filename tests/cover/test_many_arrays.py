@@ -111,7 +111,7 @@ def test_every_partition_is_in_one_job(
             assert all(partition.array == member.spec.name for partition in member.partitions)
 
 
-MANY = [(f"g{n // 40}/a{n}", (8, 12), (1, 1), ("time", "x")) for n in range(100)]
+MANY = [(f"g{n // 40}/a{n}", (8, 12), (1, 1), ("time", "x")) for n in range(60)]
 STORES: dict[str, dict[str, Any]] = {
     "v2": {},
     "v2 in folders": {"separator": "/"},
