@@ -28,7 +28,7 @@ def test_arrays_that_are_alike_are_one_row(
     monkeypatch.chdir(tmp_path)
     assert run(["plan", "s", "--split", "time"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
+    assert max(len(line) for line in lines if str(tmp_path) not in line) <= 80
     rows = [line for line in lines if line.startswith(("v00", "other"))]
     assert rows[0].startswith("other")
     assert rows[1].startswith("v00, v01, v02")

@@ -114,6 +114,11 @@ def test_what_cannot_be_read_off_the_wire_is_refused_before_anything_is_written(
     assert run(["build", str(tmp_path / "s"), str(out), "--listing", "wire"]) == 2
     assert "it is not listed over a network, so it is left to obstore" in capsys.readouterr().err
     assert not out.exists()
+    both = ["--stack", "init", str(tmp_path / "s"), str(tmp_path / "t")]
+    grow(tmp_path / "t", 4)
+    assert run(["build", *both, str(out), "--listing", "wire"]) == 2
+    assert "it is not listed over a network, so it is left to obstore" in capsys.readouterr().err
+    assert not out.exists()
     with pytest.raises(InputError, match="--listing fast: give one of auto, obstore, wire"):
         chosen(S3Store("b", **ENDPOINT), "fast")
 

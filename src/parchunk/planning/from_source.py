@@ -169,7 +169,7 @@ def plan(
                 f"--region {period}: of many stores, regions are each a store or a part of one: "
                 "leave it out, or give elements"
             )
-        found = find_stores(source, store_options).identified(identity)
+        found = find_stores(source, store_options).asked(identity, listing)
         found = listed_stores(found, given, group, store_options)
         wishes = Wishes(group.strip("/"), tuple(include), tuple(exclude), shards, consolidated)
         return plan_many(

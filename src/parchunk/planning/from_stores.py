@@ -82,7 +82,7 @@ def grown_many(
     known = [(one.url, one.below) for one in stores.stores]
     wishes = Wishes(old.group, old.include, old.exclude, old.shards, old.consolidated)
     new = [one for one in more if not _is_known(one, options, wishes, known)]
-    found = find_stores([*stores.given, *new], options).identified(old.identity)
+    found = find_stores([*stores.given, *new], options).asked(old.identity)
     if stores.joining.dimension is None or len(stores.ranges) > 1:
         # Side by side it does not matter where one comes, and those that are there stay in place.
         found = found.behind(known, wishes.group)

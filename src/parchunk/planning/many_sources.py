@@ -49,10 +49,12 @@ class FoundStores:
     given: tuple[str, ...]
     by_pattern: bool
 
-    def identified(self, identity: str) -> FoundStores:
-        """Return them with what their listings are to say of each object."""
-        sources = tuple(replace(one, identity=identity) for one in self.sources)
-        return replace(self, sources=sources)
+    def asked(self, identity: str, listing: str | None = None) -> FoundStores:
+        """Return them with what their listings are to say of each object, and who lists them."""
+        sources = (replace(one, identity=identity) for one in self.sources)
+        if listing is not None:
+            sources = (replace(one, listing=listing) for one in sources)
+        return replace(self, sources=tuple(sources))
 
     def behind(self, known: Sequence[tuple[str, str]], group: str) -> FoundStores:
         """Return them with those that are not ``known``, ``(URL of the group, below)``, at the end.
