@@ -5,57 +5,20 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import re
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import zarr
-from instruments.http_server import served
 from obstore.store import LocalStore
-from zarr.errors import ZarrUserWarning
+from tests.promises.identities import KINDS, OBJECTS, anew, build, changed, kept, write
 
 import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import OutputError
 from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
-
-KINDS = ("none", "time", "etag")
-OBJECTS = ".parchunk/objects"
-
-
-def write(folder: Path, length: int = 12) -> Path:
-    """Write a store of an array, a sharded one, and a coordinate; the last chunk is missing."""
-    group = zarr.open_group(folder, mode="w", zarr_format=3)
-    values = np.arange(1, 4 * length + 1, dtype="i4").reshape(length, 4)
-    for name, shards in (("t", None), ("s", (4, 4))):
-        array = group.create_array(
-            name,
-            shape=(length, 4),
-            chunks=(2, 2),
-            shards=shards,
-            dtype="i4",
-            compressors=None,
-            dimension_names=("time", "x"),
-        )
-        array[: length - 2] = values[:-2]
-    time = group.create_array(
-        "time", shape=(length,), chunks=(length,), dtype="i4", dimension_names=("time",)
-    )
-    time[:] = np.arange(length)
-    return folder
-
-
-def build(source: Path, out: Path, kind: str, **how: Any) -> Path:
-    how = {"split": "time", "region": 4, "record_size": 4} | how
-    parchunk.build(parchunk.plan(str(source), identity=kind, **how), str(out))
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +34,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def kept(out: Path) -> dict[str, list[Any]]:
-    """Return what is kept of each object, by object file."""
-    return {
-        path.relative_to(out / OBJECTS).as_posix(): pq.read_table(path).column(0).to_pylist()
-        for path in sorted((out / OBJECTS).rglob("*.parq"))
-    }
 
 
 def test_without_identity_nothing_is_other(made: Path) -> None:
@@ -127,27 +82,10 @@ def test_views_count_the_same(made: Path, kind: str) -> None:
         assert one == other
 
 
-def anew(path: Path) -> None:
-    """Write a file again with other bytes of the same size, and a time that is later."""
-    data = path.read_bytes()
-    path.unlink()
-    path.write_bytes(data[::-1])
-    now = path.stat().st_mtime_ns + 5_000_000_000
-    os.utime(path, ns=(now, now))
-
-
 def backdated(path: Path) -> None:
     """As `anew`, with a time before that of all: a copy that kept its time."""
     anew(path)
     os.utime(path, ns=(10**18, 10**18))
-
-
-def changed(report: parchunk.AuditReport) -> dict[str, set[tuple[str | None, int | None]]]:
-    found: dict[str, set[tuple[str | None, int | None]]] = {}
-    for one in report.findings:
-        if one.severity == "change":
-            found.setdefault(one.kind, set()).add((one.array, one.region))
-    return found
 
 
 DRIFT: dict[str, tuple[Callable[[Path], object], dict[str, str]]] = {
@@ -348,85 +286,6 @@ def test_an_update_cut_short_vouches_for_nothing(ends_at: str, tmp_path: Path) -
     parchunk.update(str(out))
     assert kept(out) == kept(build(source, tmp_path / "fresh", "etag"))
     assert not changed(parchunk.audit(str(out), against_source=True))
-
-
-def inventory(store: Path, file: Path, *columns: str) -> str:
-    """Write an inventory of a local store, with times and entity tags as it has them."""
-    lines = [",".join(("key", "size", *columns))]
-    for page in LocalStore(str(store)).list():
-        for one in page:
-            said = {"last_modified": one["last_modified"].isoformat(), "etag": one["e_tag"]}
-            values = [one["path"], str(one["size"]), *(str(said[name]) for name in columns)]
-            lines.append(",".join(value.replace('"', "") for value in values))
-    file.write_text("\n".join(lines) + "\n")
-    return str(file)
-
-
-def test_inventories_say_it_or_are_refused(made: Path, kind: str, tmp_path: Path) -> None:
-    source, root = made / "store", {"inventory_root": str(made / "store")}
-    listed = inventory(source, tmp_path / "all.csv", "last_modified", "etag")
-    how = {"split": "time", "region": 4, "record_size": 4, "identity": kind, **root}
-    parchunk.build(parchunk.plan(str(source), inventory=listed, **how), str(tmp_path / "out"))
-    assert kept(tmp_path / "out") == kept(made / kind)
-    report = parchunk.audit(str(tmp_path / "out"), against_source=True)
-    assert not changed(report), "the store itself says the same"
-    if kind == "none":
-        return
-    other = {"time": "etag", "etag": "last_modified"}[kind]
-    lacking = inventory(source, tmp_path / "lacking.csv", other)
-    with pytest.raises(parchunk.InputError, match=f"no column of .*--identity {kind} keeps"):
-        parchunk.plan(str(source), inventory=lacking, **how)
-    text = Path(listed).read_text().splitlines()
-    column = {"time": 2, "etag": 3}[kind]
-    row = text[-1].split(",")
-    row[column] = ""
-    (tmp_path / "hole.csv").write_text("\n".join([*text[:-1], ",".join(row)]) + "\n")
-    with pytest.raises(parchunk.InputError, match=f"has no .*--identity {kind} keeps"):
-        parchunk.plan(str(source), inventory=str(tmp_path / "hole.csv"), **how)
-
-
-def test_times_of_inventories_to_the_second_are_no_change(tmp_path: Path) -> None:
-    source = write(tmp_path / "store")
-    listed = Path(inventory(source, tmp_path / "all.csv", "last_modified"))
-    listed.write_text(re.sub(r"\.\d{6}\+", "+", listed.read_text()))
-    out = tmp_path / "out"
-    plan = parchunk.plan(
-        str(source), identity="time", inventory=str(listed), inventory_root=str(source)
-    )
-    parchunk.build(plan, str(out))
-    assert not changed(parchunk.audit(str(out), against_source=True))
-    anew(source / "t/c/2/1")
-    assert set(changed(parchunk.audit(str(out), against_source=True))) == {"rewritten-chunks"}
-
-
-def test_given_objects_say_it_or_are_refused(made: Path) -> None:
-    rows = pa.table({"key": ["t/c/0/0", "zarr.json"], "size": [16, 1], "etag": ["a", "b"]})
-    store = LocalStore(str(made / "store"))
-    source = parchunk.Source(store, "", str(made / "store"), objects=rows)
-    with pytest.raises(parchunk.InputError, match="give it identity='etag', too"):
-        parchunk.plan(source, identity="etag")
-    with pytest.raises(parchunk.InputError, match="no column of times"):
-        parchunk.Source(store, "", str(made / "store"), objects=rows, identity="time")
-
-
-@pytest.mark.parametrize("kind", KINDS[1:])
-def test_probed_chunks_say_it(kind: str, tmp_path: Path) -> None:
-    folder = tmp_path / "www"
-    folder.mkdir()
-    write(folder / "s.zarr")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ZarrUserWarning)
-        zarr.consolidate_metadata(folder / "s.zarr")
-    how = {"split": "time", "region": 4, "identity": kind}
-    with served(folder) as server:
-        url = f"{server.url}/s.zarr"
-        parchunk.build(parchunk.plan(url, probe=True, **how), str(tmp_path / "out"))
-    said = [one for column in kept(tmp_path / "out").values() for one in column if one]
-    assert len(said) == 10 + 10 + 1
-    if kind == "time":
-        assert all(one.microsecond == 0 for one in said)
-    else:
-        assert len(set(said)) > 10
 
 
 def test_an_unknown_kind_is_refused(made: Path) -> None:
