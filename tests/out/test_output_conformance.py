@@ -6,7 +6,7 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -379,23 +379,3 @@ def test_links_are_refused_in_a_folder(tmp_path: Path) -> None:
 def test_a_bucket_is_no_output() -> None:
     with pytest.raises(InputError, match="whole bucket"):
         open_output("s3://bucket")
-
-
-def test_a_folder_that_goes_while_it_is_listed_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As that of claims does when a build has ended, under the eyes of `status --watch`."""
-    output = LocalOutput(Location(str(tmp_path)))
-    (tmp_path / "claims").mkdir()
-    (tmp_path / "claims/one").write_bytes(b"1")
-    listed, gone = Path.rglob, []
-
-    def once(self: Path, pattern: str) -> Iterator[Path]:
-        if not gone:
-            gone.append(self)
-            raise FileNotFoundError(self)
-        return iter(listed(self, pattern))
-
-    monkeypatch.setattr(Path, "rglob", once)
-    assert output.paths("claims") == ["claims/one"]
-    assert gone
