@@ -85,6 +85,12 @@ def test_command_writes_nothing_into_out(folder, query):
     assert not (folder / "refs/x.csv").exists()
 
 
+def test_statements_before_the_last_are_run_to_their_end(folder):
+    ran = sql(folder, "SELECT * FROM refs; CREATE TABLE x AS SELECT 7 AS a; SELECT 1; FROM x")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"7" in ran.stdout
+
+
 def test_command_explains_queries_in_any_format(folder):
     ran = sql(folder, "EXPLAIN (FORMAT JSON) SELECT count(*) FROM missing", "--format", "json")
     assert ran.returncode == 0

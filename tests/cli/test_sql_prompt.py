@@ -156,6 +156,13 @@ def test_tables_completion_and_wide_rows(terminal: Terminal) -> None:
     shown = terminal.wait_for("three  NULL")
     assert "row 1" in shown
     assert f"one    {'x' * 60}" in shown
+    terminal.wait_for("sql> ")
+    # Of many the first are shown, and what is asked next is answered.
+    terminal.type("SELECT repeat('x', 60) AS one, repeat('y', 60) AS two FROM range(90000);\n")
+    terminal.wait_for("the first 20 rows are shown")
+    terminal.wait_for("sql> ")
+    terminal.type(".schema regions\n")
+    assert "start_label" in terminal.wait_for("sql> ")
     terminal.type("\x04")
     assert terminal.end() == 0
 

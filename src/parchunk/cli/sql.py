@@ -78,8 +78,8 @@ def command(
 ) -> int:
     """Run SQL over the references in OUT; without a QUERY, prompt for it.
 
-    Views: arrays, regions, refs, coverage, missing, receipts, strays. Queries read OUT and
-    nothing else.
+    Views: arrays, stores, regions, refs, coverage, missing, receipts, strays, labels. Queries
+    read OUT and nothing else.
     """
     output = open_output(out, output_options)
     if views:
@@ -124,6 +124,7 @@ def run_query(
         for position, statement in enumerate(statements):
             if position < len(statements) - 1 or statement.type.name not in ("SELECT", "EXPLAIN"):
                 connection.execute(statement.query)
+                connection.complete()
             else:
                 _write(connection, statement.query, form, to)
     except RuntimeError as error:
@@ -133,6 +134,8 @@ def run_query(
         raise KeyboardInterrupt from None
     except (duckdb.Error, UnicodeDecodeError) as error:
         raise InputError(_explained(message_of(error), query)) from None
+    finally:
+        connection.abort()  # a result that was not read to its end would refuse the next statement
 
 
 def _refuse_writing(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
