@@ -4,6 +4,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,34 @@ def test_version_names_those_of_the_libraries(capsys: pytest.CaptureFixture[str]
     assert said["Python"] == platform.python_version()
     for library in ("obstore", "pyarrow", "zarr", "duckdb"):
         assert said[library] == importlib.metadata.version(library)
+
+
+LEFT_BEHIND = """
+import sys, threading
+import duckdb
+from parchunk.cli import main
+
+begun = threading.Event()
+
+def ask():
+    connection = duckdb.connect()
+    while True:
+        connection.sql("SELECT * FROM range(1000)").fetchall()
+        begun.set()
+
+for _ in range(6):
+    threading.Thread(target=ask, daemon=True).start()
+begun.wait()
+main(["plan", sys.argv[1]])
+"""
+
+
+def test_threads_that_are_left_behind_do_not_abort_the_process(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", LEFT_BEHIND, str(tmp_path / "no")], capture_output=True, timeout=120
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.count(b"\n") == 1
 
 
 def test_plan_build_status(

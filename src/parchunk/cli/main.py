@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -81,15 +82,31 @@ def _say_version(context: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
-    code = run(arguments if arguments is not None else sys.argv[1:])
+    codes: list[int] = []
+    atexit.register(_end_beside_threads, codes)  # first of all, and so called last
+    codes.append(run(arguments if arguments is not None else sys.argv[1:]))
     hanging = any(not t.daemon and t is not threading.main_thread() for t in threading.enumerate())
-    if code == 130 and hanging:
+    if codes[0] == 130 and hanging:
         # Threads that hang in a request would keep the interpreter from ending.
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code)
-    sys.exit(code)
+        _end(codes[0])
+    sys.exit(codes[0])
+
+
+def _end_beside_threads(codes: list[int]) -> None:
+    """End the process here where threads were left behind, as in a request without an answer.
+
+    Python ends each of them within the library that it is in, when the interpreter ends; within
+    C++ (DuckDB, icechunk) that aborts the process, whose exit code was to say what was found.
+    """
+    if codes and any(thread.daemon for thread in threading.enumerate()):
+        _end(codes[0])
+
+
+def _end(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
