@@ -78,6 +78,15 @@ def test_what_is_there_is_set_beside_what_is_expected(
     assert not list(Path(tmp_path).glob("parchunk-audit-*"))
 
 
+def test_icechunk_writes_no_line_before_the_json(
+    repo: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ic.set_logs_filter("warn")  # as it is in a new process
+    capfd.readouterr()
+    assert run(["audit", str(tmp_path / "repo"), "--native", "--split", "time", "--json"]) == 1
+    assert json.loads(capfd.readouterr().out)["missing"] == 12
+
+
 def test_night_after_night(repo: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where, last = tmp_path / "repo", tmp_path / "audit.json"
     words = [where, "--native", "--split", "time"]

@@ -185,6 +185,10 @@ def command(
         from parchunk.report.plot import require_plot
 
         require_plot()
+    if native or icechunk:
+        from parchunk.icechunk_import import adapter
+
+        adapter.quiet_logs()  # written to standard output, before what --json prints
     quiet = no_progress or as_json
     asked = Asked(out, memory, concurrency, max_lists_per_second, output_options, quiet)
     with ExitStack() as stack:
