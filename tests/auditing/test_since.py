@@ -135,6 +135,9 @@ def test_of_a_store_the_temporary_references_are_not_compared(
     assert [one["kind"] for one in found["new"]] == ["zero-sized"]
     assert "OUT" not in found["new"][0]["remedy"]
     assert [one["chunks"] for one in found["arrays"][0]["new_gaps"]] == [[4, 4]]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"out": "a", "source": "b"}))
+    assert run(["audit", str(tmp_path / "s.zarr"), "--since", str(path)]) == 2
+    assert capsys.readouterr().err.endswith(f"an audit of {tmp_path / 's.zarr'}\n")
 
 
 @pytest.mark.parametrize(
@@ -155,6 +158,7 @@ def test_what_is_no_audit_of_the_same_is_refused(
     assert run(["audit", str(out), "--since", earlier]) == 2
     error = capsys.readouterr().err
     assert said in error
+    assert "InputError" not in error
     assert error.count("\n") == 1
 
 

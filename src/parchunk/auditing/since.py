@@ -173,11 +173,13 @@ def compared(report: AuditReport, path: str, then: Mapping[str, Any]) -> Since:
         if report.url != then["out"] and report.source != then["source"]:
             raise InputError(
                 f"--since {path} is of {then['out']}, references of {then['source']}: compare with "
-                f"an audit of {report.url}"
+                f"an audit of {report.source}"
             )
         before = [Finding(**found) for found in then["findings"]]
         arrays = {array["array"]: array for array in then["arrays"]}
         return _since(report, then.get("audited"), str(then["verdict"]), before, arrays)
+    except InputError:
+        raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"--since {path} is not what this parchunk's audit --json prints: "
