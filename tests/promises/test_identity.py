@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 import zarr
@@ -67,6 +69,25 @@ def test_rows_say_what_the_store_says(made: Path, kind: str) -> None:
             assert value == said[key]["e_tag"].strip('"')
         else:
             assert value == said[key]["last_modified"].replace(tzinfo=None)
+
+
+@pytest.mark.parametrize("gone", ["refs.0.parq", "*.parq"])
+def test_chunks_whose_object_file_is_gone_have_no_null(
+    made: Path, tmp_path: Path, gone: str
+) -> None:
+    out = shutil.copytree(made / "time", tmp_path / "out")
+    for path in (out / OBJECTS / "t").glob(gone):
+        path.unlink()
+    lost = "SELECT last_modified FROM refs WHERE array_name = 't' AND region = 0"
+    with parchunk.connect(str(out)) as connection:
+        with pytest.raises(duckdb.Error, match=r"objects/t/refs\.0\.parq is gone: parchunk audit"):
+            connection.sql(lost).fetchall()
+        others = connection.sql("SELECT last_modified FROM refs WHERE array_name = 's' AND present")
+        assert None not in others.fetchall()
+        assert connection.sql("SELECT count(*) FROM refs WHERE present").fetchall() == [(21,)]
+    parchunk.update(str(out), repair=parchunk.audit(str(out)).damaged)
+    with parchunk.connect(str(out)) as connection:
+        assert connection.sql(f"{lost} AND last_modified IS NULL").fetchall() == []
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])

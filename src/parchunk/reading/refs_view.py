@@ -31,12 +31,13 @@ _INLINED_SIZE = (
 
 
 def refs_query(
-    plan: Plan, url: str, there: frozenset[str], objects: frozenset[str] = frozenset()
+    plan: Plan, url: str, there: frozenset[str], objects: frozenset[str] | None = None
 ) -> str:
     """Return the query of the view refs: one SELECT for all arrays of one layout.
 
     A CASE over a hundred arrays instead is evaluated for every file: ten times slower to plan.
-    Of ``objects``, arrays, it is read what is kept of each object.
+    What is kept of each object is read with it unless ``objects`` is None: the arrays of which OUT
+    holds some of that.
     """
     layouts: dict[tuple[str, ...], list[str]] = {}
     number = f"refs_file(filename) * {plan.record_size} + file_row_number"
@@ -49,18 +50,19 @@ def refs_query(
                 _bound(array, plan.record_size),
             )
             layouts.setdefault(layout, []).append(array.spec.name)
+    kept = None if objects is None else IDENTITY_COLUMNS.get(plan.identity)
     if not layouts:
-        return nothing(_REFS_TYPES)
+        return nothing(_REFS_TYPES if kept is None else {**_REFS_TYPES, kept[0]: kept[1]})
     return "\nUNION ALL\n".join(
         _refs_of(url, names, number, *layout)
-        if not objects
-        else _with_objects(plan.identity, url, names, objects, number, layout)
+        if objects is None or kept is None
+        else _with_objects(plan, url, names, objects, number, layout)
         for layout, names in layouts.items()
     )
 
 
 def _with_objects(
-    identity: str,
+    plan: Plan,
     url: str,
     names: Sequence[str],
     objects: frozenset[str],
@@ -70,19 +72,30 @@ def _with_objects(
     """Return the rows of one layout with what is kept of their objects, null where nothing is.
 
     It lies in files of its own, whose rows are found by what they are of. By the region, too, so
-    that a query for one of them reads no other's.
+    that a query for one of them reads no other's. A chunk that is there whose file is not ends the
+    query: null would say that it has no object.
     """
-    column, kind = IDENTITY_COLUMNS[identity]
+    column, kind = IDENTITY_COLUMNS[plan.identity]
     refs = _refs_of(url, names, number, *layout)
     region, _, _, where = layout
     kept = [name for name in names if name in objects]
-    if not kept:
-        return f'SELECT *, CAST(NULL AS {kind}) AS "{column}" FROM (\n{refs}\n)'
     head = f"{url}/{OBJECTS}"
+    lost = (
+        f"error({text(f'{head}/')} || refs.array_name || '/refs.'\n"
+        f"  || refs.chunk_number // {plan.record_size} || "
+        "'.parq is gone: parchunk audit says how to have it built again')"
+    )
+    if not kept:
+        return (
+            f'SELECT *, CASE WHEN present THEN CAST({lost} AS {kind}) END AS "{column}"\n'
+            f"FROM (\n{refs}\n) AS refs"
+        )
     files = ",\n  ".join(text(glob_escaped(f"{head}/{name}/") + RECORD_FILES) for name in kept)
     split = "" if region == _NO_REGION else " AND refs.region = objects.region"
     return (
-        f'SELECT refs.*, objects."{column}" FROM (\n{refs}\n) AS refs LEFT JOIN (\n'
+        f"SELECT refs.*, CASE WHEN present AND objects.chunk_number IS NULL THEN {lost}\n"
+        f'  ELSE objects."{column}" END AS "{column}"\n'
+        f"FROM (\n{refs}\n) AS refs LEFT JOIN (\n"
         f"SELECT substring(parse_dirpath(filename), {len(head) + 2}) AS array_name,\n"
         f'  {region} AS region, {number} AS chunk_number, {column} AS "{column}"\n'
         f"FROM read_parquet([\n  {files}\n],\n"
