@@ -34,6 +34,13 @@ ANSWERS = {
     "refused": b"HTTP/1.1 403 Forbidden\r\nX-Amz-Bucket-Region: r\r\nContent-Length: 3\r\n\r\nno!",
     "folded": OK + b"X: a\r\n b\r\n" + LENGTH + b"\r\n" + BODY,
     "two lengths": OK + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+    "lengths that differ": OK + b"Content-Length: 3\r\nContent-Length: 5\r\n\r\nabc",
+    "a coding and a length": OK + b"Transfer-Encoding: keep-alive\r\nContent-Length: 3\r\n\r\nabc",
+    "hidden in a line": OK
+    + b"X: a\nTransfer-Encoding: chunked\r\nContent-Length: 10\r\n\r\n3\r\nabc\r\n"
+    + b"0\r\n\r\n",
+    "hints": b"HTTP/1.1 103 Early Hints\r\n\r\n",
+    "refused, and more": b"HTTP/1.1 403 No\r\nContent-Length: 3\r\n\r\nno!HTTP/1.1 200 OK\r\n\r\n",
     "odd length": OK + b"Content-Length: 0x3\r\n\r\nabc",
     "long head": OK
     + b"".join(b"X-%d: %s\r\n" % (n, b"y" * 900) for n in range(30))
@@ -51,6 +58,16 @@ ANSWERS = {
 }
 #: What Python's own client reads as if it were whole, or without looking.
 _STRICTER = {"more than it says", "too large"}
+#: What it asks again although more may come, which would be the answer to that.
+_UNSURE = {
+    "a coding and a length",
+    "chunks and a length",
+    "hidden in a line",
+    "hints",
+    "lengths that differ",
+    "refused, and more",
+    "two lengths",
+}
 
 
 @contextlib.contextmanager
@@ -104,7 +121,9 @@ def test_answers_are_those_of_pythons_own_client(name: str) -> None:
             with pytest.raises((OSError, http.client.HTTPException, ValueError)):
                 read(pieces)
         else:
-            assert read(pieces) == expected
+            *answer, keep = read(pieces)
+            assert answer == [*expected[:3]]
+            assert keep == (expected[3] and name not in _UNSURE)
 
 
 def test_what_answers_more_than_it_says_is_not_asked_again() -> None:

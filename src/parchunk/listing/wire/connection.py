@@ -23,6 +23,8 @@ _USUAL = re.compile(rb"HTTP/1\.1 200 ([ -~]*)\r\n", re.ASCII)
 _LENGTH = re.compile(rb"[ \t]*([0-9]{1,9})[ \t]*", re.ASCII)
 #: What must not stand in a request: it would be another one.
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f]")
+#: Headers that say where an answer ends.
+_LENGTHS = frozenset({"content-length", "transfer-encoding"})
 _TOO_LARGE = "it is too large for a page of a listing"
 
 
@@ -114,7 +116,10 @@ class Connection:
         body = _read(response, heard)
         headers = {name.lower(): value for name, value in response.headers.items()}
         answer = Answer(response.status, response.reason, body, headers)
-        return answer, not response.will_close
+        # Not where more is to come, or may: it would be taken for the next answer.
+        lengths = [name for name, _ in response.headers.items() if name.lower() in _LENGTHS]
+        sure = response.status >= 200 and len(lengths) < 2 and not source.left
+        return answer, sure and not response.will_close
 
     def close(self) -> None:
         """Hang up."""
@@ -126,20 +131,36 @@ class _Begun(io.RawIOBase):
 
     def __init__(self, came: bytes, sock: Any) -> None:
         self._came, self._sock = came, sock
+        #: Whether something that had come was not read when its file was closed.
+        self.left = False
 
     def makefile(self, mode: str) -> io.BufferedReader:
         """Return it as a file, as a socket would."""
-        return io.BufferedReader(self)
+        return _File(self)
+
+    def end(self) -> None:
+        """Let nothing more come."""
+        self._sock = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, room: Any) -> int:
         if not self._came:
-            return int(self._sock.recv_into(room))
+            return int(self._sock.recv_into(room)) if self._sock else 0
         part, self._came = self._came[: len(room)], self._came[len(room) :]
         room[: len(part)] = part
         return len(part)
+
+
+class _File(io.BufferedReader):
+    raw: _Begun
+
+    def close(self) -> None:
+        if not self.closed:
+            self.raw.end()
+            self.raw.left = bool(self.peek(1))
+        super().close()
 
 
 def _host(connection: http.client.HTTPConnection) -> str:
@@ -157,7 +178,7 @@ def _usual(head: bytes) -> tuple[str, int] | None:
         When it is too long.
     """
     found = _USUAL.match(head + b"\r\n")
-    if found is None:
+    if found is None or not head.count(b"\r") == head.count(b"\n") == head.count(b"\r\n"):
         return None
     length = None
     for line in head.split(b"\r\n")[1:]:
@@ -170,8 +191,8 @@ def _usual(head: bytes) -> tuple[str, int] | None:
             if said is None or length is not None:
                 return None
             length = int(said[1])
-        elif name in (b"transfer-encoding", b"connection") and (
-            value.strip().lower() != b"keep-alive"
+        elif name == b"transfer-encoding" or (
+            name == b"connection" and value.strip().lower() != b"keep-alive"
         ):
             return None
     if length is None:
