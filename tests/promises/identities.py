@@ -44,6 +44,14 @@ def build(source: Path, out: Path, kind: str, **how: Any) -> Path:
     return out
 
 
+def write_all(folder: Path) -> Path:
+    """Write a store into a folder, and beside it references for each kind of identity."""
+    write(folder / "store")
+    for kind in KINDS:
+        build(folder / "store", folder / kind, kind)
+    return folder
+
+
 def kept(out: Path) -> dict[str, list[Any]]:
     """Return what is kept of each object, by object file."""
     return {

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import zarr
 from obstore.store import LocalStore
-from tests.promises.identities import KINDS, OBJECTS, anew, build, changed, kept, write
+from tests.promises.identities import KINDS, OBJECTS, anew, build, changed, kept, write, write_all
 
 import parchunk
 from parchunk.cli.main import run
@@ -26,11 +26,7 @@ from parchunk.out.opening import open_output
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store, and references of it for each kind of identity."""
-    folder = tmp_path_factory.mktemp("identity")
-    write(folder / "store")
-    for kind in KINDS:
-        build(folder / "store", folder / kind, kind)
-    return folder
+    return write_all(tmp_path_factory.mktemp("identity"))
 
 
 @pytest.fixture(params=KINDS)
@@ -206,6 +202,19 @@ def test_what_was_rewritten_before_rows_were_renumbered_is_found(tmp_path: Path)
     assert (result.plan.by_name["t"].spec.shape, result.plan.identity) == ((12, 8), "time")
     report = parchunk.audit(str(out), against_source=True)
     assert {one.key for one in report.findings if one.kind == "rewritten-chunks"} == {"t/c/2/1"}
+
+
+def test_an_object_of_the_epoch_has_a_time_as_others_have(tmp_path: Path) -> None:
+    source = write(tmp_path / "store")
+    chunks = [source / "t/c/2/1", source / "s/c/1/0"]
+    for chunk in chunks:
+        os.utime(chunk, (0, 0))
+    out = build(source, tmp_path / "out", "time")
+    assert not changed(parchunk.audit(str(out), against_source=True))
+    for chunk in chunks:
+        backdated(chunk)
+    report = parchunk.audit(str(out), against_source=True)
+    assert changed(report) == {"rewritten-chunks": {("t", 1), ("s", 1)}}
 
 
 def test_another_identity_is_another_plan(made: Path, tmp_path: Path) -> None:

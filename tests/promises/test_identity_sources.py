@@ -11,7 +11,7 @@ import pytest
 import zarr
 from instruments.http_server import served
 from obstore.store import LocalStore
-from tests.promises.identities import KINDS, anew, build, changed, kept, write
+from tests.promises.identities import KINDS, anew, changed, kept, write, write_all
 from zarr.errors import ZarrUserWarning
 
 import parchunk
@@ -20,11 +20,7 @@ import parchunk
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store, and references of it for each kind of identity."""
-    folder = tmp_path_factory.mktemp("identity")
-    write(folder / "store")
-    for kind in KINDS:
-        build(folder / "store", folder / kind, kind)
-    return folder
+    return write_all(tmp_path_factory.mktemp("identity"))
 
 
 @pytest.fixture(params=KINDS)

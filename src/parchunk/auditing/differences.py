@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from parchunk.auditing.held_rows import read_held
-from parchunk.auditing.identities import differ, known, read_kept
+from parchunk.auditing.identities import differ, known, none_kept, read_kept
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob
 from parchunk.auditing.source_contents import ContentReader, Contradicted
@@ -153,7 +153,9 @@ class ShardDifferences(Differences):
         # Where the last reference into each shard ends; 0 is for shards without any.
         ends = np.zeros(objects.total, np.int64)
         unknown = np.zeros(objects.total, bool)
-        kept_of = None if part.identities is None else np.zeros_like(part.identities.raw)
+        kept_of = None
+        if part.identities is not None:
+            kept_of = none_kept(part.identities.raw.dtype, objects.total)
         for job in self.item.jobs(self.record_size):
             numbers = np.arange(job.first, job.first + job.rows, dtype=np.int64)
             own = self.target.own(numbers)

@@ -17,6 +17,8 @@ from parchunk.stores.identity import MOST_TAG
 
 #: Units that stores and inventories cut times off at, in microseconds.
 _SECOND, _MILLISECOND = 1_000_000, 1_000
+#: A time that no clock says: 0 is one, to which tools set files that are to be equal.
+_NO_TIME = int(np.iinfo(np.int64).min)
 
 
 def read_kept(
@@ -24,8 +26,9 @@ def read_kept(
 ) -> NDArray[Any] | None:
     """Return what was kept of the objects of a record file's rows, shape (n,).
 
-    Times in microseconds, or entity tags as bytes; 0 and empty where nothing was. None where there
-    is no such file, or another than the receipt speaks of: that is damage, and reported as that.
+    Times in microseconds, or entity tags as bytes; as `none_kept` where nothing was. None where
+    there is no such file, or another than the receipt speaks of: that is damage, and reported as
+    that.
     """
     if identity == "none" or promised is None or not promised.objects:
         return None
@@ -37,7 +40,7 @@ def read_kept(
     except InputError:
         return None
     if identity == "time":
-        times: NDArray[np.int64] = np.asarray(column.cast(pa.int64()).fill_null(0))
+        times: NDArray[np.int64] = np.asarray(column.cast(pa.int64()).fill_null(_NO_TIME))
         return times
     return np.array(column.fill_null("").to_pylist(), f"S{MOST_TAG}")
 
@@ -57,7 +60,12 @@ def differ(kept: NDArray[Any], now: NDArray[Any]) -> NDArray[np.bool_]:
     return other
 
 
+def none_kept(kind: np.dtype[Any], count: int) -> NDArray[Any]:
+    """Return what stands for objects of which nothing was kept, shape (count,)."""
+    return np.zeros(count, kind) if kind.kind == "S" else np.full(count, _NO_TIME, kind)
+
+
 def known(kept: NDArray[Any]) -> NDArray[np.bool_]:
     """Return of which rows something was kept, shape (n,)."""
-    found: NDArray[np.bool_] = np.not_equal(kept, np.zeros(1, kept.dtype))
+    found: NDArray[np.bool_] = np.not_equal(kept, none_kept(kept.dtype, 1))
     return found
