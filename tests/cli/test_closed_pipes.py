@@ -1,4 +1,7 @@
-"""`parchunk COMMAND | head -1`: a reader that goes early is no finding and no error."""
+"""`parchunk COMMAND | head -1`: a reader that goes early is no finding and no error.
+
+Nor is output that was closed from the first; what cannot be written, and would be read, is one.
+"""
 
 import os
 import shutil
@@ -84,3 +87,26 @@ def test_with_head(folder: Path) -> None:
     ran = subprocess.run(["bash", "-c", line], capture_output=True, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert ran.stdout.count(b"\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_what_cannot_be_written_is_an_error_in_one_line(folder: Path, form: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [*PROGRAM, "audit", str(folder / "gap"), *form], stdout=full, stderr=subprocess.PIPE
+        )
+    assert ran.returncode == 2
+    assert ran.stderr.count(b"\n") == 1
+    assert b"standard output is not whole (No space left on device)" in ran.stderr
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_output_that_was_closed_before(folder: Path, closed: str) -> None:
+    line = (
+        f"{sys.executable} -c 'from parchunk.cli import main; main()' audit {folder}/gap {closed}"
+    )
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, timeout=120)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+    assert bool(ran.stdout) == (closed == "2>&-")

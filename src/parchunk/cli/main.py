@@ -103,7 +103,7 @@ def _end_beside_threads(codes: list[int]) -> None:
 
 
 def _end(code: int) -> None:
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
@@ -111,8 +111,16 @@ def _end(code: int) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code."""
-    with lasting_streams():
-        return _run(arguments)
+    with lasting_streams() as output:
+        code = _run(arguments)
+        output.flush()
+        if output.lost and code < 2:
+            code = _fail(
+                f"what was said on standard output is not whole ({output.lost}): write it to where "
+                "there is room, and run the same command again",
+                as_json=False,
+            )
+        return code
 
 
 def _run(arguments: list[str]) -> int:

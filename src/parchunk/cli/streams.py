@@ -1,7 +1,8 @@
 """Standard output and error into pipes whose reader may go before the end, as ``head`` does.
 
 That is no error and no finding: what is left to say is dropped, the command does what it was
-asked, and its exit code is what it found.
+asked, and its exit code is what it found. Where somebody would read it, and it cannot be written,
+as on a disk that is full, the command does what it was asked, too, and ends in an error.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 
@@ -20,6 +22,8 @@ class LastingStream:
         """Pass on to ``stream`` what is written, for as long as somebody reads it."""
         self._stream = stream
         self.gone = False
+        #: Why something could not be written that somebody would read.
+        self.lost = ""
 
     def write(self, text: str) -> int:
         """Write text, or drop it."""
@@ -38,8 +42,10 @@ class LastingStream:
     def _until_gone(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:
+        except OSError as error:
             self.gone = True
+            if not isinstance(error, BrokenPipeError):
+                self.lost = error.strerror or str(error)
             # What the stream still holds would be written, and fail again, when Python exits.
             with contextlib.suppress(OSError, ValueError):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -52,17 +58,22 @@ class LastingStream:
 
 
 @contextlib.contextmanager
-def lasting_streams() -> Iterator[None]:
-    """Let standard output and error outlast their readers within."""
+def lasting_streams() -> Iterator[LastingStream]:
+    """Let standard output, which is yielded, and error outlast their readers within."""
     before = sys.stdout, sys.stderr
-    lasting = [LastingStream(stream) for stream in before]
-    sys.stdout, sys.stderr = lasting
-    try:
-        yield
-    finally:
-        for stream in lasting:
-            stream.flush()
-        sys.stdout, sys.stderr = before
+    with contextlib.ExitStack() as nowhere:
+        # None is one that was closed before the process began (>&-).
+        lasting = [
+            LastingStream(stream or nowhere.enter_context(Path(os.devnull).open("w")))
+            for stream in before
+        ]
+        sys.stdout, sys.stderr = lasting
+        try:
+            yield lasting[0]
+        finally:
+            for stream in lasting:
+                stream.flush()
+            sys.stdout, sys.stderr = before
 
 
 def stop_if_gone(stream: object) -> None:
