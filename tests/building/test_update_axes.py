@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from instruments.synthetic.server import serve
 from instruments.synthetic.zarr_stores import zarr_store
+from tests.full_output import full
 from tests.made import named
 
 import parchunk
@@ -24,7 +25,7 @@ from parchunk.building.carrying import is_due
 from parchunk.building.effort import Effort
 from parchunk.building.renumbering import Renumbering
 from parchunk.cli.main import run
-from parchunk.errors import InputError
+from parchunk.errors import InputError, OutputError
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt
@@ -114,6 +115,35 @@ def test_slabs_may_be_cut_otherwise_when_it_is_gone_on_with(
 
 def _end(*_: Any) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("seen", "then", "puts"),
+    [(2, 5, None), (2, 5, 1), (2, 7, 0), (2, 7, 3), (0, 5, None)],
+)
+def test_what_a_killed_update_saw_shorter_or_gone_is_not_taken_for_what_it_was(
+    tmp_path: Path, published: Published, seen: int, then: int, puts: int | None
+) -> None:
+    """Its chunks were deleted, and written anew; whatever ends the updates that follow."""
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    array = make(source, "a", (12, 5), chunks=(3, 1))
+    options: dict[str, Any] = {"split": "t", "region": 6, "inline_threshold": 100}
+    parchunk.build(parchunk.plan(str(source), record_size=10, **options), str(out))
+    make(source, "b", (1,), chunks=(1,))
+    if seen:
+        resize(array, (12, seen))
+    else:
+        shutil.rmtree(source / "a")
+    with pytest.raises(OutputError, match="no space left"):
+        parchunk.update(full(out, 4), allow_shrink=True, allow_gone=True)
+    if not seen:
+        array = make(source, "a", (12, 2), chunks=(3, 1))
+    resize(array, (12, then))
+    if puts is not None:
+        with pytest.raises(OutputError, match="no space left"):
+            parchunk.update(full(out, puts))
+    parchunk.update(str(out))
+    check(out, source, published, **options)
 
 
 KEPT = ("labels.parquet", "plan.json", "receipts", "strays")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import xarray
 from instruments.s3_server import S3Bucket
+from tests.full_output import full
 from tests.many_stores import Made, as_one_store, join, write
 
 import parchunk
@@ -128,28 +129,6 @@ def test_regions_without_a_receipt_are_built_again(
             (out / f"air/refs.{number // 10}.parq").write_bytes(b"cut off")
     assert parchunk.build(plan, out).built == len(lost)
     assert published(out) == published(whole)
-
-
-class Full(LocalOutput):
-    """An output that takes so many files and no more, below it, too."""
-
-    left: Iterator[int]
-
-    def put(self, path: str, data: bytes | memoryview) -> None:
-        if next(self.left, None) is None:
-            raise OutputError("no space left on device")
-        super().put(path, data)
-
-    def below(self, folder: str) -> Full:
-        inner = Full(super().below(folder).location)
-        inner.left = self.left
-        return inner
-
-
-def full(out: Path, puts: int) -> Full:
-    output = Full(open_store(str(out)).location)
-    output.left = iter(range(puts))
-    return output
 
 
 @pytest.mark.parametrize("puts", [2, 5, 9, 14, 20])

@@ -14,6 +14,7 @@ from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipts import Receipt, read_receipts, strays_path, write_receipt
 from parchunk.out.unfinished import Unfinished
+from parchunk.planning.changes import seen_otherwise
 from parchunk.planning.growth import carried
 from parchunk.planning.plan import Plan
 
@@ -29,6 +30,12 @@ class Stage:
     asked: Unfinished
 
 
+def to_list_anew(old: Plan, new: Plan, output: Output) -> tuple[str, ...]:
+    """Return arrays that an update which was cut short saw otherwise than before and now."""
+    between = _plan_of(output.below(NEXT))
+    return () if between is None else seen_otherwise(old, between, new)
+
+
 def begin_stage(old: Plan, new: Plan, output: Output, asked: Unfinished) -> Stage:
     """Make OUT ready for a layout to be prepared in it; one that was cut short is gone on with.
 
@@ -41,14 +48,17 @@ def begin_stage(old: Plan, new: Plan, output: Output, asked: Unfinished) -> Stag
     saved = _read(stage)
     if saved is not None and saved.fingerprint == asked.fingerprint:
         asked = asked.joined(saved)
-    if saved != asked or not _is_of(stage, new):
-        discard_prepared(output)
-        stage = output.below(NEXT)
-        stage.prepare()
+    prepared = _plan_of(stage)
+    is_of_new = prepared is not None and prepared.fingerprint == new.fingerprint
+    stage.prepare()
+    if saved != asked or not is_of_new:
+        if is_of_new:
+            stage.delete(PLAN)  # it is not gone on with, whenever this is cut short
+        # Before the plan goes that says why some arrays are asked for.
         stage.put(_ASKED, json.dumps(asked.to_json()).encode())
-        save_plan(new, stage)
-    else:
+        discard_prepared(output, but=f"{NEXT}/{_ASKED}")
         stage.prepare()
+        save_plan(new, stage)
     return Stage(stage, asked)
 
 
@@ -70,14 +80,14 @@ def carry_to(old: Plan, new: Plan, output: Output, stage: Output, kept: dict[Any
     keep_going_on(old, new, kept, done, output, stage)
 
 
-def _is_of(stage: Output, plan: Plan) -> bool:
-    """Whether what is prepared is a layout of a plan."""
+def _plan_of(stage: Output) -> Plan | None:
+    """Return the plan of what is prepared, None where nothing is that can be gone on with."""
     if stage.get(PLAN) is None:
-        return False
+        return None
     try:
-        return load_plan(stage).fingerprint == plan.fingerprint
+        return load_plan(stage)
     except InputError:
-        return False
+        return None
 
 
 def _read(stage: Output) -> Unfinished | None:

@@ -18,6 +18,7 @@ from parchunk.building.effort import Effort
 from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.replacing import build_replacement
 from parchunk.building.results import BuildResult, Progress
+from parchunk.building.staging import to_list_anew
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
@@ -163,7 +164,7 @@ def update(
         refuse_older(old, read_receipts(output, old).values(), source)
         asked = Unfinished(
             tuple(sorted(set(cast(Iterable[int], regions)))),
-            tuple(sorted(set(arrays))),
+            tuple(sorted({*arrays, *to_list_anew(old, new, output)})),
             gaps and repair is None,
             old.fingerprint,
             partitions=tuple(repair or ()),
@@ -174,8 +175,8 @@ def update(
         choose(source)
         if not changes.in_place:
             return build_replacement(old, new, changes, asked, source, output, lease, effort, began)
-        discard_prepared(output)
         notes = _begin(asked, old, new, output, source.manner.page)
+        discard_prepared(output)  # which said what is to be listed anew: that is kept by now
         result = carry_out(new, source, output, lease, effort, began)
         return replace(result, notes=(*notes, *result.notes))
 

@@ -26,9 +26,9 @@ def refuse_between(output: Output) -> None:
         )
 
 
-def discard_prepared(output: Output) -> None:
-    """Delete what an update prepared and did not complete, if anything."""
-    paths = output.paths(NEXT)
+def discard_prepared(output: Output, but: str = "") -> None:
+    """Delete what an update prepared and did not complete, if anything, ``but`` one object."""
+    paths = [path for path in output.paths(NEXT) if path != but]
     if paths:
         output.delete(PREPARED_ROOT)
         output.clear(paths)

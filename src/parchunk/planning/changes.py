@@ -130,6 +130,29 @@ def refuse_unasked(old: Plan, changes: Changes, allow_shrink: bool, allow_gone: 
         )
 
 
+def seen_otherwise(old: Plan, between: Plan, new: Plan) -> tuple[str, ...]:
+    """Return the arrays that are now what they were in ``old``, or longer, and were not meanwhile.
+
+    An update that was cut short planned ``between``, where they were gone, shorter or of other
+    chunks: what was there before need not be there any more, whatever is called so now.
+    """
+    found = []
+    for name in old.by_name.keys() & new.by_name.keys():
+        before, now = old.by_name[name].spec, new.by_name[name].spec
+        if unlike(before, now):
+            continue  # all of it is listed anyway
+        seen = between.by_name.get(name)
+        if seen is None or unlike(before, seen.spec) or _shorter(seen.spec, before, now):
+            found.append(name)
+    return tuple(sorted(found))
+
+
+def _shorter(seen: ArraySpec, *others: ArraySpec) -> bool:
+    """Whether an array was shorter along an axis than the shortest of others."""
+    least = (min(sizes) for sizes in zip(*(one.shape for one in others), strict=True))
+    return any(size < other for size, other in zip(seen.shape, least, strict=True))
+
+
 def unlike(old: ArraySpec, new: ArraySpec) -> list[str]:
     """Return in what the chunks of an array mean something else now, whatever its shape."""
     plain = (canonical(one.to_json() | dict.fromkeys(FREE)) for one in (old, new))
