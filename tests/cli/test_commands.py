@@ -233,6 +233,7 @@ def test_another_plan_over_the_same_out(
     out = tmp_path / "refs"
     assert call(capsys, "build", source, out, "--region", 4)[0] == 0
     before = tree(tmp_path)
+    assert call(capsys, "build", source, out, "--region", 4, "--inline-threshold", 0)[0] == 0
     for options, words in (
         (["--region", 10], "region length 4 there, 10 now"),
         (["--region", 4, "--include", "air"], "--include"),

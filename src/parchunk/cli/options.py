@@ -27,9 +27,12 @@ else:
 
 
 class Size(_IntType):
-    """Bytes, as ``512MiB``, ``2GB`` or ``1000000``."""
+    """Bytes, as ``512MiB``, ``2GB`` or ``1000000``, and at least ``least`` of them."""
 
     name = "size"
+
+    def __init__(self, least: int = 1) -> None:
+        self.least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number of bytes."""
@@ -39,8 +42,8 @@ class Size(_IntType):
             size = parse_size(str(value))
         except InputError as error:
             self.fail(str(error), param, ctx)
-        if size < 1:
-            self.fail("is 0 bytes: give e.g. 512MiB", param, ctx)
+        if size < self.least:
+            self.fail(f"is {size} bytes: give e.g. 512MiB", param, ctx)
         return size
 
 
@@ -188,7 +191,7 @@ def plan_options(function: _F) -> _F:
             ),
             click.option(
                 "--inline-threshold",
-                type=Size(),
+                type=Size(least=0),
                 default=0,
                 metavar="BYTES",
                 help="Keep chunks of at most this size in the references, where --memory has "
