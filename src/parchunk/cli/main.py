@@ -13,10 +13,10 @@ from importlib import import_module
 import click
 
 from parchunk.cli.interrupts import Interrupted, interrupts
-from parchunk.cli.printable import printable
 from parchunk.cli.streams import lasting_streams
 from parchunk.cli.version import version_text
 from parchunk.errors import ParchunkError
+from parchunk.showing.printable import printable
 from parchunk.stores.options import PUBLIC_OPTIONS
 from parchunk.stores.redaction import redact
 

@@ -19,13 +19,13 @@ import click
 
 from parchunk.cli.interrupts import cancelling
 from parchunk.cli.options import json_option, output_option
-from parchunk.cli.printable import printable
 from parchunk.cli.sql_prompt import prompt
 from parchunk.cli.streams import stop_if_gone
 from parchunk.errors import InputError
 from parchunk.out.opening import open_output
 from parchunk.reading.sql import connect, contents, message_of, viewed_plan
 from parchunk.reading.views import view_statements
+from parchunk.showing.printable import printable
 
 if TYPE_CHECKING:
     import duckdb

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from parchunk.cli.printable import printable
 from parchunk.cli.tables import console, table
 from parchunk.errors import InputError
 from parchunk.reading.views import COLUMNS
+from parchunk.showing.printable import printable
 
 if TYPE_CHECKING:
     import duckdb

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.text import Text
 
 from parchunk.auditing import AuditReport
-from parchunk.cli.printable import printable
 from parchunk.report.overview import state_text
 from parchunk.report.strips import STATES, Strip, strips_of
 from parchunk.report.ticks import Tick, ticks_along
+from parchunk.showing.printable import printable
 from parchunk.wording import count
 
 #: Arrays that are drawn: those that lack something.

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parchunk.cli.printable import printable
+from parchunk.showing.printable import printable
 from parchunk.wording import count
 
 #: A command within a sentence: what a user copies.

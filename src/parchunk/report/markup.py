@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
+from parchunk.showing.printable import printable
+
 
 class Markup(str):
     """Text that is markup already; everything else is escaped when it is put into an element."""
@@ -16,8 +18,8 @@ def escaped(value: object) -> Markup:
     """Return a value as text of a page; markup stays as it is."""
     if isinstance(value, Markup):
         return value
-    # C0 controls are no characters of HTML, and names of objects may hold any.
-    text = "".join(c if c >= " " or c in "\n\t" else f"\\x{ord(c):02x}" for c in str(value))
+    # Controls are no characters of HTML, and names of objects may hold any.
+    text = printable(str(value))
     # A lone surrogate cannot be written as UTF-8.
     return Markup(html.escape(text.encode("utf-8", "backslashreplace").decode()))
 

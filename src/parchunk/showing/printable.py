@@ -1,8 +1,8 @@
-"""Text that a terminal shows, whoever made it up: a store, a server, a file in OUT."""
+"""Text that terminals and pages show, whoever made it up: a store, a server, a file in OUT."""
 
 import re
 
-#: What a terminal obeys instead of showing it, and what turns the order of text around.
+#: What is obeyed instead of shown, and what turns the order of text around.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 

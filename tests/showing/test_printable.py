@@ -1,4 +1,4 @@
-"""What a store calls its dimensions reaches the terminal as text, never as commands to it."""
+"""What a store calls its dimensions reaches terminals and pages as text, never as a command."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from parchunk.cli.main import run
-from parchunk.cli.printable import printable
+from parchunk.showing.printable import printable
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\0\x9b1m\u202e"
 
@@ -32,11 +32,12 @@ def test_every_command_shows_hostile_names_as_text(
         (["plan", source], 0),
         (["build", source, out], 0),
         (["status", out], 0),
-        (["audit", out], 1),
+        (["audit", out, "--report", tmp_path / "page.html"], 1),
         (["sql", out, "SELECT dimension FROM regions"], 0),
         (["plan", source, "--split", f"no{HOSTILE}"], 2),
     ]:
         assert run([str(argument) for argument in arguments]) == code
         said += capsys.readouterr()
-    assert "\\x1b[31m" in "".join(said)
+    said.append((tmp_path / "page.html").read_text())
+    assert all("\\x1b[31m" in shown for shown in ("".join(said[:-1]), said[-1]))
     assert not set(HOSTILE) & set("\0\x07\x1b\x9b\u202e") & set("".join(said))
