@@ -10,6 +10,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return how many there are: ``1 chunk``, ``2,000 chunks``; ``many`` where no s does it."""
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
 def short_count(number: int) -> str:
     """Return a count in at most three digits and a letter: ``999``, ``43.0 k``, ``1.25 M``."""
     value, unit = float(number), ""

@@ -97,7 +97,7 @@ def test_the_last_part_publishes(
         monkeypatch.setenv("CLOUD_RUN_TASK_COUNT", "4")
         assert run([*build, "--part", "auto"]) == 0
     said = capsys.readouterr().out
-    assert "1 partitions are left to other parts" in said
+    assert "1 partition is left to other parts" in said
     assert "all parts are done: published" in said
     assert run([*build, "--part", "1/4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["published"]["present"] == 12

@@ -23,7 +23,7 @@ def test_it_imports_resumes_and_says_when_all_is_in(grow, build, tmp_path, capsy
     assert "1 of 2 regions are in" in shown.out
     assert run(["to-icechunk", out, repo]) == 0
     shown = capsys.readouterr()
-    assert "1 commits, 20 references" in shown.out
+    assert "1 commit, 20 references" in shown.out
     code = shown.out.rpartition("open it: ")[2]
     scope: dict[str, object] = {}
     exec(f"import parchunk, xarray; ds = {code}", scope)

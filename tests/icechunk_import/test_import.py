@@ -281,7 +281,7 @@ def test_whole_arrays_alone_need_one_commit(grow, build, opened, tmp_path):
 def test_an_unfinished_build_is_refused(grow, build, tmp_path):
     out = build(grow(8), split="time", region=4)
     (Path(out) / ".parchunk/receipts/air/1.json").unlink()
-    with pytest.raises(parchunk.InputError, match=r"unfinished \(1 partitions are missing\): run"):
+    with pytest.raises(parchunk.InputError, match=r"unfinished \(1 partition is missing\): run"):
         parchunk.to_icechunk(out, str(tmp_path / "repo"))
     build(tmp_path / "source", split="time", region=4)
     (Path(out) / ".zmetadata").unlink()

@@ -80,6 +80,19 @@ def test_values_are_a_line_and_a_table_with_escaped_text(store: Path) -> None:
     )
 
 
+def test_what_is_cut_is_counted_and_one_is_no_plural(tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "s", shape=(103,), chunks=(1,), dtype="i1", fill_value=1)
+    array[:5] = 0
+    plan = parchunk.plan(tmp_path / "s", split=0, region=1, record_size=1)
+    result = parchunk.build(plan, tmp_path / "out")
+    shown = Text(result.plan._repr_html_()).text
+    assert "1 array, 103 chunks, 103 regions" in shown
+    assert "and 3 more" in shown
+    noted = replace(result, notes=("n",) * 102)
+    assert "102 notes" in Text(noted._repr_html_()).text
+    assert "and 2 more" in Text(noted._repr_html_()).text
+
+
 def test_an_import_shows_its_commits(store: Path, tmp_path: Path) -> None:
     pytest.importorskip("icechunk")
     parchunk.build(parchunk.plan(store / "s", split="time", region=3), store / "out")

@@ -13,6 +13,7 @@ from parchunk.out.output import Output
 from parchunk.out.receipts import Receipt
 from parchunk.out.under_way import UnderWay
 from parchunk.planning.plan import Partition, Plan
+from parchunk.wording import counted
 
 
 def findings_of_all(
@@ -43,7 +44,8 @@ def _unverified(receipts: Sequence[Receipt]) -> list[Finding]:
         found = [
             finding(
                 "as-of-inventory",
-                f"{len(frozen):,} partitions are as of the inventory of {date}, or of a later one: "
+                f"{counted(len(frozen), 'partition is', 'partitions are')} as of the inventory "
+                f"of {date}, or of a later one: "
                 "chunks written since count as missing",
                 "parchunk update OUT --inventory FILE with a newer one",
                 count=len(frozen),
@@ -56,8 +58,8 @@ def _unverified(receipts: Sequence[Receipt]) -> list[Finding]:
         *found,
         finding(
             "unverified",
-            f"{count:,} partitions were built with --trust-listing: their gaps were not listed "
-            "a second time",
+            f"{counted(count, 'partition was', 'partitions were')} built with --trust-listing: "
+            "gaps were not listed a second time",
             "audit with --against-source",
             count=count,
         ),
@@ -73,7 +75,7 @@ def _unfinished(undone: Sequence[Partition], under_way: UnderWay) -> list[Findin
     found = [
         finding(
             "unfinished",
-            f"{array}: {len(left):,} partitions are not {what}"
+            f"{array}: {counted(len(left), 'partition is', 'partitions are')} not {what}"
             + (f", the first is region {left[0].region}" if left[0].region is not None else ""),
             under_way.remedy(),
             array=array,

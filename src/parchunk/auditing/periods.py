@@ -20,6 +20,7 @@ from parchunk.auditing.policy import Policy
 from parchunk.errors import InputError
 from parchunk.keys.numbers import Int64Array
 from parchunk.planning.labels import Labels
+from parchunk.wording import counted
 
 UNITS = ("year", "month", "day", "hour")
 #: In place of a unit: the one that suits the dates there are, or none.
@@ -99,8 +100,7 @@ class Periods:
     def text(self) -> str:
         """How many are complete, in words."""
         whole = len(self.periods) - len(self.incomplete)
-        plural = "" if len(self.periods) == 1 else "s"
-        return f"{whole:,} of {len(self.periods):,} {self.unit}{plural} are complete"
+        return f"{whole:,} of {counted(len(self.periods), self.unit)} are complete"
 
     def to_json(self) -> dict[str, Any]:
         """Return the periods as JSON values."""

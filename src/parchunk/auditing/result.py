@@ -18,6 +18,7 @@ from parchunk.listing.strays import Stray
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.showing.values import Png, Shown, kept, page_of, picture_of
+from parchunk.wording import counted
 
 if TYPE_CHECKING:
     from parchunk.auditing.by_store import StoreAudit
@@ -198,9 +199,11 @@ class AuditReport(Shown, AuditCounts):
             said.append(f"unfinished: {len(unfinished):,} of {total:,} partitions are not built")
         if counts["gap"] and self.missing:
             share = self.missing / max(self.expected - self.excused - self.lacking, 1)
-            said.append(f"incomplete: {self.missing:,} chunks are missing ({percent(share)})")
+            missing = counted(self.missing, "chunk is", "chunks are")
+            said.append(f"incomplete: {missing} missing ({percent(share)})")
         elif counts["gap"] and not unfinished:
-            said.append(f"incomplete: {self.zero_sized:,} chunks are objects of zero bytes")
+            empty = counted(self.zero_sized, "chunk is an object", "chunks are objects")
+            said.append(f"incomplete: {empty} of zero bytes")
         if counts["change"]:
             said.append("out of date: the source has changed since the build")
         return "; ".join(said)

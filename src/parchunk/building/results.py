@@ -8,7 +8,7 @@ from parchunk.out.counts import Counts
 from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import Plan
 from parchunk.showing.values import Shown
-from parchunk.wording import count
+from parchunk.wording import counted
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Progress:
     @property
     def others(self) -> tuple[str, ...]:
         """Requests and retries."""
-        retries = (f"{count(self.retries)} retries",) if self.retries else ()
-        return (*retries, f"{count(self.requests)} LIST requests")
+        retries = (counted(self.retries, "retry", "retries"),) if self.retries else ()
+        return (*retries, counted(self.requests, "LIST request"))
 
 
 @dataclass(frozen=True, repr=False)

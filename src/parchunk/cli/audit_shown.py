@@ -12,7 +12,7 @@ from parchunk.cli.strips_shown import print_strips
 from parchunk.cli.tables import console, say, table, telling
 from parchunk.report.entries import entries_of
 from parchunk.report.strips import worst_first
-from parchunk.wording import bytes_text, count, duration
+from parchunk.wording import bytes_text, count, counted, duration
 
 #: Stores that are printed, those that are not whole first.
 _STORES = 20
@@ -43,13 +43,13 @@ def print_report(found: AuditReport) -> None:
     if found.of_store and found.list_requests:
         say(
             out,
-            f"listed with {count(found.list_requests)} LIST requests (least possible "
+            f"listed with {counted(found.list_requests, 'LIST request')} (least possible "
             f"{count(found.list_requests_least)}), in {duration(found.build_seconds)}",
         )
     say(
         out,
-        f"{count(found.record_files)} record files ({bytes_text(found.record_bytes)}) checked in "
-        f"{duration(found.seconds)}, peak memory {bytes_text(found.peak_memory)}",
+        f"{counted(found.record_files, 'record file')} ({bytes_text(found.record_bytes)}) checked "
+        f"in {duration(found.seconds)}, peak memory {bytes_text(found.peak_memory)}",
     )
 
 

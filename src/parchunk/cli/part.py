@@ -14,7 +14,7 @@ from parchunk.cli.array_jobs import parse_part
 from parchunk.cli.summary import print_summary, summary
 from parchunk.cli.tables import console
 from parchunk.errors import InputError
-from parchunk.wording import count, duration
+from parchunk.wording import count, counted, duration
 
 
 def share_of(part: str, workers: int, overwrite: bool, dask: str | None) -> tuple[int, int]:
@@ -79,14 +79,15 @@ def print_part(
     """Print what a part came to, and the whole build if it was the last one."""
     out, task = console(), done.task
     out.print(
-        f"part {done.part} of {done.of} ({task.task}): {count(len(task.receipts))} partitions "
-        f"({count(task.built)} built now), {count(task.requests)} LIST requests, "
-        f"{count(task.retries)} retries, {duration(task.seconds)}"
+        f"part {done.part} of {done.of} ({task.task}): {counted(len(task.receipts), 'partition')} "
+        f"({count(task.built)} built now), {counted(task.requests, 'LIST request')}, "
+        f"{counted(task.retries, 'retry', 'retries')}, {duration(task.seconds)}"
     )
     for note in task.notes:
         out.print(f"note: {note}")
     if done.published is None:
-        out.print(f"{count(done.left)} partitions are left to other parts; the last one publishes")
+        left = counted(done.left, "partition is", "partitions are")
+        out.print(f"{left} left to other parts; the last one publishes")
     else:
         out.print("all parts are done: published")
         print_summary(done.published, store_options, output_options)

@@ -31,7 +31,7 @@ from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.joining.regions import small_files_note
 from parchunk.planning.plan import Plan
 from parchunk.stores.identity import HELD_BYTES
-from parchunk.wording import bytes_text, count, duration, grid_text
+from parchunk.wording import bytes_text, count, counted, duration, grid_text
 
 
 @click.command("plan")
@@ -168,15 +168,15 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
     if plan.stores is not None:
         say(
             out,
-            f"{count(len(plan.stores.stores))} stores, {plan.stores.joining}; kept inline: "
+            f"{counted(len(plan.stores.stores), 'store')}, {plan.stores.joining}; kept inline: "
             f"{', '.join(plan.stores.kept) or 'nothing'}",
         )
     if plan.split is not None:
         say(
             out,
-            f"split along {plan.split}: {count(len(plan.regions))} regions of "
-            f"{'up to ' if plan.cuts else ''}{count(plan.region_length)} elements, "
-            f"{count(plan.record_size)} rows a record file",
+            f"split along {plan.split}: {counted(len(plan.regions), 'region')} of "
+            f"{'up to ' if plan.cuts else ''}{counted(plan.region_length, 'element')}, "
+            f"{counted(plan.record_size, 'row')} a record file",
         )
     rows = [
         (
@@ -194,9 +194,9 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
     formats = sorted({f"v{array.spec.zarr_format}" for array in plan.arrays})
     say(
         out,
-        f"{count(len(plan.arrays))} arrays of Zarr {' and '.join(formats)}, "
-        f"{count(plan.chunks)} chunks in {count(_int(shown, 'partitions'))} partitions, "
-        f"{count(_int(shown, 'record_files'))} record files",
+        f"{counted(len(plan.arrays), 'array')} of Zarr {' and '.join(formats)}, "
+        f"{counted(plan.chunks, 'chunk')} in {counted(_int(shown, 'partitions'), 'partition')}, "
+        f"{counted(_int(shown, 'record_files'), 'record file')}",
     )
     for line in _requests(plan, shown):
         say(out, line)
@@ -239,9 +239,9 @@ def _requests(plan: Plan, shown: dict[str, object]) -> Iterator[str]:
             f"at {LIST_SECONDS} s a request; listed by {shown['listing']}"
         )
     elif shown["head_requests"]:
+        asked = counted(_int(shown, "head_requests"), "object is", "objects are")
         yield (
-            f"no LIST requests: {count(_int(shown, 'head_requests'))} objects are asked for by "
-            f"HEAD, about ${shown['head_price_usd']} and "
+            f"no LIST requests: {asked} asked for by HEAD, about ${shown['head_price_usd']} and "
             f"{duration(float(str(shown['head_seconds'])))}"
         )
     elif plan.inventory is not None:
@@ -266,7 +266,7 @@ def _notes(plan: Plan) -> Iterator[str]:
     kept = plan.inlined_coordinates
     if kept and plan.stores is None:
         gets = sum(plan.by_name[name].spec.reference_total for name in kept)
-        yield f"kept inline: {', '.join(kept)} ({count(gets)} chunks, a GET request each)"
+        yield f"kept inline: {', '.join(kept)} ({counted(gets, 'chunk')}, a GET request each)"
     for name, feature in plan.hierarchy.skipped:
         yield f"skipped: {name}: {feature}"
     for name, reason in plan.hierarchy.left_out:

@@ -11,7 +11,7 @@ import click
 from parchunk.building.relocating import SAMPLE, relocate
 from parchunk.cli.options import json_option, memory_option, output_option, store_option
 from parchunk.cli.tables import console
-from parchunk.wording import count
+from parchunk.wording import counted
 
 
 @click.command("relocate")
@@ -57,8 +57,8 @@ def command(
     shown = console()
     shown.print(f"{done.url}: references to {done.before} are to {done.now} now")
     shown.print(
-        f"{count(done.record_files)} record files written; {count(done.checked)} chunks looked at "
-        "there"
+        f"{counted(done.record_files, 'record file')} written; {counted(done.checked, 'chunk')} "
+        "looked at there"
     )
     for note in done.notes:
         shown.print(f"note: {note}")

@@ -10,7 +10,7 @@ from parchunk.building.results import BuildResult
 from parchunk.cli.tables import console, say
 from parchunk.out.root import left_out
 from parchunk.stores.told_options import told_options
-from parchunk.wording import bytes_text, count, duration
+from parchunk.wording import bytes_text, count, counted, duration
 
 
 def summary(result: BuildResult) -> dict[str, Any]:
@@ -56,15 +56,15 @@ def print_summary(
     arrays, regions = len(result.plan.arrays), len(result.plan.regions)
     say(
         out,
-        f"{result.url}: {count(arrays)} arrays, {count(regions)} regions, "
-        f"{count(len(result.receipts))} partitions ({count(result.built)} built now)",
+        f"{result.url}: {counted(arrays, 'array')}, {counted(regions, 'region')}, "
+        f"{counted(len(result.receipts), 'partition')} ({count(result.built)} built now)",
     )
     say(
         out,
         f"{count(result.present)} of {count(result.expected)} chunks present "
         f"({bytes_text(result.bytes)}), {count(result.missing)} missing"
         + (f" ({count(result.zero_sized)} of them empty objects)" if result.zero_sized else "")
-        + f", {count(result.strays)} strays",
+        + f", {counted(result.strays, 'stray')}",
     )
     if result.shards:
         say(
@@ -76,8 +76,9 @@ def print_summary(
     if result.requests:
         say(
             out,
-            f"{count(result.requests)} LIST requests, gaps listed twice included "
-            f"(least possible {count(result.requests_least)}), {count(result.retries)} retries"
+            f"{counted(result.requests, 'LIST request')}, gaps listed twice included "
+            f"(least possible {count(result.requests_least)}), "
+            f"{counted(result.retries, 'retry', 'retries')}"
             + (f" ({count(result.busy)} as the store was too busy)" if result.busy else "")
             + f"; listed by {result.listing}",
         )

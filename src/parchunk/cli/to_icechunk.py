@@ -15,7 +15,7 @@ from parchunk.cli.progress import progress_shown
 from parchunk.cli.tables import console, say
 from parchunk.icechunk_import import ImportResult, adapter, to_icechunk
 from parchunk.icechunk_import.importing import MAX_REFERENCES
-from parchunk.wording import count, duration
+from parchunk.wording import count, counted, duration
 
 
 @click.command("to-icechunk")
@@ -175,7 +175,8 @@ def print_summary(result: ImportResult) -> None:
         deleted = sum(commit.deleted for commit in result.commits)
         say(
             out,
-            f"{where}: {count(len(result.commits))} commits, {count(result.references)} references"
+            f"{where}: {counted(len(result.commits), 'commit')}, "
+            f"{counted(result.references, 'reference')}"
             + (f", {count(deleted)} of an earlier import deleted" if deleted else "")
             + f", {duration(result.seconds)}",
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from parchunk.showing.values import Shown
-from parchunk.wording import count
+from parchunk.wording import counted
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ImportProgress:
     @property
     def others(self) -> tuple[str, ...]:
         """Commits that were made."""
-        return (f"{count(self.commits)} commits",)
+        return (counted(self.commits, "commit"),)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ class ImportResult(Shown):
         """The import in one line."""
         return (
             f"{self.url}, branch {self.branch}: {self.regions_in:,} of {self.regions_total:,} "
-            f"regions are in; {len(self.commits):,} commits, {self.references:,} references now"
+            f"regions are in; {counted(len(self.commits), 'commit')}, "
+            f"{counted(self.references, 'reference')} now"
         )
 
     @property

@@ -22,7 +22,7 @@ from parchunk.report.strips import worst_first
 from parchunk.report.tables import data_table
 from parchunk.showing.values import Shown, fragment_of, page_of, picture_of
 from parchunk.stores.told_options import told_options
-from parchunk.wording import bytes_text, duration, grid_text
+from parchunk.wording import bytes_text, counted, duration, grid_text
 
 #: Rows of a table; what there are more is counted.
 _ROWS = 100
@@ -54,15 +54,16 @@ def of_plan(plan: Plan) -> str:
     ]
     columns = ("arrays", "dtype", "shape", "chunk shape", "chunks", "regions")
     regions = [(region.index, f"{region.start:,} to {region.stop - 1:,}")
-               for region in plan.regions[:_ROWS]]  # fmt: skip
+               for region in plan.regions]  # fmt: skip
     left = [f"{name}: {reason}" for name, reason in plan.hierarchy.left_out]
+    notes = [*plan.hierarchy.warnings, *plan.store_notes]
     return _whole(
         plan,
         _table("arrays", columns, rows),
-        _folded(f"{len(plan.regions):,} regions",
+        _folded(counted(len(plan.regions), "region"),
                 _table("regions", ("region", "elements"), regions)) if plan.regions else "",
-        _notes("left out", left),
-        _notes("notes", [*plan.hierarchy.warnings, *plan.store_notes]),
+        _notes(f"{len(left):,} left out", left),
+        _notes(counted(len(notes), "note"), notes),
     )  # fmt: skip
 
 
@@ -78,8 +79,8 @@ def of_build(result: BuildResult) -> str:
     }  # fmt: skip
     rows = [(name, *told[:3], bytes_text(told[3]), told[4]) for name, told in sums.items()]
     cost = (
-        f"{result.requests:,} LIST requests (least possible {result.requests_least:,}), "
-        f"{result.retries:,} retries; {duration(result.seconds)}, peak memory "
+        f"{counted(result.requests, 'LIST request')} (least possible {result.requests_least:,}), "
+        f"{counted(result.retries, 'retry', 'retries')}; {duration(result.seconds)}, peak memory "
         f"{bytes_text(result.peak_memory)}"
     )
     columns = ("array", "expected", "present", "missing", "bytes", "strays")
@@ -89,8 +90,8 @@ def of_build(result: BuildResult) -> str:
         result,
         element("p", cost),
         element("pre", f"parchunk.open_dataset({result.url!r}{reached})"),
-        _folded(f"{len(rows):,} arrays", _table("chunks by array", columns, rows)),
-        _notes("notes", result.notes),
+        _folded(counted(len(rows), "array"), _table("chunks by array", columns, rows)),
+        _notes(counted(len(result.notes), "note"), result.notes),
     )
 
 
@@ -113,7 +114,7 @@ def of_audit(report: AuditReport) -> str:
         _since(report),
         element("p", report.decoded.text) if report.decoded is not None else "",
         _periods(report),
-        _folded(f"{len(arrays):,} arrays", _table("arrays", columns, arrays)),
+        _folded(counted(len(arrays), "array"), _table("arrays", columns, arrays)),
     )
 
 
@@ -128,7 +129,7 @@ def _findings(report: AuditReport) -> Markup:
         for entry, before in zip(entries, remedies, strict=False)
     ]
     return _folded(
-        f"{len(report.findings):,} findings",
+        counted(len(report.findings), "finding"),
         _table("findings", ("severity", "what", "to do"), rows),
         opened=not report.complete and len(rows) <= 8,
     )
@@ -139,7 +140,7 @@ def _since(report: AuditReport) -> Markup:
         return Markup("")
     rows = list(report.since.lines())
     table = _table("differences", ("", "what"), rows)
-    return _folded(f"{report.since.title}: {len(rows):,} differences", table)
+    return _folded(f"{report.since.title}: {counted(len(rows), 'difference')}", table)
 
 
 def _periods(report: AuditReport) -> Markup:
@@ -166,7 +167,7 @@ def of_status(status: Status) -> str:
     return _whole(
         status,
         *(element("p", text) for text in said),
-        _folded(f"{len(rows):,} arrays", _table("chunks by array", columns, rows)),
+        _folded(counted(len(rows), "array"), _table("chunks by array", columns, rows)),
     )
 
 
@@ -180,8 +181,8 @@ def of_import(result: ImportResult) -> str:
     return _whole(
         result,
         element("pre", result.code) if result.code and not result.on_side else "",
-        _folded(f"{len(rows):,} commits", _table("commits", columns, rows)) if rows else "",
-        _notes("notes", result.notes),
+        _folded(counted(len(rows), "commit"), _table("commits", columns, rows)) if rows else "",
+        _notes(counted(len(result.notes), "note"), result.notes),
     )
 
 
@@ -198,16 +199,20 @@ def _style() -> Markup:
 
 
 def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
-    more = f"and {len(rows) - _ROWS:,} more" if len(rows) > _ROWS else ""
-    return joined([data_table(caption, columns, rows[:_ROWS]), element("p", more) if more else ""])
+    return joined([data_table(caption, columns, rows[:_ROWS]), _more(rows)])
+
+
+def _more(rows: Sequence[object]) -> Markup:
+    """Return how many are not shown; nothing where all are."""
+    return element("p", f"and {len(rows) - _ROWS:,} more") if len(rows) > _ROWS else Markup("")
 
 
 def _folded(heading: str, content: Markup, opened: bool = False) -> Markup:
     return element("details", element("summary", heading), content, open=opened)
 
 
-def _notes(what: str, lines: Sequence[str]) -> Markup:
+def _notes(heading: str, lines: Sequence[str]) -> Markup:
     if not lines:
         return Markup("")
     items = (element("li", line) for line in lines[:_ROWS])
-    return _folded(f"{len(lines):,} {what}", element("ul", *items))
+    return _folded(heading, joined([element("ul", *items), _more(lines)]))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from parchunk.out.claims import Claim, read_claims
 from parchunk.out.holder import Holder
 from parchunk.out.output import LEASE, PREPARED_PLAN, PREPARED_ROOT, PREVIOUS, ROOT, UPDATE, Output
+from parchunk.wording import counted
 
 #: What is there while an update is, and after one that was cut short.
 _UPDATING = (PREVIOUS, UPDATE, PREPARED_PLAN, PREPARED_ROOT)
@@ -49,7 +50,11 @@ class UnderWay:
         how = "is running" if self.is_running else "was cut short"
         if self.published and not self.updating and not self.is_running:
             how += ", or receipts were deleted"
-        left = f"{undone:,} partitions are left to do" if undone else "nothing is left to list"
+        left = (
+            f"{counted(undone, 'partition is', 'partitions are')} left to do"
+            if undone
+            else "nothing is left to list"
+        )
         seen = "; readers see the references as they were before" if self.published else ""
         return f"{what} {how}: {left}{seen}"
 

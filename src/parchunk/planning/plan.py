@@ -22,6 +22,7 @@ from parchunk.planning.inventory import InventoryMark
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.showing.values import Shown
 from parchunk.stores.opening import Location
+from parchunk.wording import counted
 
 if TYPE_CHECKING:
     from parchunk.stores.source import Source
@@ -276,8 +277,10 @@ class Plan(Shown):
     @property
     def in_short(self) -> str:
         """The plan in one line."""
-        split = f", {len(self.regions):,} regions along {self.split}" if self.regions else ""
-        return f"{self.location.url}: {len(self.arrays):,} arrays, {self.chunks:,} chunks{split}"
+        sizes = [counted(len(self.arrays), "array"), counted(self.chunks, "chunk")]
+        if self.regions:
+            sizes.append(f"{counted(len(self.regions), 'region')} along {self.split}")
+        return f"{self.location.url}: {', '.join(sizes)}"
 
     @cached_property
     def by_name(self) -> dict[str, ArrayPlan]:

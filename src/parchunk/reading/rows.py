@@ -17,6 +17,7 @@ from parchunk.out.output import PREVIOUS, ROOT, Output
 from parchunk.out.receipts import Receipt, RecordFile, read_receipts, receipt_path
 from parchunk.out.record_files import are_references, digest, record_path
 from parchunk.planning.plan import Partition, PartitionKey, Plan
+from parchunk.wording import counted
 
 #: What is kept of a row's object, beside the columns of record files.
 _IDENTITY = "identity"
@@ -32,7 +33,9 @@ def finished_receipts(output: Output, plan: Plan) -> Receipts:
     missing = [str(p) for p in plan.partitions() if p.key not in receipts]
     published = output.get(ROOT) is not None
     if missing or not published:
-        what = f"{len(missing)} partitions are missing" if missing else "it was not published"
+        what = "it was not published"
+        if missing:
+            what = f"{counted(len(missing), 'partition is', 'partitions are')} missing"
         # Readers still have what was published, but nothing vouches for each part of it.
         remedy = "parchunk update, or wait for one that runs" if published else "its build again"
         raise InputError(

@@ -10,7 +10,7 @@ from parchunk.report.markup import Markup, element, joined
 from parchunk.report.overview import anchor, state_text
 from parchunk.report.strips import worst_first
 from parchunk.report.tables import data_table, fact_list, span_text
-from parchunk.wording import bytes_text, grid_text
+from parchunk.wording import bytes_text, counted, grid_text
 
 #: Gaps and partitions of an array that the page shows; the counts are of all.
 _GAPS, _PARTITIONS = 100, 200
@@ -104,7 +104,7 @@ def _array(report: AuditReport, array: ArrayAudit, pictured: bool, opened: bool)
         facts += [
             ("shard shape", grid_text(spec.chunks)),
             ("shards", f"{array.shards_present:,} of {array.shards_expected:,}, {absent:,} absent"),
-            ("empty in shards that are there", f"{array.empty_entries:,} chunks"),
+            ("empty in shards that are there", counted(array.empty_entries, "chunk")),
         ]
     if array.inlined:
         facts.append(("inlined chunks", f"{array.inlined:,}"))
@@ -163,7 +163,7 @@ def _partitions(report: AuditReport, array: ArrayAudit) -> Markup:
         )
         for p in ours[:_PARTITIONS]
     ]
-    caption = f"{len(ours):,} regions" + (
+    caption = counted(len(ours), "region") + (
         f", the first {_PARTITIONS:,} of them" if len(ours) > _PARTITIONS else ""
     )
     columns = ("region", "elements", "state", "present", "missing", "zero-sized", "bytes")

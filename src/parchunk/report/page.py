@@ -12,7 +12,7 @@ from parchunk.report.entries import Entry, entries_of
 from parchunk.report.markup import Markup, element, joined
 from parchunk.report.overview import overview
 from parchunk.report.tables import data_table, fact_list
-from parchunk.wording import bytes_text, duration
+from parchunk.wording import bytes_text, counted, duration
 
 #: Findings and changed regions that the page shows; the counts are of all.
 _FINDINGS, _CHANGES = 200, 200
@@ -203,7 +203,7 @@ def _changes(report: AuditReport) -> Markup:
         for c in compared.regions[:_CHANGES]
     ]  # fmt: skip
     said = (
-        f"Listed again with {compared.requests:,} LIST requests "
+        f"Listed again with {counted(compared.requests, 'LIST request')} "
         f"(least possible {compared.requests_least:,})."
         if compared.requests
         else "Listed again."
