@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from obstore.store import S3Store
 
 from parchunk.errors import InputError
 from parchunk.listing.patience import Patience
-from parchunk.listing.throttle import Throttle
+from parchunk.listing.same_store import SameStore
+from parchunk.listing.throttle import Pace, Throttle, throttle_of
 
 
 def test_half_as_many_once_a_rush_and_one_more_a_round() -> None:
@@ -82,7 +84,7 @@ class Clock:
 def test_so_many_begin_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     clock: Any = Clock()
     monkeypatch.setattr("parchunk.listing.throttle.time.monotonic", lambda: clock.now)
-    throttle, begun = Throttle(4), []
+    throttle, begun = Throttle(Pace(4)), []
     for asked in (True, True, False, True):
         begins = throttle.begin(clock)
         begun.append(clock.now - 100)
@@ -92,6 +94,24 @@ def test_so_many_begin_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     throttle.begin(clock)
     throttle.begin(clock)
     assert clock.now == 110.75  # nothing is saved up
+
+
+def test_several_stores_of_a_process_keep_a_rate_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock: Any = Clock()
+    monkeypatch.setattr("parchunk.listing.throttle.time.monotonic", lambda: clock.now)
+    for bucket in ("a", "b", "c"):
+        store = SameStore(S3Store(bucket, region="us-east-1", skip_signature=True))
+        throttle_of(store, "", 0.2, -1).begin(clock)
+    assert clock.now == 110
+
+
+def test_waits_are_no_longer_than_python_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock: Any = Clock()
+    monkeypatch.setattr("parchunk.listing.throttle.time.monotonic", lambda: clock.now)
+    throttle = Throttle(Pace(1e-300))
+    throttle.begin(clock)
+    throttle.begin(clock)
+    assert clock.now == 100 + threading.TIMEOUT_MAX
 
 
 @pytest.mark.parametrize("rate", [0, -1, math.nan, "5"])

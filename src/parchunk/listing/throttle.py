@@ -15,19 +15,43 @@ BUSY = frozenset({429, 503})
 _TICK = 0.25
 
 
+class Pace:
+    """When requests may begin of which there may be ``rate`` a second."""
+
+    def __init__(self, rate: float = math.inf) -> None:
+        self._lock = threading.Lock()
+        self._apart = 1 / rate
+        self._next = -math.inf
+
+    def wait(self, stop: threading.Event) -> None:
+        """Wait until one more may begin, or the build ends."""
+        if not self._apart:
+            return
+        with self._lock:
+            now = time.monotonic()
+            begins = max(self._next, now)
+            self._next = begins + self._apart
+        if begins > now:
+            stop.wait(min(begins - now, threading.TIMEOUT_MAX))
+
+    def give_back(self) -> None:
+        """Let another begin for one that was not sent."""
+        with self._lock:
+            self._next -= self._apart
+
+
 class Throttle:
     """Lets so many requests be under way: half as many when the server says that it is too busy,
     and one more after each round of answers that came.
 
-    Until it says so the first time there is no bound. ``rate`` is how many may begin a second.
+    Until it says so the first time there is no bound. Each begins at a ``pace``.
     """
 
-    def __init__(self, rate: float = math.inf) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
         self._changed = threading.Condition()
         self._most = math.inf
-        self._apart = 1 / rate
         self._under_way = self._halved = 0
-        self._next = -math.inf
+        self._pace = pace or Pace()
 
     @property
     def most(self) -> float:
@@ -40,13 +64,8 @@ class Throttle:
             while self._under_way >= self._most and not stop.is_set():
                 self._changed.wait(_TICK)
             self._under_way += 1
-            halved, wait = self._halved, 0.0
-            if self._apart:
-                now = time.monotonic()
-                begins = max(self._next, now)
-                self._next, wait = begins + self._apart, begins - now
-        if wait:
-            stop.wait(wait)
+            halved = self._halved
+        self._pace.wait(stop)
         return halved
 
     def end(self, begun: int, busy: bool, asked: bool = True) -> None:
@@ -58,7 +77,7 @@ class Throttle:
             together = self._under_way
             self._under_way -= 1
             if not asked:
-                self._next -= self._apart
+                self._pace.give_back()
             elif not busy:
                 self._most += 1 / self._most
             elif begun == self._halved:  # else it was of a rush that has been answered for
@@ -69,5 +88,13 @@ class Throttle:
 
 @lru_cache(maxsize=32)
 def throttle_of(store: SameStore, prefix: str, rate: float, process: int) -> Throttle:
-    """Return the one throttle of a store's prefix, which the threads of a process share."""
-    return Throttle(rate)
+    """Return the one throttle of a store's prefix, which the threads of a process share.
+
+    All of a process that are of one ``rate`` keep it together.
+    """
+    return Throttle(_pace_of(rate, process))
+
+
+@lru_cache(maxsize=32)
+def _pace_of(rate: float, process: int) -> Pace:
+    return Pace(rate)
