@@ -13,7 +13,7 @@ from parchunk.out.root import format_notes, mask_notes, published_root
 from parchunk.out.size_notes import size_notes
 from parchunk.out.spelling_notes import spelling_notes
 from parchunk.planning.from_source import read_again
-from parchunk.planning.joining.regions import small_files_note
+from parchunk.planning.joining.regions import record_file_notes
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
 
@@ -62,7 +62,7 @@ def notes_of(
     return (
         *plan.hierarchy.warnings,
         *plan.store_notes,
-        *filter(None, [small_files_note(plan)]),
+        *record_file_notes(plan),
         *format_notes(plan),
         *run,
         *mask_notes(plan, receipts),

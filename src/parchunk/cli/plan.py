@@ -28,7 +28,7 @@ from parchunk.metadata import ArraySpec
 from parchunk.out.root import V3_COSTS, left_out
 from parchunk.planning.alike import alike, names_text
 from parchunk.planning.from_source import plan as make_plan
-from parchunk.planning.joining.regions import small_files_note
+from parchunk.planning.joining.regions import record_file_notes
 from parchunk.planning.plan import Plan
 from parchunk.stores.identity import HELD_BYTES
 from parchunk.wording import bytes_text, count, counted, duration, grid_text
@@ -273,7 +273,7 @@ def _notes(plan: Plan) -> Iterator[str]:
         yield f"left out: {name}: {reason}"
     for warning in plan.hierarchy.warnings:
         yield f"note: {warning}"
-    for note in (*plan.store_notes, *filter(None, [small_files_note(plan)])):
+    for note in (*plan.store_notes, *record_file_notes(plan)):
         yield f"note: {note}"
 
 

@@ -167,6 +167,22 @@ def test_stacked_chunks_are_those_of_their_stores(
     check_plan(plan)
 
 
+def test_a_record_size_that_no_store_can_come_behind_is_said_before(tmp_path: Path) -> None:
+    """What is said to be done instead is."""
+    made = {"a": Made(np.ones((6, 4)), ("time", "x"), (1, 1), shards=(2, 2))}
+    paths = [write(tmp_path / name, made, 3) for name in ("0.zarr", "1.zarr")]
+    notes = {}
+    for size in (16, 12, None):
+        wish = {} if size is None else {"record_size": size}
+        plan = parchunk.plan(paths[:1], concat="time", **wish)
+        notes[size] = parchunk.build(plan, tmp_path / f"{size}").notes
+    assert [len(found) for found in notes.values()] == [1, 0, 0]
+    assert "a --record-size that divides 24 takes them in" in notes[16][0]
+    with pytest.raises(InputError, match="begins within a record file of 16 rows"):
+        parchunk.update(tmp_path / "16", paths[1:])
+    assert parchunk.update(tmp_path / "12", paths[1:]).expected == 48
+
+
 def test_merged_stores_are_split_as_one_is(tmp_path: Path) -> None:
     steps = np.arange(8)
     paths = [

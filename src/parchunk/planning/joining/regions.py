@@ -142,7 +142,34 @@ def _density(members: Sequence[tuple[ArraySpec, int]]) -> float:
     )
 
 
-def small_files_note(plan: Plan) -> str | None:
+def record_file_notes(plan: Plan) -> list[str]:
+    """Return what to say of record files of stores that are small, or that no others may follow."""
+    return [note for note in (_small_files(plan), _last_files(plan)) if note is not None]
+
+
+def _last_files(plan: Plan) -> str | None:
+    """Return what to say where the record size that was asked for fits no stores that come."""
+    if plan.stores is None or not plan.cuts:
+        return None
+    fits, names = 0, []
+    for array in plan.arrays:
+        spec, axis = array.spec, array.axis
+        # Of another axis than the first, no store that comes is taken in by an update.
+        if axis is None or array.by_first_row or prod(spec.reference_grid[:axis]) > 1:
+            continue
+        if spec.shape[axis] % spec.chunks[axis] == 0:
+            names.append(spec.name)
+            fits = gcd(fits, *(cut * prod(spec.reference_grid[axis + 1 :]) for cut in array.cuts))
+    if fits % plan.record_size == 0:
+        return None
+    return (
+        f"record files of {plan.record_size:,} rows of {names[0]}, which has shards, end where no "
+        "store does: an update refuses those that come behind; "
+        f"a --record-size that divides {fits:,} takes them in"
+    )
+
+
+def _small_files(plan: Plan) -> str | None:
     """Return what to say where stores leave record files that are much too small, or None."""
     if plan.stores is None or not plan.cuts or plan.record_size >= LEAST_ROWS:
         return None
