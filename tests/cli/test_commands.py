@@ -146,6 +146,10 @@ BAD = {
     "record size 0": (["{src}", "{out}", "--record-size", "0"], "--record-size is 0"),
     "memory 0": (["{src}", "{out}", "--memory", "0"], "--memory"),
     "memory 1": (["{src}", "{out}", "--memory", "1"], "MiB or more"),
+    "memory 1, workers 2": (
+        ["{src}", "{out}", "--memory", "1", "--workers", "2"],
+        "in each of 2 processes",
+    ),
     "memory x": (["{src}", "{out}", "--memory", "lots"], "lots"),
     "concurrency 0": (["{src}", "{out}", "--concurrency", "0"], "--concurrency"),
     "workers 0": (["{src}", "{out}", "--workers", "0"], "--workers"),

@@ -80,11 +80,12 @@ class Effort:
                 "a store in memory cannot be reached by other processes: use --workers 1"
             )
         most_held = held_within(
-            self.memory // self.processes,
+            self.memory,
             plan.record_size,
             self.listings,
             inlining_of(plan),
             plan.identity,
+            self.processes,
         )
         return min(most_held, (self.limits or USUAL).most_held)
 

@@ -124,7 +124,7 @@ def describe(
     share = max(concurrency // workers, 1)
     width = width_of(plan.source.manner, share)
     most_held = held_within(
-        memory // workers, plan.record_size, share, inlining_of(plan), plan.identity
+        memory, plan.record_size, share, inlining_of(plan), plan.identity, workers
     )
     costs, most = [], 0
     for work in store_works(plan, plan.source, list(plan.partitions()), workers):

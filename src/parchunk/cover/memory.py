@@ -57,12 +57,18 @@ def chunk_bytes(identity: str = "none") -> int:
 
 
 def held_within(
-    memory: int, record_size: int, concurrency: int, inlining: int = 0, identity: str = "none"
+    memory: int,
+    record_size: int,
+    concurrency: int,
+    inlining: int = 0,
+    identity: str = "none",
+    processes: int = 1,
 ) -> int:
-    """Return how many chunks' sizes may be held at once within ``memory`` bytes.
+    """Return how many chunks' sizes each of ``processes`` that share ``memory`` bytes may hold.
 
-    ``inlining`` is the memory that inlining may take in one record file, at most; ``identity`` is
-    what is kept of each object, and held beside the sizes.
+    ``concurrency`` are the listings of one process; ``inlining`` is the memory that inlining may
+    take in one record file, at most; ``identity`` is what is kept of each object, and held beside
+    the sizes.
 
     Raises
     ------
@@ -70,13 +76,17 @@ def held_within(
         When the bound cannot be honoured, naming the least one that can.
     """
     rest, least = _needed_bytes(record_size, concurrency, identity)
-    if memory < least:
+    each = memory // processes
+    if each < least:
+        several = processes > 1
         raise InputError(
             f"--memory {memory} bytes is too little for record files of {record_size} rows and "
-            f"{concurrency} listings side by side: give {-(-least // (1 << 20))} MiB or more, or "
-            "lower --record-size or --concurrency"
+            f"{concurrency} listings side by side"
+            f"{f' in each of {processes} processes' if several else ''}: give "
+            f"{-(-least // (1 << 20)) * processes}MiB or more, or lower --record-size"
+            f"{', --workers' if several else ''} or --concurrency"
         )
-    return (memory - rest - _inline_bytes(memory, least, inlining)) // chunk_bytes(identity)
+    return (each - rest - _inline_bytes(each, least, inlining)) // chunk_bytes(identity)
 
 
 def inline_bound(
