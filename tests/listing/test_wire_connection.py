@@ -33,6 +33,8 @@ ANSWERS = {
     "to be continued": b"HTTP/1.1 100 Continue\r\n\r\n" + OK + LENGTH + b"\r\n" + BODY,
     "refused": b"HTTP/1.1 403 Forbidden\r\nX-Amz-Bucket-Region: r\r\nContent-Length: 3\r\n\r\nno!",
     "folded": OK + b"X: a\r\n b\r\n" + LENGTH + b"\r\n" + BODY,
+    "folded length": OK + b"Content-Length: 3\r\n 4: x\r\n\r\nabc",
+    "no name": OK + b"T x: a\r\nContent-Length: 3\r\n\r\nabcde",
     "two lengths": OK + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
     "lengths that differ": OK + b"Content-Length: 3\r\nContent-Length: 5\r\n\r\nabc",
     "a coding and a length": OK + b"Transfer-Encoding: keep-alive\r\nContent-Length: 3\r\n\r\nabc",

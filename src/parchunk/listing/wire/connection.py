@@ -20,6 +20,8 @@ _PIECE = 1 << 20
 #: Bytes that the head of an answer, and what comes with it, may take.
 _FIRST = 16 << 10
 _USUAL = re.compile(rb"HTTP/1\.1 200 ([ -~]*)\r\n", re.ASCII)
+#: What Python's own client takes for the name of a header: behind anything else it reads none.
+_NAME = re.compile(rb"[!-9;-~]+", re.ASCII)
 _LENGTH = re.compile(rb"[ \t]*([0-9]{1,9})[ \t]*", re.ASCII)
 #: What must not stand in a request: it would be another one.
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f]")
@@ -184,7 +186,7 @@ def _usual(head: bytes) -> tuple[str, int] | None:
     for line in head.split(b"\r\n")[1:]:
         name, colon, value = line.partition(b":")
         name = name.lower()
-        if not colon or not name or name != name.strip():
+        if not colon or not _NAME.fullmatch(name):
             return None  # goes on the line before, or is none
         if name == b"content-length":
             said = _LENGTH.fullmatch(value)
