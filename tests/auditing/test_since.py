@@ -162,6 +162,29 @@ def test_what_is_no_audit_of_the_same_is_refused(
     assert error.count("\n") == 1
 
 
+def test_findings_are_known_again_by_file_and_counted(out: Path, earlier: str) -> None:
+    """One of three strays' findings is left; of two files of a partition another one is gone."""
+    document = json.loads(Path(earlier).read_text())
+    (out / "t/refs.0.parq").unlink()
+    now = [found.to_json() for found in parchunk.audit(out).findings]
+    (lost,) = [one for one in now if one["kind"] == "missing-file"]
+    assert lost["key"] == "t/refs.0.parq"
+    stray = lost | {"kind": "strays", "severity": "notice"}
+    document["findings"] = [lost | {"key": "t/refs.9.parq"}, stray, stray]
+    document["arrays"].append(document["arrays"][0] | {"array": "was here"})
+    Path(earlier).write_text(json.dumps(document))
+    since = parchunk.audit(out, since=earlier).since
+    assert since is not None
+    assert [one.key for one in since.new if one.kind == "missing-file"] == ["t/refs.0.parq"]
+    assert [one.kind for one in since.mended] == ["missing-file", "strays", "strays"]
+    (gone,) = [one for one in since.arrays if one.array == "was here"]
+    assert (gone.now, gone.text) == (None, "was here: it is there no more")
+    Path(earlier).write_text(json.dumps(parchunk.audit(out).to_json() | {"findings": [lost, lost]}))
+    since = parchunk.audit(out, since=earlier).since
+    assert since is not None
+    assert ([one.kind for one in since.mended], since.unchanged) == (["missing-file"], 1)
+
+
 def test_gaps_of_other_chunks_are_not_compared(out: Path, earlier: str) -> None:
     document = json.loads(Path(earlier).read_text())
     (t,) = [one for one in document["arrays"] if one["array"] == "t"]

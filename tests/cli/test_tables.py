@@ -20,9 +20,19 @@ def test_lines_end_between_words_and_commands_stay_whole(width: int) -> None:
     assert " ".join(line.strip() for line in shown) == f"to do: {text}"
 
 
+def test_a_path_is_not_broken_wherever_it_ends() -> None:
+    out = Console(
+        file=io.StringIO(), force_terminal=True, width=30, color_system=None, soft_wrap=True
+    )
+    path = "/data/a-folder/of-a-long-name/which-no-line-holds"
+    say(out, f"see {path}, and what is below it")
+    shown = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert shown == ["see", f"  {path},", "  and what is below it"]
+
+
 def test_a_pipe_gets_one_line() -> None:
-    out = Console(file=io.StringIO(), force_terminal=False, width=10_000)
-    say(out, "word " * 100)
+    out = Console(file=io.StringIO(), force_terminal=False, width=10_000, soft_wrap=True)
+    say(out, "word " * 3_000)
     assert out.file.getvalue().count("\n") == 1  # type: ignore[attr-defined]
 
 

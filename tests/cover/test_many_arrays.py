@@ -58,6 +58,10 @@ def test_large_arrays_between_cut_a_job(array_spec: Maker, hierarchy_of: Togethe
     assert jobs_of(hierarchy_of(*specs)) == [("a", "b", "c"), ("m",), ("y", "z")]
     # 9,000 chunks of m that are done are between c and y all the same; 96 of b are not much.
     assert jobs_of(hierarchy_of(*specs), {"a", "c", "y"}) == [("a", "c"), ("y",)]
+    # Much is more than one page, its documents included.
+    for between, jobs in ((990, [("a", "z")]), (1001, [("a",), ("z",)])):
+        specs = [array_spec(n, (between if n == "m" else 96,), (1,)) for n in "amz"]
+        assert jobs_of(hierarchy_of(*specs), {"a", "z"}) == jobs
 
 
 def test_a_small_array_in_regions_is_one_member(array_spec: Maker, hierarchy_of: Together) -> None:
@@ -169,10 +173,23 @@ def test_the_forecast_is_exact_wherever_pages_end(
     arrays = [
         (f"{groups[n % len(groups)]}a{n}", (size,), (1,), ("x",)) for n, size in enumerate(sizes)
     ]
-    twin = FormulaListing(zarr_store(arrays, **STORES[data.draw(st.sampled_from(list(STORES)))]))
+    style = data.draw(st.sampled_from(list(STORES)))
+    requests_as_forecast(arrays, style, tmp_path_factory.mktemp("out"))
+
+
+def requests_as_forecast(arrays: list[tuple[Any, ...]], style: str, folder: Path) -> int:
+    """Build references of ``arrays``; return the requests, which are those of the forecast."""
+    twin = FormulaListing(zarr_store(arrays, **STORES[style]))
     plan = parchunk.plan(parchunk.Source(twin, "", "s3://b"))  # type: ignore[arg-type]
     forecast = describe(plan)["list_requests"]
     twin.reset()
-    result = parchunk.build(plan, str(tmp_path_factory.mktemp("out") / "r"))
+    result = parchunk.build(plan, str(folder / "r"))
     assert twin.requests == result.requests == forecast
     assert result.missing == 0
+    return result.requests
+
+
+def test_the_page_after_one_that_a_range_ends_with_is_a_whole_one(tmp_path: Path) -> None:
+    """998 chunks and two documents are a page; what shows that it ended holds all of the next."""
+    arrays = [("a", (998,), (1,), ("x",)), ("b", (990,), (1,), ("x",))]
+    assert requests_as_forecast(arrays, "v2", tmp_path) == 2

@@ -76,10 +76,16 @@ def test_so_many_lists_a_second_and_no_more(
     assert said["seconds"] >= (len(asked) - 1) / 20 - 0.01
 
 
+def given() -> Any:
+    """Return credentials as a caller's own function does."""
+    return {"access_key_id": "a", "secret_access_key": "b", "expires_at": None}
+
+
 @pytest.mark.parametrize(
     "store",
     [
         S3Store("b", region="us-east-1", skip_signature=True),
+        S3Store("b", region="us-east-1", credential_provider=given),
         GCSStore("b", skip_signature=True),
         AzureStore("b", account_name="a", skip_signature=True),
     ],
@@ -87,11 +93,8 @@ def test_so_many_lists_a_second_and_no_more(
 def test_stores_that_say_at_once_what_goes_wrong_are_the_same_otherwise(store: Any) -> None:
     made = store_at_once(SameStore(store), environment_mark())
     assert made.retry_config["max_retries"] == 0
-    assert (made.config, made.prefix, made.client_options) == (
-        store.config,
-        store.prefix,
-        store.client_options,
-    )
+    for what in ("config", "prefix", "client_options", "credential_provider"):
+        assert getattr(made, what) == getattr(store, what)
     assert store_at_once(SameStore(store), environment_mark() + 1) is None  # it would ask another
     assert store_at_once(SameStore(made), environment_mark()) is None
     assert store_at_once(SameStore(MemoryStore()), environment_mark()) is None

@@ -65,6 +65,8 @@ def test_times_are_those_that_stand_there(when: datetime, digits: int, at: int, 
     st.integers(0, 60),
     st.sampled_from(MARKS),
 )
+@example(date(2024, 2, 1), [(1, 0, 0, 0, 0), (1, 0, 0, 0, 0)], 28, "3")  # another year
+@example(date(2024, 2, 1), [(1, 0, 0, 0, 0), (1, 0, 0, 0, 0)], 31, "1")  # another month
 def test_times_of_one_month_are_those_that_stand_there(
     month: date, moments: list[tuple[int, ...]], at: int, mark: str
 ) -> None:

@@ -9,6 +9,7 @@ import zarr
 from parchunk.errors import MetadataError
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.metadata.refused import UnsupportedFeatureError
+from parchunk.metadata.spelling_v3 import spell_v3
 from parchunk.metadata.v3 import extension_problem, parse_v3_array
 
 
@@ -192,6 +193,8 @@ def test_extensions_are_ignored_only_when_they_say_so(zarr_json) -> None:
     assert extension_problem(zarr_json(storage_transformers=[])) is None
     for value in ({"must_understand": True}, {}, None, 5):
         assert "more" in str(extension_problem(zarr_json(more=value)))
+        with pytest.raises(UnsupportedFeatureError, match="more, which must be understood"):
+            spell_v3(parse_v3_array("a", zarr_json(more=value)))
 
 
 def test_names_left_over_from_v2(zarr_json) -> None:
