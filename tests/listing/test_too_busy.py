@@ -76,6 +76,23 @@ def test_so_many_lists_a_second_and_no_more(
     assert said["seconds"] >= (len(asked) - 1) / 20 - 0.01
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_part_says_that_the_store_was_too_busy(
+    tmp_path: Path, form: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serve(SMALL, process=False, lists_per_second=20) as server:
+        options = ["--store-option", f"endpoint={server.endpoint}"]
+        options += ["--store-option", "skip_signature=1", "--store-option", "allow_http=1"]
+        words = ["build", "s3://formula", str(tmp_path / "r"), *options, "--part", "1/2", *form]
+        assert run(words) == 0
+        said = capsys.readouterr().out
+        refused = server.counts()["faults"]["503"]
+    if form:
+        assert 1 <= json.loads(said)["too_busy"] <= refused  # planning was refused some, perhaps
+    else:
+        assert " as the store was too busy)" in said
+
+
 def given() -> Any:
     """Return credentials as a caller's own function does."""
     return {"access_key_id": "a", "secret_access_key": "b", "expires_at": None}

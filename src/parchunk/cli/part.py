@@ -11,7 +11,7 @@ import click
 
 from parchunk.building.part import PartResult
 from parchunk.cli.array_jobs import parse_part
-from parchunk.cli.summary import print_summary, summary
+from parchunk.cli.summary import print_summary, retried, summary
 from parchunk.cli.tables import console
 from parchunk.errors import InputError
 from parchunk.wording import count, counted, duration
@@ -64,6 +64,7 @@ def part_summary(done: PartResult) -> dict[str, Any]:
         "list_requests_least": task.requests_least,
         "get_requests": task.gets,
         "retries": task.retries,
+        "too_busy": task.busy,
         "seconds": round(task.seconds, 3),
         "peak_memory_bytes": task.peak_memory,
         "notes": list(task.notes),
@@ -81,7 +82,7 @@ def print_part(
     out.print(
         f"part {done.part} of {done.of} ({task.task}): {counted(len(task.receipts), 'partition')} "
         f"({count(task.built)} built now), {counted(task.requests, 'LIST request')}, "
-        f"{counted(task.retries, 'retry', 'retries')}, {duration(task.seconds)}"
+        f"{retried(task)}, {duration(task.seconds)}"
     )
     for note in task.notes:
         out.print(f"note: {note}")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from parchunk.building.results import BuildResult
+from parchunk.building.results import BuildResult, TaskResult
 from parchunk.cli.tables import console, say
 from parchunk.out.root import left_out
 from parchunk.stores.told_options import told_options
@@ -78,9 +78,7 @@ def print_summary(
             out,
             f"{counted(result.requests, 'LIST request')}, gaps listed twice included "
             f"(least possible {count(result.requests_least)}), "
-            f"{counted(result.retries, 'retry', 'retries')}"
-            + (f" ({count(result.busy)} as the store was too busy)" if result.busy else "")
-            + f"; listed by {result.listing}",
+            f"{retried(result)}; listed by {result.listing}",
         )
     elif result.heads:
         say(out, f"no LIST requests: {count(result.heads)} questions for single chunks")
@@ -93,3 +91,9 @@ def print_summary(
     options += told_options("output_options", result.url, output_options)
     named = json.dumps(result.url, ensure_ascii=False)
     out.print(f"open it: parchunk.open_dataset({named}{options})")
+
+
+def retried(result: BuildResult | TaskResult) -> str:
+    """Return how many requests were tried again, and how many of them as the store was busy."""
+    busy = f" ({count(result.busy)} as the store was too busy)" if result.busy else ""
+    return counted(result.retries, "retry", "retries") + busy
