@@ -20,6 +20,7 @@ from tests.many_stores import Made, as_one_store, join, write
 import parchunk
 from parchunk.errors import OutputError
 from parchunk.out.counts import Counts
+from parchunk.out.known import last_known, read_known
 from parchunk.out.local import LocalOutput
 from parchunk.out.receipts import read_receipts
 from parchunk.planning.joining.segments import segments
@@ -195,6 +196,32 @@ def test_what_was_there_before_stores_that_come_is_listed_again_if_it_is_odd(
         assert listed[-1] == came
     else:
         assert listed[-1] > came
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_is_known_of_record_files_is_believed_while_it_is_what_it_was(
+    tmp_path: Path, damaged: bool
+) -> None:
+    """A build that goes on with an update lists what came alone, or all where that is damaged."""
+    paths, out = months(tmp_path / "in"), tmp_path / "out"
+    parchunk.build(plan_of(paths[:3], inline_coordinates=False), out)
+    with pytest.raises(OutputError, match="no space left"):
+        parchunk.update(full(out, 22), paths[3:4], gaps=False)
+    plan = plan_of(paths[:4], inline_coordinates=False)
+    output = LocalOutput(open_store(str(out)).location)
+    pending = [one for one in plan.partitions() if one.key not in read_receipts(output, plan)]
+    known = read_known(output, plan, pending)
+    assert {name for name, _ in known} == {"air", "rain", "time"}
+    if damaged:
+        for file in out.glob(".parchunk/known/*/*.parquet"):
+            file.write_bytes(b"cut off")
+        with pytest.raises(OutputError, match="run the same command again"):
+            last_known(output, next(iter(known.values())))
+    listed = [0]
+    parchunk.build(plan, out, progress=lambda now: listed.append(now.listed))
+    came = sum(len(list((paths[3] / name).iterdir())) for name, _ in known)
+    assert (listed[-1] > came) == damaged
+    same_as_built(out, plan, tmp_path / "anew")
 
 
 def same_as_built(out: Path, plan: parchunk.Plan, anew: Path) -> None:

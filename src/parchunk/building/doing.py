@@ -40,7 +40,7 @@ def do_here(
     share = effort.share(plan)
     # An inventory's date is that of all rows of a partition.
     known = {} if source.objects is not None else read_known(output, plan, pending)
-    rows_known = {key: one.rows for key, one in known.items()}
+    rows_known = {key: receipt.expected for key, receipt in known.items()}
     # Made when their turn comes: there may be ten thousand stores.
     jobs = (
         (work, job)

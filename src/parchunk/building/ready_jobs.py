@@ -21,8 +21,8 @@ from parchunk.listing.one_array import ArrayListing
 from parchunk.listing.patience import Requests
 from parchunk.listing.walker import Listing, batch_rows
 from parchunk.metadata.spec import ArraySpec
-from parchunk.out.known import Known
 from parchunk.out.output import Output
+from parchunk.out.receipts import Receipt
 from parchunk.planning.joining.segments import segments, straddle
 from parchunk.planning.plan import Partition, PartitionKey, Plan
 from parchunk.stores.source import Source
@@ -64,8 +64,8 @@ class Owned:
     """A partition that is built, with all of its rows.
 
     ``elements`` of the split dimension are None for a whole array; ``least`` is its share of the
-    fewest LIST requests. ``absent`` are rows of it that no store has, and ``known`` is what is
-    known of its first rows.
+    fewest LIST requests. ``absent`` are rows of it that no store has, and ``known`` is the receipt
+    of its first rows, where those are known.
     """
 
     partition: Partition
@@ -73,7 +73,7 @@ class Owned:
     elements: tuple[int, int] | None
     least: int
     absent: tuple[RowSet, ...] = ()
-    known: Known | None = None
+    known: Receipt | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def ready_jobs(
     pending: Sequence[Partition],
     output: Output,
     share: Share,
-    known: Mapping[PartitionKey, Known] = MappingProxyType({}),
+    known: Mapping[PartitionKey, Receipt] = MappingProxyType({}),
 ) -> Iterator[ReadyJobs]:
     """Yield what a worker is given to build ``jobs``, which ``pending`` partitions are of."""
     whole = {partition.key: partition for partition in pending}
@@ -190,10 +190,10 @@ def _place(leg: Leg) -> float:
     )
 
 
-def _owned(plan: Plan, partition: Partition, least: int, known: Known | None) -> Owned:
+def _owned(plan: Plan, partition: Partition, least: int, known: Receipt | None) -> Owned:
     absent: tuple[RowSet, ...] = ()
     if plan.stores is not None:
-        first = partition.rows.number(0) + (known.rows if known else 0)
+        first = partition.rows.number(0) + (known.expected if known else 0)
         absent = tuple(
             part.partition.rows
             for part in segments(plan, partition)

@@ -77,7 +77,7 @@ def receipt_of(
         last_modified=written.modified,
         verified=not ready.share.trust_listing
         and not ready.source.manner.frozen
-        and (owned.known is None or owned.known.receipt.verified),
+        and (owned.known is None or owned.known.verified),
         ordered=ordered,
         record_files=tuple(sorted(written.files, key=lambda file: file.index)),
         inventory=None if ready.source.objects is None else ready.source.objects.date,

@@ -26,6 +26,7 @@ from parchunk.listing.strays import Strays
 from parchunk.listing.tally import Part
 from parchunk.listing.waiting import result_unless
 from parchunk.out.counts import Counts
+from parchunk.out.known import last_known
 from parchunk.out.receipts import Receipt
 from parchunk.writing.absent_rows import AbsentRows
 from parchunk.writing.inline_room import Inlining
@@ -197,11 +198,11 @@ def _write_known(ready: ReadyJobs, pools: Pools, ledger: Ledger, seams: Seams | 
     for owned in ready.owned:
         if owned.known is None:
             continue
-        key, receipt = owned.partition.key, owned.known.receipt
+        key, receipt = owned.partition.key, owned.known
         *files, last = receipt.record_files
-        source = KnownFile(owned.spec, owned.known.last)
         written = Written(files=list(files), modified=receipt.last_modified)
         if not ledger.is_others(key):
+            source = KnownFile(owned.spec, last_known(ready.output, receipt))
             counts = source.known
             written.counts = Counts(
                 present=receipt.present - counts.present,

@@ -9,28 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from parchunk.errors import OutputError
 from parchunk.out.output import KNOWN, Output
 from parchunk.out.receipts import Receipt
 from parchunk.out.record_files import digest, record_path
 from parchunk.planning.plan import Partition, PartitionKey, Plan
-
-
-@dataclass(frozen=True)
-class Known:
-    """The first rows of a partition, those of ``receipt``; ``last`` is its last record file.
-
-    The other record files lie where they lay.
-    """
-
-    receipt: Receipt
-    last: bytes
-
-    @property
-    def rows(self) -> int:
-        """How many rows they are."""
-        return self.receipt.expected
 
 
 def keep_known(
@@ -51,8 +35,11 @@ def keep_known(
 
 def read_known(
     output: Output, plan: Plan, partitions: Iterable[Partition]
-) -> dict[PartitionKey, Known]:
-    """Return what is known of partitions of a plan that have no receipt."""
+) -> dict[PartitionKey, Receipt]:
+    """Return the receipts of the first rows of partitions of a plan that have none of their own.
+
+    Their last record file is `last_known`; the others lie where they lay.
+    """
     kept = set(output.paths(KNOWN))
     found = {}
     for partition in partitions:
@@ -65,6 +52,21 @@ def read_known(
     return found
 
 
+def last_known(output: Output, receipt: Receipt) -> bytes:
+    """Return the last record file of what `read_known` has of a partition, as it was.
+
+    Raises
+    ------
+    OutputError
+        When it is not there any more: the partition is listed whole when it is run again.
+    """
+    path = f"{_path(receipt.key)}.parquet"
+    data = output.get(path)
+    if data is None or digest(data) != receipt.record_files[-1].digest:
+        raise OutputError(f"{output.describe(path)} is not what it was: run the same command again")
+    return data
+
+
 def forget_known(output: Output) -> None:
     """Delete all of it: from here on such partitions are listed whole."""
     paths = output.paths(KNOWN)
@@ -72,18 +74,16 @@ def forget_known(output: Output) -> None:
         output.clear(paths)
 
 
-def _read(output: Output, fingerprint: str, partition: Partition) -> Known | None:
+def _read(output: Output, fingerprint: str, partition: Partition) -> Receipt | None:
     try:
         document = json.loads(output.get(f"{_path(partition.key)}.json") or b"")
         receipt = Receipt.from_json(document["receipt"])
-        data = output.get(f"{_path(partition.key)}.parquet") or b""
         if document["fingerprint"] != fingerprint or receipt.key != partition.key:
             return None
-        if digest(data) != receipt.record_files[-1].digest:
-            return None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        last_known(output, receipt)  # not held: there may be one of every array
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OutputError):
         return None
-    return Known(receipt, data)
+    return receipt
 
 
 def _path(key: PartitionKey) -> str:
