@@ -95,6 +95,16 @@ def test_command_explains_queries_in_any_format(folder):
     ran = sql(folder, "EXPLAIN (FORMAT JSON) SELECT count(*) FROM missing", "--format", "json")
     assert ran.returncode == 0
     assert json.loads(json.loads(ran.stdout)[0]["explain_value"])
+    drawn = sql(folder, "EXPLAIN SELECT 1 AS x").stdout.decode()
+    assert len(drawn.splitlines()) > 3
+    assert "\\n" not in drawn
+    assert max(map(len, drawn.splitlines())) <= 80
+
+
+def test_what_is_the_prompts_is_said_to_be(folder):
+    ran = sql(folder, stdin=b".tables\n")
+    assert ran.returncode == 2
+    assert b".tables and the like are the prompt's" in ran.stderr
 
 
 @pytest.mark.parametrize(

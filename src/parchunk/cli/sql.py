@@ -172,6 +172,8 @@ def _explained(said: str, query: str) -> str:
         told += " (the views' column of array names is array_name)"
     if re.search(r"(?<!\")\boffset\b", query, re.I) and "syntax error" in told:
         told += ' (offset is a word of SQL: write "offset" in double quotes)'
+    if query.lstrip().startswith("."):
+        told += " (.tables and the like are the prompt's, in a terminal: parchunk sql OUT)"
     return told
 
 
@@ -227,12 +229,14 @@ def _write_text(
 
 def _table_text(connection: duckdb.DuckDBPyConnection, query: str, width: int | None) -> str:
     """Return a result as a table, or value by value where a terminal of ``width`` is too narrow."""
+    if _EXPLAIN.match(query):
+        # A drawing of lines: a cell of a table has them in one, thousands of columns wide.
+        return "\n".join(drawn for _, drawn in connection.execute(query).fetchall()) + "\n"
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
         connection.sql(query).show(max_rows=_SHOWN, max_width=10_000)
     text = shown.getvalue()
-    explains = _EXPLAIN.match(query)
-    if width is None or explains or max(map(len, text.splitlines()), default=0) <= width:
+    if width is None or max(map(len, text.splitlines()), default=0) <= width:
         return text
     result = connection.execute(query)
     columns = [column[0] for column in result.description or ()]
