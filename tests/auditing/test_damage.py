@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zarr
 
 import parchunk
 from parchunk.auditing import KINDS
@@ -296,3 +297,21 @@ def test_every_kind_of_damage_is_tested():
     for kind, severity in KINDS.items():
         if severity == "damage":
             assert f'"{kind}"' in text, kind
+
+
+def test_an_update_that_ended_before_it_was_published_is_called_unfinished(tmp_path):
+    array = zarr.create_array(tmp_path / "s", shape=(4,), chunks=(1,), dtype="i1", fill_value=9)
+    array[...] = 1
+    out = tmp_path / "out"
+    parchunk.build(tmp_path / "s", out)
+    array.resize((8,))
+    array[...] = 2
+
+    def stop(advance):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        parchunk.update(out, progress=stop)
+    assert parchunk.audit(out).verdict == "unfinished: what is built is not published yet"
+    parchunk.update(out)
+    assert parchunk.audit(out).complete

@@ -69,7 +69,9 @@ def test_what_does_not_decode_is_named_until_it_is_written_again(tmp_path, capfd
     assert (found.array, found.region, found.severity, found.count) == ("t", 2, "gap", 1)
     assert found.message.startswith("t, region 2: 1 of 4 chunks read cannot be decoded: t/c/5/1 (")
     assert run(["audit", out, "--decode", "100%"]) == 1
-    assert "decoded: 23 of 23 chunks" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "decoded: 23 of 23 chunks" in said
+    assert "\nincomplete: 1 chunk cannot be decoded\n" in said
     field[5, 3:] = [1.5, 2.5, 3.5]
     assert "run parchunk update OUT --regions 2" in found.remedy
     parchunk.update(out, regions=[2])

@@ -37,6 +37,14 @@ _OF_PARTITION = (
     "expected", "present", "missing", "excused", "lacking", "zero_sized", "bytes", "strays",
 )  # fmt: skip
 
+#: Kinds of gaps that are of missing chunks, and what the others are called when they are counted.
+_MISSING = {"missing-chunks", "zero-sized", "other-spelling"}
+_AMISS = {
+    "impossible-size": ("chunk has an impossible size", "chunks have impossible sizes"),
+    "undecodable": ("chunk cannot be decoded", "chunks cannot be decoded"),
+    "ends-early": ("dimension ends early", "dimensions end early"),
+}
+
 
 @dataclass(frozen=True)
 class PartitionAudit(AuditCounts):
@@ -197,13 +205,19 @@ class AuditReport(Shown, AuditCounts):
         if unfinished:
             total = len(self.partitions)
             said.append(f"unfinished: {len(unfinished):,} of {total:,} partitions are not built")
-        if counts["gap"] and self.missing:
+        gaps: Counter[str] = Counter()
+        for found in self.findings:
+            if found.severity == "gap":
+                gaps[found.kind] += found.count
+        if "unfinished" in gaps and not unfinished:
+            said.append("unfinished: what is built is not published yet")
+        lacks = [counted(gaps[kind], *words) for kind, words in _AMISS.items() if gaps[kind]]
+        if gaps.keys() & _MISSING:
             share = self.missing / max(self.expected - self.excused - self.lacking, 1)
             missing = counted(self.missing, "chunk is", "chunks are")
-            said.append(f"incomplete: {missing} missing ({percent(share)})")
-        elif counts["gap"] and not unfinished:
-            empty = counted(self.zero_sized, "chunk is an object", "chunks are objects")
-            said.append(f"incomplete: {empty} of zero bytes")
+            lacks.insert(0, f"{missing} missing ({percent(share)})")
+        if lacks:
+            said.append(f"incomplete: {', '.join(lacks)}")
         if counts["change"]:
             said.append("out of date: the source has changed since the build")
         return "; ".join(said)
