@@ -111,6 +111,70 @@ def test_what_is_not_read_or_not_expected_is_not_mended(out: Path, earlier: str)
     assert [(one.new, one.mended) for one in since.arrays] == [((), ())]
 
 
+def test_what_an_audit_did_not_look_for_is_not_mended(out: Path, tmp_path: Path) -> None:
+    (out.with_name("s.zarr") / "t/c/4").write_bytes(b"")
+    parchunk.update(out, regions=[0])
+    (out.with_name("s.zarr") / "t/c/8").write_bytes(b"nothing that any codec knows")
+    path = tmp_path / "then.json"
+    then = parchunk.audit(out, against_source=True, decode=1000)
+    kinds = {one.kind for one in then.findings} - {"missing-chunks"}
+    assert kinds == {"zero-sized", "changed-chunks", "undecodable"}
+    path.write_text(json.dumps(then.to_json()))
+
+    def told(**how: Any) -> tuple[set[str], set[str]]:
+        since = parchunk.audit(out, since=path, **how).since
+        assert since is not None
+        said = [line for word, line in since.lines() if word == "not looked at"]
+        assert len(said) == len(since.unjudged)
+        return {one.kind for one in since.mended}, {one.kind for one in since.unjudged}
+
+    assert told() == (set(), {"changed-chunks", "undecodable"})
+    assert told(decode=1) == (set(), {"changed-chunks", "undecodable"})
+    assert told(against_source=True, decode=1000) == (set(), set())
+    (out / "t/refs.0.parq").unlink()
+    assert told(against_source=True) == (set(), {"undecodable"})
+    (out / ".parchunk/receipts/t/0.json").unlink()
+    assert told() == (set(), {"zero-sized", "changed-chunks", "undecodable"})
+    write(tmp_path / "s.zarr", 10)
+    parchunk.update(out, regions=[0, 1])
+    mended = told(against_source=True, decode=1000)
+    assert mended == ({"zero-sized", "changed-chunks", "undecodable"}, set())
+
+
+def test_what_is_of_an_array_that_is_left_out_is_not_mended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, path = tmp_path / "s.zarr", tmp_path / "then.json"
+    write(store, 6)
+    (store / "t/c/4").write_bytes(b"")
+    path.write_text(json.dumps(audited(store, capsys)))
+    since = audited(store, capsys, "--since", str(path), "--exclude", "t")["since"]
+    assert (since["mended"], [one["kind"] for one in since["unjudged"]]) == ([], ["zero-sized"])
+
+
+def test_what_is_of_more_chunks_than_before_is_new(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, path = tmp_path / "s.zarr", tmp_path / "then.json"
+    root = zarr.open_group(store, mode="w", zarr_format=3)
+    array = root.create_array("t", shape=(9,), chunks=(1,), dtype="i4", compressors=None)
+    array[...] = np.arange(1, 10)
+    (store / "t/c/4").write_bytes(b"x")
+
+    def new(**written: bytes) -> list[tuple[str, int]]:
+        path.write_text(json.dumps(audited(store, capsys)))
+        for name, data in written.items():
+            (store / "t/c" / name.removeprefix("at")).write_bytes(data)
+        since = audited(store, capsys, "--since", str(path))["since"]
+        assert since["mended"] == []
+        assert since["unchanged"] == 1 - len(since["new"])
+        return [(one["kind"], one["count"]) for one in since["new"]]
+
+    assert new(at7=b"x") == [("impossible-size", 2)]
+    assert new() == []
+    assert new(at4=b"good", at1=b"x") == [("impossible-size", 2)]
+
+
 def test_damage_that_was_mended(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

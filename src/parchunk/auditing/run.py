@@ -207,7 +207,8 @@ def audit(
     )
     if earlier is None:
         return report
-    return replace(report, since=compared(report, str(since), earlier))
+    imported = icechunk is not None
+    return replace(report, since=compared(report, str(since), earlier, imported=imported))
 
 
 def _plan_of(output: Output) -> Plan:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from parchunk.auditing.findings import Finding
+from parchunk.auditing.judged import DRAWN, Judged
 from parchunk.auditing.result import ArrayAudit, AuditReport
 from parchunk.errors import InputError
 from parchunk.planning.labels import Labels
@@ -92,20 +93,23 @@ class Since:
     """How an audit differs from an earlier one.
 
     ``audited`` is when that one was made. Findings are of all kinds but missing chunks, which
-    ``arrays`` tell; of those with chunks that were drawn or counted, a region's are the same.
+    ``arrays`` tell. Those of the same kind in the same region are the same, and new where they are
+    of more chunks than before, unless these were drawn. ``unjudged`` are those of then that this
+    audit could not have found: it did not look for them, or did not read where they were.
     """
 
     audited: str | None
     verdict: str
     new: tuple[Finding, ...]
     mended: tuple[Finding, ...]
+    unjudged: tuple[Finding, ...]
     unchanged: int
     arrays: tuple[ArraySince, ...]
 
     @property
     def is_nothing(self) -> bool:
         """Whether nothing is other than it was."""
-        return not (self.new or self.mended or self.arrays)
+        return not (self.new or self.mended or self.unjudged or self.arrays)
 
     @property
     def title(self) -> str:
@@ -113,7 +117,7 @@ class Since:
         return f"since {self.audited or 'an audit without a date'} ({self.verdict})"
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield what is other, in words, each with ``new``, ``mended`` or ``changed``."""
+        """Yield what is other, in words: ``new``, ``mended``, ``not looked at``, ``changed``."""
         for found in self.new:
             yield "new", f"{found.message}  [{found.kind}]"
         for array in self.arrays:
@@ -124,6 +128,8 @@ class Since:
         for array in self.arrays:
             for one in array.mended:
                 yield "mended", f"{array.array}: {one.text}"
+        for found in self.unjudged:
+            yield "not looked at", f"{found.message}  [{found.kind}]"
         for array in self.arrays:
             yield (
                 "changed",
@@ -137,6 +143,7 @@ class Since:
             "verdict": self.verdict,
             "new": [found.to_json() for found in self.new],
             "mended": [found.to_json() for found in self.mended],
+            "unjudged": [found.to_json() for found in self.unjudged],
             "unchanged": self.unchanged,
             "arrays": [array.to_json() for array in self.arrays],
         }
@@ -161,8 +168,12 @@ def read_audit(path: str) -> dict[str, Any]:
     return document
 
 
-def compared(report: AuditReport, path: str, then: Mapping[str, Any]) -> Since:
+def compared(
+    report: AuditReport, path: str, then: Mapping[str, Any], *, imported: bool = False
+) -> Since:
     """Return how ``report`` differs from the audit ``then``, which was read from ``path``.
+
+    ``imported`` says that it looked at what was imported into a repository, too.
 
     Raises
     ------
@@ -177,7 +188,13 @@ def compared(report: AuditReport, path: str, then: Mapping[str, Any]) -> Since:
             )
         before = [Finding(**found) for found in then["findings"]]
         arrays = {array["array"]: array for array in then["arrays"]}
-        return _since(report, then.get("audited"), str(then["verdict"]), before, arrays)
+        since = _since(report, then.get("audited"), str(then["verdict"]), before, arrays)
+        judged = Judged(report, arrays, imported)
+        return replace(
+            since,
+            mended=tuple(one for one in since.mended if judged.says(one)),
+            unjudged=tuple(one for one in since.mended if not judged.says(one)),
+        )
     except InputError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -199,6 +216,7 @@ def _since(
     now = [one for one in report.findings if one.kind != "missing-chunks"]
     known, left = Counter(map(_identity, earlier)), Counter(map(_identity, now))
     new, mended, same = _beyond(now, known), _beyond(earlier, left), (known & left).total()
+    grown = _grown(now, earlier)
     found = [_array_since(report, array, arrays.get(array.array)) for array in report.arrays]
     there = {array.array for array in report.arrays}
     found += [
@@ -207,7 +225,7 @@ def _since(
         if name not in there
     ]
     changed = tuple(one for one in found if one.then != one.now or one.new or one.mended)
-    return Since(audited, verdict, new, mended, same, changed)
+    return Since(audited, verdict, new + grown, mended, (), same - len(grown), changed)
 
 
 def _identity(found: Finding) -> tuple[str | int | None, ...]:
@@ -226,6 +244,22 @@ def _beyond(findings: Sequence[Finding], others: Counter[Any]) -> tuple[Finding,
         else:
             found.append(one)
     return tuple(found)
+
+
+def _grown(now: Sequence[Finding], earlier: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return the findings that were there, of fewer chunks, or of as many others."""
+    before, after = (Counter(map(_identity, some)) for some in (earlier, now))
+    was = {_identity(one): one for one in earlier if before[_identity(one)] == 1}
+    return tuple(
+        one
+        for one in now
+        if one.kind not in DRAWN and after[_identity(one)] == 1 and _identity(one) in was
+        and _is_of_more(one, was[_identity(one)])
+    )  # fmt: skip
+
+
+def _is_of_more(now: Finding, then: Finding) -> bool:
+    return now.count > then.count or (now.count == then.count and now.key != then.key)
 
 
 def _array_since(
