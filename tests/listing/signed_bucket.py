@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from instruments.tls import Identity
 from obstore.store import S3Store
+from tests.loopback import serving
 
 #: What tokens begin with: all that AWS's are made of, and URLs have to be told about.
 TOKEN = "1ueGcx/+Jyc8Y=="
@@ -77,21 +77,8 @@ def signed_bucket(
 
         def log_message(self, *_: Any) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        made.endpoint = f"http://127.0.0.1:{server.server_port}"
-        if identity:
-            made.endpoint = made.endpoint.replace("http", "https")
-            server.socket = identity.server().wrap_socket(
-                server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield made
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler, identity) as made.endpoint:
+        yield made
 
 
 def page(keys: list[str], at: int) -> bytes:

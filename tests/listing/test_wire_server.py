@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 from instruments.synthetic.server import serve
 from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
+from tests.loopback import serving
 
 import parchunk
 from parchunk.building.pools import Pools
@@ -62,15 +63,8 @@ def redirecting(to: str, region: str) -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as endpoint:
+        yield endpoint
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from instruments.synthetic.server import Server, serve
 from instruments.synthetic.zarr_stores import zarr_store
+from tests.loopback import serving
 
 import parchunk
 from parchunk.cli.main import run
@@ -233,13 +233,8 @@ def test_a_store_that_refuses_to_keep_more(
 ) -> None:
     monkeypatch.setitem(parchunk.stores.opening.RETRY, "max_retries", 1)
     handler = type("Handler", (RefusingS3,), {"objects": {}, "refused": refused})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as store:
-        threading.Thread(target=store.serve_forever, daemon=True).start()
-        options = (
-            f"endpoint=http://127.0.0.1:{store.server_port}",
-            "region=us-east-1",
-            "skip_signature=true",
-        )
+    with serving(handler) as endpoint:
+        options = (f"endpoint={endpoint}", "region=us-east-1", "skip_signature=true")
         more = [f"--output-option={option}" for option in options]
         build = [*arguments(server, "s3://quota/refs"), *more]
         assert run(build) == 2
@@ -254,7 +249,6 @@ def test_a_store_that_refuses_to_keep_more(
         assert result["present"] == 40_000
         assert result["partitions_built"] == 4 - done
         assert "/quota/refs/.zmetadata" in kept
-        store.shutdown()
 
 
 @pytest.mark.parametrize("where", ["plan.json", "lease.json"])

@@ -1,8 +1,7 @@
 """Errors of stores are told by what the server said, not by numbers and words in keys or times."""
 
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from instruments.synthetic.faults import Fault
@@ -10,6 +9,7 @@ from instruments.synthetic.server import serve
 from instruments.synthetic.zarr_stores import zarr_store
 from obstore.exceptions import GenericError
 from obstore.store import S3Store
+from tests.loopback import serving
 
 import parchunk
 from parchunk.errors import SourceError
@@ -93,15 +93,7 @@ def test_a_bucket_in_another_region(status: int, body: bytes, said: str) -> None
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        options = {"endpoint": f"http://127.0.0.1:{server.server_port}", "skip_signature": "1"}
-        try:
-            with pytest.raises(SourceError) as refused:
-                parchunk.plan("s3://b/s.zarr", store_options=options)
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as endpoint, pytest.raises(SourceError) as refused:
+        parchunk.plan("s3://b/s.zarr", store_options={"endpoint": endpoint, "skip_signature": "1"})
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
