@@ -146,6 +146,25 @@ def test_what_a_killed_update_saw_shorter_or_gone_is_not_taken_for_what_it_was(
     check(out, source, published, **options)
 
 
+def test_nor_by_a_build_that_goes_on_or_a_relocation(tmp_path: Path, published: Published) -> None:
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    array = make(source, "a", (12, 5), chunks=(3, 1))
+    options: dict[str, Any] = {"split": "t", "region": 6, "inline_threshold": 100}
+    plan = parchunk.plan(str(source), record_size=10, **options)
+    parchunk.build(plan, str(out))
+    resize(array, (12, 2))
+    with pytest.raises(OutputError, match="no space left"):
+        parchunk.update(full(out, 4), allow_shrink=True)
+    resize(array, (12, 5))
+    shutil.copytree(source, tmp_path / "moved")
+    with pytest.raises(InputError, match="run its build again, or parchunk update"):
+        parchunk.relocate(str(out), str(tmp_path / "moved"))
+    parchunk.build(plan, str(out))
+    check(out, source, published, **options)
+    parchunk.relocate(str(out), str(tmp_path / "moved"))
+    assert not findings(out)
+
+
 KEPT = ("labels.parquet", "plan.json", "receipts", "strays")
 
 

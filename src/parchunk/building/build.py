@@ -17,6 +17,7 @@ from parchunk.building.preflight import alone_in, begin_output, refuse_foreign, 
 from parchunk.building.publishing import notes_of, publish_root
 from parchunk.building.results import BuildResult, Progress
 from parchunk.building.running import Run
+from parchunk.building.staging import forget_prepared
 from parchunk.cover.limits import Limits
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.listing.choosing import choose
@@ -26,7 +27,6 @@ from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
-from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipts import read_receipts
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import open_source
@@ -133,7 +133,7 @@ def build(
     require_inventory(plan.inventory, source)
     with alone_in(output) as lease:
         begun = begin_output(plan, output, overwrite)
-        discard_prepared(output)
+        forget_prepared(begun, output)
         result = carry_out(begun, source, output, lease, effort, began)
     joined = () if begun.stores is None else begun.stores.kept
     if set(plan.inlined_coordinates).difference(joined) and not begun.inline_coordinates:

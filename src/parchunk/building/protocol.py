@@ -16,6 +16,7 @@ from parchunk.building.effort import Effort
 from parchunk.building.preflight import begin_output, refuse_foreign, refuse_overlap
 from parchunk.building.publishing import notes_of, publish_root
 from parchunk.building.results import BuildResult, Progress, TaskResult
+from parchunk.building.staging import forget_prepared
 from parchunk.building.tasks import Task, do_task, tasks_of
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.errors import InputError
@@ -27,7 +28,6 @@ from parchunk.out.lease import held
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
-from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipts import listings, read_receipts, receipted
 from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import finish_update
@@ -127,7 +127,7 @@ def begin_shared(
             clear_claims(output)
         finish_switch(output, lease.check)
         begun = begin_output(plan, output, overwrite, shared=True)
-        discard_prepared(output)
+        forget_prepared(begun, output)
     return replace(begun, source=source)
 
 

@@ -16,7 +16,7 @@ from parchunk.building.pools import Pools
 from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.publishing import publish_root
 from parchunk.building.rewriting import Rewriting
-from parchunk.building.staging import begin_stage
+from parchunk.building.staging import begin_stage, to_list_anew
 from parchunk.cover.memory import DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.size_vector import SizeVector
@@ -162,6 +162,7 @@ def _finished(plan: Plan, output: Output) -> dict[PartitionKey, Receipt]:
     count = sum(array.regions for array in plan.arrays)
     # What a relocation of before has prepared is no update that is to be finished first.
     updating = any(output.get(path) is not None for path in (UPDATE, PREVIOUS))
+    updating = updating or bool(to_list_anew(plan, plan, output))
     if len(receipts) < count or updating or output.get(ROOT) is None:
         raise InputError(
             f"{output.url} is unfinished: run its build again, or parchunk update where it was "

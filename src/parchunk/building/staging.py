@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from parchunk.building.carrying import keep_going_on, renewed, strays_of
+from parchunk.building.carrying import forget, keep_going_on, renewed, strays_of
 from parchunk.errors import InputError
 from parchunk.out.claims import clear_claims
 from parchunk.out.output import NEXT, PLAN, Output
@@ -34,6 +34,17 @@ def to_list_anew(old: Plan, new: Plan, output: Output) -> tuple[str, ...]:
     """Return arrays that an update which was cut short saw otherwise than before and now."""
     between = _plan_of(output.below(NEXT))
     return () if between is None else seen_otherwise(old, between, new)
+
+
+def forget_prepared(plan: Plan, output: Output) -> None:
+    """Delete what an update prepared that was cut short, for a build of what OUT's plan says.
+
+    What is to be listed anew for what that update saw has no receipts then.
+    """
+    anew = to_list_anew(plan, plan, output)
+    if anew:
+        forget(plan, output, lambda partition, _: partition.array in anew)
+    discard_prepared(output)
 
 
 def begin_stage(old: Plan, new: Plan, output: Output, asked: Unfinished) -> Stage:
