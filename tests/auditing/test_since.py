@@ -256,7 +256,34 @@ def test_gaps_of_other_chunks_are_not_compared(out: Path, earlier: str) -> None:
     Path(earlier).write_text(json.dumps(document))
     since = parchunk.audit(out, since=earlier).since
     assert since is not None
-    assert since.arrays == ()
+    (found,) = since.arrays
+    assert (found.new, found.mended, found.all_gaps, since.is_nothing) == ((), (), False, False)
+    assert list(since.lines()) == [
+        ("changed", "t: counts are as they were (not all gaps were compared)")
+    ]
+
+
+@pytest.mark.parametrize("cut", ["then", "now"])
+def test_what_one_of_the_two_does_not_list_is_neither_new_nor_mended(
+    cut: str, out: Path, earlier: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of very many gaps the largest are listed: here one of two, and a larger one came."""
+    document = json.loads(Path(earlier).read_text())
+    (t,) = [one for one in document["arrays"] if one["array"] == "t"]
+    if cut == "then":
+        t["gaps"] = t["gaps"][:1]  # chunks 2 and 3; 7 is another
+        Path(earlier).write_text(json.dumps(document))
+        write(tmp_path / "s.zarr", 10, (3, 7))
+    else:
+        monkeypatch.setattr("parchunk.auditing.array_state.GAPS_LISTED", 1)
+        write(tmp_path / "s.zarr", 10, (3, 7, 8))
+    parchunk.update(out, regions=[0, 1])
+    since = parchunk.audit(out, since=earlier).since
+    assert since is not None
+    (found,) = since.arrays
+    assert not found.all_gaps
+    new, mended = ([(one.first, one.last) for one in some] for some in (found.new, found.mended))
+    assert (new, mended) == (([], [(2, 2)]) if cut == "then" else ([(8, 8)], []))
 
 
 ranges = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 4)), max_size=5).map(

@@ -49,11 +49,12 @@ class Stretch:
 
 @dataclass(frozen=True)
 class ArraySince:
-    """One array that is not as it was; counts are None when it was not there.
+    """One array that is not as it was, or may not be; counts are None when it was not there.
 
     ``new`` and ``mended`` are where chunks are missing that were not, and the other way round: as
     far as both audits read them, and expect them. ``all_gaps`` says that all of them were
     compared: of very many, audits list the largest, and those of other chunks are not comparable.
+    What one audit does not list is not new in the other, nor mended.
     """
 
     array: str
@@ -74,7 +75,8 @@ class ArraySince:
         said = [
             f"{abs(by):,} {'more' if by > 0 else 'fewer'} {n}" for n, by in changed.items() if by
         ]
-        return f"{self.array}: {', '.join(said) or 'others are missing'}"
+        alike = "others are missing" if self.new or self.mended else "counts are as they were"
+        return f"{self.array}: {', '.join(said) or alike}"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -224,7 +226,9 @@ def _since(
         for name, then in arrays.items()
         if name not in there
     ]
-    changed = tuple(one for one in found if one.then != one.now or one.new or one.mended)
+    changed = tuple(
+        one for one in found if one.then != one.now or one.new or one.mended or not one.all_gaps
+    )
     return Since(audited, verdict, new + grown, mended, (), same - len(grown), changed)
 
 
@@ -269,7 +273,8 @@ def _array_since(
     mine = [(gap.first, gap.last + 1) for gap in array.gaps]
     theirs = _half_open(gap["chunks"] for gap in gaps)
     untold = [] if then is None else _half_open(then["unjudged_chunks"])
-    told = len(mine) == array.gap_count and (then is None or len(gaps) == int(then["gap_count"]))
+    all_mine = len(mine) == array.gap_count
+    all_theirs = then is None or len(gaps) == int(then["gap_count"])
     along = {gap.dimension for gap in array.gaps} | {str(gap["dimension"]) for gap in gaps}
     lengths = {
         _length(first, gap["elements"][0]) for (first, _), gap in zip(theirs, gaps, strict=True)
@@ -280,11 +285,11 @@ def _array_since(
         array.array,
         None if then is None else _counts(then),
         counts,
-        () if named is None else named.stretches(ranges_beyond(mine, theirs + untold)),
-        ()
-        if named is None
-        else named.stretches(ranges_beyond(theirs, mine + _half_open(array.unjudged))),
-        told and (named is not None or not along),
+        named.stretches(ranges_beyond(mine, theirs + untold)) if named and all_theirs else (),
+        named.stretches(ranges_beyond(theirs, mine + _half_open(array.unjudged)))
+        if named and all_mine
+        else (),
+        all_mine and all_theirs and (named is not None or not along),
     )
 
 
