@@ -121,6 +121,32 @@ def test_they_are_built_grown_and_read(
         }
 
 
+def test_an_array_that_came_with_chunks_of_another_length_is_whole(tmp_path: Path) -> None:
+    store, out = write(tmp_path / "s.zarr", 100), tmp_path / "out"
+    parchunk.build(parchunk.plan(store, region="month"), out)
+    root = zarr.open_group(store, mode="a")
+    for name, chunk in (("odd", 3), ("even", 2)):
+        root.create_array(
+            name, shape=(100,), chunks=(chunk,), dtype="i4", dimension_names=("time",)
+        )[...] = 1
+    plan = parchunk.update(out).plan
+    assert (plan.by_name["odd"].axis, plan.by_name["even"].regions) == (None, 2)
+    assert parchunk.audit(out, against_source=True).findings == ()
+
+
+def test_months_that_record_files_do_not_end_with_are_refused(tmp_path: Path) -> None:
+    """Of shards a record file lies in one region; what is said to do makes one that does."""
+    store, out = write(tmp_path / "s.zarr", 100, shards=(2, 4)), tmp_path / "out"
+    built = ["build", str(store), str(out), "--region", "month", "--no-progress"]
+    assert run([*built, "--record-size", "44"]) == 0
+    write(store, 160)
+    with pytest.raises(parchunk.InputError, match=r"within a record file of 44 rows: build anew"):
+        parchunk.update(out)
+    assert parchunk.audit(out).complete
+    assert run([*built, "--overwrite"]) == 0
+    assert [region.start for region in parchunk.status(out).plan.regions] == starts(160, "M")
+
+
 def test_only_later_months_are_listed(tmp_path: Path) -> None:
     store, out = write(tmp_path / "s.zarr", 300), tmp_path / "out"
     parchunk.build(parchunk.plan(store, region="month"), out)
@@ -187,7 +213,12 @@ def test_what_has_no_dates(tmp_path: Path) -> None:
     for name, change, said in (
         ("none", lambda root: root.attrs, "it has no coordinate that can be read"),
         ("plain", lambda root: root["time"].attrs.pop("units"), "they are such as '0'"),
-        ("falling", lambda root: root["time"].set_basic_selection(3, 0), "do not rise in time"),
+        ("back", lambda root: root["time"].set_basic_selection(3, 0), "do not rise in time"),
+        (
+            "falling",
+            lambda root: root["time"].set_basic_selection(..., np.arange(8)[::-1] * 12),
+            "do not rise in time",
+        ),
     ):
         store = write(tmp_path / name, 8)
         root = zarr.open_group(store, mode="a")
