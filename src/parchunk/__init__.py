@@ -15,6 +15,7 @@ from parchunk.building.results import BuildResult, Progress, TaskResult
 from parchunk.building.tasks import Task
 from parchunk.building.update import update
 from parchunk.errors import (
+    HeldError,
     InputError,
     ListingError,
     MetadataError,
@@ -40,6 +41,7 @@ __all__ = [
     "AuditReport",
     "BuildResult",
     "Finding",
+    "HeldError",
     "ImportResult",
     "InputError",
     "ListingError",

@@ -1,5 +1,6 @@
 """The site, without building it: its pages, their links and anchors, what is generated."""
 
+import inspect
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -69,6 +70,16 @@ def test_the_command_line_is_what_help_says(site: Path) -> None:
 def test_every_public_name_is_shown_once(site: Path) -> None:
     found = re.findall(r"^::: parchunk\.(\w+)$", (site / "reference/python.md").read_text(), re.M)
     assert sorted(found) == sorted(parchunk.__all__)
+
+
+def test_what_functions_take_and_raise_is_said_and_can_be_named() -> None:
+    for function in filter(inspect.isfunction, map(parchunk.__dict__.get, parchunk.__all__)):
+        text = inspect.getdoc(function) or ""
+        takes = inspect.signature(function).parameters
+        assert [name for name in takes if not re.search(rf"\b{name}\b", text)] == []
+        raised = set(re.findall(r"^[A-Z]\w+Error(?:, \w+Error)*$", text, re.M))
+        named = {name for line in raised for name in line.split(", ")}
+        assert named <= {*parchunk.__all__}, function
 
 
 def test_llms_txt_names_every_page(site: Path) -> None:

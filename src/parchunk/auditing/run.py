@@ -133,6 +133,8 @@ def audit(
         Ask for each chunk by itself for ``against_source``, as for `parchunk.plan`.
     progress
         True shows a bar. Or what is called with record files checked, and in all.
+    store_options, output_options
+        For the source and for ``out``, as for `parchunk.build`.
 
     Raises
     ------

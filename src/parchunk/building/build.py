@@ -106,6 +106,9 @@ def build(
     progress
         True shows a bar: in a terminal, in a notebook, or as lines now and then. Or what is called
         with how far it is, a `parchunk.Progress`.
+    store_options, output_options
+        Options of obstore's stores (endpoint, region, ...) for the source, where ``plan`` did not
+        open it, and for ``out``; above all credentials that are not in the environment.
 
     Raises
     ------

@@ -67,8 +67,10 @@ def tasks(
     ----------
     parts
         How many tasks, at most. Default: as many as make each a few minutes' work.
-    plan, out, memory, concurrency, trust_listing, overwrite, patience, listing, store_options
+    plan, out, memory, concurrency, trust_listing, overwrite, patience, listing
         As for `parchunk.build`; ``memory`` and ``concurrency`` are for each task.
+    store_options, output_options
+        As for `parchunk.build`.
 
     Raises
     ------
@@ -178,7 +180,7 @@ def publish(
     """Write the root, which makes the references in ``out`` a store, once all tasks are done.
 
     Several may do that at once. ``source`` is the opened source, where the URL in the plan and
-    ``store_options`` do not say enough.
+    ``store_options`` do not say enough; ``output_options`` reach ``out``, as for `parchunk.build`.
 
     Raises
     ------

@@ -119,6 +119,8 @@ def update(
         Ask for each chunk that is due by itself, as for `parchunk.plan`.
     memory, concurrency, workers, executor, trust_listing, patience, listing, progress
         As for `parchunk.build`.
+    store_options, output_options
+        For the source and for ``out``, as for `parchunk.build`.
 
     Raises
     ------

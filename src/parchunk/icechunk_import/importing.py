@@ -119,6 +119,10 @@ def to_icechunk(
         tasks takes less memory than ``memory``. It is sent what opens the repository.
     limits
         How many references are handled together.
+    output_options, repo_options
+        Options that reach OUT, as for `parchunk.build`, and the repository, in the same words.
+    progress
+        True shows a bar. Or what is called with how far it is.
 
     Raises
     ------

@@ -26,11 +26,12 @@ def open_icechunk(
     anonymous: bool | None = None,
     repo_options: Mapping[str, str] | None = None,
 ) -> icechunk.Repository:
-    """Open a repository so that the chunks of all its virtual chunk containers can be read.
+    """Open ``repo`` so that the chunks of all its virtual chunk containers can be read.
 
-    Only for repositories that you trust: a container can name any path of this machine. Chunks
+    It is a path or URL. Only for repositories that you trust: a container can name any path of this machine. Chunks
     in object stores are read with credentials from the environment, or without where
-    ``anonymous``, or where the container says so (``anonymous`` is None).
+    ``anonymous``, or where the container says so (``anonymous`` is None). ``repo_options`` reach
+    the repository, as for `parchunk.to_icechunk`.
 
     Raises
     ------

@@ -76,12 +76,21 @@ class Status(Shown):
 def status(
     out: str | PathLike[str] | Output, *, output_options: Mapping[str, str] | None = None
 ) -> Status:
-    """Return how far the build in ``out`` is.
+    """Return how far the build in ``out`` is: partitions and chunks, counted by array.
+
+    It may be under way, on this machine or another: what is done has receipts in ``out``.
+
+    Parameters
+    ----------
+    output_options
+        Options to reach ``out``, as `parchunk.build` takes them.
 
     Raises
     ------
     InputError
         When ``out`` holds no build.
+    OutputError
+        When it cannot be reached, or is no longer what was written.
     """
     return read_status(open_output(out, output_options))
 
