@@ -28,10 +28,10 @@ def open_icechunk(
 ) -> icechunk.Repository:
     """Open ``repo`` so that the chunks of all its virtual chunk containers can be read.
 
-    It is a path or URL. Only for repositories that you trust: a container can name any path of this machine. Chunks
-    in object stores are read with credentials from the environment, or without where
-    ``anonymous``, or where the container says so (``anonymous`` is None). ``repo_options`` reach
-    the repository, as for `parchunk.to_icechunk`.
+    It is a path or URL. Only for repositories that you trust: a container can name any path of this
+    machine. Chunks in object stores are read with credentials from the environment, or without
+    where ``anonymous``, or where the container says so (``anonymous`` is None). ``repo_options``
+    reach the repository, as for `parchunk.to_icechunk`.
 
     Raises
     ------
