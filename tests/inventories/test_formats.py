@@ -1,5 +1,6 @@
 """Inventories of every format, of a real store: the same record files as from its listing."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -88,11 +89,12 @@ def test_record_files_are_those_of_a_listed_build(
 def test_listings_of_several_folders_may_follow_each_other(
     bucket: Path, objects: list[Object], listed: parchunk.BuildResult, tmp_path: Path
 ) -> None:
-    text = ""
+    none = json.dumps({"RequestCharged": None, "Prefix": "data/none/"})  # of a folder of none
+    text = none
     for at in range(2):
         (tmp_path / f"{at}").mkdir()
         part = FORMATS["list-objects-v2"](tmp_path / f"{at}", objects[at::2], bucket.name)
-        text += part.read_text() + "\n"
+        text += part.read_text() + none + "\n"
     (tmp_path / "both.json").write_text(text)
     plan = planned(bucket, inventory=tmp_path / "both.json")
     assert_same(parchunk.build(plan, tmp_path / "out"), listed)

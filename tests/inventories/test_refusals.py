@@ -135,6 +135,10 @@ DOCUMENTS: dict[str, tuple[object, str]] = {
         {"Contents": [], "CommonPrefixes": [{"Prefix": "s.zarr/"}]},
         "a listing of one level .*without --delimiter",
     ),
+    "one level, of folders alone": (
+        {"RequestCharged": None, "CommonPrefixes": [{"Prefix": "s.zarr/"}]},
+        "a listing of one level .*without --delimiter",
+    ),
     "truncated": ({"IsTruncated": True, "Contents": []}, "a part of a listing"),
     "versions": ({"Versions": [{"Key": "k", "Size": 1}]}, "no column of keys"),
     "numbers": ([1, 2], "an object of keys and sizes was expected"),

@@ -58,7 +58,7 @@ def _first_object(text: _Text, where: str) -> Generator[dict[str, Any], None, bo
         else:
             members[str(name)] = text.value()
     text.expect("}")
-    if not listed:
+    if not listed and "RequestCharged" not in members:  # which is printed of a folder of none, too
         yield members
         return False
     if members.get("CommonPrefixes"):
