@@ -235,6 +235,11 @@ def kill_all(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wanted = job.undisturbed(make_place(folder / "first"), folder)
+        if runs - runs // 4 < (names := len(set(wanted.steps))):
+            raise SystemExit(
+                f"{runs} runs, of which every fourth is killed at a random moment, are too few for "
+                f"{names} steps: give {-(-4 * names // 3)} or more, or 0"
+            )
         for number, at in enumerate(drawn(wanted.steps, runs - runs // 4, chance)):
             there = folder / f"step-{number}"
             killed[job.check(wanted, make_place(there / "out"), there, at)] += 1

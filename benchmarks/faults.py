@@ -165,7 +165,10 @@ def main() -> None:
         table.add_row(kind, str(struck[kind]), *(str(rows[kind][column]) for column in columns))
     Console(width=110, highlight=False).print(table)
     if missed := [kind for kind in KINDS if not struck[kind]]:
-        raise SystemExit(f"never struck: {', '.join(missed)}")
+        raise SystemExit(
+            f"never struck, so nothing is said of them: {', '.join(missed)}; give more --seeds "
+            f"than {arguments.seeds} ({len(KINDS)} draw each kind once, not all of which strike)"
+        )
 
 
 if __name__ == "__main__":
