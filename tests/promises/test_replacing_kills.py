@@ -223,6 +223,24 @@ def test_tasks_stay_away_until_it_is_finished(
         shutil.rmtree(out)
 
 
+def test_what_was_asked_of_one_that_was_cut_short_is_done_by_one_that_replaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks written anew, which nothing but the number of their region tells."""
+    source, out = tmp_path / "s.zarr", tmp_path / "out"
+    write(source, "air", (20, 6), (2, 3))
+    parchunk.build(parchunk.plan(str(source), split="t", region=8, record_size=4), str(out))
+    (source / "air/c/0/0").write_bytes(b"x" * 200)
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.update.forget", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(str(out), regions=[0])
+    zarr.open_array(source / "air", mode="r+").resize((20, 9))
+    parchunk.update(str(out))
+    found = parchunk.audit(str(out), against_source=True).findings
+    assert "changed-chunks" not in {one.kind for one in found}
+
+
 def test_a_source_that_changed_back_is_updated_in_place(
     states: tuple[Path, Path, Path], published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
