@@ -99,17 +99,19 @@ def test_with_a_server_that_stalls(tmp_path: Path, on: Any, workers: str) -> Non
 
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
-    with serve(STORE, latency=0.2, page=200, process=False) as server:
-        with start(server, tmp_path / "out", "--workers", "2", "--concurrency", "2") as build:
-            wait_until(lambda: server.counts()["LIST"] > 2, build)
-            build.kill()
-            try:
-                before, until = -1, time.monotonic() + 60
-                while server.counts()["LIST"] != before:
-                    assert time.monotonic() < until
-                    before = server.counts()["LIST"]
-                    time.sleep(2)
-                assert before < 120, "they have listed all"
-            finally:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(build.pid, signal.SIGKILL)
+    with (
+        serve(STORE, latency=0.2, page=200, process=False) as server,
+        start(server, tmp_path / "out", "--workers", "2", "--concurrency", "2") as build,
+    ):
+        wait_until(lambda: server.counts()["LIST"] > 2, build)
+        build.kill()
+        try:
+            before, until = -1, time.monotonic() + 60
+            while server.counts()["LIST"] != before:
+                assert time.monotonic() < until
+                before = server.counts()["LIST"]
+                time.sleep(2)
+            assert before < 120, "they have listed all"
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(build.pid, signal.SIGKILL)
