@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from instruments.loopback import free_ports, wait_for
 
 #: Whom the gateway knows, in the variables of S3's clients.
 CREDENTIALS = {
@@ -57,23 +57,13 @@ def ceph_is_here() -> bool:
     return all(map(shutil.which, programs))
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as probes:
-        found = []
-        for _ in range(count):
-            probe = probes.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            found.append(probe.getsockname()[1])
-        return found
-
-
 @contextlib.contextmanager
 def ceph_server(folder: Path) -> Iterator[str]:
     """Run a monitor, a store in memory and a gateway below ``folder``; yield the endpoint.
 
     All are ended in the end, and what they held is gone with them.
     """
-    v1, v2, port = _free_ports(3)
+    v1, v2, port = free_ports(3)
     endpoint = f"http://127.0.0.1:{port}"
     settings = folder / "ceph.conf"
     cluster = str(uuid.uuid4())
@@ -114,14 +104,7 @@ def ceph_server(folder: Path) -> Iterator[str]:
             # the gateway would have keys and secrecy, which a cluster without keys has not
             *("--auth-client-required", "none", "--ms-mon-client-mode", "crc"),
         )
-        for _ in range(300):
-            with contextlib.suppress(OSError), urllib.request.urlopen(endpoint, timeout=5):
-                break
-            if any(process.poll() is not None for process in started):
-                raise RuntimeError(f"one of Ceph's daemons ended: see {folder}")
-            time.sleep(0.1)
-        else:
-            raise RuntimeError(f"Ceph's gateway does not answer: see {folder}")
+        wait_for(endpoint, started, lambda: f"see {folder}")
         yield endpoint
     finally:
         for process in reversed(started):

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import urllib.parse
 import urllib.request
 import uuid
@@ -18,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from obstore.store import S3Store
+
+from instruments.loopback import free_ports, wait_for
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,7 @@ def s3_server(folder: Path, port: int = 0) -> Iterator[S3Server]:
     program = ministack()
     if program is None:
         raise RuntimeError("ministack is not installed: pip install --group test")
-    if not port:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    port = port or free_ports(1)[0]
     settings = {
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
@@ -120,14 +117,7 @@ def s3_server(folder: Path, port: int = 0) -> Iterator[S3Server]:
         )
     server = S3Server(port, process)
     try:
-        for _ in range(300):
-            with contextlib.suppress(OSError), urllib.request.urlopen(server.endpoint, timeout=5):
-                break
-            if process.poll() is not None:
-                raise RuntimeError(f"ministack ended: {log.read_text()[-2000:]}")
-            time.sleep(0.1)
-        else:
-            raise RuntimeError(f"ministack does not answer: {log.read_text()[-2000:]}")
+        wait_for(server.endpoint, [process], lambda: log.read_text()[-2000:])
         yield server
     finally:
         process.terminate()

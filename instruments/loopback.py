@@ -1,0 +1,40 @@
+"""What servers on loopback need that are programs: ports, and to be waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+
+
+def free_ports(count: int) -> list[int]:
+    """Return so many ports of 127.0.0.1 that nobody has."""
+    with contextlib.ExitStack() as probes:
+        found = []
+        for _ in range(count):
+            probe = probes.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            found.append(probe.getsockname()[1])
+        return found
+
+
+def wait_for(
+    endpoint: str, processes: Sequence[subprocess.Popen[bytes]], why: Callable[[], str]
+) -> None:
+    """Wait until a server answers that some processes are.
+
+    Raises
+    ------
+    RuntimeError
+        When one of them ends, or half a minute has passed; ``why`` says more.
+    """
+    for _ in range(300):
+        with contextlib.suppress(OSError), urllib.request.urlopen(endpoint, timeout=5):
+            return
+        if any(process.poll() is not None for process in processes):
+            raise RuntimeError(f"what should answer at {endpoint} ended: {why()}")
+        time.sleep(0.1)
+    raise RuntimeError(f"{endpoint} does not answer: {why()}")
