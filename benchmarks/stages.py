@@ -31,7 +31,7 @@ from benchmarks.versus_virtualizarr import LEVELS, filled
 from parchunk.keys import spelling
 from parchunk.listing import tally, walker
 from parchunk.out.local import LocalOutput
-from parchunk.planning import from_source
+from parchunk.planning import from_source, source_again
 from parchunk.writing import record_writer
 
 STORES = {"memory": "obstore's MemoryStore", "twin": "in-process listing"}
@@ -46,7 +46,7 @@ STAGES: dict[str, tuple[Any, str]] = {
     "checksums": (record_writer, "digest"),
     "writing files": (LocalOutput, "put"),
     "reading metadata": (from_source, "read_hierarchy"),
-    "reading metadata again": (from_source, "read_known"),
+    "reading metadata again": (source_again, "read_known"),
 }
 
 

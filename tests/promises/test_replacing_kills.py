@@ -29,7 +29,7 @@ from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREPARED_ROOT, ROOT
 from parchunk.out.plan_file import load_plan
-from parchunk.planning.from_source import open_source
+from parchunk.planning.source_again import open_source
 
 Published = Callable[[Path], dict[str, bytes]]
 

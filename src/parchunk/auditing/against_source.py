@@ -42,10 +42,10 @@ from parchunk.listing.walker import Listing, batch_rows
 from parchunk.metadata import Hierarchy, skip_refused
 from parchunk.metadata.meaning import differences, same_meaning
 from parchunk.out.output import Output
-from parchunk.planning.from_source import open_source, read_again
 from parchunk.planning.from_stores import changed_coordinates, rejoined, stores_that_got
 from parchunk.planning.joining.misfits import MisfitError, some_of, some_stores
 from parchunk.planning.plan import PartitionKey, Plan
+from parchunk.planning.source_again import open_source, read_again
 from parchunk.stores.source import Source
 
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 from parchunk.errors import ParchunkError
 from parchunk.out.labels import read_coordinate, read_labels
 from parchunk.out.output import Output
-from parchunk.planning.from_source import open_source
 from parchunk.planning.labels import Labels, coordinate_of
 from parchunk.planning.plan import Plan
+from parchunk.planning.source_again import open_source
 
 #: Seconds to wait for the source.
 _PATIENCE = 20.0

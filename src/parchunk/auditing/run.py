@@ -42,10 +42,10 @@ from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import listings
 from parchunk.out.record_files import record_path
 from parchunk.out.under_way import read_under_way
-from parchunk.planning.from_source import open_source
 from parchunk.planning.inventory import MOST_PROBED, as_inventory
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Partition, Plan
+from parchunk.planning.source_again import open_source
 from parchunk.stores.source import Source
 
 if TYPE_CHECKING:

@@ -29,11 +29,11 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.receipts import read_receipts
 from parchunk.out.unfinished import finish_update
-from parchunk.planning.from_source import open_source
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.inventory import require_few, require_inventory
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Plan
+from parchunk.planning.source_again import open_source
 from parchunk.stores.source import Source
 
 #: Said of references that were begun without what is the default now.

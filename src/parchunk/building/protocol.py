@@ -31,11 +31,11 @@ from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import listings, read_receipts, receipted
 from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import finish_update
-from parchunk.planning.from_source import open_source
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.inventory import require_inventory
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Partition, PartitionKey, Plan
+from parchunk.planning.source_again import open_source
 from parchunk.stores.source import Source
 
 #: Seconds to wait for others that plan or publish: longer than a lease of one that was killed.

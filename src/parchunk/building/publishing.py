@@ -12,9 +12,9 @@ from parchunk.out.receipts import Receipt
 from parchunk.out.root import format_notes, mask_notes, published_root
 from parchunk.out.size_notes import size_notes
 from parchunk.out.spelling_notes import spelling_notes
-from parchunk.planning.from_source import read_again
 from parchunk.planning.joining.regions import record_file_notes
 from parchunk.planning.plan import Plan
+from parchunk.planning.source_again import read_again
 from parchunk.stores.source import Source
 
 

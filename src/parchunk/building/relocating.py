@@ -33,8 +33,8 @@ from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, check_counts, read_receipts, strays_path, write_receipt
 from parchunk.out.switching import switch
 from parchunk.out.unfinished import Unfinished
-from parchunk.planning.from_source import read_again
 from parchunk.planning.plan import ArrayPlan, PartitionKey, Plan
+from parchunk.planning.source_again import read_again
 from parchunk.showing.values import Shown
 from parchunk.stores.source import Source
 from parchunk.writing.known_rows import Before, KnownRows

@@ -25,9 +25,9 @@ from parchunk.out.output import PLAN, Output
 from parchunk.out.plan_file import parse_plan
 from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import read_receipts
-from parchunk.planning.from_source import open_source
 from parchunk.planning.inventory import require_inventory
 from parchunk.planning.plan import PartitionKey, Plan
+from parchunk.planning.source_again import open_source
 from parchunk.planning.stretches import partitions_in, stretch_name
 from parchunk.stores.opening import Location
 from parchunk.stores.source import Source

@@ -33,11 +33,11 @@ from parchunk.out.receipts import read_receipts
 from parchunk.out.root import published_root
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
-from parchunk.planning.from_source import grown, open_source, read_as_planned
 from parchunk.planning.from_stores import grown_many
 from parchunk.planning.inventory import MOST_PROBED, as_inventory, mark_of
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import PartitionKey, Plan
+from parchunk.planning.source_again import grown, open_source, read_as_planned
 from parchunk.stores.source import Source
 
 

@@ -13,10 +13,10 @@ from parchunk.keys.numbers import unravel
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.inlined import original
 from parchunk.out.output import Output
-from parchunk.planning.from_source import open_source
 from parchunk.planning.joining.values import MOST_OBJECTS, values_of
 from parchunk.planning.many_sources import source_of_path
 from parchunk.planning.plan import Plan
+from parchunk.planning.source_again import open_source
 from parchunk.reading.rows import Receipts, Rows, read_rows
 from parchunk.stores.source import Source
 

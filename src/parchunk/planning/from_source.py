@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-import numpy as np
-import pyarrow as pa
-
 from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
 from parchunk.inventories.reading import MEMORY
@@ -18,41 +15,32 @@ from parchunk.metadata import (
     RootIsArrayError,
     read_array,
     read_hierarchy,
-    read_known,
     require_supported,
     skip_refused,
 )
-from parchunk.planning.changes import changes_of
 from parchunk.planning.choice import make_plan
-from parchunk.planning.dated_regions import as_period, with_dated_regions, with_more_dates
-from parchunk.planning.from_stores import Wishes, plan_many, rejoined
-from parchunk.planning.growth import grown_plan
+from parchunk.planning.dated_regions import as_period, with_dated_regions
+from parchunk.planning.from_stores import Wishes, plan_many
 from parchunk.planning.inventory import (
     MOST_PROBED,
-    Inventory,
     as_inventory,
     consolidated_for,
     mark_of,
 )
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.labels import parse_labels
-from parchunk.planning.joining.values import read_objects, values_of
-from parchunk.planning.labels import Labels, coordinate_of, label_values
 from parchunk.planning.many_sources import (
     Stores,
     find_stores,
     is_many,
     listed_stores,
-    refuse_buckets,
-    with_places,
 )
 from parchunk.planning.no_store import explained
-from parchunk.planning.plan import ArrayPlan, Plan
+from parchunk.planning.plan import Plan
+from parchunk.planning.source_again import labels_of
 from parchunk.planning.wanted import as_wanted
 from parchunk.stores.identity import check_identity
-from parchunk.stores.kept_options import options_to_open, unsigned_note
 from parchunk.stores.source import Source
-from parchunk.stores.urls import key_below
 
 
 @lenient
@@ -208,7 +196,7 @@ def plan(
         inline_threshold=cast(int, inline_threshold),
     )
     if period is not None:
-        made = with_dated_regions(made, _labels_of(made, source), period, record_size)
+        made = with_dated_regions(made, labels_of(made, source), period, record_size)
     return replace(
         made,
         source=source,
@@ -221,40 +209,6 @@ def plan(
         inline_coordinates=inline_coordinates,
         identity=identity,
     )
-
-
-def _labels_of(plan: Plan, source: Source) -> Labels:
-    """Return the labels of the split dimension as its coordinate says now; none without one."""
-    spec = coordinate_of(plan)
-    if spec is None:
-        return Labels()
-    objects = read_objects(source, spec)
-    if len(objects) < spec.total:
-        return Labels()
-    values = values_of(source.describe(spec.name), spec, objects)
-    absent = np.zeros(spec.shape[0], bool)
-    return Labels(pa.concat_arrays([*label_values(values, spec, absent)] or [Labels().texts]))
-
-
-def grown(plan: Plan, hierarchy: Hierarchy, source: Source) -> Plan:
-    """Return a plan of one store for its source as it is now, ``hierarchy``.
-
-    Raises
-    ------
-    InputError, SourceError
-        As `parchunk.planning.growth.grown_plan`; where regions are periods, also when dates are
-        wanted and cannot be read.
-    """
-    if plan.period is None:
-        return grown_plan(plan, hierarchy)
-    problems = changes_of(plan, hierarchy).problems()
-    if problems:
-        raise InputError(
-            f"{plan.location.url} did more than grow ({'; '.join(problems[:3])}), and regions that "
-            f"are periods ({plan.period}) only grow: build anew (--overwrite, or another OUT)"
-        )
-    now = replace(plan, hierarchy=hierarchy, arrays=tuple(map(ArrayPlan, hierarchy.arrays)))
-    return with_more_dates(plan, hierarchy, _labels_of(now, source))
 
 
 def _read(
@@ -279,117 +233,3 @@ def _read(
         return read_array(above, name), above, True
     except NoMetadataError as error:
         raise explained(source, error) from None
-
-
-def open_source(
-    plan: Plan,
-    store_options: Mapping[str, str] | None = None,
-    listing: str | None = None,
-    inventory: Inventory | None = None,
-) -> Source:
-    """Return the opened source of a plan; options given now come before those remembered.
-
-    A server that a plan from OUT names, and the user does not, gets no credentials. An
-    ``inventory`` stands for the listing from now on.
-    """
-    if inventory is not None:
-        source = open_source(plan, store_options, listing)
-        if inventory.files:
-            refuse_buckets(source)
-        listed = _as_named(plan, source)
-        example = plan.group
-        if plan.stores is not None:
-            example = key_below(plan.stores.stores[0].url, plan.location.url)
-        return _as_planned(plan, inventory.of(listed, store_options, example))
-    if plan.source is not None:
-        made = plan.source if listing is None else replace(plan.source, listing=listing)
-        return made if made.identity == plan.identity else replace(made, identity=plan.identity)
-    options = options_to_open(plan.location, store_options)
-    opened = Source.open(plan.location.url, options)
-    # As it was remembered: what was done without a signature here may be done with one elsewhere.
-    opened = replace(
-        opened,
-        options=plan.location.options,
-        unsigned=unsigned_note(plan.location, store_options) or "",
-        listing=listing or "auto",
-        identity=plan.identity,
-    )
-    return opened if plan.stores is None else with_places(opened, plan.stores, options)
-
-
-def _as_named(plan: Plan, source: Source) -> Source:
-    """Return the source that the user named, of which the plan's is a group or a parent."""
-    if plan.lone_array:
-        return source.child(plan.arrays[0].spec.name)
-    return source.above(plan.group) if plan.stores is None else source
-
-
-def _as_planned(plan: Plan, source: Source) -> Source:
-    """Undo `_as_named`."""
-    if plan.lone_array:
-        return source.parent()[0]
-    return source.child(plan.group) if plan.group and plan.stores is None else source
-
-
-def read_again(
-    plan: Plan,
-    source: Source,
-    arrays_to_come: bool = True,
-    consolidated: str | None = None,
-    refuse_broken: bool = False,
-) -> Hierarchy:
-    """Return the hierarchy of a plan's source as it is now, read in the way it was planned.
-
-    Without ``arrays_to_come``, arrays that the plan does not know are not looked for, which saves
-    listing every group. ``consolidated`` is another way of taking consolidated metadata. Broken
-    arrays are refused by name, as those are that the plan has left out for it, where that is asked.
-
-    An array that lost its document and all its objects is not there any more, even though stale
-    consolidated metadata still names it.
-    """
-    if plan.stores is not None:
-        joined = rejoined(plan, source, consolidated, arrays_to_come).hierarchy
-        return skip_refused(joined) if plan.hierarchy.skipped else joined
-    if plan.lone_array:
-        return read_array(source, plan.arrays[0].spec.name)
-    root = source.above(plan.group)
-    how = consolidated_for(source, consolidated or plan.consolidated)
-    refuse_broken = refuse_broken or bool(plan.hierarchy.skipped)
-    if arrays_to_come:
-        read = read_hierarchy(
-            root,
-            plan.group,
-            plan.include,
-            plan.exclude,
-            how,
-            matched=set(),
-            refuse_broken=refuse_broken,
-        )
-    else:
-        skipped = [name for name, _ in plan.hierarchy.skipped]
-        names = [array.spec.name for array in plan.arrays]
-        read = read_known(root, plan.group, sorted(names + skipped), how, refuse_broken)
-    went = set(read.absent) - set(plan.hierarchy.absent)
-    read = replace(read, arrays=tuple(array for array in read.arrays if array.name not in went))
-    if not plan.hierarchy.skipped:
-        return read
-    return skip_refused(as_wanted(read, plan.shards, plan.hierarchy.written_format))
-
-
-def read_as_planned(plan: Plan, source: Source, skip_unsupported: bool = False) -> Hierarchy:
-    """Return the hierarchy of a plan's source as it is now, as one that can be planned with.
-
-    With ``skip_unsupported``, what cannot be referenced is left out, as it is where the plan has
-    left out an array for that.
-
-    Raises
-    ------
-    SourceError, MetadataError, UnsupportedError
-        As for `plan`.
-    """
-    read = read_again(plan, source, refuse_broken=skip_unsupported)
-    hierarchy = as_wanted(read, plan.shards, plan.hierarchy.written_format)
-    if skip_unsupported:
-        hierarchy = skip_refused(hierarchy)
-    require_supported(hierarchy)
-    return hierarchy
