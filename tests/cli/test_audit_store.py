@@ -57,6 +57,8 @@ def test_a_store_is_audited_and_nothing_is_left(store, tree, capfd):
     }  # fmt: skip
     for one in found["findings"]:
         assert "OUT" not in one["remedy"].replace("--keep OUT, parchunk sql OUT", "")
+    (strays,) = [one["remedy"] for one in found["findings"] if one["kind"] == "strays"]
+    assert "with --keep OUT, parchunk sql OUT 'SELECT * FROM strays'" in strays
     assert tree(store) == before
     assert list((store.parent / "temporary").iterdir()) == []
 
@@ -73,6 +75,8 @@ def test_references_are_kept_where_that_is_asked(store, tmp_path, capfd):
     kept = str(tmp_path / "kept")
     assert run(["audit", str(store), "--keep", kept, "--split", "x", "--exclude", "time"]) == 1
     assert "run parchunk update OUT" in capfd.readouterr().out, "there is one"
+    assert run(["sql", kept, "SELECT * FROM strays"]) == 0
+    assert "c/junk" in capfd.readouterr().out
     assert parchunk.audit(kept).missing == 2
     assert parchunk.status(kept).plan.split.dimension == "x"
 

@@ -11,7 +11,7 @@ from parchunk.auditing.result import AuditReport
 
 #: What remedies say to do with references, and what is done where there are none.
 _UPDATE = re.compile(r"(run )?parchunk update OUT( --\S+ ('[^']*'|[^\s:;,]\S*(?<![:;,])))*")
-_QUERY = re.compile(r"parchunk sql OUT")
+_QUERY = re.compile(r"; (parchunk sql OUT '[^']*' names them)( all)?")
 
 
 def report_of_store(report: AuditReport) -> AuditReport:
@@ -24,8 +24,15 @@ def report_of_store(report: AuditReport) -> AuditReport:
 
 
 def report_of_repository(report: AuditReport, repo: str) -> AuditReport:
-    """Return the audit of an Icechunk repository, from that of an inventory of its chunks."""
-    findings = tuple(found for found in report.findings if found.kind != "as-of-inventory")
+    """Return the audit of an Icechunk repository, from that of an inventory of its chunks.
+
+    Its references cannot be kept, and so not be asked.
+    """
+    findings = tuple(
+        replace(found, remedy=_QUERY.sub("", found.remedy))
+        for found in report.findings
+        if found.kind != "as-of-inventory"
+    )
     return report_of_store(replace(report, source=repo, findings=findings))
 
 
@@ -33,9 +40,7 @@ def _of_store(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(
         replace(
             found,
-            remedy=_QUERY.sub(
-                "with --keep OUT, parchunk sql OUT", _UPDATE.sub("audit again", found.remedy)
-            ),
+            remedy=_QUERY.sub(r"; with --keep OUT, \1\2", _UPDATE.sub("audit again", found.remedy)),
         )
         for found in findings
     )

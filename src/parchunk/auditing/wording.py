@@ -184,7 +184,7 @@ def stray_findings(audited: ArrayAudit) -> Iterator[Finding]:
     yield finding(
         "strays",
         f"{audited.array}: strays among the source's objects: {reasons}",
-        "nothing need be done; the view strays names them",
+        "nothing need be done; parchunk sql OUT 'SELECT * FROM strays' names them",
         array=audited.array,
         key=f"{audited.array}/{notable[0].path}" if notable else None,
         count=audited.strays,
