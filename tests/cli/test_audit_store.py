@@ -63,6 +63,24 @@ def test_a_store_is_audited_and_nothing_is_left(store, tree, capfd):
     assert list((store.parent / "temporary").iterdir()) == []
 
 
+def test_a_store_with_keys_of_another_spelling_is_to_be_audited_again(tmp_path, capfd):
+    array = zarr.create_array(
+        tmp_path / "s", shape=(2, 2), chunks=(1, 1), dtype="i1", zarr_format=2, fill_value=9,
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+    )  # fmt: skip
+    array[...] = 1
+    document = tmp_path / "s/.zarray"
+    kept = {k: v for k, v in json.loads(document.read_text()).items() if "separator" not in k}
+    document.write_text(json.dumps(kept))
+    assert run(["audit", str(tmp_path / "s"), "--json"]) == 1
+    remedies = {
+        one["kind"]: one["remedy"] for one in json.loads(capfd.readouterr().out)["findings"]
+    }
+    assert remedies["other-spelling"].endswith(
+        "consolidate the store again if it is, then audit again"
+    )
+
+
 def test_what_is_complete_says_so(store, capfd):
     zarr.open_group(store)["t"][...] = 1
     assert run(["audit", str(store)]) == 0

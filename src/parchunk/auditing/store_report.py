@@ -10,7 +10,9 @@ from parchunk.auditing.findings import Finding
 from parchunk.auditing.result import AuditReport
 
 #: What remedies say to do with references, and what is done where there are none.
-_UPDATE = re.compile(r"(run )?parchunk update OUT( --\S+ ('[^']*'|[^\s:;,]\S*(?<![:;,])))*")
+_AGAIN = re.compile(
+    r"(run )?parchunk update OUT( --\S+ ('[^']*'|[^\s:;,]\S*(?<![:;,])))*|build with --overwrite"
+)
 _QUERY = re.compile(r"; (parchunk sql OUT '[^']*' names them)( all)?")
 
 
@@ -40,7 +42,7 @@ def _of_store(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(
         replace(
             found,
-            remedy=_QUERY.sub(r"; with --keep OUT, \1\2", _UPDATE.sub("audit again", found.remedy)),
+            remedy=_QUERY.sub(r"; with --keep OUT, \1\2", _AGAIN.sub("audit again", found.remedy)),
         )
         for found in findings
     )
