@@ -10,6 +10,7 @@ import zarr
 
 import parchunk
 from parchunk.cli.main import run
+from parchunk.icechunk_import import adapter
 
 ic = pytest.importorskip("icechunk")
 
@@ -105,6 +106,28 @@ def test_night_after_night(repo: Any, tmp_path: Path, capsys: pytest.CaptureFixt
     assert audited(capsys, *words, "--policy", policy)[0] == 0
     repo.create_branch("before", list(repo.ancestry(branch="main"))[1].id)
     assert audited(capsys, *words, "--branch", "before")[1]["missing"] == 12
+
+
+def test_documents_say_neither_how_chunks_are_spelled_nor_what_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Icechunk has its own keys, and metadata that was consolidated is of before."""
+    repo = ic.Repository.create(ic.local_filesystem_storage(str(tmp_path / "repo")))
+    session = repo.writable_session("main")
+    root = zarr.open_group(session.store, mode="w", zarr_format=3)
+    how = {"shape": (4,), "chunks": (2,), "dtype": "i4", "compressors": None}
+    root.create_array("t", chunk_key_encoding={"name": "v2", "separator": "."}, **how)
+    adapter.put(session.store, {"t/c/1": b"12345678"})
+    root.create_array("later", **how)[...] = 1
+    document = json.loads(adapter.get(session.store, "zarr.json") or b"")
+    held = json.loads(adapter.get(session.store, "t/zarr.json") or b"")
+    before = {"kind": "inline", "must_understand": False, "metadata": {"t": held | {"shape": [2]}}}
+    document["consolidated_metadata"] = before
+    adapter.put(session.store, {"zarr.json": json.dumps(document).encode()})
+    session.commit("written")
+    code, found = audited(capsys, tmp_path / "repo", "--native")
+    counts = {one["array"]: (one["present"], one["expected"]) for one in found["arrays"]}
+    assert (code, counts) == (1, {"t": (1, 2), "later": (2, 2)})
 
 
 def test_an_imported_repository_has_what_its_references_have(

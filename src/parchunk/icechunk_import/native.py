@@ -95,8 +95,7 @@ def _documents(session: Any, path: str) -> Iterator[tuple[str, bytes]]:
     if document.get("node_type") == "array":
         yield path, json.dumps(document | {"chunk_key_encoding": _KEYS}).encode()
         return
-    document.pop("consolidated_metadata", None)
-    yield path, json.dumps(document).encode()
+    yield path, data
     for name in sorted(adapter.list_nodes(session.store, path)):
         if name != "zarr.json":
             yield from _documents(session, f"{path}/{name}".lstrip("/"))
