@@ -62,9 +62,16 @@ def test_json_holds_everything(run, own):
 
 
 def test_file_that_cannot_be_written_exits_2(run, built):
-    ran = run(built.out, "--report", built.out / "no/such/folder.html")
+    ran = run(built.out, "--report", built.out)
     assert ran.returncode == 2
-    assert "cannot write" in ran.stderr
+    assert "is a directory" in ran.stderr
+
+
+@pytest.mark.parametrize("option", ["--report", "--junit", "--markdown", "--plot"])
+def test_a_folder_that_is_not_there_is_said_before_anything_is_looked_at(run, tmp_path, option):
+    ran = run(tmp_path / "nothing", option, tmp_path / "no/such/file")
+    assert ran.returncode == 2
+    assert f"cannot write {tmp_path}/no/such/file: there is no folder" in ran.stderr
 
 
 def test_arrays_without_chunks_and_without_a_split(run, tmp_path):

@@ -55,6 +55,13 @@ def _format(ctx: click.Context, param: click.Parameter, value: str | None) -> in
     return None if value is None else int(value[1:])
 
 
+def _in_a_folder(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    # Said before the work is done that would be written.
+    if value is not None and not value.parent.is_dir():
+        raise InputError(f"cannot write {value}: there is no folder {value.parent}: make it first")
+    return value
+
+
 def source_options(function: _F) -> _F:
     """Add the options that choose and reach the source's arrays."""
     for option in reversed(
@@ -125,9 +132,9 @@ def consolidated_option(text: str, **how: Any) -> Callable[[_F], _F]:
 
 
 def file_option(name: str, metavar: str, text: str) -> Callable[[_F], _F]:
-    """Return an option that names a file to be written."""
-    kind = click.Path(dir_okay=False, path_type=Path)
-    return click.option(name, type=kind, metavar=metavar, help=text)
+    """Return an option that names a file to be written, in a folder that is there."""
+    kind = click.Path(dir_okay=False, writable=True, path_type=Path)
+    return click.option(name, type=kind, metavar=metavar, help=text, callback=_in_a_folder)
 
 
 def store_option(function: _F) -> _F:
