@@ -184,11 +184,15 @@ class AuditReport(Shown, AuditCounts):
         """The verdict in one line."""
         counts = self.counts
         if self.complete:
-            allowed = self.missing
-            if allowed:
-                return f"complete as far as the policy asks: {allowed:,} missing chunks are allowed"
-            apart = [f"{self.excused:,} others are not expected"] if self.excused else []
-            apart += [f"{self.lacking:,} are in no store"] if self.lacking else []
+            if self.missing:
+                allowed = counted(self.missing, "missing chunk is", "missing chunks are")
+                return f"complete as far as the policy asks: {allowed} allowed"
+            apart = (
+                [f"{counted(self.excused, 'other is', 'others are')} not expected"]
+                if self.excused
+                else []
+            )
+            apart += [f"{counted(self.lacking, 'is', 'are')} in no store"] if self.lacking else []
             others = f" ({', '.join(apart)})" if apart else ""
             left = sum(found.kind == "left-out" for found in self.findings)
             more = f"; {left:,} of the source's nodes are left out, see the notices" if left else ""
