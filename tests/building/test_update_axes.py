@@ -97,10 +97,10 @@ def test_slabs_may_be_cut_otherwise_when_it_is_gone_on_with(
     """As with another --memory: what was listed for rows is not taken for others'."""
     source, out = tmp_path / "s.zarr", tmp_path / "refs"
     array = make(source, "a", (4, 3), chunks=(1, 1))
-    parchunk.build(parchunk.plan(str(source)), str(out))
+    options: dict[str, Any] = {"split": "t", "region": 2}
+    parchunk.build(parchunk.plan(str(source), record_size=2, **options), str(out))
     resize(array, (4, 12))
     (source / "a" / "c" / "0" / "4").unlink()
-    monkeypatch.setattr("parchunk.building.replacing.is_due", due_if_small)
     for held in (32, then):
         with monkeypatch.context() as patched:
             patched.setattr(Effort, "most_held", lambda *_, held=held: held)
@@ -110,7 +110,7 @@ def test_slabs_may_be_cut_otherwise_when_it_is_gone_on_with(
                     parchunk.update(str(out))
             else:
                 parchunk.update(str(out))
-    check(out, source, published)
+    check(out, source, published, **options)
 
 
 def _end(*_: Any) -> None:
@@ -236,13 +236,6 @@ def test_only_what_came_is_listed(tmp_path: Path) -> None:
         assert connection.execute(query, [url]).fetchall() == [(50_100, 50_100)]
 
 
-@pytest.fixture
-def small_is_not_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole arrays of up to a page of keys are always listed again: a page holds one here."""
-    monkeypatch.setattr("parchunk.building.replacing.is_due", due_if_small)
-
-
-@pytest.mark.usefixtures("small_is_not_small")
 def test_one_that_is_chunked_otherwise_is_built_anew_and_others_are_left_alone(
     tmp_path: Path, published: Published, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -270,7 +263,6 @@ def test_one_that_is_chunked_otherwise_is_built_anew_and_others_are_left_alone(
     assert not (out / "c").exists()
 
 
-@pytest.mark.usefixtures("small_is_not_small")
 def test_what_is_odd_is_listed_whole(tmp_path: Path, published: Published) -> None:
     """Strays and empty objects are known by no row: their partitions are found as by a build."""
     source, out = tmp_path / "s.zarr", tmp_path / "refs"
@@ -286,17 +278,16 @@ def test_what_is_odd_is_listed_whole(tmp_path: Path, published: Published) -> No
     assert published(out) == published(anew)
 
 
-@pytest.mark.usefixtures("small_is_not_small")
 def test_a_damaged_record_file_is_not_taken_over(tmp_path: Path) -> None:
     """The remedy that is named is one."""
     source, out = tmp_path / "s.zarr", tmp_path / "refs"
     make(source, "a", (11, 2), chunks=(1, 1))
-    parchunk.build(parchunk.plan(str(source)), str(out))
+    parchunk.build(parchunk.plan(str(source), split="t", region=6, record_size=4), str(out))
     (out / "a" / "refs.0.parq").write_bytes(b"damage")
     resize(zarr.open_array(source / "a", mode="r+"), (11, 3))
     with pytest.raises(InputError, match="is not what its receipt says: run parchunk update OUT"):
         parchunk.update(str(out))
-    assert parchunk.update(str(out), arrays=["a"]).built == 1
+    assert parchunk.update(str(out), arrays=["a"]).built == 2
     assert findings(out) == []
 
 
@@ -309,7 +300,6 @@ def test_nothing_is_left_to_reference(tmp_path: Path) -> None:
         parchunk.update(str(out), allow_gone=True)
 
 
-@pytest.mark.usefixtures("small_is_not_small")
 def test_dates_stay_what_they_are_called(tmp_path: Path, published: Published) -> None:
     """The coordinate's record file is where it was; it is not looked for where others come from."""
     source, out = tmp_path / "s.zarr", tmp_path / "refs"
@@ -319,7 +309,7 @@ def test_dates_stay_what_they_are_called(tmp_path: Path, published: Published) -
     plan = parchunk.plan(str(source), split="t", region=2, record_size=2)
     parchunk.build(plan, str(out))
     resize(zarr.open_array(source / "a", mode="r+"), (6, 3))
-    parchunk.update(str(out))
+    parchunk.update(str(out), repair=())  # the coordinate is not listed again
     with parchunk.connect(str(out)) as connection:
         labels = connection.execute("SELECT label FROM labels ORDER BY element").fetchall()
     assert [label for (label,) in labels] == [f"2000-01-0{day}" for day in range(2, 8)]
