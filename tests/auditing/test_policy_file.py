@@ -52,6 +52,21 @@ def counts(report: parchunk.AuditReport) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.parametrize(
+    ("given", "excused"),
+    [("6:7", 1), ("6:", 1), ("5:7", 1), ("4:6", 1), ("4:7", 2), ("5:6", 0), ("0:9", 4)],
+)
+def test_the_last_chunk_lies_in_what_reaches_the_end(
+    tmp_path: Path, given: str, excused: int
+) -> None:
+    """Of seven elements in chunks of two the last has one, and one that is beyond the array."""
+    root = zarr.open_group(tmp_path / "s.zarr", mode="w", zarr_format=3)
+    root.create_array("t", shape=(7,), chunks=(2,), dtype="i4", dimension_names=("x",))
+    parchunk.build(parchunk.plan(tmp_path / "s.zarr"), tmp_path / "refs")
+    (t,) = audited(str(tmp_path / "refs"), tmp_path, f'empty = ["x={given}"]').arrays
+    assert (t.missing, t.excused) == (4 - excused, excused)
+
+
+@pytest.mark.parametrize(
     ("text", "left"),
     [
         ("", {"t": (3, 0), "u": (1, 0), "deep/v": (2, 0)}),
