@@ -12,6 +12,8 @@ import pytest
 import zarr
 
 import parchunk
+from parchunk.icechunk_import.locations import Container
+from parchunk.stores.opening import Location
 
 icechunk = pytest.importorskip("icechunk", reason="the extra 'icechunk' is not installed")
 
@@ -62,6 +64,23 @@ def build(tmp_path: Path) -> Callable[..., str]:
     def make(source: Path | str, out: str = "out", **options: Any) -> str:
         plan = parchunk.plan(str(source), **options)
         return parchunk.build(plan, str(tmp_path / out), overwrite=True).url
+
+    return make
+
+
+@pytest.fixture
+def in_memory() -> Callable[[Path], Any]:
+    """Make a repository in memory that may refer to a source."""
+
+    def make(source: Path) -> Any:
+        container = Container.of(Location(str(source)))
+        config = icechunk.RepositoryConfig.default()
+        config.set_virtual_chunk_container(container.virtual_chunk_container())
+        return icechunk.Repository.create(
+            icechunk.in_memory_storage(),
+            config=config,
+            authorize_virtual_chunk_access=container.access(),
+        )
 
     return make
 

@@ -14,8 +14,6 @@ import parchunk
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.forks import Setter
 from parchunk.icechunk_import.limits import Limits
-from parchunk.icechunk_import.locations import Container
-from parchunk.stores.opening import Location
 
 
 @pytest.fixture
@@ -44,16 +42,9 @@ def test_forks_are_for_regions_and_1x_alone(
     assert_equal(zarr.open_group(source, mode="r"), opened(tmp_path / "repo"))
 
 
-def test_a_repository_in_memory_cannot_be_forked(grow, build, used):
+def test_a_repository_in_memory_cannot_be_forked(grow, build, in_memory, used):
     source = grow(8)
-    container = Container.of(Location(str(source)))
-    config = icechunk.RepositoryConfig.default()
-    config.set_virtual_chunk_container(container.virtual_chunk_container())
-    repo = icechunk.Repository.create(
-        icechunk.in_memory_storage(),
-        config=config,
-        authorize_virtual_chunk_access=container.access(),
-    )
+    repo = in_memory(source)
     assert parchunk.to_icechunk(build(source, split="time", region=4), repo).finished
     assert used
     assert not any(used)

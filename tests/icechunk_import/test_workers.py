@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,6 @@ import parchunk
 from instruments import forked
 from parchunk.cli.main import run
 from parchunk.icechunk_import.forks import Setter
-from parchunk.icechunk_import.locations import Container
-from parchunk.stores.opening import Location
 
 
 @pytest.fixture
@@ -116,16 +114,9 @@ def test_a_fork_of_before_is_not_used_over_commits_of_others(
     np.testing.assert_array_equal(air[4:], zarr.open_array(source / "air")[4:])
 
 
-def test_a_repository_in_memory_is_set_here(grow, build, threads, taken):
+def test_a_repository_in_memory_is_set_here(grow, build, in_memory, threads, taken):
     source = grow(8)
-    container = Container.of(Location(str(source)))
-    config = icechunk.RepositoryConfig.default()
-    config.set_virtual_chunk_container(container.virtual_chunk_container())
-    repo = icechunk.Repository.create(
-        icechunk.in_memory_storage(),
-        config=config,
-        authorize_virtual_chunk_access=container.access(),
-    )
+    repo = in_memory(source)
     out = build(source, split="time", region=4)
     assert parchunk.to_icechunk(out, repo, executor=threads).finished
     assert not taken
@@ -202,6 +193,26 @@ def test_killed_with_regions_set_ahead(grow, build, commits, opened, assert_equa
     regions = Counter(entry["region"] for entry in contents(commits(repo)))
     assert regions == {None: 1, 0: 1, 1: 1, 2: 1, 3: 1}
     assert_equal(zarr.open_group(source, mode="r"), opened(repo))
+
+
+class Failing(Executor):
+    """The first call fails; the others wait for good."""
+
+    def __init__(self) -> None:
+        self.calls: list[Future[Any]] = []
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        self.calls.append(Future())
+        if len(self.calls) == 1:
+            self.calls[0].set_exception(parchunk.OutputError("no reference was taken"))
+        return self.calls[-1]
+
+
+def test_an_executor_is_left_with_nothing_to_do(grow, build, tmp_path):
+    executor, out = Failing(), build(grow(16), split="time", region=4)
+    with pytest.raises(parchunk.OutputError, match="no reference was taken"):
+        parchunk.to_icechunk(out, str(tmp_path / "repo"), executor=executor)
+    assert [call.cancelled() for call in executor.calls] == [False, True, True, True]
 
 
 def test_credentials_of_the_repository_are_not_sent_to_a_cluster(grow, build, threads, tmp_path):
