@@ -64,7 +64,7 @@ def test_version_names_those_of_the_libraries(capsys: pytest.CaptureFixture[str]
 
 
 LEFT_BEHIND = """
-import sys, threading
+import threading
 import duckdb
 from parchunk.cli import main
 
@@ -79,16 +79,33 @@ def ask():
 for _ in range(6):
     threading.Thread(target=ask, daemon=True).start()
 begun.wait()
-main(["plan", sys.argv[1]])
+main()
+"""
+GOES_ON = """
+import threading
+from parchunk.cli import main
+
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+try:
+    main(["--version"])
+except SystemExit as ended:
+    raise SystemExit(7 + ended.code)
 """
 
 
 def test_threads_that_are_left_behind_do_not_abort_the_process(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", LEFT_BEHIND, str(tmp_path / "no")], capture_output=True, timeout=120
+        [sys.executable, "-c", LEFT_BEHIND, "plan", str(tmp_path / "no")],
+        capture_output=True,
+        timeout=120,
     )
     assert ran.returncode == 2
     assert ran.stderr.count(b"\n") == 1
+
+
+def test_who_calls_the_command_and_goes_on_ends_with_a_code_of_its_own() -> None:
+    ran = subprocess.run([sys.executable, "-c", GOES_ON], capture_output=True, timeout=120)
+    assert ran.returncode == 7
 
 
 def test_plan_build_status(

@@ -81,10 +81,11 @@ def _say_version(context: click.Context) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit."""
+    """Run the command line and exit; with ``arguments``, a caller may catch that and go on."""
     codes: list[int] = []
-    atexit.register(_end_beside_threads, codes)  # first of all, and so called last
-    codes.append(run(arguments if arguments is not None else sys.argv[1:]))
+    if arguments is None:
+        atexit.register(_end_beside_threads, codes)  # first of all, and so called last
+    codes.append(run(sys.argv[1:] if arguments is None else arguments))
     hanging = any(not t.daemon and t is not threading.main_thread() for t in threading.enumerate())
     if codes[0] == 130 and hanging:
         # Threads that hang in a request would keep the interpreter from ending.
