@@ -20,6 +20,7 @@ from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
 from parchunk.planning.coordinates import coordinate_threshold
 from parchunk.planning.inventory import InventoryMark
 from parchunk.planning.joining.store_set import StoreSet
+from parchunk.planning.region_rows import run, span, whole
 from parchunk.showing.values import Shown
 from parchunk.stores.opening import Location
 from parchunk.wording import counted
@@ -172,8 +173,8 @@ class ArrayPlan:
         """Return the partition of one region (None for a whole array)."""
         spec = self.spec
         if self.axis is None or region is None or (self.cuts and self.regions == 1):
-            rows = _whole(spec.reference_total)
-            objects = rows if spec.inner_chunks is None else _whole(spec.total)
+            rows = whole(spec.reference_total)
+            objects = rows if spec.inner_chunks is None else whole(spec.total)
             return Partition(spec.name, None if self.axis is None else region, rows, objects)
         if self.cuts:
             low, high = self.cuts[region], self.cuts[region + 1]
@@ -181,12 +182,12 @@ class ArrayPlan:
             low = region * self.region_chunks
             high = min(low + self.region_chunks, spec.reference_grid[self.axis])
         if spec.inner_chunks is None:
-            rows = objects = _run(spec.grid, self.axis, low, high, record_size)
+            rows = objects = run(spec.grid, self.axis, low, high, record_size)
         else:
             shard = spec.chunks[self.axis] // spec.reference_chunks[self.axis]
             # A record file of an expanded array lies in one region: a shard is looked into once.
-            rows = _run(spec.reference_grid, self.axis, low, high, 1)
-            objects = _run(spec.grid, self.axis, low // shard, -(-high // shard), 1)
+            rows = run(spec.reference_grid, self.axis, low, high, 1)
+            objects = run(spec.grid, self.axis, low // shard, -(-high // shard), 1)
         return Partition(spec.name, region, rows, objects)
 
     def partitions(self, record_size: int) -> Iterator[Partition]:
@@ -198,45 +199,17 @@ class ArrayPlan:
                 yield self.partition(region, record_size)
 
 
-def _whole(total: int) -> RowSet:
-    return RowSet(max(total, 1), 0, total)
-
-
 def span_partition(spec: ArraySpec, axis: int, low: int, high: int) -> Partition:
     """Return the chunks from index ``low`` to ``high`` along an axis, as one partition.
 
     They are chunks that references point at; of an expanded array both ends are shards' ends, or
     the array's. Its rows need not be whole record files.
     """
-    rows = objects = _span(spec.reference_grid, axis, low, high)
+    rows = objects = span(spec.reference_grid, axis, low, high)
     if spec.inner_chunks is not None:
         shard = spec.chunks[axis] // spec.reference_chunks[axis]
-        objects = _span(spec.grid, axis, low // shard, -(-high // shard))
+        objects = span(spec.grid, axis, low // shard, -(-high // shard))
     return Partition(spec.name, None, rows, objects)
-
-
-def _span(grid: tuple[int, ...], axis: int, low: int, high: int) -> RowSet:
-    inner = prod(grid[axis + 1 :])
-    return RowSet(max(grid[axis] * inner, 1), low * inner, high * inner, 0, prod(grid[:axis]))
-
-
-def _run(grid: tuple[int, ...], axis: int, low: int, high: int, record_size: int) -> RowSet:
-    """Return the chunk numbers of the region from ``low`` to ``high`` along ``axis``.
-
-    On axis 0 they are those of whole record files: of those that begin in the region.
-    """
-    size = grid[axis]
-    if low == 0 and high == size:
-        # One run, which may be cut anywhere: its record files need not end where the axis does.
-        return _whole(prod(grid))
-    inner = prod(grid[axis + 1 :])
-    outer = prod(grid[:axis])
-    start, stop = low * inner, high * inner
-    if outer == 1:
-        total = prod(grid)
-        start = min(-(-start // record_size) * record_size, total)
-        stop = min(-(-stop // record_size) * record_size, total)
-    return RowSet(max(size * inner, 1), start, stop, 0, outer)
 
 
 @dataclass(frozen=True, repr=False)
