@@ -85,6 +85,27 @@ def test_links_are_refused_by_name(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("place", ["objects", "objects/g", "known"])
+def test_links_are_refused_before_anything_is_touched(
+    place: str, tmp_path: Path, tree: Tree
+) -> None:
+    """Those of what an update writes after its receipts are gone, too."""
+    source, out, outside = tmp_path / "store", tmp_path / "out", tmp_path / "outside"
+    write(source, 8)
+    parchunk.build(parchunk.plan(str(source), region=2, identity="time"), str(out))
+    write(source, 12)
+    linked = out / ".parchunk" / place
+    if linked.exists():
+        shutil.move(linked, outside)
+    else:
+        outside.mkdir()
+    linked.symlink_to(outside)
+    before = tree(out)
+    with pytest.raises(OutputError, match=f"/{place} is a link"):
+        parchunk.update(str(out))
+    assert tree(out) == before
+
+
 @pytest.mark.parametrize("place", [".parchunk", ".parchunk/tmp", ".parchunk/lease.json"])
 def test_links_of_a_folder_that_seems_empty(place: str, tmp_path: Path, tree: Tree) -> None:
     write(tmp_path / "store", 4)
