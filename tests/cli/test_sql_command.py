@@ -101,6 +101,23 @@ def test_command_explains_queries_in_any_format(folder):
     assert max(map(len, drawn.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.txt"])
+def test_a_file_is_replaced_by_a_whole_result_and_by_nothing_else(folder, tmp_path, name):
+    path = tmp_path / name
+    path.write_text("before")
+    for query in (
+        "SELECT nothing FROM missing",
+        "CREATE TABLE x AS SELECT 1",
+        "",
+        "SELECT 1; DROP TABLE IF EXISTS x",
+    ):
+        assert sql(folder, query, "--to", str(path)).returncode == 2
+        assert path.read_text() == "before"
+    assert sql(folder, "SELECT 1 AS one", "--to", str(path)).returncode == 0
+    assert path.read_bytes() != b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_what_is_the_prompts_is_said_to_be(folder):
     ran = sql(folder, stdin=b".tables\n")
     assert ran.returncode == 2

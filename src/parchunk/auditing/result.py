@@ -187,12 +187,11 @@ class AuditReport(Shown, AuditCounts):
             if self.missing:
                 allowed = counted(self.missing, "missing chunk is", "missing chunks are")
                 return f"complete as far as the policy asks: {allowed} allowed"
-            apart = (
-                [f"{counted(self.excused, 'other is', 'others are')} not expected"]
-                if self.excused
-                else []
-            )
-            apart += [f"{counted(self.lacking, 'is', 'are')} in no store"] if self.lacking else []
+            apart = []
+            if self.excused:
+                apart.append(f"{counted(self.excused, 'other is', 'others are')} not expected")
+            if self.lacking:
+                apart.append(f"{counted(self.lacking, 'is', 'are')} in no store")
             others = f" ({', '.join(apart)})" if apart else ""
             left = sum(found.kind == "left-out" for found in self.findings)
             more = f"; {left:,} of the source's nodes are left out, see the notices" if left else ""

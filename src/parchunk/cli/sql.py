@@ -39,6 +39,8 @@ _NAMED = {
 #: Statements that cannot write outside the connection's memory. COPY, ATTACH and EXPORT could
 #: write into OUT, PREPARE could hide one of them, SET could take the locks off.
 _ALLOWED = frozenset({"SELECT", "EXPLAIN", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE"})
+#: Those that have a result.
+_TOLD = frozenset({"SELECT", "EXPLAIN"})
 #: What a statement that writes all the same must say: DuckDB 2.0 takes WITH x AS (COPY ... TO ...)
 #: SELECT for a SELECT. Looked for in the text, quotes and comments included: what a scanner takes
 #: for a quote may be none to DuckDB's.
@@ -121,8 +123,10 @@ def run_query(
         statements = connection.extract_statements(query)
         for statement in statements:
             _refuse_writing(connection, statement)
+        if to is not None and not (statements and statements[-1].type.name in _TOLD):
+            raise InputError(f"--to {to}: there is no result to write: end with a SELECT")
         for position, statement in enumerate(statements):
-            if position < len(statements) - 1 or statement.type.name not in ("SELECT", "EXPLAIN"):
+            if position < len(statements) - 1 or statement.type.name not in _TOLD:
                 connection.execute(statement.query)
                 connection.complete()
             else:
@@ -181,24 +185,49 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, form: str, to: Pat
     if form == "parquet" and to is None and sys.stdout.isatty():
         raise InputError("Parquet is no text: give --to FILE, or send it into a pipe")
     try:
-        if form == "parquet":
-            _write_parquet(connection, query, to)
-        elif to is None:
-            _write_text(connection, query, form, sys.stdout)
+        if to is not None:
+            with _replacing(to) as path:
+                _write_file(connection, query, form, path)
+        elif form == "parquet":
+            _write_parquet(connection, query, sys.stdout.buffer)
         else:
-            with to.open("w", encoding="utf-8", newline="") as file:
-                _write_text(connection, query, form, file)
+            _write_text(connection, query, form, sys.stdout)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise InputError(f"cannot write {to or 'the result'}: {error.strerror or error}") from None
 
 
-def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, to: Path | None) -> None:
+@contextlib.contextmanager
+def _replacing(to: Path) -> Iterator[Path]:
+    """Yield the file to write, which takes the place of ``to`` when it is whole.
+
+    A query that fails leaves what was there. Pipes and devices are written themselves.
+    """
+    if to.exists() and not to.is_file():
+        yield to
+        return
+    to = to.resolve()
+    part = to.with_name(f"{to.name}.part")
+    try:
+        yield part
+        part.replace(to)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_file(connection: duckdb.DuckDBPyConnection, query: str, form: str, path: Path) -> None:
+    if form == "parquet":
+        _write_parquet(connection, query, str(path))
+    else:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            _write_text(connection, query, form, file)
+
+
+def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, target: Any) -> None:
     import pyarrow.parquet as pq
 
     reader = connection.sql(query).to_arrow_reader(_ROWS)
-    target: Any = str(to) if to is not None else sys.stdout.buffer
     with pq.ParquetWriter(target, reader.schema, compression="zstd") as writer:
         for batch in reader:
             writer.write_batch(batch)
