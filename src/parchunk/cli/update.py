@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -77,30 +78,16 @@ from parchunk.listing.patience import Patience
 def command(
     out: str,
     stores: tuple[str, ...],
-    labels: str,
     regions: str | None,
-    arrays: tuple[str, ...],
     no_gaps: bool,
     repair: bool,
-    exclude: tuple[str, ...],
-    skip_unsupported: bool,
-    allow_shrink: bool,
-    allow_gone: bool,
-    memory: int,
-    concurrency: int,
-    workers: int,
-    listing: str | None,
-    inventory: tuple[str, ...],
-    inventory_root: str | None,
-    probe: bool,
-    probe_limit: int,
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
-    trust_listing: bool,
     attempts: int,
     max_lists_per_second: float,
     no_progress: bool,
     as_json: bool,
+    **given: Any,
 ) -> int:
     """List and write what came to the source of OUT since; run again to resume.
 
@@ -120,25 +107,11 @@ def command(
         result = update(
             out,
             stores,
-            labels=labels,
+            **given,
             regions=() if regions is None else parse_regions(regions),
-            arrays=arrays,
             gaps=not no_gaps,
             repair=damaged,
-            exclude=exclude,
-            skip_unsupported=skip_unsupported,
-            allow_shrink=allow_shrink,
-            allow_gone=allow_gone,
-            memory=memory,
-            concurrency=concurrency,
-            workers=workers,
-            trust_listing=trust_listing,
             patience=Patience(attempts=attempts, lists_per_second=max_lists_per_second),
-            listing=listing,
-            inventory=inventory,
-            inventory_root=inventory_root,
-            probe=probe,
-            probe_limit=probe_limit,
             store_options=store_options,
             output_options=output_options,
             progress=progress,
