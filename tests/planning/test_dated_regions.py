@@ -231,6 +231,3 @@ def test_what_has_no_dates(tmp_path: Path) -> None:
             change(root)
         with pytest.raises(parchunk.InputError, match=said):
             parchunk.plan(store, region="day")
-    stores = [write(tmp_path / f"m{at}", 8) for at in range(2)]
-    with pytest.raises(parchunk.InputError, match="of many stores, regions are each a store"):
-        parchunk.plan(stores, concat="time", region="month")

@@ -22,6 +22,7 @@ from parchunk.planning.choice import SPOILER_CHUNKS
 from parchunk.planning.growth import axis_of_new
 from parchunk.planning.joining.calendars import days_of
 from parchunk.planning.joining.regions import array_with_cuts, record_size_of
+from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.labels import Labels, calendar_of, coordinate_of
 from parchunk.planning.plan import MOST_PARTITIONS, ArrayPlan, Plan
 
@@ -60,7 +61,7 @@ def with_dated_regions(made: Plan, labels: Labels, period: str, record_size: int
     """
     if made.split is None:
         raise InputError(f"--region {period}: nothing is split, as every array is in one piece")
-    cuts = _cuts(made, labels, period, _base(made))
+    cuts = _joined(made.stores, _cuts(made, labels, period, _base(made)))
     arrays = tuple(array_with_cuts(array.spec, array.axis, cuts) for array in made.arrays)
     size = record_size_of(arrays, record_size)
     if record_size is None:
@@ -86,16 +87,8 @@ def with_more_dates(old: Plan, hierarchy: Hierarchy, labels: Labels) -> Plan:
         When elements have no dates that rise, or record files would straddle regions.
     """
     assert old.period is not None
-    known = {name: array.axis for name, array in old.by_name.items()}
-    axes = {
-        spec.name: known[spec.name] if spec.name in known else axis_of_new(old, spec)
-        for spec in hierarchy.arrays
-    }
     base = _base(old)
-    for spec in hierarchy.arrays:
-        axis = axes[spec.name]
-        if axis is not None and base % spec.chunks[axis]:
-            axes[spec.name] = None
+    axes = _axes(old, hierarchy, base)
     arrays = [array_with_cuts(spec, axes[spec.name], (0, 1)) for spec in hierarchy.arrays]
     grown = replace(old, hierarchy=hierarchy, arrays=tuple(arrays), cuts=(0, 1))
     if not any(array.axis is not None for array in arrays):
@@ -103,10 +96,8 @@ def with_more_dates(old: Plan, hierarchy: Hierarchy, labels: Labels) -> Plan:
     remedy = "update again when all have one, or build anew (--overwrite, or another OUT)"
     found = _cuts(grown, labels, old.period, base, remedy)
     # Where they were they stay, whatever dates the coordinate has now.
-    kept = [cut for cut in old.cuts[:-1] if cut < found[-1]]
-    cuts = (*kept, *(cut for cut in found if cut > kept[-1] and cut >= old.cuts[-1]))
-    if cuts[-1] != found[-1]:
-        cuts = (*cuts, found[-1])
+    later = (cut for cut in found if cut >= old.cuts[-1])
+    cuts = _joined(old.stores, (*old.cuts[:-1], *later, found[-1]))
     made = tuple(array_with_cuts(spec, axes[spec.name], cuts) for spec in hierarchy.arrays)
     for array in made:
         if not array.is_aligned(old.record_size):
@@ -115,6 +106,33 @@ def with_more_dates(old: Plan, hierarchy: Hierarchy, labels: Labels) -> Plan:
                 f"{old.record_size:,} rows: build anew (--overwrite, or another OUT)"
             )
     return _checked(replace(grown, arrays=made, cuts=cuts))
+
+
+def _joined(stores: StoreSet | None, cuts: Sequence[int]) -> tuple[int, ...]:
+    """Return cuts, of which the last is the end, with those at the borders of stores along them."""
+    borders: Sequence[int] = ()
+    if stores is not None and stores.joining.dimension is not None:
+        borders = [store.start for store in stores.stores if store.start < store.stop]
+    end = cuts[-1]
+    return (*sorted({cut for cut in (*cuts, *borders) if cut < end}), end)
+
+
+def _axes(old: Plan, hierarchy: Hierarchy, base: int) -> dict[str, int | None]:
+    """Return the axis that each array is split along, None for a whole one.
+
+    Stores that lie along the dimension split all arrays that have it; else one that came is whole
+    where its chunks do not fit regions that begin at multiples of ``base``.
+    """
+    found: dict[str, int | None] = {}
+    stores = old.stores
+    for spec in hierarchy.arrays:
+        if stores is not None and stores.joining.dimension is not None:
+            found[spec.name] = None if spec.name in stores.kept else stores.place(spec.name).axis
+            continue
+        array = old.by_name.get(spec.name)
+        axis = axis_of_new(old, spec) if array is None else array.axis
+        found[spec.name] = None if axis is not None and base % spec.chunks[axis] else axis
+    return found
 
 
 def _lasting(arrays: Sequence[ArrayPlan], base: int, size: int) -> int:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import cast
 
 from parchunk.arguments.lenient import lenient
-from parchunk.errors import InputError
 from parchunk.inventories.reading import MEMORY
 from parchunk.metadata import (
     Hierarchy,
@@ -37,7 +36,7 @@ from parchunk.planning.many_sources import (
 )
 from parchunk.planning.no_store import explained
 from parchunk.planning.plan import Plan
-from parchunk.planning.source_again import labels_of
+from parchunk.planning.reading_labels import labels_of
 from parchunk.planning.wanted import as_wanted
 from parchunk.stores.identity import check_identity
 from parchunk.stores.source import Source
@@ -152,11 +151,6 @@ def plan(
     given = as_inventory(inventory, inventory_root, cast(int, memory), probe, probe_limit)
     check_identity(identity)
     if is_many(source, joining):
-        if period is not None:
-            raise InputError(
-                f"--region {period}: of many stores, regions are each a store or a part of one: "
-                "leave it out, or give elements"
-            )
         found = find_stores(source, store_options).asked(identity, listing)
         found = listed_stores(found, given, group, store_options)
         wishes = Wishes(group.strip("/"), tuple(include), tuple(exclude), shards, consolidated)
@@ -166,6 +160,7 @@ def plan(
             wishes,
             zarr_format,
             skip_unsupported,
+            period,
             split=split,
             region=length,
             record_size=record_size,

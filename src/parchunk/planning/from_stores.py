@@ -9,6 +9,7 @@ from typing import Any
 from parchunk.errors import InputError
 from parchunk.metadata import Hierarchy, read_known, require_supported, skip_refused
 from parchunk.metadata.document import shorten
+from parchunk.planning.dated_regions import with_dated_regions
 from parchunk.planning.inventory import Inventory, mark_of
 from parchunk.planning.joining.equality import same_chunks
 from parchunk.planning.joining.growing import grown_stores
@@ -18,6 +19,7 @@ from parchunk.planning.joining.members import Dataset
 from parchunk.planning.joining.misfits import MisfitError
 from parchunk.planning.joining.regions import plan_stores
 from parchunk.planning.joining.store_set import StoreSet
+from parchunk.planning.labels import Labels
 from parchunk.planning.many_sources import (
     FoundStores,
     StoreLike,
@@ -28,7 +30,8 @@ from parchunk.planning.many_sources import (
     sources_above,
     sources_of,
 )
-from parchunk.planning.plan import Plan
+from parchunk.planning.plan import ArrayPlan, Plan
+from parchunk.planning.reading_labels import labels_of
 from parchunk.planning.wanted import as_wanted
 from parchunk.stores.kept_options import options_to_open
 from parchunk.stores.source import Source
@@ -40,11 +43,14 @@ def plan_many(
     wishes: Wishes,
     zarr_format: int | None,
     skip_unsupported: bool,
+    period: str | None,
     **sizes: Any,
 ) -> Plan:
-    """Return the plan of several stores as one dataset."""
+    """Return the plan of several stores as one dataset, its regions of a ``period`` where given."""
     hierarchy, stores, source = _joined(found, joining, wishes, zarr_format, skip_unsupported)
     made = plan_stores(hierarchy, stores, source.location, group=wishes.group, **sizes)
+    if period is not None:
+        made = with_dated_regions(made, labels_of(made, source), period, sizes["record_size"])
     return replace(
         made,
         source=source,
@@ -97,7 +103,12 @@ def grown_many(
         skip_unsupported or bool(old.hierarchy.skipped),
     )
     source = replace(source, options=old.location.options)
-    grown = grown_stores(old, hierarchy, joined)
+    labelled = Labels()
+    if old.period is not None:
+        arrays = tuple(map(ArrayPlan, hierarchy.arrays))
+        now = replace(old, hierarchy=hierarchy, arrays=arrays, stores=joined)
+        labelled = labels_of(now, source)
+    grown = grown_stores(old, hierarchy, joined, labelled)
     return replace(grown, location=source.location, source=source, inventory=mark_of(source))
 
 

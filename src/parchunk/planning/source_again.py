@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-import pyarrow as pa
-
 from parchunk.errors import InputError
 from parchunk.metadata import (
     Hierarchy,
@@ -25,13 +22,12 @@ from parchunk.planning.inventory import (
     Inventory,
     consolidated_for,
 )
-from parchunk.planning.joining.values import read_objects, values_of
-from parchunk.planning.labels import Labels, coordinate_of, label_values
 from parchunk.planning.many_sources import (
     refuse_buckets,
     with_places,
 )
 from parchunk.planning.plan import ArrayPlan, Plan
+from parchunk.planning.reading_labels import labels_of
 from parchunk.planning.wanted import as_wanted
 from parchunk.stores.kept_options import options_to_open, unsigned_note
 from parchunk.stores.source import Source
@@ -150,19 +146,6 @@ def read_as_planned(plan: Plan, source: Source, skip_unsupported: bool = False) 
         hierarchy = skip_refused(hierarchy)
     require_supported(hierarchy)
     return hierarchy
-
-
-def labels_of(plan: Plan, source: Source) -> Labels:
-    """Return the labels of the split dimension as its coordinate says now; none without one."""
-    spec = coordinate_of(plan)
-    if spec is None:
-        return Labels()
-    objects = read_objects(source, spec)
-    if len(objects) < spec.total:
-        return Labels()
-    values = values_of(source.describe(spec.name), spec, objects)
-    absent = np.zeros(spec.shape[0], bool)
-    return Labels(pa.concat_arrays([*label_values(values, spec, absent)] or [Labels().texts]))
 
 
 def grown(plan: Plan, hierarchy: Hierarchy, source: Source) -> Plan:

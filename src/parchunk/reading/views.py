@@ -194,10 +194,11 @@ def _regions(plan: Plan) -> str:
 
 
 def _store_of(stores: StoreSet | None, region: Region) -> str:
-    """Return the number of the store that a region is in; of several series it is in several."""
+    """Return the number of the store that a region is in; of stores side by side in several."""
     if stores is None:
         return "0"
-    return "NULL" if len(stores.ranges) > 1 else str(stores.store_at(region.start))
+    side_by_side = stores.joining.dimension is None or len(stores.ranges) > 1
+    return "NULL" if side_by_side else str(stores.store_at(region.start))
 
 
 def _receipts(plan: Plan, url: str, there: bool) -> str:

@@ -20,6 +20,7 @@ from parchunk.planning.joining.regions import RECORD_ROWS, STORES_APART, plan_st
 from parchunk.planning.joining.segments import segments
 from parchunk.planning.joining.store_set import ArrayPlace, PlannedStore, StoreSet
 from parchunk.planning.joining.store_view import StoreView
+from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Partition, Plan
 from parchunk.planning.plan_document import read_plan
 from parchunk.stores.opening import Location
@@ -148,7 +149,7 @@ def test_what_a_grown_plan_keeps_is_what_it_was(
     lengths[-1] += grown if grown == CHUNK or not any(more) else 0
     lengths += [CHUNK * length for length in more]
     hierarchy = Hierarchy(tuple(arrays_of(sum(lengths), sizes)), ())
-    new = grown_stores(old, hierarchy, stores_of(lengths, {}))
+    new = grown_stores(old, hierarchy, stores_of(lengths, {}), Labels())
     check(new)
     assert new.cuts[: len(old.cuts) - 1] == old.cuts[:-1]
     before = {partition.key: partition for partition in old.partitions()}

@@ -8,16 +8,19 @@ from dataclasses import replace
 from parchunk.errors import InputError
 from parchunk.metadata.spec import Hierarchy
 from parchunk.planning.changes import changes_of
+from parchunk.planning.dated_regions import with_more_dates
 from parchunk.planning.growth import grown_plan
 from parchunk.planning.joining.regions import array_with_cuts, grown_cuts
 from parchunk.planning.joining.store_set import PlannedStore, StoreSet
+from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
 
 
-def grown_stores(old: Plan, hierarchy: Hierarchy, stores: StoreSet) -> Plan:
+def grown_stores(old: Plan, hierarchy: Hierarchy, stores: StoreSet, labels: Labels) -> Plan:
     """Return ``old`` with more stores behind those that it has; its record size and regions stay.
 
     Of stores side by side each may have grown, as one store does, and others may have come.
+    ``labels`` are those of the split dimension now, where regions are periods.
 
     Raises
     ------
@@ -37,6 +40,8 @@ def grown_stores(old: Plan, hierarchy: Hierarchy, stores: StoreSet) -> Plan:
             + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
             + "): references cannot be updated; build them anew (--overwrite, or another OUT)"
         )
+    if old.period is not None:
+        return with_more_dates(replace(old, stores=stores), hierarchy, labels)
     if stores.joining.dimension is None:
         return replace(grown_plan(old, hierarchy), stores=stores)
     cuts = tuple(grown_cuts(old.cuts, stores, old.region_length))

@@ -144,13 +144,13 @@ def _density(members: Sequence[tuple[ArraySpec, int]]) -> float:
 
 def record_file_notes(plan: Plan) -> list[str]:
     """Return what to say of record files of stores that are small, or that no others may follow."""
+    if plan.stores is None or plan.stores.joining.dimension is None or not plan.cuts:
+        return []
     return [note for note in (_small_files(plan), _last_files(plan)) if note is not None]
 
 
 def _last_files(plan: Plan) -> str | None:
     """Return what to say where the record size that was asked for fits no stores that come."""
-    if plan.stores is None or not plan.cuts:
-        return None
     fits, names = 0, []
     for array in plan.arrays:
         spec, axis = array.spec, array.axis
@@ -171,7 +171,8 @@ def _last_files(plan: Plan) -> str | None:
 
 def _small_files(plan: Plan) -> str | None:
     """Return what to say where stores leave record files that are much too small, or None."""
-    if plan.stores is None or not plan.cuts or plan.record_size >= LEAST_ROWS:
+    assert plan.stores is not None
+    if plan.record_size >= LEAST_ROWS:
         return None
     files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
     bound = [

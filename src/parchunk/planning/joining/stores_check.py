@@ -60,7 +60,8 @@ def check_stores(document: Any) -> None:
     for key in ("given", "notes", "labels"):
         texts = stores[key]
         _require(type(texts) is list and all(type(text) is str for text in texts), key)
-    _check_cuts(document, cuts, specs, several=len(series) > 1)
+    along = stores["concat"] is not None or stores["stack"] is not None
+    _check_cuts(document, cuts, specs, several=len(series) > 1 or not along)
 
 
 def _check_cuts(document: Any, cuts: list[int], specs: dict[str, Any], several: bool) -> None:
