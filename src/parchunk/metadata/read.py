@@ -166,14 +166,17 @@ class _Walk:
         look = self._discovery(root)
         nodes = {} if consolidated is None else parse_entries(consolidated, root.zarr_format)
         nodes[""] = root
-        kept = [*names, *(name for name in ancestors(names) if name)]
+        inside = _arrays_inside_arrays(names, frozenset(n for n in nodes if nodes[n].is_array))
+        unusable = {name: name_problem(name) or inside.get(name) for name in names}
+        usable = [name for name in names if not unusable[name]]
+        kept = [*usable, *(name for name in ancestors(usable) if name)]
         if consolidated is None:
             found = zip(kept, self._side_by_side(look.visit, kept), strict=True)
             nodes.update((name, node) for name, node in found if node is not None)
         else:
             self._prefer_own_documents(nodes, kept, look)
-        there = [name for name in names if name in nodes and nodes[name].is_array]
-        return self._parse(nodes, root, there, {}, [])
+        there = [n for n in names if unusable[n] or (n in nodes and nodes[n].is_array)]
+        return self._parse(nodes, root, there, unusable, [])
 
     def read_one(self, name: str) -> Hierarchy:
         problem = name_problem(name)
