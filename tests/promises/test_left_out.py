@@ -146,7 +146,14 @@ def test_an_array_that_went_from_a_consolidated_store(
     assert "array 'b' is in the consolidated metadata only" in told("plan", store)[1]
     with pytest.raises(parchunk.SourceChangedError):
         parchunk.build(plan, str(tmp_path / "late"))
-    # the remedy
+    # the remedies
+    for _ in range(2):  # what is gone stays so, whatever goes on naming it
+        assert told("update", out, "--no-progress", "--allow-gone")[0] == 0
+        assert told("audit", out, "--against-source")[0] == 0
+    add(store, "b", zarr_format, 3)
+    assert told("update", out, "--no-progress")[0] == 0
+    assert "b" in parchunk.status(out).plan.by_name
+    shutil.rmtree(store / "b")
     consolidated(store, zarr_format)
     assert told("build", store, out, "--no-progress", "--overwrite")[0] == 0
     assert told("audit", out, "--against-source")[0] == 0
@@ -295,6 +302,32 @@ def test_broken_arrays_are_left_out_by_name(
     (store / "g/bad" / name).write_text(whole)
     code, said = told("update", out, "--no-progress")
     assert (code, "g/bad" in open_references(out)) == (0, True), said
+
+
+@pytest.mark.parametrize("with_consolidated", [False, True])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_arrays_whose_names_cannot_be_those_of_folders_are_left_out(
+    tmp_path: Path, zarr_format: int, with_consolidated: bool, told: Any
+) -> None:
+    """To publish and to resume, too, is to read the source again."""
+    store, out = tmp_path / "s", tmp_path / "out"
+    names = ("x:y/t", "g/refs.0.parq")
+    for name in ("a", *names):
+        add(store, name, zarr_format)
+    if with_consolidated:
+        consolidated(store, zarr_format)
+    for command in ("build", "build", "update"):
+        arguments = (out, "--no-progress") if command == "update" else (
+            store, out, "--no-progress", "--skip-unsupported"
+        )  # fmt: skip
+        code, said = told(command, *arguments)
+        assert code == 0, said
+        for name in names:
+            assert name in said, command
+    assert told("audit", out, "--against-source")[0] == 0
+    # one that went is no reason to refuse anything
+    shutil.rmtree(store / "x:y")
+    assert told("update", out, "--no-progress")[0] == 0
 
 
 def test_an_array_that_broke_since_is_no_array_that_may_be_left_out(

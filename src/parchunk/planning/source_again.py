@@ -123,7 +123,11 @@ def read_again(
         names = [array.spec.name for array in plan.arrays]
         read = read_known(root, plan.group, sorted(names + skipped), how, refuse_broken)
     went = set(read.absent) - set(plan.hierarchy.absent)
-    read = replace(read, arrays=tuple(array for array in read.arrays if array.name not in went))
+    read = replace(
+        read,
+        arrays=tuple(array for array in read.arrays if array.name not in went),
+        absent=tuple(name for name in read.absent if name not in went),
+    )
     if not plan.hierarchy.skipped:
         return read
     return skip_refused(as_wanted(read, plan.shards, plan.hierarchy.written_format))
