@@ -39,12 +39,17 @@ def test_kerchunk_metadata_of_nested_groups(store, reader_of) -> None:
     json.dumps(metadata, allow_nan=False)
 
 
-def test_dimension_names_are_written_only_when_all_are_given(zarr_json) -> None:
-    some = parse_v3_array("a", zarr_json(dimension_names=["y", None], attributes={"u": 1}))
-    assert convert_attributes(some) == {"u": 1}
-    both = parse_v3_array("a", zarr_json(dimension_names=["y", "x"], attributes={"u": 1}))
-    assert convert_attributes(both) == {"u": 1, "_ARRAY_DIMENSIONS": ["y", "x"]}
-    assert both.attributes == {"u": 1}
+@pytest.mark.parametrize("names", [["y", "x"], ["y", None], [None, None]])
+def test_dimension_names_are_written_as_they_are_given(zarr_json, names: list[str | None]) -> None:
+    """As xarray takes them, which opens arrays of which some dimensions are named, or none."""
+    array = parse_v3_array("a", zarr_json(dimension_names=names, attributes={"u": 1}))
+    assert convert_attributes(array) == {"u": 1, "_ARRAY_DIMENSIONS": names}
+    assert array.attributes == {"u": 1}
+
+
+def test_dimension_names_are_not_made_up(zarr_json) -> None:
+    unsaid = parse_v3_array("a", zarr_json(dimension_names=None, attributes={"u": 1}))
+    assert convert_attributes(unsaid) == {"u": 1}
 
 
 def test_scalars_have_an_empty_list_of_dimensions(store, reader_of) -> None:

@@ -8,6 +8,9 @@ from packaging.version import Version
 
 xarray = pytest.importorskip("xarray")
 
+import zarr  # noqa: E402
+
+import parchunk  # noqa: E402
 from docs import readers  # noqa: E402
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -36,6 +39,40 @@ def test_fsspec_and_zarr_read_every_row_exactly() -> None:
     for row, cells in readers.read_page((DOCS / "readers.md").read_text()).items():
         assert cells["fsspec + zarr"] == "exact", row
         assert cells["parchunk.open_dataset"] in ("exact", "nor the source"), row
+
+
+@pytest.mark.usefixtures("quiet_zarr")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_arrays_whose_dimensions_have_no_names_are_named(tmp_path: Path, zarr_format: int) -> None:
+    """Of xarray they are an error that speaks of its own insides."""
+    root = zarr.open_group(tmp_path / "s", mode="w", zarr_format=zarr_format)  # type: ignore[call-overload]
+    root.create_array("plain", shape=(4,), chunks=(2,), dtype="f4")[...] = 1
+    names = {"dimension_names": ["x"]} if zarr_format == 3 else {}
+    attributes = {} if names else {"_ARRAY_DIMENSIONS": ["x"]}
+    below = root.create_group("g")
+    below.create_array(
+        "named", shape=(4,), chunks=(2,), dtype="f4", attributes=attributes, **names
+    )[...] = 1
+    parchunk.build(str(tmp_path / "s"), tmp_path / "out")
+    with pytest.raises(parchunk.InputError, match="no names: 'plain': read them with zarr-python"):
+        parchunk.open_dataset(tmp_path / "out")
+    with parchunk.open_dataset(tmp_path / "out", group="/g/") as opened:
+        assert opened["named"].dims == ("x",)
+
+
+@pytest.mark.usefixtures("quiet_zarr")
+def test_dimensions_of_which_some_have_no_name_read_as_in_the_source(tmp_path: Path) -> None:
+    store = zarr.open_group(tmp_path / "s", mode="w", zarr_format=3)
+    store.create_array(
+        "a", shape=(4, 2), chunks=(2, 2), dtype="f4", dimension_names=["y", None]
+    )[...] = 1  # fmt: skip
+    parchunk.build(str(tmp_path / "s"), tmp_path / "out")
+    with (
+        xarray.open_zarr(tmp_path / "s", consolidated=False, chunks=None) as source,
+        parchunk.open_dataset(tmp_path / "out") as opened,
+    ):
+        assert opened["a"].identical(source["a"])
+        assert opened["a"].dims == ("y", None)
 
 
 def test_sameness_is_of_bits() -> None:

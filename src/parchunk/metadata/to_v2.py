@@ -30,14 +30,14 @@ def convert_array(array: ArraySpec) -> JSONObject:
 
 
 def convert_attributes(array: ArraySpec) -> JSONObject:
-    """Return the ``.zattrs``: the array's attributes and, when all are named, its dimensions.
+    """Return the ``.zattrs``: the array's attributes and its dimensions, null where unnamed.
 
-    Names that the source does not give are not made up.
+    Names that the source does not give are not made up: where it gives none at all, nor are nulls.
     """
-    names = array.dimension_names
-    if array.zarr_format == 2 or None in names:
+    unsaid = array.rank > 0 and array.document.get("dimension_names") is None
+    if array.zarr_format == 2 or unsaid:
         return array.attributes
-    return {**array.attributes, DIMENSIONS: list(names)}
+    return {**array.attributes, DIMENSIONS: list(array.dimension_names)}
 
 
 def _keep_v2(array: ArraySpec) -> JSONObject:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
 from parchunk.extras import require
-from parchunk.metadata import kerchunk_metadata
+from parchunk.metadata import Hierarchy, convert_attributes, kerchunk_metadata
+from parchunk.metadata.choosing import some_of
+from parchunk.metadata.v2 import DIMENSIONS
 from parchunk.out.opening import open_output
 from parchunk.out.output import ROOT, Output
 from parchunk.out.plan_file import published_plan
@@ -63,7 +65,7 @@ def open_dataset(
     Raises
     ------
     InputError
-        When OUT is no build, or an unfinished one.
+        When OUT is no build, or an unfinished one; when arrays of the group name no dimensions.
     MissingExtraError
         Naming the extra to install.
     """
@@ -78,6 +80,7 @@ def open_dataset(
     plan = published_plan(output)
     if plan is None:
         raise InputError(f"{output.url} is unfinished: run its build again to resume, then open it")
+    _require_named_dimensions(plan.hierarchy, (group or "").strip("/"), output.url)
     references = fsspec.filesystem(
         "reference",
         asynchronous=True,
@@ -103,6 +106,24 @@ def open_dataset(
     )
     dataset: xarray.Dataset = xarray.open_dataset(store, **kwargs)
     return dataset
+
+
+def _require_named_dimensions(hierarchy: Hierarchy, group: str, url: str) -> None:
+    """Refuse a group with arrays of which xarray cannot tell the dimensions.
+
+    It reads all of a group's arrays before it drops any, and what it says names none of them.
+    """
+    nameless = [
+        repr(array.name)
+        for array in hierarchy.arrays
+        if array.name.rpartition("/")[0] == group and DIMENSIONS not in convert_attributes(array)
+    ]
+    if nameless:
+        raise InputError(
+            f"{url}: xarray opens no group with arrays whose dimensions have no names: "
+            f"{some_of(nameless)}: read them with zarr-python, or leave them out of a build "
+            "with --exclude"
+        )
 
 
 def reference_options(
