@@ -190,3 +190,16 @@ def test_no_paths_are_no_numbers() -> None:
     assert len(parsed.numbers) == 0
     assert parsed.chunks is None
     assert len(parsed.others) == 0
+
+
+def test_all_keys_of_a_small_grid_are_told_from_others_as_many() -> None:
+    space = KeySpace((12, 11), KeyEncoding("c", "/", 2))
+    keys = sorted((space.key(number), number) for number in range(space.total))
+    paths, wanted = [f"a/{key}" for key, _ in keys], [number for _, number in keys]
+    assert parse_paths(pa.array(paths), "a/", space).numbers.tolist() == wanted
+    other = [paths[1], paths[0], *paths[2:]]
+    swapped = parse_paths(pa.array(other), "a/", space)
+    assert swapped.numbers.tolist() == [wanted[1], wanted[0], *wanted[2:]]
+    other[5] = "a/c/0/11"  # beyond the grid
+    stray = parse_paths(pa.array(other), "a/", space)
+    assert (stray.others.tolist(), len(stray.numbers)) == ([5], space.total - 1)

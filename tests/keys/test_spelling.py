@@ -97,3 +97,17 @@ def test_long_runs_are_spelled_in_blocks(monkeypatch: pytest.MonkeyPatch) -> Non
     for grid in [(1_323_648,), (1_323_648, 1, 1, 1), (87_020, 127), (10, 300, 300)]:
         builder = PathBuilder("s3://b/air/", KeySpace(grid, KeyEncoding("", ".", len(grid))))
         assert len(builder.build(np.arange(200_000, 300_000))) == 100_000
+
+
+@pytest.mark.parametrize("grid", [(), (1,), (7, 9, 3), (1_000, 1)])
+def test_small_grids_whose_keys_are_kept_are_spelled_as_others(
+    grid: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = KeySpace(grid, KeyEncoding("c", "/", len(grid)))
+    numbers = np.arange(space.total)
+    for some in (numbers, numbers[::-1], numbers[1:]):
+        kept = PathBuilder("s3://b/é/", space).build(some)
+        with monkeypatch.context() as patched:
+            patched.setattr(spelling, "FEW", 0)
+            assert PathBuilder("s3://b/é/", space).build(some).equals(kept)
+        assert kept.to_pylist() == defined("s3://b/é/", space.encoding, grid, some.tolist())

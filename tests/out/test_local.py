@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,14 +20,14 @@ def test_a_folder_that_goes_while_it_is_listed_is_no_error(
     output = LocalOutput(Location(str(tmp_path)))
     (tmp_path / "claims").mkdir()
     (tmp_path / "claims/one").write_bytes(b"1")
-    listed, gone = Path.rglob, []
+    walked, gone = os.walk, []
 
-    def once(self: Path, pattern: str) -> Iterator[Path]:
+    def once(top: str, onerror: Callable[[OSError], None]) -> Iterator[Any]:
         if not gone:
-            gone.append(self)
-            raise FileNotFoundError(self)
-        return iter(listed(self, pattern))
+            gone.append(top)
+            onerror(FileNotFoundError(top))
+        return walked(top, onerror=onerror)
 
-    monkeypatch.setattr(Path, "rglob", once)
+    monkeypatch.setattr(os, "walk", once)
     assert output.paths("claims") == ["claims/one"]
     assert gone

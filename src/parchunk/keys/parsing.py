@@ -8,6 +8,7 @@ are the definitions (and the tests' oracles). The way back is in `parchunk.keys.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.space import KeySpace
-from parchunk.keys.spelling import PathBuilder
+from parchunk.keys.spelling import FEW, PathBuilder, keys_of
 from parchunk.keys.text_order import numbers_at
 
 #: Longer numbers cannot be indices of a grid whose chunks are counted in int64.
@@ -47,6 +48,10 @@ def parse_paths(paths: pa.StringArray, base: str, space: KeySpace) -> Parsed:
     """
     if len(paths) == 0:
         return Parsed(np.empty(0, np.int64), None, np.empty(0, np.int64))
+    if len(paths) == space.total <= FEW:
+        keys, every = _in_text_order(space)
+        if paths.equals(pc.binary_join_element_wise(base, keys, "")):
+            return Parsed(every, None, np.empty(0, np.int64))
     head = base + space.encoding.head
     if space.encoding.rank == 0 or space.total == 0:
         return _parse_irregular(paths, base, space)
@@ -56,6 +61,15 @@ def parse_paths(paths: pa.StringArray, base: str, space: KeySpace) -> Parsed:
     if numbers is None:
         return _parse_irregular(paths, base, space)
     return _split(numbers, inside)
+
+
+@lru_cache(maxsize=64)
+def _in_text_order(space: KeySpace) -> tuple[pa.StringArray, Int64Array]:
+    """Return the tails of all chunks of a small grid as a store lists them, and their numbers."""
+    keys = keys_of(space)
+    numbers = np.asarray(pc.array_sort_indices(keys)).astype(np.int64)
+    numbers.flags.writeable = False
+    return keys.take(pa.array(numbers)), numbers
 
 
 def tails_of(paths: pa.StringArray, base: str) -> pa.StringArray:

@@ -10,6 +10,7 @@ set into it, which is quicker than joining strings one by one. Spelling agrees w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import prod
 
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.space import KeySpace
 
+#: Chunks of a grid whose tails are kept, at most.
+FEW = 1_024
 #: Tails of one head, at most: as many chunks as the trailing axes have together.
 _TAILS = 65_536
 #: Trailing digits that are a tail where there is one axis only.
@@ -37,6 +40,9 @@ class PathBuilder:
 
     def __init__(self, base: str, space: KeySpace) -> None:
         grid, encoding = space.grid, space.encoding
+        self._whole, self._keys = base, keys_of(space) if 0 < space.total <= FEW else None
+        if self._keys is not None:
+            return
         self._base = base + encoding.head if encoding.rank else base + encoding.tail(())
         self._separator = encoding.separator
         axes = len(grid)
@@ -64,9 +70,16 @@ class PathBuilder:
     def _build(self, numbers: Int64Array) -> pa.StringArray:
         """Return an array that is no slice of another, and has no nulls."""
         count = len(numbers)
+        following = bool(count) and _follow_each_other(numbers)
+        if self._keys is not None:
+            if following:
+                keys = self._keys.slice(int(numbers[0]), count)
+            else:
+                keys = self._keys.take(pa.array(numbers))
+            return pc.binary_join_element_wise(self._whole, keys, "")
         if not self._axes or not count:
             return pa.array([self._base] * count, pa.string())
-        if numbers[-1] - numbers[0] == count - 1 and (np.diff(numbers) == 1).all():
+        if following:
             return self._run(int(numbers[0]), int(numbers[-1]) + 1)
         return self._joined(numbers)
 
@@ -117,7 +130,7 @@ class PathBuilder:
     def _joined(self, numbers: Int64Array) -> pa.StringArray:
         """Return the paths of ``numbers``, joined one by one."""
         if self._tails is None:
-            spelled = self._spell(numbers, self._axes)
+            spelled = _spell(numbers, self._axes, self._separator)
             return pc.binary_join_element_wise(self._base, spelled, self._end, "")
         leading, trailing = np.divmod(numbers, len(self._tails.lengths))
         tails = self._tails.array.take(pa.array(trailing))
@@ -134,28 +147,49 @@ class PathBuilder:
         return self._heads(leading[firsts]).take(pa.array(each))
 
     def _heads(self, leading: Int64Array) -> pa.StringArray:
-        return pc.binary_join_element_wise(self._base, self._spell(leading, self._leading), "")
-
-    def _spell(self, numbers: Int64Array, axes: tuple[int, ...]) -> pa.StringArray:
-        """Spell indices of ``axes`` with separators between them."""
-        parts = []
-        rest = numbers
-        for size in reversed(axes[1:]):
-            rest, index = np.divmod(rest, size)
-            parts.append(pa.array(index).cast(pa.string()))
-        parts.append(pa.array(rest).cast(pa.string()))
-        if len(parts) == 1:
-            return parts[0]
-        return pc.binary_join_element_wise(*reversed(parts), self._separator)
+        spelled = _spell(leading, self._leading, self._separator)
+        return pc.binary_join_element_wise(self._base, spelled, "")
 
     def _tails_of(self, trailing: tuple[int, ...]) -> _Strings:
-        spelled = self._spell(np.arange(prod(trailing), dtype=np.int64), trailing)
+        numbers = np.arange(prod(trailing), dtype=np.int64)
+        spelled = _spell(numbers, trailing, self._separator)
         return _Strings.of(pc.binary_join_element_wise(self._separator, spelled, self._end, ""))
 
     def _tails_of_digits(self) -> _Strings:
         """Return the tails of indices that have more digits, on an only axis."""
         digits = (f"{last:0{_DIGITS}d}{self._end}" for last in range(10**_DIGITS))
         return _Strings.of(pa.array(digits, pa.string()))
+
+
+def _spell(numbers: Int64Array, axes: tuple[int, ...], separator: str) -> pa.StringArray:
+    """Spell indices of ``axes``, of which there is one or more, with separators between them."""
+    parts = []
+    rest = numbers
+    for size in reversed(axes[1:]):
+        rest, index = np.divmod(rest, size)
+        parts.append(pa.array(index).cast(pa.string()))
+    parts.append(pa.array(rest).cast(pa.string()))
+    if len(parts) == 1:
+        return parts[0]
+    return pc.binary_join_element_wise(*reversed(parts), separator)
+
+
+def _follow_each_other(numbers: Int64Array) -> bool:
+    count = len(numbers)
+    return bool(numbers[-1] - numbers[0] == count - 1 and (np.diff(numbers) == 1).all())
+
+
+@lru_cache(maxsize=64)
+def keys_of(space: KeySpace) -> pa.StringArray:
+    """Return the tails of all chunks of a grid of `FEW` or fewer, by number.
+
+    They are kept: of very many small arrays, most are alike.
+    """
+    encoding, numbers = space.encoding, np.arange(space.total, dtype=np.int64)
+    if not encoding.rank:
+        return pa.array([encoding.tail(())] * len(numbers), pa.string())
+    spelled = _spell(numbers, space.grid, encoding.separator)
+    return pc.binary_join_element_wise(encoding.head, spelled, "")
 
 
 @dataclass(frozen=True)

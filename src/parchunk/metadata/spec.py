@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from parchunk.errors import InputError
@@ -150,6 +151,7 @@ class ArraySpec:
             raise InputError(f"not the description of an array: {error!r}: plan again") from error
 
 
+@lru_cache(maxsize=1_024)  # asked again and again, and most of very many arrays are alike
 def _grid(shape: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from parchunk.errors import OutputError
 
 
-def refuse_links(root: Path, paths: Iterable[str]) -> None:
+def refuse_links(root: str, paths: Iterable[str]) -> None:
     """Refuse links at or above any of these places below ``root``, which itself may be one.
 
     Raises
@@ -24,8 +24,8 @@ def refuse_links(root: Path, paths: Iterable[str]) -> None:
             if place in seen:
                 continue
             seen.add(place)
-            if (root / place).is_symlink():
+            if os.path.islink(f"{root}/{place}"):
                 raise OutputError(
-                    f"{(root / place).as_posix()} is a link, and nothing is written or deleted "
+                    f"{root}/{place} is a link, and nothing is written or deleted "
                     "through one: put what it leads to in its place, or name another OUT"
                 )

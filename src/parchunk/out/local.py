@@ -64,16 +64,25 @@ class LocalOutput(Output):
     def paths(self, below: str = "") -> list[str]:
         """Return all objects below a folder of OUT, sorted."""
         with failing(f"list {self.describe(below)}"):
-            root = self._at("")
-            found = sorted(path.relative_to(root).as_posix() for path in self._files(below))
+            found = sorted(self._files(below))
             return [path for path in found if not path.startswith(f"{_TEMPORARY}/")]
 
-    def _files(self, below: str) -> list[Path]:
+    def _files(self, below: str) -> list[str]:
         """Return what lies below a folder; again where a folder of it goes meanwhile."""
         for _ in range(_TRIES - 1):
             with contextlib.suppress(FileNotFoundError):
-                return [path for path in self._at(below).rglob("*") if not path.is_dir()]
-        return [path for path in self._at(below).rglob("*") if not path.is_dir()]
+                return self._walked(below)
+        return self._walked(below)
+
+    def _walked(self, below: str) -> list[str]:
+        top, skip = f"{self.url}/{below}" if below else self.url, len(self.url) + 1
+        if not os.path.isdir(top):
+            return []
+        return [
+            f"{folder}/{name}"[skip:]
+            for folder, _, names in os.walk(top, onerror=_unless_forbidden)
+            for name in names
+        ]
 
     def holds(self, below: str, suffix: str) -> bool:
         """Whether any object below a folder of OUT has a name that ends with ``suffix``."""
@@ -116,7 +125,7 @@ class LocalOutput(Output):
             self.refuse_links([path, _TEMPORARY])
             for left in reversed(range(_TRIES)):
                 try:
-                    self._put(self._at(path), data)
+                    self._put(f"{self.url}/{path}", data)
                     return
                 except FileNotFoundError:
                     # Another machine that works in OUT has cleared the folder meanwhile.
@@ -124,15 +133,19 @@ class LocalOutput(Output):
                         raise
                     self._at(_TEMPORARY).mkdir(exist_ok=True)
 
-    def _put(self, final: Path, data: bytes | memoryview) -> None:
+    def _put(self, final: str, data: bytes | memoryview) -> None:
         # A short name: that of an array may already be as long as the file system allows.
-        temporary = self._at(_TEMPORARY) / uuid.uuid4().hex
+        temporary = f"{self.url}/{_TEMPORARY}/{uuid.uuid4().hex}"
         try:
             _write(temporary, data)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(final)
+            try:
+                os.replace(temporary, final)
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(final), exist_ok=True)
+                os.replace(temporary, final)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
             raise
 
     def move(self, path: str, to: str) -> None:
@@ -235,17 +248,18 @@ class LocalOutput(Output):
 
     def refuse_links(self, paths: Iterable[str]) -> None:
         """Refuse links at or above any of these places below OUT; OUT itself may be one."""
-        refuse_links(self._at(""), paths)
+        refuse_links(self.url, paths)
 
     def _at(self, path: str) -> Path:
         return Path(self.url) / path if path else Path(self.url)
 
     def _read(self, path: str) -> bytes:
-        local = self._at(path)
-        kind = local.stat().st_mode
+        local = f"{self.url}/{path}" if path else self.url
+        kind = os.stat(local).st_mode
         if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a pipe has no end that comes
             raise OSError("it is no regular file")
-        return local.read_bytes()
+        with open(local, "rb") as file:
+            return file.read()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -260,12 +274,18 @@ class LocalOutput(Output):
             os.close(folder)
 
 
-def _write(path: Path, data: bytes | memoryview) -> None:
+def _write(path: str | Path, data: bytes | memoryview) -> None:
     """Write a file that reaches the disk before it is renamed into place."""
-    with path.open("wb") as file:
+    with open(path, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _unless_forbidden(error: OSError) -> None:
+    """Raise what kept a folder from being listed; one that may not be looked into is left out."""
+    if not isinstance(error, PermissionError):
+        raise error
 
 
 def _version(data: bytes) -> str:

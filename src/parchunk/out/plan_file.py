@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from parchunk.errors import InputError
+from parchunk.metadata.spreading import spread
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
 from parchunk.out.prepared import refuse_between
 from parchunk.out.root import has_arrays_of, is_root_of
@@ -86,4 +87,5 @@ def parse_plan(saved: bytes, output: Output, path: str = PLAN) -> Plan:
 
 def save_plan(plan: Plan, output: Output) -> None:
     """Write the plan to OUT."""
-    output.put(PLAN, json.dumps(plan.to_json(), indent=1).encode())
+    # An array, a group, a region a line.
+    output.put(PLAN, spread(plan.to_json(), 3))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from parchunk.errors import OutputError
 from parchunk.metadata.names import record_name
+from parchunk.metadata.spreading import spread
 from parchunk.planning.plan import INLINED_BYTES
 
 SCHEMA = pa.schema(
@@ -147,4 +147,4 @@ def root_document(metadata: Mapping[str, Any], record_size: int) -> bytes:
         "record_size": record_size,
         "zarr_consolidated_format": 1,
     }
-    return json.dumps(document, indent=1).encode()
+    return spread(document, 2)
