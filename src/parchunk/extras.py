@@ -15,5 +15,12 @@ def require(module: str, extra: str) -> None:
     MissingExtraError
         Naming the extra that brings it.
     """
-    if find_spec(module) is None:
+    if not _is_there(module):
         raise MissingExtraError(f"{module} is not installed: pip install 'parchunk[{extra}]'")
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return False

@@ -39,6 +39,10 @@ PROVEN = frozenset(
 )
 
 
+#: By process, who chooses.
+_CHOOSING: dict[int, threading.Lock] = {}
+
+
 @dataclass(frozen=True)
 class Choice:
     """Who lists a source, and ``why``, as a clause."""
@@ -65,7 +69,10 @@ def choose(source: Source) -> Choice:
         return Choice("probe", "each chunk is asked for")
     source.require_listing()
     tagged = source.identity == "etag"
-    return _chosen(SameStore(source.store), source.listing, source.environment, tagged)
+    # Of those who choose at once, one: a dialect holds the credentials that all of them use. A
+    # fork has none of the threads that may hold a lock.
+    with _CHOOSING.setdefault(os.getpid(), threading.Lock()):
+        return _chosen(SameStore(source.store), source.listing, source.environment, tagged)
 
 
 def pages_of(

@@ -73,6 +73,13 @@ _KNOWN = PUBLIC_OPTIONS | {
 _FIRST = ("aws_endpoint_url_s3", "aws_region")
 #: A file and a folder of those whom TLS believes, as obstore takes them.
 AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+#: What else obstore goes by as it looks for credentials, or for who gives them.
+_WHERE_CREDENTIALS_ARE = frozenset(
+    {
+        *("GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"),
+        *("HOME", "APPDATA", "SERVICE_ACCOUNT"),
+    }
+)
 #: How a source was reached is kept for readers, also where the environment said it.
 _KEPT_FROM_ENVIRONMENT = PUBLIC_OPTIONS - {"timeout"}
 
@@ -159,6 +166,7 @@ def environment_mark() -> int:
             if key.lower().startswith(begins)
             or key.lower().endswith("_proxy")
             or key in AUTHORITIES
+            or key in _WHERE_CREDENTIALS_ARE
         )
     )
 

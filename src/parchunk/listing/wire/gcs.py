@@ -1,14 +1,11 @@
-"""The dialect of Google Cloud Storage: its JSON, of which only what is needed is asked for.
-
-Only public buckets: tokens of Google's are obstore's to get.
-"""
+"""The dialect of Google Cloud Storage: its JSON, of which only what is needed is asked for."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +18,7 @@ from parchunk.listing.listed_rows import Listed
 from parchunk.listing.pages import PageError
 from parchunk.listing.wire.columns import times
 from parchunk.listing.wire.connection import Answer
+from parchunk.listing.wire.google_identity import OPTIONS, GoogleIdentity, google_identity
 from parchunk.listing.wire.page import UnreadablePage, WirePage
 from parchunk.listing.wire.reaching import (
     NotHere,
@@ -31,24 +29,38 @@ from parchunk.listing.wire.reaching import (
 )
 from parchunk.listing.wire.server import Limits, Origin
 from parchunk.listing.wire.strict_reader import microseconds, path_of
+from parchunk.listing.wire.tokens import Tokens
 from parchunk.listing.wire.wire_pages import refusal
 from parchunk.stores.options import from_environment, is_true
 
 _FIELDS = "items(name,size,updated),nextPageToken"
-_UNDERSTOOD = frozenset({"bucket", "base_url", "skip_signature"})
+_UNDERSTOOD = frozenset({"bucket", "base_url", "skip_signature"}) | OPTIONS
+#: The header that says which project pays, and all that is understood of headers for each request.
+_PAYER = "x-goog-user-project"
+_PROJECT = re.compile(r"[a-z0-9.:-]{1,100}")
 _SIZE = re.compile(r"[0-9]{1,18}")
 _REASON = re.compile(r"[A-Za-z]{1,60}")
 
 
 @dataclass(frozen=True)
 class GCS:
-    """The dialect of a public bucket; ``endpoint`` says whether the server was named."""
+    """The dialect of a bucket; ``endpoint`` says whether the server was named.
+
+    ``payer`` is the project that pays for requests, if that is not the bucket's.
+    """
 
     origin: Origin
     path: str
     limits: Limits
     endpoint: bool
-    kind: str = "anonymous"
+    identity: GoogleIdentity
+    payer: str = ""
+    tokens: Tokens | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> str:
+        """Of which kind its credentials are."""
+        return self.identity.kind
 
     @classmethod
     def of(cls, store: GCSStore) -> GCS:
@@ -61,16 +73,12 @@ class GCS:
         """
         if store.prefix:
             raise NotHere("the store has a prefix of its own")
-        if store.credential_provider is not None:
-            raise NotHere("the store has a credential provider of its own")
         config = {key: str(value) for key, value in dict(store.config).items()}
         said = {key: values[0] for key, values in from_environment("gs").items()} | config
-        if not is_true(said.get("skip_signature", "")):
-            raise NotHere("Google's credentials are obstore's to find")
         for key in config:
             if key not in _UNDERSTOOD:
                 raise NotHere(f"only obstore knows the store option {key}")
-        client = client_options("gs", store)
+        client = client_options("gs", store, {"default_headers"})
         origin, path = origin_of(said.get("base_url") or "https://storage.googleapis.com")
         if not origin.encrypted and not is_true(client.get("allow_http", "")):
             raise NotHere("http is not allowed: give --store-option allow_http=true")
@@ -82,11 +90,19 @@ class GCS:
             f"{path}/storage/v1/b/{bucket}/o",
             limits_of(client, store.retry_config),
             "base_url" in said,
+            google_identity(store, said),
+            _payer(store),
         )
 
     def ready(self) -> GCS:
-        """Return the dialect as it is: it needs nothing more."""
-        return self
+        """Return the dialect with the tokens of who asks.
+
+        Raises
+        ------
+        MissingExtraError
+            When google-auth is needed, and not there.
+        """
+        return replace(self, tokens=self.identity.tokens(self.limits))
 
     def target(self, prefix: str, after: str | None, token: str | None) -> str:
         """Return the path and query that ask for a page."""
@@ -96,13 +112,16 @@ class GCS:
             "pageToken": token,
             "prefix": prefix,
             "startOffset": after,
+            "userProject": self.payer,
         }
         text = "&".join(f"{key}={quote(value, safe='~')}" for key, value in query.items() if value)
         return f"{self.path}?{text}"
 
     def headers(self, target: str) -> dict[str, str]:
-        """Return what is sent with a request."""
-        return {}
+        """Return what is sent with a request, the token included."""
+        headers = {_PAYER: self.payer} if self.payer else {}
+        token = self.tokens.current() if self.tokens else ""
+        return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def reader(self, after: str | None) -> Callable[[bytes], WirePage]:
         """Return what reads the pages of one listing, which begins with ``after`` itself."""
@@ -116,7 +135,26 @@ class GCS:
             reason = said if isinstance(said, str) and _REASON.fullmatch(said) else ""
         except (ValueError, LookupError, TypeError, RecursionError):
             pass
+        if answer.status == 401 and self.tokens and self.tokens.refused():
+            return PageError("the token was refused, and another is asked for")
         return refusal(answer, reason, unsigned)
+
+
+def _payer(store: GCSStore) -> str:
+    """Return the project that pays for requests, which only a header says to obstore.
+
+    Raises
+    ------
+    NotHere
+        When there are other headers.
+    """
+    headers: Any = dict(store.client_options or {}).get("default_headers") or {}
+    said = {key.lower(): value for key, value in headers.items()}
+    payer = said.pop(_PAYER, b"")
+    text = payer.decode("latin-1") if isinstance(payer, bytes) else str(payer)
+    if said or not (_PROJECT.fullmatch(text) or not text):
+        raise NotHere("only obstore knows the client option default_headers")
+    return text
 
 
 def read_json(body: bytes, after: str | None) -> WirePage:

@@ -7,7 +7,7 @@ import re
 import ssl
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,16 @@ class NotHere(Exception):
     """A store that is left to obstore; ``args[0]`` says why, as the end of a sentence."""
 
 
-def client_options(scheme: str, store: S3Store | GCSStore) -> dict[str, str]:
-    """Return the options of a client; obstore takes the environment's where none are given."""
+def client_options(
+    scheme: str, store: S3Store | GCSStore, others: Collection[str] = ()
+) -> dict[str, str]:
+    """Return the options of a client; obstore takes the environment's where none are given.
+
+    ``others`` may be there, too, and are left to who asks.
+    """
     given = {key: str(value) for key, value in dict(store.client_options or {}).items()}
     for key in given:
-        if key not in _CLIENT:
+        if key not in _CLIENT and key not in others:
             raise NotHere(f"only obstore knows the client option {key}")
     if given:
         return given

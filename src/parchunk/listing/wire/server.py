@@ -175,7 +175,7 @@ class Server:
                 origin.host,
                 origin.port,
                 timeout=self.limits.connect,
-                context=_context(origin.authorities),
+                context=trust_of(origin.authorities),
             )
             if origin.encrypted
             else http.client.HTTPConnection(origin.host, origin.port, timeout=self.limits.connect)
@@ -265,8 +265,8 @@ def _watch(process: int) -> Watch:
 
 
 @lru_cache(maxsize=32)
-def _context(authorities: tuple[str, ...]) -> ssl.SSLContext:
-    """Return whom to believe."""
+def trust_of(authorities: tuple[str, ...]) -> ssl.SSLContext:
+    """Return whom to believe: those of these files and folders, or of the system."""
     # Not Python's own default, which from 3.13 on is stricter than obstore.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if not authorities:
