@@ -129,7 +129,10 @@ def test_what_an_audit_did_not_look_for_is_not_mended(out: Path, tmp_path: Path)
         return {one.kind for one in since.mended}, {one.kind for one in since.unjudged}
 
     assert told() == (set(), {"changed-chunks", "undecodable"})
-    assert told(decode=1) == (set(), {"changed-chunks", "undecodable"})
+    # What is drawn may be the one that was undecodable, which then is found again.
+    for of_one in (told(decode=1) for _ in range(2)):
+        assert of_one[0] == set()
+        assert of_one[1] | {"undecodable"} == {"changed-chunks", "undecodable"}
     assert told(against_source=True, decode=1000) == (set(), set())
     (out / "t/refs.0.parq").unlink()
     assert told(against_source=True) == (set(), {"undecodable"})
