@@ -49,7 +49,7 @@ def source(millions: int) -> parchunk.Source:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="1,10", help="millions of references")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="build here, and use again what is there")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -32,7 +32,7 @@ MAY_USE: dict[str, str] = {
     "reading": "out planning metadata keys stores",
     "building": "workers writing listing cover out planning metadata keys stores",
     "icechunk_import": "workers reading out planning metadata keys stores",
-    "auditing": "listing cover reading out planning icechunk_import metadata keys stores",
+    "auditing": "workers listing cover reading out planning icechunk_import metadata keys stores",
     "report": "auditing metadata",
     "notebooks": "report auditing building reading icechunk_import out planning metadata stores",
     "virtualizarr": "icechunk_import reading out planning metadata keys stores",

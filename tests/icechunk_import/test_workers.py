@@ -224,17 +224,3 @@ def test_credentials_of_the_repository_are_not_sent_to_a_cluster(grow, build, th
             executor=threads,
             repo_options={"region": "us-east-1", "aws_secret_access_key": "HUSH"},
         )
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_dask(grow, build, commits, taken, tmp_path):
-    distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
-    out = build(grow(12), split="time", region=4)
-    parchunk.to_icechunk(out, str(tmp_path / "alone"))
-    with distributed.LocalCluster(
-        n_workers=1, processes=False, threads_per_worker=2, dashboard_address=None
-    ) as cluster:
-        arguments = ["to-icechunk", out, str(tmp_path / "repo"), "--dask"]
-        assert run([*arguments, cluster.scheduler_address, "--no-progress"]) == 0
-    assert taken == [True] * 3
-    assert contents(commits(tmp_path / "repo")) == contents(commits(tmp_path / "alone"))

@@ -13,40 +13,36 @@ that is damage of the references. What no listing shows is read again, as
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 
 from parchunk.auditing.change_findings import change_findings
 from parchunk.auditing.changes import Comparison
-from parchunk.auditing.differences import RegionChanges, differences_of, newest
+from parchunk.auditing.comparing import (
+    Allowed,
+    Compared,
+    ComparisonTask,
+    compare_part,
+    compare_partitions,
+)
 from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.found_arrays import array_findings
 from parchunk.auditing.receipt_check import Audited
-from parchunk.auditing.source_contents import ALL_OF_LITTLE, ContentReader, Sample
-from parchunk.auditing.watching import WatchedListing
-from parchunk.cover.forecast import least_of
-from parchunk.cover.jobs import Member
-from parchunk.cover.memory import TAKERS, held_within
-from parchunk.cover.store_work import store_works
-from parchunk.cover.walks import width_of
+from parchunk.auditing.sharing import Hands, Part
+from parchunk.auditing.source_contents import ALL_OF_LITTLE, Sample, Shares
+from parchunk.cover.dividing import divide
 from parchunk.errors import InputError
-from parchunk.keys.placement import Target
-from parchunk.listing.choosing import choose
-from parchunk.listing.job import JobListing
-from parchunk.listing.patience import Patience, Requests
-from parchunk.listing.tally import Part
-from parchunk.listing.walker import Listing, batch_rows
+from parchunk.listing.patience import Patience
 from parchunk.metadata import Hierarchy, skip_refused
 from parchunk.metadata.meaning import differences, same_meaning
 from parchunk.out.output import Output
 from parchunk.planning.from_stores import changed_coordinates, rejoined, stores_that_got
 from parchunk.planning.joining.misfits import MisfitError, some_of, some_stores
-from parchunk.planning.plan import PartitionKey, Plan
+from parchunk.planning.plan import Plan
 from parchunk.planning.source_again import open_source, read_again
+from parchunk.planning.stretches import partitions_in, stretch_name
 from parchunk.stores.source import Source
+from parchunk.workers.crews import Call
 
 
 def compare(
@@ -61,12 +57,13 @@ def compare(
     listing: str | None = None,
     sample: Sample = ALL_OF_LITTLE,
     rate: float | None = None,
+    hands: Hands | None = None,
 ) -> Comparison:
     """List the source again, and return how it differs from the references.
 
     Partitions that are not built are not listed: everything in them would be new. ``sample`` says
     how much is read again beyond what a listing shows; ``rate`` how many pages may be asked for a
-    second.
+    second. ``hands`` share the work.
 
     Raises
     ------
@@ -78,63 +75,23 @@ def compare(
         source = replace(source, listing=listing)
     now, changes = _as_it_is(plan, source, consolidated)
     findings = [*array_findings(plan, now), *changes, *_metadata_findings(plan, now, source)]
-    counted, stop = Requests(), threading.Event()
     patience = Patience(lists_per_second=math.inf if rate is None else rate)
-    by_partition = {item.partition.key: item for item in done}
-    most_held = held_within(memory, plan.record_size, concurrency, identity=plan.identity)
-    width = width_of(source.manner, concurrency)
-    works = store_works(plan, source, [item.partition for item in done])
-    jobs = ((work, work.in_out(job)) for work in works for job in work.jobs(most_held, width))
-    least = 0
-    listing_by: dict[str, None] = {}
-    regions: list[RegionChanges] = []
-    notes: list[str] = []
-    with (
-        ThreadPoolExecutor(concurrency, thread_name_prefix="listing") as pool,
-        ThreadPoolExecutor(TAKERS, thread_name_prefix="taker") as takers,
-        ThreadPoolExecutor(concurrency, thread_name_prefix="fetch") as fetches,
-    ):
-        contents = ContentReader(plan, done, source, fetches, concurrency, counted, stop, sample)
-        make = partial(
-            _Compared,
-            plan=plan,
-            by_partition=by_partition,
-            pool=pool,
-            takers=takers,
-            counted=counted,
-            stop=stop,
-            patience=patience,
-            batch=batch_rows(concurrency),
-        )
-        try:
-            for work, job in jobs:
-                least += least_of([job])
-                listing_by[str(choose(work.source))] = None
-                reader = contents.of(work.source)
-                compared = [
-                    make(member=member, target=target, source=work.source, contents=reader)
-                    for member, target in zip(job.members, work.targets(job), strict=True)
-                ]
-                listed = JobListing(job, [each.listed for each in compared])
-                for at, position, part in listed.parts():
-                    compared[at].take(output, position, part)
-                notes += listed.notes
-                for each in compared:
-                    regions += each.made()
-        except BaseException:
-            stop.set()
-            raise
+    allowed = Allowed(memory, concurrency, 1, patience, Shares.of(plan, done, sample))
+    seen = _compared(plan, output, source, done, allowed, hands)
+    # In one order, however it was shared out.
+    place = {array.spec.name: at for at, array in enumerate(plan.arrays)}
+    regions = sorted(seen.regions, key=lambda one: (place[one.array], one.region or 0))
     findings += [change for region in regions for change in change_findings(region)]
     remote = source.manner.remote
     return Comparison(
         tuple(regions),
         tuple(findings),
-        counted.lists if remote else 0,
-        least if remote else 0,
-        tuple(notes),
-        contents.indexes,
-        contents.inlined,
-        tuple(listing_by),
+        seen.lists if remote else 0,
+        seen.least if remote else 0,
+        seen.notes,
+        seen.indexes,
+        seen.inlined,
+        seen.listing,
     )
 
 
@@ -203,50 +160,36 @@ def _misfit(source: Source, error: InputError) -> Finding:
     )
 
 
-class _Compared:
-    """One array's partitions as they are compared."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        member: Member,
-        target: Target,
-        by_partition: Mapping[PartitionKey, Audited],
-        source: Source,
-        pool: Executor,
-        takers: Executor,
-        counted: Requests,
-        stop: threading.Event,
-        patience: Patience,
-        batch: int,
-        contents: ContentReader,
-    ) -> None:
-        """Prepare; nothing is listed yet."""
-        spec = member.spec
-        items = [by_partition[p.key] for p in member.partitions]
-        listing = Listing(
-            source=source,
-            array=spec.name,
-            requests=counted,
-            patience=patience,
-            stop=stop,
-            batch=batch,
+def _compared(
+    plan: Plan,
+    output: Output,
+    source: Source,
+    done: Sequence[Audited],
+    allowed: Allowed,
+    hands: Hands | None,
+) -> Compared:
+    """Return what listing all partitions comes to, here or shared out."""
+    if hands is None:
+        return compare_partitions(plan, output, source, done, allowed)
+    processes = hands.processes
+    if processes > 1:
+        rate = allowed.patience.lists_per_second / processes
+        allowed = replace(
+            allowed,
+            concurrency=max(allowed.concurrency // processes, 1),
+            processes=processes,
+            patience=replace(allowed.patience, lists_per_second=rate),
         )
-        frozen = source.manner.settled
-        self.listed = WatchedListing(spec, listing, pool, takers, trust=frozen)
-        self.listed.since = {
-            unit.rows: newest(items[unit.partition])
-            for walked in member.passes
-            for unit in walked.units
-        }
-        self._differences = differences_of(
-            items, member, target, plan.record_size, contents, plan.identity
+    by_key = {item.partition.key: item for item in done}
+    left_out = {partition.key for partition in plan.partitions()} - by_key.keys()
+    calls = []
+    for stretch in divide(plan, source.manner, None, left_out, least=hands.among):
+        items = tuple(
+            by_key[partition.key]
+            for partition in partitions_in(plan, stretch.start, stretch.stop)
+            if partition.key in by_key
         )
-
-    def take(self, output: Output, partition: int, part: Part) -> None:
-        """Compare a part of one of the partitions with its record files."""
-        self._differences[partition].take(output, part, self.listed.later(part.rows))
-
-    def made(self) -> list[RegionChanges]:
-        """Return the differences of those partitions that have any."""
-        return [made for found in self._differences if (made := found.made()) is not None]
+        name = f"compare {stretch_name(plan, stretch.start, stretch.stop)}"
+        task = ComparisonTask(Part(name, output, plan.fingerprint), source, items, allowed)
+        calls.append(Call(name, compare_part, (task,)))
+    return Compared.total(hands.in_order(calls))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -21,7 +20,7 @@ from parchunk.auditing.heat import Heat
 from parchunk.auditing.impossible_sizes import impossible_sizes
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited
-from parchunk.auditing.record_check import RecordChecker, RecordJob, RecordResult
+from parchunk.auditing.record_check import RecordResult, axis_of
 from parchunk.auditing.result import ArrayAudit, PartitionAudit
 from parchunk.auditing.sizes import Sizes
 from parchunk.auditing.wording import (
@@ -60,14 +59,10 @@ class ArrayState:
     def __init__(self, plan: Plan, array: ArrayPlan, output: Output, policy: Policy) -> None:
         self._plan, self._array, self._output = plan, array, output
         self.spec = array.spec
-        along = None
-        if plan.split is not None and plan.stores is None:
-            along = plan.split.axis_in(array.spec)
-        axis = array.axis or along or 0
+        axis = axis_of(plan, array)
         self.policy = policy
         #: Chunk indices along the axis that are in no store.
         self.lacking = lacking_ranges(plan, array.spec.name)
-        self._axis = axis
         self.steps = Steps(self.spec, axis)
         self._heat = Heat(self.spec.reference_grid, axis)
         self._sizes = Sizes(fixed=fixed_chunk_bytes(self.spec))
@@ -90,24 +85,17 @@ class ArrayState:
         counts = AuditCounts(expected=rows.total, unread=rows.total)
         self.partitions.append(self._partition(partition, counts, done=False))
 
-    def check(
-        self, done: Sequence[Audited], pool: ThreadPoolExecutor, window: int
-    ) -> Iterator[RecordJob]:
-        """Check partitions' record files, a window of them at a time; yield each one's job."""
-        size, checker = self._plan.record_size, self._checker()
-        flying: deque[Future[RecordResult]] = deque()
-        waiting = (job for item in done for job in item.jobs(size))
+    def check(self, done: Sequence[Audited], results: Iterator[RecordResult]) -> None:
+        """Take in what partitions' record files hold: the next ``results``, in their order."""
         for item in done:
-            results = []
-            for _ in item.jobs(size):
-                while len(flying) < window and (job := next(waiting, None)) is not None:
-                    flying.append(pool.submit(checker.check, job))
-                result = flying.popleft().result()
+            checked = []
+            for job in item.jobs(self._plan.record_size):
+                result = next(results)
+                assert result.job == job
                 self._take(result)
-                results.append((result.readable, result.counts))
-                yield result.job
-            counts = AuditCounts.total(of_file for _, of_file in results)
-            if all(readable for readable, _ in results):
+                checked.append((result.readable, result.counts))
+            counts = AuditCounts.total(of_file for _, of_file in checked)
+            if all(readable for readable, _ in checked):
                 self._findings += receipt_mismatch(item, counts)
             if item.receipt is not None and item.receipt.strays:
                 self._read_strays(item.partition)
@@ -115,20 +103,6 @@ class ArrayState:
             counts = AuditCounts.total((counts, item.counts))
             self.partitions.append(self._partition(item.partition, counts))
         self._heat.settle()
-
-    def _checker(self) -> RecordChecker:
-        """Return what checks record files; it holds the tails of paths, and is not kept."""
-        return RecordChecker(
-            self.spec,
-            self._plan.location.url,
-            array_paths(self._plan, self.spec.name),
-            self._output,
-            self._axis,
-            self.policy.expectation(self.spec),
-            self._plan.inline_threshold_of(self.spec.name),
-            self.lacking,
-            self._plan.identity,
-        )
 
     def extra_files(self) -> list[Finding]:
         """Return record files that no partition owns: a reader may still come upon them."""

@@ -10,33 +10,32 @@ import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from parchunk.auditing.decoder import Chunk, Decoder
 from parchunk.auditing.findings import Finding, finding, listed_again
 from parchunk.auditing.receipt_check import Audited
+from parchunk.auditing.sharing import Hands, Part
 from parchunk.errors import InputError
 from parchunk.keys.numbers import Int64Array
-from parchunk.metadata.chunk_keys import chunk_index, chunk_label
-from parchunk.metadata.data_type import quiet
-from parchunk.metadata.document import shorten
-from parchunk.metadata.spec import ArraySpec, canonical
-from parchunk.metadata.spelling_v3 import spell_v3
-from parchunk.metadata.to_v2 import convert_array
+from parchunk.metadata.chunk_keys import chunk_label
+from parchunk.metadata.spec import ArraySpec
 from parchunk.out.inlined import original
 from parchunk.out.output import Output
 from parchunk.out.receipts import RecordFile
 from parchunk.out.record_files import digest, record_path
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
+from parchunk.workers.crews import Call
 
 #: Chunks of a finding that are named.
 _NAMED = 5
-#: Bytes of a chunk that is read, at most.
-_LARGEST = 1 << 30
+#: Chunks of a task, at most, and tasks that each of those gets who share them, where there are
+#: enough partitions.
+_CHUNKS, _TASKS_OF_EACH = 1_000, 4
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,22 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class _Chunk:
-    """A chunk that was drawn: where its bytes are, or the bytes themselves."""
+class Draw:
+    """How many chunks of a partition are drawn, and the ``seed`` by which."""
 
-    number: int
-    path: str | None
-    offset: int
-    size: int
-    raw: bytes | None
+    item: Audited
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class DecodingTask:
+    """Draws of partitions of a plan in OUT that are decoded together; picklable."""
+
+    part: Part
+    source: Source
+    draws: tuple[Draw, ...]
+    concurrency: int
 
 
 def decode_sample(
@@ -123,8 +130,9 @@ def decode_sample(
     source: Source,
     wanted: Sample,
     concurrency: int,
+    hands: Hands | None = None,
 ) -> Decoded:
-    """Read and decode a sample of the chunks of ``done`` partitions.
+    """Read and decode a sample of the chunks of ``done`` partitions; ``hands`` share the work.
 
     Raises
     ------
@@ -136,14 +144,74 @@ def decode_sample(
     random = np.random.default_rng()
     # By record file: a receipt that does not add up is damage, and is reported as that.
     present = np.array([sum(file.present for file in _files(item)) for item in done], np.int64)
+    drawn = wanted.shares(present, random).tolist()
+    seeds = random.integers(1 << 62, size=len(done)).tolist()
+    draws = [Draw(*each) for each in zip(done, drawn, seeds, strict=True) if each[1]]
     result = Decoded(of=int(present.sum()))
+    if hands is None:
+        parts: Iterator[Decoded] = iter([decode_draws(plan, output, source, draws, concurrency)])
+    else:
+        calls = _calls(plan, output, source, draws, max(concurrency // hands.processes, 1), hands)
+        parts = hands.in_order(calls)
+    for part in parts:
+        result.read += part.read
+        result.findings += part.findings
+    return result
+
+
+def _calls(
+    plan: Plan,
+    output: Output,
+    source: Source,
+    draws: Sequence[Draw],
+    concurrency: int,
+    hands: Hands,
+) -> Iterator[Call]:
+    """Yield tasks of draws, so that each has about as many chunks as any other."""
+    most = max(sum(draw.count for draw in draws) // (_TASKS_OF_EACH * hands.among), 1)
+    held: list[Draw] = []
+    for at, draw in enumerate(draws):
+        held.append(draw)
+        count = sum(one.count for one in held)
+        if count >= min(most, _CHUNKS) or at == len(draws) - 1:
+            partitions = [one.item.partition for one in held]
+            more = f" and {len(held) - 1:,} more" if len(held) > 1 else ""
+            part = Part(f"decode {partitions[0]}{more}", output, plan.fingerprint)
+            task = DecodingTask(part, source, tuple(held), concurrency)
+            yield Call(part.name, decode_part, (task,))
+            held = []
+
+
+def decode_part(task: DecodingTask) -> Decoded:
+    """Decode the draws of a task; any process can that reaches the source and OUT.
+
+    Raises
+    ------
+    ParchunkError
+        As `decode_draws`, or when OUT holds another plan by now.
+    """
+    plan, output = task.part.plan, task.part.output
+    return decode_draws(plan, output, task.source, task.draws, task.concurrency)
+
+
+def decode_draws(
+    plan: Plan, output: Output, source: Source, draws: Sequence[Draw], concurrency: int
+) -> Decoded:
+    """Read and decode the chunks that are drawn.
+
+    Raises
+    ------
+    InputError, SourceError
+        As `decode_sample` does.
+    """
+    result = Decoded()
     with ThreadPoolExecutor(concurrency, thread_name_prefix="decode") as pool:
-        for item, count in zip(done, wanted.shares(present, random).tolist(), strict=True):
-            if not count:
-                continue
+        for draw in draws:
+            item = draw.item
             spec = plan.by_name[item.partition.array].spec
-            decoder = _Decoder(spec, plan, source)
-            chunks = list(_drawn(plan, output, item, count, random))
+            decoder = Decoder(spec, plan, source)
+            random = np.random.default_rng(draw.seed)
+            chunks = list(_drawn(plan, output, item, draw.count, random))
             verdicts: list[str | None] = []
             for begin in range(0, len(chunks), concurrency):
                 some = chunks[begin : begin + concurrency]
@@ -156,7 +224,7 @@ def decode_sample(
 
 def _drawn(
     plan: Plan, output: Output, item: Audited, count: int, random: np.random.Generator
-) -> Iterator[_Chunk]:
+) -> Iterator[Chunk]:
     """Yield ``count`` of the chunks of a partition that are there, each as likely as any other."""
     files = _files(item)
     ends = np.cumsum([file.present for file in files])
@@ -181,97 +249,15 @@ def _drawn(
         first = file.index * plan.record_size
         for row, values in zip(rows.tolist(), table.take(rows).to_pylist(), strict=True):
             raw = None if values["raw"] is None else original(values["raw"])
-            yield _Chunk(first + row, values["path"], values["offset"], values["size"], raw)
+            yield Chunk(first + row, values["path"], values["offset"], values["size"], raw)
 
 
 def _files(item: Audited) -> tuple[RecordFile, ...]:
     return () if item.receipt is None else item.receipt.record_files
 
 
-class _Decoder:
-    """Decodes chunks of one array, each as the only chunk of a store in memory."""
-
-    def __init__(self, spec: ArraySpec, plan: Plan, source: Source) -> None:
-        self._spec = spec
-        # The first may have been given, and be another than the plan's.
-        self._places = {plan.location.url: source} | {one.url: one for one in source.beside}
-        self._v3 = plan.hierarchy.written_format == 3 and spec.zarr_format == 3
-        document = spell_v3(spec) if self._v3 else convert_array(spec)
-        self._document = canonical(document).encode()
-
-    def _place_of(self, path: str) -> tuple[Source, str]:
-        for url, source in self._places.items():
-            if path.startswith(f"{url}/"):
-                return source, path.removeprefix(f"{url}/")
-        known = " or ".join(self._places)
-        raise InputError(f"--decode: {path} is not below {known}: audit without it")
-
-    def verdict(self, chunk: _Chunk, data: bytes | None) -> str | None:
-        """Return why a chunk cannot be decoded, ``""`` when it is nothing but the fill value."""
-        if data is None:
-            return "it is gone, or has another size now"
-        return self._decoded(chunk.number, data)
-
-    def fetched(self, chunk: _Chunk) -> bytes | None:
-        """Return the bytes of a chunk; None when they are not what they were.
-
-        Raises
-        ------
-        InputError
-            When they cannot be read.
-        """
-        if chunk.raw is not None:
-            return chunk.raw
-        if chunk.size > _LARGEST:
-            raise InputError(
-                f"--decode: {chunk.path} is larger than {_LARGEST >> 20} MiB: audit without it"
-            )
-        place, key = self._place_of(chunk.path or "")
-        try:
-            end = chunk.offset + chunk.size
-            data, size, _ = place.get_part(key, chunk.offset, end)
-        except FileNotFoundError:
-            return None
-        is_whole = self._spec.inner_chunks is None
-        return data if len(data) == chunk.size and (not is_whole or size == chunk.size) else None
-
-    def _decoded(self, number: int, data: bytes) -> str | None:
-        import zarr
-        from zarr.core.buffer import cpu
-        from zarr.storage import MemoryStore
-
-        spec = self._spec
-        index = chunk_index(spec, number)
-        key = spec.keys.tail(index) if self._v3 else ".".join(map(str, index or (0,)))
-        held = {"zarr.json" if self._v3 else ".zarray": self._document, key: data}
-        where = tuple(
-            slice(at * size, min((at + 1) * size, extent))
-            for at, size, extent in zip(index, spec.reference_chunks, spec.shape, strict=True)
-        )
-        formats: Any = 3 if self._v3 else 2
-        with quiet():
-            try:
-                store = MemoryStore({k: cpu.Buffer.from_bytes(v) for k, v in held.items()})
-                array = zarr.open_array(store, mode="r", zarr_format=formats)
-                values = np.asarray(array[where])
-                fill = array.fill_value
-            except MemoryError:
-                raise
-            except Exception as error:  # codecs raise whatever they like of damaged bytes
-                return shorten(str(error) or type(error).__name__, 100)
-        return "" if fill is not None and _is_all(values, fill) else None
-
-
-def _is_all(values: np.ndarray[Any, Any], fill: Any) -> bool:
-    """Whether all values are the fill value, NaN and NaT included."""
-    if values.dtype.kind in "fcmM":
-        nothing = np.asarray(fill, values.dtype)
-        return bool(np.all((values == nothing) | (np.isnan(values) & np.isnan(nothing))))
-    return bool(np.all(values == fill))
-
-
 def _findings(
-    item: Audited, spec: ArraySpec, chunks: Sequence[_Chunk], verdicts: Sequence[str | None]
+    item: Audited, spec: ArraySpec, chunks: Sequence[Chunk], verdicts: Sequence[str | None]
 ) -> Iterator[Finding]:
     """Yield what is wrong with the chunks drawn of one partition."""
     again = listed_again(spec.name, item.partition.region)

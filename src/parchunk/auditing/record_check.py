@@ -16,6 +16,7 @@ from parchunk.auditing.expectation import Expectation, inside
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.objects import objects_of
+from parchunk.auditing.policy import Policy
 from parchunk.auditing.row_faults import Ranges, RowFault, inlining_faults, size_faults
 from parchunk.auditing.sizes import Sizes
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
@@ -26,7 +27,9 @@ from parchunk.out.object_files import objects_path
 from parchunk.out.output import Output
 from parchunk.out.receipts import RecordFile
 from parchunk.out.record_files import SCHEMA, digest, record_path
-from parchunk.planning.joining.paths import ArrayPaths
+from parchunk.planning.joining.lacking import lacking_ranges
+from parchunk.planning.joining.paths import ArrayPaths, array_paths
+from parchunk.planning.plan import ArrayPlan, Plan
 
 #: Rows of one file that are named when they are wrong.
 _NAMED = 3
@@ -319,6 +322,30 @@ class RecordChecker:
 
     def _key(self, number: int) -> str:
         return chunk_key(self._spec, number)
+
+
+def axis_of(plan: Plan, array: ArrayPlan) -> int:
+    """Return the axis that gaps of an array are told along, and its pictures drawn."""
+    along = None
+    if plan.split is not None and plan.stores is None:
+        along = plan.split.axis_in(array.spec)
+    return array.axis or along or 0
+
+
+def checker_of(plan: Plan, array: ArrayPlan, output: Output, policy: Policy) -> RecordChecker:
+    """Return what checks the record files of one of a plan's arrays."""
+    spec = array.spec
+    return RecordChecker(
+        spec,
+        plan.location.url,
+        array_paths(plan, spec.name),
+        output,
+        axis_of(plan, array),
+        policy.expectation(spec),
+        plan.inline_threshold_of(spec.name),
+        lacking_ranges(plan, spec.name),
+        plan.identity,
+    )
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:

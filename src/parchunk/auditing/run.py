@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -28,7 +28,9 @@ from parchunk.auditing.periods import FITTING, Periods, check_unit, fitting_unit
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.policy_file import read_policy
 from parchunk.auditing.receipt_check import Audited, read_partitions
+from parchunk.auditing.record_files import checked_files
 from parchunk.auditing.result import ArrayAudit, AuditReport
+from parchunk.auditing.sharing import Hands, opened_hands
 from parchunk.auditing.since import compared, read_audit
 from parchunk.auditing.wording import early_ends
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
@@ -50,9 +52,6 @@ from parchunk.stores.source import Source
 
 if TYPE_CHECKING:
     from icechunk import Repository
-
-#: Record files read side by side when each is a request.
-_REMOTE_READERS = 16
 
 
 @lenient
@@ -76,7 +75,8 @@ def audit(
     memory: int | str = DEFAULT_MEMORY,
     concurrency: int = DEFAULT_CONCURRENCY,
     max_lists_per_second: float | None = None,
-    workers: int | None = None,
+    workers: int = 1,
+    executor: Executor | Any = None,
     consolidated: str | None = None,
     listing: str | None = None,
     inventory: str | Sequence[str] = (),
@@ -121,7 +121,10 @@ def audit(
     memory, concurrency, max_lists_per_second
         Bound, listings side by side and LIST requests a second at most of ``against_source``.
     workers
-        Threads that read record files. Default: one a processor.
+        Processes that share the work, ``memory`` and listings.
+    executor
+        Any `concurrent.futures.Executor`, or a Dask ``Client``, in place of processes, as for
+        `parchunk.build`: ``workers`` says among how many at least to share out.
     consolidated
         How ``against_source`` takes consolidated metadata, as for `parchunk.plan`. Default: as it
         was planned.
@@ -148,6 +151,8 @@ def audit(
     memory = cast(int, memory)
     _check_asked(by, inventory or probe, against_source)
     source = _opened(source, store_options)
+    if workers > 1 and executor is None and source is not None and source.manner.in_memory:
+        raise InputError("a store in memory cannot be reached by other processes: use --workers 1")
     rules = () if policy is None else read_policy(str(policy))
     asked = Policy.of(expect, allow_missing, max_missing, rules)
     sample = None if decode is None else Sample.parse(decode)
@@ -157,26 +162,29 @@ def audit(
     agreed = asked.for_plan(plan, labels)
     under_way = read_under_way(output)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
-    arrays, extra = _read_files(plan, output, agreed, done, undone, workers, called(progress))
-    receipts = [item.receipt for item in done if item.receipt]
-    of_all = findings_of_all(plan, output, agreed, under_way, undone, receipts)
-    findings += [*extra, *early_ends(asked, plan, labels), *of_all]
-    audited, comparison = [state.summary(labels) for state in arrays], None
-    findings += _findings_of_each(arrays, audited, done)
-    if against_source:
-        from parchunk.auditing.against_source import compare
+    with opened_hands(workers, executor) as hands:
+        arrays, extra = _read_files(
+            plan, output, agreed, done, undone, memory, hands, called(progress)
+        )
+        receipts = [item.receipt for item in done if item.receipt]
+        of_all = findings_of_all(plan, output, agreed, under_way, undone, receipts)
+        findings += [*extra, *early_ends(asked, plan, labels), *of_all]
+        audited, comparison = [state.summary(labels) for state in arrays], None
+        findings += _findings_of_each(arrays, audited, done)
+        if against_source:
+            from parchunk.auditing.against_source import compare
 
-        given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
-        if given.given:
-            source = open_source(replace(plan, source=source), store_options, listing, given)
-            refuse_older(plan, receipts, source)
-        comparison = compare(
-            plan, output, done, source, store_options, memory, concurrency, consolidated, listing,
-            rate=max_lists_per_second,
-        )  # fmt: skip
-        findings += comparison.findings
-    decoded = _decoded(sample, plan, output, done, source, store_options, concurrency)
-    findings += [] if decoded is None else decoded.findings
+            given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
+            if given.given:
+                source = open_source(replace(plan, source=source), store_options, listing, given)
+                refuse_older(plan, receipts, source)
+            comparison = compare(
+                plan, output, done, source, store_options, memory, concurrency, consolidated,
+                listing, rate=max_lists_per_second, hands=hands,
+            )  # fmt: skip
+            findings += comparison.findings
+        decoded = _decoded(sample, plan, output, done, source, store_options, concurrency, hands)
+        findings += [] if decoded is None else decoded.findings
     if icechunk is not None:
         findings += repository_findings(output, icechunk, branch, repo_options)
     findings.sort(key=_importance)
@@ -200,7 +208,7 @@ def audit(
         retries=built.retries,
         build_seconds=built.seconds,
         seconds=time.monotonic() - began,
-        peak_memory=peak_memory(children=False),
+        peak_memory=peak_memory(children=workers > 1),
         labels=labels,
         periods=_periods(by, plan, labels, arrays, agreed),
         comparison=comparison,
@@ -225,13 +233,20 @@ def _read_files(
     policy: Policy,
     done: Sequence[Audited],
     undone: Sequence[Partition],
-    workers: int | None,
+    memory: int,
+    hands: Hands | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[ArrayState], list[Finding]]:
     """Read all record files; return what is known of each array, and files that are too many."""
-    readers = workers or (_REMOTE_READERS if output.costs_requests else min(os.cpu_count() or 2, 8))
     total = sum(-(-item.partition.rows.total // plan.record_size) for item in done)
     passed = 0
+
+    def checked(files: int) -> None:
+        nonlocal passed
+        passed += files
+        if progress:
+            progress(passed, total)
+
     done_of: defaultdict[str, list[Audited]] = defaultdict(list)
     for item in done:
         done_of[item.partition.array].append(item)
@@ -239,16 +254,15 @@ def _read_files(
     for partition in undone:
         undone_of[partition.array].append(partition)
     arrays, extra = [], []
-    with ThreadPoolExecutor(readers, thread_name_prefix="audit") as pool:
-        for array in plan.arrays:
+    done_of_each = [done_of[array.spec.name] for array in plan.arrays]
+    files = checked_files(plan, output, policy, done_of_each, memory, hands, checked)
+    with closing(files) as results:
+        for array, items in zip(plan.arrays, done_of_each, strict=True):
             state = ArrayState(plan, array, output, policy)
             arrays.append(state)
             for partition in undone_of[array.spec.name]:
                 state.leave(partition)
-            for _ in state.check(done_of[array.spec.name], pool, 2 * readers):
-                passed += 1
-                if progress:
-                    progress(passed, total)
+            state.check(items, results)
             extra += state.extra_files()
     return arrays, extra
 
@@ -316,12 +330,13 @@ def _decoded(
     source: Source | None,
     store_options: Mapping[str, str] | None,
     concurrency: int,
+    hands: Hands | None,
 ) -> Decoded | None:
     """Return what decoding a sample of the chunks came to, where that is asked."""
     if sample is None:
         return None
     opened = source or open_source(plan, store_options)
-    return decode_sample(plan, output, done, opened, sample, concurrency)
+    return decode_sample(plan, output, done, opened, sample, concurrency, hands)
 
 
 def _periods(

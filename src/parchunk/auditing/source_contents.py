@@ -8,7 +8,7 @@ so that nobody can know beforehand what will be left out.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -62,6 +62,12 @@ class Reread:
     read: int = 0
     of: int = 0
 
+    @classmethod
+    def total(cls, counts: Iterable[Reread]) -> Reread:
+        """Return several counts as one."""
+        every = list(counts)
+        return cls(sum(one.read for one in every), sum(one.of for one in every))
+
 
 @dataclass(frozen=True)
 class Contradicted:
@@ -94,25 +100,16 @@ class Contradicted:
         )
 
 
-class ContentReader:
-    """Reads objects of the source again with the threads of ``pool``; counts what it reads."""
+@dataclass(frozen=True)
+class Shares:
+    """Which parts, of 1, of the indexes of shards and of inlined chunks are read again."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        done: Sequence[Audited],
-        source: Source,
-        pool: Executor,
-        concurrency: int,
-        requests: Requests,
-        stop: threading.Event,
-        sample: Sample,
-    ) -> None:
-        """Find out how much there is to be read, and so which share of it is."""
-        self._plan, self._source, self._pool = plan, source, pool
-        self._concurrency, self._requests, self._stop = concurrency, requests, stop
-        self.indexes, self.inlined = Reread(), Reread()
-        self._random = np.random.default_rng()
+    indexes: float
+    inlined: float
+
+    @classmethod
+    def of(cls, plan: Plan, done: Sequence[Audited], sample: Sample) -> Shares:
+        """Return those of all partitions together that are ``done``, by how much there is."""
         count = size = inlined = inlined_size = 0
         for item in done:
             spec = plan.by_name[item.partition.array].spec
@@ -126,8 +123,27 @@ class ContentReader:
                 there = min(there, item.receipt.shards_present)
             count += there
             size += there * objects.index_bytes
-        self._share_of_indexes = sample.share(count, size)
-        self._share_of_inlined = sample.share(inlined, inlined_size)
+        return cls(sample.share(count, size), sample.share(inlined, inlined_size))
+
+
+class ContentReader:
+    """Reads objects of the source again with the threads of ``pool``; counts what it reads."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        source: Source,
+        pool: Executor,
+        concurrency: int,
+        requests: Requests,
+        stop: threading.Event,
+        shares: Shares,
+    ) -> None:
+        self._plan, self._source, self._pool = plan, source, pool
+        self._concurrency, self._requests, self._stop = concurrency, requests, stop
+        self._shares = shares
+        self.indexes, self.inlined = Reread(), Reread()
+        self._random = np.random.default_rng()
 
     def check_chunks(
         self, spec: ArraySpec, numbers: Int64Array, held: HeldRows, unchanged: NDArray[np.bool_]
@@ -197,7 +213,7 @@ class ContentReader:
 
     def _some(self, places: Int64Array, counted: Reread) -> Int64Array:
         """Return the places that are read again, all of them or a sample; count both."""
-        share = self._share_of_indexes if counted is self.indexes else self._share_of_inlined
+        share = self._shares.indexes if counted is self.indexes else self._shares.inlined
         chosen = places if share >= 1 else places[self._random.random(len(places)) < share]
         counted.of += len(places)
         counted.read += len(chosen)

@@ -6,7 +6,6 @@ credentials that he has, reads the plan in OUT, and does what has no receipt the
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -17,14 +16,13 @@ from parchunk.building.results import Progress, TaskResult
 from parchunk.building.running import Run
 from parchunk.cover.dividing import Stretch, divide
 from parchunk.cover.memory import peak_memory
-from parchunk.errors import InputError
 from parchunk.listing.patience import Patience
 from parchunk.out.claims import claimed
 from parchunk.out.opening import open_output
-from parchunk.out.output import PLAN, Output
-from parchunk.out.plan_file import parse_plan
+from parchunk.out.output import Output
 from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import read_receipts
+from parchunk.out.shared_plan import shared_plan
 from parchunk.planning.inventory import require_inventory
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.planning.source_again import open_source
@@ -141,7 +139,7 @@ def do_task(
     if output is None:
         options = {**dict(task.out.options), **(output_options or {})}
         output = open_output(task.out.url, options)
-    _plan_in(output, task)  # refused before a claim is written in what is no OUT
+    _plan_of(task, output)  # refused before a claim is written in what is no OUT
     if task.start == task.stop:
         return TaskResult(
             (),
@@ -157,7 +155,7 @@ def do_task(
     with claimed(output, task.name, task.stop - task.start, task.under) as claim:
         # In this order, and within: no update begins while there is a claim.
         refuse_between(output)
-        plan = _plan_in(output, task)
+        plan = _plan_of(task, output)
         source = replace(source or _source_of(plan, task, store_options), identity=plan.identity)
         partitions = list(partitions_in(plan, task.start, task.stop))
         keys = {partition.key for partition in partitions}
@@ -204,36 +202,5 @@ def _source_of(plan: Plan, task: Task, options: Mapping[str, str] | None) -> Sou
     return source
 
 
-#: The plan that this process has read last, of which OUT, and the bytes that it was read from.
-_KNOWN: dict[str, tuple[bytes, Plan]] = {}
-_LOCK = threading.Lock()
-
-
-def _plan_in(output: Output, task: Task) -> Plan:
-    """Return the plan of a task, which OUT must still hold; read once where there are many tasks.
-
-    Raises
-    ------
-    InputError
-        When OUT has no plan, or another.
-    """
-    saved = output.get(PLAN)
-    if saved is None:
-        raise InputError(
-            f"{output.url} holds no plan for {task.name}: it was removed since the task was made; "
-            "make tasks anew"
-        )
-    with _LOCK:
-        known = _KNOWN.get(output.url)
-        if known is not None and known[0] == saved:
-            plan = known[1]
-        else:
-            plan = parse_plan(saved, output)
-            _KNOWN.clear()
-            _KNOWN[output.url] = (saved, plan)
-    if plan.fingerprint != task.fingerprint:
-        raise InputError(
-            f"{output.url} holds another plan than {task.name} is of: the source grew, or OUT was "
-            "begun anew since the task was made; make tasks anew"
-        )
-    return plan
+def _plan_of(task: Task, output: Output) -> Plan:
+    return shared_plan(output, task.fingerprint, task.name, "make tasks anew")

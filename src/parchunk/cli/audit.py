@@ -23,6 +23,7 @@ from parchunk.cli.audit_store import (
     references_of,
     refuse_store_options,
 )
+from parchunk.cli.dask import dask_client, dask_option
 from parchunk.cli.options import (
     Size,
     consolidated_option,
@@ -131,6 +132,15 @@ from parchunk.errors import InputError
     metavar="N",
     help="Listings side by side of --against-source.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that share the work, --memory and --concurrency.",
+)
+@dask_option("Audit")
 @rate_option("LIST requests that --against-source may begin a second.")
 @consolidated_option(
     "How --against-source takes consolidated metadata.  [default: as it was planned]"
@@ -161,6 +171,8 @@ def command(
     plot: Path | None,
     memory: int,
     concurrency: int,
+    workers: int,
+    dask: str | None,
     max_lists_per_second: float,
     consolidated: str | None,
     listing: str | None,
@@ -190,19 +202,25 @@ def command(
 
         adapter.quiet_logs()  # written to standard output, before what --json prints
     quiet = no_progress or as_json
-    asked = Asked(out, memory, concurrency, max_lists_per_second, output_options, quiet)
+    asked = Asked(out, memory, concurrency, workers, max_lists_per_second, output_options, quiet)
     with ExitStack() as stack:
         store = not native and is_store(out, store_options, output_options)
         keep = of_store.pop("keep")
         chosen = {"memory": memory, **of_store}
         if native:
-            if against_source or icechunk or decode or inventory or probe or listing or keep:
+            others = (against_source, icechunk, decode, keep, inventory, probe, listing, dask)
+            if any(others):
                 raise InputError(
                     "--native reads the repository alone: leave out --against-source, --icechunk, "
-                    "--decode, --keep, --inventory, --probe and --listing"
+                    "--decode, --keep, --inventory, --probe, --listing and --dask"
                 )
             where = stack.enter_context(native_references(asked, branch, repo_options, chosen))
         elif store:
+            if dask is not None:
+                raise InputError(
+                    "--dask is for references that all workers reach: run parchunk build SRC OUT "
+                    "--dask ADDRESS, then audit OUT"
+                )
             if against_source or icechunk:
                 raise InputError("--against-source and --icechunk are for references, not a store")
             chosen |= {"store_options": store_options, "listing": listing, "probe": probe}
@@ -212,6 +230,7 @@ def command(
         else:
             where = out
             refuse_store_options({"keep": keep, **of_store})
+        client = stack.enter_context(dask_client(dask))
         progress = stack.enter_context(progress_shown(quiet, "auditing"))
         found = audit(
             where,
@@ -231,6 +250,8 @@ def command(
             output_options=output_options,
             memory=memory,
             concurrency=concurrency,
+            workers=workers,
+            executor=client,
             max_lists_per_second=max_lists_per_second,
             consolidated=consolidated,
             listing=listing,

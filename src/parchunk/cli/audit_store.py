@@ -38,6 +38,7 @@ class Asked:
     store: str
     memory: int
     concurrency: int
+    workers: int
     rate: float
     output_options: Mapping[str, str]
     quiet: bool
@@ -130,6 +131,7 @@ def references_of(asked: Asked, keep: str | None, chosen: Mapping[str, Any]) -> 
                 out,
                 memory=asked.memory,
                 concurrency=asked.concurrency,
+                workers=asked.workers,
                 patience=Patience(lists_per_second=asked.rate),
                 output_options=asked.output_options if keep else {},
                 progress=progress,

@@ -10,7 +10,7 @@ import click
 
 from parchunk.building.build import build
 from parchunk.building.part import build_part
-from parchunk.cli.dask import dask_client
+from parchunk.cli.dask import dask_client, dask_option
 from parchunk.cli.many import joining_options, stores_given
 from parchunk.cli.options import (
     effort_options,
@@ -44,12 +44,7 @@ from parchunk.planning.from_source import plan as make_plan
     help="Do part I (from 1) of N that are done on as many machines; the last one publishes. auto: "
     "by the variables of SLURM, AWS Batch, Google Cloud Batch or Cloud Run; auto/N: of Kubernetes.",
 )
-@click.option(
-    "--dask",
-    metavar="ADDRESS",
-    help="Build on the Dask cluster whose scheduler is at ADDRESS (tcp://HOST:8786); --memory and "
-    "--concurrency are for each task.",
-)
+@dask_option("Build")
 @click.option("--overwrite", is_flag=True, help="Replace a build of another plan in OUT.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, no log lines.")
 @json_option

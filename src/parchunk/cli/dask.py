@@ -1,17 +1,30 @@
-"""``--dask ADDRESS``: a Dask cluster that runs the tasks of a build."""
+"""``--dask ADDRESS``: a Dask cluster that runs the tasks of a command."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
+
+import click
 
 from parchunk.errors import InputError
 from parchunk.extras import require
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 #: Seconds that the scheduler may take to answer.
 _PATIENCE = 30
+
+
+def dask_option(doing: str) -> Callable[[_F], _F]:
+    """Return ``--dask``; ``doing`` is what is done on the cluster."""
+    return click.option(
+        "--dask",
+        metavar="ADDRESS",
+        help=f"{doing} on the Dask cluster whose scheduler is at ADDRESS (tcp://HOST:8786); "
+        "--memory and --concurrency are for each task.",
+    )
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import pickle
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,25 +18,8 @@ from parchunk.icechunk_import.calls import Calls, Lot, Reading
 from parchunk.icechunk_import.committing import Committer, set_lot
 from parchunk.icechunk_import.forks import Forked
 from parchunk.icechunk_import.planned_commits import PlannedCommit
+from parchunk.workers.crews import Crew
 from parchunk.workers.executors import result_of, submit
-from parchunk.workers.processes import worker_processes
-
-
-@dataclass(frozen=True)
-class Crew:
-    """Who sets references: ``executor``, or processes of this machine; ``at_once`` regions."""
-
-    at_once: int
-    executor: Executor | None = None
-
-    @contextmanager
-    def opened(self) -> Iterator[Executor]:
-        """Yield what runs calls; processes end with it."""
-        if self.executor is not None:
-            yield self.executor
-        else:
-            with worker_processes(self.at_once) as pool:
-                yield pool
 
 
 @dataclass(frozen=True)

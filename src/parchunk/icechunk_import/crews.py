@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 
 from parchunk.errors import InputError
-from parchunk.icechunk_import.ahead import Crew
 from parchunk.icechunk_import.memory import Budget
+from parchunk.workers.crews import Crew
 
 #: Regions that an executor is given at a time.
 _AT_ONCE = 64

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from parchunk.arguments.lenient import called, lenient
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.ahead import Crew, set_ahead
+from parchunk.icechunk_import.ahead import set_ahead
 from parchunk.icechunk_import.appending import refuse_appended
 from parchunk.icechunk_import.beginning import begin_append
 from parchunk.icechunk_import.branches import Branch
@@ -37,6 +37,7 @@ from parchunk.out.plan_file import load_plan, published_plan
 from parchunk.planning.plan import Plan
 from parchunk.reading.rows import Receipts, finished_receipts
 from parchunk.stores.told_options import told_options
+from parchunk.workers.crews import Crew
 
 if TYPE_CHECKING:
     import icechunk

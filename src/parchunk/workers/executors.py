@@ -22,8 +22,8 @@ def submit(executor: Executor, name: str, call: Callable[..., _R], *arguments: A
     return executor.submit(call, *arguments, **named)
 
 
-def result_of(future: Future[_R], name: str) -> _R:
-    """Return what a call came to.
+def result_of(future: Future[_R], name: str, again: str = "run again to resume") -> _R:
+    """Return what a call came to; ``again`` is what to do where workers died.
 
     Raises
     ------
@@ -37,12 +37,12 @@ def result_of(future: Future[_R], name: str) -> _R:
     except CancelledError:
         raise SourceError(
             f"{name}: the executor dropped it before it was done: see whether its scheduler "
-            "and workers are alive, and run again to resume"
+            f"and workers are alive, and {again}"
         ) from None
     except Exception as error:
         if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
             raise SourceError(
                 f"{name}: workers that ran it died, perhaps for lack of memory: lower "
-                "--memory, or give workers more, and run again to resume"
+                f"--memory, or give workers more, and {again}"
             ) from None
         raise

@@ -1,4 +1,4 @@
-"""A Dask cluster of two processes writes the same bytes, also when workers are killed."""
+"""A Dask cluster of two processes does what one process does, also when workers are killed."""
 
 import contextlib
 import json
@@ -82,6 +82,63 @@ def test_workers_killed_in_the_middle(
     assert published(out) == published(wanted)
     assert seen[-1].partitions == seen[-1].partitions_total == 9
     assert not (out / ".parchunk" / "claims").exists()
+
+
+@contextlib.contextmanager
+def one_killed(client: Any, task: str) -> Iterator[list[int]]:
+    """Kill a worker as soon as it is given a task whose name begins so."""
+    pids, killed, ended = client.run(os.getpid), [], threading.Event()
+
+    def kill() -> None:
+        while not killed and not ended.is_set():
+            for worker, keys in client.processing().items():
+                if worker in pids and any(key.startswith(task) for key in keys):
+                    os.kill(pids[worker], signal.SIGKILL)
+                    killed.append(pids[worker])
+                    return
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        ended.set()
+        thread.join(10)
+
+
+def test_an_audit_whose_worker_is_killed(client: Any, wanted: Path) -> None:
+    costs = ("audited", "seconds", "peak_memory_bytes")
+    of_listing = ("list_requests", "list_requests_least")
+
+    def told(report: parchunk.AuditReport) -> dict[str, Any]:
+        found = report.to_json()
+        for name in costs:
+            del found[name]
+        for name in of_listing:
+            del found["against_source"][name]
+        return found
+
+    alone = told(parchunk.audit(wanted, against_source=True))
+    assert alone["missing"] > 0
+    with one_killed(client, "compare t") as killed:
+        report = parchunk.audit(
+            wanted, against_source=True, executor=client, workers=6, concurrency=1
+        )
+    assert len(killed) == 1
+    assert told(report) == alone
+
+
+def test_an_import_whose_worker_is_killed(client: Any, wanted: Path, tmp_path: Path) -> None:
+    pytest.importorskip("icechunk", reason="the extra 'icechunk' is not installed")
+    repo, address = str(tmp_path / "repo"), client.scheduler_info()["address"]
+    with one_killed(client, "set region 1") as killed:
+        assert run(["to-icechunk", str(wanted), repo, "--dask", address, "--no-progress"]) == 0
+    assert len(killed) == 1
+    history = [*parchunk.open_icechunk(repo).ancestry(branch="main")][::-1][1:]
+    assert [one.metadata["parchunk"]["region"] for one in history] == [None, 0, 1, 2, 3]
+    report = parchunk.audit(wanted, icechunk=repo)
+    assert {found.severity for found in report.findings} == {"gap", "notice"}
 
 
 def test_the_command_and_what_a_dashboard_shows(

@@ -1,0 +1,225 @@
+"""Partitions as they are listed now, against their record files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from parchunk.auditing.differences import RegionChanges, differences_of, newest
+from parchunk.auditing.receipt_check import Audited
+from parchunk.auditing.sharing import Part
+from parchunk.auditing.source_contents import ContentReader, Reread, Shares
+from parchunk.auditing.watching import WatchedListing
+from parchunk.cover.forecast import least_of
+from parchunk.cover.jobs import Member
+from parchunk.cover.memory import TAKERS, held_within
+from parchunk.cover.store_work import store_works
+from parchunk.cover.walks import width_of
+from parchunk.keys.placement import Target
+from parchunk.listing.choosing import choose
+from parchunk.listing.job import JobListing
+from parchunk.listing.patience import Patience, Requests
+from parchunk.listing.tally import Part as ListedPart
+from parchunk.listing.walker import Listing, batch_rows
+from parchunk.out.output import Output
+from parchunk.planning.plan import PartitionKey, Plan
+from parchunk.stores.source import Source
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a comparison may use: of each of ``processes`` that share ``memory`` in bytes.
+
+    ``concurrency`` are listings side by side in one process; ``shares`` say how much is read again
+    beyond what a listing shows.
+    """
+
+    memory: int
+    concurrency: int
+    processes: int
+    patience: Patience
+    shares: Shares
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison came to; ``regions`` are the partitions with differences.
+
+    ``least`` are the fewest LIST requests that could do.
+    """
+
+    regions: tuple[RegionChanges, ...] = ()
+    lists: int = 0
+    least: int = 0
+    retries: int = 0
+    busy: int = 0
+    notes: tuple[str, ...] = ()
+    indexes: Reread = field(default_factory=Reread)
+    inlined: Reread = field(default_factory=Reread)
+    #: Who listed, and why.
+    listing: tuple[str, ...] = ()
+
+    @classmethod
+    def total(cls, parts: Iterable[Compared]) -> Compared:
+        """Return what several came to together."""
+        every = list(parts)
+        return cls(
+            tuple(region for one in every for region in one.regions),
+            sum(one.lists for one in every),
+            sum(one.least for one in every),
+            sum(one.retries for one in every),
+            sum(one.busy for one in every),
+            tuple(note for one in every for note in one.notes),
+            Reread.total(one.indexes for one in every),
+            Reread.total(one.inlined for one in every),
+            tuple(dict.fromkeys(name for one in every for name in one.listing)),
+        )
+
+
+@dataclass(frozen=True)
+class ComparisonTask:
+    """Partitions of a plan in OUT that are compared together; picklable."""
+
+    part: Part
+    source: Source
+    items: tuple[Audited, ...]
+    allowed: Allowed
+
+
+def compare_part(task: ComparisonTask) -> Compared:
+    """Compare the partitions of a task; any process can that reaches the source and OUT.
+
+    Raises
+    ------
+    ParchunkError
+        As `compare_partitions`, or when OUT holds another plan by now.
+    """
+    plan, output = task.part.plan, task.part.output
+    return compare_partitions(plan, output, task.source, task.items, task.allowed)
+
+
+def compare_partitions(
+    plan: Plan, output: Output, source: Source, done: Sequence[Audited], allowed: Allowed
+) -> Compared:
+    """List partitions again, and return how they differ from the references.
+
+    Raises
+    ------
+    ListingError, SourceError
+        When the source cannot be listed.
+    """
+    counted, stop = Requests(), threading.Event()
+    concurrency = allowed.concurrency
+    by_partition = {item.partition.key: item for item in done}
+    most_held = held_within(
+        allowed.memory,
+        plan.record_size,
+        concurrency,
+        identity=plan.identity,
+        processes=allowed.processes,
+    )
+    width = width_of(source.manner, concurrency)
+    works = store_works(plan, source, [item.partition for item in done])
+    jobs = ((work, work.in_out(job)) for work in works for job in work.jobs(most_held, width))
+    least = 0
+    listing_by: dict[str, None] = {}
+    regions: list[RegionChanges] = []
+    notes: list[str] = []
+    with (
+        ThreadPoolExecutor(concurrency, thread_name_prefix="listing") as pool,
+        ThreadPoolExecutor(TAKERS, thread_name_prefix="taker") as takers,
+        ThreadPoolExecutor(concurrency, thread_name_prefix="fetch") as fetches,
+    ):
+        contents = ContentReader(plan, source, fetches, concurrency, counted, stop, allowed.shares)
+        make = partial(
+            _Member,
+            plan=plan,
+            by_partition=by_partition,
+            pool=pool,
+            takers=takers,
+            counted=counted,
+            stop=stop,
+            patience=allowed.patience,
+            batch=batch_rows(concurrency),
+        )
+        try:
+            for work, job in jobs:
+                least += least_of([job])
+                listing_by[str(choose(work.source))] = None
+                reader = contents.of(work.source)
+                compared = [
+                    make(member=member, target=target, source=work.source, contents=reader)
+                    for member, target in zip(job.members, work.targets(job), strict=True)
+                ]
+                listed = JobListing(job, [each.listed for each in compared])
+                for at, position, part in listed.parts():
+                    compared[at].take(output, position, part)
+                notes += listed.notes
+                for each in compared:
+                    regions += each.made()
+        except BaseException:
+            stop.set()
+            raise
+    return Compared(
+        tuple(regions),
+        counted.lists,
+        least,
+        counted.retries,
+        counted.busy,
+        tuple(notes),
+        contents.indexes,
+        contents.inlined,
+        tuple(listing_by),
+    )
+
+
+class _Member:
+    """One array's partitions as they are compared."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        member: Member,
+        target: Target,
+        by_partition: Mapping[PartitionKey, Audited],
+        source: Source,
+        pool: Executor,
+        takers: Executor,
+        counted: Requests,
+        stop: threading.Event,
+        patience: Patience,
+        batch: int,
+        contents: ContentReader,
+    ) -> None:
+        """Prepare; nothing is listed yet."""
+        spec = member.spec
+        items = [by_partition[p.key] for p in member.partitions]
+        listing = Listing(
+            source=source,
+            array=spec.name,
+            requests=counted,
+            patience=patience,
+            stop=stop,
+            batch=batch,
+        )
+        frozen = source.manner.settled
+        self.listed = WatchedListing(spec, listing, pool, takers, trust=frozen)
+        self.listed.since = {
+            unit.rows: newest(items[unit.partition])
+            for walked in member.passes
+            for unit in walked.units
+        }
+        self._differences = differences_of(
+            items, member, target, plan.record_size, contents, plan.identity
+        )
+
+    def take(self, output: Output, partition: int, part: ListedPart) -> None:
+        """Compare a part of one of the partitions with its record files."""
+        self._differences[partition].take(output, part, self.listed.later(part.rows))
+
+    def made(self) -> list[RegionChanges]:
+        """Return the differences of those partitions that have any."""
+        return [made for found in self._differences if (made := found.made()) is not None]

@@ -1,0 +1,81 @@
+"""Who shares the work of an audit: processes beside this one, or an executor of the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from parchunk.errors import InputError
+from parchunk.out.output import Output
+from parchunk.out.shared_plan import shared_plan
+from parchunk.planning.plan import Plan
+from parchunk.workers.crews import Call, Crew, in_order
+
+#: Tasks that an executor is given at a time: what they found waits for those before.
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What runs ``at_once`` tasks; the work is cut into as many as ``among`` so many, at least.
+
+    ``processes`` are those that share memory and listings: tasks of an executor have each their
+    own.
+    """
+
+    executor: Executor
+    at_once: int
+    among: int
+    processes: int
+
+    def in_order(
+        self, calls: Iterable[Call], done: Callable[[int], None] | None = None
+    ) -> Iterator[Any]:
+        """Yield what tasks come to, in their order; see `parchunk.workers.crews.in_order`."""
+        return in_order(self.executor, calls, self.at_once, done)
+
+
+@contextmanager
+def opened_hands(workers: int, executor: Executor | None) -> Iterator[Hands | None]:
+    """Yield who shares the work; None for this process alone.
+
+    Raises
+    ------
+    InputError
+        When ``workers`` is no number of them.
+    """
+    if workers < 1:
+        raise InputError("--workers must be 1 or more")
+    if executor is not None:
+        yield Hands(executor, _AT_ONCE, workers, 1)
+    elif workers == 1:
+        yield None
+    else:
+        with Crew(workers).opened() as pool:
+            yield Hands(pool, 2 * workers, workers, workers)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where a part of an audit is done: ``name`` says of what it is for people.
+
+    ``fingerprint`` is that of the plan, which OUT must still hold.
+    """
+
+    name: str
+    output: Output
+    fingerprint: str
+
+    @property
+    def plan(self) -> Plan:
+        """The plan in OUT, read once by each process.
+
+        Raises
+        ------
+        InputError
+            When OUT holds another by now.
+        """
+        return shared_plan(self.output, self.fingerprint, self.name, "audit again")
