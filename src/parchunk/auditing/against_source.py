@@ -100,14 +100,11 @@ def _metadata_findings(plan: Plan, now: Hierarchy, source: Source) -> list[Findi
     if same_meaning(plan.hierarchy, now):
         return []
     changed = "; ".join(differences(plan.hierarchy, now)[:3])
-    remedy = "parchunk update OUT"
-    if plan.stores is not None:
-        remedy += " if it grew; else build with --overwrite, or into another OUT"
     return [
         finding(
             "source-metadata",
             f"the metadata of {source.url} is no longer what was built from: {changed}",
-            remedy,
+            "parchunk update OUT",
         )
     ]
 

@@ -64,7 +64,8 @@ def build_replacement(
     }
     carry_to(old, new, output, stage.output, kept)
     renumbering = Renumbering(old, new, source, output, stage.output, kept, effort, lease, began)
-    listed = renumbering.carry_out(sorted(changes.moved))
+    # Slabs of many stores would be several walks each: those arrays are listed whole.
+    listed = renumbering.carry_out(sorted(changes.moved)) if new.stores is None else None
     result = carry_out(new, source, stage.output, lease, effort, began)
     lease.confirm()
     switch(output, lease.check)

@@ -82,9 +82,9 @@ def update(
 
     An array that grew along a later axis, or became shorter, is renumbered: its rows are looked up
     in the record files that are there, and only what came is listed. One of other chunks, codecs or
-    data type is listed whole. Such references are prepared beside those that are there, and put in
-    their place when all is done: for that moment nobody can open OUT, and who has it open must open
-    it again.
+    data type is listed whole, as is one of many stores. Such references are prepared beside those
+    that are there, and put in their place when all is done: for that moment nobody can open OUT,
+    and who has it open must open it again.
 
     Regions stay as long as they were planned, unless an array has grown out of them: see
     `parchunk.planning.refitting`.
@@ -126,7 +126,8 @@ def update(
     ------
     InputError
         When ``out`` holds no build, a region or array is named that is not there, or an array is
-        gone or became shorter and that is not allowed; of many stores, for whatever is no growth.
+        gone or became shorter and that is not allowed; of many stores, when one of them is gone,
+        moved, or became shorter with others behind it.
     OutputError, SourceError, SourceChangedError
         As for `parchunk.build`.
     """
@@ -145,11 +146,18 @@ def update(
         wanted, changes = _without(old, exclude, output), Changes()
         if wanted.stores is not None:
             new = grown_many(
-                wanted, _several(stores), labels, store_options, skip_unsupported, given
+                wanted,
+                _several(stores),
+                labels,
+                store_options,
+                skip_unsupported,
+                given,
+                allow_shrink,
             )
             source = new.source or source
             refuse_overlap(new, source, output)
             changes = changes_of_stores(wanted, new)
+            refuse_unasked(wanted, changes, allow_shrink, allow_gone)
         elif stores or labels:
             raise InputError(
                 f"{output.url} is of one store, which is looked at again: build anew with --concat "

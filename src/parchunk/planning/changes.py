@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from parchunk.errors import InputError
 from parchunk.metadata.meaning import array_differences
 from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
+from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.plan import Plan
 
 #: Entries of an array's document that may change from one plan to the next.
@@ -24,12 +25,14 @@ class Changes:
 
     ``renumbered`` grew along a later axis: chunks that were there have other numbers. ``shrunk``
     ones became shorter along any axis. ``other`` ones have chunks that mean something else.
+    ``lost`` ones are gone from some of many stores, whose chunks are missing then.
     """
 
     gone: tuple[str, ...] = ()
     renumbered: Mapping[str, str] = field(default_factory=dict)
     shrunk: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, str] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def in_place(self) -> bool:
@@ -99,13 +102,31 @@ def changes_of_stores(old: Plan, new: Plan) -> Changes:
     make nothing.
     """
     found = changes_of(old, new.hierarchy)
-    other = dict(found.other)
-    for name in () if old.stores is None else old.stores.kept:
-        if name in new.by_name:
-            before, now = old.by_name[name].spec, new.by_name[name].spec
-            if before.reference_chunks != now.reference_chunks or unlike(before, now):
-                other.setdefault(name, "is kept as one chunk, which is another")
-    return replace(found, other=other)
+    if old.stores is None or new.stores is None:
+        return found
+    other, lost = dict(found.other), {}
+    for name in old.by_name:
+        if name not in new.by_name:
+            continue
+        if name not in old.stores.kept:
+            gone = held_otherwise(old.stores, new.stores, name)[0]
+            if gone and name not in other:
+                lost[name] = f"is gone from {gone[0]}" + (", and others" if gone[1:] else "")
+            continue
+        before, now = old.by_name[name].spec, new.by_name[name].spec
+        if before.reference_chunks != now.reference_chunks or unlike(before, now):
+            other.setdefault(name, "is kept as one chunk, which is another")
+    return replace(found, other=other, lost=lost)
+
+
+def held_otherwise(old: StoreSet, new: StoreSet, array: str) -> tuple[list[str], list[str]]:
+    """Return which of the stores of before lost an array along the dimension, and which got it."""
+    before, now = old.place(array), new.place(array)
+    if before.axis is None or now.axis is None:
+        return [], []
+    had, has = old.holders(array), new.holders(array)
+    there = {(one.url, one.below) for one in old.stores if one.start < one.stop}
+    return sorted(url for url, _ in had - has), sorted(url for url, _ in (has - had) & there)
 
 
 def refuse_unasked(old: Plan, changes: Changes, allow_shrink: bool, allow_gone: bool) -> None:
@@ -117,6 +138,7 @@ def refuse_unasked(old: Plan, changes: Changes, allow_shrink: bool, allow_gone: 
         Naming them, and what allows it.
     """
     problems = [] if allow_gone else [f"{name} is gone" for name in changes.gone]
+    problems += [] if allow_gone else [f"{name} {what}" for name, what in changes.lost.items()]
     options = ["--allow-gone"] if problems else []
     if changes.shrunk and not allow_shrink:
         problems += [f"{name} {what}" for name, what in changes.shrunk.items()]

@@ -43,14 +43,14 @@ def plan_many(
     wishes: Wishes,
     zarr_format: int | None,
     skip_unsupported: bool,
-    period: str | None,
+    period: str | None = None,
     **sizes: Any,
 ) -> Plan:
     """Return the plan of several stores as one dataset, its regions of a ``period`` where given."""
     hierarchy, stores, source = _joined(found, joining, wishes, zarr_format, skip_unsupported)
     made = plan_stores(hierarchy, stores, source.location, group=wishes.group, **sizes)
     if period is not None:
-        made = with_dated_regions(made, labels_of(made, source), period, sizes["record_size"])
+        made = with_dated_regions(made, labels_of(made, source), period, sizes.get("record_size"))
     return replace(
         made,
         source=source,
@@ -71,6 +71,7 @@ def grown_many(
     store_options: Mapping[str, str] | None = None,
     skip_unsupported: bool = False,
     inventory: Inventory | None = None,
+    may_shrink: bool = False,
 ) -> Plan:
     """Return a plan of many stores with those that came since, and what its last one has grown by.
 
@@ -80,7 +81,8 @@ def grown_many(
     Raises
     ------
     InputError, MisfitError, SourceError, MetadataError
-        When the stores did more than come and grow, or do not fit.
+        When stores are gone, moved or became shorter (the last one may, where it ``may_shrink``),
+        or do not fit.
     """
     stores = old.stores
     assert stores is not None
@@ -108,7 +110,7 @@ def grown_many(
         arrays = tuple(map(ArrayPlan, hierarchy.arrays))
         now = replace(old, hierarchy=hierarchy, arrays=arrays, stores=joined)
         labelled = labels_of(now, source)
-    grown = grown_stores(old, hierarchy, joined, labelled)
+    grown = grown_stores(old, hierarchy, joined, labelled, may_shrink)
     return replace(grown, location=source.location, source=source, inventory=mark_of(source))
 
 

@@ -14,7 +14,7 @@ from math import prod
 from parchunk.errors import InputError
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec, Hierarchy
-from parchunk.planning.changes import changes_of, same_chunks, unlike
+from parchunk.planning.changes import changes_of, held_otherwise, same_chunks, unlike
 from parchunk.planning.choice import REGION_REFERENCES, WHOLE_RATIO, is_coordinate, make_plan
 from parchunk.planning.joining.segments import segments
 from parchunk.planning.plan import MOST_CHUNKS, ArrayPlan, Partition, Plan
@@ -77,15 +77,18 @@ def carried(old: Plan, new: Plan) -> Iterator[Carried]:
             continue
         if unlike(before.spec, array.spec):
             continue
+        name, same_stores = array.spec.name, True
         if old.stores is not None and new.stores is not None:
-            name = array.spec.name
             if old.stores.kept.get(name) != new.stores.kept.get(name):
                 continue
+            same_stores = not any(held_otherwise(old.stores, new.stores, name))
         if _same_regions(before, array):
             pairs = _of_the_same_number(before, array, old.record_size)
         else:
             pairs = _joined(before, array, old.record_size)
         for partition, parts in pairs:
+            if not same_stores and _stretches(old, *parts) != _stretches(new, partition):
+                continue  # one of them got the array, or lost it
             if _full(before.spec, array.spec, partition.rows):
                 yield Carried(partition, parts)
 
@@ -123,10 +126,21 @@ def going_on(old: Plan, new: Plan) -> Iterator[Carried]:
                 yield Carried(now, (was,))
 
 
-def _stretches(plan: Plan, partition: Partition) -> list[tuple[int | None, int, int]]:
-    """Return which store has which rows of a partition, by the first and their number."""
-    found = ((one.store, one.partition.rows) for one in segments(plan, partition))
-    return [(store, rows.number(0), rows.total) for store, rows in found if rows.total]
+def _stretches(plan: Plan, *partitions: Partition) -> list[tuple[object, int, int]]:
+    """Return which store has which rows of partitions, by the first and their number.
+
+    A store is its URL and the group that it is below, as others may have come before it.
+    """
+    found: list[tuple[object, int, int]] = []
+    for partition in partitions:
+        for one in segments(plan, partition):
+            store = None
+            if one.store is not None and plan.stores is not None:
+                planned = plan.stores.stores[one.store]
+                store = planned.url, planned.below
+            rows = one.partition.rows
+            found.append((store, rows.number(0), rows.total))
+    return found
 
 
 def _same_regions(before: ArrayPlan, now: ArrayPlan) -> bool:

@@ -16,24 +16,30 @@ from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
 
 
-def grown_stores(old: Plan, hierarchy: Hierarchy, stores: StoreSet, labels: Labels) -> Plan:
+def grown_stores(
+    old: Plan, hierarchy: Hierarchy, stores: StoreSet, labels: Labels, may_shrink: bool = False
+) -> Plan:
     """Return ``old`` with more stores behind those that it has; its record size and regions stay.
 
-    Of stores side by side each may have grown, as one store does, and others may have come.
-    ``labels`` are those of the split dimension now, where regions are periods.
+    Of stores side by side each may have grown, as one store does, and others may have come. What
+    became of arrays otherwise is for the caller to see (`parchunk.planning.changes`). ``labels``
+    are those of the split dimension now, where regions are periods. The last store of each series
+    may have become shorter where it ``may_shrink``.
 
     Raises
     ------
     InputError
-        Naming what did more than come behind the others, or whose references would have to be
-        written in other record files.
+        Naming stores that are gone, moved or became shorter; arrays whose references would have to
+        be written in other record files; where regions are periods, whatever is no growth.
     """
     before = old.stores
     assert before is not None
-    changes = changes_of(old, hierarchy)
-    # A coordinate that was the same in all stores may differ in one that came: it is stacked now.
-    other = {name: what for name, what in changes.other.items() if name not in stores.kept}
-    problems = [*_store_problems(before, stores), *replace(changes, other=other).problems()]
+    problems = _store_problems(before, stores, may_shrink)
+    if old.period is not None:
+        changes = changes_of(old, hierarchy)
+        # A coordinate that was the same in all stores may differ in one that came.
+        other = {name: what for name, what in changes.other.items() if name not in stores.kept}
+        problems += replace(changes, other=other).problems()
     if problems:
         raise InputError(
             f"the stores of {old.location.url} did more than grow ({'; '.join(problems[:3])}"
@@ -54,14 +60,14 @@ def grown_stores(old: Plan, hierarchy: Hierarchy, stores: StoreSet, labels: Labe
     crooked = [array.spec.name for array in arrays if not array.is_aligned(old.record_size)]
     if crooked:
         raise InputError(
-            f"{crooked[0]}: a store begins within a record file of {old.record_size:,} rows: build "
-            "anew, with a --record-size that divides the chunks of every store (--overwrite, or "
-            "another OUT)"
+            f"{crooked[0]}: a region begins within a record file of {old.record_size:,} rows: "
+            "build anew, with a --record-size that divides the chunks of every store (--overwrite, "
+            "or another OUT)"
         )
     return replace(old, hierarchy=hierarchy, arrays=arrays, cuts=cuts, stores=stores)
 
 
-def _store_problems(old: StoreSet, new: StoreSet) -> list[str]:
+def _store_problems(old: StoreSet, new: StoreSet, may_shrink: bool) -> list[str]:
     """Return why stores are not those of before with others behind, a phrase each."""
     found = [*_moved_arrays(old, new)]
     there = {(one.url, one.below) for one in new.stores}
@@ -74,17 +80,22 @@ def _store_problems(old: StoreSet, new: StoreSet) -> list[str]:
             if (one.url, one.below) not in there:
                 found.append(f"{one.url} is gone")
                 continue
-            problem = _problem(one, now[place : place + 1], may_grow=at == last)
+            is_last = at == last
+            problem = _problem(one, now[place : place + 1], is_last, is_last and may_shrink)
             found += [problem] if problem else []
     return found
 
 
-def _problem(one: PlannedStore, now: Sequence[PlannedStore], may_grow: bool) -> str | None:
+def _problem(
+    one: PlannedStore, now: Sequence[PlannedStore], may_grow: bool, may_shrink: bool
+) -> str | None:
     """Return what became of a store; ``now`` is the one in its place, or empty."""
     if not now or (now[0].url, now[0].below, now[0].start) != (one.url, one.below, one.start):
         return f"{one.url} is not where it was: others came before it"
-    if now[0].stop < one.stop or (now[0].stop > one.stop and not may_grow):
-        return f"{one.url} has {now[0].stop - one.start} elements, {one.stop - one.start} before"
+    more = now[0].stop - one.stop
+    if (more < 0 and not may_shrink) or (more > 0 and not may_grow):
+        found = f"{one.url} has {now[0].stop - one.start} elements, {one.stop - one.start} before"
+        return f"{found}, which --allow-shrink takes in" if more < 0 and may_grow else found
     return None
 
 

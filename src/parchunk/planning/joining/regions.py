@@ -154,7 +154,7 @@ def _last_files(plan: Plan) -> str | None:
     fits, names = 0, []
     for array in plan.arrays:
         spec, axis = array.spec, array.axis
-        # Of another axis than the first, no store that comes is taken in by an update.
+        # Of another axis than the first, record files end where the last store does.
         if axis is None or array.by_first_row or prod(spec.reference_grid[:axis]) > 1:
             continue
         if spec.shape[axis] % spec.chunks[axis] == 0:
@@ -209,12 +209,12 @@ def _cuts(
 
 
 def grown_cuts(old: Sequence[int], stores: StoreSet, length: int) -> Iterator[int]:
-    """Yield ``old`` cuts with those of what came behind; the last region may have become longer."""
-    if len(stores.ranges) > 1:  # all of them may have grown, and all share the regions
-        yield from region_cuts(stores, length)
-        return
-    yield from old[:-1]
-    yield from (cut for cut in region_cuts(stores, length) if not old or cut >= old[-1])
+    """Yield ``old`` cuts with those of what came behind; the last region may end elsewhere."""
+    *now, end = region_cuts(stores, length)
+    if len(stores.ranges) == 1:  # else all of them may have grown, and all share the regions
+        now = [*old[:-1], *(cut for cut in now if not old or cut >= old[-1])]
+    yield from (cut for cut in now if cut < end)
+    yield end
 
 
 def region_cuts(stores: StoreSet, length: int) -> Iterator[int]:

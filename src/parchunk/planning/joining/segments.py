@@ -35,6 +35,8 @@ def segments(plan: Plan, partition: Partition) -> Iterator[Segment]:
 
     A partition without rows has none.
     """
+    if not partition.rows.total:
+        return
     array = plan.by_name[partition.array]
     stores = plan.stores
     if (

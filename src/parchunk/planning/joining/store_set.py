@@ -144,6 +144,15 @@ class StoreSet:
             return store in place.stores
         return store in self.ranges[place.series]
 
+    def holders(self, array: str) -> frozenset[tuple[str, str]]:
+        """Return which stores that are not empty have an array along the dimension, by what they
+        are called: ``(URL, group below)``.
+        """
+        place = self.place(array)
+        held = self.ranges[place.series] if place.stores is None else place.stores
+        some = (self.stores[at] for at in held)
+        return frozenset((one.url, one.below) for one in some if one.start < one.stop)
+
     def stores_at(self, elements: Int64Array, series: int = 0) -> Int64Array:
         """Return the store of a series that holds each element of the dimension, shape (n,)."""
         found = np.searchsorted(self._starts[series], elements, side="right") - 1

@@ -1,0 +1,128 @@
+"""Stores that did more than come behind the others: taken in beside what readers see."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+import zarr
+from tests.many_stores import Made, write
+
+import parchunk
+
+
+def store(path: Path, begin: int, steps: int, **how: Any) -> Path:
+    """Write a store of hours, of ``y`` columns in chunks of ``chunk`` along both."""
+    axis, y, chunk = how.get("axis", 0), how.get("y", 4), how.get("chunk", 2)
+    values = 1 + np.arange(begin, begin + steps)[:, None] * 100 + np.arange(y)
+    names = ["time", "y"]
+    if axis:
+        values, names = values.T, names[::-1]
+    shards = (2 * chunk, 2 * chunk) if how.get("shards") else None
+    units = {"units": f"hours since 2000-01-01 {begin:02d}:00"}
+    arrays = {
+        name: Made(values, tuple(names), (chunk, chunk), {}, shards)
+        for name in how.get("names", "t")
+    }
+    arrays["time"] = Made(np.arange(steps), ("time",), None, units)
+    arrays["y"] = Made(np.arange(y), ("y",))
+    return write(path, arrays, 3)
+
+
+def joined(paths: list[Path]) -> xarray.Dataset:
+    own = [xarray.open_zarr(path, consolidated=False).load() for path in paths]
+    return xarray.concat(own, "time", data_vars="minimal", combine_attrs="override")
+
+
+def check(out: Path, wanted: xarray.Dataset) -> None:
+    with parchunk.open_dataset(out) as found:
+        xarray.testing.assert_equal(found.load(), wanted)
+    assert [found.kind for found in parchunk.audit(out, against_source=True).findings] == []
+
+
+def files(out: Path) -> dict[Path, bytes]:
+    return {path.relative_to(out): path.read_bytes() for path in out.rglob("refs.*.parq")}
+
+
+@pytest.mark.parametrize("how", [{}, {"shards": True}, {"axis": 1}], ids=str)
+def test_other_dimensions_grow_in_all_stores(tmp_path: Path, how: dict[str, Any]) -> None:
+    paths = [store(tmp_path / f"{at}", 8 * at, 8, **how) for at in range(2)]
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan(paths, concat="time"), out)
+    store(paths[0], 0, 8, y=8, **how)
+    with pytest.raises(parchunk.InputError, match="length along y"):
+        parchunk.update(out)
+    store(paths[1], 8, 8, y=8, **how)
+    paths.append(store(tmp_path / "2", 16, 8, y=8, **how))
+    done = parchunk.update(out, paths[2])
+    assert any("open it again" in note for note in done.notes)
+    check(out, joined(paths))
+    size = done.plan.record_size
+    parchunk.build(parchunk.plan(paths, concat="time", record_size=size), tmp_path / "fresh")
+    assert files(tmp_path / "fresh") == files(out)
+
+
+def test_stores_of_other_chunks_are_listed_anew(tmp_path: Path) -> None:
+    paths = [store(tmp_path / f"{at}", 8 * at, 8) for at in range(2)]
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan(paths, concat="time"), out)
+    for at, path in enumerate(paths):
+        store(path, 8 * at, 8, chunk=4)
+    done = parchunk.update(out)
+    assert any("t has other metadata" in note for note in done.notes)
+    check(out, joined(paths))
+
+
+def test_merged_stores_whose_coordinate_is_one_chunk_grow(tmp_path: Path) -> None:
+    paths = [store(tmp_path / name, 0, 4, names=name) for name in "tu"]
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan(paths, merge=True), out)
+    for path in paths:
+        store(path, 0, 8, names=path.name)
+    done = parchunk.update(out)
+    assert done.built == len(done.receipts) == 6  # of each variable a region without a record file
+    own = [xarray.open_zarr(path, consolidated=False).load() for path in paths]
+    check(out, xarray.merge(own))
+
+
+def test_what_stores_lost_is_taken_out_where_that_is_allowed(tmp_path: Path) -> None:
+    paths = [store(tmp_path / f"{at}", 8 * at, 8, names="tu") for at in range(2)]
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan(paths, concat="time", region=2), out)
+    for name in ("t", "u", "time"):
+        array = zarr.open_array(paths[1] / name, mode="r+")
+        array.resize((5, *array.shape[1:]))
+    with pytest.raises(parchunk.InputError, match="5 elements, 8 before, which --allow-shrink"):
+        parchunk.update(out)
+    parchunk.update(out, allow_shrink=True)
+    check(out, joined(paths))
+    for path in paths:
+        shutil.rmtree(path / "u")
+    with pytest.raises(parchunk.InputError, match=r"u is gone.*--allow-gone"):
+        parchunk.update(out)
+    parchunk.update(out, allow_gone=True)
+    check(out, joined(paths))
+    assert not (out / "u").exists()
+
+
+def test_an_array_that_one_store_lost_is_said(tmp_path: Path) -> None:
+    paths = [store(tmp_path / f"{at}", 8 * at, 8, names="tu") for at in range(2)]
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan(paths, concat="time", join="outer"), out)
+    shutil.rmtree(paths[1] / "u")
+    with pytest.raises(parchunk.InputError, match=rf"u is gone from {paths[1]}.*--allow-gone"):
+        parchunk.update(out)
+    parchunk.update(out, gaps=False, allow_gone=True)
+    with parchunk.open_dataset(out) as found:
+        xarray.testing.assert_equal(found.t.load(), joined(paths).t)
+        assert not found.u[8:].any()
+        assert found.u[:8].all()
+    assert [one.kind for one in parchunk.audit(out, against_source=True).findings] == ["lacking"]
+    # It comes back, and is not what it was.
+    store(paths[1], 8, 8, names="tu")
+    parchunk.update(out, gaps=False, regions=range(2))
+    check(out, joined(paths))
