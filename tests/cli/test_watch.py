@@ -12,9 +12,11 @@ import zarr
 
 import parchunk
 from parchunk.cli.main import run
-from parchunk.out.claims import Claim, claimed
+from parchunk.out.claims import Claim, claimed, read_claims
 from parchunk.out.holder import Holder
+from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
+from parchunk.out.output import ROOT
 from parchunk.showing.pace import Rate
 
 
@@ -58,6 +60,27 @@ def test_it_is_watched_until_it_is_published(begun: Path, tmp_path: Path, capsys
     assert looks[-1]["stale"] == []  # publishing forgets them
     assert run(["status", str(begun), "--watch"]) == 0
     assert "4 of 4 partitions, 40 of 40 chunks, published" in capsys.readouterr().out
+
+
+def test_claims_are_forgotten_before_the_root_is_there(
+    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who watches until it is published sees none that are stale."""
+    output = open_output(begun)
+    ended = replace(Holder.of_this_process("task"), host="elsewhere", expires=time.time() - 1)
+    output.put(Claim(ended, "v region 2", 1).path, Claim(ended, "v region 2", 1).encode())
+    for task in parchunk.tasks(parchunk.plan(tmp_path / "s.zarr", region=2), begun):
+        parchunk.run_task(task)
+    assert read_claims(output)
+    put, left = LocalOutput.put, {}
+
+    def watched(self: LocalOutput, path: str, data: bytes) -> None:
+        left[path] = read_claims(output)
+        put(self, path, data)
+
+    monkeypatch.setattr(LocalOutput, "put", watched)
+    parchunk.publish(output)
+    assert left[ROOT] == []
 
 
 def test_who_is_at_work_is_said(begun: Path, capsys: Any) -> None:

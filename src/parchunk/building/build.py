@@ -167,10 +167,10 @@ def carry_out(
     finally:
         if run.writing:
             lease.leave()
-    publish_root(plan, source, output, run.receipts, lease.confirm)
-    finish_update(output)
     if effort.executor is not None:
         forget_claims(output)  # of workers that died
+    publish_root(plan, source, output, run.receipts, lease.confirm)
+    finish_update(output)
     run.report()
     return BuildResult(
         **Counts.total(run.receipts).values(),

@@ -205,9 +205,9 @@ def publish(
                 "tasks again, or the same build as one"
             )
         source = source or open_source(plan, store_options)
+        forget_claims(output)  # before: who watches until it is published sees none
         publish_root(plan, source, output, receipts, lease.confirm)
         finish_update(output)
-        forget_claims(output)
         return BuildResult(
             **Counts.total(receipts).values(),
             url=output.url,

@@ -31,7 +31,9 @@ def watch(output: Output, every: float, as_json: bool) -> int:
     while True:
         # Read each time: an update may have another plan.
         plan = load_plan(output)
-        advance, under_way = Observer(output, plan).look(), read_under_way(output)
+        # What is published was done before, and its claims forgotten.
+        under_way = read_under_way(output)
+        advance = Observer(output, plan).look()
         speed = rate.take(time.monotonic(), advance.chunks)
         finished = (
             under_way.published
