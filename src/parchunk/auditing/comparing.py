@@ -25,6 +25,7 @@ from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.tally import Part as ListedPart
 from parchunk.listing.walker import Listing, batch_rows
 from parchunk.out.output import Output
+from parchunk.planning.inventory_again import at_hand
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.stores.source import Source
 
@@ -98,7 +99,8 @@ def compare_part(task: ComparisonTask) -> Compared:
         As `compare_partitions`, or when OUT holds another plan by now.
     """
     plan, output = task.part.plan, task.part.output
-    return compare_partitions(plan, output, task.source, task.items, task.allowed)
+    source = at_hand(plan, task.source, task.allowed.memory)
+    return compare_partitions(plan, output, source, task.items, task.allowed)
 
 
 def compare_partitions(

@@ -33,6 +33,7 @@ from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.inventory import require_inventory
+from parchunk.planning.inventory_again import inventory_of
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Partition, PartitionKey, Plan
 from parchunk.planning.source_again import open_source
@@ -87,18 +88,27 @@ def tasks(
         plan, store_options = make_plan(plan, store_options=store_options), None
     elif store_options and plan.source is not None:
         refuse_options("store_options", "plan", plan.source)
-    probed = plan.source is not None and plan.source.manner.probed
-    if plan.inventory is not None or probed:
-        what = "and do not ask for each chunk" if probed else "and no inventory of it"
-        given = "with --probe" if probed else "with the inventory"
-        raise InputError(
-            f"tasks reach a source that they list, {what}: build in parts (parchunk build --part "
-            f"I/N, each {given}), or plan without it"
-        )
+    _refuse_unreached(plan.source)
     plan = begin_shared(plan, output, effort, store_options, listing, overwrite)
     assert plan.source is not None
     done = read_receipts(output, plan).keys()
     return tasks_of(plan, plan.source, output, effort, parts, done)
+
+
+def _refuse_unreached(source: Source | None) -> None:
+    """Refuse a source of which tasks cannot know what it holds."""
+    if source is None:
+        return
+    if source.manner.probed:
+        raise InputError(
+            "tasks reach a source that they list, and do not ask for each chunk: build in parts "
+            "(parchunk build --part I/N, each with --probe), or plan without it"
+        )
+    if source.objects is not None and inventory_of(source, DEFAULT_MEMORY) is None:
+        raise InputError(
+            "tasks read an inventory from its files, and objects= are in none: write them to a "
+            "Parquet file that all tasks reach, and plan with inventory=FILE"
+        )
 
 
 def begin_shared(

@@ -23,7 +23,8 @@ from parchunk.out.output import Output
 from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import read_receipts
 from parchunk.out.shared_plan import shared_plan
-from parchunk.planning.inventory import require_inventory
+from parchunk.planning.inventory import Inventory, require_inventory
+from parchunk.planning.inventory_again import at_hand, inventory_of, listed_again
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.planning.source_again import open_source
 from parchunk.planning.stretches import partitions_in, stretch_name
@@ -52,6 +53,8 @@ class Task:
     trust_listing: bool = False
     patience: Patience | None = None
     listing: str | None = None
+    #: The inventory that stands for the listing, where its plan is of one.
+    inventory: Inventory | None = None
     #: The lease that it works under, where it is one of a build that holds it.
     under: str = ""
 
@@ -116,6 +119,7 @@ def task_of(
         trust_listing=effort.trust_listing,
         patience=effort.patience,
         listing=source.listing,
+        inventory=inventory_of(source, effort.memory),
         under=under,
     )
 
@@ -156,7 +160,9 @@ def do_task(
         # In this order, and within: no update begins while there is a claim.
         refuse_between(output)
         plan = _plan_of(task, output)
-        source = replace(source or _source_of(plan, task, store_options), identity=plan.identity)
+        if source is None:
+            source = _source_of(plan, task, store_options)
+        source = at_hand(plan, replace(source, identity=plan.identity), task.memory)
         partitions = list(partitions_in(plan, task.start, task.stop))
         keys = {partition.key for partition in partitions}
         done = read_receipts(output, plan, only=keys)
@@ -197,7 +203,10 @@ def _source_of(plan: Plan, task: Task, options: Mapping[str, str] | None) -> Sou
     """Return the source of a task, opened where it runs."""
     # Servers that the task names are named by who made it, who may say so: see `Task.source`.
     plan = replace(plan, source=None)
-    source = open_source(plan, {**dict(task.source.options), **(options or {})}, task.listing)
+    options = {**dict(task.source.options), **(options or {})}
+    source = open_source(plan, options, task.listing)
+    if task.inventory is not None:
+        source = listed_again(plan, source, task.inventory, options)
     require_inventory(plan.inventory, source)
     return source
 

@@ -40,6 +40,17 @@ _AFTER_SLASH = "0"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What an inventory was read from: paths or URLs of its ``files``, and the ``root`` if given.
+
+    Other machines can read it again where they reach those.
+    """
+
+    files: tuple[str, ...]
+    root: str | None = None
+
+
+@dataclass(frozen=True)
 class SortedObjects:
     """Objects of a store below a folder, ``count`` of them, as they were when ``taken`` (UTC).
 
@@ -55,11 +66,18 @@ class SortedObjects:
     #: What it has of each object: ``none`` is asked for, ``time`` or ``etag``.
     identity: str = "none"
     notes: tuple[str, ...] = field(default=(), compare=False)
+    #: None where rows were given that are in no file.
+    origin: Origin | None = field(default=None, compare=False)
     workspace: Workspace | None = field(default=None, compare=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the workspace to the process that made it."""
         return {**self.__dict__, "workspace": None}
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this machine has the file: the one that sorted it, or all that share TMPDIR."""
+        return Path(self.file).is_file()
 
     @property
     def firsts(self) -> list[str]:

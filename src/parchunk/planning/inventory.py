@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from parchunk.errors import InputError
 from parchunk.inventories.reading import MEMORY, read_inventory
 from parchunk.inventories.roots import Root
+from parchunk.inventories.sorted_objects import Origin
 from parchunk.stores.inventory_file import open_inventory_file
 from parchunk.stores.source import Source
 
@@ -69,7 +70,9 @@ class Inventory:
             )
         opened = [open_inventory_file(file, source, store_options) for file in self.files]
         root = Root(source.url, source.prefix, self.root, example)
-        return source.listed_by(read_inventory(opened, root, self.memory, source.identity))
+        found = read_inventory(opened, root, self.memory, source.identity)
+        origin = Origin(tuple(file.name for file in opened), self.root)
+        return source.listed_by(replace(found, origin=origin))
 
 
 @dataclass(frozen=True)
