@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,3 +69,27 @@ def test_what_never_comes_is_left() -> None:
             answer(over.wait, 0.01)
     finally:
         over.set()
+
+
+def test_one_thread_asks_for_one_thing_after_another() -> None:
+    threads = {answer(threading.get_ident, 10) for _ in range(20)}
+    with ThreadPoolExecutor(4) as pool:
+        barrier = threading.Barrier(4)
+        together = [
+            pool.submit(answer, lambda: (barrier.wait(10), threading.get_ident())[1], 10)
+            for _ in range(4)
+        ]
+        apart = {one.result() for one in together}
+    assert len(threads) == 1
+    assert len(apart) == 4
+
+
+def test_a_thread_that_was_left_is_not_asked_again() -> None:
+    over, late = threading.Event(), []
+    with pytest.raises(UnansweredError):
+        answer(lambda: (over.wait(10), late.append(threading.get_ident())), 0.01)
+    over.set()
+    others = {answer(threading.get_ident, 10) for _ in range(20)}
+    while not late:
+        over.wait(0.01)
+    assert not others & set(late)
