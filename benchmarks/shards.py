@@ -33,6 +33,7 @@ from zarr.storage import LocalStore, StorePath
 
 import parchunk
 from parchunk.cover.limits import USUAL
+from parchunk.listing.index_reading import IndexReading
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.shard_reading import ShardReader
 from parchunk.listing.size_vector import SizeVector
@@ -131,7 +132,8 @@ def read_only(plan: parchunk.Plan, concurrency: int) -> None:
             shards = partition.objects.total
             sizes = SizeVector(np.zeros(shards, np.uint64))
             sizes.note(np.arange(shards), np.full(shards, size, np.uint64))
-            reader.read(partition.rows, Part(partition.objects, sizes, None, Strays(), 0))
+            part = Part(partition.objects, sizes, None, Strays(), 0)
+            IndexReading(reader, partition.rows, part, 0).read(partition.rows)
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float, float]:

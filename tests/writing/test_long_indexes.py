@@ -21,6 +21,7 @@ from tests.writing.shards import (
     Changing,
     cases,
     check,
+    overwrite,
     write,
 )
 from zarr.codecs import (
@@ -73,7 +74,7 @@ def test_the_requests_for_long_indexes_are_forecast(tmp_path: Path) -> None:
     plan = parchunk.plan(str(tmp_path / "s.zarr"))
     jobs = scheduling.make_jobs(plan, plan.partitions(), 10**6, WIDTH, limits=SHORT)
     cost = forecast.forecast_jobs(plan, jobs)
-    # 16 entries and a checksum, three entries a request
+    # 16 entries, three a request; the checksum comes with the last one
     assert cost.gets == 6 * cost.shards == 60
     assert build(plan, str(tmp_path / "refs"), limits=SHORT).gets == cost.gets
 
@@ -105,6 +106,62 @@ def test_a_shard_that_is_replaced_between_the_parts_of_its_index_is_not_taken(
     with pytest.raises(SourceError, match="a/c/0/0 changed while it was read"):
         build(changed, str(tmp_path / "refs"), limits=SHORT)
     assert not (tmp_path / "refs/.zmetadata").exists()
+
+
+@pytest.mark.parametrize("location", ["start", "end"])
+def test_an_index_that_several_slices_want_is_read_once(tmp_path: Path, location: str) -> None:
+    """One shard, of which each line of inner chunks is a slice: 40 entries of 400."""
+    shape = (20, 80)
+    case = Case(shape, shape, (2, 2), holes=0.0, split="0", location=location, record_size=40)
+    root = tmp_path / "s.zarr"
+    write(root, case)
+    plan = parchunk.plan(str(root), record_size=40)
+    assert plan.source is not None
+    said = []
+    for ahead, gets in ((0, 10), (16 * 90, 4), (16 * 400, 2)):
+        limits = Limits(inner_rows=40, index_bytes=16 * 200, ahead_bytes=ahead)
+        ranges: list[tuple[int, int]] = []
+        source = replace(plan.source, store=Noting(plan.source.store, ranges))
+        result = build(replace(plan, source=source), str(tmp_path / f"{ahead}"), limits=limits)
+        assert result.gets == len(ranges) == gets
+        # One range goes on where the one before it ended: 400 entries and the checksum.
+        assert [start for start, _ in ranges[1:]] == [stop for _, stop in ranges[:-1]]
+        assert ranges[-1][1] - ranges[0][0] == 16 * 400 + 4
+        jobs = scheduling.make_jobs(plan, plan.partitions(), 10**6, WIDTH, limits=limits)
+        assert forecast.forecast_jobs(plan, jobs).gets == gets
+        said.append((tmp_path / f"{ahead}/a/refs.5.parq").read_bytes())
+    assert said[0] == said[1] == said[2]
+    check(root, tmp_path / "refs", case, limits=limits)
+
+
+class Noting(Changing):
+    """A store that notes which ranges are read."""
+
+    def __init__(self, store: Any, ranges: list[tuple[int, int]]) -> None:
+        super().__init__(store, lambda: None)
+        self.ranges = ranges
+
+    def get(self, path: str, *, options: Any = None) -> Any:
+        if options:
+            self.ranges.append(options["range"])
+        return super().get(path, options=options)
+
+
+@pytest.mark.parametrize("ahead", [0, 16 * 30])
+def test_damage_in_what_a_later_slice_wants_ends_the_build(tmp_path: Path, ahead: int) -> None:
+    """The checksum is over what all slices have read."""
+    limits = Limits(inner_rows=40, ahead_bytes=ahead)
+    root = tmp_path / "s.zarr"
+    write(root, Case((20, 80), (20, 80), (2, 2), holes=0.0, record_size=40))
+    plan = parchunk.plan(str(root), record_size=40)
+    shard = root / "a/c/0/0"
+    whole = shard.read_bytes()
+    for at in (-4 - 16 * 390, -5, -1):
+        shard.write_bytes(whole)
+        overwrite(shard, at, bytes([shard.read_bytes()[at] ^ 1]))
+        with pytest.raises(DamagedShardError, match="a/c/0/0 is damaged: the checksum"):
+            build(plan, str(tmp_path / f"refs{at}"), limits=limits)
+        assert not (tmp_path / f"refs{at}/.zmetadata").exists()
 
 
 @pytest.mark.slow

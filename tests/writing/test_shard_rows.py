@@ -36,7 +36,7 @@ import parchunk
 from parchunk.building.build import build
 from parchunk.cover import forecast, scheduling
 from parchunk.cover.limits import Limits
-from parchunk.listing import shard_reading
+from parchunk.listing import index_reading
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 
@@ -106,13 +106,13 @@ def slices_of(most: int) -> Limits:
 def slices_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note how many rows each slice has."""
     seen: list[int] = []
-    read = shard_reading.ShardReader.read
+    read = index_reading.IndexReading.read
 
-    def spy(self: Any, rows: Any, shards: Any) -> Any:
+    def spy(self: Any, rows: Any) -> Any:
         seen.append(rows.total)
-        return read(self, rows, shards)
+        return read(self, rows)
 
-    monkeypatch.setattr(shard_reading.ShardReader, "read", spy)
+    monkeypatch.setattr(index_reading.IndexReading, "read", spy)
     return seen
 
 

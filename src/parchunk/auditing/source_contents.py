@@ -24,8 +24,11 @@ from parchunk.errors import DamagedShardError
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.placement import Target
 from parchunk.keys.row_sets import RowSet
+from parchunk.listing.index_reading import IndexReading
+from parchunk.listing.inner_chunks import InnerChunks
 from parchunk.listing.patience import Patience, Requests
-from parchunk.listing.shard_reading import InnerChunks, ShardReader
+from parchunk.listing.shard_reading import ShardReader
+from parchunk.listing.size_vector import SizeVector
 from parchunk.listing.tally import Part
 from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import inner_slices, shard_numbers, shards_of
@@ -190,9 +193,14 @@ class ContentReader:
         )  # fmt: skip
         jobs = {job.index: job for job in item.jobs(self._plan.record_size)}
         slices = inner_slices(spec, rows, expansion.rows, self._plan.record_size)
+        reading = IndexReading(reader, rows, shards, expansion.ahead_bytes)
         for some in slices if len(chosen) else ():
-            inner, damaged = _read(reader, spec, some, shards)
-            found.append(Contradicted(unreadable=damaged))
+            try:
+                inner = reading.read(some)
+            except DamagedShardError:
+                inner, damaged = _read_sound(reader, rows, some, shards)
+                found.append(Contradicted(unreadable=damaged))
+                reading = IndexReading(reader, rows, shards, expansion.ahead_bytes)
             for begin in range(0, some.total, self._plan.record_size):
                 end = min(begin + self._plan.record_size, some.total)
                 numbers = some.numbers(begin, end)
@@ -220,25 +228,28 @@ class ContentReader:
         return chosen
 
 
-def _read(
-    reader: ShardReader, spec: ArraySpec, rows: RowSet, shards: Part
+def _read_sound(
+    reader: ShardReader, whole: RowSet, rows: RowSet, shards: Part
 ) -> tuple[InnerChunks, Int64Array]:
-    """Return where the inner chunks of ``rows`` lie, and the shards whose index is damaged."""
-    try:
-        return reader.read(rows, shards), np.empty(0, np.int64)
-    except DamagedShardError:
-        numbers = shards_of(spec, rows)
+    """Return where the inner chunks of ``rows`` lie, and the shards whose index is damaged.
+
+    The rows are a slice of the ``whole``.
+    """
+
+    def read(places: SizeVector) -> InnerChunks:
+        return IndexReading(reader, whole, replace(shards, vector=places), 0).read(rows)
+
+    numbers = shards_of(reader.spec, rows)
     places = shards.rows.positions(numbers)
     there = shards.vector[places].present
     numbers, places = numbers[there], places[there]
     damaged = np.zeros(len(numbers), bool)
     for at in range(len(numbers)):
         try:
-            reader.read(rows, replace(shards, vector=shards.vector.only(places[at : at + 1])))
+            read(shards.vector.only(places[at : at + 1]))
         except DamagedShardError:
             damaged[at] = True
-    whole = replace(shards, vector=shards.vector.without(places[damaged]))
-    return reader.read(rows, whole), numbers[damaged]
+    return read(shards.vector.without(places[damaged])), numbers[damaged]
 
 
 def _differs(held: HeldRows, inner: InnerChunks, rows: slice) -> NDArray[np.bool_]:

@@ -234,4 +234,4 @@ def _row_source(ready: ReadyJobs, member: Member, pools: Pools, counted: Request
         member.expansion.index_bytes,
     )
     rows_of = {partition.objects: partition.rows for partition in member.partitions}
-    return ShardRows(reader, rows_of, member.expansion.rows, ready.record_size)
+    return ShardRows(reader, rows_of, member.expansion, ready.record_size)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from parchunk.cover import intervals
 from parchunk.cover.limits import USUAL
 from parchunk.keys.row_sets import RowSet
-from parchunk.metadata.shard_index import index_requests
+from parchunk.metadata.shard_stretches import index_requests
 from parchunk.metadata.shards import shard_layout
 from parchunk.planning.plan import ArrayPlan, PartitionKey, Plan
 from parchunk.planning.stretches import partition_count

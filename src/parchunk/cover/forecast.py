@@ -12,9 +12,9 @@ from parchunk.cover.jobs import Expansion, Job, Member
 from parchunk.cover.key_ranges import common_directory
 from parchunk.cover.walks import chunk_directory
 from parchunk.metadata.names import documents_of
-from parchunk.metadata.shard_grid import inner_slices, shards_of
-from parchunk.metadata.shard_index import index_requests
-from parchunk.metadata.shards import shard_layout
+from parchunk.metadata.shard_grid import ends_within_shards, inner_slices
+from parchunk.metadata.shard_stretches import IndexSteps, index_requests
+from parchunk.metadata.shards import ENTRY_BYTES, shard_layout
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.plan import Plan
 
@@ -24,7 +24,8 @@ class Forecast:
     """LIST requests for a plan, were every chunk there: ``least`` is ceil(keys / page).
 
     ``shards`` are the shard indexes that expanded arrays have, and ``gets`` the requests for them:
-    more only where a slice of a region ends within shards.
+    more only where one is long, or a slice of a region ends within more shards than can be read
+    ahead.
     """
 
     jobs: int
@@ -74,13 +75,19 @@ def forecast_jobs(plan: Plan, jobs: Sequence[Job], beside: Sequence[Content] = (
 
 
 def _gets(member: Member, expansion: Expansion, record_size: int) -> int:
-    """Forecast the requests for shard indexes: a slice that ends within shards reads them again."""
-    spec = member.spec
-    return index_requests(shard_layout(spec), expansion.index_bytes) * sum(
-        len(shards_of(spec, rows))
-        for partition in member.partitions
-        for rows in inner_slices(spec, partition.rows, expansion.rows, record_size)
-    )
+    """Forecast the requests for shard indexes: each slice reads what it wants, and ahead."""
+    spec, layout = member.spec, shard_layout(member.spec)
+    at_once, ahead = expansion.index_bytes // ENTRY_BYTES, expansion.ahead_bytes // ENTRY_BYTES
+    gets = 0
+    for partition in member.partitions:
+        rows, most = partition.rows, expansion.rows
+        if not ends_within_shards(spec, rows, most, record_size):
+            gets += index_requests(layout, expansion.index_bytes) * partition.objects.total
+            continue
+        steps = IndexSteps(spec, rows, layout.count, at_once, ahead)
+        for some in inner_slices(spec, rows, most, record_size):
+            gets += int(steps.next(some).requests(at_once).sum())
+    return gets
 
 
 def _with_documents(spec: ArraySpec, spans: Ints) -> Ints:

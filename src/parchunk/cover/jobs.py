@@ -53,11 +53,13 @@ class Expansion:
     """How much of an expanded array is read at once.
 
     ``rows`` are the inner chunks in one slice of a partition, ``index_bytes`` those of one shard's
-    index, which takes several requests where it is longer.
+    index, which takes several requests where it is longer. ``ahead_bytes`` of indexes are kept for
+    slices to come, where slices end within shards.
     """
 
     rows: int
     index_bytes: int
+    ahead_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

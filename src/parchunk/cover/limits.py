@@ -30,6 +30,8 @@ class Limits:
     inner_rows: int = 4_000_000
     #: Bytes of one shard's index that are read at once, by a request of their own: whole entries.
     index_bytes: int = 4 << 20
+    #: Bytes of shards' indexes that are kept until slices to come want them, at most.
+    ahead_bytes: int = 1 << 30
     #: Chunks of a small array, at most: beyond, to begin a request of its own costs little.
     small: int = 5_000
     #: Arrays that one walk lists, at most.

@@ -14,6 +14,8 @@ from parchunk.cover.jobs import Expansion, Job, Member, Pass, Unit
 from parchunk.cover.limits import Terms
 from parchunk.cover.walks import needed_ranks
 from parchunk.errors import InputError
+from parchunk.metadata.shard_grid import ends_within_shards
+from parchunk.metadata.shards import ENTRY_BYTES
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.plan import Partition
 
@@ -62,14 +64,34 @@ def _expanded(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) ->
         batches[-1].append(partition)
     for batch in batches:
         listed = sum(partition.objects.total for partition in batch)
-        inner = max((most_held - listed) // HELD_BY_INNER, terms.record_size)
-        inner = min(inner, terms.limits.inner_rows)
-        inner = min(inner, max(partition.rows.total for partition in batch))
-        expansion = Expansion(inner, terms.limits.index_bytes)
+        expansion = _expansion(spec, batch, most_held - listed, terms)
         units = tuple(Unit(position, part.objects) for position, part in enumerate(batch))
-        held = listed + HELD_BY_INNER * inner
+        ahead = -(-expansion.ahead_bytes // terms.chunk_bytes)
+        held = listed + HELD_BY_INNER * expansion.rows + ahead
         passes = terms.passes(spec, [units])
         yield terms.job(Member(spec, tuple(batch), passes, held, expansion))
+
+
+def _expansion(
+    spec: ArraySpec, partitions: Sequence[Partition], room: int, terms: Terms
+) -> Expansion:
+    """Return how much of some partitions is read at once, for which there is ``room``, in chunks.
+
+    Where slices cannot but end within shards, half of it is for indexes that are read ahead: those
+    take half of what the slices would for which they spare a request.
+    """
+    largest = max(partition.rows.total for partition in partitions)
+
+    def rows_in(room: int) -> int:
+        rows = min(max(room // HELD_BY_INNER, terms.record_size), terms.limits.inner_rows)
+        return min(rows, largest)
+
+    rows, ahead = rows_in(room), 0
+    if any(ends_within_shards(spec, p.rows, rows, terms.record_size) for p in partitions):
+        rows = rows_in(room // 2)
+        left = max(room - HELD_BY_INNER * rows, 0) * terms.chunk_bytes
+        ahead = min(left, largest * ENTRY_BYTES, terms.limits.ahead_bytes)
+    return Expansion(rows, terms.limits.index_bytes, ahead)
 
 
 def _runs(partitions: Sequence[Partition], most_held: int) -> Iterator[list[Partition]]:

@@ -38,6 +38,16 @@ def shards_of(spec: ArraySpec, rows: RowSet) -> Int64Array:
     return found[0] if len(found) == 1 else np.unique(np.concatenate(found))
 
 
+def shard_starts(spec: ArraySpec, shards: Int64Array) -> Int64Array:
+    """Return the index of each shard's first inner chunk, shape (rank, n)."""
+    starts = np.empty((spec.rank, len(shards)), np.int64)
+    rest, extent = shards, extents(spec)
+    for axis in reversed(range(spec.rank)):
+        rest, index = np.divmod(rest, spec.grid[axis])
+        starts[axis] = index * extent[axis]
+    return starts
+
+
 def shard_numbers(spec: ArraySpec, rows: Int64Array) -> Int64Array:
     """Return the number of the shard that each row lies in, shape (n,)."""
     numbers = np.zeros(len(rows), np.int64)
@@ -60,6 +70,11 @@ def inner_slices(spec: ArraySpec, rows: RowSet, most: int, record_size: int) -> 
         unit = _unit(spec, rows, most, record_size)
         most = max(most // unit, 1) * unit if unit <= most else most
     return rows.slices(most, record_size)
+
+
+def ends_within_shards(spec: ArraySpec, rows: RowSet, most: int, record_size: int) -> bool:
+    """Whether `inner_slices` cannot but end within shards."""
+    return rows.total > most and _unit(spec, rows, most, record_size) > most
 
 
 def _unit(spec: ArraySpec, rows: RowSet, most: int, record_size: int) -> int:

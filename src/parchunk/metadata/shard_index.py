@@ -1,7 +1,7 @@
 """Shard indexes by the batch: from bytes to the offset and size of every inner chunk. No I/O.
 
 An entry is a pair of unsigned 64-bit integers, both 2^64 - 1 where the inner chunk was never
-written. Nothing is believed: a checksum is verified, and an entry must lie inside its shard.
+written. Nothing is believed: an entry must lie inside its shard.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from parchunk.metadata.shards import CHECKSUM_BYTES, ENTRY_BYTES, ShardLayout
+from parchunk.metadata.shards import ShardLayout
 
 #: A code in place of the size of an inner chunk whose shard is not there.
 ABSENT_SHARD = 0
@@ -82,53 +81,22 @@ class Entries:
     sizes: NDArray[np.int64]
 
 
-def index_requests(layout: ShardLayout, most: int) -> int:
-    """Return how many GET requests, of ``most`` bytes each, the index of one shard takes."""
-    return -(-layout.index_bytes // most)
-
-
-def decode_indexes(
-    layout: ShardLayout, indexes: Sequence[bytes], shard_sizes: NDArray[np.int64]
+def decode(
+    layout: ShardLayout, stretches: Sequence[bytes], first: int, shard_sizes: NDArray[np.int64]
 ) -> Entries:
-    """Return the entries of a batch of shards from their indexes.
+    """Return the same entries of a batch of shards: whole ones, from number ``first`` on.
 
-    ``shard_sizes`` are the sizes of the shard objects in bytes, shape (len(indexes),).
-
-    Raises
-    ------
-    IndexDamage
-        For the first shard whose index has the wrong length, fails its checksum, or has an entry
-        that is not within the shard.
-    """
-    for shard, index in enumerate(indexes):
-        if len(index) != layout.index_bytes:
-            raise IndexDamage(
-                shard, f"its index has {len(index)} bytes instead of {layout.index_bytes}"
-            )
-        if layout.checksum and not _checksum_fits(index):
-            raise IndexDamage(shard, "the checksum of its index is wrong")
-    table = np.frombuffer(b"".join(indexes), np.uint8).reshape(len(indexes), layout.index_bytes)
-    pairs = (
-        table[:, : layout.count * ENTRY_BYTES]
-        .reshape(len(indexes), layout.count, ENTRY_BYTES)
-        .view(f"{layout.byte_order}u8")
-    )
-    return _entries(pairs, shard_sizes, 0)
-
-
-def decode_stretch(layout: ShardLayout, stretch: bytes, first: int, shard_size: int) -> Entries:
-    """Return some entries of one shard, whose index is too long to be held at once.
-
-    ``stretch`` is whole entries, from number ``first`` on. The checksum, over all of them, is the
-    caller's.
+    ``shard_sizes`` are the sizes of the shard objects in bytes, shape (len(stretches),). The
+    checksum, which is over all entries, is the caller's.
 
     Raises
     ------
     IndexDamage
-        When an entry is not within the shard.
+        For the first shard that has an entry which is not within it.
     """
-    pairs = np.frombuffer(stretch, f"{layout.byte_order}u8").reshape(1, -1, 2)
-    return _entries(pairs, np.array([shard_size]), first)
+    joined = stretches[0] if len(stretches) == 1 else b"".join(stretches)
+    pairs = np.frombuffer(joined, f"{layout.byte_order}u8")
+    return _entries(pairs.reshape(len(stretches), -1, 2), shard_sizes, first)
 
 
 def _entries(pairs: NDArray[np.uint64], shard_sizes: NDArray[np.int64], first: int) -> Entries:
@@ -154,8 +122,3 @@ def _entries(pairs: NDArray[np.uint64], shard_sizes: NDArray[np.int64], first: i
         found[zero] = ZERO_SIZED
     found[empty] = EMPTY
     return Entries(offsets.view(np.int64), found)
-
-
-def _checksum_fits(index: bytes) -> bool:
-    stored = int.from_bytes(index[-CHECKSUM_BYTES:], "little")
-    return bool(google_crc32c.value(index[:-CHECKSUM_BYTES]) == stored)

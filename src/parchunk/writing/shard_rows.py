@@ -9,10 +9,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from parchunk.cover.jobs import Expansion
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.row_sets import RowSet
 from parchunk.keys.spelling import PathBuilder
-from parchunk.listing.shard_reading import InnerChunks, ShardReader
+from parchunk.listing.index_reading import IndexReading
+from parchunk.listing.inner_chunks import InnerChunks
+from parchunk.listing.shard_reading import ShardReader
 from parchunk.listing.tally import Part
 from parchunk.metadata.shard_grid import inner_slices, shard_numbers
 from parchunk.out.counts import Counts
@@ -25,20 +28,20 @@ _SHARED = 4
 class ShardRows:
     """The rows of one expanded array; ``rows_of`` has those of each set of shards that is listed.
 
-    A piece is at most ``inner_rows`` rows, of record files of ``record_size`` ones.
+    ``expansion`` says how many rows a piece is, of record files of ``record_size`` ones.
     """
 
     def __init__(
         self,
         reader: ShardReader,
         rows_of: Mapping[RowSet, RowSet],
-        inner_rows: int,
+        expansion: Expansion,
         record_size: int,
     ) -> None:
         self.spec = reader.spec
         self.reader = reader
         self._rows_of = rows_of
-        self._inner_rows = inner_rows
+        self._expansion = expansion
         self._record_size = record_size
         self.spelling = PathBuilder(f"{reader.source.describe(self.spec.name)}/", self.spec.space)
 
@@ -50,8 +53,9 @@ class ShardRows:
     def pieces(self, part: Part) -> Iterator[ShardPiece]:
         """Yield the rows of a part's shards, whose indexes are read piece by piece."""
         rows = self._rows_of[part.rows]
-        for some in inner_slices(self.spec, rows, self._inner_rows, self._record_size):
-            yield ShardPiece(self, self.reader.read(some, part), part)
+        reading = IndexReading(self.reader, rows, part, self._expansion.ahead_bytes)
+        for some in inner_slices(self.spec, rows, self._expansion.rows, self._record_size):
+            yield ShardPiece(self, reading.read(some), part)
 
     def counts(self, part: Part) -> Counts:
         """Return the counts of shards."""
