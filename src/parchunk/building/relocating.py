@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import cast
@@ -12,19 +11,21 @@ from typing import cast
 import numpy as np
 
 from parchunk.arguments.lenient import lenient
+from parchunk.building.moved_stores import MovedStores, one_elsewhere, with_folder
 from parchunk.building.pools import Pools
 from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.publishing import publish_root
+from parchunk.building.relocation_sample import Sample
 from parchunk.building.rewriting import Rewriting
 from parchunk.building.staging import begin_stage, to_list_anew
+from parchunk.building.store_paths import object_paths
 from parchunk.cover.memory import DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.size_vector import SizeVector
 from parchunk.listing.strays import Strays
 from parchunk.listing.tally import Part
-from parchunk.metadata.chunk_keys import object_key
+from parchunk.metadata import skip_refused
 from parchunk.metadata.meaning import differences, same_meaning
-from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.out.labels import keep_labels
 from parchunk.out.lease import Lease
 from parchunk.out.opening import open_output
@@ -33,6 +34,7 @@ from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, check_counts, read_receipts, strays_path, write_receipt
 from parchunk.out.switching import switch
 from parchunk.out.unfinished import Unfinished
+from parchunk.planning.from_stores import changed_coordinates, rejoined
 from parchunk.planning.plan import ArrayPlan, PartitionKey, Plan
 from parchunk.planning.source_again import read_again
 from parchunk.showing.values import Shown
@@ -76,6 +78,7 @@ def relocate(
     out: str | PathLike[str] | Output,
     url: str | PathLike[str] | Source,
     *,
+    store: str | None = None,
     sample: int = SAMPLE,
     memory: int | str = DEFAULT_MEMORY,
     store_options: Mapping[str, str] | None = None,
@@ -90,9 +93,13 @@ def relocate(
     Parameters
     ----------
     url
-        The store in its new place: what was given as the source of the build, there.
+        The store in its new place: what was given as the source of the build, there. Of many
+        stores, the folder that all of them are in; they lie in it as they did in the one before.
+    store
+        One of many stores, which alone is at ``url`` now: its URL, the end of it, or its group.
     sample
-        How many chunks to look at there, about; at least one of every array that has any.
+        How many chunks to look at there, about; at least one of every array that has any, and of
+        every store that moved.
     memory
         Bound on the peak above the imports, in bytes or as text such as ``"1GiB"``.
     store_options, output_options
@@ -101,7 +108,7 @@ def relocate(
     Raises
     ------
     InputError
-        When OUT is no finished build of one store, or the new place does not hold what it has.
+        When OUT is no finished build, or the new place does not hold what it has.
     SourceError, OutputError
         When either cannot be reached.
     """
@@ -110,18 +117,20 @@ def relocate(
     load_plan(output)  # refused before a lease is taken in what is no OUT
     with alone_in(output) as lease:
         old = load_plan(output)
-        source = _opened(old, url, store_options)
-        refuse_overlap(old, source, output)
+        moved = _elsewhere(old, url, store, store_options)
+        new, source = moved.plan, moved.plan.source
+        assert source is not None
+        refuse_overlap(new, source, output)
         receipts = _finished(old, output)
-        if source.url == old.location.url:
-            raise InputError(f"{output.url} refers to {source.url} already")
-        _require_same(old, source)
-        # Copies have times and tags of their own.
-        new = replace(old, location=source.location, source=source, identity="none")
+        if moved.now == moved.before:
+            raise InputError(f"{output.url} refers to {moved.now} already")
+        _require_same(new, source, moved.now)
         rewriting = Rewriting.within(memory, new)
-        checked = _require_chunks(old, receipts, source, output, sample, rewriting)
+        looked_at = Sample(new, source, receipts, output, sample, rewriting)
+        checked = looked_at.require(None if new.stores is None else moved.moved)
         written = _write_all(old, new, receipts, source, output, lease, rewriting)
-        return Relocation(output.url, old.location.url, source.url, checked, written, _dropped(old))
+        notes = (*_dropped(old), *moved.notes)
+        return Relocation(output.url, moved.before, moved.now, checked, written, notes)
 
 
 def _dropped(old: Plan) -> tuple[str, ...]:
@@ -135,15 +144,29 @@ def _dropped(old: Plan) -> tuple[str, ...]:
     )
 
 
+def _elsewhere(
+    plan: Plan,
+    url: str | PathLike[str] | Source,
+    store: str | None,
+    options: Mapping[str, str] | None,
+) -> MovedStores:
+    """Return a plan with its source in the new place."""
+    if store is not None:
+        if plan.stores is None:
+            raise InputError(f"--store {store}: the references are of one store: leave it out")
+        return one_elsewhere(plan, store, url, options)
+    if plan.stores is not None:
+        return with_folder(plan, url, options)
+    source = _opened(plan, url, options)
+    # Copies have times and tags of their own.
+    new = replace(plan, location=source.location, source=source, identity="none")
+    return MovedStores(new, (0,), plan.location.url, source.url)
+
+
 def _opened(
     plan: Plan, url: str | PathLike[str] | Source, options: Mapping[str, str] | None
 ) -> Source:
     """Return the source of a plan's names in the new place."""
-    if plan.stores is not None:
-        raise InputError(
-            f"the references are of {len(plan.stores.stores)} stores: those are built anew where "
-            "they lie now (another OUT)"
-        )
     source = url if isinstance(url, Source) else Source.open(str(url), options)
     if not plan.lone_array:
         return source.child(plan.group) if plan.group else source
@@ -171,80 +194,26 @@ def _finished(plan: Plan, output: Output) -> dict[PartitionKey, Receipt]:
     return receipts
 
 
-def _require_same(plan: Plan, source: Source) -> None:
-    """Refuse a place whose documents mean something else."""
-    now = read_again(plan, source, arrays_to_come=False)
+def _require_same(plan: Plan, source: Source, url: str) -> None:
+    """Refuse a place, ``url``, whose documents mean something else than those of a plan there."""
+    if plan.stores is None:
+        now, values = read_again(plan, source, arrays_to_come=False), []
+    else:
+        joined = rejoined(plan, source, arrays_to_come=False)
+        now, values = joined.hierarchy, changed_coordinates(plan, joined)
+        now = skip_refused(now) if plan.hierarchy.skipped else now
+    if values:
+        raise InputError(
+            f"{url} is not what the references are of ({values[0]} has other values there): "
+            "nothing was touched; run parchunk update first where it was written anew, or give the "
+            "URL of a copy"
+        )
     if not same_meaning(plan.hierarchy, now):
         changed = "; ".join(differences(plan.hierarchy, now)[:3])
         raise InputError(
-            f"{source.url} is not what the references are of ({changed}): nothing was touched; run "
+            f"{url} is not what the references are of ({changed}): nothing was touched; run "
             "parchunk update first where the source grew, or give the URL of a copy"
         )
-
-
-def _require_chunks(
-    plan: Plan,
-    receipts: Mapping[PartitionKey, Receipt],
-    source: Source,
-    output: Output,
-    sample: int,
-    rewriting: Rewriting,
-) -> int:
-    """Refuse a place where a sample of chunks is not; return how many were looked at."""
-    each = max(sample // max(len(plan.arrays), 1), 1)
-    wanted = [
-        one
-        for array in plan.arrays
-        for one in _some(array, receipts, plan, output, each, rewriting)
-    ]
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="relocate") as pool:
-        sizes = pool.map(source.size_of, [key for key, _, _ in wanted])
-        for (key, size, exactly), found in zip(wanted, sizes, strict=True):
-            if found is None or (found != size if exactly else found < size):
-                what = "is not there" if found is None else f"has {found} bytes there, not {size}"
-                raise InputError(
-                    f"{source.describe(key)} {what}: nothing was touched; copy what is missing, or "
-                    "run parchunk update first where chunks were written anew"
-                )
-    return len(wanted)
-
-
-def _some(
-    array: ArrayPlan,
-    receipts: Mapping[PartitionKey, Receipt],
-    plan: Plan,
-    output: Output,
-    most: int,
-    rewriting: Rewriting,
-) -> Iterator[tuple[str, int, bool]]:
-    """Yield the keys of some objects of an array, the size that each has, or has at least.
-
-    They are from all over it: of record files from the first to the last, chunks likewise.
-    """
-    spec = array.spec
-    files = [
-        file
-        for partition in array.partitions(plan.record_size)
-        for file in receipts[partition.key].record_files
-        if file.present
-    ]
-    picked = sorted({int(at) for at in np.linspace(0, len(files) - 1, _FILES)}) if files else []
-    for at in picked:
-        reader = rewriting.reader(output, spec.name, [files[at]], plan.record_size)
-        first = files[at].index * plan.record_size
-        numbers = np.arange(first, first + files[at].rows, dtype=np.int64)
-        rows = reader.take(numbers)
-        there = np.flatnonzero(rows.sizes)
-        if not len(there):  # all of them are inlined
-            continue
-        share = -(-most // len(picked))
-        chosen = there[np.unique(np.linspace(0, len(there) - 1, share).astype(np.int64))]
-        objects = numbers[chosen]
-        if spec.inner_chunks is not None:
-            objects = shard_numbers(spec, objects)
-        for row, number in zip(chosen.tolist(), objects.tolist(), strict=True):
-            end = int(rows.offsets[row] + rows.sizes[row])
-            yield object_key(spec, number), end, spec.inner_chunks is None
 
 
 def _write_all(
@@ -320,5 +289,5 @@ def _writer(
     ]
     grid = spec.reference_grid
     reader = rewriting.reader(output, name, files, old.record_size)
-    rows = KnownRows(spec, source, Before(grid, grid, reader), ())
+    rows = KnownRows(spec, object_paths(new, name, source), Before(grid, grid, reader), ())
     return rewriting.writer(rows, stage, pools)

@@ -35,7 +35,7 @@ from parchunk.out.receipts import Receipt, check_counts, read_receipts, write_re
 from parchunk.planning.plan import ArrayPlan, Partition, PartitionKey, Plan
 from parchunk.planning.renumbering import Renumbered
 from parchunk.stores.source import Source
-from parchunk.writing.known_rows import Before, KnownRows, Since
+from parchunk.writing.known_rows import Before, KnownRows, Since, paths_in
 from parchunk.writing.written import Written
 
 #: Within NEXT: a folder for each slab, an Output of its own.
@@ -189,7 +189,7 @@ class Renumbering:
             Since(slab.partition.rows, rewriting.reader(slab.output, name, receipt.record_files, 1))
             for slab, receipt in listed
         ]
-        rows = KnownRows(spec, self.source, before, since)
+        rows = KnownRows(spec, paths_in(self.source, spec), before, since)
         was = [p for p in array.before.partitions(size) if p.key in self.kept]
         try:
             with Pools(1) as pools:

@@ -18,6 +18,11 @@ from parchunk.wording import counted
 @click.argument("out")
 @click.argument("url")
 @click.option(
+    "--store",
+    metavar="STORE",
+    help="One of many stores, which alone is at URL now: its URL, the end of it, or its group.",
+)
+@click.option(
     "--sample",
     type=click.IntRange(min=1),
     default=SAMPLE,
@@ -32,6 +37,7 @@ from parchunk.wording import counted
 def command(
     out: str,
     url: str,
+    store: str | None,
     sample: int,
     memory: int,
     store_options: Mapping[str, str],
@@ -40,12 +46,14 @@ def command(
 ) -> int:
     """Point the references in OUT at URL, where the same store lies now, or a copy of it.
 
+    Of many stores URL is the folder that all of them are in; with --store, where that one is.
     Nothing is listed. Metadata there must mean the same, and a sample of chunks be there in their
     sizes. Readers see the references as they were until all are written; run again to resume.
     """
     done = relocate(
         out,
         url,
+        store=store,
         sample=sample,
         memory=memory,
         store_options=store_options,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +48,18 @@ class KnownFileRows(FileRows):
     numbers: Int64Array = field(kw_only=True)
 
 
+#: The path of the object of each row, given their numbers and which of them are referenced.
+ObjectPaths = Callable[
+    [Int64Array, NDArray[np.bool_]], pa.StringArray | pa.DictionaryArray
+]  # fmt: skip
+
+
+def paths_in(source: Source, spec: ArraySpec) -> ObjectPaths:
+    """Return what spells the paths of an array's objects as they lie in a source."""
+    spelling = PathBuilder(f"{source.describe(spec.name)}/", spec.space)
+    return spelling.build if spec.inner_chunks is None else partial(shared_paths, spelling)
+
+
 class KnownRows:
     """The rows of one array, each looked up where it is known. Every present row has its bytes or
     its place there, as no row was zero-sized and no shard had empty entries.
@@ -56,10 +69,10 @@ class KnownRows:
     requests = 0
 
     def __init__(
-        self, spec: ArraySpec, source: Source, before: Before, since: Sequence[Since]
+        self, spec: ArraySpec, paths: ObjectPaths, before: Before, since: Sequence[Since]
     ) -> None:
         self.spec = spec
-        self.spelling = PathBuilder(f"{source.describe(spec.name)}/", spec.space)
+        self.paths = paths
         self._before = before
         self._since = since
 
@@ -146,9 +159,7 @@ class KnownPiece:
         self, objects: Int64Array, referenced: NDArray[np.bool_]
     ) -> pa.StringArray | pa.DictionaryArray:
         """Return the path of each row's object."""
-        if self.source.spec.inner_chunks is None:
-            return self.source.spelling.build(objects, referenced)
-        return shared_paths(self.source.spelling, objects, referenced)
+        return self.source.paths(objects, referenced)
 
     def fetch(self, rows: FileRows, small: NDArray[np.bool_]) -> list[bytes | None]:
         """Return the bytes of the small chunks, which are inlined where they were known."""

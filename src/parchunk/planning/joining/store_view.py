@@ -65,23 +65,37 @@ class StoreView:
 
     def placement(self, array: str) -> Placement:
         """Return where the references of an array (OUT's name) in this store lie among all."""
-        whole = self.whole.by_name[array].spec
-        own = self.specs[array]
+        whole, own = self.whole.by_name[array].spec, self.specs[array]
+        return self._placement(
+            array, whole.reference_grid, whole.reference_chunks, own.reference_grid
+        )
+
+    def object_placement(self, array: str) -> Placement:
+        """Return where the objects of an array lie among all: shards, where it is expanded."""
+        whole, own = self.whole.by_name[array].spec, self.specs[array]
+        return self._placement(array, whole.grid, whole.chunks, own.grid)
+
+    def _placement(
+        self,
+        array: str,
+        grid: tuple[int, ...],
+        chunks: tuple[int, ...],
+        own_grid: tuple[int, ...],
+    ) -> Placement:
         stores = self.whole.stores
         assert stores is not None
         place = stores.place(array)
         if place.axis is None:
             return Placement(1, 1, 0)
         if place.stacked:
-            total = own.reference_total
+            total = prod(own_grid)
             return Placement(max(total, 1), max(total, 1), self._planned.start * total)
         axis = place.axis
-        inner = prod(whole.reference_grid[axis + 1 :])
-        begin = self._planned.start // whole.reference_chunks[axis]
+        begin = self._planned.start // chunks[axis]
         return Placement(
-            max(prod(own.reference_grid[axis:]), 1),
-            max(prod(whole.reference_grid[axis:]), 1),
-            begin * inner,
+            max(prod(own_grid[axis:]), 1),
+            max(prod(grid[axis:]), 1),
+            begin * prod(grid[axis + 1 :]),
         )
 
     def partition(self, partition: Partition) -> Partition:
