@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import http.client
 import io
 import itertools
 import json
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from math import prod
@@ -20,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from obstore.store import MemoryStore
+from obstore.store import GCSStore, MemoryStore, S3Store
 from tests.fuzz.conftest import make_store, signed
 
 from parchunk.cli.main import run
@@ -32,10 +34,13 @@ from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.parsing import parse_paths, positions_of
 from parchunk.keys.space import KeySpace
 from parchunk.listing.strays import find_strays
-from parchunk.listing.wire.gcs import read_json
+from parchunk.listing.wire.connection import Answer, Connection
+from parchunk.listing.wire.gcs import GCS, read_json
 from parchunk.listing.wire.page import UnreadablePage, WirePage
 from parchunk.listing.wire.page_reader import PageReader
-from parchunk.listing.wire.strict_reader import read_strictly
+from parchunk.listing.wire.s3 import S3
+from parchunk.listing.wire.s3_place import s3_place
+from parchunk.listing.wire.strict_reader import microseconds, path_of, read_strictly
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
@@ -53,6 +58,8 @@ from parchunk.stores.source import Source
 _LOOKED_AT = 200
 #: Chunks of plans whose listings are computed.
 _COMPUTED = 10**6
+#: Bytes of an answer that are looked at: as many as a socket takes before any is read.
+_SENT = 65_536
 
 
 @contextlib.contextmanager
@@ -169,8 +176,73 @@ def page(data: bytes) -> None:
 
 
 def json_page(data: bytes) -> None:
-    """A page of a listing in JSON."""
-    _page_of(lambda body: read_json(body, "a/b"), data)
+    """A page of a listing in JSON: as vectors read it, so it is said there, object by object."""
+    found = _page_of(lambda body: read_json(body, "a/b"), data)
+    if found is None:
+        return
+    said = json.loads(data)
+    items = said.get("items", [])
+    items = items[1:] if items and items[0]["name"] == "a/b" else items
+    times = [microseconds(item["updated"]) for item in items]
+    sizes = [int(item["size"]) for item in items]
+    assert found == (
+        ([path_of(item["name"]) for item in items], sizes, times),
+        said.get("nextPageToken") or None,
+        "",
+    )
+
+
+def answer(data: bytes) -> None:
+    """An answer over HTTP: read as by Python's own client, or refused; an error says one line."""
+    ours, theirs = _heard(_of_ours, data), _heard(_of_pythons, data)
+    assert ours == theirs
+    if ours is None or ours.status == 200:
+        return
+    for dialect in _dialects():
+        said = dialect.refused(ours, "").reason
+        assert said
+        assert said.isprintable()
+        assert len(said) < 1_000
+
+
+def _heard(ask: Callable[[http.client.HTTPConnection], Answer], data: bytes) -> Answer | None:
+    """Return the answer that these bytes are, without its headers; None where they are none."""
+    here, there = socket.socketpair()
+    made = http.client.HTTPConnection("store.example")
+    made.sock = here
+    with here, there:
+        there.sendall(data[:_SENT])
+        there.shutdown(socket.SHUT_WR)
+        try:
+            return ask(made)
+        except (OSError, http.client.HTTPException, ValueError, OverflowError):
+            return None
+        finally:
+            made.close()
+
+
+def _of_ours(made: http.client.HTTPConnection) -> Answer:
+    connection = Connection(made)
+    connection.send("/", {})
+    connection.begin()
+    said, _ = connection.answer(lambda: None, lambda: None)
+    return Answer(said.status, said.phrase, said.body)
+
+
+def _of_pythons(made: http.client.HTTPConnection) -> Answer:
+    made.request("GET", "/")
+    response = made.getresponse()
+    if (response.length or 0) > _SENT:  # it would make room for all of them
+        raise http.client.IncompleteRead(b"")
+    phrase = "".join(filter(str.isprintable, response.reason))
+    bodiless = response.status < 200 or response.status in (204, 304)
+    return Answer(response.status, phrase, b"" if bodiless else response.read())
+
+
+@functools.cache
+def _dialects() -> tuple[S3, GCS]:
+    plain = S3Store("b", skip_signature=True, region="us-east-1")
+    return S3(s3_place(plain)), GCS.of(GCSStore("b", skip_signature=True))
 
 
 def _page_of(read: Callable[[bytes], WirePage], data: bytes) -> Any:
@@ -191,7 +263,7 @@ def _page_of(read: Callable[[bytes], WirePage], data: bytes) -> Any:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (plan_json, receipt, record_file, metadata, keys, sql, page, json_page)
+    for target in (plan_json, receipt, record_file, metadata, keys, sql, page, json_page, answer)
 }
 
 

@@ -32,7 +32,10 @@ _TOO_LARGE = "it is too large for a page of a listing"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said; ``headers`` by names in lower case, none where all is as usual."""
+    """What a server said; ``headers`` by names in lower case, none where all is as usual.
+
+    ``phrase`` is what can be shown of what stands beside the status.
+    """
 
     status: int
     phrase: str
@@ -117,10 +120,13 @@ class Connection:
         begun()
         body = _read(response, heard)
         headers = {name.lower(): value for name, value in response.headers.items()}
-        answer = Answer(response.status, response.reason, body, headers)
+        # Of a terminal it may be a command.
+        phrase = "".join(filter(str.isprintable, response.reason))
+        answer = Answer(response.status, phrase, body, headers)
         # Not where more is to come, or may: it would be taken for the next answer.
         lengths = [name for name, _ in response.headers.items() if name.lower() in _LENGTHS]
-        sure = response.status >= 200 and len(lengths) < 2 and not source.left
+        bodiless = response.status < 200 or response.status in (204, 304)
+        sure = not bodiless and len(lengths) < 2 and not source.left
         return answer, sure and not response.will_close
 
     def close(self) -> None:
@@ -201,7 +207,7 @@ def _usual(head: bytes) -> tuple[str, int] | None:
         return None
     if length > MOST_BYTES:
         raise ValueError(_TOO_LARGE)
-    return found[1].decode("ascii"), length
+    return found[1].decode("ascii").strip(), length
 
 
 def _read(response: http.client.HTTPResponse, heard: Callable[[], None]) -> bytes:

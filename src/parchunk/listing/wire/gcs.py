@@ -207,12 +207,11 @@ def _texts(items: list[Any], name: str) -> list[str]:
 
 
 def _times(texts: list[str]) -> NDArray[np.int64]:
-    if texts and len(set(map(len, texts))) == 1:
+    page = "".join(texts)
+    if page.isascii() and len(set(map(len, texts))) == 1:
         length = len(texts[0])
-        page = "".join(texts).encode() + bytes(8)
-        if len(page) == length * len(texts) + 8:
-            starts = np.arange(0, length * len(texts), length)
-            found = times(page, starts, np.full(len(texts), length))
-            if found is not None:
-                return found
+        starts = np.arange(0, len(page), length or 1)[: len(texts)]
+        found = times(page.encode() + bytes(8), starts, np.full(len(texts), length))
+        if found is not None:
+            return found
     return np.array([microseconds(text) for text in texts], np.int64)
