@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zarr
 from instruments.s3_server import S3Bucket
 from instruments.synthetic.faults import Fault
 from instruments.synthetic.server import serve
@@ -220,6 +221,21 @@ def test_options_that_do_not_fit(watched: list[str], tmp_path: Path, option: str
     assert run(["plan", str(tmp_path), f"--store-option={option}"]) == 2
 
 
+@pytest.mark.parametrize("end", ["?", "#", "#a?", "?a#"])
+def test_what_follows_the_path_of_a_url(watched: list[str], tmp_path: Path, end: str) -> None:
+    assert run(["plan", f"http://127.0.0.1:1/s.zarr{end}{WORD}", "--probe"]) == 2
+
+
+@pytest.mark.parametrize("address", [f"tcp://me:{WORD}@127.0.0.1:1", f"me:{WORD}@127.0.0.1:1"])
+def test_addresses_of_schedulers(watched: list[str], tmp_path: Path, address: str) -> None:
+    pytest.importorskip("distributed")
+    write = [str(tmp_path / "s"), str(tmp_path / "out"), "--no-progress"]
+    zarr.open_group(write[0], mode="w", zarr_format=2).create_array(
+        "t", shape=(2,), chunks=(1,), dtype="i4"
+    )
+    assert run(["build", *write, "--dask", address]) == 2
+
+
 def test_environment_that_does_not_fit(
     watched: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +248,7 @@ def test_environment_that_does_not_fit(
     [
         ("GET s3://me:it@bucket/x", "GET s3://***@bucket/x"),
         ("https://h/x?sig=abc&y=1", "https://h/x?sig=***&y=1"),
+        ("https://h/x#access_token=abc&y=1", "https://h/x#access_token=***&y=1"),
         ("https://h/x?y=1&X-Amz-Credential=abc/def", "https://h/x?y=1&X-Amz-Credential=***"),
         ("aws_secret_access_key='abc'", "aws_secret_access_key='abc'"),
         ("t/c/0/1 at s3://bucket/a@b", "t/c/0/1 at s3://***@b"),

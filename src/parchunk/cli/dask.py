@@ -11,6 +11,7 @@ import click
 
 from parchunk.errors import InputError
 from parchunk.extras import require
+from parchunk.stores.redaction import redact
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 #: Seconds that the scheduler may take to answer.
@@ -49,9 +50,12 @@ def dask_client(address: str | None) -> Iterator[Any]:
         client = cast(Any, distributed).Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
+        # Dask repeats an address without its scheme, where no user is seen in it any more.
+        user = address.rpartition("://")[2].rpartition("@")[0]
+        message = (
             f"--dask {address}: no scheduler answers there ({reason}); give its address, such as "
             "tcp://10.0.0.1:8786"
-        ) from None
+        )
+        raise InputError(redact(message, [user])) from None
     with client:
         yield client

@@ -306,7 +306,8 @@ def _text(value: object) -> str:
 
 
 def _without_secrets(url: str) -> str:
-    return redact(url).partition("?")[0]
+    """Return a URL for a message: without what follows its path, too."""
+    return re.split("[?#]", redact(url), maxsplit=1)[0]
 
 
 def _named(key: str) -> str:

@@ -15,7 +15,7 @@ _SECRET_NAME = (
 #: Options that only sound like secrets: advice names them.
 _HARMLESS = r"(?:(?:aws|azure|google)_)?skip_signature"
 _PARAMETER = re.compile(
-    rf"(?i)([?&\s,;{{\"'](?!{_HARMLESS}=)(?:{_SECRET_NAME}|x-amz-[a-z-]*)=)[^&\s\"',;}}]+"
+    rf"(?i)([?&#\s,;{{\"'](?!{_HARMLESS}=)(?:{_SECRET_NAME}|x-amz-[a-z-]*)=)[^&\s\"',;}}]+"
 )
 #: Container and account of Azure, which look like a user and a host.
 AZURE_AUTHORITY = re.compile(
