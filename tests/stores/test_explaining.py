@@ -1,9 +1,12 @@
 """Errors of stores are told by what the server said, not by numbers and words in keys or times."""
 
+import os
 import re
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
+import zarr
 from instruments.synthetic.faults import Fault
 from instruments.synthetic.server import serve
 from instruments.synthetic.zarr_stores import zarr_store
@@ -54,6 +57,22 @@ def test_what_the_server_said() -> None:
     for kind in ("500", "503", "429", "reset"):
         assert not is_final(error_of(kind))
         assert "\n" not in explain(error_of(kind))
+
+
+@pytest.mark.parametrize("name", [b"x\xffy", b"x\ny", b"x\ty", b"\x7f"])
+def test_a_name_that_is_no_key(tmp_path: Path, name: bytes) -> None:
+    """One such file stops a listing for good: to run it again is no remedy, to rename it is."""
+    group = zarr.open_group(tmp_path / "s", mode="w", zarr_format=2)
+    group.create_array("a", shape=(4,), chunks=(2,), dtype="i4")[...] = 1
+    odd = os.fsencode(tmp_path / "s/a") + b"/" + name
+    with open(odd, "w"):  # noqa: PTH123 (a Path's name is no bytes)
+        pass
+    with pytest.raises(
+        parchunk.ListingError, match=r"failed at the first attempt: .*/s/a/.*rename"
+    ):
+        parchunk.build(str(tmp_path / "s"), tmp_path / "out")
+    os.rename(odd, tmp_path / "s/a/renamed")  # noqa: PTH104
+    assert parchunk.build(str(tmp_path / "s"), tmp_path / "out").strays == 1
 
 
 def test_nobody_there() -> None:

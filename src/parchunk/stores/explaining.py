@@ -23,6 +23,10 @@ DISTRUSTED = (
 )
 #: What obstore says of an answer that the bucket is elsewhere, which it does not follow.
 _REDIRECT = "redirect without LOCATION"
+#: What obstore says of a key that it does not take: one with control characters, or not in UTF-8.
+_KEY = re.compile(
+    r'object with invalid path: (?:Error parsing )?Path "(.*?)"(?:: Encountered| contained)', re.S
+)
 _REGION = re.compile(r"<Region>([a-z0-9-]{1,40})</Region>")
 
 
@@ -39,13 +43,13 @@ def region_in(body: str) -> str | None:
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether trying again cannot help: no permission, no bucket, a loop, a mistake in the call."""
+    """Whether trying again cannot help: no permission, no bucket, a loop, a key that none takes."""
     if isinstance(error, PermissionError | TypeError | ValueError):
         return True
     text = _without_urls(error)
     if _is_denied(error, text) or _code(text) in _NO_BUCKET:
         return True
-    if _REDIRECT in text or region_in(text):
+    if _REDIRECT in text or region_in(text) or _KEY.search(text):
         return True
     return "inner: Loop {" in text or _CERTIFICATE.search(text) is not None
 
@@ -66,6 +70,12 @@ def explain(error: BaseException, unsigned: str = "") -> str:
         return (
             "the bucket is in another region than was asked: give --store-option region=REGION, "
             "which AWS names to curl -sI https://s3.amazonaws.com/BUCKET (x-amz-bucket-region)"
+        )
+    if found := _KEY.search(text):
+        return (
+            f"there is an object or folder of the key {redact(repr(found[1]))[:300]}, which has "
+            "empty segments, control characters or what is no UTF-8, and cannot be asked for: "
+            "rename it"
         )
     if answer is None and (found := _CERTIFICATE.search(text)):
         return DISTRUSTED.format(found[1])
