@@ -15,6 +15,7 @@ import zarr
 from obstore.store import MemoryStore
 
 import parchunk
+from parchunk.auditing.progress import AuditProgress
 from parchunk.cli.main import run
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan, save_plan
@@ -98,13 +99,16 @@ class Noting(ThreadPoolExecutor):
 
 
 def test_an_executor_of_the_callers(amiss: Path, alone: dict[str, Any]) -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[AuditProgress] = []
     with Noting() as executor:
-        report = parchunk.audit(
-            amiss, executor=executor, workers=3, progress=lambda *now: seen.append(now), **ASKED
-        )
+        report = parchunk.audit(amiss, executor=executor, workers=3, progress=seen.append, **ASKED)
     assert told(report) == alone
-    assert (seen, seen[-1]) == (sorted(seen), (49, 49))
+    files = [now.files for now in seen]
+    assert (files, files[-1], seen[-1].files_total) == (sorted(files), 49, 49)
+    objects = [now.objects for now in seen]
+    assert objects == sorted(objects)
+    assert objects[-1] == seen[-1].objects_total > 200
+    assert seen[-1].listed > 200
     assert {
         "audit crs, flat",
         "audit u regions 0-4",

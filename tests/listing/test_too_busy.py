@@ -94,6 +94,28 @@ def test_a_part_says_that_the_store_was_too_busy(
         assert "2 retries (2 as the store was too busy)" in said
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_an_audit_says_that_the_store_was_too_busy(
+    tmp_path: Path, form: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    busy = Fault("503", within="v/", first=2, times=2)
+    options = ["--store-option", "skip_signature=1", "--store-option", "allow_http=1"]
+    out = str(tmp_path / "r")
+    with serve(SMALL, process=False) as server:
+        endpoint = ["--store-option", f"endpoint={server.endpoint}"]
+        assert run(["build", "s3://formula", out, *options, *endpoint]) == 0
+    capsys.readouterr()
+    with serve(SMALL, process=False, faults=[busy]) as server:
+        endpoint = ["--store-option", f"endpoint={server.endpoint}"]
+        assert run(["audit", out, "--against-source", *options, *endpoint, *form]) == 0
+    said = capsys.readouterr().out
+    if form:
+        against = json.loads(said)["against_source"]
+        assert against["too_busy"] == against["retries"] == 2
+    else:
+        assert "2 retries (2 as the store was too busy)" in said
+
+
 def given() -> Any:
     """Return credentials as a caller's own function does."""
     return {"access_key_id": "a", "secret_access_key": "b", "expires_at": None}

@@ -13,6 +13,7 @@ import pytest
 import zarr
 
 import parchunk
+from parchunk.auditing.progress import AuditProgress
 from parchunk.icechunk_import import ImportProgress
 from parchunk.showing import bars
 from parchunk.showing.bars import bar_shown
@@ -71,8 +72,8 @@ def test_the_largest_numbers_fit_a_terminal(
         for now in (LARGE, ImportProgress(9_999, 123_456, 9_999, 10**12, 3600.0), LARGE):
             clock.now += 60
             show(now)
-        show(10**9, 10**9)
-        show(7, 10**9)
+        show(AuditProgress(10**9, 10**9))
+        show(AuditProgress(7, 10**9))
         show(LARGE)
     assert terminal.lines
     assert max(map(len, terminal.lines)) <= columns
@@ -130,7 +131,7 @@ def test_a_notebook_has_its_bar_in_the_cell(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     with bar_shown("<building>") as show:
         show(LARGE)
-        show(3, 3)
+        show(AuditProgress(3, 3))
     assert drawn[0] == "<div>&lt;building&gt; <progress></progress> </div>"
     assert '<progress value="0.6000"></progress> 123 k of 988 k partitions, 123 M keys' in drawn[1]
     assert "3 of 3 record files" in drawn[-1]

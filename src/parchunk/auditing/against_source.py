@@ -27,6 +27,7 @@ from parchunk.auditing.comparing import (
 )
 from parchunk.auditing.findings import Finding, finding
 from parchunk.auditing.found_arrays import array_findings
+from parchunk.auditing.progress import AuditProgress, Reporter
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.sharing import Hands, Part
 from parchunk.auditing.source_contents import ALL_OF_LITTLE, Sample, Shares
@@ -58,12 +59,13 @@ def compare(
     sample: Sample = ALL_OF_LITTLE,
     rate: float | None = None,
     hands: Hands | None = None,
+    reporter: Reporter | None = None,
 ) -> Comparison:
     """List the source again, and return how it differs from the references.
 
     Partitions that are not built are not listed: everything in them would be new. ``sample`` says
     how much is read again beyond what a listing shows; ``rate`` how many pages may be asked for a
-    second. ``hands`` share the work.
+    second. ``hands`` share the work; ``reporter`` is told how far it is.
 
     Raises
     ------
@@ -77,7 +79,9 @@ def compare(
     findings = [*array_findings(plan, now), *changes, *_metadata_findings(plan, now, source)]
     patience = Patience(lists_per_second=math.inf if rate is None else rate)
     allowed = Allowed(memory, concurrency, 1, patience, Shares.of(plan, done, sample))
-    seen = _compared(plan, output, source, done, allowed, hands)
+    reporter = reporter or Reporter(None, AuditProgress(0, 0))
+    reporter.begin_listing(sum(item.partition.objects.total for item in done))
+    seen = _compared(plan, output, source, done, allowed, hands, reporter)
     # In one order, however it was shared out.
     place = {array.spec.name: at for at, array in enumerate(plan.arrays)}
     regions = sorted(seen.regions, key=lambda one: (place[one.array], one.region or 0))
@@ -92,6 +96,8 @@ def compare(
         seen.indexes,
         seen.inlined,
         seen.listing,
+        seen.retries,
+        seen.busy,
     )
 
 
@@ -164,10 +170,11 @@ def _compared(
     done: Sequence[Audited],
     allowed: Allowed,
     hands: Hands | None,
+    reporter: Reporter,
 ) -> Compared:
     """Return what listing all partitions comes to, here or shared out."""
     if hands is None:
-        return compare_partitions(plan, output, source, done, allowed)
+        return compare_partitions(plan, output, source, done, allowed, reporter)
     processes = hands.processes
     if processes > 1:
         rate = allowed.patience.lists_per_second / processes
@@ -188,5 +195,13 @@ def _compared(
         )
         name = f"compare {stretch_name(plan, stretch.start, stretch.stop)}"
         task = ComparisonTask(Part(name, output, plan.fingerprint), source, items, allowed)
-        calls.append(Call(name, compare_part, (task,)))
-    return Compared.total(hands.in_order(calls))
+        objects = sum(item.partition.objects.total for item in items)
+        calls.append(Call(name, compare_part, (task,), objects))
+    parts = []
+    for part in hands.in_order(calls, reporter.compared):
+        parts.append(part)
+        reporter.requests.add(
+            lists=part.lists, keys=part.keys, retries=part.retries, busy=part.busy
+        )
+        reporter.compared(0)
+    return Compared.total(parts)

@@ -23,6 +23,9 @@ class Comparison:
     inlined: Reread = field(default_factory=Reread)
     #: Who listed the source, and why; of several stores, each that differs.
     listing: tuple[str, ...] = ()
+    #: Requests that were tried again; of those, the ones that were too many for the store.
+    retries: int = 0
+    busy: int = 0
 
     @property
     def read_text(self) -> str:
@@ -46,6 +49,8 @@ class Comparison:
             "changed": sum(len(region.changed) for region in self.regions),
             "list_requests": self.requests,
             "list_requests_least": self.requests_least,
+            "retries": self.retries,
+            "too_busy": self.busy,
             "listing": "; ".join(self.listing),
             "notes": list(self.notes),
             "shard_indexes_read": self.indexes.read,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from parchunk.auditing.differences import RegionChanges, differences_of, newest
+from parchunk.auditing.progress import Reporter
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.sharing import Part
 from parchunk.auditing.source_contents import ContentReader, Reread, Shares
@@ -55,6 +56,7 @@ class Compared:
     regions: tuple[RegionChanges, ...] = ()
     lists: int = 0
     least: int = 0
+    keys: int = 0
     retries: int = 0
     busy: int = 0
     notes: tuple[str, ...] = ()
@@ -68,15 +70,16 @@ class Compared:
         """Return what several came to together."""
         every = list(parts)
         return cls(
-            tuple(region for one in every for region in one.regions),
-            sum(one.lists for one in every),
-            sum(one.least for one in every),
-            sum(one.retries for one in every),
-            sum(one.busy for one in every),
-            tuple(note for one in every for note in one.notes),
-            Reread.total(one.indexes for one in every),
-            Reread.total(one.inlined for one in every),
-            tuple(dict.fromkeys(name for one in every for name in one.listing)),
+            regions=tuple(region for one in every for region in one.regions),
+            lists=sum(one.lists for one in every),
+            least=sum(one.least for one in every),
+            keys=sum(one.keys for one in every),
+            retries=sum(one.retries for one in every),
+            busy=sum(one.busy for one in every),
+            notes=tuple(note for one in every for note in one.notes),
+            indexes=Reread.total(one.indexes for one in every),
+            inlined=Reread.total(one.inlined for one in every),
+            listing=tuple(dict.fromkeys(name for one in every for name in one.listing)),
         )
 
 
@@ -104,16 +107,24 @@ def compare_part(task: ComparisonTask) -> Compared:
 
 
 def compare_partitions(
-    plan: Plan, output: Output, source: Source, done: Sequence[Audited], allowed: Allowed
+    plan: Plan,
+    output: Output,
+    source: Source,
+    done: Sequence[Audited],
+    allowed: Allowed,
+    reporter: Reporter | None = None,
 ) -> Compared:
     """List partitions again, and return how they differ from the references.
+
+    ``reporter`` is told how far it is, where that is this process's.
 
     Raises
     ------
     ListingError, SourceError
         When the source cannot be listed.
     """
-    counted, stop = Requests(), threading.Event()
+    counted = Requests(total=None if reporter is None else reporter.requests)
+    stop = threading.Event()
     concurrency = allowed.concurrency
     by_partition = {item.partition.key: item for item in done}
     most_held = held_within(
@@ -159,6 +170,8 @@ def compare_partitions(
                 listed = JobListing(job, [each.listed for each in compared])
                 for at, position, part in listed.parts():
                     compared[at].take(output, position, part)
+                    if reporter is not None:
+                        reporter.compared(len(part.vector))
                 notes += listed.notes
                 for each in compared:
                     regions += each.made()
@@ -169,6 +182,7 @@ def compare_partitions(
         tuple(regions),
         counted.lists,
         least,
+        counted.keys,
         counted.retries,
         counted.busy,
         tuple(notes),

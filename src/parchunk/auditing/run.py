@@ -27,6 +27,7 @@ from parchunk.auditing.of_all import findings_of_all
 from parchunk.auditing.periods import FITTING, Periods, check_unit, fitting_unit, periods_of
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.policy_file import read_policy
+from parchunk.auditing.progress import AuditProgress, Reporter
 from parchunk.auditing.receipt_check import Audited, read_partitions
 from parchunk.auditing.record_files import checked_files
 from parchunk.auditing.result import ArrayAudit, AuditReport
@@ -83,7 +84,7 @@ def audit(
     inventory_root: str | None = None,
     probe: bool = False,
     probe_limit: int = MOST_PROBED,
-    progress: Callable[[int, int], None] | bool | None = None,
+    progress: Callable[[AuditProgress], None] | bool | None = None,
 ) -> AuditReport:
     """Audit the references in OUT: is everything there, and is every reference right?
 
@@ -135,7 +136,7 @@ def audit(
     probe, probe_limit
         Ask for each chunk by itself for ``against_source``, as for `parchunk.plan`.
     progress
-        True shows a bar. Or what is called with record files checked, and in all.
+        True shows a bar. Or what is called with how far it is: record files, then what is listed.
     store_options, output_options
         For the source and for ``out``, as for `parchunk.build`.
 
@@ -162,10 +163,10 @@ def audit(
     agreed = asked.for_plan(plan, labels)
     under_way = read_under_way(output)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
+    files = sum(-(-item.partition.rows.total // plan.record_size) for item in done)
+    reporter = Reporter(called(progress), AuditProgress(0, files))
     with opened_hands(workers, executor) as hands:
-        arrays, extra = _read_files(
-            plan, output, agreed, done, undone, memory, hands, called(progress)
-        )
+        arrays, extra = _read_files(plan, output, agreed, done, undone, memory, hands, reporter)
         receipts = [item.receipt for item in done if item.receipt]
         of_all = findings_of_all(plan, output, agreed, under_way, undone, receipts)
         findings += [*extra, *early_ends(asked, plan, labels), *of_all]
@@ -180,7 +181,7 @@ def audit(
                 refuse_older(plan, receipts, source)
             comparison = compare(
                 plan, output, done, source, store_options, memory, concurrency, consolidated,
-                listing, rate=max_lists_per_second, hands=hands,
+                listing, rate=max_lists_per_second, hands=hands, reporter=reporter,
             )  # fmt: skip
             findings += comparison.findings
         decoded = _decoded(sample, plan, output, done, source, store_options, concurrency, hands)
@@ -235,18 +236,9 @@ def _read_files(
     undone: Sequence[Partition],
     memory: int,
     hands: Hands | None,
-    progress: Callable[[int, int], None] | None,
+    reporter: Reporter,
 ) -> tuple[list[ArrayState], list[Finding]]:
     """Read all record files; return what is known of each array, and files that are too many."""
-    total = sum(-(-item.partition.rows.total // plan.record_size) for item in done)
-    passed = 0
-
-    def checked(files: int) -> None:
-        nonlocal passed
-        passed += files
-        if progress:
-            progress(passed, total)
-
     done_of: defaultdict[str, list[Audited]] = defaultdict(list)
     for item in done:
         done_of[item.partition.array].append(item)
@@ -255,7 +247,7 @@ def _read_files(
         undone_of[partition.array].append(partition)
     arrays, extra = [], []
     done_of_each = [done_of[array.spec.name] for array in plan.arrays]
-    files = checked_files(plan, output, policy, done_of_each, memory, hands, checked)
+    files = checked_files(plan, output, policy, done_of_each, memory, hands, reporter.checked)
     with closing(files) as results:
         for array, items in zip(plan.arrays, done_of_each, strict=True):
             state = ArrayState(plan, array, output, policy)

@@ -9,6 +9,7 @@ from parchunk.auditing.by_store import most_telling
 from parchunk.auditing.periods import PERIOD_COLUMNS, Periods, period_rows
 from parchunk.auditing.since import Since
 from parchunk.cli.strips_shown import print_strips
+from parchunk.cli.summary import retried
 from parchunk.cli.tables import console, say, table, telling
 from parchunk.report.entries import entries_of
 from parchunk.report.strips import worst_first
@@ -65,6 +66,9 @@ def _print_findings(out: Console, found: AuditReport) -> None:
         out.print(f"and {count(len(entries) - _PRINTED)} more: --json lists them all")
     if found.comparison is not None and found.comparison.read_text:
         say(out, found.comparison.read_text)
+    if found.comparison is not None and found.comparison.retries:
+        requests = counted(found.comparison.requests, "LIST request")
+        say(out, f"listed again with {requests}, {retried(found.comparison)}")
     if found.decoded is not None:
         say(out, found.decoded.text)
     remedies = dict.fromkeys(entry.remedy for entry in entries if entry.severity != "notice")

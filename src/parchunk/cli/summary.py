@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from parchunk.auditing.changes import Comparison
 from parchunk.building.results import BuildResult, TaskResult
 from parchunk.cli.tables import console, say
 from parchunk.out.root import left_out
@@ -93,7 +94,7 @@ def print_summary(
     out.print(f"open it: parchunk.open_dataset({named}{options})")
 
 
-def retried(result: BuildResult | TaskResult) -> str:
+def retried(result: BuildResult | TaskResult | Comparison) -> str:
     """Return how many requests were tried again, and how many of them as the store was busy."""
     busy = f" ({count(result.busy)} as the store was too busy)" if result.busy else ""
     return counted(result.retries, "retry", "retries") + busy

@@ -7,9 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -46,35 +45,6 @@ class HowFar(Protocol):
         """Return further counts in words."""
 
 
-@dataclass(frozen=True)
-class Files:
-    """How many files are done of all; when they are, what follows has no measure."""
-
-    done: int
-    total: int
-    what: str = "record files"
-
-    @property
-    def share(self) -> float | None:
-        """What is done."""
-        return self.done / self.total if self.done < self.total else None
-
-    @property
-    def place(self) -> tuple[int, int, str]:
-        """How many are done."""
-        return self.done, self.total, self.what
-
-    @property
-    def counted(self) -> tuple[int, str] | None:
-        """The files."""
-        return None
-
-    @property
-    def others(self) -> tuple[str, ...]:
-        """Nothing else."""
-        return ()
-
-
 class _Telling:
     """What is said of how far something is, with its rate and how long the rest takes."""
 
@@ -100,27 +70,25 @@ class _Telling:
 
 
 @contextmanager
-def bar_shown(doing: str, every: float = LOG_EVERY) -> Iterator[Callable[..., None]]:
-    """Yield what is called with how far something is: a `HowFar`, or files done and all.
+def bar_shown(doing: str, every: float = LOG_EVERY) -> Iterator[Callable[[HowFar], None]]:
+    """Yield what is called with how far something is.
 
     On a terminal and in a notebook it draws a bar, elsewhere a line ``every`` so many seconds.
     """
     telling = _Telling()
     if in_notebook():
-        show = _notebook_bar(doing, telling)
-        yield lambda *now: show(_how_far(*now))
+        yield _notebook_bar(doing, telling)
     elif sys.stderr.isatty():
         with _terminal_bar(doing, telling) as show:
-            yield lambda *now: show(_how_far(*now))
+            yield show
     else:
         last = time.monotonic()
 
-        def log(*now: Any) -> None:
+        def log(now: HowFar) -> None:
             nonlocal last
             if time.monotonic() - last >= every:
                 last = time.monotonic()
-                far = _how_far(*now)
-                said, left = telling.parts(far, count)
+                said, left = telling.parts(now, count)
                 said += [f"about {left} to go"] if left else []
                 print(", ".join(said), file=sys.stderr, flush=True)
 
@@ -132,11 +100,6 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
-
-
-def _how_far(*now: Any) -> HowFar:
-    far: HowFar = now[0] if len(now) == 1 else Files(*now)
-    return far
 
 
 @contextmanager
