@@ -1,5 +1,6 @@
 """Expanded sharded arrays against zarr-python: the references must read back bit for bit."""
 
+import threading
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.writing.shards import (
     LITTLE,
     WIDTH,
     Case,
+    Changing,
     brute_force,
     cases,
     check,
@@ -37,8 +39,10 @@ from parchunk.building.build import build
 from parchunk.cover import forecast, scheduling
 from parchunk.cover.limits import Limits
 from parchunk.listing import index_reading
+from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
+from parchunk.stores.opening import open_store
 
 # fsspec reads references through pandas and fastparquet; zarr-python warns of types beyond v3.
 pytestmark = [
@@ -145,6 +149,30 @@ def test_each_index_is_read_once_when_slices_can_end_between_shards(
     receipts = check(tmp_path / "s.zarr", tmp_path / "refs", case, limits=slices_of(70))
     assert seen == [64] * 4
     assert [r.index_requests for r in receipts] == [r.shards_present for r in receipts] == [8, 8]
+
+
+def test_the_next_region_is_read_while_one_is_written(tmp_path: Path) -> None:
+    root = tmp_path / "s.zarr"
+    write(root, Case((24, 24), (8, 12), (2, 3), holes=0.0))
+    plan = parchunk.plan(str(root), split="0", region=8)
+    assert plan.source is not None
+    begun = threading.Event()
+
+    class Telling(Changing):
+        def get(self, path: str, *, options: Any = None) -> Any:
+            if options and path.endswith("a/c/1/0"):
+                begun.set()
+            return super().get(path, options=options)
+
+    class Waiting(LocalOutput):
+        def put(self, path: str, data: bytes | memoryview) -> None:
+            if path == "a/refs.0.parq":
+                assert begun.wait(30)
+            super().put(path, data)
+
+    source = replace(plan.source, store=Telling(plan.source.store, lambda: None))
+    output = Waiting(open_store(str(tmp_path / "refs")).location)
+    assert build(replace(plan, source=source), output).present == 12 * 8
 
 
 @pytest.mark.parametrize("workers", [1, 2])

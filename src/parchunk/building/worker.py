@@ -102,16 +102,23 @@ def _build_leg(
         _Writer(ready, leg, at, within, counted, seams) for at in range(len(leg.job.members))
     ]
 
-    def write(at: int, position: int, part: Part) -> None:
-        key = leg.job.members[at].partitions[position].key
+    def begin(at: int, position: int, part: Part) -> Callable[[], None]:
+        key, ordered = leg.job.members[at].partitions[position].key, listed.members[at].ordered
         # What somebody else has done meanwhile is left as it is.
-        written = Written() if ledger.is_others(key) else members[at].write(part)
-        ledger.take(key, written, listed.members[at].ordered)
+        finish = Written if ledger.is_others(key) else members[at].begin(part)
+        return lambda: ledger.take(key, finish(), ordered)
+
+    def write(at: int, position: int, part: Part) -> None:
+        begin(at, position, part)()
 
     writes: deque[Future[None]] = deque()
     try:
         for at, position, part in listed.parts():
-            writes.append(hands.submit(write, at, position, part))
+            if leg.job.members[at].expansion is not None and not listed.lasting:
+                # The next shards are read while these rows are written: both take long.
+                writes.append(pools.partitions.submit(begin(at, position, part)))
+            else:
+                writes.append(hands.submit(write, at, position, part))
             while writes and writes[0].done():
                 writes.popleft().result()
     except ListingError:
@@ -141,26 +148,26 @@ class _Writer:
         seams: Seams | None,
     ) -> None:
         member = leg.job.members[at]
-        self._make = partial(part_writer, ready, leg, at, pools, counted, seams)
-        self._write: Callable[[Part], Written] | None = None
+        self._make = partial(_part_writer, ready, leg, at, pools, counted, seams)
+        self._writer: RecordWriter | None = None
         self._left = sum(len(walked.units) for walked in member.passes)
 
-    def write(self, part: Part) -> Written:
-        """Write a part; return what was."""
-        write = self._write = self._write or self._make()
-        written = write(part)
+    def begin(self, part: Part) -> Callable[[], Written]:
+        """Begin to write a part; return what waits for the rest, and returns what was written."""
+        writer = self._writer = self._writer or self._make()
+        finish = writer.begin(part)
         self._left -= 1
         if not self._left:
-            self._write = None  # it keeps the spelling of paths, and there may be many members
-        return written
+            self._writer = None  # it keeps the spelling of paths, and there may be many members
+        return finish
 
 
-def part_writer(
+def _part_writer(
     ready: ReadyJobs, leg: Leg, at: int, pools: Pools, counted: Requests, seams: Seams | None
-) -> Callable[[Part], Written]:
+) -> RecordWriter:
     """Return what writes the record files of a part of one of a leg's members."""
     rows = _row_source(ready, leg.job.members[at], pools, counted)
-    return _record_writer(ready, rows, leg.targets[at], pools, seams).write
+    return _record_writer(ready, rows, leg.targets[at], pools, seams)
 
 
 def _record_writer(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, wait
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,8 @@ class RecordWriter:
         self._writers = writers
         self._seams = seams
         self._identity = identity
+        #: The record files of the last piece.
+        self._under_way: list[Future[FileWritten | None]] = []
 
     def write(self, part: Part) -> Written:
         """Write the record files of a part (a partition, or some of its rows); return what is.
@@ -60,26 +63,47 @@ class RecordWriter:
         OutputError, SourceError
             Naming the record file, or the object that could not be read.
         """
+        return self.begin(part)()
+
+    def begin(self, part: Part) -> Callable[[], Written]:
+        """Write a part but for its last piece, which is being written; return what waits for that.
+
+        So the next part's first piece becomes known meanwhile. The part itself may go before,
+        where the pieces of its source outlast it.
+
+        Raises
+        ------
+        OutputError, SourceError
+            As `write`, and so does what is returned.
+        """
         before = self._source.requests
         written = Written()
         jobs: list[Future[FileWritten | None]] = []
         try:
             for piece in self._source.pieces(part):
                 _gather(jobs, written)
-                jobs = [
+                wait(self._under_way)
+                self._under_way = jobs = [
                     self._writers.submit(self._write_file, piece, begin)
                     for begin in range(0, piece.rows.total, self._record_size)
                 ]
                 del piece
-            _gather(jobs, written)
-        finally:
-            for job in jobs:
-                job.cancel()
+        except BaseException:
+            _cancel(jobs)
+            raise
         written.counts += self._source.counts(part) + Counts(found_again=part.found_again)
         written.index_requests += self._source.requests - before
         written.strays.merge(part.strays)
         written.modified = part.modified
-        return written
+
+        def finish() -> Written:
+            try:
+                _gather(jobs, written)
+            finally:
+                _cancel(jobs)
+            return written
+
+        return finish
 
     def _write_file(self, piece: Piece, begin: int) -> FileWritten | None:
         """Write a record file; None where some of its rows are not known yet."""
@@ -131,6 +155,11 @@ def _kept(rows: FileRows, identity: str) -> pa.Array:
     if rows.present.all():
         return rows.identities
     return pc.if_else(pa.array(rows.present), rows.identities, no_objects(identity, count))
+
+
+def _cancel(jobs: list[Future[FileWritten | None]]) -> None:
+    for job in jobs:
+        job.cancel()
 
 
 def _gather(jobs: list[Future[FileWritten | None]], written: Written) -> None:

@@ -13,6 +13,7 @@ from parchunk.cover.jobs import Expansion
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.row_sets import RowSet
 from parchunk.keys.spelling import PathBuilder
+from parchunk.listing.identity_vector import IdentityVector
 from parchunk.listing.index_reading import IndexReading
 from parchunk.listing.inner_chunks import InnerChunks
 from parchunk.listing.shard_reading import ShardReader
@@ -55,7 +56,11 @@ class ShardRows:
         rows = self._rows_of[part.rows]
         reading = IndexReading(self.reader, rows, part, self._expansion.ahead_bytes)
         for some in inner_slices(self.spec, rows, self._expansion.rows, self._record_size):
-            yield ShardPiece(self, reading.read(some), part)
+            found = reading.read(some)
+            kept = part.identities
+            if kept is not None:
+                kept = kept[part.rows.positions(found.shards)]
+            yield ShardPiece(self, found, kept)
 
     def counts(self, part: Part) -> Counts:
         """Return the counts of shards."""
@@ -67,11 +72,14 @@ class ShardRows:
 
 @dataclass(frozen=True)
 class ShardPiece:
-    """Rows of which it is known where in their shards they lie."""
+    """Rows of which it is known where in their shards they lie; it outlasts the part.
+
+    ``identities`` are of the shards that are there, where they are kept.
+    """
 
     source: ShardRows
     inner: InnerChunks
-    shards: Part
+    identities: IdentityVector | None
 
     @property
     def rows(self) -> RowSet:
@@ -82,9 +90,13 @@ class ShardPiece:
         """Return the rows of one record file, as the indexes have them."""
         rows = slice(begin, begin + len(numbers))
         known = self.inner.sizes[rows]
-        objects, versions = shard_numbers(self.source.spec, numbers), self.shards.identities
-        if versions is not None:
-            versions = versions[self.shards.rows.positions(objects)]
+        objects, versions = shard_numbers(self.source.spec, numbers), self.identities
+        if versions is not None and len(self.inner.shards):
+            # What is not there gets another's, which means nothing.
+            at = np.searchsorted(self.inner.shards, objects)
+            versions = versions[np.minimum(at, len(self.inner.shards) - 1)]
+        else:
+            versions = None
         return FileRows(
             objects=objects,
             present=known.present,
