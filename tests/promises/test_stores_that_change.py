@@ -126,3 +126,19 @@ def test_an_array_that_one_store_lost_is_said(tmp_path: Path) -> None:
     store(paths[1], 8, 8, names="tu")
     parchunk.update(out, gaps=False, regions=range(2))
     check(out, joined(paths))
+
+
+def test_an_array_that_came_may_have_longer_chunks_than_regions(tmp_path: Path) -> None:
+    """A chunk is in the region of its first element, and the plan is one that can be read."""
+    paths = [store(tmp_path / f"{at}", 8 * at, 8) for at in range(2)]
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan(paths, concat="time", region=2), out)
+    for at, path in enumerate(paths):
+        zarr.open_group(path, mode="r+").create_array(
+            "new",
+            data=1 + at + np.arange(32).reshape(8, 4),
+            chunks=(4, 2),
+            dimension_names=["time", "y"],
+        )
+    assert parchunk.update(out).plan.cuts == (0, 2, 4, 6, 8, 10, 12, 14, 16)
+    check(out, joined(paths))
