@@ -42,7 +42,10 @@ class SignedBucket:
 
 @contextmanager
 def signed_bucket(
-    kind: str = "anonymous", keys: list[str] | None = None, identity: Identity | None = None
+    kind: str = "anonymous",
+    keys: list[str] | None = None,
+    identity: Identity | None = None,
+    host: str = "127.0.0.1",
 ) -> Iterator[SignedBucket]:
     """Serve a bucket whose pages have one key each, to who may see them; by TLS with an identity.
 
@@ -77,7 +80,7 @@ def signed_bucket(
 
         def log_message(self, *_: Any) -> None: ...
 
-    with serving(Handler, identity) as made.endpoint:
+    with serving(Handler, identity, host) as made.endpoint:
         yield made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import threading
 from dataclasses import replace
@@ -13,16 +14,18 @@ import pytest
 from instruments.synthetic.server import serve
 from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import AzureStore, LocalStore, S3Store
+from tests.listing.ways import rows
 from tests.made import grow
 
 import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import InputError, MissingExtraError
 from parchunk.listing.choosing import choose, pages_of
-from parchunk.listing.pages import Spent
+from parchunk.listing.pages import PageError, Spent
 
 HTTP = {"client_options": {"allow_http": True}}
 ENDPOINT: dict[str, Any] = {"endpoint": "http://127.0.0.1:1", "skip_signature": True, **HTTP}
+NO_RETRIES: Any = {"max_retries": 0}
 KEYS = {"access_key_id": "a", "secret_access_key": "b"}
 
 
@@ -67,10 +70,68 @@ def test_what_is_no_s3_is_obstores() -> None:
     assert chosen(S3Store("b", **ENDPOINT), "obstore") == "obstore (as told)"
 
 
-def test_a_proxy_of_the_environment_is_obstores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://proxy:1")
-    monkeypatch.setenv("NO_PROXY", "elsewhere")
-    assert chosen(S3Store("b", **ENDPOINT)) == "obstore (the environment names a proxy)"
+@pytest.mark.parametrize(
+    ("host", "variables", "expected"),
+    [
+        ("127.0.0.1", {}, "wire"),
+        ("127.0.0.1", {"HTTP_PROXY": "http://127.0.0.1:1"}, "obstore"),
+        ("127.0.0.1", {"HTTPS_PROXY": "http://127.0.0.1:1"}, "wire"),
+        ("127.0.0.1", {"all_proxy": "http://127.0.0.1:1", "NO_PROXY": "elsewhere"}, "obstore"),
+        ("127.0.0.1", {"http_proxy": "http://127.0.0.1:1", "NO_PROXY": "x, 127.0.0.1"}, "wire"),
+        # Neither stands for addresses.
+        ("127.0.0.1", {"http_proxy": "http://127.0.0.1:1", "NO_PROXY": "*"}, "obstore"),
+        ("127.0.0.1", {"http_proxy": "http://127.0.0.1:1", "NO_PROXY": ".0.0.1"}, "obstore"),
+        ("localhost", {"http_proxy": "http://127.0.0.1:1", "NO_PROXY": "*"}, "wire"),
+        ("localhost", {"http_proxy": "http://127.0.0.1:1", "no_proxy": "localhost"}, "wire"),
+        # Of two spellings, Python and obstore take another one.
+        ("localhost", {"http_proxy": "", "HTTP_PROXY": "http://127.0.0.1:1"}, "obstore"),
+        (
+            "localhost",
+            {"http_proxy": "http://127.0.0.1:1", "no_proxy": "localhost", "NO_PROXY": "x"},
+            "obstore",
+        ),
+    ],
+)
+def test_a_proxy_of_the_environment_is_obstores(
+    host: str, variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where pages are read off the wire, obstore asks the server itself, too."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    store = zarr_store([("v", (3,), (1,), ("time",))])
+    with serve(store, process=False) as server:
+        endpoint = server.endpoint.replace("127.0.0.1", host)
+        s3 = S3Store("formula", **ENDPOINT | {"endpoint": endpoint}, retry_config=NO_RETRIES)
+        source = parchunk.Source(s3, "", "s3://formula")
+        choice = str(choose(source))
+        assert choice.startswith(expected)
+        assert choice.endswith(
+            "(S3 endpoint, anonymous)" if expected == "wire" else "(the environment names a proxy)"
+        )
+        proxied = not _lists(replace(source, listing="obstore"))
+        assert proxied is (expected == "obstore")
+
+
+def _lists(source: parchunk.Source) -> bool:
+    try:
+        return bool(rows(source, "v"))
+    except PageError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *("http://user:pw@127.0.0.1:1", "http://127.1:1", "http://127.0.0.01:1", "http://0x7f.1:1"),
+        *("http://127.0.0.1:1/a/../b", "http://127.0.0.1:1/%2E", "http://127.0.0.1:1/a\\b"),
+        *("http://127.0.0.1:1/ü", "http://bücher.example", "http://[0:0::1]:1", "http://a:99999"),
+    ],
+)
+def test_endpoints_that_obstore_spells_otherwise_are_its_own(endpoint: str) -> None:
+    store = S3Store("b", **ENDPOINT | {"endpoint": endpoint})
+    assert chosen(store) == "obstore (its endpoint is no plain URL)"
 
 
 def test_what_the_environment_said_as_the_store_was_opened_is_obstores_to_remember(

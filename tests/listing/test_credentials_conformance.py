@@ -41,6 +41,19 @@ def test_requests_are_signed_as_the_server_wants_them(
         assert SECRET not in repr(choose(source))
 
 
+def test_servers_are_reached_by_addresses_of_the_sixth_version(way: str) -> None:
+    try:
+        serving = signed_bucket("static", host="::1")
+        bucket = serving.__enter__()
+    except OSError:
+        pytest.skip("there is no such address here")
+    try:
+        source = parchunk.Source(bucket.store(**KINDS["static"]), "", "s3://b", listing=way)
+        assert [key for key, _, _ in rows(source, "p")] == bucket.keys
+    finally:
+        serving.__exit__(None, None, None)
+
+
 @pytest.mark.parametrize("kind", ["static", "session token"])
 def test_credentials_of_the_environment_are_used(
     way: str, kind: str, identity: Identity | None, monkeypatch: pytest.MonkeyPatch

@@ -6,12 +6,13 @@ import os
 import re
 import ssl
 import sys
-import urllib.request
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from obstore.store import GCSStore, S3Store
 
@@ -23,6 +24,16 @@ _CLIENT = frozenset({"allow_http", "timeout", "connect_timeout", "user_agent"})
 #: What the environment may say of a client that decides whom it believes, or whom it asks.
 _DECISIVE = ("proxy_url", "proxy_ca_certificate", "allow_invalid_certificates")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h)?", re.ASCII)
+#: A URL that is asked for as it stands; a name in other letters is spelled in these first.
+_PLAIN = re.compile(
+    r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]*)?"
+    r"(?P<path>(?:/[a-z0-9._~!$&'()*+,;=:@%-]*)*)",
+    re.I | re.ASCII,
+)
+#: Segments of a path that lead elsewhere, in all of their spellings.
+_DOTS = re.compile(r"(?:\.|%2e){1,2}", re.I)
+#: What makes an address of a host where it is the last part of it.
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.I | re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
@@ -51,17 +62,36 @@ def client_options(
 
 
 def origin_of(url: str) -> tuple[Origin, str]:
-    """Return the server of a plain URL, and the path on it, without a slash at its end."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    """Return the server of a plain URL, and the path on it, without a slash at its end.
+
+    Plain is what nobody spells otherwise before it is asked for.
+    """
+    found = _PLAIN.fullmatch(url)
+    if found is None or any(map(_DOTS.fullmatch, found["path"].split("/"))):
         raise NotHere("its endpoint is no plain URL")
+    parts = urlsplit(url)
     try:
-        port = parts.port
+        host, port = _plain_host(parts.hostname or ""), parts.port
     except ValueError:
         raise NotHere("its endpoint is no plain URL") from None
     encrypted = parts.scheme == "https"
-    origin = Origin(encrypted, parts.hostname, port, _authorities() if encrypted else ())
+    origin = Origin(encrypted, host, port, _authorities() if encrypted else ())
     return origin, parts.path.rstrip("/")
+
+
+def _plain_host(host: str) -> str:
+    """Return a name, or an address as it is usually written.
+
+    Raises
+    ------
+    ValueError
+        When it is an address in another spelling.
+    """
+    if ":" not in host and not _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        return host
+    if str(ip_address(host)) != host:
+        raise ValueError
+    return host
 
 
 def _authorities() -> tuple[str, ...]:
@@ -81,9 +111,21 @@ def _authorities() -> tuple[str, ...]:
 
 def has_proxy(origin: Origin) -> bool:
     """Whether the environment names a proxy for a server: obstore knows how to use it."""
-    proxies = urllib.request.getproxies()
     scheme = "https" if origin.encrypted else "http"
-    return bool({scheme, "all"} & proxies.keys() and not urllib.request.proxy_bypass(origin.host))
+    if not (_said(f"{scheme}_proxy", "all_proxy") or {scheme, "all"} & getproxies().keys()):
+        return False
+    exempt = _said("no_proxy")
+    if len(exempt) > 1:
+        return True  # in two spellings, of which obstore takes another than Python
+    if ":" in origin.host or _NUMBER.fullmatch(origin.host.rpartition(".")[2]):
+        # Nothing that stands for many names stands for an address.
+        return origin.host not in {one.strip() for text in exempt for one in text.split(",")}
+    return not proxy_bypass(origin.host)
+
+
+def _said(*names: str) -> set[str]:
+    """Return what the environment says of variables that are spelled in small letters, or not."""
+    return {value for key, value in os.environ.items() if value and key.lower() in names}
 
 
 def limits_of(client: Mapping[str, str], retry: Any) -> Limits:

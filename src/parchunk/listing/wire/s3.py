@@ -133,10 +133,7 @@ class Signer:
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
 
-        origin = place.origin
-        scheme = "https" if origin.encrypted else "http"
-        port = f":{origin.port}" if origin.port else ""
-        request = AWSRequest("GET", f"{scheme}://{origin.host}{port}{target}", headers=dict(others))
+        request = AWSRequest("GET", f"{place.origin.url}{target}", headers=dict(others))
         request.headers["X-Amz-Content-SHA256"] = _EMPTY
         try:
             credentials = self._credentials

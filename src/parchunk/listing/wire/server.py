@@ -47,6 +47,13 @@ class Origin:
     port: int | None = None
     authorities: tuple[str, ...] = ()
 
+    @property
+    def url(self) -> str:
+        """Its URL, without a path."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = f":{self.port}" if self.port else ""
+        return f"http{'s' if self.encrypted else ''}://{host}{port}"
+
 
 @dataclass(frozen=True)
 class Limits:
