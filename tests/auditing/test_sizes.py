@@ -50,3 +50,14 @@ def test_parts_come_to_the_whole(values, parts):
     assert sum(count for _, _, count in whole.histogram()) == merged.count == len(values)
     assert len(merged.bins) == len(set(merged.bins.tolist())) <= len(values)
     assert float(merged.bytes.sum()) == sum(values)
+
+
+@given(st.lists(st.integers(1, 1 << 40), max_size=60), st.sampled_from([None, 7]))
+def test_what_is_settled_shows_the_same(values: list[int], fixed: int | None) -> None:
+    found = Sizes(fixed=fixed)
+    found.take(np.array(values, np.int64), np.arange(len(values)))
+    before = (found.count, found.median, found.histogram(), found.wrong, found.wrong_examples)
+    found.settle()
+    assert before == (
+        found.count, found.median, found.histogram(), found.wrong, found.wrong_examples,
+    )  # fmt: skip

@@ -168,6 +168,8 @@ class ArrayState:
             for gap in gaps
         ]
         counts = AuditCounts.total(self.partitions)
+        outliers = self._sizes.outliers()
+        self._sizes.settle()
         return ArrayAudit(
             **counts.values(),
             array=self.spec.name,
@@ -176,7 +178,7 @@ class ArrayState:
             gaps=tuple(gaps),
             unjudged=tuple(self.steps.unjudged()),
             gap_labels=tuple(label or "" for label in own),
-            outliers=self._sizes.outliers(),
+            outliers=outliers,
             notable_strays=tuple(self._strays[:_STRAYS_SHOWN]),
             stray_reasons=dict(sorted(self._stray_reasons.items())),
             sizes=self._sizes,

@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 ACROSS, DOWN = 120, 24
 
 
-@dataclass
+def least(counts: NDArray[np.signedinteger]) -> NDArray[np.signedinteger]:
+    """Return counts, none of them negative, in the fewest bytes that hold them."""
+    return counts.astype(np.min_scalar_type(-1 - int(counts.max(initial=0))))
+
+
+@dataclass(slots=True)
 class Heat:
     """Counts by cell, each of shape (down, across).
 
@@ -27,10 +32,10 @@ class Heat:
     axis: int
     across: int = field(init=False)
     down: int = field(init=False)
-    seen: NDArray[np.int64] = field(init=False)
-    present: NDArray[np.int64] = field(init=False)
-    apart: NDArray[np.int64] = field(init=False)
-    bytes: NDArray[np.float64] = field(init=False)
+    seen: NDArray[np.signedinteger] = field(init=False)
+    present: NDArray[np.signedinteger] = field(init=False)
+    apart: NDArray[np.signedinteger] = field(init=False)
+    bytes: NDArray[np.floating] = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the cells: fewer than chunks only where chunks are too many."""
@@ -64,22 +69,32 @@ class Heat:
 
     def merge(self, other: Heat) -> None:
         """Add what another one has met."""
-        self.seen = self.seen + other.seen
-        self.present = self.present + other.present
-        self.apart = self.apart + other.apart
+        # In 64 bits: what is settled may be in fewer.
+        self.seen = np.add(self.seen, other.seen, dtype=np.int64)
+        self.present = np.add(self.present, other.present, dtype=np.int64)
+        self.apart = np.add(self.apart, other.apart, dtype=np.int64)
         self.bytes = self.bytes + other.bytes
 
     def settle(self) -> None:
-        """Keep no counts twice, now that all is met: there may be a hundred thousand arrays."""
+        """Keep no counts twice, and in no more bytes than they need, now that all is met.
+
+        There may be a hundred thousand arrays.
+        """
         if np.array_equal(self.present, self.seen):
-            self.present = self.seen
-        if not self.apart.any():
-            self.apart = np.broadcast_to(np.int64(0), self.apart.shape)
+            self.present = self.seen = least(self.seen)
+        else:
+            self.present, self.seen = least(self.present), least(self.seen)
+        apart = self.apart.any()
+        self.apart = least(self.apart) if apart else np.broadcast_to(np.int64(0), self.apart.shape)
+        short = self.bytes.astype(np.float32)
+        if np.array_equal(short, self.bytes):
+            self.bytes = short
 
     @property
     def missing(self) -> NDArray[np.int64]:
         """How many chunks of each cell should be there and are not, of those that were seen."""
-        return self.seen - self.present - self.apart
+        missing: NDArray[np.int64] = self.seen.astype(np.int64) - self.present - self.apart
+        return missing
 
     def take(
         self, first: int, sizes: NDArray[np.int64], apart: NDArray[np.int64] | None = None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from parchunk.auditing.heat import least
 from parchunk.keys.numbers import Int64Array
 
 #: Bins in a factor of two, and octaves: sizes up to 2**48 bytes.
@@ -46,7 +47,7 @@ class Outliers:
     examples: tuple[tuple[int, int], ...]
 
 
-@dataclass
+@dataclass(slots=True)
 class Sizes:
     """The sizes met so far.
 
@@ -61,11 +62,12 @@ class Sizes:
     fixed: int | None = None
     wrong: int = 0
     wrong_examples: list[tuple[int, int]] = field(default_factory=list)
-    bins: Int64Array = field(default_factory=lambda: _NONE)
-    counts: Int64Array = field(default_factory=lambda: _NONE)
+    bins: NDArray[np.signedinteger] = field(default_factory=lambda: _NONE)
+    counts: NDArray[np.signedinteger] = field(default_factory=lambda: _NONE)
     bytes: NDArray[np.float64] = field(default_factory=lambda: _NO_BYTES)
     smallest: list[tuple[int, int]] = field(default_factory=list)
     largest: list[tuple[int, int]] = field(default_factory=list)
+    _median: int | None = None
 
     def take(self, sizes: Int64Array, numbers: Int64Array) -> None:
         """Add chunks by size and number; all sizes are 1 or more."""
@@ -101,6 +103,15 @@ class Sizes:
         self.wrong_examples = sorted(self.wrong_examples + other.wrong_examples)[:KEPT]
         self._keep(other.smallest, other.largest)
 
+    def settle(self) -> None:
+        """Keep what pictures and the median need, now that all is met, in as few bytes as will do.
+
+        There may be a hundred thousand arrays. Nothing can be added from now on.
+        """
+        self._median, self.bytes = self.median, _NO_BYTES
+        self.bins, self.counts = least(self.bins), least(self.counts)
+        self.smallest = self.largest = []
+
     def _add(self, bins: Int64Array, counts: Int64Array, sums: NDArray[np.float64]) -> None:
         if not len(self.bins):
             self.bins, self.counts, self.bytes = bins, counts, sums
@@ -125,6 +136,8 @@ class Sizes:
     @property
     def median(self) -> int:
         """The median in bytes, within 1.1 %, a half rounded up; 0 when there are no sizes."""
+        if self._median is not None:
+            return self._median
         count = self.count
         if not count:
             return 0
@@ -159,16 +172,17 @@ class Sizes:
         """Return (from, to, count) in bytes: at most ``most`` bins, equal in the logarithm."""
         if not len(self.bins):
             return []
-        first, last = int(self.bins[0]), int(self.bins[-1]) + 1
+        bins = self.bins.astype(np.int64)
+        first, last = int(bins[0]), int(bins[-1]) + 1
         width = max(-(-(last - first) // most), 1)
         starts = range(first, last, width)
-        counts = np.bincount((self.bins - first) // width, self.counts, minlength=len(starts))
+        counts = np.bincount((bins - first) // width, self.counts, minlength=len(starts))
         return [
             (int(2 ** (start / PER_OCTAVE)), int(2 ** ((start + width) / PER_OCTAVE)), int(count))
             for start, count in zip(starts, counts.tolist(), strict=True)
         ]
 
 
-def _place_of(counts: Int64Array, rank: int) -> int:
+def _place_of(counts: NDArray[np.signedinteger], rank: int) -> int:
     """Return which of these counts has the value that so many others come before."""
     return int(np.searchsorted(np.cumsum(counts), rank, side="right"))

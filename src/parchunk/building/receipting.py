@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def receipt_of(
         ordered=ordered,
         record_files=tuple(sorted(written.files, key=lambda file: file.index)),
         inventory=None if ready.source.objects is None else ready.source.objects.date,
-        listing=str(choose(ready.source)),
+        listing=sys.intern(str(choose(ready.source))),  # the same of very many
     )
 
 

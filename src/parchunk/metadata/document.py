@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import lru_cache
 from typing import Any
 
 from parchunk.errors import MetadataError
@@ -16,6 +17,9 @@ from parchunk.metadata.spec import JSONObject
 from parchunk.stores.oversized import MAX_BYTES, Oversized
 
 """A document larger than this is not read. The largest real ones (consolidated) have a few MiB."""
+
+#: Bytes of a document that is kept when it was parsed, at most.
+_KEPT = 4_000
 
 MAX_DEPTH = 128
 """A document nested deeper is refused, so that no later walk over it can exhaust the stack."""
@@ -28,7 +32,7 @@ MAX_COUNT = 2**63 - 1
 
 
 def parse_document(data: bytes, limit: int = MAX_BYTES) -> JSONObject:
-    """Return the JSON object that ``data`` spells.
+    """Return the JSON object that ``data`` spells: read-only, as the same bytes have the same.
 
     NaN and the infinities are taken, as Zarr writes them into attributes though JSON has no word
     for them. One of more than ``limit`` bytes is not parsed.
@@ -36,6 +40,16 @@ def parse_document(data: bytes, limit: int = MAX_BYTES) -> JSONObject:
     size = data.size if isinstance(data, Oversized) else len(data)
     if size > limit:
         raise MetadataError(f"has {size:,} bytes, more than the {limit:,} that are read")
+    return _parsed_once(data) if size <= _KEPT and type(data) is bytes else _parsed(data)
+
+
+@lru_cache(maxsize=1_024)
+def _parsed_once(data: bytes) -> JSONObject:
+    """Parse a short document, unless it was before: of very many arrays most are alike."""
+    return _parsed(data)
+
+
+def _parsed(data: bytes) -> JSONObject:
     try:
         document = json.loads(data)
     except RecursionError:

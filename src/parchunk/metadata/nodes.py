@@ -21,7 +21,7 @@ from parchunk.metadata.v2 import parse_v2_array
 from parchunk.metadata.v3 import parse_v3_array
 
 
-@dataclass
+@dataclass(slots=True)
 class Node:
     """An array or a group as found: its documents, or what is wrong with them."""
 

@@ -16,22 +16,11 @@ from typing import TypeVar
 from parchunk.errors import InputError, MetadataError, ShortListingError, SourceError
 from parchunk.metadata.broken import Broken
 from parchunk.metadata.choosing import is_named, select, some_of
-from parchunk.metadata.consolidated import (
-    MODES,
-    parse_entries,
-)
+from parchunk.metadata.consolidated import MODES, parse_entries
 from parchunk.metadata.discovery import Discovery, LeftOut
-from parchunk.metadata.document import (
-    shorten,
-)
+from parchunk.metadata.document import shorten
 from parchunk.metadata.names import ancestors, name_problem
-from parchunk.metadata.nodes import (
-    Node,
-    agreed,
-    made_up_group,
-    parse_array,
-    parse_group,
-)
+from parchunk.metadata.nodes import Node, agreed, made_up_group, parse_array, parse_group
 from parchunk.metadata.oddities import oddities
 from parchunk.metadata.reader import NoMetadataError, Reader
 from parchunk.metadata.refused import UnsupportedFeatureError
@@ -46,6 +35,9 @@ from parchunk.metadata.spec import (
 
 CONCURRENCY = 16
 """Documents read side by side."""
+
+#: Documents that are asked for, and wait to be read, at most.
+_AT_ONCE = 1_000
 
 TRIES = 4
 """Readings of a hierarchy whose listings lack what is there, before giving up."""
@@ -293,7 +285,8 @@ class _Walk:
                 )
                 own.is_array = True
             nodes[name] = own
-        self._say_what_has_no_own([n for n in names if n not in have and n in nodes], nodes)
+        owners = set(have)
+        self._say_what_has_no_own([n for n in names if n not in owners and n in nodes], nodes)
         return have
 
     def _say_what_has_no_own(self, names: Sequence[str], nodes: dict[str, Node]) -> None:
@@ -381,7 +374,9 @@ class _Walk:
         if len(todo) < 2:
             return [function(item) for item in todo]
         with ThreadPoolExecutor(min(CONCURRENCY, len(todo))) as pool:
-            return list(pool.map(function, todo))
+            # What waits to be read takes more than what was: of a hundred thousand, a few at once.
+            blocks = (todo[at : at + _AT_ONCE] for at in range(0, len(todo), _AT_ONCE))
+            return [found for block in blocks for found in pool.map(function, block)]
 
 
 def _arrays_inside_arrays(wanted: Iterable[str], arrays: frozenset[str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from parchunk.errors import InputError
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.space import KeySpace
+from parchunk.metadata.sharing import shared, shared_value
 
 JSONObject: TypeAlias = dict[str, Any]
 """A parsed JSON object. Floats may be NaN or infinite, as Zarr's own attributes may be."""
@@ -45,7 +46,8 @@ class Refusal:
         return f"{self.name}: {self.feature} ({self.remedy})"
 
 
-@dataclass(frozen=True)
+# Slots: there may be a hundred thousand.
+@dataclass(frozen=True, slots=True)
 class ArraySpec:
     """One array of the source.
 
@@ -137,14 +139,16 @@ class ArraySpec:
             return cls(
                 name=data["name"],
                 zarr_format=data["zarr_format"],
-                shape=shape,
-                chunks=tuple(data["chunks"]),
+                shape=shared_value(shape),
+                chunks=shared_value(tuple(data["chunks"])),
                 dtype=data["dtype"],
                 itemsize=data["itemsize"],
-                dimension_names=tuple(data["dimension_names"]),
-                keys=KeyEncoding(data["keys"]["marker"], data["keys"]["separator"], len(shape)),
-                attributes=data["attributes"],
-                document=data["document"],
+                dimension_names=shared_value(tuple(data["dimension_names"])),
+                keys=shared_value(
+                    KeyEncoding(data["keys"]["marker"], data["keys"]["separator"], len(shape))
+                ),
+                attributes=shared(data["attributes"]),
+                document=shared(data["document"]),
                 inner_chunks=None if inner is None else tuple(inner),
             )
         except (KeyError, TypeError) as error:

@@ -16,6 +16,7 @@ from parchunk.metadata.document import (
     shorten,
 )
 from parchunk.metadata.refused import UnsupportedFeatureError
+from parchunk.metadata.sharing import shared, shared_value
 from parchunk.metadata.spec import VARIABLE_ITEMSIZE, ArraySpec, JSONObject
 
 DIMENSIONS = "_ARRAY_DIMENSIONS"
@@ -47,18 +48,20 @@ def parse_v2_array(name: str, document: JSONObject, attributes: JSONObject) -> A
             f"has an order that is neither C nor F but {shorten(document['order'])}"
         )
     _check_codecs(document)
-    attributes = parse_attributes(attributes)
+    attributes = shared(parse_attributes(attributes))
     return ArraySpec(
         name=name,
         zarr_format=2,
-        shape=shape,
-        chunks=chunks,
+        shape=shared_value(shape),
+        chunks=shared_value(chunks),
         dtype=dtype,
         itemsize=itemsize,
-        dimension_names=attribute_names(attributes, len(shape)),
-        keys=KeyEncoding("", _separator(document.get("dimension_separator", ".")), len(shape)),
+        dimension_names=shared_value(attribute_names(attributes, len(shape))),
+        keys=shared_value(
+            KeyEncoding("", _separator(document.get("dimension_separator", ".")), len(shape))
+        ),
         attributes=attributes,
-        document=document,
+        document=shared(document),
     )
 
 

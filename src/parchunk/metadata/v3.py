@@ -23,6 +23,7 @@ from parchunk.metadata.document import (
     shorten,
 )
 from parchunk.metadata.refused import UnsupportedFeatureError
+from parchunk.metadata.sharing import shared, shared_value
 from parchunk.metadata.spec import ArraySpec, JSONObject
 from parchunk.metadata.v2 import attribute_names
 
@@ -127,19 +128,20 @@ def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
     chunks = parse_chunks(grid.configuration["chunk_shape"], shape, "chunk_shape")
     codecs = parse_codecs(document["codecs"])
     # null is how some writers spell that there are none
+    document = shared(document)
     found = document.get("attributes")
     attributes = parse_attributes({} if found is None else found)
     dtype, itemsize = describe_v3_dtype(document["data_type"])
     return ArraySpec(
         name=name,
         zarr_format=3,
-        shape=shape,
-        chunks=chunks,
+        shape=shared_value(shape),
+        chunks=shared_value(chunks),
         dtype=dtype,
         itemsize=itemsize,
-        dimension_names=_dimension_names(document, attributes, len(shape)),
-        keys=_keys(
-            parse_extension(document["chunk_key_encoding"], "chunk_key_encoding"), len(shape)
+        dimension_names=shared_value(_dimension_names(document, attributes, len(shape))),
+        keys=shared_value(
+            _keys(parse_extension(document["chunk_key_encoding"], "chunk_key_encoding"), len(shape))
         ),
         attributes=attributes,
         document=document,

@@ -103,7 +103,8 @@ class Partition:
         return self.array if self.region is None else f"{self.array}, region {self.region}"
 
 
-@dataclass(frozen=True)
+# Slots: there may be a hundred thousand.
+@dataclass(frozen=True, slots=True)
 class ArrayPlan:
     """One array: split along ``axis`` into regions of ``region_chunks`` chunks, or whole.
 

@@ -71,7 +71,7 @@ def cell_kinds(heat: Heat) -> NDArray[np.int64]:
     0 to SHADES - 1 by size, -1 some missing, -2 all, -3 unread, -4 not expected.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.log2(heat.bytes / heat.present)
+        mean = np.log2(heat.bytes.astype(np.float64) / heat.present)
     usable = np.isfinite(mean)
     kinds = np.zeros((heat.down, heat.across), np.int64)
     if usable.any():
@@ -96,7 +96,7 @@ def shade_sizes(heat: Heat) -> tuple[float, float] | None:
     there = heat.present > 0
     if not there.any():
         return None
-    mean = heat.bytes[there] / heat.present[there]
+    mean = heat.bytes[there].astype(np.float64) / heat.present[there]
     return float(mean.min()), float(mean.max())
 
 

@@ -1,0 +1,60 @@
+"""Metadata that is kept once: equal and shared where it is spelled alike, apart where it is not."""
+
+import json
+import sys
+
+import pytest
+
+from parchunk.metadata import sharing
+from parchunk.metadata.nodes import parse_array, read_v3_node
+from parchunk.metadata.sharing import shared, shared_value
+from parchunk.metadata.spec import ArraySpec
+
+
+def v3(name: str, long_name: str, fill: object = 0) -> ArraySpec:
+    document = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [4, 6],
+        "data_type": "float32",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 2]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": fill,
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
+        "attributes": {"long_name": long_name},
+    }
+    return parse_array(read_v3_node(name, json.dumps(document).encode()))
+
+
+def test_arrays_that_are_alike_share_what_they_say() -> None:
+    one, other, third = v3("a", "x"), v3("b", "x"), v3("c", "y")
+    assert one.document is other.document
+    assert one.attributes is other.attributes
+    assert one.keys is other.keys is third.keys
+    assert one.shape is third.shape
+    assert one.document != third.document
+    assert one.document["codecs"] is third.document["codecs"]
+    assert sys.getsizeof(one) < 150
+    for spec in (one, other, third):
+        back = ArraySpec.from_json(json.loads(json.dumps(spec.to_json())))
+        assert back == spec
+        assert back.document is spec.document
+
+
+def test_what_is_only_nearly_alike_is_told_apart() -> None:
+    fills = [0, 0.0, -0.0, False, None, "0", 1, True]
+    specs = [v3("a", "x", fill) for fill in fills]
+    assert [json.dumps(spec.document["fill_value"]) for spec in specs] == list(
+        map(json.dumps, fills)
+    )
+    for one in ({"a": [1]}, {"a": [True]}, {"a": [1.0]}, {"b": {"a": 1}}, {"b": {"a": 1.0}}):
+        assert json.dumps(shared(one)) == json.dumps(one)
+
+
+def test_no_more_is_remembered_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "_MOST", 5)
+    for number in range(40):
+        assert shared({"a": [number]}) == {"a": [number]}
+        assert shared_value((number, number)) == (number, number)
+        assert len(sharing._documents) <= 6
+        assert len(sharing._values) <= 6
