@@ -22,8 +22,8 @@ from parchunk.workers.crews import Call
 
 #: Record files read side by side when each is a request.
 _REMOTE_READERS = 16
-#: Rows and record files of a task, at most: some seconds' work, and what it found goes by wire.
-_ROWS, _FILES = 4_000_000, 400
+#: Rows and record files of a task, at most: about a second's work, and what it found goes by wire.
+_ROWS, _FILES = 1_000_000, 400
 #: Tasks that each of those gets who share them, where there are enough record files: the last ones
 #: to end wait for nobody long.
 _TASKS_OF_EACH = 4

@@ -14,8 +14,9 @@ from parchunk.out.shared_plan import shared_plan
 from parchunk.planning.plan import Plan
 from parchunk.workers.crews import Call, Crew, in_order
 
-#: Tasks that an executor is given at a time: what they found waits for those before.
-_AT_ONCE = 64
+#: Tasks that an executor is given at a time, at least and at most: what they found waits for those
+#: before, and may be many megabytes where all chunks are missing.
+_AT_ONCE = 8, 64
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def opened_hands(workers: int, executor: Executor | None) -> Iterator[Hands | No
     if workers < 1:
         raise InputError("--workers must be 1 or more")
     if executor is not None:
-        yield Hands(executor, _AT_ONCE, workers, 1)
+        low, high = _AT_ONCE
+        yield Hands(executor, min(max(2 * workers, low), high), workers, 1)
     elif workers == 1:
         yield None
     else:
