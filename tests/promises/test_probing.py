@@ -1,5 +1,6 @@
 """Chunks that are asked for one by one: what a server says of each, and when it says nothing."""
 
+import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,17 +162,30 @@ def test_arrays_that_nothing_names_are_not_looked_for(server: HttpServer, folder
         parchunk.plan(f"{server.url}/s.zarr", probe=True)
 
 
-def test_parts_ask_for_theirs_and_tasks_are_refused(server: HttpServer, tmp_path: Path) -> None:
-    plan, out = parchunk.plan(f"{server.url}/s.zarr", probe=True), tmp_path / "refs"
-    with pytest.raises(parchunk.InputError, match=r"build in parts .*, each with --probe"):
-        parchunk.tasks(plan, out)
-    assert not out.exists()
-    for part in (1, 2):
-        assert (
-            run(["build", f"{server.url}/s.zarr", str(out), "--probe", "--part", f"{part}/2"]) == 0
-        )
+def test_parts_and_tasks_ask_for_theirs(
+    server: HttpServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, out = f"{server.url}/s.zarr", tmp_path / "refs"
+    part = ["build", url, str(out), "--probe", "--part"]
+    assert run([*part, "1/2", "--probe-limit", "5"]) == 2
+    assert "--probe-limit is 5" in capsys.readouterr().err
+    assert server.count("HEAD") == 0
+    for number in (1, 2):
+        assert run([*part, f"{number}/2"]) == 0
     (out / ".zmetadata").unlink()
     assert parchunk.publish(out).listing == "probe (each chunk is asked for)"  # by receipts
+
+    server.asked.clear()
+    with pytest.raises(parchunk.InputError, match="--probe-limit is 62"):
+        parchunk.audit(out, against_source=True, probe=True, probe_limit=62)
+    with pytest.raises(parchunk.InputError, match="--probe-limit is 62"):
+        parchunk.tasks(parchunk.plan(url, probe=True, probe_limit=62), tmp_path / "few")
+    assert server.count("HEAD") == 0
+    for task in parchunk.tasks(parchunk.plan(url, probe=True), tmp_path / "tasks", parts=2):
+        parchunk.run_task(pickle.loads(pickle.dumps(task)))
+    assert server.count("HEAD") >= 63
+    made = parchunk.publish(tmp_path / "tasks")
+    assert (made.missing, made.listing) == (3, "probe (each chunk is asked for)")
 
 
 def test_one_array_may_be_asked_for(server: HttpServer, tmp_path: Path) -> None:

@@ -86,10 +86,17 @@ def test_tasks_read_it_where_they_run(
     assert {receipt.inventory for receipt in result.receipts} == {result.plan.inventory.taken}
     assert published(out) == wanted
 
+    # A process that lives on comes upon another inventory of that name.
+    taken(store, tmp_path / "inventory")
+    for task in parchunk.tasks(planned(), tmp_path / "later"):
+        parchunk.run_task(task)
+    assert parchunk.publish(tmp_path / "later").missing == result.missing + 1
+
     again = tmp_path / "again"
     (task, *_) = parchunk.tasks(planned(), again, parts=1)
     gc.collect()
     (moved := tmp_path / "moved").mkdir()
+    (store / "t/c/8/1").unlink()
     newer = taken(store, moved)
     task = replace(task, inventory=replace(task.inventory, files=(str(newer),)))
     with pytest.raises(

@@ -38,6 +38,7 @@ from parchunk.metadata import Hierarchy, skip_refused
 from parchunk.metadata.meaning import differences, same_meaning
 from parchunk.out.output import Output
 from parchunk.planning.from_stores import changed_coordinates, rejoined, stores_that_got
+from parchunk.planning.inventory import require_few
 from parchunk.planning.joining.misfits import MisfitError, some_of, some_stores
 from parchunk.planning.plan import Plan
 from parchunk.planning.source_again import open_source, read_again
@@ -80,7 +81,9 @@ def compare(
     patience = Patience(lists_per_second=math.inf if rate is None else rate)
     allowed = Allowed(memory, concurrency, 1, patience, Shares.of(plan, done, sample))
     reporter = reporter or Reporter(None, AuditProgress(0, 0))
-    reporter.begin_listing(sum(item.partition.objects.total for item in done))
+    objects = sum(item.partition.objects.total for item in done)
+    require_few(source, objects)
+    reporter.begin_listing(objects)
     seen = _compared(plan, output, source, done, allowed, hands, reporter)
     # In one order, however it was shared out.
     place = {array.spec.name: at for at, array in enumerate(plan.arrays)}

@@ -32,7 +32,7 @@ from parchunk.out.receipts import listings, read_receipts, receipted
 from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import plan as make_plan
-from parchunk.planning.inventory import require_inventory
+from parchunk.planning.inventory import require_few, require_inventory
 from parchunk.planning.inventory_again import inventory_of
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Partition, PartitionKey, Plan
@@ -92,19 +92,18 @@ def tasks(
     plan = begin_shared(plan, output, effort, store_options, listing, overwrite)
     assert plan.source is not None
     done = read_receipts(output, plan).keys()
+    left = (one.objects.total for one in plan.partitions() if one.key not in done)
+    require_few(plan.source, sum(left))
     return tasks_of(plan, plan.source, output, effort, parts, done)
 
 
 def _refuse_unreached(source: Source | None) -> None:
-    """Refuse a source of which tasks cannot know what it holds."""
-    if source is None:
-        return
-    if source.manner.probed:
-        raise InputError(
-            "tasks reach a source that they list, and do not ask for each chunk: build in parts "
-            "(parchunk build --part I/N, each with --probe), or plan without it"
-        )
-    if source.objects is not None and inventory_of(source, DEFAULT_MEMORY) is None:
+    """Refuse a source of which tasks elsewhere cannot know what it holds."""
+    if (
+        source is not None
+        and source.objects is not None
+        and inventory_of(source, DEFAULT_MEMORY) is None
+    ):
         raise InputError(
             "tasks read an inventory from its files, and objects= are in none: write them to a "
             "Parquet file that all tasks reach, and plan with inventory=FILE"

@@ -23,7 +23,7 @@ from parchunk.out.output import Output
 from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import read_receipts
 from parchunk.out.shared_plan import shared_plan
-from parchunk.planning.inventory import Inventory, require_inventory
+from parchunk.planning.inventory import Inventory, require_few, require_inventory
 from parchunk.planning.inventory_again import at_hand, inventory_of, listed_again
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.planning.source_again import open_source
@@ -53,7 +53,7 @@ class Task:
     trust_listing: bool = False
     patience: Patience | None = None
     listing: str | None = None
-    #: The inventory that stands for the listing, where its plan is of one.
+    #: What stands for the listing: the inventory that its plan is of, or questions for each chunk.
     inventory: Inventory | None = None
     #: The lease that it works under, where it is one of a build that holds it.
     under: str = ""
@@ -167,6 +167,7 @@ def do_task(
         keys = {partition.key for partition in partitions}
         done = read_receipts(output, plan, only=keys)
         pending = [partition for partition in partitions if partition.key not in done]
+        require_few(source, sum(partition.objects.total for partition in pending))
 
         def note(now: Progress) -> None:
             claim.note(now.partitions, now.listed, now.requests, now.retries)
@@ -206,7 +207,8 @@ def _source_of(plan: Plan, task: Task, options: Mapping[str, str] | None) -> Sou
     options = {**dict(task.source.options), **(options or {})}
     source = open_source(plan, options, task.listing)
     if task.inventory is not None:
-        source = listed_again(plan, source, task.inventory, options)
+        digest = "" if plan.inventory is None else plan.inventory.digest
+        source = listed_again(plan, source, task.inventory, digest, options)
     require_inventory(plan.inventory, source)
     return source
 

@@ -12,16 +12,18 @@ from parchunk.planning.plan import Plan
 from parchunk.planning.source_again import open_source
 from parchunk.stores.source import Source
 
-#: What this process has read last, and of what source.
+#: What this process has read last, of what source, and as what is kept of each object.
 _READ: dict[tuple[str, str, Inventory], SortedObjects] = {}
 _LOCK = threading.Lock()
 
 
 def inventory_of(source: Source, memory: int) -> Inventory | None:
-    """Return what a source's inventory was read from; None without one, or where it is no file.
+    """Return what stands for a source's listing; None for a listing, or rows that are in no file.
 
     ``memory`` bounds what sorting may take elsewhere, in bytes.
     """
+    if source.manner.probed:
+        return Inventory(memory=memory, probed=source.most_probed)
     origin = None if source.objects is None else source.objects.origin
     return None if origin is None else Inventory(origin.files, origin.root, memory)
 
@@ -30,23 +32,30 @@ def listed_again(
     plan: Plan,
     source: Source,
     given: Inventory,
+    digest: str,
     store_options: Mapping[str, str] | None = None,
 ) -> Source:
     """Return a source with an inventory in place of its listing, read once by each process.
+
+    It should have the ``digest``: one that has not is read again by the next who asks, as a file
+    may be another one by then.
 
     Raises
     ------
     InputError, SourceError
         Naming the file that cannot be read here.
     """
+    if given.probed is not None:
+        return source.asked_by_key(given.probed)
     key = (source.url, plan.identity, given)
     with _LOCK:  # tasks side by side wait for one of them
-        if key not in _READ:
-            found = open_source(plan, store_options, source.listing, given).objects
-            assert isinstance(found, SortedObjects)
+        found = _READ.get(key)
+        if found is None or found.digest != digest:
+            opened = open_source(plan, store_options, source.listing, given).objects
+            assert isinstance(opened, SortedObjects)
             _READ.clear()
-            _READ[key] = found
-        return source.listed_by(_READ[key])
+            _READ[key] = found = opened
+        return source.listed_by(found)
 
 
 def at_hand(plan: Plan, source: Source, memory: int) -> Source:
@@ -57,10 +66,10 @@ def at_hand(plan: Plan, source: Source, memory: int) -> Source:
     InputError, SourceError
         Naming the file that cannot be read here, or is another one by now.
     """
-    given = inventory_of(source, memory)
+    given = None if source.objects is None else inventory_of(source, memory)
     if given is None or source.objects.is_here:
         return source  # rows that are in no file are said to be missing when they are asked for
-    found = listed_again(plan, source, given)
+    found = listed_again(plan, source, given, source.objects.digest)
     if found.objects.digest != source.objects.digest:
         raise InputError(
             f"{given.files[0]} is not the inventory of {source.objects.date} any more: run again "
