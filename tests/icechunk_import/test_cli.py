@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numcodecs
 import pytest
 import zarr
 
@@ -116,6 +117,23 @@ def test_arrays_are_chosen_by_globs(grow, build, opened, tmp_path, capsys):
     assert "--exclude nothing matches no array of the references" in capsys.readouterr().err
     assert run(["to-icechunk", out, repo, "--exclude", "*"]) == 2
     assert "leave no array" in capsys.readouterr().err
+
+
+def test_an_import_that_left_out_what_has_no_form_in_icechunk_is_audited(build, tmp_path, capsys):
+    root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=2)
+    root.create_array("good", shape=(3,), chunks=(1,), dtype="i4", fill_value=0)[...] = 5
+    root.create_array(
+        "bad", shape=(3,), chunks=(1,), dtype=">i4", filters=[numcodecs.Delta(">i4")]
+    )[...] = 5  # fmt: skip
+    out, repo = build(tmp_path / "source"), str(tmp_path / "repo")
+    assert run(["to-icechunk", out, repo, "--skip-unsupported"]) == 0
+    capsys.readouterr()
+    assert run(["audit", out, "--icechunk", repo]) == 0
+    assert "bad is not compared: it was left out of branch main" in capsys.readouterr().out
+    (tmp_path / "source/good/1").unlink()
+    assert run(["update", out, "--arrays", "good", "--no-progress"]) == 0
+    assert run(["audit", out, "--icechunk", repo, "--max-missing", "100"]) == 1
+    assert "good, region 0: branch main of the repository differs" in capsys.readouterr().out
 
 
 def test_what_icechunk_cannot_hold_is_left_out_as_the_message_says(build, opened, tmp_path, capsys):

@@ -18,7 +18,7 @@ def repository_findings(
     branch: str,
     repo_options: Mapping[str, str] | None = None,
 ) -> list[Finding]:
-    """Return a finding for every difference, by array and region.
+    """Return a finding for every difference, by array and region, and for what is not compared.
 
     Counts of every chunk are compared, and a sample of references by what they point to.
 
@@ -32,7 +32,17 @@ def repository_findings(
     from parchunk.icechunk_import import compare_with_repo
 
     compared = compare_with_repo(output, repository, branch=branch, repo_options=repo_options)
-    return [
+    left_out = [
+        finding(
+            "repository",
+            f"{name} is not compared: it was left out of branch {branch} of the repository",
+            "nothing, if that was meant; else run parchunk to-icechunk with it",
+            severity="notice",
+            array=name,
+        )
+        for name in (() if compared.appended else compared.left_out)
+    ]
+    differences = [
         finding(
             "repository",
             f"{difference.array}"
@@ -46,3 +56,4 @@ def repository_findings(
         )
         for difference in compared.findings
     ]
+    return differences + left_out

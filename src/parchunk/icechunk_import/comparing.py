@@ -17,6 +17,7 @@ from parchunk.icechunk_import.appending import Appending, newest_append, origin_
 from parchunk.icechunk_import.history import History, read_history
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.repository import open_existing
+from parchunk.icechunk_import.selecting import only_of
 from parchunk.keys.numbers import ravel, unravel
 from parchunk.metadata.spec import ArraySpec, canonical
 from parchunk.metadata.to_v3 import v3_documents
@@ -58,7 +59,7 @@ class RepoComparison:
     """What was compared, over all partitions, and what was found.
 
     ``left_out`` are arrays that the import was told to leave out, and of what was appended those
-    whose chunks it did not set: they are not compared.
+    whose chunks it did not set: they are not compared. ``appended`` says which of the two.
     """
 
     branch: str
@@ -68,6 +69,7 @@ class RepoComparison:
     sampled: int
     findings: tuple[RepoFinding, ...]
     left_out: tuple[str, ...] = ()
+    appended: bool = False
 
     @property
     def equal(self) -> bool:
@@ -109,6 +111,8 @@ def compare_with_repo(
     said = newest_append(history, origin_of(plan))
     appending = None if said is None else Appending(plan, said)
     left_out = _not_compared(history, appending)
+    # Those that have no form in Icechunk are among what was left out.
+    plan = only_of(plan, plan.by_name.keys() - set(left_out))
     documents = v3_documents(plan.hierarchy, drop_non_finite)
     container = Container.of_plan(plan)
     findings: list[RepoFinding] = []
@@ -116,8 +120,6 @@ def compare_with_repo(
     random = np.random.default_rng(seed)
     for array in plan.arrays:
         spec = array.spec
-        if spec.name in left_out:
-            continue
         with adapter.reported(f"read {spec.name} of the repository", "check the repository"):
             there = adapter.get(session.store, f"{spec.name}/zarr.json")
             if there is None:
@@ -146,7 +148,14 @@ def compare_with_repo(
             for check in checks:
                 findings += check.against(held, references)
     return RepoComparison(
-        branch, session.snapshot_id, partitions, compared, sampled, tuple(findings), left_out
+        branch,
+        session.snapshot_id,
+        partitions,
+        compared,
+        sampled,
+        tuple(findings),
+        left_out,
+        appended=appending is not None,
     )
 
 

@@ -48,7 +48,7 @@ def select(
     }
     if not wanted:
         raise InputError("--include and --exclude leave no array: widen them")
-    plan = _only(plan, wanted)
+    plan = only_of(plan, wanted)
     try:
         return plan, v3_documents(plan.hierarchy, drop_non_finite)
     except UnsupportedArraysError as error:
@@ -60,13 +60,13 @@ def select(
         raise InputError(
             f"--skip-unsupported leaves no array: {'; '.join(map(str, refused.values()))}"
         )
-    plan = _only(plan, wanted - refused.keys())
+    plan = only_of(plan, wanted - refused.keys())
     documents = v3_documents(plan.hierarchy, drop_non_finite)
     left = tuple(f"left out: {name}: {refused[name].feature}" for name in sorted(refused))
     return plan, replace(documents, notes=(*left, *documents.notes))
 
 
-def _only(plan: Plan, names: Set[str]) -> Plan:
+def only_of(plan: Plan, names: Set[str]) -> Plan:
     """Return the plan of some arrays, with the groups above them."""
     if names == plan.by_name.keys():
         return plan
