@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import pytest
 
@@ -67,6 +68,10 @@ REFUSED = {
     "an index of no byte order": (
         {"codecs": [sharding(index_codecs=["bytes"])]},
         "a shard index with the byte order None",
+    ),
+    "shards of a kind to come": (
+        {"codecs": [sharding(order="morton")]},
+        "shards with a configuration of their own kind ('order')",
     ),
     "an index in the middle": (
         {"codecs": [sharding(index_location="middle")]},
@@ -153,6 +158,11 @@ def test_refusals_name_array_feature_and_remedy(zarr_json, case) -> None:
     assert refusal.name == "x/a"
     assert feature in refusal.feature
     assert "--exclude" in refusal.remedy
+    # Kept in v3, and whole, it is not refused where the remedy says so, and is where it does not.
+    kept = (replace(array, inner_chunks=None) for array in hierarchy.arrays)
+    still = refusals(Hierarchy(tuple(kept), (), written_format=3))
+    assert bool(still) != ("--format v3" in refusal.remedy or "--shards whole" in refusal.remedy)
+    assert all("--exclude" in one.remedy and "v3" not in one.remedy for one in still)
     with pytest.raises(UnsupportedError, match=r"^array 'x/a' cannot be referenced: ") as caught:
         kerchunk_metadata(hierarchy)
     assert "\n" not in str(caught.value)

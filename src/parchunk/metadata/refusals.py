@@ -31,15 +31,19 @@ def _with_remedy(
     refused: UnsupportedFeatureError, array: ArraySpec, written_format: int
 ) -> Refusal:
     """Return the refusal of an array; where v3 references would do, the remedy says so first."""
-    refusal = refused.of(array.name)
-    if array.zarr_format != 3:
+    refusal, whole = refused.of(array.name), replace(array, inner_chunks=None)
+    if array.zarr_format != 3 or (written_format == 3 and array.inner_chunks is None):
         return refusal
-    if is_sharded(parse_codecs(array.document["codecs"])):
-        better = "keep its shards whole with --shards whole"
-    elif written_format == 2:
-        better = "keep it in Zarr v3 with --format v3 if zarr-python can read it"
-    else:
+    try:
+        keep_v3(whole)
+    except UnsupportedFeatureError:
         return refusal
+    sharded = is_sharded(parse_codecs(array.document["codecs"]))
+    better = (
+        "keep its shards whole with --shards whole"
+        if sharded
+        else "keep it in Zarr v3 with --format v3"
+    )
     return replace(refusal, remedy=f"{better}, or {refusal.remedy}")
 
 

@@ -24,6 +24,8 @@ ENTRY_BYTES = 16
 CHECKSUM_BYTES = 4
 #: Indexes beyond this are taken for a mistake: no reader could hold one for a single chunk.
 MAX_INDEX_BYTES = 1 << 30
+#: What the format says of shards; anything else may lay them out in another way.
+_FIELDS = {"chunk_shape", "codecs", "index_codecs", "index_location"}
 _INNER_CODECS = [{"name": "bytes", "configuration": {"endian": "little"}}]
 
 
@@ -75,6 +77,11 @@ def shard_layout(array: ArraySpec) -> ShardLayout:
     inner_chunks = parse_inner_chunks(codecs, array.chunks)
     if inner_chunks is None:
         raise MetadataError("is not sharded")
+    unknown = sorted(configuration.keys() - _FIELDS)
+    if unknown:
+        raise UnsupportedFeatureError(
+            f"shards with a configuration of their own kind ({shorten(unknown[0])!a})"
+        )
     # As zarr-python takes them when they are left out.
     inner = parse_codecs(configuration.get("codecs", _INNER_CODECS))
     if any(codec.name == SHARDING for codec in inner):
