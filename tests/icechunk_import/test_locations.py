@@ -115,6 +115,8 @@ def test_sources_that_icechunk_cannot_read_are_refused():
         Container.of(Location("/a b/store"))
     with pytest.raises(parchunk.InputError, match="account_name=NAME"):
         Container.of(Location("az://box/a")).virtual_chunk_container()
+    with pytest.raises(parchunk.UnsupportedError, match="no way to say which project pays"):
+        Container.of(Location("gs://b/a", (("user_project", "p"),))).virtual_chunk_container()
 
 
 def test_locations_are_encoded_by_array():

@@ -31,6 +31,7 @@ import parchunk
 from parchunk.errors import InputError, MissingExtraError
 from parchunk.listing.choosing import choose
 from parchunk.listing.pages import PageError
+from parchunk.reading.dataset import fsspec_options
 
 
 @pytest.fixture(autouse=True)
@@ -320,6 +321,22 @@ def test_who_pays_is_said_to_google(way: str, kind: str, identity: Identity | No
             keys_of(source)
         assert refused.value.final
         assert "ya29.mine" not in refused.value.reason
+
+
+def test_who_pays_is_a_store_option(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with google() as bucket:
+        bucket.believed = None
+        said = {"user_project": "the-project", "skip_signature": "true", "base_url": bucket.bucket}
+        source = replace(parchunk.Source.open("gs://b", said), listing=way)
+        assert keys_of(pickle.loads(pickle.dumps(source))) == KEYS
+        assert {headers["x-goog-user-project"] for headers in bucket.seen} == {"the-project"}
+        assert dict(source.options) == said
+        monkeypatch.setattr("parchunk.extras.find_spec", lambda _: True)
+        protocol, options = fsspec_options(source.location)
+        assert (protocol, options["requester_pays"]) == ("gcs", "the-project")
+    for url, value in (("s3://b", "the-project"), ("gs://b", "a b"), ("gs://b", "x\r\ny: z")):
+        with pytest.raises(InputError, match="unknown store option 'user_project'"):
+            parchunk.Source.open(url, {"user_project": value})
 
 
 @pytest.mark.parametrize(

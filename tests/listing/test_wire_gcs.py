@@ -69,9 +69,11 @@ def test_it_is_not_chosen_by_itself() -> None:
     assert str(choose(source)) == "obstore (GCS with credentials of kind 'anonymous' is not proven)"
 
 
-def test_entity_tags_are_left_to_obstore() -> None:
-    """Those of Google's JSON are not those that its objects are read by."""
+def test_what_objects_are_known_by_is_left_to_obstore() -> None:
+    """Entity tags of Google's JSON are not those that its objects are read by; times may differ."""
     gcs = GCSStore("b", skip_signature=True)
+    timed = parchunk.Source(gcs, "", "gs://b", identity="time")
+    assert str(choose(timed)).startswith("obstore (times on the wire of Google may not be those")
     source = parchunk.Source(gcs, "", "gs://b", identity="etag")
     assert str(choose(source)).startswith("obstore (entity tags on the wire of Google")
     with pytest.raises(parchunk.InputError, match="left to obstore: give --listing auto"):

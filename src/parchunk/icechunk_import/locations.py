@@ -238,6 +238,11 @@ class Container:
                 )
             return ic.http_store(self._http_options)
         if scheme == "gs":
+            if "user_project" in options:
+                raise UnsupportedError(
+                    f"{self.source.url}: Icechunk has no way to say which project pays for chunks "
+                    "on Google, so that none could be read: leave the references in Parquet"
+                )
             return ic.gcs_store(self._settings)
         if scheme == "az":
             if "account_name" not in options:

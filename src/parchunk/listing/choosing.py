@@ -68,11 +68,11 @@ def choose(source: Source) -> Choice:
     if source.manner.probed:
         return Choice("probe", "each chunk is asked for")
     source.require_listing()
-    tagged = source.identity == "etag"
+    identity = source.identity
     # Of those who choose at once, one: a dialect holds the credentials that all of them use. A
     # fork has none of the threads that may hold a lock.
     with _CHOOSING.setdefault(os.getpid(), threading.Lock()):
-        return _chosen(SameStore(source.store), source.listing, source.environment, tagged)
+        return _chosen(SameStore(source.store), source.listing, source.environment, identity)
 
 
 def pages_of(
@@ -92,11 +92,11 @@ def pages_of(
 
 
 @lru_cache(maxsize=32)
-def _chosen(same: SameStore, listing: str, environment: int, tagged: bool) -> Choice:
+def _chosen(same: SameStore, listing: str, environment: int, identity: str) -> Choice:
     if listing == "obstore":
         return Choice("obstore", "as told")
     try:
-        dialect, kind = _dialect(same.store, environment, tagged)
+        dialect, kind = _dialect(same.store, environment, identity)
     except NotHere as error:
         if listing == "wire":
             raise InputError(
@@ -113,10 +113,10 @@ def _chosen(same: SameStore, listing: str, environment: int, tagged: bool) -> Ch
         return Choice("obstore", str(error))
 
 
-def _dialect(store: object, environment: int, tagged: bool) -> tuple[S3 | GCS, tuple[str, str]]:
+def _dialect(store: object, environment: int, identity: str) -> tuple[S3 | GCS, tuple[str, str]]:
     """Return the dialect of a store, and of which kind it and its credentials are.
 
-    With ``tagged`` one whose pages have the entity tags that reading goes by.
+    Its pages say of objects what ``identity`` needs, as reading and obstore's pages do.
 
     Raises
     ------
@@ -133,9 +133,11 @@ def _dialect(store: object, environment: int, tagged: bool) -> tuple[S3 | GCS, t
         server = "AWS" if not place.endpoint else "S3 endpoint"
         if place.endpoint and place.origin.encrypted:
             server = "S3 endpoint with TLS"
-        return S3(place, tagged=tagged), (server, place.kind)
-    if isinstance(store, GCSStore) and tagged:
+        return S3(place, tagged=identity == "etag"), (server, place.kind)
+    if isinstance(store, GCSStore) and identity == "etag":
         raise NotHere("entity tags on the wire of Google are not those that objects are read by")
+    if isinstance(store, GCSStore) and identity == "time":
+        raise NotHere("times on the wire of Google may not be those that obstore lists")
     if isinstance(store, GCSStore):
         gcs = GCS.of(store)
         return gcs, ("GCS endpoint" if gcs.endpoint else "GCS", gcs.kind)

@@ -176,6 +176,8 @@ def fsspec_options(
         made = {"token": "anon"} if anonymous else {}
         if "base_url" in options:
             made["endpoint_url"] = options["base_url"]
+        if "user_project" in options:
+            made["requester_pays"] = options["user_project"]
     elif protocol == "abfs":
         made = {"anon": anonymous}
         for ours, theirs in (("account_name", "account_name"), ("account_key", "account_key")):

@@ -25,6 +25,7 @@ from obstore.store import (
 
 from parchunk.errors import InputError
 from parchunk.stores.options import (
+    PAYER,
     PUBLIC_OPTIONS,
     canonical_options,
     client_options_of_environment,
@@ -59,6 +60,8 @@ _HTTP_OPTIONS = frozenset({"allow_http", "connect_timeout", "timeout", "user_age
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 #: What would end a host's name: a bucket with any of these could name another server.
 _NO_BUCKET = re.compile(r"[/\\?#@:%\s]")
+#: What may be a project of Google's.
+_PROJECT = re.compile(r"[a-z0-9.:-]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,9 @@ def _open_cloud(scheme: str, bucket: str, options: dict[str, str]) -> ObjectStor
             "the environment or as store options of their own"
         )
     for key, value in options.items():
-        if _accepts(kind, bucket, {}, {key: value}):
+        if key == "user_project" and kind is GCSStore and _PROJECT.fullmatch(value):
+            client["default_headers"] = {PAYER: value}
+        elif _accepts(kind, bucket, {}, {key: value}):
             client[key] = value
         elif _accepts(kind, bucket, {key: value}, {}):
             config[key] = value

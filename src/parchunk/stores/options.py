@@ -24,9 +24,12 @@ PUBLIC_OPTIONS = frozenset(
         "skip_signature",
         "timeout",
         "use_emulator",
+        "user_project",
         "virtual_hosted_style_request",
     }
 )
+#: The header by which requests to Google say which project pays; obstore has no option for it.
+PAYER = "x-goog-user-project"
 
 #: Whose store a scheme names.
 PROVIDERS = {
@@ -81,7 +84,7 @@ _WHERE_CREDENTIALS_ARE = frozenset(
     }
 )
 #: How a source was reached is kept for readers, also where the environment said it.
-_KEPT_FROM_ENVIRONMENT = PUBLIC_OPTIONS - {"timeout"}
+_KEPT_FROM_ENVIRONMENT = PUBLIC_OPTIONS - {"timeout", "user_project"}
 
 
 def canonical_options(scheme: str, options: Mapping[str, str]) -> dict[str, str]:

@@ -31,12 +31,10 @@ from parchunk.listing.wire.server import Limits, Origin
 from parchunk.listing.wire.strict_reader import microseconds, path_of
 from parchunk.listing.wire.tokens import Tokens
 from parchunk.listing.wire.wire_pages import refusal
-from parchunk.stores.options import from_environment, is_true
+from parchunk.stores.options import PAYER, from_environment, is_true
 
 _FIELDS = "items(name,size,updated),nextPageToken"
 _UNDERSTOOD = frozenset({"bucket", "base_url", "skip_signature"}) | OPTIONS
-#: The header that says which project pays, and all that is understood of headers for each request.
-_PAYER = "x-goog-user-project"
 _PROJECT = re.compile(r"[a-z0-9.:-]{1,100}")
 _SIZE = re.compile(r"[0-9]{1,18}")
 _REASON = re.compile(r"[A-Za-z]{1,60}")
@@ -119,7 +117,7 @@ class GCS:
 
     def headers(self, target: str) -> dict[str, str]:
         """Return what is sent with a request, the token included."""
-        headers = {_PAYER: self.payer} if self.payer else {}
+        headers = {PAYER: self.payer} if self.payer else {}
         token = self.tokens.current() if self.tokens else ""
         return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
@@ -150,7 +148,7 @@ def _payer(store: GCSStore) -> str:
     """
     headers: Any = dict(store.client_options or {}).get("default_headers") or {}
     said = {key.lower(): value for key, value in headers.items()}
-    payer = said.pop(_PAYER, b"")
+    payer = said.pop(PAYER, b"")
     text = payer.decode("latin-1") if isinstance(payer, bytes) else str(payer)
     if said or not (_PROJECT.fullmatch(text) or not text):
         raise NotHere("only obstore knows the client option default_headers")
