@@ -31,8 +31,9 @@ from rich.table import Table
 import parchunk
 from benchmarks.wire_loop import loops
 from parchunk.listing.choosing import choose, pages_of
-from parchunk.listing.pages import Spent
+from parchunk.listing.pages import Enough, Spent
 from parchunk.listing.throttle import Throttle
+from parchunk.listing.walker import BATCH_ROWS, batch_rows
 from parchunk.listing.wire.server import server_at
 
 SMALL = 10_000
@@ -84,7 +85,8 @@ def fetch(server: Server) -> dict[str, Any]:
 def drain(server: Server, way: str, signed: str) -> dict[str, Any]:
     """Read every page."""
     pages = pages_of(source_of(server, way, signed), 1000, 60, NEVER)
-    return {"keys": sum(len(page.paths) for page in pages.pages("t", None, Spent()))}
+    read = pages.pages("t", None, Spent(), Enough(BATCH_ROWS))
+    return {"keys": sum(len(page.paths) for page in read)}
 
 
 def build(server: Server, way: str, signed: str) -> dict[str, Any]:
@@ -119,11 +121,11 @@ def side_by_side(way: str, streams: int, latency: float, pages: int) -> dict[str
             offsets = [array.key(at * each - 1) if at else None for at in range(streams)]
             return measured(lambda: {"keys": loops(dialect, offsets, each, threads)})
         listing = pages_of(source_of(server, way), 1000, 60, NEVER)
-        seen = [0] * streams
+        seen, enough = [0] * streams, Enough(batch_rows(streams))
 
         def walk(stream: int) -> None:
             offset = array.key(stream * each - 1) if stream else None
-            found = listing.pages("t", offset, Spent())
+            found = listing.pages("t", offset, Spent(), enough)
             for page in found:
                 seen[stream] += len(page.paths)
                 if seen[stream] >= each:

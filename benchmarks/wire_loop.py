@@ -23,7 +23,7 @@ class Walk:
 
     def __init__(self, dialect: Dialect, after: str | None, enough: int) -> None:
         self._dialect, self._after, self._enough = dialect, after, enough
-        self._read = dialect.reader(after)
+        self._reader = dialect.reader(after)
         self.sock = socket.create_connection((dialect.origin.host, dialect.origin.port or 80))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setblocking(False)
@@ -43,7 +43,8 @@ class Walk:
         length = _LENGTH.search(self._came, 0, head + 2) if head >= 0 else None
         if length is None or len(self._came) < head + 4 + int(length[1]):
             return True
-        page = self._read(bytes(self._came[head + 4 :]))
+        self._reader.add(bytes(self._came[head + 4 :]))
+        (page,) = self._reader.read()
         self._came.clear()
         self.keys += len(page.listed.paths)
         if page.token is None or self.keys >= self._enough:

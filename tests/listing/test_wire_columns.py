@@ -16,8 +16,8 @@ from parchunk.listing.wire.strict_reader import microseconds
 @given(st.lists(st.integers(0, 10**16 - 1), min_size=1), st.booleans())
 def test_numbers_are_those_that_stand_there(values: list[int], padded: bool) -> None:
     texts = [str(value).zfill(16) if padded else str(value) for value in values]
-    body = ("........" + ";".join(texts) + "........").encode()
-    ends = 8 + np.cumsum([len(text) + 1 for text in texts]) - 1
+    body = ("." * 16 + ";".join(texts)).encode()
+    ends = 16 + np.cumsum([len(text) + 1 for text in texts]) - 1
     starts = ends - [len(text) for text in texts]
     found = numbers(body, starts, ends)
     assert found is not None
@@ -26,8 +26,8 @@ def test_numbers_are_those_that_stand_there(values: list[int], padded: bool) -> 
 
 @given(st.lists(st.text("0123456789 +-.:/;\x00", min_size=1, max_size=17), min_size=1))
 def test_what_is_no_number_is_none(texts: list[str]) -> None:
-    body = ("........" + ";".join(texts) + "........").encode()
-    ends = 8 + np.cumsum([len(text) + 1 for text in texts]) - 1
+    body = ("." * 16 + ";".join(texts)).encode()
+    ends = 16 + np.cumsum([len(text) + 1 for text in texts]) - 1
     found = numbers(body, ends - [len(text) for text in texts], ends)
     readable = all(text.isdigit() and len(text) <= 16 for text in texts)
     assert (found.tolist() if found is not None else None) == (
@@ -48,7 +48,7 @@ def test_times_are_those_that_stand_there(when: datetime, digits: int, at: int, 
     )
     text = (text + "Z")[:at] + mark + (text + "Z")[at + 1 :] if at < 30 else text + "Z"
     body = ("........" + text + "........").encode()
-    found = times(body, np.array([8]), np.array([len(text)]))
+    found = times(body, np.array([8]), np.array([8 + len(text)]))
     if found is not None:
         assert found.tolist() == [microseconds(text)]
     elif at == 30:
@@ -76,7 +76,7 @@ def test_times_of_one_month_are_those_that_stand_there(
     )
     text = text[:at] + mark + text[at + 1 :] if 7 < at < len(text) else text
     starts = 8 + np.arange(len(moments)) * 25
-    found = times(b"." * 8 + text.encode() + b"." * 8, starts, np.full(len(starts), 24))
+    found = times(b"." * 8 + text.encode() + b"." * 8, starts, starts + 24)
     texts = [text[start - 8 :][:24] for start in starts]
     try:
         expected = [microseconds(one) for one in texts]

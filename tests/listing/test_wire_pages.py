@@ -4,64 +4,26 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.listing.s3_xml import (
+    MICROSECONDS,
+    S3,
+    entry,
+    page,
+    read_by_example,
+    read_page,
+    rows,
+    said,
+)
 
-from parchunk.listing.wire.page import UnreadablePage, WirePage
+from parchunk.listing.wire.page import UnreadablePage
 from parchunk.listing.wire.page_reader import PageReader
 from parchunk.listing.wire.strict_reader import read_strictly
-
-S3 = "http://s3.amazonaws.com/doc/2006-03-01/"
-WHEN = "2024-02-29T23:59:58.678Z"
-MICROSECONDS = 1_709_251_198_678_000
-
-
-def read_page(body: bytes) -> WirePage:
-    return PageReader().read(body)
-
-
-def read_by_example(body: bytes) -> WirePage | None:
-    return PageReader().read_by_example(body)
-
-
-def entry(key: str, size: object = 5, when: str = WHEN, tag: str = "0" * 32, more: str = "") -> str:
-    """Return an object as AWS writes it; ``key`` is XML."""
-    return (
-        f"<Contents><Key>{key}</Key><LastModified>{when}</LastModified>"
-        f"<ETag>&quot;{tag}&quot;</ETag><Size>{size}</Size>{more}</Contents>"
-    )
-
-
-def page(*entries: str, head: str = "", tail: str = "", token: str | None = None) -> bytes:
-    """Return a page of objects."""
-    more = "false" if token is None else "true"
-    following = "" if token is None else f"<NextContinuationToken>{token}</NextContinuationToken>"
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="{S3}"><Name>b</Name>'
-        f"<Prefix/>{head}<IsTruncated>{more}</IsTruncated>{following}{''.join(entries)}{tail}"
-        "</ListBucketResult>"
-    ).encode()
-
-
-def rows(read: WirePage) -> list[tuple[str, int, int]]:
-    listed = read.listed
-    return list(
-        zip(listed.paths.to_pylist(), listed.sizes.tolist(), listed.modified.tolist(), strict=True)
-    )
-
-
-def said(body: bytes, reader: Any = read_page) -> Any:
-    """Return what a reader makes of a page, or that it refuses it."""
-    try:
-        read = reader(body)
-    except UnreadablePage:
-        return "refused"
-    return None if read is None else (rows(read), read.token, read.fault)
 
 
 def test_an_ordinary_page_is_read_by_vectors() -> None:
@@ -87,10 +49,10 @@ def test_entity_tags_come_where_they_are_wanted(tag: str, by_vectors: bool) -> N
         )
     )
     reader = PageReader(tagged=True)
-    listed = reader.read(body).listed
+    listed = read_page(body, reader).listed
     assert listed.tags is not None
     assert [one.decode() for one in listed.tags] == plain
-    assert (reader.read_by_example(body) is not None) == by_vectors
+    assert (read_by_example(body) is not None) == by_vectors
     assert read_page(body).listed.tags is None
 
 
@@ -98,7 +60,7 @@ def test_objects_without_wanted_entity_tags_are_no_page() -> None:
     body = page(entry("a").replace(f"<ETag>&quot;{'0' * 32}&quot;</ETag>", ""))
     assert read_page(body).listed.paths.to_pylist() == ["a"]
     with pytest.raises(UnreadablePage, match="an object has no ETag"):
-        PageReader(tagged=True).read(body)
+        read_page(body, PageReader(tagged=True))
 
 
 @pytest.mark.parametrize(
@@ -343,5 +305,5 @@ def test_what_the_last_page_looked_like_does_not_matter(likes: list[str]) -> Non
     reader = PageReader()
     for number, more in enumerate(likes):
         body = page(*(entry(f"a/{number}/{n}", n, more=more) for n in range(3)))
-        read = reader.read(body)
+        read = read_page(body, reader)
         assert (rows(read), read.token, read.fault) == said(body, read_strictly)

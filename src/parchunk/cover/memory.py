@@ -29,8 +29,9 @@ READ_ROW_BYTES = 96
 #: Bytes that reading record files back takes besides: a row group of inlined chunks, decoded.
 READ_BYTES = 10 << 20
 
-#: Bytes a listing holds: one batch of rows, its Arrow columns and the kernels' temporaries; of so
-#: many. Batches of more than these are smaller (`parchunk.listing.walker.batch_rows`).
+#: Bytes a listing holds: pages that are read together, one batch of rows, its Arrow columns and the
+#: kernels' temporaries; of so many. Batches of more than these are smaller
+#: (`parchunk.listing.walker.batch_rows`).
 LISTING_BYTES = 4 << 20
 ROOMY_LISTINGS = 16
 #: Bytes that each listing more holds: a page, as bytes and as rows, and its thread.

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from parchunk.inventories.sorted_objects import SortedObjects
 from parchunk.listing.listed_rows import Listed
-from parchunk.listing.pages import Spent
+from parchunk.listing.pages import EACH, Enough, Spent
 from parchunk.stores.identity import tags_of
 
 
@@ -22,7 +22,9 @@ class InventoryPages:
     objects: SortedObjects
     stop: threading.Event
 
-    def pages(self, prefix: str, after: str | None, spent: Spent) -> Generator[Listed, None, None]:
+    def pages(
+        self, prefix: str, after: str | None, spent: Spent, enough: Enough = EACH
+    ) -> Generator[Listed, None, None]:
         """Yield pages; see `parchunk.listing.pages.Pages`."""
         for rows in self.objects.after(prefix, after):
             if self.stop.is_set():

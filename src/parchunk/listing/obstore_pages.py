@@ -12,7 +12,7 @@ import pyarrow as pa
 from parchunk.errors import ListingError
 from parchunk.listing.asking import Asking, open_stream
 from parchunk.listing.listed_rows import Listed
-from parchunk.listing.pages import PageError, Spent
+from parchunk.listing.pages import EACH, Enough, PageError, Spent
 from parchunk.listing.throttle import Throttle
 from parchunk.stores.explaining import explain, is_final
 from parchunk.stores.identity import tags_of
@@ -38,7 +38,9 @@ class ObstorePages:
     stop: threading.Event
     throttle: Throttle
 
-    def pages(self, prefix: str, after: str | None, spent: Spent) -> Generator[Listed, None, None]:
+    def pages(
+        self, prefix: str, after: str | None, spent: Spent, enough: Enough = EACH
+    ) -> Generator[Listed, None, None]:
         """Yield pages; see `parchunk.listing.pages.Pages`."""
         try:
             for batch in self._batches(prefix, after, spent):

@@ -40,11 +40,28 @@ class Spent:
     busy: int = 0
 
 
+@dataclass(frozen=True)
+class Enough:
+    """When pages are handed on that come together: with so many ``rows``, or one up to ``last``."""
+
+    rows: int = 1
+    last: str | None = None
+
+
+#: Each page as it comes.
+EACH = Enough()
+
+
 class Pages(Protocol):
     """How a store is asked for pages; nothing else knows. Used by many threads at a time."""
 
-    def pages(self, prefix: str, after: str | None, spent: Spent) -> Generator[Listed, None, None]:
+    def pages(
+        self, prefix: str, after: str | None, spent: Spent, enough: Enough = EACH
+    ) -> Generator[Listed, None, None]:
         """Yield the objects below ``prefix`` whose keys sort after ``after``, page by page.
+
+        Several may come at once, until they are ``enough``: fewer may always be, and more never
+        are by more than a page.
 
         ``prefix`` is a whole path: ``t/0`` lists ``t/0/1`` and neither ``t/0`` nor ``t/0.1``;
         an empty one lists the store. Rows come as the store sends them: who relies on their order

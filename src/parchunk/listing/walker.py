@@ -15,7 +15,7 @@ from parchunk.cover.walks import Walk
 from parchunk.errors import ListingError
 from parchunk.listing.choosing import pages_of
 from parchunk.listing.listed_rows import Endless, Listed, Repeats, in_order, join, up_to
-from parchunk.listing.pages import PAGE_ROWS, PageError, Pages, Spent
+from parchunk.listing.pages import EACH, PAGE_ROWS, Enough, PageError, Pages, Spent
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.probing import Prober
 from parchunk.listing.waiting import Cancelled
@@ -205,7 +205,9 @@ class Listing:
         previous = offset
         repeats = Repeats() if self.source.manner.remote and not check else None
         spent = Spent()
-        stream = self._pages.pages(prefix, offset, spent)
+        # Without order, who repeats pages is told by each.
+        enough = Enough(self.batch, last) if check else EACH
+        stream = self._pages.pages(prefix, offset, spent, enough)
         try:
             while True:
                 page = _next(stream, check)

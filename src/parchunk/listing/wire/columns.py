@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,41 +11,24 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int64]
 Words = NDArray[np.uint64]
+#: Bytes of one width from several places.
+Rows = NDArray[np.void]
 
 #: Digits of a number that vectors read.
 MOST_DIGITS = 16
 _WORD = 8
-#: What is kept of a word whose last so many bytes are digits.
-_KEPT = np.array(
-    [0, *(2**64 - 2 ** (8 * (_WORD - digits)) for digits in range(1, _WORD + 1))], np.uint64
-)
 #: What times look like: seconds, which a fraction may follow, and the one that nearly all have.
 _SECONDS, _USUAL = b"0000-00-00T00:00:00", b"0000-00-00T00:00:00.000Z"
 _SHORTEST, _LONGEST = len(_SECONDS) + 1, len(_SECONDS) + 11
+USUAL_TIME = len(_USUAL)
 _FIRST_YEAR, _LAST_YEAR = 1970, 2261
 _MONTHS = np.arange(f"{_FIRST_YEAR}-01", f"{_LAST_YEAR + 1}-02", dtype="datetime64[M]")
 #: Microseconds since the epoch at which months begin.
 _BEGINS = _MONTHS.astype("datetime64[us]").astype(np.int64)
-#: What makes any time negative.
-_WRONG = -(2**62)
-
-
-def _worth(unit: int, first: int, last: int) -> NDArray[np.int64]:
-    """Return what two digits are worth, those from ``first`` to ``last``."""
-    worth = np.full(256, _WRONG)
-    worth[first : last + 1] = np.arange(last + 1 - first) * unit
-    return worth
-
-
 _MINUTE = 60 * 1_000_000
-_DAYS, _HOURS = _worth(24 * 60 * _MINUTE, 1, 31), _worth(60 * _MINUTE, 0, 23)
-_MINUTES, _OF_MINUTE = _worth(_MINUTE, 0, 59), _worth(1_000_000, 0, 59)
-_CENTURIES, _YEARS, _OF_YEAR = _worth(1200, 0, 99), _worth(12, 0, 99), _worth(1, 1, 12)
-#: Of a fraction's first two digits, and of its third times ten.
-_HUNDREDTHS, _THOUSANDTHS = _worth(10_000, 0, 99), _worth(100, 0, 99)
 
 
-def windows(page: bytes, places: Places, width: int) -> NDArray[np.void]:
+def windows(page: bytes, places: Places, width: int) -> Rows:
     """Return the ``width`` bytes from each place; nothing lies beyond the page.
 
     Raises
@@ -58,57 +41,56 @@ def windows(page: bytes, places: Places, width: int) -> NDArray[np.void]:
     return every[places]
 
 
+def column(rows: Rows, at: int, width: int) -> Rows:
+    """Return ``width`` bytes of each row, from the one at ``at`` on."""
+    return np.ndarray((len(rows),), f"V{width}", rows, at, (rows.itemsize,))
+
+
 def stands_at(page: bytes, places: Places, text: bytes) -> bool:
     """Whether ``text`` stands at all of the places."""
     return windows(page, places, len(text)).tobytes() == text * len(places)
 
 
-def numbers(page: bytes, starts: Places, stops: Places) -> NDArray[np.uint64] | None:
+def numbers(page: bytes, starts: Places, stops: Places) -> Words | None:
     """Return the numbers that stand there in digits; None where anything else stands.
 
-    Something stands in front of each: sixteen bytes at least.
+    What is in front of each is no digit, and sixteen bytes at least.
     """
+    found, digits = last_numbers(windows(page, stops - MOST_DIGITS, MOST_DIGITS))
     lengths = stops - starts
-    least, most = int(lengths.min()), int(lengths.max())
-    if least < 1 or most > MOST_DIGITS:
-        return None
-    if most <= _WORD:
-        return _number(page, stops, lengths)
-    low = np.minimum(lengths, _WORD)
-    high = _number(page, stops - low, lengths - low)
-    rest = _number(page, stops, low)
-    return None if high is None or rest is None else high * np.uint64(10**_WORD) + rest
+    return found if int(lengths.min()) > 0 and (digits == lengths).all() else None
 
 
-def times(page: bytes, starts: Places, lengths: Places) -> NDArray[np.int64] | None:
+def last_numbers(rows: Rows) -> tuple[Words, Places]:
+    """Return the numbers that end rows of sixteen bytes, and of how many digits they are."""
+    high, low = _words_of(rows)
+    found, digits = _last_number(low)
+    if int(digits.max()) == _WORD:
+        more, others = _last_number(high)
+        goes_on = digits == _WORD
+        found += more * (goes_on * np.uint64(10**_WORD))
+        digits += others * goes_on
+    return found, digits.view(np.int64)
+
+
+def times(page: bytes, starts: Places, stops: Places) -> NDArray[np.int64] | None:
     """Return times of the form ``2024-01-02T03:04:05.678Z`` in microseconds since the epoch.
 
     Whatever is finer is cut off. None where one has another form or length, or is no time.
     """
+    lengths = stops - starts
     length = int(lengths.min())
     if not _SHORTEST <= length <= _LONGEST or int(lengths.max()) != length:
         return None
-    usual = length == len(_USUAL)
-    if usual and (found := _times_of_a_month(page, starts)) is not None:
-        return found
-    pairs = _pairs(page, starts, _USUAL if usual else _SECONDS)
-    if pairs is None:
-        return None
-    months = _CENTURIES[pairs[0, :, 0]] + _YEARS[pairs[0, :, 2]] + _OF_YEAR[pairs[0, :, 5]]
-    months -= _FIRST_YEAR * 12
-    if int(months.min()) < 0 or int(months.max()) >= len(_BEGINS) - 1:
-        return None
-    days = _BEGINS[months] + _DAYS[pairs[1, :, 0]]
-    made: NDArray[np.int64] = (
-        days + _HOURS[pairs[1, :, 3]] + _MINUTES[pairs[1, :, 6]] + _OF_MINUTE[pairs[2, :, 1]]
-    )
-    if int(made.min()) < 0 or (days >= _BEGINS[months + 1]).any():
-        return None
-    if usual:
-        return made + _HUNDREDTHS[pairs[2, :, 4]] + _THOUSANDTHS[pairs[2, :, 6]]
+    if length == USUAL_TIME:
+        return usual_times(windows(page, starts, length))
     if not stands_at(page, starts + length - 1, b"Z"):
         return None
-    if length > _SHORTEST:
+    # Read as if there were no fraction, which is added.
+    usual = np.full(len(starts), np.void(_USUAL))
+    column(usual, 0, len(_SECONDS))[:] = windows(page, starts, len(_SECONDS))
+    made = usual_times(usual)
+    if made is not None and length > _SHORTEST:
         digits = length - _SHORTEST - 1
         shown = numbers(page, starts + len(_SECONDS) + 1, starts + length - 1) if digits else None
         if shown is None or not stands_at(page, starts + len(_SECONDS), b"."):
@@ -117,91 +99,125 @@ def times(page: bytes, starts: Places, lengths: Places) -> NDArray[np.int64] | N
     return made
 
 
-def _words(page: bytes, places: Places) -> Words:
-    """Return eight bytes each, the first one as the lowest of the word."""
-    return windows(page, places, _WORD).view("<u8")
+def _words_of(rows: Rows) -> Words:
+    """Return words of eight bytes, the first one the lowest; of a word all rows', then the next."""
+    words = rows.itemsize // _WORD
+    return np.ascontiguousarray(rows.view(np.dtype(("<u8", (words,)))).T)
 
 
-def _repeated(byte: int) -> np.uint64:
-    return np.uint64(int.from_bytes(bytes([byte]) * _WORD, "little"))
+def _constant(word: int) -> Words:
+    """Return a word that kernels take as it is: any other number they would convert each time."""
+    return np.array(word, np.uint64)
 
 
-_HIGH, _SIX, _ZERO = _repeated(0xF0), _repeated(0x06), _repeated(ord("0"))
+def _each(byte: int) -> Words:
+    return _constant(int.from_bytes(bytes([byte]) * _WORD, "little"))
 
 
-def _number(page: bytes, stops: Places, lengths: Places) -> Words | None:
-    """Return numbers of up to eight digits; none at all is 0."""
-    # The last digit is the highest byte of the word; what stands before the first one is cut off.
-    words = (_words(page, stops - _WORD) ^ _ZERO) & _KEPT[lengths]
-    if (((words + _SIX) | words) & _HIGH).any():
+_ZERO, _LOW, _HIGHEST, _ONES, _NO_DIGIT = map(_each, (ord("0"), 0x7F, 0x80, 0x01, 0x80 - 10))
+_SHIFTS = [_constant(bits) for bits in (8, 16, 32)]
+_SEVEN, _LAST_BYTE, _HIGHEST_TWO, _ALL_OF_BYTE, _EIGHT = map(_constant, (7, 56, 48, 0xFF, _WORD))
+#: They make numbers of two digits, of two of those each one of four, and of two of those the last.
+_JOINED = [
+    (_constant(10 ** (bits // 8) * 2**bits + 1), _constant(bits), _constant(kept))
+    for bits, kept in ((8, 0x00FF00FF00FF00FF), (16, 0x0000FFFF0000FFFF), (32, 0xFFFFFFFF))
+]
+
+
+def _last_number(words: Words) -> tuple[Words, Words]:
+    """Return the numbers that end words of eight bytes, none at all is 0, and their digits."""
+    read = words ^ _ZERO
+    # The highest bit of each byte that is no digit; then the lowest of it, and of all before it.
+    others = read & _LOW
+    others += _NO_DIGIT
+    others |= read
+    others &= _HIGHEST
+    for shift in _SHIFTS:
+        others |= others >> shift
+    others >>= _SEVEN
+    digits = _EIGHT - (others * _ONES >> _LAST_BYTE)
+    read &= ~(others * _ALL_OF_BYTE)
+    for factor, shift, kept in _JOINED:
+        read *= factor
+        read >>= shift
+        read &= kept
+    return read, digits
+
+
+def _of_time(byte: int, other: int) -> Words:
+    """Return words of a time behind its month, with a byte where a digit stands, else another."""
+    made = bytes(byte if mark == ord("0") else other for mark in _USUAL[_WORD:])
+    return np.frombuffer(made, "<u8").astype(np.uint64)[:, np.newaxis]
+
+
+_FORM = np.frombuffer(_USUAL[_WORD:], "<u8").astype(np.uint64)[:, np.newaxis]
+#: Added to digits, it sets one of the bits that they do not have in what is none.
+_SIX, _NOT_OF_DIGITS = _of_time(6, 0), _of_time(0xF0, 0xFF)
+#: Where pairs of digits begin: of days, hours, minutes; of seconds; of a fraction's first digit,
+#: which the point precedes, and of its other two.
+_PAIRS = np.array([[0x00FF_0000_FF00_00FF], [0x0000_FF00_FF00_FF00]], np.uint64)
+_DAY = np.array([[1], [0]], np.uint64)
+#: What makes hours, minutes and seconds that are none more than 127.
+_LATE = _constant(128 + (127 - 23 << 24) + (127 - 59 << 48)), _constant(127 - 59 << 8)
+_OVER = _constant(0x0080_0000_8000_0080), _constant(0x8000)
+#: What sums up days, hours and minutes, and parts of seconds, in the highest two bytes.
+_SUMS = (
+    _constant(1 + (60 << 24) + (1440 << 48)),
+    _constant((1 << 8) + (100 << 24) + (1000 << 40)),
+)
+_TEN, _MINUTES, _MILLISECONDS = map(_constant, (10, _MINUTE, 1000))
+
+
+def usual_times(rows: Rows) -> NDArray[np.int64] | None:
+    """Return times like ``2024-01-02T03:04:05.678Z`` in microseconds; None where one is none."""
+    read = _words_of(rows)
+    months = _months(read[0])
+    if months is None:
         return None
-    words = words * np.uint64(10 * 2**8 + 1) >> np.uint64(8)
-    words = (words & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(100 * 2**16 + 1) >> np.uint64(16)
-    return (words & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(10_000 * 2**32 + 1) >> np.uint64(32)
+    begins, days = months
+    digits = read[1:]
+    digits ^= _FORM
+    wrong = digits + _SIX
+    wrong |= digits
+    wrong &= _NOT_OF_DIGITS
+    pairs = digits >> _SHIFTS[0]
+    digits *= _TEN
+    pairs += digits
+    pairs &= _PAIRS
+    # Days count from one, so a day of zero takes from all.
+    pairs -= _DAY
+    minutes, rest = pairs
+    wrong[0] |= ((minutes + (_LATE[0] - days)) | minutes) & _OVER[0]
+    wrong[1] |= (rest + _LATE[1]) & _OVER[1]
+    if wrong.any():
+        return None
+    minutes *= _SUMS[0]
+    rest *= _SUMS[1]
+    pairs >>= _HIGHEST_TWO
+    minutes *= _MINUTES
+    rest *= _MILLISECONDS
+    minutes += rest
+    found: NDArray[np.int64] = minutes.view(np.int64) + begins
+    return found
 
 
-def _pairs(page: bytes, starts: Places, form: bytes) -> Bytes | None:
-    """Return the two-digit numbers of texts in a form, each where the first of its digits stands.
+def _months(words: Words) -> tuple[NDArray[np.int64], Words] | None:
+    """Return when months like ``2024-02-`` begin, and of how many days they are.
 
-    The form has a zero where a digit stands, and else what must. The numbers are in bytes, eight to
-    a word, and of a word all texts', then of the next one. None where a text has another form.
+    One for all where they are all the same, else one each; None where one is none.
     """
-    words = -(-len(form) // _WORD)
-    read = _words_of(page, starts, words)
-    paired = _paired(read, *_masks(form))
-    return None if paired is None else paired.view(np.uint8).reshape(words, -1, _WORD)
-
-
-def _words_of(page: bytes, starts: Places, count: int) -> Words:
-    """Return so many words from each place, of a word all places', then of the next one."""
-    found = windows(page, starts, count * _WORD).view("<u8").reshape(-1, count)
-    return np.ascontiguousarray(found.T)
-
-
-def _paired(read: Words, fixed: Words, digits: Words, wanted: Words) -> Words | None:
-    """Return words with pairs of their digits read; None where one is not in the form."""
-    if ((read & fixed) != wanted).any():
+    if (words == words[0]).all():
+        return _month(int(words[0]))
+    found, each = np.unique(words, return_inverse=True)
+    known = [month for month in map(_month, found.tolist()) if month]
+    if len(known) < len(found):
         return None
-    read = read & digits
-    if ((read + _SIX) & _HIGH & (digits << np.uint64(4))).any():
-        return None
-    return read * np.uint64(10) + (read >> np.uint64(8))
-
-
-#: Where day, hour and minute stand in ``02T03:04``; second, hundredths, and thousandths times ten
-#: in ``:05.678Z``.
-_PLACES = np.array([[0x00FF_0000_FF00_00FF], [0x00FF_00FF_0000_FF00]], np.uint64)
-
-
-def _times_of_a_month(page: bytes, starts: Places) -> NDArray[np.int64] | None:
-    """Return times in their usual form, all of one month, as most pages have them; else None."""
-    read = _words_of(page, starts, len(_USUAL) // _WORD)
-    month = _month(int(read[0, 0]))
-    if month is None or (read[0] != read[0, 0]).any():
-        return None
-    fixed, digits, wanted = (mask[1:] for mask in _masks(_USUAL))
-    paired = _paired(read[1:], fixed, digits, wanted)
-    if paired is None:
-        return None
-    begins, days = month
-    minutes, rest = paired & _PLACES
-    most = (127 - days) | (127 - 23) << 24 | (127 - 59) << 48
-    too_late = (minutes + np.uint64(most)) | (rest + np.uint64((127 - 59) << 8)) & np.uint64(0x8000)
-    minutes -= np.uint64(1)  # days count from one; a day of zero takes from all
-    if ((too_late | minutes) & np.uint64(0x0080_0000_8000_8080)).any():
-        return None
-    # In the highest two bytes of the product.
-    minutes = minutes * np.uint64(1 + (60 << 24) + (1440 << 48)) >> np.uint64(48)
-    seconds = (rest >> np.uint64(8)) & np.uint64(0xFF)
-    parts = (rest >> np.uint64(32)) * np.uint64(1 + (100 << 16))
-    parts = parts >> np.uint64(16) & np.uint64(0xFFFF)
-    made = minutes * np.uint64(_MINUTE) + seconds * np.uint64(1_000_000) + parts * np.uint64(100)
-    shown: NDArray[np.int64] = made.view(np.int64) + begins
-    return shown
+    begins, days = zip(*known, strict=True)
+    return np.array(begins)[each], np.array(days)[each]
 
 
 @lru_cache(maxsize=64)
-def _month(word: int) -> tuple[int, int] | None:
+def _month(word: int) -> tuple[NDArray[np.int64], Words] | None:
     """Return when a month like ``2024-02-``, read as a word, begins, and how many days it has."""
     text = word.to_bytes(_WORD, "little")
     if not re.fullmatch(rb"[0-9]{4}-[0-9]{2}-", text):
@@ -210,17 +226,5 @@ def _month(word: int) -> tuple[int, int] | None:
     at = (year - _FIRST_YEAR) * 12 + month - 1
     if not 1 <= month <= 12 or not 0 <= at < len(_BEGINS) - 1:
         return None
-    return int(_BEGINS[at]), int(_BEGINS[at + 1] - _BEGINS[at]) // (24 * 60 * _MINUTE)
-
-
-@cache
-def _masks(form: bytes) -> tuple[Words, Words, Words]:
-    """Return what of a form's words is the same in each, what are digits, and the former."""
-    length = -(-len(form) // _WORD) * _WORD
-    fixed = bytes(0xF0 if byte == ord("0") else 0xFF for byte in form)
-    digits = bytes(0x0F if byte == ord("0") else 0x00 for byte in form)
-    one, two, three = (
-        np.frombuffer(text.ljust(length, b"\0"), "<u8").astype(np.uint64)[:, np.newaxis]
-        for text in (fixed, digits, form)
-    )
-    return one, two, three
+    days = int(_BEGINS[at + 1] - _BEGINS[at]) // (24 * 60 * _MINUTE)
+    return np.array(_BEGINS[at]), _constant(days)

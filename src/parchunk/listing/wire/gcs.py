@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from parchunk.listing.pages import PageError
 from parchunk.listing.wire.columns import times
 from parchunk.listing.wire.connection import Answer
 from parchunk.listing.wire.google_identity import OPTIONS, GoogleIdentity, google_identity
-from parchunk.listing.wire.page import UnreadablePage, WirePage
+from parchunk.listing.wire.page import Glance, UnreadablePage, WirePage
 from parchunk.listing.wire.reaching import (
     NotHere,
     client_options,
@@ -121,9 +121,9 @@ class GCS:
         token = self.tokens.current() if self.tokens else ""
         return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
-    def reader(self, after: str | None) -> Callable[[bytes], WirePage]:
+    def reader(self, after: str | None) -> JsonReader:
         """Return what reads the pages of one listing, which begins with ``after`` itself."""
-        return lambda body: read_json(body, after)
+        return JsonReader(after)
 
     def refused(self, answer: Answer, unsigned: str) -> PageError:
         """Return the error that an answer is."""
@@ -153,6 +153,25 @@ def _payer(store: GCSStore) -> str:
     if said or not (_PROJECT.fullmatch(text) or not text):
         raise NotHere("only obstore knows the client option default_headers")
     return text
+
+
+class JsonReader:
+    """Reads pages as they come; see `parchunk.listing.wire.page.Reader`."""
+
+    def __init__(self, after: str | None) -> None:
+        """Begin; the object ``after`` is left out."""
+        self._after = after
+        self._bodies: list[bytes] = []
+
+    def add(self, body: bytes) -> Glance:
+        """Take a page, of which nothing is known before it is read."""
+        self._bodies.append(body)
+        return Glance()
+
+    def read(self) -> Iterator[WirePage]:
+        """Yield what was taken."""
+        bodies, self._bodies = self._bodies, []
+        return (read_json(body, self._after) for body in bodies)
 
 
 def read_json(body: bytes, after: str | None) -> WirePage:
@@ -208,8 +227,8 @@ def _times(texts: list[str]) -> NDArray[np.int64]:
     page = "".join(texts)
     if page.isascii() and len(set(map(len, texts))) == 1:
         length = len(texts[0])
-        starts = np.arange(0, len(page), length or 1)[: len(texts)]
-        found = times(page.encode() + bytes(8), starts, np.full(len(texts), length))
+        starts = np.arange(len(texts)) * length
+        found = times(page.encode() + bytes(8), starts, starts + length)
         if found is not None:
             return found
     return np.array([microseconds(text) for text in texts], np.int64)

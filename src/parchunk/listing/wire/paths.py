@@ -59,8 +59,9 @@ def _are_paths(text: Bytes, offsets: NDArray[np.int32]) -> bool:
     begins, ends = offsets[:-1], offsets[1:]
     # The last bit is all that tells a dot from a slash. What ends a key and begins the next one
     # may look like it, too.
-    odd = (text[:-1] == _SLASH) & (text[1:] | 1 == _SLASH)
-    at_ends = (text[begins] | 1 == _SLASH) | (text[ends - 1] == _SLASH)
+    either = text | 1 == _SLASH
+    odd = (text[:-1] == _SLASH) & either[1:]
+    at_ends = either.take(begins) | either.take(ends - 1)
     if not (odd.any() or at_ends.any()):
         return True
     amid = np.searchsorted(ends, np.flatnonzero(odd), side="right")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,6 @@ from urllib.parse import quote
 from parchunk.extras import require
 from parchunk.listing.pages import PageError
 from parchunk.listing.wire.connection import Answer
-from parchunk.listing.wire.page import WirePage
 from parchunk.listing.wire.page_reader import PageReader
 from parchunk.listing.wire.s3_place import S3Place
 from parchunk.listing.wire.server import Limits, Origin
@@ -72,9 +71,9 @@ class S3:
         payer = {"x-amz-request-payer": "requester"} if self.place.payer else {}
         return payer if self.signer is None else self.signer.headers(self.place, target, payer)
 
-    def reader(self, after: str | None) -> Callable[[bytes], WirePage]:
+    def reader(self, after: str | None) -> PageReader:
         """Return what reads the pages of one listing."""
-        return PageReader(self.tagged).read
+        return PageReader(self.tagged)
 
     def refused(self, answer: Answer, unsigned: str) -> PageError:
         """Return the error that an answer is."""

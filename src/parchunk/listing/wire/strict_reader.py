@@ -118,20 +118,39 @@ class Document:
             When it is an error, or contradicts itself.
         """
         self.check_root()
+        self.check_count(len(listed.paths))
+        return WirePage(listed, *self.following())
+
+    def check_count(self, keys: int) -> None:
+        """Look whether so many keys are as many as it says.
+
+        Raises
+        ------
+        UnreadablePage
+            When they are not.
+        """
         said = self.said.get("KeyCount", "").strip()
-        count = len(listed.paths) + self.prefixes
+        count = keys + self.prefixes
         if said and (not said.isdecimal() or int(said[:20]) != count):
             raise UnreadablePage(f"it says {said[:20]} keys, and has {count}: {_REMEDY}")
+
+    def following(self) -> tuple[str | None, str]:
+        """Return the token of the next page, and why there is none where one should be.
+
+        Raises
+        ------
+        UnreadablePage
+            When it does not say whether there is one.
+        """
         token = self.said.get("NextContinuationToken", "")
         # Some servers leave it out where nothing follows.
         truncated = self.said.get("IsTruncated", "true" if token else "false").strip()
         if truncated not in ("true", "false"):
             raise UnreadablePage(f"it does not say whether there are more objects: {_REMEDY}")
         if truncated == "false" and not token:
-            return WirePage(listed, None)
+            return None, ""
         # One who says that this is all, and where the rest begins, is asked for it, as by obstore.
-        fault = "" if token else "it says that there are more objects, and not where"
-        return WirePage(listed, token or None, fault)
+        return token or None, "" if token else "it says that there are more objects, and not where"
 
     def check_root(self) -> None:
         """Look whether this is a listing.

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
 
 from parchunk.listing.listed_rows import Listed
-from parchunk.listing.pages import PageError, Spent
+from parchunk.listing.pages import EACH, PAGE_ROWS, Enough, PageError, Spent
 from parchunk.listing.throttle import Throttle
 from parchunk.listing.wire.connection import Answer
-from parchunk.listing.wire.page import UnreadablePage, WirePage
+from parchunk.listing.wire.page import Glance, Reader, UnreadablePage, WirePage
 from parchunk.listing.wire.server import Limits, Origin, server_at
+from parchunk.listing.wire.strict_reader import listed
+
+#: What was read of nothing.
+_NOTHING = WirePage(listed([], [], []), None, "there is none")
+#: Pages that are read together at most, and the bytes that one more may follow.
+_MOST_PAGES, _MOST_BYTES = 5, 1 << 20
 
 
 class Dialect(Protocol):
@@ -47,8 +53,8 @@ class Dialect(Protocol):
         """
         ...
 
-    def reader(self, after: str | None) -> Callable[[bytes], WirePage]:
-        """Return what reads the pages of one listing; it raises `UnreadablePage`."""
+    def reader(self, after: str | None) -> Reader:
+        """Return what reads the pages of one listing."""
         ...
 
     def refused(self, answer: Answer, unsigned: str) -> PageError:
@@ -69,33 +75,39 @@ class WirePages:
     throttle: Throttle
     unsigned: str = ""
 
-    def pages(self, prefix: str, after: str | None, spent: Spent) -> Generator[Listed, None, None]:
+    def pages(
+        self, prefix: str, after: str | None, spent: Spent, enough: Enough = EACH
+    ) -> Generator[Listed, None, None]:
         """Yield pages; see `parchunk.listing.pages.Pages`."""
         after = after.removesuffix("/") if after else None
         below = f"{prefix}/" if prefix else ""
-        read = self.dialect.reader(after)
+        reader = self.dialect.reader(after)
         token: str | None = None
         tokens: set[str] = set()
+        room = _Room(enough)
         while not self.stop.is_set():
-            page = self._page(self.dialect.target(below, after, token), read, spent)
-            if page is None:
+            try:
+                glance = self._glance(self.dialect.target(below, after, token), reader, room, spent)
+            except PageError:
+                yield from self._read(reader, spent)
+                raise
+            if glance is None:
                 return
-            if len(page.listed.paths):
-                spent.keys += len(page.listed.paths)
-                yield page.listed
-            if page.fault:
-                raise PageError(f"the answer is no page: {page.fault}", untold=True)
-            if page.token is None:
-                return
-            if page.token in tokens:
-                raise PageError("it repeats itself without an end: the same page is to follow")
-            token = page.token
+            token = glance.token
+            if token is None or token in tokens or not room.has_more(glance):
+                room.clear()
+                page = yield from self._read(reader, spent)
+                if page.fault:
+                    raise PageError(f"the answer is no page: {page.fault}", untold=True)
+                if page.token is None:
+                    return
+                token = page.token
+                if token in tokens:
+                    raise PageError("it repeats itself without an end: the same page is to follow")
             tokens.add(token)
 
-    def _page(
-        self, target: str, read: Callable[[bytes], WirePage], spent: Spent
-    ) -> WirePage | None:
-        """Return a page, of whose answer nothing is kept; None while the build ends."""
+    def _glance(self, target: str, reader: Reader, room: _Room, spent: Spent) -> Glance | None:
+        """Take a page, and return what is seen at a glance; None while the build ends."""
         dialect = self.dialect
         server = server_at(dialect.origin, dialect.limits, os.getpid())
         answer = server.get(
@@ -105,11 +117,54 @@ class WirePages:
             return None
         if answer.status != 200:
             raise dialect.refused(answer, self.unsigned)
+        room.take(answer.body)
         try:
-            with _turn(os.getpid()):
-                return read(answer.body)
+            return reader.add(answer.body)
         except UnreadablePage as error:
             raise PageError(f"the answer is no page: {error}") from None
+
+    def _read(self, reader: Reader, spent: Spent) -> Generator[Listed, None, WirePage]:
+        """Yield what was taken, and return what says what follows."""
+        pages, last = reader.read(), _NOTHING
+        while True:
+            try:
+                with _turn(os.getpid()):
+                    page = next(pages, None)
+            except UnreadablePage as error:
+                raise PageError(f"the answer is no page: {error}") from None
+            if page is None:
+                return last
+            last = page
+            if len(page.listed.paths):
+                spent.keys += len(page.listed.paths)
+                yield page.listed
+
+
+@dataclass
+class _Room:
+    """What has come of a listing, and was not read yet: not more than is enough, nor than fits."""
+
+    enough: Enough
+    pages: int = 0
+    size: int = 0
+
+    def take(self, body: bytes) -> None:
+        """Take note of a page."""
+        self.pages += 1
+        self.size += len(body)
+
+    def has_more(self, glance: Glance) -> bool:
+        """Whether another page may come before this one is read."""
+        enough = self.enough
+        if self.pages >= min(enough.rows / PAGE_ROWS, _MOST_PAGES) or self.size >= _MOST_BYTES:
+            return False
+        if enough.last is None:
+            return True
+        return glance.last is not None and glance.last < enough.last.encode()
+
+    def clear(self) -> None:
+        """Take note that all were read."""
+        self.pages = self.size = 0
 
 
 @cache
