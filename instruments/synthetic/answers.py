@@ -12,6 +12,7 @@ REASONS = {
     200: "OK",
     206: "Partial Content",
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
@@ -23,6 +24,7 @@ REASONS = {
     503: "Service Unavailable",
 }
 _CODES = {
+    401: ("Unauthorized", "Invalid Credentials"),
     403: ("AccessDenied", "Access Denied"),
     404: ("NoSuchKey", "The specified key does not exist."),
     408: ("RequestTimeout", "Your socket connection was not read from in time."),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Kind = Literal[
+    "401",
     "403",
     "404",
     "408",
@@ -33,7 +34,7 @@ Kind = Literal[
 ]
 """
 ======================  ===========================================================================
-``403`` ... ``503``     that status with S3's ``<Error>`` body (``503`` is SlowDown)
+``401`` ... ``503``     that status with S3's ``<Error>`` body (``503`` is SlowDown)
 ``reset``               the connection is reset before any answer
 ``hang``                no answer for ``seconds``, then a reset
 ``cut``                 head and half of the body, then an orderly close

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,13 @@ from parchunk.planning.inventory import Inventory
 
 @contextmanager
 def bucket(
-    store: FormulaStore, *faults: Fault, listing: str = "wire"
+    store: FormulaStore, *faults: Fault, listing: str = "wire", **who: Any
 ) -> Iterator[tuple[Server, parchunk.Source]]:
     with serve(store, faults=faults, process=False) as server:
         gcs = GCSStore(
             server.bucket,
             base_url=server.endpoint,
-            skip_signature=True,
+            **who or {"skip_signature": True},
             client_options={"allow_http": True, "timeout": "2s"},
             retry_config={"max_retries": 0},
         )
@@ -53,13 +54,32 @@ def test_builds_are_the_same_to_the_byte(tmp_path: Path, published: Any) -> None
     assert found["obstore"] == found["wire"]
 
 
+def provided() -> dict[str, Any]:
+    """Return a token that ends so soon that each request takes another one."""
+    return {"token": "ya29.one", "expires_at": datetime.now(UTC) + timedelta(seconds=60)}
+
+
 @pytest.mark.parametrize("name", [n for n in FAULTS if n not in ("no-token", "expired-token")])
 def test_a_fault_in_passing_costs_nothing(tmp_path: Path, name: str) -> None:
     store = zarr_store([("v403", (58, 200), (1, 1), ("time", "x"))])
-    with bucket(store, FAULTS[name]) as (server, source):
+    with bucket(store, FAULTS[name], credential_provider=provided) as (server, source):
         plan = parchunk.plan(source, region=20)
         parchunk.build(plan, str(tmp_path / "r"), patience=QUICK, concurrency=2)
         assert sum(server.counts()["faults"].values()) >= 1
+    check_exact(tmp_path / "r", plan, store)
+
+
+def test_a_token_that_is_refused_in_passing_costs_nothing(tmp_path: Path) -> None:
+    """The listing goes on with another token, after the last key that came."""
+    store = zarr_store([("v403", (58, 200), (1, 1), ("time", "x"))])
+    fault = Fault("401", first=4, times=1, within="v403/")
+    with bucket(store, fault, credential_provider=provided) as (server, source):
+        plan = parchunk.plan(source, region=58)
+        server.reset()
+        result = parchunk.build(plan, str(tmp_path / "r"), patience=QUICK, concurrency=1)
+        assert server.counts()["faults"] == {"401": 1}
+        assert result.retries == 1
+        assert len([entry for entry in server.lists() if entry["prefix"] == "v403/"]) == 13
     check_exact(tmp_path / "r", plan, store)
 
 
