@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from instruments.s3_server import S3Bucket
 from tests.many_stores import Made, write
 
 import parchunk
@@ -145,3 +146,32 @@ def test_what_is_not_there_is_refused_and_nothing_is_touched(
     shutil.rmtree(new / "4")
     shutil.copytree(tmp_path / "old" / "4", new / "4")
     assert run(["relocate", str(out), str(new), "--sample", "1"]) == 0
+
+
+@pytest.mark.s3
+def test_from_a_folder_into_buckets(tmp_path: Path, bucket: S3Bucket) -> None:
+    """All of them, and then one alone into another folder; not to another server, or a disk."""
+    paths = [store(tmp_path / "in" / f"{at}", at) for at in range(2)]
+    out, options = tmp_path / "out", bucket.options
+    parchunk.build(parchunk.plan(paths, concat="time"), out)
+    held = parchunk.Source.open(f"s3://{bucket.name}", options).store
+    for path in (tmp_path / "in").rglob("*"):
+        if path.is_file():
+            for folder in ("era", "again"):
+                held.put(f"{folder}/{path.relative_to(tmp_path / 'in')}", path.read_bytes())
+    root = f"s3://{bucket.name}"
+    parchunk.relocate(out, f"{root}/era", store_options=options)
+    parchunk.relocate(out, f"{root}/again/1", store="1", store_options=options)
+    plan = parchunk.status(out).plan
+    assert [one.url for one in plan.stores.stores] == [f"{root}/era/0", f"{root}/again/1"]
+    assert dict(plan.location.options) == {
+        key: value for key, value in options.items() if key in dict(plan.location.options)
+    }
+    audit = parchunk.audit(out, against_source=True, store_options=options)
+    assert {found.kind for found in audit.findings} == {"missing-chunks"}
+    for url, how in (
+        (str(paths[1]), {}),
+        (f"{root}/era/1", options | {"endpoint": "http://127.0.0.1:9"}),
+    ):
+        with pytest.raises(InputError, match="is not reached as the other stores are"):
+            parchunk.relocate(out, url, store="1", store_options=how)

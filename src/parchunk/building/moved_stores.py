@@ -11,10 +11,11 @@ from parchunk.errors import InputError
 from parchunk.planning.joining.given import GivenStore, parse_given
 from parchunk.planning.joining.patterns import is_there, split_pattern
 from parchunk.planning.joining.store_set import PlannedStore, StoreSet
-from parchunk.planning.many_sources import refuse_places, sources_above, sources_of
+from parchunk.planning.many_sources import sources_above, sources_of
 from parchunk.planning.plan import Plan
 from parchunk.planning.source_again import open_source
 from parchunk.stores.kept_options import options_to_open
+from parchunk.stores.opening import Location
 from parchunk.stores.source import Source
 
 
@@ -67,14 +68,17 @@ def one_elsewhere(
     """
     stores = _stores_of(plan)
     at = _named(stores, store)
-    opening = options_to_open(plan.location, options)
-    found = url if isinstance(url, Source) else Source.open(str(url), opening)
+    if isinstance(url, Source):
+        found = url
+    else:  # what is kept of another scheme means nothing, and is refused below
+        same = Location(str(url)).scheme == plan.location.scheme
+        found = Source.open(str(url), options_to_open(plan.location, options) if same else options)
     now = found.child(plan.group) if plan.group else found
     was = stores.stores[at].url
+    _refuse_other_ways(plan, now)
     above = open_source(replace(plan, source=None), options)
-    sources = [replace(one, options=now.options) for one in sources_of(stores, above)]
+    sources = sources_of(stores, above)
     sources[at] = now
-    refuse_places(sources)
     sources = [replace(one, options=plan.location.options) for one in sources]
     planned = tuple(
         replace(one, url=now.url) if number == at else one
@@ -90,6 +94,21 @@ def one_elsewhere(
 def _stores_of(plan: Plan) -> StoreSet:
     assert plan.stores is not None
     return plan.stores
+
+
+def _refuse_other_ways(plan: Plan, source: Source) -> None:
+    """Refuse a store that no reader would reach together with the others of a plan."""
+
+    def way(location: Location) -> tuple[str, dict[str, str]]:
+        # Whether requests are signed is the reader's, and no part of where they go.
+        return location.scheme, {**dict(location.options), "skip_signature": ""}
+
+    if way(source.location) != way(plan.location):
+        raise InputError(
+            f"{source.url} is not reached as the other stores are (scheme, endpoint, account, "
+            "region): references of both have no one reader; copy it to where they are, or "
+            "relocate all of them"
+        )
 
 
 def _is_below(url: str, folder: str) -> bool:

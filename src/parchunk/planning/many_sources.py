@@ -119,7 +119,7 @@ def find_stores(
     if not sources:
         raise InputError("no store is given: give a path or a URL, or several")
     refuse_duplicates([(g, s.url) for g, s in zip(groups, sources, strict=True)])
-    refuse_places(sources)
+    _refuse_places(sources)
     if all(not isinstance(one[1], Source) for one in wanted):
         # One client for all of a bucket: each has connections of its own.
         shared = {place_of(one.url): one.store for one in sources}
@@ -318,7 +318,7 @@ def _opened(
     return [source.child(key) for key in matches(given.url, segments, source)], True
 
 
-def refuse_places(sources: Sequence[Source]) -> None:
+def _refuse_places(sources: Sequence[Source]) -> None:
     """Refuse stores that no one reader would reach: other clouds, endpoints or accounts."""
 
     def way(source: Source) -> tuple[str, str, tuple[tuple[str, str], ...]]:
