@@ -1,10 +1,14 @@
 """The documents of a whole .zmetadata."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray
 import zarr
 
+import parchunk
 from parchunk.metadata import (
     convert_attributes,
     kerchunk_metadata,
@@ -37,6 +41,29 @@ def test_kerchunk_metadata_of_nested_groups(store, reader_of) -> None:
     assert metadata["lev/0/t/.zattrs"] == {"_ARRAY_DIMENSIONS": ["time"]}
     assert all(isinstance(value, dict) for value in metadata.values())
     json.dumps(metadata, allow_nan=False)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_groups_that_have_groups_and_arrays_are_found_by_stock_readers(
+    tmp_path: Path, zarr_format: int
+) -> None:
+    """zarr-python takes consolidated metadata for grouped by parent, depth by depth."""
+    root = zarr.open_group(tmp_path / "in", mode="w", zarr_format=3)
+    names = [f"{group}{name}" for group in ("a/", "a-b/", "b/") for name in ("x", "g/deep", "y")]
+    for at, name in enumerate(names):
+        root.create_array(name, data=np.full(2, at), dimension_names=["n"])
+    plan = parchunk.plan(tmp_path / "in", zarr_format=zarr_format)
+    parchunk.build(plan, tmp_path / "out")
+    storage = {"fo": str(tmp_path / "out"), "remote_protocol": "file"}
+    opened = zarr.open_group("reference://", mode="r", storage_options=storage)
+    found = {name: opened[name][...].tolist() for name in names}
+    assert found == {name: [at, at] for at, name in enumerate(names)}
+    with xarray.open_datatree(
+        "reference://",
+        engine="zarr",
+        backend_kwargs={"consolidated": True, "storage_options": storage},
+    ) as tree:
+        assert tree["b/g/deep"].values.tolist() == [7, 7]
 
 
 @pytest.mark.parametrize("names", [["y", "x"], ["y", None], [None, None]])

@@ -47,6 +47,8 @@ def dual_metadata(hierarchy: Hierarchy) -> dict[str, JSONObject]:
     for array in hierarchy.arrays:
         members[array.name] = keep_v3(array)
         metadata[f"{array.name}/.zarray"] = _counting(array)
+    # zarr-python loses a group whose members do not follow each other among those of its depth.
+    members = dict(sorted(members.items()))
     for name, document in members.items():
         metadata[f"{name}/zarr.json"] = document
     # Inline, because fsspec does not list what lies below a group that has no .zgroup.

@@ -14,7 +14,7 @@ from parchunk.metadata.to_v2 import convert_array, convert_attributes
 def kerchunk_metadata(
     hierarchy: Hierarchy, null_fill: Collection[str] = (), *, masks: bool = True
 ) -> dict[str, JSONObject]:
-    """Return the ``metadata`` of ``OUT/.zmetadata``: one JSON object for every key.
+    """Return the ``metadata`` of ``OUT/.zmetadata``: one JSON object for every key, by node.
 
     Every level has its ``.zgroup``, without which nested arrays cannot be opened. Empty
     attributes have no key. Raises `parchunk.errors.UnsupportedError` naming all refused arrays.
@@ -38,7 +38,12 @@ def kerchunk_metadata(
         metadata[f"{array.name}/.zarray"] = document
         if attributes:
             metadata[f"{array.name}/.zattrs"] = attributes
-    return metadata
+    # zarr-python loses a group whose members do not follow each other among those of its depth.
+    return {key: metadata[key] for key in sorted(metadata, key=_node)}
+
+
+def _node(key: str) -> str:
+    return key.rpartition("/")[0]
 
 
 def _put_group(metadata: dict[str, JSONObject], group: GroupSpec) -> None:
