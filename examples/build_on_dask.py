@@ -1,4 +1,4 @@
-"""Build on a Dask cluster, some regions a task. python build_on_dask.py SRC OUT."""
+"""Build and audit on a Dask cluster, some regions a task. python build_on_dask.py SRC OUT."""
 
 import sys
 
@@ -15,7 +15,9 @@ def main(source: str, out: str) -> None:
     ):
         # workers=2 shares the plan out, so that both have a part of it.
         result = parchunk.build(parchunk.plan(source), out, executor=client, workers=2)
+        report = parchunk.audit(out, executor=client, workers=2)
     print(f"{result.present} of {result.expected} chunks referenced in {result.url}")
+    print(report.verdict)
 
 
 if __name__ == "__main__":

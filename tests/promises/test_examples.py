@@ -38,6 +38,7 @@ def test_build_on_dask(tmp_path: Path) -> None:
     ] = 1.0
     said = run(EXAMPLES / "build_on_dask.py", tmp_path / "s.zarr", tmp_path / "refs")
     assert "24 of 24 chunks referenced" in said
+    assert "complete: every expected chunk is referenced" in said
 
 
 @pytest.mark.slow
