@@ -236,6 +236,27 @@ def test_small_inner_chunks_are_inlined(tmp_path: Path) -> None:
     assert open_references(tmp_path / "refs")["a"][...].tobytes() == array[...].tobytes()
 
 
+def test_inlined_inner_chunks_are_fetched_side_by_side(tmp_path: Path) -> None:
+    array = write(tmp_path / "s.zarr", Case((40, 24), (8, 12), (2, 3), holes=0.0))
+    plan = parchunk.plan(str(tmp_path / "s.zarr"), inline_threshold=24)
+    assert plan.source is not None
+    second, reads = threading.Event(), iter(range(10**6))
+
+    class Together(Changing):
+        def get(self, path: str, *, options: Any = None) -> Any:
+            # Of a shard the first bytes are inner chunks, the last its index.
+            if options and not options["range"][0]:
+                if next(reads):
+                    second.set()
+                assert second.wait(30)
+            return super().get(path, options=options)
+
+    source = replace(plan.source, store=Together(plan.source.store, lambda: None))
+    result = build(replace(plan, source=source), str(tmp_path / "refs"))
+    assert sum(receipt.inlined for receipt in result.receipts) == 160
+    assert open_references(tmp_path / "refs")["a"][...].tobytes() == array[...].tobytes()
+
+
 def test_strays_among_shards_are_reported(tmp_path: Path) -> None:
     case = Case((40, 24), (8, 12), (2, 3), holes=0.0)
     write(tmp_path / "s.zarr", case)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -14,12 +15,16 @@ from parchunk.errors import DamagedShardError, SourceError
 from parchunk.keys.numbers import Int64Array
 from parchunk.listing.inner_chunks import InnerChunks
 from parchunk.listing.patience import Patience, Requests
+from parchunk.listing.waiting import result_unless
 from parchunk.metadata.chunk_keys import object_key
-from parchunk.metadata.shard_spans import spans
+from parchunk.metadata.shard_spans import Span, spans
 from parchunk.metadata.shards import ShardLayout, shard_layout
 from parchunk.metadata.spec import ArraySpec
 from parchunk.stores.explaining import is_final
 from parchunk.stores.source import Source
+
+#: Bytes of inner chunks that may be fetched side by side before the next are asked for.
+_ASKED_BYTES = 8 << 20
 
 
 @dataclass
@@ -88,7 +93,7 @@ class ShardReader:
         offsets: Int64Array,
         sizes: Int64Array,
     ) -> Iterator[tuple[int, bytes]]:
-        """Yield ``rows`` and the bytes of their inner chunks, one shard after another.
+        """Yield ``rows`` and the bytes of their inner chunks, shard by shard, fetched side by side.
 
         Rows are places in ``shards``, ``offsets`` and ``sizes``, which say where each one lies.
 
@@ -97,18 +102,36 @@ class ShardReader:
         SourceError
             When a shard cannot be read, or is not the one whose index is in ``found``.
         """
-        rows = rows[np.lexsort((offsets[rows], shards[rows]))]
-        edges = np.flatnonzero(np.diff(shards[rows])) + 1
-        for of_shard in np.split(rows, edges) if len(rows) else ():
-            number = int(shards[of_shard[0]])
-            at = int(np.searchsorted(found.shards, number))
-            for span in spans(of_shard.tolist(), offsets, sizes):
-                data, version = self.get(number, span.start, span.stop, int(found.lengths[at]))
-                if version != found.versions[at]:
-                    raise self.changed(number)
-                for row in span.rows:
-                    begin = int(offsets[row]) - span.start
-                    yield row, data[begin : begin + int(sizes[row])]
+        asked: deque[tuple[Span, Future[bytes]]] = deque()
+        try:
+            for number, span in _spans_by_shard(rows, shards, offsets, sizes):
+                ahead = sum(other.stop - other.start for other, _ in asked)
+                while asked and (len(asked) >= self.concurrency or ahead > _ASKED_BYTES):
+                    ahead -= asked[0][0].stop - asked[0][0].start
+                    yield from self._cut(*asked.popleft(), offsets, sizes)
+                asked.append((span, self.pool.submit(self._get_span, found, number, span)))
+            while asked:
+                yield from self._cut(*asked.popleft(), offsets, sizes)
+        finally:
+            for _, future in asked:
+                future.cancel()
+
+    def _get_span(self, found: InnerChunks, number: int, span: Span) -> bytes:
+        """Return bytes of the shard whose index is in ``found``."""
+        at = int(np.searchsorted(found.shards, number))
+        data, version = self.get(number, span.start, span.stop, int(found.lengths[at]))
+        if version != found.versions[at]:
+            raise self.changed(number)
+        return data
+
+    def _cut(
+        self, span: Span, asked: Future[bytes], offsets: Int64Array, sizes: Int64Array
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield the rows of a span, and their bytes."""
+        data = result_unless(self.stop, asked)
+        for row in span.rows:
+            begin = int(offsets[row]) - span.start
+            yield row, data[begin : begin + int(sizes[row])]
 
     def changed(self, number: int) -> SourceError:
         """Return the error of a shard that is not the one whose index was read."""
@@ -122,6 +145,17 @@ class ShardReader:
             f"shard {shard} is damaged: {reason}; write it anew or delete it, or leave "
             "the array out with --exclude, then run again"
         )
+
+
+def _spans_by_shard(
+    rows: Int64Array, shards: Int64Array, offsets: Int64Array, sizes: Int64Array
+) -> Iterator[tuple[int, Span]]:
+    """Yield the shards that rows lie in, and what to fetch of each."""
+    rows = rows[np.lexsort((offsets[rows], shards[rows]))]
+    edges = np.flatnonzero(np.diff(shards[rows])) + 1
+    for of_shard in np.split(rows, edges) if len(rows) else ():
+        for span in spans(of_shard.tolist(), offsets, sizes):
+            yield int(shards[of_shard[0]]), span
 
 
 def _is_final(error: Exception) -> bool:
