@@ -58,6 +58,17 @@ def test_command_prints_every_format(folder, tmp_path):
         assert plain.execute(query).fetchall() == [tuple(row.values()) for row in rows]
 
 
+def test_columns_of_one_name_are_told_apart(folder, tmp_path):
+    """A join has such columns; of two JSON would hold the last."""
+    query = "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a"
+    wanted = {"a": 1, "a_2": 2, "a_1": 3, "a_3": 4}
+    for name in ("x.json", "x.csv", "x.parquet"):
+        assert run(["sql", str(folder / "refs"), query, "--to", str(tmp_path / name)]) == 0
+    assert json.loads((tmp_path / "x.json").read_text()) == [wanted]
+    assert (tmp_path / "x.csv").read_text() == "a,a_2,a_1,a_3\n1,2,3,4\n"
+    assert pq.read_table(tmp_path / "x.parquet").to_pylist() == [wanted]
+
+
 @pytest.mark.parametrize(
     "query",
     [

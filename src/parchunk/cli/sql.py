@@ -10,7 +10,7 @@ import math
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -228,9 +228,11 @@ def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, target: An
     import pyarrow.parquet as pq
 
     reader = connection.sql(query).to_arrow_reader(_ROWS)
-    with pq.ParquetWriter(target, reader.schema, compression="zstd") as writer:
+    names = _told_apart(reader.schema.names)
+    schema = reader.schema.empty_table().rename_columns(names).schema
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for batch in reader:
-            writer.write_batch(batch)
+            writer.write_batch(batch.rename_columns(names))
 
 
 def _write_text(
@@ -241,7 +243,7 @@ def _write_text(
         file.write(printable(_table_text(connection, query, width)))
         return
     result = connection.execute(query)
-    columns = [column[0] for column in result.description or ()]
+    columns = _told_apart([column[0] for column in result.description or ()])
     if form == "csv":
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -254,6 +256,22 @@ def _write_text(
         file.write(",\n" if position else "\n")
         file.write(json.dumps(values, ensure_ascii=False, allow_nan=False))
     file.write("\n]\n")
+
+
+def _told_apart(columns: Sequence[str]) -> list[str]:
+    """Return names of columns, no two alike: the second ``region`` is ``region_1``, as in DuckDB.
+
+    Of two of one name JSON would hold the last, and few readers of Parquet take them.
+    """
+    taken = set(columns)
+    told: list[str] = []
+    for column in columns:
+        name, number = column, 0
+        while name in told or (number and name in taken):
+            number += 1
+            name = f"{column}_{number}"
+        told.append(name)
+    return told
 
 
 def _table_text(connection: duckdb.DuckDBPyConnection, query: str, width: int | None) -> str:
