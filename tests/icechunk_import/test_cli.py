@@ -119,6 +119,16 @@ def test_arrays_are_chosen_by_globs(grow, build, opened, tmp_path, capsys):
     assert "leave no array" in capsys.readouterr().err
 
 
+def test_where_there_is_no_repository_none_is_begun(build, grow, tmp_path, capsys):
+    out, repo = build(grow(8)), str(tmp_path / "repo")
+    assert run(["audit", out, "--icechunk", repo]) == 2
+    assert run(["audit", repo, "--native"]) == 2
+    assert capsys.readouterr().err.count(f"there is no Icechunk repository at {repo}: check") == 2
+    with pytest.raises(parchunk.InputError, match="no Icechunk repository"):
+        parchunk.open_icechunk(repo)
+    assert not Path(repo).exists()
+
+
 def test_an_import_that_left_out_what_has_no_form_in_icechunk_is_audited(build, tmp_path, capsys):
     root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=2)
     root.create_array("good", shape=(3,), chunks=(1,), dtype="i4", fill_value=0)[...] = 5

@@ -50,6 +50,9 @@ def open_or_create(
 def open_existing(url: str, options: Mapping[str, str] | None = None, **kwargs: Any) -> Any:
     """Return the repository at ``url``; ``kwargs`` go to `icechunk.Repository.open`."""
     storage, location = storage_at(url, options)
+    if location.scheme == "file" and not Path(location.url).is_dir():
+        # Icechunk would make the folder, and then say that there is no repository in it.
+        raise InputError(f"there is no Icechunk repository at {location.url}: check the path")
     with adapter.reported(f"open {location.url}", "check the URL, the options and the access"):
         return adapter.load().Repository.open(storage, **kwargs)
 
