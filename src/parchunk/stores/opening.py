@@ -24,6 +24,7 @@ from obstore.store import (
 )
 
 from parchunk.errors import InputError
+from parchunk.stores.google_files import foreign_account
 from parchunk.stores.options import (
     PAYER,
     PUBLIC_OPTIONS,
@@ -235,8 +236,16 @@ def _open_cloud(scheme: str, bucket: str, options: dict[str, str]) -> ObjectStor
             )
     _refuse_stronger_endpoint(scheme, options)
     client = _client_options(scheme, kind, bucket, options, client)
+    provider: Any = foreign_account(f"{scheme}://{bucket}", config) if kind is GCSStore else None
+    given: dict[str, Any] = {"credential_provider": provider} if provider else {}
     try:
-        return kind(bucket, config=config, client_options=client or None, retry_config=RETRY)  # type: ignore[arg-type]
+        return kind(
+            bucket,
+            config=config,  # type: ignore[arg-type]
+            client_options=client or None,  # type: ignore[arg-type]
+            retry_config=RETRY,  # type: ignore[arg-type]
+            **given,
+        )
     except Exception as error:  # obstore raises several unrelated classes here
         # obstore repeats the values that it cannot read, those of the environment too.
         shown = re.sub(
@@ -297,8 +306,10 @@ def _accepts(
 ) -> bool:
     """Whether obstore knows an option: asked of obstore itself, so no table here can go stale."""
     base = {"account_name": "probe"} if kind is AzureStore else {}
+    # A file that it cannot read is not what is asked about.
+    who: dict[str, Any] = {"credential_provider": dict} if kind is GCSStore else {}
     try:
-        kind(bucket, config={**base, **config}, client_options=client)  # type: ignore[arg-type]
+        kind(bucket, config={**base, **config}, client_options=client, **who)  # type: ignore[arg-type]
     except Exception as error:
         # A known key may still lack its companions (a key id without its secret).
         text = str(error)

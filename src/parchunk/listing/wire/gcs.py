@@ -18,7 +18,7 @@ from parchunk.listing.listed_rows import Listed
 from parchunk.listing.pages import PageError
 from parchunk.listing.wire.columns import times
 from parchunk.listing.wire.connection import Answer
-from parchunk.listing.wire.google_identity import OPTIONS, GoogleIdentity, google_identity
+from parchunk.listing.wire.google_identity import GoogleIdentity, google_identity
 from parchunk.listing.wire.page import Glance, UnreadablePage, WirePage
 from parchunk.listing.wire.reaching import (
     NotHere,
@@ -31,6 +31,7 @@ from parchunk.listing.wire.server import Limits, Origin
 from parchunk.listing.wire.strict_reader import microseconds, path_of
 from parchunk.listing.wire.tokens import Tokens
 from parchunk.listing.wire.wire_pages import refusal
+from parchunk.stores.google_files import OPTIONS
 from parchunk.stores.options import PAYER, from_environment, is_true
 
 _FIELDS = "items(name,size,updated),nextPageToken"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,23 +26,13 @@ from parchunk.listing.wire.reaching import NotHere, has_proxy, origin_of
 from parchunk.listing.wire.server import Limits, Origin, server_at, trust_of
 from parchunk.listing.wire.tokens import Token, Tokens
 from parchunk.stores.answering import UnansweredError, answer
+from parchunk.stores.google_files import SCOPE, AmbiguousError, default_file, who_asks
 from parchunk.stores.options import is_true
 from parchunk.stores.redaction import redact
 
 #: Whom google-auth asks for the tokens of users.
 _TOKENS = "https://oauth2.googleapis.com/token"
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _METADATA = "/computeMetadata/v1/instance/service-accounts/default/token"
-#: Of a store, in the environment with ``GOOGLE_`` before it: each is one of obstore's own names.
-_SPELLED = {
-    "service_account": "service_account",
-    "service_account_path": "service_account",
-    "service_account_key": "service_account_key",
-    "application_credentials": "application_credentials",
-    "bearer_token": "bearer_token",
-}
-#: What is understood here of the options of a store.
-OPTIONS = frozenset(_SPELLED.values())
 #: What must not be repeated of a file of credentials.
 _SECRETS = ("private_key", "private_key_id", "client_secret", "refresh_token")
 #: What to do where no token can be had.
@@ -52,12 +41,6 @@ _REMEDIES = {
     "service account": "check the key of the service account",
     "authorized user": "sign in anew (gcloud auth application-default login)",
 }
-#: Where ``gcloud auth application-default login`` writes to, below a folder that a variable names.
-_WELL_KNOWN = (
-    ("APPDATA", "gcloud/application_default_credentials.json")
-    if sys.platform == "win32"
-    else ("HOME", ".config/gcloud/application_default_credentials.json")
-)
 
 
 @dataclass(frozen=True)
@@ -136,39 +119,21 @@ def google_identity(store: GCSStore, said: Mapping[str, str]) -> GoogleIdentity:
         ):
             raise NotHere("the store has a credential provider that has to be awaited")
         return GoogleIdentity("provider", provider=provider)
-    found = _of_environment() | {
-        key: str(value) for key, value in dict(store.config).items() if key in OPTIONS
-    }
+    try:
+        found = who_asks({key: str(value) for key, value in dict(store.config).items()})
+    except AmbiguousError as error:
+        raise NotHere(str(error)) from None
     if bearer := found.get("bearer_token"):
         return GoogleIdentity("bearer token", bearer)
     if "service_account" in found or "service_account_key" in found:
-        file = found.get("service_account_key") or _read(Path(found["service_account"]))
-        account = _parsed(file)
+        key = found.get("service_account_key") or _read(Path(found["service_account"]))
+        account = _parsed(key)
         if any(account.get(key) for key in ("gcs_base_url", "disable_oauth")):
             raise NotHere("only obstore knows gcs_base_url and disable_oauth of service accounts")
         return GoogleIdentity("service account", said=account)
-    named = found.get("application_credentials")
-    variable, below = _WELL_KNOWN
-    home = os.environ.get(variable)
-    usual = Path(home) / below if home is not None else None
-    if named is not None or (usual is not None and usual.exists()):
-        return _default(_parsed(_read(Path(named) if named is not None else usual)))
+    if (file := default_file(found)) is not None:
+        return _default(_parsed(_read(file)))
     return GoogleIdentity("metadata server", servers=_metadata_servers())
-
-
-def _of_environment() -> dict[str, str]:
-    """Return what the environment says of credentials, under obstore's names."""
-    found = (
-        {"service_account": os.environ["SERVICE_ACCOUNT"]}
-        if "SERVICE_ACCOUNT" in os.environ
-        else {}
-    )
-    named: dict[str, str] = {}
-    for key, value in os.environ.items():
-        name = _SPELLED.get(key.removeprefix("GOOGLE_").lower())
-        if key.startswith("GOOGLE_") and name and named.setdefault(name, value) != value:
-            raise NotHere(f"the environment names two of GOOGLE_{name.upper()}")
-    return found | named
 
 
 def _default(said: Mapping[str, Any]) -> GoogleIdentity:
@@ -194,9 +159,9 @@ def _metadata_servers() -> tuple[Origin, ...]:
     return found
 
 
-def _read(path: Path | None) -> str:
+def _read(path: Path) -> str:
     try:
-        return (path or Path()).read_text()
+        return path.read_text()
     except (OSError, ValueError):
         raise NotHere("the file of its credentials cannot be read any more") from None
 
@@ -216,7 +181,7 @@ def _signed(said: Mapping[str, Any]) -> Token:
     from google.oauth2.service_account import Credentials
 
     made = Credentials.from_service_account_info(
-        {**said, "token_uri": _TOKENS}, scopes=[_SCOPE], always_use_jwt_access=True
+        {**said, "token_uri": _TOKENS}, scopes=[SCOPE], always_use_jwt_access=True
     )
     made.refresh(None)
     return _token(made.token, made.expiry)
