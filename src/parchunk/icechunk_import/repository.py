@@ -52,7 +52,7 @@ def open_existing(url: str, options: Mapping[str, str] | None = None, **kwargs: 
     storage, location = storage_at(url, options)
     if location.scheme == "file" and not Path(location.url).is_dir():
         # Icechunk would make the folder, and then say that there is no repository in it.
-        raise InputError(f"there is no Icechunk repository at {location.url}: check the path")
+        raise InputError(f"cannot open {location.url}: no repository is there: check the path")
     with adapter.reported(f"open {location.url}", "check the URL, the options and the access"):
         return adapter.load().Repository.open(storage, **kwargs)
 
