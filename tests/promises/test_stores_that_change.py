@@ -13,6 +13,7 @@ import zarr
 from tests.many_stores import Made, write
 
 import parchunk
+from parchunk.planning.changes import seen_otherwise
 
 
 def store(path: Path, begin: int, steps: int, **how: Any) -> Path:
@@ -112,8 +113,12 @@ def test_what_stores_lost_is_taken_out_where_that_is_allowed(tmp_path: Path) -> 
 def test_an_array_that_one_store_lost_is_said(tmp_path: Path) -> None:
     paths = [store(tmp_path / f"{at}", 8 * at, 8, names="tu") for at in range(2)]
     out = tmp_path / "out"
-    parchunk.build(parchunk.plan(paths, concat="time", join="outer"), out)
+    before = parchunk.plan(paths, concat="time", join="outer")
+    parchunk.build(before, out)
     shutil.rmtree(paths[1] / "u")
+    # One that a killed update saw so is not taken for what it was when it is there again.
+    between = parchunk.plan(paths, concat="time", join="outer")
+    assert seen_otherwise(before, between, before) == ("u",)
     with pytest.raises(parchunk.InputError, match=rf"u is gone from {paths[1]}.*--allow-gone"):
         parchunk.update(out)
     parchunk.update(out, gaps=False, allow_gone=True)

@@ -102,14 +102,12 @@ def changes_of_stores(old: Plan, new: Plan) -> Changes:
     make nothing.
     """
     found = changes_of(old, new.hierarchy)
-    if old.stores is None or new.stores is None:
-        return found
     other, lost = dict(found.other), {}
     for name in old.by_name:
-        if name not in new.by_name:
+        if name not in new.by_name or old.stores is None:
             continue
         if name not in old.stores.kept:
-            gone = held_otherwise(old.stores, new.stores, name)[0]
+            gone = _lost(old, new, name)
             if gone and name not in other:
                 lost[name] = f"is gone from {gone[0]}" + (", and others" if gone[1:] else "")
             continue
@@ -164,9 +162,21 @@ def seen_otherwise(old: Plan, between: Plan, new: Plan) -> tuple[str, ...]:
         if unlike(before, now):
             continue  # all of it is listed anyway
         seen = between.by_name.get(name)
-        if seen is None or unlike(before, seen.spec) or _shorter(seen.spec, before, now):
+        if (
+            seen is None
+            or unlike(before, seen.spec)
+            or _shorter(seen.spec, before, now)
+            or _lost(old, between, name)
+        ):
             found.append(name)
     return tuple(sorted(found))
+
+
+def _lost(old: Plan, now: Plan, array: str) -> list[str]:
+    """Return the stores of many that have an array no more."""
+    if old.stores is None or now.stores is None or array in old.stores.kept:
+        return []
+    return held_otherwise(old.stores, now.stores, array)[0]
 
 
 def _shorter(seen: ArraySpec, *others: ArraySpec) -> bool:
