@@ -53,6 +53,8 @@ def test_what_is_only_nearly_alike_is_told_apart() -> None:
 
 def test_no_more_is_remembered_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "_MOST", 5)
+    monkeypatch.setattr(sharing, "_documents", {})
+    monkeypatch.setattr(sharing, "_values", {})
     for number in range(40):
         assert shared({"a": [number]}) == {"a": [number]}
         assert shared_value((number, number)) == (number, number)
