@@ -1,10 +1,12 @@
 """Documents a line an entry, against `json.dumps`."""
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
 
+from parchunk.metadata.spec import canonical, canonical_digest
 from parchunk.metadata.spreading import spread
 
 DOCUMENTS: list[Any] = [
@@ -34,3 +36,8 @@ def test_an_entry_is_a_line() -> None:
         ' "record_size": 3',
         "}",
     ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_digests_are_of_the_one_spelling_of_a_document(document: Any) -> None:
+    assert canonical_digest(document) == hashlib.sha256(canonical(document).encode()).hexdigest()

@@ -22,7 +22,7 @@ from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordResult, axis_of
 from parchunk.auditing.result import ArrayAudit, PartitionAudit
-from parchunk.auditing.sizes import Sizes
+from parchunk.auditing.sizes import Outliers, Sizes
 from parchunk.auditing.wording import (
     DAMAGE_FINDINGS,
     duplicate_finding,
@@ -66,6 +66,7 @@ class ArrayState:
         self.steps = Steps(self.spec, axis)
         self._heat = Heat(self.spec.reference_grid, axis)
         self._sizes = Sizes(fixed=fixed_chunk_bytes(self.spec))
+        self._outliers: Outliers | None = None
         self._findings: list[Finding] = []
         #: Digest of a file that is not what its receipt says -> the finding's place in the list.
         self.strangers: dict[int, str] = {}
@@ -103,6 +104,8 @@ class ArrayState:
             counts = AuditCounts.total((counts, item.counts))
             self.partitions.append(self._partition(item.partition, counts))
         self._heat.settle()
+        self._outliers = self._sizes.outliers()
+        self._sizes.settle()
 
     def extra_files(self) -> list[Finding]:
         """Return record files that no partition owns: a reader may still come upon them."""
@@ -168,8 +171,6 @@ class ArrayState:
             for gap in gaps
         ]
         counts = AuditCounts.total(self.partitions)
-        outliers = self._sizes.outliers()
-        self._sizes.settle()
         return ArrayAudit(
             **counts.values(),
             array=self.spec.name,
@@ -178,7 +179,7 @@ class ArrayState:
             gaps=tuple(gaps),
             unjudged=tuple(self.steps.unjudged()),
             gap_labels=tuple(label or "" for label in own),
-            outliers=outliers,
+            outliers=self._outliers,
             notable_strays=tuple(self._strays[:_STRAYS_SHOWN]),
             stray_reasons=dict(sorted(self._stray_reasons.items())),
             sizes=self._sizes,

@@ -6,9 +6,10 @@ they carry are the source's own, as parsed: treat them as read-only.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -21,6 +22,8 @@ from parchunk.metadata.sharing import shared, shared_value
 JSONObject: TypeAlias = dict[str, Any]
 """A parsed JSON object. Floats may be NaN or infinite, as Zarr's own attributes may be."""
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
 VARIABLE_ITEMSIZE = 8
 """The guess for one element of a variable-length data type, in bytes."""
 
@@ -30,7 +33,39 @@ def canonical(value: object) -> str:
 
     Compare documents by this and not by ``==``, for which NaN differs from NaN and 1 equals true.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _CANONICAL.encode(value)
+
+
+def canonical_digest(value: object) -> str:
+    """Return the SHA-256, in hex, of the canonical spelling of ``value``, whose keys are text.
+
+    That of a hundred thousand arrays is never held whole.
+    """
+    found = hashlib.sha256()
+    for piece in _canonical_pieces(value, 3):
+        found.update(piece.encode())
+    return found.hexdigest()
+
+
+def _canonical_pieces(value: object, levels: int) -> Iterator[str]:
+    if not levels or not value or not isinstance(value, (dict, list)):
+        yield canonical(value)
+        return
+    before = ""
+    if isinstance(value, dict):
+        yield "{"
+        for key, entry in sorted(value.items()):
+            yield f"{before}{canonical(key)}:"
+            yield from _canonical_pieces(entry, levels - 1)
+            before = ","
+        yield "}"
+    else:
+        yield "["
+        for entry in value:
+            yield before
+            yield from _canonical_pieces(entry, levels - 1)
+            before = ","
+        yield "]"
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,8 @@ class Receipt(BuildCounts):
         """Return the document of the receipt's file."""
         # Not `asdict`, which copies everything deeply: there may be a hundred thousand receipts.
         # For whoever reads it: first whose it is, and the record files, which are many, last.
-        counted = names_of(BuildCounts)
-        document = dict(sorted(self.values().items(), key=lambda item: item[0] in counted))
-        del document["record_files"]
+        names = _names_for_readers()
+        document = {name: getattr(self, name) for name in names}
         for name in _NOT_IN_ALL:
             if document[name] is None:
                 del document[name]
@@ -111,6 +110,15 @@ class Receipt(BuildCounts):
         if receipt.present + receipt.missing != receipt.expected:
             raise ValueError("its counts do not add up")
         return receipt
+
+
+@cache
+def _names_for_readers() -> tuple[str, ...]:
+    """Return a receipt's fields but for its record files: whose it is, and then what it counts."""
+    kind: type = Receipt
+    counted = names_of(BuildCounts)
+    own = [name for name in names_of(kind) if name not in (*counted, "record_files")]
+    return (*own, *counted)
 
 
 def receipt_path(partition: Partition) -> str:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from parchunk.keys.row_sets import RowSet
-from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
+from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical_digest
 from parchunk.planning.coordinates import coordinate_threshold
 from parchunk.planning.inventory import InventoryMark
 from parchunk.planning.joining.store_set import StoreSet
@@ -327,7 +326,7 @@ class Plan(Shown):
     @cached_property
     def fingerprint(self) -> str:
         """A sha256 over everything in the plan: names which plan a receipt belongs to."""
-        return hashlib.sha256(canonical(self.content()).encode()).hexdigest()
+        return canonical_digest(self.content())
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that plan.json holds."""
