@@ -1,6 +1,5 @@
 """Any executor writes the same bytes."""
 
-import contextlib
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -62,32 +61,6 @@ def test_executors_of_the_standard_library(
             result = parchunk.build(plan_of(source), str(tmp_path / f"e{at}"), executor=executor)
         assert published(tmp_path / f"e{at}") == wanted
         assert result.built == len(result.receipts) == 11
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_dask(source: str, tmp_path: Path, published: Published, wanted: dict[str, bytes]) -> None:
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=1,
-            threads_per_worker=2,
-            processes=False,
-            dashboard_address="127.0.0.1:0",
-        ) as cluster,
-        distributed.Client(cluster) as client,
-        contextlib.closing(_Closing(client.get_executor(pure=False))) as held,
-    ):
-        parchunk.build(plan_of(source), str(tmp_path / "dask"), executor=held.executor)
-    assert published(tmp_path / "dask") == wanted
-
-
-class _Closing:
-    def __init__(self, executor: Any) -> None:
-        self.executor = executor
-
-    def close(self) -> None:
-        self.executor.shutdown()
 
 
 def test_a_failure_leaves_nothing_queued_in_the_callers_executor(
