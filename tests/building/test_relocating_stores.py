@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -90,17 +89,27 @@ def test_they_are_what_a_build_in_the_new_place_writes(
             ]
 
 
-def test_one_store_is_elsewhere(tmp_path: Path, published: Published) -> None:
+def end(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_one_store_is_elsewhere(
+    tmp_path: Path, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths = [store(tmp_path / "in" / f"{at}.zarr", at) for at in range(3)]
     out = tmp_path / "out"
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     parchunk.build(parchunk.plan("in/*.zarr", concat="time"), out)
     away = tmp_path / "away" / "1.zarr"
     shutil.copytree(paths[1], away)
     for name in ("zarr", "5.zarr", ""):
         with pytest.raises(InputError, match="--store"):
             parchunk.relocate(out, away, store=name)
-    done = parchunk.relocate(out, away, store="1.zarr")
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.relocating.publish_root", end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.relocate(out, away, store="1.zarr")
+    done = parchunk.relocate(out, away, store="1.zarr")  # goes on with that
     assert (done.before, done.now) == (str(paths[1]), str(away))
     assert "in/*.zarr is not looked up any more" in done.notes[0]
     now = [paths[0], away, paths[2]]

@@ -118,13 +118,18 @@ def changes_of_stores(old: Plan, new: Plan) -> Changes:
 
 
 def held_otherwise(old: StoreSet, new: StoreSet, array: str) -> tuple[list[str], list[str]]:
-    """Return which of the stores of before lost an array along the dimension, and which got it."""
+    """Return which of the stores of before lost an array along the dimension, and which got it.
+
+    A store that is not among those of now, as one that was relocated, did neither.
+    """
     before, now = old.place(array), new.place(array)
     if before.axis is None or now.axis is None:
         return [], []
     had, has = old.holders(array), new.holders(array)
     there = {(one.url, one.below) for one in old.stores if one.start < one.stop}
-    return sorted(url for url, _ in had - has), sorted(url for url, _ in (has - had) & there)
+    there &= {(one.url, one.below) for one in new.stores}
+    lost, got = (sorted(url for url, _ in some & there) for some in (had - has, has - had))
+    return lost, got
 
 
 def refuse_unasked(old: Plan, changes: Changes, allow_shrink: bool, allow_gone: bool) -> None:
