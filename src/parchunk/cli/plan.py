@@ -114,6 +114,7 @@ def describe(
         "list_seconds": round(cost.requests * LIST_SECONDS / concurrency, 1) if remote else 0,
         "shards": cost.shards,
         "get_requests": cost.gets if remote else 0,
+        "get_requests_least": cost.gets_least if remote else 0,
         "get_price_usd": round(cost.gets * GET_PRICE / 1000, 4) if remote else 0,
         "get_seconds": round(cost.gets * GET_SECONDS / concurrency, 1) if remote else 0,
         "head_requests": heads,
@@ -217,7 +218,8 @@ def _requests(plan: Plan, shown: dict[str, object]) -> Iterator[str]:
         yield "the source is local: directories are walked, no requests are made"
     if shown["shards"]:
         yield f"sharded arrays are expanded: {count(_int(shown, 'shards'))} shard indexes" + (
-            f", at most {count(_int(shown, 'get_requests'))} GET requests, about "
+            f", at most {count(_int(shown, 'get_requests'))} GET requests (least possible "
+            f"{count(_int(shown, 'get_requests_least'))}), about "
             f"${shown['get_price_usd']} and {duration(float(str(shown['get_seconds'])))} "
             f"at {GET_SECONDS} s a request"
             if shown["get_requests"]

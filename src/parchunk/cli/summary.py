@@ -71,8 +71,9 @@ def print_summary(
         say(
             out,
             f"{count(result.shards_present)} of {count(result.shards)} shards present, "
-            f"{count(result.gets)} of their indexes read now; {count(result.empty_entries)} of "
-            "the missing chunks are empty entries of shards that are there",
+            f"{counted(result.gets, 'GET')} for their indexes now; "
+            f"{count(result.empty_entries)} of the missing chunks are empty entries of shards "
+            "that are there",
         )
     if result.requests:
         say(

@@ -24,8 +24,8 @@ class Forecast:
     """LIST requests for a plan, were every chunk there: ``least`` is ceil(keys / page).
 
     ``shards`` are the shard indexes that expanded arrays have, and ``gets`` the requests for them:
-    more only where one is long, or a slice of a region ends within more shards than can be read
-    ahead.
+    more than ``gets_least``, which would do if each index were read at once, only where slices of
+    a region end within more shards than can be read ahead.
     """
 
     jobs: int
@@ -34,6 +34,7 @@ class Forecast:
     least: int
     shards: int = 0
     gets: int = 0
+    gets_least: int = 0
 
     @classmethod
     def total(cls, forecasts: Iterable[Forecast]) -> Forecast:
@@ -55,7 +56,7 @@ def forecast_jobs(plan: Plan, jobs: Sequence[Job], beside: Sequence[Content] = (
 
     And every document beside them, and what is ``beside`` the plan: see `contents_of`.
     """
-    walks = requests = shards = gets = 0
+    walks = requests = shards = gets = gets_least = 0
     contents = contents_of(plan, beside) if any(job.together for job in jobs) else []
     places = {content.array: at for at, content in enumerate(contents) if content.array}
     for job in jobs:
@@ -69,9 +70,12 @@ def forecast_jobs(plan: Plan, jobs: Sequence[Job], beside: Sequence[Content] = (
             walks += len(walked.spans)
             requests += intervals.requests(_with_documents(member.spec, walked.spans), page)
         if member.expansion is not None:
-            shards += sum(partition.objects.total for partition in member.partitions)
+            of_member = sum(partition.objects.total for partition in member.partitions)
+            shards += of_member
+            each = index_requests(shard_layout(member.spec), member.expansion.index_bytes)
+            gets_least += of_member * each
             gets += _gets(member, member.expansion, plan.record_size)
-    return Forecast(len(jobs), walks, requests, least_of(jobs), shards, gets)
+    return Forecast(len(jobs), walks, requests, least_of(jobs), shards, gets, gets_least)
 
 
 def _gets(member: Member, expansion: Expansion, record_size: int) -> int:
