@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import pickle
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import obstore
 import pytest
 from instruments.tls import Identity
 from obstore.store import S3Store
-from tests.listing.signed_bucket import KEY, SECRET, signed_bucket
+from tests.listing.signed_bucket import KEY, SECRET, SESSION, signed_bucket
 from tests.listing.token_service import token_service
 from tests.listing.ways import KINDS, rows
 
@@ -131,6 +132,54 @@ def test_a_web_identity_is_a_role_for_a_while(
             another = parchunk.Source(b.store(region="eu-west-9"), "", "s3://b", listing="wire")
             with pytest.raises(PageError, match=r"credentials cannot be had: .*InvalidIdentity"):
                 rows(another, "p")
+
+
+@pytest.mark.parametrize("lasts", [None, 3600, 60])
+def test_a_provider_of_the_store_is_asked(
+    way: str, lasts: int | None, identity: Identity | None
+) -> None:
+    asked = []
+
+    def provider() -> dict[str, Any]:
+        asked.append(1)
+        ends = lasts and datetime.now(UTC) + timedelta(seconds=lasts)
+        return {
+            "access_key_id": KEY,
+            "secret_access_key": SECRET,
+            "token": SESSION,
+            "expires_at": ends,
+        }
+
+    with signed_bucket("session token", identity=identity) as bucket:
+        store = bucket.store(credential_provider=provider)
+        source = parchunk.Source(store, "", "s3://b", listing=way)
+        assert [key for key, _, _ in rows(source, "p")] == bucket.keys
+        assert SECRET not in repr(choose(source))
+        if way == "wire":
+            # One that is about to end is not used for two requests.
+            assert (len(asked) >= 2) is (lasts == 60)
+            assert str(choose(replace(source, listing="auto"))).endswith(", provider)")
+        public = bucket.store(credential_provider=provider, skip_signature=True)
+        with pytest.raises(PageError, match="permission denied"):
+            rows(parchunk.Source(public, "", "s3://b", listing=way), "p")
+        assert "authorization" not in bucket.seen[-1]
+
+
+def test_a_provider_that_fails_is_one_line_and_one_that_is_awaited_obstores() -> None:
+    def broken() -> Any:
+        raise RuntimeError("no luck\nat all")
+
+    async def awaited() -> Any: ...
+
+    with signed_bucket("static") as bucket:
+        failing = parchunk.Source(
+            bucket.store(credential_provider=broken), "", "s3://b", listing="wire"
+        )
+        with pytest.raises(PageError) as refused:
+            rows(failing, "p")
+        assert (refused.value.reason, refused.value.final) == ("no credentials: no luck", False)
+        left = parchunk.Source(bucket.store(credential_provider=awaited), "", "s3://b")
+        assert str(choose(left)).startswith("obstore (the store has a credential provider that")
 
 
 @pytest.mark.parametrize("path", ["", "/below/a path"])

@@ -265,7 +265,8 @@ def test_builds_are_the_same_to_the_byte(bucket: S3Bucket, tmp_path: Path, tree:
 
 
 def test_what_is_proven_is_what_is_tested() -> None:
-    assert set(product(("S3 endpoint", "S3 endpoint with TLS"), (*KINDS, "web identity"))) == PROVEN
+    kinds = (*KINDS, "web identity", "provider")
+    assert set(product(("S3 endpoint", "S3 endpoint with TLS"), kinds)) == PROVEN
 
 
 @pytest.mark.skipif("PARCHUNK_CONFORMANCE" not in os.environ, reason="names no server to test")

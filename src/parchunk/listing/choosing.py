@@ -35,7 +35,7 @@ from parchunk.stores.source import Source
 PROVEN = frozenset(
     (server, kind)
     for server in ("S3 endpoint", "S3 endpoint with TLS")
-    for kind in ("anonymous", "static", "session token", "web identity")
+    for kind in ("anonymous", "static", "session token", "web identity", "provider")
 )
 
 

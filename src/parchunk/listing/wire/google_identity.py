@@ -6,7 +6,6 @@ too, but those that the environment named when it was imported, and no other.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import threading
@@ -22,7 +21,7 @@ from obstore.store import GCSStore
 from parchunk.extras import require
 from parchunk.listing.pages import PageError, Spent
 from parchunk.listing.throttle import Throttle
-from parchunk.listing.wire.reaching import NotHere, has_proxy, origin_of
+from parchunk.listing.wire.reaching import NotHere, has_proxy, origin_of, provider_of
 from parchunk.listing.wire.server import Limits, Origin, server_at, trust_of
 from parchunk.listing.wire.tokens import Token, Tokens
 from parchunk.stores.answering import UnansweredError, answer
@@ -112,12 +111,7 @@ def google_identity(store: GCSStore, said: Mapping[str, str]) -> GoogleIdentity:
     """
     if is_true(said.get("skip_signature", "")):
         return GoogleIdentity("anonymous")
-    provider: Any = store.credential_provider
-    if provider is not None:
-        if inspect.iscoroutinefunction(provider) or inspect.iscoroutinefunction(
-            getattr(provider, "__call__", None)  # noqa: B004 (of an object that is one)
-        ):
-            raise NotHere("the store has a credential provider that has to be awaited")
+    if (provider := provider_of(store)) is not None:
         return GoogleIdentity("provider", provider=provider)
     try:
         found = who_asks({key: str(value) for key, value in dict(store.config).items()})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import ssl
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -39,6 +40,21 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 class NotHere(Exception):
     """A store that is left to obstore; ``args[0]`` says why, as the end of a sentence."""
+
+
+def provider_of(store: S3Store | GCSStore) -> Callable[[], Any] | None:
+    """Return what a store was given to ask for credentials, if it was.
+
+    Raises
+    ------
+    NotHere
+        When it has to be awaited.
+    """
+    found: Any = store.credential_provider
+    if any(map(inspect.iscoroutinefunction, (found, getattr(found, "__call__", None)))):  # noqa: B004
+        raise NotHere("the store has a credential provider that has to be awaited")
+    asked: Callable[[], Any] | None = found
+    return asked
 
 
 def client_options(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from parchunk.listing.wire.page_reader import PageReader
 from parchunk.listing.wire.s3_place import S3Place
 from parchunk.listing.wire.server import Limits, Origin
 from parchunk.listing.wire.wire_pages import refusal
+from parchunk.stores.answering import answer
 from parchunk.stores.explaining import in_region, region_in
 from parchunk.stores.redaction import redact
 
@@ -110,6 +111,8 @@ class Signer:
         if place.key_id:
             return Credentials(place.key_id, place.secret, place.session or None)
         try:
+            if place.provider is not None:
+                return _provided(place.provider, place.limits.whole)
             session = Session()
             session.set_config_variable("region", place.region)
             if place.kind == "web identity":
@@ -118,7 +121,8 @@ class Signer:
             else:
                 found = session.get_credentials()
         except Exception as error:
-            raise PageError(f"no credentials: {_one_line(error)}", True) from None
+            final = place.provider is None  # whose next answer may be another one
+            raise PageError(f"no credentials: {_one_line(error)}", final) from None
         if found is None:
             raise PageError(
                 "no credentials were found: set them in the environment or in a profile, or give "
@@ -143,6 +147,26 @@ class Signer:
         except Exception as error:
             raise PageError(f"credentials cannot be had: {_one_line(error)}") from None
         return dict(request.headers.items())
+
+
+def _provided(provider: Callable[[], Any], quiet: float) -> Any:
+    """Return the credentials that a provider gives, which is asked again before they end."""
+    from botocore.credentials import Credentials, RefreshableCredentials
+
+    def asked() -> dict[str, Any]:
+        found = answer(provider, quiet)
+        ends = found.get("expires_at")
+        return {
+            "access_key": found["access_key_id"],
+            "secret_key": found["secret_access_key"],
+            "token": found.get("token"),
+            "expiry_time": ends and ends.isoformat(),
+        }
+
+    first = asked()
+    if first["expiry_time"] is None:
+        return Credentials(first["access_key"], first["secret_key"], first["token"])
+    return RefreshableCredentials.create_from_metadata(first, asked, "provider")
 
 
 def _one_line(error: BaseException) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from obstore.store import S3Store
@@ -15,6 +16,7 @@ from parchunk.listing.wire.reaching import (
     has_proxy,
     limits_of,
     origin_of,
+    provider_of,
 )
 from parchunk.listing.wire.server import Limits, Origin
 from parchunk.stores.manner import manner_of
@@ -54,8 +56,9 @@ _WEB_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN")
 class S3Place:
     """A bucket: on which server, below which path, and who asks.
 
-    ``kind`` of credentials is ``anonymous``, ``static``, ``session token``, ``web identity``, or
-    ``chain``, which is botocore's to find; ``endpoint`` says whether the server was named, and is
+    ``kind`` of credentials is ``anonymous``, ``static``, ``session token``, ``web identity``,
+    ``provider``, which the store was given, or ``chain``, which is botocore's to find; ``endpoint``
+    says whether the server was named, and is
     not AWS's own.
     """
 
@@ -69,6 +72,7 @@ class S3Place:
     key_id: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
     session: str = field(default="", repr=False)
+    provider: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
 
 def s3_place(store: S3Store) -> S3Place:
@@ -83,8 +87,6 @@ def s3_place(store: S3Store) -> S3Place:
         raise NotHere("S3 Express buckets have sessions of their own")
     if store.prefix:
         raise NotHere("the store has a prefix of its own")
-    if store.credential_provider is not None:
-        raise NotHere("the store has a credential provider of its own")
     config = canonical_options("s3", {key: str(value) for key, value in dict(store.config).items()})
     for key in config:
         if key not in _UNDERSTOOD | _OF_NO_EFFECT:
@@ -99,7 +101,10 @@ def s3_place(store: S3Store) -> S3Place:
         raise NotHere("http is not allowed: give --store-option allow_http=true")
     if has_proxy(origin):
         raise NotHere("the environment names a proxy")
-    kind, keys = _credentials(config, said)
+    provider = provider_of(store)
+    kind, keys = _credentials(config, said) if provider is None else ("provider", ("", "", ""))
+    if is_true(said.get("skip_signature", "")):
+        kind, provider = "anonymous", None
     return S3Place(
         origin,
         path,
@@ -110,6 +115,7 @@ def s3_place(store: S3Store) -> S3Place:
         kind != "anonymous" and is_true(said.get("request_payer", "")),
         limits_of(client, store.retry_config),
         *keys,
+        provider,
     )
 
 
