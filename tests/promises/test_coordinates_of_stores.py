@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
+import zarr
 from tests.many_stores import Made, write
 
 import parchunk
@@ -144,3 +145,63 @@ def test_a_coordinate_that_was_the_same_is_stacked_once_it_differs(
             np.testing.assert_array_equal(whole[name].values[at], own[name].values)
     assert parchunk.audit(out, against_source=True).findings == ()
     assert parchunk.update(out).notes == ()
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("came", ["a store", "more of the last", "an array"])
+def test_stores_of_coordinates_alone_are_updated(
+    tmp_path: Path, zarr_format: int, came: str
+) -> None:
+    """What lies along the dimension alone is kept, so that such references have no regions."""
+
+    def station(at: int, length: int = 2, **more: Made) -> Path:
+        hours = np.arange(length) + 2 * at
+        return write(
+            tmp_path / f"{at}.zarr",
+            {
+                "time": Made(hours, ("time",), None, {"units": "hours since 2000-01-01"}),
+                "level": Made(hours * 1.5, ("time",)),
+                **more,
+            },
+            zarr_format,
+        )
+
+    paths, out = [station(0), station(1)], tmp_path / "out"
+    parchunk.build(parchunk.plan([str(path) for path in paths], concat="time"), out)
+    assert not parchunk.status(out).plan.regions
+    if came == "a store":
+        paths.append(station(2))
+    elif came == "more of the last":
+        station(1, 5)
+    else:
+        for at in range(2):
+            air = np.arange(8).reshape(2, 4) + at
+            station(at, air=Made(air, ("time", "x"), (1, 2)))
+    parchunk.update(out, [str(path) for path in paths[2:]])
+    joined = xarray.concat(
+        [opened(path) for path in paths], "time", data_vars="minimal", coords="minimal",
+        compat="equals",
+    )  # fmt: skip
+    with parchunk.open_dataset(out) as found:
+        assert found.load().equals(joined)
+    assert parchunk.audit(out, against_source=True).complete
+
+
+def test_shards_that_come_to_stores_of_coordinates_alone_need_a_build(tmp_path: Path) -> None:
+    """Their record files lie in one store each, and the record size stays."""
+    hours, paths = np.arange(2), [tmp_path / f"{at}.zarr" for at in range(2)]
+    for at, path in enumerate(paths):
+        write(path, {"time": Made(hours + 2 * at, ("time",), None, {"units": "days"})}, 3)
+    plan = parchunk.plan([str(path) for path in paths], concat="time")
+    parchunk.build(plan, tmp_path / "out")
+    for path in paths:
+        group = zarr.open_group(path, mode="r+", use_consolidated=False)
+        group.create_array(
+            "air", shape=(2, 4), chunks=(1, 2), shards=(1, 4), dtype="f8",
+            dimension_names=("time", "x"),
+        )[...] = 1  # fmt: skip
+    with pytest.raises(parchunk.InputError, match=r"--record-size .*: build anew \(--overwrite"):
+        parchunk.update(tmp_path / "out")
+    plan = parchunk.plan([str(path) for path in paths], concat="time")
+    parchunk.build(plan, tmp_path / "out", overwrite=True)
+    assert parchunk.audit(tmp_path / "out").complete

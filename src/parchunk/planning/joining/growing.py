@@ -10,7 +10,7 @@ from parchunk.metadata.spec import Hierarchy
 from parchunk.planning.changes import changes_of
 from parchunk.planning.dated_regions import with_more_dates
 from parchunk.planning.growth import grown_plan
-from parchunk.planning.joining.regions import array_with_cuts, grown_cuts
+from parchunk.planning.joining.regions import array_with_cuts, grown_cuts, plan_stores
 from parchunk.planning.joining.store_set import PlannedStore, StoreSet
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
@@ -50,6 +50,8 @@ def grown_stores(
         return with_more_dates(replace(old, stores=stores), hierarchy, labels)
     if stores.joining.dimension is None:
         return replace(grown_plan(old, hierarchy), stores=stores)
+    if not old.cuts:
+        return _with_first_regions(old, hierarchy, stores)
     cuts = tuple(grown_cuts(old.cuts, stores, old.region_length))
     arrays = tuple(
         array_with_cuts(
@@ -65,6 +67,27 @@ def grown_stores(
             "or another OUT)"
         )
     return replace(old, hierarchy=hierarchy, arrays=arrays, cuts=cuts, stores=stores)
+
+
+def _with_first_regions(old: Plan, hierarchy: Hierarchy, stores: StoreSet) -> Plan:
+    """Return a plan that had no regions, as all arrays were kept inline, with those it needs now.
+
+    That is none, unless an array came that is not kept, or one grew too large for it.
+    """
+    try:
+        made = plan_stores(hierarchy, stores, old.location, record_size=old.record_size)
+    except InputError as error:
+        # What it says to give are options of a build.
+        raise InputError(f"{error}: build anew (--overwrite, or another OUT)") from None
+    return replace(
+        old,
+        hierarchy=hierarchy,
+        arrays=made.arrays,
+        split=made.split,
+        region_length=made.region_length,
+        cuts=made.cuts,
+        stores=stores,
+    )
 
 
 def _store_problems(old: StoreSet, new: StoreSet, may_shrink: bool) -> list[str]:
