@@ -89,8 +89,11 @@ class IndexReading:
         count = min(len(slice_.wanted.shards), most)
         work = [self._reader.pool.submit(self._take, slice_) for _ in range(count)]
         try:
-            for each in work:
-                result_unless(self._reader.stop, each)
+            for at, each in enumerate(work):
+                # Once the first has ended no shard is left for those that have yet to begin: they
+                # may stand behind another array's, which takes all threads for long.
+                if not (at and each.cancel()):
+                    result_unless(self._reader.stop, each)
         finally:
             slice_.turns.end()
             for each in work:
