@@ -26,7 +26,7 @@ def test_a_plain_document(zarray) -> None:
     )
     assert (array.dtype, array.itemsize, array.dimension_names) == ("<f4", 4, ("y", "x"))
     assert array.keys == KeyEncoding("", "/", 2)
-    assert array.document is document
+    assert array.document == document
     assert array.grid == (2, 4)
 
 
