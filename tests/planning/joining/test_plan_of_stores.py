@@ -271,7 +271,8 @@ def test_stores_are_given_once_and_in_one_place(tmp_path: Path) -> None:
 def test_a_plan_changed_by_hand_is_refused(tmp_path: Path, entry: str, value: Any) -> None:
     document = parchunk.plan(months(tmp_path, [6, 4]), concat="time").to_json()
     assert document["cuts"] == [0, 6, 10]
-    with pytest.raises(InputError, match="is no parchunk plan"):
+    # Cuts within a chunk may be those of an array that came: then the fingerprint tells.
+    with pytest.raises(InputError, match="is no parchunk plan|not match its own fingerprint"):
         read_plan({**document, entry: value})
 
 
