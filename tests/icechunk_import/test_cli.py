@@ -54,6 +54,7 @@ def test_errors_are_one_line_without_secrets(grow, build, tmp_path, capsys):
     out = build(grow(4), split="time", region=4)
     for arguments in (
         [str(tmp_path / "none"), str(tmp_path / "repo")],
+        [out, str(tmp_path / "repo"), "--branch", ""],
         [out, "ftp://x/y"],
         [out, "s3://bucket"],
         [out, "s3://bucket/x", "--repo-option", "secret=HUSH"],

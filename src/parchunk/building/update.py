@@ -77,8 +77,9 @@ def update(
     ``regions`` and ``arrays``. Everything else is taken to be what it was: `parchunk.audit` with
     ``against_source=True`` tells whether it is.
 
-    Readers see the references as they were until all of it is done. An update that was killed, or
-    failed, is finished by the next, whatever that one is asked.
+    Readers see the references as they were until all of it is done, but for chunks that fill gaps:
+    those they see region by region. An update that was killed, or failed, is finished by the next,
+    whatever that one is asked.
 
     An array that grew along a later axis, or became shorter, is renumbered: its rows are looked up
     in the record files that are there, and only what came is listed. One of other chunks, codecs or

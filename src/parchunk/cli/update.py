@@ -97,7 +97,7 @@ def command(
     That is: new regions and arrays, regions whose last chunks were partly filled, regions with
     missing chunks, and whole arrays of up to one page of keys. Of arrays that grew along another
     axis than their leading one, what came; arrays of other chunks or codecs anew. Readers see OUT
-    as it was until all of it is done.
+    as it was until all of it is done, but for chunks that fill gaps: those as they are written.
     """
     damaged = None
     if repair:

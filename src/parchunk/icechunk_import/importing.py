@@ -135,6 +135,8 @@ def to_icechunk(
         When icechunk is not installed.
     """
     adapter.load()
+    if not branch:
+        raise InputError("--branch is empty: a branch must have a name")
     began = time.monotonic()
     output = open_output(out, output_options)
     built = published_plan(output) or load_plan(output)

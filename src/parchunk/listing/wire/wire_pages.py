@@ -21,7 +21,7 @@ from parchunk.listing.wire.strict_reader import listed
 _NOTHING = WirePage(listed([], [], []), None, "there is none")
 #: Pages that are read together at most, the bytes that one more may follow, and the part of what is
 #: enough that is held as pages: those are larger than their rows.
-_MOST_PAGES, _MOST_BYTES, _PART = 5, 1 << 20, 2
+_MOST_PAGES, _MOST_BYTES, _PART = 4, 1 << 20, 2
 
 
 class Dialect(Protocol):
