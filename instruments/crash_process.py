@@ -92,15 +92,15 @@ def _note_steps(steps: Path, kill_at: Step | None) -> None:
 
     for kind in (LocalOutput, RemoteOutput):
         _note_writes(kind, step)
-    replace = Path.replace
+    replace = os.replace
 
-    def noted_replace(self: Path, target: Any) -> Path:
+    def noted_replace(source: Any, target: Any) -> None:
+        Path(target).parent.stat()  # without the folder it is no step, but fails
         step("before rename")
-        found = replace(self, target)
+        replace(source, target)
         step("after rename")
-        return found
 
-    Path.replace = noted_replace  # type: ignore[method-assign,assignment]
+    os.replace = noted_replace  # type: ignore[assignment]
 
 
 def _note_writes(kind: type[LocalOutput | RemoteOutput], step: Callable[[str], None]) -> None:
