@@ -67,6 +67,40 @@ def test_file_that_cannot_be_written_exits_2(run, built):
     assert "is a directory" in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ("--report", ".zmetadata"),
+        ("--junit", ".parchunk/plan.json"),
+        ("--markdown", "t/refs.0.parq"),
+        ("--plot", ".parchunk/x.png"),
+    ],
+)
+def test_nothing_is_written_over_the_references(run, built, option, name):
+    before = {path: path.read_bytes() for path in built.out.rglob("*") if path.is_file()}
+    (built.out.parent / "link").symlink_to(built.out)
+    for out in (built.out, built.out.parent / "link"):
+        ran = run(built.out, option, out / name)
+        assert ran.returncode == 2
+        assert f"as {name}: name a file elsewhere" in ran.stderr
+    assert {path: path.read_bytes() for path in built.out.rglob("*") if path.is_file()} == before
+    ran = run(built.source, option, built.source / "t/zarr.json")
+    assert (ran.returncode, "name a file" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--branch", "main"], "--branch and --repo-option are for --icechunk"),
+        (["--repo-option", "region=here"], "--branch and --repo-option are for --icechunk"),
+        (["--plot", "coverage.pdf"], "it is a PNG: name a file that ends with .png"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(run, built, options, said):
+    ran = run(built.out, *options)
+    assert (ran.returncode, said in ran.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("option", ["--report", "--junit", "--markdown", "--plot"])
 def test_a_folder_that_is_not_there_is_said_before_anything_is_looked_at(run, tmp_path, option):
     ran = run(tmp_path / "nothing", option, tmp_path / "no/such/file")

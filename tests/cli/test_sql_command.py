@@ -129,6 +129,13 @@ def test_a_file_is_replaced_by_a_whole_result_and_by_nothing_else(folder, tmp_pa
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_no_file_of_out_is_replaced(folder):
+    for name in (".zmetadata", ".parchunk/new.json", "t/refs.0.parq"):
+        said = sql(folder, "SELECT 1", "--format", "json", "--to", str(folder / "refs" / name))
+        assert (said.returncode, b"name a file elsewhere" in said.stderr) == (2, True)
+    assert sql(folder, "SELECT count(*) FROM refs").returncode == 0
+
+
 def test_what_is_the_prompts_is_said_to_be(folder):
     ran = sql(folder, stdin=b".tables\n")
     assert ran.returncode == 2

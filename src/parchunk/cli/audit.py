@@ -36,10 +36,12 @@ from parchunk.cli.options import (
     repo_option,
     store_option,
 )
+from parchunk.cli.own_files import refuse_own
 from parchunk.cli.progress import progress_shown
 from parchunk.cli.tables import console
 from parchunk.cover.memory import DEFAULT_MEMORY
 from parchunk.errors import InputError
+from parchunk.out.opening import open_output
 
 
 @click.command("audit")
@@ -58,7 +60,7 @@ from parchunk.errors import InputError
     help="OUT is an Icechunk repository: tell which of its own chunks are missing.",
 )
 @click.option(
-    "--branch", default="main", show_default=True, help="The branch of --icechunk or --native."
+    "--branch", metavar="NAME", help="The branch of --icechunk or --native.  [default: main]"
 )
 @repo_option
 @click.option(
@@ -156,7 +158,7 @@ def command(
     against_source: bool,
     icechunk: str | None,
     native: bool,
-    branch: str,
+    branch: str | None,
     repo_options: Mapping[str, str],
     expect: tuple[str, ...],
     allow_missing: tuple[str, ...],
@@ -197,6 +199,11 @@ def command(
         from parchunk.report.plot import require_plot
 
         require_plot()
+        if plot.suffix.lower() not in ("", ".png"):
+            raise InputError(f"--plot {plot}: it is a PNG: name a file that ends with .png")
+    if not native and icechunk is None and (branch is not None or repo_options):
+        raise InputError("--branch and --repo-option are for --icechunk and --native: give one")
+    branch = "main" if branch is None else branch
     if native or icechunk:
         from parchunk.icechunk_import import adapter
 
@@ -206,6 +213,10 @@ def command(
     with ExitStack() as stack:
         store = not native and is_store(out, store_options, output_options)
         keep = of_store.pop("keep")
+        files = (report, junit, markdown, plot)
+        refuse_own(open_output(out, output_options), files, of_store=store or native)
+        if keep:
+            refuse_own(open_output(keep, output_options), files)
         chosen = {"memory": memory, **of_store}
         if native:
             others = (against_source, icechunk, decode, keep, inventory, probe, listing, dask)

@@ -19,6 +19,7 @@ import click
 
 from parchunk.cli.interrupts import cancelling
 from parchunk.cli.options import json_option, output_option
+from parchunk.cli.own_files import refuse_own
 from parchunk.cli.sql_prompt import prompt
 from parchunk.cli.streams import stop_if_gone
 from parchunk.errors import InputError
@@ -88,6 +89,7 @@ def command(
         plan = viewed_plan(output)
         click.echo(";\n\n".join(view_statements(plan, output.url, contents(output, plan))) + ";")
         return 0
+    refuse_own(output, [to])
     form = "json" if as_json else form or _form(to)
     if query is None and sys.stdin.isatty() and to is not None:
         raise InputError("--to is for the result of one QUERY: give the query, too")

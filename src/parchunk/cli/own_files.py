@@ -1,0 +1,36 @@
+"""Files that a user names for what is found, and those that an OUT or a store has there itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from parchunk.errors import InputError
+from parchunk.metadata.names import DOCUMENTS, OWN, record_number
+from parchunk.out.output import Output
+
+
+def refuse_own(output: Output, files: Iterable[Path | None], of_store: bool = False) -> None:
+    """Refuse to write over what a local OUT consists of; links are followed.
+
+    Of a store, where ``output`` is one, that is all that lies in it.
+
+    Raises
+    ------
+    InputError
+        Naming the first such file.
+    """
+    if not output.opens_by_path:
+        return
+    folder = Path(output.url).resolve()
+    for file in files:
+        place = None if file is None else file.resolve()
+        if place is None or folder not in place.parents:
+            continue
+        inside = place.relative_to(folder)
+        is_own = inside.name in DOCUMENTS or record_number(inside.name) is not None
+        if of_store or is_own or inside.parts[0] == OWN:
+            raise InputError(
+                f"{file} would lie among the files of {output.url}, as {inside}: name a file "
+                "elsewhere"
+            )
