@@ -205,6 +205,8 @@ def test_an_array_that_cannot_be_referenced_blocks_no_update(
     (source / "odd" / "zarr.json").write_text(json.dumps(odd))
     assert run(["update", str(tmp_path / "one")]) == 2
     assert "--exclude" in capsys.readouterr().err
+    assert run(["update", str(tmp_path / "one"), "--exclude", "od"]) == 2
+    assert "--exclude od matches no array" in capsys.readouterr().err
     assert run(["update", str(tmp_path / "one"), "--exclude", "odd"]) == 0
     assert run(["update", str(tmp_path / "two"), "--skip-unsupported"]) == 0
     # It is left out from now on, whether it is there or not.

@@ -108,8 +108,8 @@ def update(
         Array and region of the partitions that are damaged, as `AuditReport.damaged` names them:
         those are listed and written again, and no others that the source has not outgrown.
     exclude, skip_unsupported
-        Arrays that came and are left out, now and later: by globs on their names, or those that
-        cannot be referenced.
+        Arrays that came and are left out, now and later: by globs on their names, each of which
+        matches one, or those that cannot be referenced.
     allow_shrink, allow_gone
         Take chunks out of the references that are beyond the end of an array that became shorter,
         and arrays that are not there any more.
@@ -167,7 +167,8 @@ def update(
         else:
             if given.given:
                 source = open_source(old, store_options, listing, given)
-            hierarchy = read_as_planned(wanted, source, skip_unsupported)
+            came = wanted.exclude[len(old.exclude) :]
+            hierarchy = read_as_planned(wanted, source, skip_unsupported, came)
             changes = changes_of(wanted, hierarchy)
             refuse_unasked(wanted, changes, allow_shrink, allow_gone)
             new = grown(wanted, hierarchy, source)

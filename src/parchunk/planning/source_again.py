@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from parchunk.errors import InputError
@@ -14,6 +14,7 @@ from parchunk.metadata import (
     require_supported,
     skip_refused,
 )
+from parchunk.metadata.document import shorten
 from parchunk.planning.changes import changes_of
 from parchunk.planning.dated_regions import with_more_dates
 from parchunk.planning.from_stores import rejoined
@@ -90,12 +91,14 @@ def read_again(
     arrays_to_come: bool = True,
     consolidated: str | None = None,
     refuse_broken: bool = False,
+    to_match: Collection[str] = (),
 ) -> Hierarchy:
     """Return the hierarchy of a plan's source as it is now, read in the way it was planned.
 
     Without ``arrays_to_come``, arrays that the plan does not know are not looked for, which saves
     listing every group. ``consolidated`` is another way of taking consolidated metadata. Broken
     arrays are refused by name, as those are that the plan has left out for it, where that is asked.
+    Those globs ``to_match`` that leave out none are refused: the plan need not remember them.
 
     An array that lost its document and all its objects is not there any more, even though stale
     consolidated metadata still names it.
@@ -108,6 +111,7 @@ def read_again(
     root = source.above(plan.group)
     how = consolidated_for(source, consolidated or plan.consolidated)
     refuse_broken = refuse_broken or bool(plan.hierarchy.skipped)
+    matched: set[str] = set()
     if arrays_to_come:
         read = read_hierarchy(
             root,
@@ -115,9 +119,15 @@ def read_again(
             plan.include,
             plan.exclude,
             how,
-            matched=set(),
+            matched=matched,
             refuse_broken=refuse_broken,
         )
+        for glob in to_match:
+            if glob not in matched:
+                raise InputError(
+                    f"--exclude {shorten(glob)} matches no array of {root.url}: check how it is "
+                    "spelled, or leave it out"
+                )
     else:
         skipped = [name for name, _ in plan.hierarchy.skipped]
         names = [array.spec.name for array in plan.arrays]
@@ -133,7 +143,9 @@ def read_again(
     return skip_refused(as_wanted(read, plan.shards, plan.hierarchy.written_format))
 
 
-def read_as_planned(plan: Plan, source: Source, skip_unsupported: bool = False) -> Hierarchy:
+def read_as_planned(
+    plan: Plan, source: Source, skip_unsupported: bool = False, to_match: Collection[str] = ()
+) -> Hierarchy:
     """Return the hierarchy of a plan's source as it is now, as one that can be planned with.
 
     With ``skip_unsupported``, what cannot be referenced is left out, as it is where the plan has
@@ -144,7 +156,7 @@ def read_as_planned(plan: Plan, source: Source, skip_unsupported: bool = False) 
     SourceError, MetadataError, UnsupportedError
         As for `parchunk.plan`.
     """
-    read = read_again(plan, source, refuse_broken=skip_unsupported)
+    read = read_again(plan, source, refuse_broken=skip_unsupported, to_match=to_match)
     hierarchy = as_wanted(read, plan.shards, plan.hierarchy.written_format)
     if skip_unsupported:
         hierarchy = skip_refused(hierarchy)
