@@ -315,3 +315,14 @@ def test_an_update_that_ended_before_it_was_published_is_called_unfinished(tmp_p
     assert parchunk.audit(out).verdict == "unfinished: what is built is not published yet"
     parchunk.update(out)
     assert parchunk.audit(out).complete
+
+
+def test_what_an_update_writes_meanwhile_is_no_damage(own):
+    def update(progress):
+        if progress.files == 1:
+            (own.source / "t_it's *[odd]/c/9/0/0").unlink()
+            parchunk.update(str(own.out), regions=[1])
+
+    with pytest.raises(parchunk.InputError, match=r"written to while it was audited.*audit again"):
+        own.audit(progress=update)
+    assert not own.kinds()

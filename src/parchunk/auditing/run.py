@@ -143,7 +143,8 @@ def audit(
     Raises
     ------
     InputError
-        When OUT holds no build, its plan cannot be relied on, or a policy names what is not there.
+        When OUT holds no build, its plan cannot be relied on, or a policy names what is not there;
+        when what looks like damage was written while it was read.
     OutputError, SourceError
         When something cannot be read at all.
     """
@@ -186,6 +187,8 @@ def audit(
             findings += comparison.findings
         decoded = _decoded(sample, plan, output, done, source, store_options, concurrency, hands)
         findings += [] if decoded is None else decoded.findings
+    if any(found.severity == "damage" for found in findings):
+        _refuse_written(plan, output, under_way.updating, done)
     if icechunk is not None:
         findings += repository_findings(output, icechunk, branch, repo_options)
     findings.sort(key=_importance)
@@ -226,6 +229,16 @@ def _plan_of(output: Output) -> Plan:
     """Return the plan of OUT, unless a part of OUT is already of another one."""
     refuse_between(output)
     return load_plan(output)
+
+
+def _refuse_written(plan: Plan, output: Output, updating: bool, done: Sequence[Audited]) -> None:
+    """Refuse to call damage what a build or an update wrote meanwhile: receipts go before files."""
+    now = load_plan(output)
+    if now.fingerprint != plan.fingerprint or read_partitions(plan, output, updating)[0] != done:
+        raise InputError(
+            f"{output.url} was written to while it was audited, by a build or an update: audit "
+            "again when that has ended"
+        )
 
 
 def _read_files(
