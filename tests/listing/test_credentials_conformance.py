@@ -68,6 +68,27 @@ def test_credentials_of_the_environment_are_used(
         assert choose(automatic).way == "wire"
 
 
+def test_credentials_of_the_environment_are_used_in_any_spelling(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    with signed_bucket("session token") as bucket:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_Secret_Access_Key": SECRET,
+            "AWS_TOKEN": SESSION,
+            "AWS_Endpoint": bucket.endpoint,
+            "AWS_REGION": "eu-west-9",
+            "AWS_Allow_Http": "true",
+        }.items():
+            monkeypatch.setenv(name, value)
+        assert rows(parchunk.Source(S3Store("b"), "", "s3://b", listing=way), "p")
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "another")
+        found = choose(parchunk.Source(S3Store("b"), "", "s3://b"))
+        assert str(found).startswith("obstore (the environment says session_token twice")
+
+
 def test_profiles_are_read_where_told_to_and_left_to_obstore_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,15 +63,14 @@ _ALIASES = {
         "token": "bearer_token",
     },
 }
+_CREDENTIALS = frozenset(
+    {
+        *("access_key_id", "secret_access_key", "session_token"),
+        *("account_key", "bearer_token", "sas_token"),
+    }
+)
 #: Names that options go by here; any other is left as it was spelled.
-_KNOWN = PUBLIC_OPTIONS | {
-    "access_key_id",
-    "account_key",
-    "bearer_token",
-    "sas_token",
-    "secret_access_key",
-    "session_token",
-}
+_KNOWN = PUBLIC_OPTIONS | _CREDENTIALS
 #: Of several spellings of one option these come first, as they do for obstore.
 _FIRST = ("aws_endpoint_url_s3", "aws_region")
 #: A file and a folder of those whom TLS believes, as obstore takes them.
@@ -121,18 +120,14 @@ def from_environment(
     provider = PROVIDERS.get(scheme)
     if provider is None:
         return {}
-    variables = os.environ if environment is None else environment
-    found: dict[str, tuple[str, ...]] = {}
-    spelled = {
-        key.lower(): value
-        for key, value in variables.items()
-        if value and key.isupper() and key.lower().startswith(_PREFIXES[provider])
-    }
-    for key in sorted(spelled, key=lambda key: (key not in _FIRST, key.endswith("default_region"))):
-        name = _name(provider, key)
-        if name in PUBLIC_OPTIONS:
-            found[name] = (*found.get(name, ()), spelled[key])
-    return found
+    said = _named(provider, os.environ if environment is None else environment)
+    return {name: values for name, values in said.items() if name in PUBLIC_OPTIONS}
+
+
+def credentials_of_environment(scheme: str) -> dict[str, tuple[str, ...]]:
+    """Return the credentials that the environment names, as `from_environment` does options."""
+    said = _named(PROVIDERS[scheme], os.environ)
+    return {name: said[name] for name in _CREDENTIALS & said.keys()}
 
 
 def reaching(scheme: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -148,11 +143,7 @@ def client_options_of_environment(scheme: str) -> dict[str, str]:
     Under their names without a prefix; which of them are a client's, obstore knows.
     """
     provider = PROVIDERS[scheme]
-    return {
-        _bare(provider, key.lower()): value
-        for key, value in os.environ.items()
-        if value and key.isupper() and key.lower().startswith(_PREFIXES[provider])
-    }
+    return {_bare(provider, key): value for key, value in _spelled(provider, os.environ)}
 
 
 def environment_mark() -> int:
@@ -177,6 +168,29 @@ def environment_mark() -> int:
 def is_true(value: str) -> bool:
     """Whether an option's text says yes."""
     return value.strip().lower() in ("true", "1", "yes", "on", "y", "t")
+
+
+def _named(provider: str, variables: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    spelled = sorted(
+        _spelled(provider, variables),
+        key=lambda item: (item[0] not in _FIRST, item[0].endswith("default_region")),
+    )
+    for key, value in spelled:
+        name = _name(provider, key)
+        found[name] = (*found.get(name, ()), value)
+    return found
+
+
+def _spelled(provider: str, variables: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what variables say, by their names in small letters.
+
+    Of such a name obstore wants capitals in what it begins with alone.
+    """
+    begins = tuple(prefix.upper() for prefix in _PREFIXES[provider])
+    return [
+        (key.lower(), value) for key, value in variables.items() if value and key.startswith(begins)
+    ]
 
 
 def _name(provider: str, key: str) -> str:

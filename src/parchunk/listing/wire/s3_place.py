@@ -22,6 +22,7 @@ from parchunk.listing.wire.server import Limits, Origin
 from parchunk.stores.manner import manner_of
 from parchunk.stores.options import (
     canonical_options,
+    credentials_of_environment,
     from_environment,
     is_true,
 )
@@ -41,12 +42,8 @@ _OF_NO_EFFECT = frozenset(
         *("sse_customer_key_base64", "unsigned_payload", "imdsv1_fallback", "metadata_endpoint"),
     }
 )
-#: Static credentials in the environment.
-_VARIABLES = (
-    ("access_key_id", "AWS_ACCESS_KEY_ID"),
-    ("secret_access_key", "AWS_SECRET_ACCESS_KEY"),
-    ("session_token", "AWS_SESSION_TOKEN"),
-)
+#: Static credentials.
+_KEYS = ("access_key_id", "secret_access_key", "session_token")
 #: What names a token of a web identity, and the role that it is taken for, before all else that
 #: obstore would look for where no keys are named.
 _WEB_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN")
@@ -125,11 +122,12 @@ def _credentials(
     """Return the kind of credentials; of static ones key, secret and session token, too."""
     if is_true(said.get("skip_signature", "")):
         return "anonymous", ("", "", "")
-    found = {
-        name: os.environ[variable] for name, variable in _VARIABLES if os.environ.get(variable)
-    } | {name: config[name] for name, _ in _VARIABLES if name in config}
-    key, secret = found.get("access_key_id", ""), found.get("secret_access_key", "")
-    session = found.get("session_token", "")
+    named = credentials_of_environment("s3")
+    found = {name: (config[name],) if name in config else named.get(name, ("",)) for name in _KEYS}
+    for name, values in found.items():
+        if len(set(values)) > 1:
+            raise NotHere(f"the environment says {name} twice, in spellings that differ")
+    key, secret, session = (values[0] for values in found.values())
     if key and secret:
         return ("session token" if session else "static"), (key, secret, session)
     if key or secret or session:
