@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from http.server import BaseHTTPRequestHandler
+from itertools import count as counted
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from tests.listing.s3_xml import (
     said,
 )
 from tests.listing.ways import NEVER
+from tests.loopback import serving
 
 import parchunk
 from parchunk.listing.choosing import pages_of
@@ -226,6 +230,28 @@ def test_no_page_is_asked_for_behind_the_last_key_that_is_wanted() -> None:
         found = list(pages.pages("v", None, spent, Enough(10_000)))
         assert [len(one.paths) for one in found] == [4_000, 4_000, len(keys) - 8_000]
         assert spent == Spent(lists=9, keys=len(keys))
+
+
+def test_pages_without_keys_do_not_go_on_for_ever() -> None:
+    asked = counted()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(0.01)
+            at = next(asked)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(page(token=f"t{at}" if at < 1_000 else None))
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with serving(Handler) as endpoint:
+        s3 = S3Store(
+            "b", endpoint=endpoint, skip_signature=True, client_options={"allow_http": True}
+        )
+        pages = pages_of(parchunk.Source(s3, "", "s3://b", listing="wire"), 1000, 2, NEVER)
+        with pytest.raises(PageError, match="no key came for 2 s, in pages without any"):
+            list(pages.pages("v", None, Spent()))
 
 
 def test_what_came_before_a_page_that_is_none_is_kept() -> None:

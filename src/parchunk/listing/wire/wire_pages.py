@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
@@ -65,7 +66,7 @@ class Dialect(Protocol):
 
 @dataclass(frozen=True)
 class WirePages:
-    """Pages of a bucket; each answer is waited for ``quiet`` seconds at most.
+    """Pages of a bucket; answers, and pages with keys, are waited for ``quiet`` seconds at most.
 
     ``unsigned`` says why requests carry no credentials, where they may not.
     """
@@ -86,6 +87,7 @@ class WirePages:
         token: str | None = None
         tokens: set[str] = set()
         room = _Room(enough)
+        moved = time.monotonic()
         while not self.stop.is_set():
             try:
                 glance = self._glance(self.dialect.target(below, after, token), reader, room, spent)
@@ -97,7 +99,10 @@ class WirePages:
             token = glance.token
             if token is None or token in tokens or not room.has_more(glance):
                 room.clear()
+                keys = spent.keys
                 page = yield from self._read(reader, spent)
+                if spent.keys > keys:
+                    moved = time.monotonic()
                 if page.fault:
                     raise PageError(f"the answer is no page: {page.fault}", untold=True)
                 if page.token is None:
@@ -105,6 +110,8 @@ class WirePages:
                 token = page.token
                 if token in tokens:
                     raise PageError("it repeats itself without an end: the same page is to follow")
+                if time.monotonic() > moved + self.quiet:
+                    raise PageError(f"no key came for {self.quiet:g} s, in pages without any")
             tokens.add(token)
 
     def _glance(self, target: str, reader: Reader, room: _Room, spent: Spent) -> Glance | None:
