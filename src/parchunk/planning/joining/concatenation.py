@@ -196,8 +196,10 @@ class Concatenation:
         to_read: list[ToRead] = []
         to_compare: list[ToCompare] = []
         for name, found in sorted(self.found.items()):
-            if len(found.parts) < len(work.labels) and not self._takes_part(name, found):
-                continue
+            if len(found.parts) < len(work.labels):
+                along = found.axis is not None
+                if not work.takes_part(name, found.parts, self.join, along):
+                    continue
             arrays[name] = joined = self._array(found, borders)
             parts = tuple(found.parts.items())
             if found.axis is None:
@@ -262,20 +264,6 @@ class Concatenation:
                     f"{name}: {length} elements along {self.dimension} in {member.label}, where "
                     f"{leader} has {lengths[leader]}"
                 )
-
-    def _takes_part(self, name: str, found: _Found) -> bool:
-        """Whether an array that only some stores have is in the dataset."""
-        absent = self.work.absent_in(found.parts)
-        if self.join == "exact":
-            self.work.misfits.say(
-                f"{name}: is not in {absent} (--join inner leaves it out, --join outer takes its "
-                "chunks there for missing)"
-            )
-        elif self.join == "inner":
-            self.work.notes.line(f"{name} is left out: it is not in {absent}")
-        elif found.axis is not None:
-            self.work.notes.line(f"{name} is missing where it is not in a store: {absent}")
-        return self.join == "outer"
 
     def _array(self, found: _Found, borders: tuple[int, ...]) -> JoinedArray:
         first = found.reference.spec

@@ -95,6 +95,23 @@ class Gathering:
         having = set(holders)
         return some_stores([label for i, label in enumerate(self.labels) if i not in having])
 
+    def takes_part(self, name: str, holders: Iterable[int], join: str, along: bool = True) -> bool:
+        """Whether an array that only some stores have, ``holders``, is in the dataset.
+
+        ``along`` says whether it has the dimension: of one that has not no chunks are missing.
+        """
+        absent = self.absent_in(holders)
+        if join == "exact":
+            self.misfits.say(
+                f"{name}: is not in {absent} (--join inner leaves it out, --join outer takes its "
+                "chunks there for missing)"
+            )
+        elif join == "inner":
+            self.notes.line(f"{name} is left out: it is not in {absent}")
+        elif along:
+            self.notes.line(f"{name} is missing where it is not in a store: {absent}")
+        return join == "outer"
+
     def _all_warnings(self) -> tuple[str, ...]:
         count = len(self.labels)
         return tuple(

@@ -115,7 +115,7 @@ class Stacking:
         to_compare: list[ToCompare] = []
         for name, found in sorted(self.found.items()):
             spec, parts = found.reference.spec, tuple(found.parts.items())
-            if len(parts) < count and not self._takes_part(name, found):
+            if len(parts) < count and not self.work.takes_part(name, found.parts, self.join):
                 continue
             if _is_own_coordinate(spec):
                 arrays[name] = JoinedArray(spec, None, (Stretch(parts[0][0], 0, 0),))
@@ -171,19 +171,6 @@ class Stacking:
             units_from=None if bounds is None else bounded,
             bounded={} if bounds is None else bounds.parts,
         )
-
-    def _takes_part(self, name: str, found: _Stacked) -> bool:
-        absent = self.work.absent_in(found.parts)
-        if self.join == "exact":
-            self.work.misfits.say(
-                f"{name}: is not in {absent} (--join inner leaves it out, --join outer takes its "
-                "chunks there for missing)"
-            )
-        elif self.join == "inner":
-            self.work.notes.line(f"{name} is left out: it is not in {absent}")
-        else:
-            self.work.notes.line(f"{name} is missing where it is not in a store: {absent}")
-        return self.join == "outer"
 
     def _array(self, found: _Stacked, count: int) -> JoinedArray | None:
         spec = found.reference.spec
