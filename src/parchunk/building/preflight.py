@@ -12,20 +12,7 @@ from parchunk.metadata.meaning import same_meaning
 from parchunk.metadata.names import OWN, record_number
 from parchunk.out.claims import clear_claims
 from parchunk.out.lease import Lease, held
-from parchunk.out.output import (
-    KNOWN,
-    LABELS,
-    LEASE,
-    NEXT,
-    OBJECTS,
-    PLAN,
-    PREVIOUS,
-    RECEIPTS,
-    ROOT,
-    STRAYS,
-    UPDATE,
-    Output,
-)
+from parchunk.out.output import BY_ARRAY, LEASE, OF_OUT, PLAN, ROOT, Output
 from parchunk.out.plan_file import parse_plan, save_plan
 from parchunk.out.switching import finish_switch
 from parchunk.planning.plan import Plan
@@ -150,10 +137,10 @@ def _own_paths(output: Output, plan: Plan | None) -> list[str]:
 
 def _places_of(plan: Plan) -> Iterator[str]:
     """Yield where a build of ``plan`` writes: its own files, and the folders of each array."""
-    yield from (ROOT, PLAN, PREVIOUS, UPDATE, LEASE, NEXT, LABELS)
+    yield from OF_OUT
     for array in plan.arrays:
         name = array.spec.name
-        for folder in (RECEIPTS, STRAYS, KNOWN, OBJECTS):
+        for folder in BY_ARRAY:
             yield f"{folder}/{name}"
         yield name
 

@@ -38,6 +38,9 @@ OBJECTS = f"{OWN}/objects"
 LABELS = f"{OWN}/labels.parquet"
 ROOT = ".zmetadata"
 PREPARED_ROOT = f"{NEXT}/{ROOT}"
+#: Files and folders of OUT that are of no array, and folders that have one of each array's name.
+OF_OUT = (ROOT, PLAN, PREVIOUS, UPDATE, LEASE, NEXT, LABELS)
+BY_ARRAY = (RECEIPTS, STRAYS, KNOWN, OBJECTS)
 #: What to do when a write fails.
 RESUME = "make room or give access, then run the same command again to resume"
 
