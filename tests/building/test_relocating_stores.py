@@ -96,6 +96,9 @@ def test_one_store_is_elsewhere(
     done = parchunk.relocate(out, away, store="1.zarr")  # goes on with that
     assert (done.before, done.now) == (str(paths[1]), str(away))
     assert "in/*.zarr is not looked up any more" in done.notes[0]
+    for name in ("1.zarr", str(paths[1])):  # once more, by any name
+        with pytest.raises(InputError, match=f"{away} already"):
+            parchunk.relocate(out, away, store=name)
     now = [paths[0], away, paths[2]]
     parchunk.build(parchunk.plan([str(path) for path in now], concat="time"), tmp_path / "fresh")
     assert published(out) == published(tmp_path / "fresh")

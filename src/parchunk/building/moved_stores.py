@@ -67,13 +67,13 @@ def one_elsewhere(
         When no store is called so, or several are; when it is not reached as the others are.
     """
     stores = _stores_of(plan)
-    at = _named(stores, store)
     if isinstance(url, Source):
         found = url
     else:  # what is kept of another scheme means nothing, and is refused below
         same = Location(str(url)).scheme == plan.location.scheme
         found = Source.open(str(url), options_to_open(plan.location, options) if same else options)
     now = found.child(plan.group) if plan.group else found
+    at = _named(stores, store, now.url)
     was = stores.stores[at].url
     _refuse_other_ways(plan, now)
     above = open_source(replace(plan, source=None), options)
@@ -119,8 +119,8 @@ def _moved(url: str, was: str, now: str) -> str:
     return now + url[len(was) :] if _is_below(url, was) else url
 
 
-def _named(stores: StoreSet, name: str) -> int:
-    """Return which store is called by a name."""
+def _named(stores: StoreSet, name: str, place: str) -> int:
+    """Return which store is called by a name, and is to be at ``place``."""
     name = name.rstrip("/")
     for is_meant in (
         lambda one: name in (one.url, one.below),
@@ -134,6 +134,10 @@ def _named(stores: StoreSet, name: str) -> int:
                 f"--store {name}: several are called so, {stores.stores[found[0]].url} and "
                 f"{stores.stores[found[1]].url}: give more of its URL, or its group"
             )
+    if any(one.url == place for one in stores.stores):  # as by the same command before
+        raise InputError(
+            f"--store {name}: no store is called so any more; one is at {place} already"
+        )
     known = ", ".join(one.url for one in stores.stores[:5])
     more = ", ..." if len(stores.stores) > 5 else ""
     raise InputError(f"--store {name}: no store is called so; there are {known}{more}")
