@@ -120,7 +120,8 @@ def audit(
         What ``parchunk audit --json`` printed of an earlier audit: tell what is new since then,
         and what was mended.
     memory, concurrency, max_lists_per_second
-        Bound, listings side by side and LIST requests a second at most of ``against_source``.
+        Bound, listings side by side and LIST requests a second at most of ``against_source``: of
+        all processes together, and of each task of an ``executor``.
     workers
         Processes that share the work, ``memory`` and listings.
     executor

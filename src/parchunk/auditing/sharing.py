@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from parchunk.errors import InputError
 from parchunk.out.output import Output
 from parchunk.out.shared_plan import shared_plan
 from parchunk.planning.plan import Plan
-from parchunk.workers.crews import Call, Crew, in_order
+from parchunk.workers.crews import Call, Crew, in_order, require_workers
 
 #: Tasks that an executor is given at a time, at least and at most: what they found waits for those
 #: before, and may be many megabytes where all chunks are missing.
@@ -48,8 +47,7 @@ def opened_hands(workers: int, executor: Executor | None) -> Iterator[Hands | No
     InputError
         When ``workers`` is no number of them.
     """
-    if workers < 1:
-        raise InputError("--workers must be 1 or more")
+    require_workers(workers)
     if executor is not None:
         low, high = _AT_ONCE
         yield Hands(executor, min(max(2 * workers, low), high), workers, 1)

@@ -35,6 +35,7 @@ from parchunk.cli.options import (
     rate_option,
     repo_option,
     store_option,
+    workers_option,
 )
 from parchunk.cli.own_files import refuse_own
 from parchunk.cli.progress import progress_shown
@@ -134,16 +135,12 @@ from parchunk.out.opening import open_output
     metavar="N",
     help="Listings side by side of --against-source.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 256),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Processes that share the work, --memory and --concurrency.",
-)
+@workers_option("Processes that share the work, --memory and --concurrency.")
 @dask_option("Audit")
-@rate_option("LIST requests that --against-source may begin a second.")
+@rate_option(
+    "LIST requests that --against-source may begin a second, shared out among --workers; each task "
+    "of --dask may send as many."
+)
 @consolidated_option(
     "How --against-source takes consolidated metadata.  [default: as it was planned]"
 )

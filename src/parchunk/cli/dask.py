@@ -18,13 +18,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _PATIENCE = 30
 
 
-def dask_option(doing: str) -> Callable[[_F], _F]:
-    """Return ``--dask``; ``doing`` is what is done on the cluster."""
+def dask_option(
+    doing: str, more: str = "; --memory and --concurrency are for each task"
+) -> Callable[[_F], _F]:
+    """Return ``--dask``; ``doing`` is what is done on the cluster, and ``more`` is said of it."""
     return click.option(
         "--dask",
         metavar="ADDRESS",
-        help=f"{doing} on the Dask cluster whose scheduler is at ADDRESS (tcp://HOST:8786); "
-        "--memory and --concurrency are for each task.",
+        help=f"{doing} on the Dask cluster whose scheduler is at ADDRESS (tcp://HOST:8786){more}.",
     )
 
 

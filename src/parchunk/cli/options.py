@@ -264,18 +264,23 @@ def run_options(function: _F) -> _F:
                 metavar="N",
                 help="Listings side by side.",
             ),
-            click.option(
-                "--workers",
-                type=click.IntRange(1, 256),
-                default=1,
-                show_default=True,
-                metavar="N",
-                help="Processes.",
-            ),
+            workers_option("Processes."),
         ]
     ):
         function = option(function)
     return function
+
+
+def workers_option(text: str) -> Callable[[_F], _F]:
+    """Return ``--workers``, explained by ``text``."""
+    return click.option(
+        "--workers",
+        type=click.IntRange(1, 256),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help=text,
+    )
 
 
 def rate_option(text: str) -> Callable[[_F], _F]:

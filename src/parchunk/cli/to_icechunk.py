@@ -9,8 +9,15 @@ from typing import Any
 
 import click
 
-from parchunk.cli.dask import dask_client
-from parchunk.cli.options import Size, json_option, output_option, parse_regions, repo_option
+from parchunk.cli.dask import dask_client, dask_option
+from parchunk.cli.options import (
+    Size,
+    json_option,
+    output_option,
+    parse_regions,
+    repo_option,
+    workers_option,
+)
 from parchunk.cli.progress import progress_shown
 from parchunk.cli.tables import console, say
 from parchunk.icechunk_import import ImportResult, adapter, to_icechunk
@@ -59,19 +66,8 @@ from parchunk.wording import count, counted, duration
     metavar="SIZE",
     help="Bound on the peak above the imports; refuse regions that one commit cannot hold in it.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 256),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Processes that read and set references of regions to come while one is committed.",
-)
-@click.option(
-    "--dask",
-    metavar="ADDRESS",
-    help="Such workers on the Dask cluster whose scheduler is at ADDRESS (tcp://HOST:8786).",
-)
+@workers_option("Processes that read and set references of regions to come while one is committed.")
+@dask_option("Set references", "")
 @click.option(
     "--drop-non-finite",
     is_flag=True,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
-from parchunk.errors import InputError
 from parchunk.icechunk_import.memory import Budget
-from parchunk.workers.crews import Crew
+from parchunk.workers.crews import Crew, require_workers
 
 #: Regions that an executor is given at a time.
 _AT_ONCE = 64
@@ -23,8 +22,7 @@ def crew_of(
     InputError
         When ``workers`` is no number of them.
     """
-    if workers < 1:
-        raise InputError("--workers must be 1 or more")
+    require_workers(workers)
     regions = [region for region in to_do if region is not None]
     asked = _AT_ONCE if executor is not None else workers
     asked = min(asked, len(regions))

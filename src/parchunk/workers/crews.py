@@ -11,8 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from parchunk.errors import InputError
 from parchunk.workers.executors import result_of, submit
 from parchunk.workers.processes import worker_processes
+
+
+def require_workers(workers: int) -> None:
+    """Check a number of workers that a caller gives.
+
+    Raises
+    ------
+    InputError
+        When it is none.
+    """
+    if workers < 1:
+        raise InputError("--workers must be 1 or more")
 
 
 @dataclass(frozen=True)
