@@ -211,7 +211,9 @@ def command(
         store = not native and is_store(out, store_options, output_options)
         keep = of_store.pop("keep")
         files = (report, junit, markdown, plot)
-        refuse_own(open_output(out, output_options), files, of_store=store or native)
+        refuse_own(
+            out if native else open_output(out, output_options), files, of_store=store or native
+        )
         if keep:
             refuse_own(open_output(keep, output_options), files)
         chosen = {"memory": memory, **of_store}

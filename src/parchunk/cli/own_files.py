@@ -10,19 +10,21 @@ from parchunk.metadata.names import DOCUMENTS, OWN, record_number
 from parchunk.out.output import Output
 
 
-def refuse_own(output: Output, files: Iterable[Path | None], of_store: bool = False) -> None:
+def refuse_own(out: str | Output, files: Iterable[Path | None], of_store: bool = False) -> None:
     """Refuse to write over what a local OUT consists of; links are followed.
 
-    Of a store, where ``output`` is one, that is all that lies in it.
+    Of a store, or of a repository by its path or URL, that is all that lies in it.
 
     Raises
     ------
     InputError
         Naming the first such file.
     """
-    if not output.opens_by_path:
+    is_path = "://" not in out if isinstance(out, str) else out.opens_by_path
+    where = out if isinstance(out, str) else out.url
+    if not is_path:
         return
-    folder = Path(output.url).resolve()
+    folder = Path(where).resolve()
     for file in files:
         place = None if file is None else file.resolve()
         if place is None or folder not in place.parents:
@@ -31,6 +33,5 @@ def refuse_own(output: Output, files: Iterable[Path | None], of_store: bool = Fa
         is_own = inside.name in DOCUMENTS or record_number(inside.name) is not None
         if of_store or is_own or inside.parts[0] == OWN:
             raise InputError(
-                f"{file} would lie among the files of {output.url}, as {inside}: name a file "
-                "elsewhere"
+                f"{file} would lie among the files of {where}, as {inside}: name a file elsewhere"
             )
