@@ -241,6 +241,31 @@ def test_what_was_asked_of_one_that_was_cut_short_is_done_by_one_that_replaces(
     assert "changed-chunks" not in {one.kind for one in found}
 
 
+@pytest.mark.parametrize("by", ["update", "build"])
+def test_and_the_other_way_round_but_by_no_relocation(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that replaces was cut short; the source is what it was, but for what was asked for."""
+    source, out = tmp_path / "s.zarr", tmp_path / "out"
+    write(source, "air", (20, 6), (2, 3))
+    plan = parchunk.plan(str(source), split="t", region=8, record_size=4)
+    parchunk.build(plan, str(out))
+    array = zarr.open_array(source / "air", mode="r+")
+    array.resize((20, 9))
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.replacing.carry_out", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(str(out), regions=[0])
+    array.resize((20, 6))
+    shutil.copytree(source, tmp_path / "copy")
+    (source / "air/c/0/0").write_bytes(b"x" * 200)
+    with pytest.raises(InputError, match="is unfinished"):
+        parchunk.relocate(str(out), tmp_path / "copy")
+    parchunk.update(str(out)) if by == "update" else parchunk.build(plan, str(out))
+    found = parchunk.audit(str(out), against_source=True).findings
+    assert "changed-chunks" not in {one.kind for one in found}
+
+
 def test_a_source_that_changed_back_is_updated_in_place(
     states: tuple[Path, Path, Path], published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:

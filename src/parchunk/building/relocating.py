@@ -17,7 +17,7 @@ from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.publishing import publish_root
 from parchunk.building.relocation_sample import Sample
 from parchunk.building.rewriting import Rewriting
-from parchunk.building.staging import begin_stage, to_list_anew
+from parchunk.building.staging import asked_before, begin_stage, to_list_anew
 from parchunk.building.store_paths import object_paths
 from parchunk.cover.memory import DEFAULT_MEMORY
 from parchunk.errors import InputError
@@ -186,6 +186,8 @@ def _finished(plan: Plan, output: Output) -> dict[PartitionKey, Receipt]:
     # What a relocation of before has prepared is no update that is to be finished first.
     updating = any(output.get(path) is not None for path in (UPDATE, PREVIOUS))
     updating = updating or bool(to_list_anew(plan, plan, output))
+    asked = asked_before(plan, output)
+    updating = updating or (asked is not None and asked.names_some)
     if len(receipts) < count or updating or output.get(ROOT) is None:
         raise InputError(
             f"{output.url} is unfinished: run its build again, or parchunk update where it was "
@@ -229,7 +231,7 @@ def _write_all(
 
     What one that was cut short has written is kept.
     """
-    stage = begin_stage(old, new, output, Unfinished((), (), False, old.fingerprint)).output
+    stage = begin_stage(new, output, Unfinished((), (), False, old.fingerprint, only=True))
     done = read_receipts(stage, new)
     as_of, written = int(time.time() * 1_000_000), 0
     try:

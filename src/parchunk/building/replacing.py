@@ -50,7 +50,7 @@ def build_replacement(
             carry_over(unfinished.grown_from, old, output)
         if not unfinished.begun and unfinished.fingerprint == old.fingerprint:
             asked = asked.joined(unfinished)
-    stage = begin_stage(old, new, output, asked)
+    stage = begin_stage(new, output, asked)
     page = source.manner.page
     kept = {
         key: receipt
@@ -59,14 +59,14 @@ def build_replacement(
             old.by_name[key[0]].partition(key[1], old.record_size),
             receipt,
             page=page,
-            asked=stage.asked,
+            asked=asked,
         )
     }
-    carry_to(old, new, output, stage.output, kept)
-    renumbering = Renumbering(old, new, source, output, stage.output, kept, effort, lease, began)
+    carry_to(old, new, output, stage, kept)
+    renumbering = Renumbering(old, new, source, output, stage, kept, effort, lease, began)
     # Slabs of many stores would be several walks each: those arrays are listed whole.
     listed = renumbering.carry_out(sorted(changes.moved)) if new.stores is None else None
-    result = carry_out(new, source, stage.output, lease, effort, began)
+    result = carry_out(new, source, stage, lease, effort, began)
     lease.confirm()
     switch(output, lease.check)
     # Now that the record files of a coordinate are where they belong.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from parchunk.building.carrying import forget, keep_going_on, renewed, strays_of
+from parchunk.building.carrying import forget, is_due, keep_going_on, renewed, strays_of
 from parchunk.errors import InputError
 from parchunk.out.claims import clear_claims
 from parchunk.out.output import NEXT, PLAN, Output
@@ -22,14 +23,6 @@ from parchunk.planning.plan import Plan
 _ASKED = ".parchunk/asked.json"
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A layout that is prepared: ``output`` is where, and ``asked`` what the update is to do."""
-
-    output: Output
-    asked: Unfinished
-
-
 def to_list_anew(old: Plan, new: Plan, output: Output) -> tuple[str, ...]:
     """Return arrays that an update which was cut short saw otherwise than before and now."""
     between = _plan_of(output.below(NEXT))
@@ -39,26 +32,35 @@ def to_list_anew(old: Plan, new: Plan, output: Output) -> tuple[str, ...]:
 def forget_prepared(plan: Plan, output: Output) -> None:
     """Delete what an update prepared that was cut short, for a build of what OUT's plan says.
 
-    What is to be listed anew for what that update saw has no receipts then.
+    What is to be listed anew for what that update saw, or was asked, has no receipts then.
     """
-    anew = to_list_anew(plan, plan, output)
-    if anew:
-        forget(plan, output, lambda partition, _: partition.array in anew)
+    due = Unfinished((), to_list_anew(plan, plan, output), False, plan.fingerprint)
+    asked = asked_before(plan, output)
+    due = replace(due if asked is None else due.joined(asked), only=True)
+    if due.names_some:
+        forget(plan, output, partial(is_due, page=0, asked=due))
     discard_prepared(output)
 
 
-def begin_stage(old: Plan, new: Plan, output: Output, asked: Unfinished) -> Stage:
-    """Make OUT ready for a layout to be prepared in it; one that was cut short is gone on with.
+def asked_before(plan: Plan, output: Output) -> Unfinished | None:
+    """Return what was asked of one that was cut short while it prepared what replaces ``plan``'s.
 
-    That is so where source and OUT are what they were, and nothing else is asked for. What the one
-    that was cut short was asked is done, too.
+    A relocation asks for nothing.
+    """
+    saved = _read(output.below(NEXT))
+    return saved if saved is not None and saved.fingerprint == plan.fingerprint else None
+
+
+def begin_stage(new: Plan, output: Output, asked: Unfinished) -> Output:
+    """Make OUT ready for a layout to be prepared in it, and return where that is.
+
+    One that was cut short is gone on with where source and OUT are what they were, and nothing
+    else is asked for.
     """
     output.prepare()
     stage = output.below(NEXT)
     clear_claims(stage)
     saved = _read(stage)
-    if saved is not None and saved.fingerprint == asked.fingerprint:
-        asked = asked.joined(saved)
     prepared = _plan_of(stage)
     is_of_new = prepared is not None and prepared.fingerprint == new.fingerprint
     stage.prepare()
@@ -70,7 +72,7 @@ def begin_stage(old: Plan, new: Plan, output: Output, asked: Unfinished) -> Stag
         discard_prepared(output, but=f"{NEXT}/{_ASKED}")
         stage.prepare()
         save_plan(new, stage)
-    return Stage(stage, asked)
+    return stage
 
 
 def carry_to(old: Plan, new: Plan, output: Output, stage: Output, kept: dict[Any, Receipt]) -> None:

@@ -18,7 +18,7 @@ from parchunk.building.effort import Effort
 from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.replacing import build_replacement
 from parchunk.building.results import BuildResult, Progress
-from parchunk.building.staging import to_list_anew
+from parchunk.building.staging import asked_before, to_list_anew
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
@@ -183,6 +183,8 @@ def update(
             only=repair is not None,
         )
         _refuse_unknown(asked, old, new, output)
+        before = asked_before(old, output)
+        asked = asked if before is None else asked.joined(before)
         effort.most_held(source, new)  # refused before anything is written
         choose(source)
         if not changes.in_place:

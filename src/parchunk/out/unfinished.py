@@ -39,6 +39,11 @@ class Unfinished:
     partitions: tuple[PartitionKey, ...] = ()
     only: bool = False
 
+    @property
+    def names_some(self) -> bool:
+        """Whether regions, arrays or partitions are named."""
+        return bool(self.regions or self.arrays or self.partitions)
+
     def joined(self, other: Unfinished) -> Unfinished:
         """Return what was asked here and there, both of the same plan."""
         return replace(
