@@ -16,8 +16,12 @@ import zarr
 import parchunk
 from parchunk.auditing.against_source import compare
 from parchunk.auditing.receipt_check import read_partitions
-from parchunk.auditing.source_contents import Reread, Sample
+from parchunk.auditing.source_contents import ContentReader, Reread, Sample
 from parchunk.cli.main import run
+from parchunk.cover.jobs import Expansion
+from parchunk.keys.row_sets import RowSet
+from parchunk.listing.index_reading import IndexReading
+from parchunk.listing.inner_chunks import InnerChunks
 from parchunk.out import inlined, record_files
 from parchunk.out.opening import open_output
 from parchunk.out.record_files import References, encode
@@ -165,6 +169,38 @@ def test_a_damaged_index_ends_no_audit(tmp_path: Path) -> None:
     assert said["changed-chunks"].key == "a/c/0"
     assert "indexes of 1 shards are damaged" in said["changed-chunks"].message
     assert said["wrong-offset"].key == "a/c/1"
+
+
+@pytest.mark.parametrize("ahead", [0, 16 * 30])
+def test_indexes_that_are_read_again_in_several_slices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    """Slices of four inner chunks end within the shards, of ten each; three entries a request."""
+    sharded(tmp_path / "s.zarr")
+    out = built(tmp_path, record_size=4)
+    check, read = ContentReader.check_shards, IndexReading.read
+    slices = []
+
+    def by_four(self: ContentReader, *arguments: Any) -> Any:
+        return check(self, *arguments[:-1], Expansion(4, 16 * 3, ahead))
+
+    def noted(self: IndexReading, rows: RowSet) -> InnerChunks:
+        slices.append(rows.number(0))
+        return read(self, rows)
+
+    monkeypatch.setattr(ContentReader, "check_shards", by_four)
+    monkeypatch.setattr(IndexReading, "read", noted)
+    assert parchunk.audit(str(out), against_source=True).findings == ()
+    assert slices == [0, 4, 8, 12, 16]
+    # The checksum, of which the third slice learns.
+    shard = tmp_path / "s.zarr/a/c/0"
+    before, data = shard.stat(), bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(bytes(data))
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+    (found,) = parchunk.audit(str(out), against_source=True).findings
+    assert found.kind == "changed-chunks"
+    assert "indexes of 1 shards are damaged" in found.message
 
 
 def test_above_the_bound_a_sample_is_read_and_that_is_said(
