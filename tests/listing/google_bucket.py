@@ -34,7 +34,7 @@ class Google:
     #: Whose signature is believed, too.
     public_key: Any = None
     #: Seconds that tokens last, and with which status instead none is given.
-    lasts: int = 3600
+    lasts: float = 3600
     refuses: int = 0
     issued: list[dict[str, str]] = field(default_factory=list)
     seen: list[dict[str, str]] = field(default_factory=list)

@@ -156,6 +156,16 @@ def test_a_token_is_renewed_before_it_ends(way: str, monkeypatch: pytest.MonkeyP
         assert len(bucket.issued) == len(KEYS)
 
 
+def test_a_token_whose_time_is_no_number_of_seconds_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with google() as bucket:
+        monkeypatch.setenv("GCE_METADATA_HOST", bucket.giver)
+        bucket.lasts = float("inf")
+        with pytest.raises(PageError, match="its answer is no token"):
+            keys_of(source_of(bucket, "wire"))
+
+
 def test_a_token_that_is_refused_is_renewed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with google() as bucket:
         monkeypatch.setenv("GCE_METADATA_HOST", bucket.giver)

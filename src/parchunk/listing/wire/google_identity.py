@@ -235,7 +235,7 @@ def _of_metadata(servers: tuple[Origin, ...], limits: Limits) -> Token:
             reason = f"it answered {said.status}"
         except PageError as error:
             reason = error.reason
-        except (ValueError, LookupError, TypeError, RecursionError):
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
             reason = "its answer is no token"
         why = why or f"the metadata server {server.host}: {reason}"
     raise PageError(
