@@ -49,6 +49,8 @@ def test_what_is_only_nearly_alike_is_told_apart() -> None:
     )
     for one in ({"a": [1]}, {"a": [True]}, {"a": [1.0]}, {"b": {"a": 1}}, {"b": {"a": 1.0}}):
         assert json.dumps(shared(one)) == json.dumps(one)
+    for value in ((2.0,), (2,), (1,), (True,)):
+        assert repr(shared_value(value)) == repr(value)
 
 
 def test_no_more_is_remembered_than_that(monkeypatch: pytest.MonkeyPatch) -> None:

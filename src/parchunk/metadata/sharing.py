@@ -11,7 +11,7 @@ _MOST, _LONGEST = 1_024, 4_000
 
 _H = TypeVar("_H", bound=Hashable)
 _documents: dict[str, dict[str, Any]] = {}
-_values: dict[Hashable, Hashable] = {}
+_values: dict[str, Hashable] = {}
 
 
 def shared(document: dict[str, Any]) -> dict[str, Any]:
@@ -30,10 +30,11 @@ def shared(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def shared_value(value: _H) -> _H:
-    """Return a value of integers and text that is equal to this one, perhaps another's."""
-    found = _values.get(value)
+    """Return a value that is spelled like this one, perhaps another's: 1 is not 1.0 nor true."""
+    text = repr(value)
+    found = _values.get(text)
     if found is None:
-        _remember(_values, value, value)
+        _remember(_values, text, value)
         return value
     return found  # type: ignore[return-value]
 
