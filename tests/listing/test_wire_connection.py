@@ -71,6 +71,9 @@ _UNSURE = {
     "two lengths",
 }
 
+#: Of which nobody knows that more comes before it does: who asks again looks, then.
+_LATER = {"refused, and more"}
+
 
 @contextlib.contextmanager
 def sent(pieces: list[bytes]) -> Iterator[http.client.HTTPConnection]:
@@ -126,7 +129,8 @@ def test_answers_are_those_of_pythons_own_client(name: str) -> None:
         else:
             *answer, keep = read(pieces)
             assert answer == [*expected[:3]]
-            assert keep == (expected[3] and name not in _UNSURE)
+            if name not in _LATER or pieces == [whole]:
+                assert keep == (expected[3] and name not in _UNSURE)
 
 
 def test_what_answers_more_than_it_says_is_not_asked_again() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import ssl
 import threading
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,14 @@ from instruments.synthetic.zarr_stores import zarr_store
 from instruments.tls import Identity, make_identity
 from obstore.store import S3Store
 from tests.listing.signed_bucket import signed_bucket
+from tests.loopback import serving
 
 import parchunk
 from parchunk.cli.main import run
 from parchunk.listing.choosing import choose, pages_of
 from parchunk.listing.pages import PageError, Spent
+from parchunk.listing.throttle import Throttle
+from parchunk.listing.wire.server import Limits, Origin, hang_up, server_at
 
 NEVER = threading.Event()
 STORE = zarr_store([("v", (3,), (1,), ("time",))])
@@ -46,8 +52,8 @@ def test_who_is_not_vouched_for_is_not_asked(
     believed = certificate if wrong == "authority" else identity
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(believed.authority))
-    serving = serve(STORE, process=False, identity=identity)
-    with serving as server, pytest.raises(PageError) as refused:
+    begun = serve(STORE, process=False, identity=identity)
+    with begun as server, pytest.raises(PageError) as refused:
         listed(source_of(server, way))
     assert refused.value.final
     assert refused.value.reason.startswith("the certificate of the store is not believed (")
@@ -104,6 +110,33 @@ def test_connections_are_kept(identity: Identity | None) -> None:
         store = bucket.store(skip_signature=True)
         assert listed(parchunk.Source(store, "", "s3://b", listing="wire")) == 5
         assert (len(bucket.paths), bucket.connections) == (5, 1)
+
+
+def test_what_comes_behind_an_answer_is_not_the_next_one(identity: Identity | None) -> None:
+    """Of a record of TLS that is read in part, no socket says that there is more."""
+    body = b"x" * 20_000
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+            self.wfile.write(head % len(body) + body + head % 3 + b"odd")
+
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionError):  # hung up on
+                super().handle()
+
+        def log_message(self, *_: object) -> None: ...
+
+    authorities = (str(identity.authority),) if identity else ()
+    with serving(Handler, identity) as endpoint:
+        port = int(endpoint.rpartition(":")[2])
+        origin = Origin(identity is not None, "127.0.0.1", port, authorities)
+        server = server_at(origin, Limits(retries=0), os.getpid())
+        for _ in range(3):
+            assert server.get("/", dict, Spent(), NEVER, Throttle()).body == body
+        hang_up()
 
 
 def test_builds_go_over_tls_by_themselves(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import io
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -111,7 +112,11 @@ class Connection:
                 raise ValueError(f"it ended after {size} of {length} bytes")
             size += came
             heard()
-        return Answer(200, phrase, bytes(body)), self._came <= start + length
+        return Answer(200, phrase, bytes(body)), self._came <= start + length and self._is_over()
+
+    def _is_over(self) -> bool:
+        """Whether no more has come by TLS: what is decrypted is not seen at the socket."""
+        return not isinstance(self.sock, ssl.SSLSocket) or not self.sock.pending()
 
     def _unusual(self, begun: Callable[[], None], heard: Callable[[], None]) -> tuple[Answer, bool]:
         source: Any = _Begun(bytes(self._buffer[: self._came]), self.sock)
@@ -127,7 +132,7 @@ class Connection:
         lengths = [name for name, _ in response.headers.items() if name.lower() in _LENGTHS]
         bodiless = response.status < 200 or response.status in (204, 304)
         sure = not bodiless and len(lengths) < 2 and not source.left
-        return answer, sure and not response.will_close
+        return answer, sure and not response.will_close and self._is_over()
 
     def close(self) -> None:
         """Hang up."""
