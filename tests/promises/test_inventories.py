@@ -138,7 +138,7 @@ def test_an_audit_says_of_when_chunks_are(store: Path, tmp_path: Path) -> None:
         report = parchunk.audit(out, against_source=True, **how)
         kinds = {one.kind: one for one in report.findings}
         assert "18" in kinds["new-chunks"].message
-    with pytest.raises(parchunk.InputError, match="are for --against-source"):
+    with pytest.raises(parchunk.InputError, match="is for --against-source"):
         parchunk.audit(out, inventory=second)
     parchunk.update(out, inventory=second)
     assert "new-chunks" not in {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from parchunk.arguments.idle import refuse_idle
 from parchunk.arguments.lenient import called, lenient
 from parchunk.auditing.against_repository import repository_findings
 from parchunk.auditing.array_state import ArrayState
@@ -152,7 +154,25 @@ def audit(
     began, now = time.monotonic(), datetime.now(UTC)
     earlier = None if since is None else read_audit(str(since))
     memory = cast(int, memory)
-    _check_asked(by, inventory or probe, against_source)
+    check_unit(by)
+    rate = None if max_lists_per_second == math.inf else max_lists_per_second
+    if not against_source:
+        refuse_idle(
+            "--against-source",
+            {
+                "--inventory": inventory,
+                "--inventory-root": inventory_root is not None,
+                "--probe": probe,
+                "--probe-limit": probe_limit != MOST_PROBED,
+                "--listing": listing is not None,
+                "--consolidated": consolidated is not None,
+                "--max-lists-per-second": rate is not None,
+            },
+        )
+        refuse_idle("--against-source or --decode", {"source=": source and decode is None})
+    if icechunk is None:
+        refuse_idle("--icechunk", {"--branch": branch != "main", "--repo-option": repo_options})
+    given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
     source = _opened(source, store_options)
     if workers > 1 and executor is None and source is not None and source.manner.in_memory:
         raise InputError("a store in memory cannot be reached by other processes: use --workers 1")
@@ -177,13 +197,12 @@ def audit(
         if against_source:
             from parchunk.auditing.against_source import compare
 
-            given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
             if given.given:
                 source = open_source(replace(plan, source=source), store_options, listing, given)
                 refuse_older(plan, receipts, source)
             comparison = compare(
                 plan, output, done, source, store_options, memory, concurrency, consolidated,
-                listing, rate=max_lists_per_second, hands=hands, reporter=reporter,
+                listing, rate=rate, hands=hands, reporter=reporter,
             )  # fmt: skip
             findings += comparison.findings
         decoded = _decoded(sample, plan, output, done, source, store_options, concurrency, hands)
@@ -319,13 +338,6 @@ def _opened(
     if source is None or isinstance(source, Source):
         return source
     return Source.open(str(source), store_options)
-
-
-def _check_asked(by: str | None, instead_of_listing: object, against_source: bool) -> None:
-    """Refuse what makes no sense, before anything is read."""
-    check_unit(by)
-    if instead_of_listing and not against_source:
-        raise InputError("--inventory and --probe are for --against-source: give that, too")
 
 
 def _decoded(

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from parchunk.arguments.idle import refuse_idle
 from parchunk.auditing import AuditReport, audit
 from parchunk.auditing.periods import FITTING, UNITS
 from parchunk.auditing.since import compared, read_audit
@@ -21,6 +22,7 @@ from parchunk.cli.audit_store import (
     is_store,
     native_references,
     references_of,
+    refuse_beside_native,
     refuse_store_options,
 )
 from parchunk.cli.dask import dask_client, dask_option
@@ -133,7 +135,8 @@ from parchunk.out.opening import open_output
     default=8,
     show_default=True,
     metavar="N",
-    help="Listings side by side of --against-source.",
+    help="Listings side by side of --against-source, and reads of --decode; without either nothing "
+    "is asked of the source.",
 )
 @workers_option("Processes that share the work, --memory and --concurrency.")
 @dask_option("Audit")
@@ -198,8 +201,9 @@ def command(
         require_plot()
         if plot.suffix.lower() not in ("", ".png"):
             raise InputError(f"--plot {plot}: it is a PNG: name a file that ends with .png")
-    if not native and icechunk is None and (branch is not None or repo_options):
-        raise InputError("--branch and --repo-option are for --icechunk and --native: give one")
+    if not native and icechunk is None:
+        asked_of = {"--branch": branch is not None, "--repo-option": repo_options}
+        refuse_idle("--icechunk or --native", asked_of)
     branch = "main" if branch is None else branch
     if native or icechunk:
         from parchunk.icechunk_import import adapter
@@ -218,12 +222,7 @@ def command(
             refuse_own(open_output(keep, output_options), files)
         chosen = {"memory": memory, **of_store}
         if native:
-            others = (against_source, icechunk, decode, keep, inventory, probe, listing, dask)
-            if any(others):
-                raise InputError(
-                    "--native reads the repository alone: leave out --against-source, --icechunk, "
-                    "--decode, --keep, --inventory, --probe, --listing and --dask"
-                )
+            refuse_beside_native(click.get_current_context())
             where = stack.enter_context(native_references(asked, branch, repo_options, chosen))
         elif store:
             if dask is not None:
@@ -240,14 +239,24 @@ def command(
         else:
             where = out
             refuse_store_options({"keep": keep, **of_store})
+        # What is asked of a store's listing was done when references of it were made.
+        of_source: dict[str, Any] = {
+            "max_lists_per_second": max_lists_per_second,
+            "consolidated": consolidated,
+            "listing": listing,
+            "inventory": inventory,
+            "inventory_root": inventory_root,
+            "probe": probe,
+            "probe_limit": probe_limit,
+        }
         client = stack.enter_context(dask_client(dask))
         progress = stack.enter_context(progress_shown(quiet, "auditing"))
         found = audit(
             where,
             against_source=against_source,
             icechunk=icechunk,
-            branch=branch,
-            repo_options=repo_options,
+            branch="main" if native else branch,
+            repo_options={} if native else repo_options,
             expect=expect,
             allow_missing=allow_missing,
             max_missing=max_missing,
@@ -262,14 +271,8 @@ def command(
             concurrency=concurrency,
             workers=workers,
             executor=client,
-            max_lists_per_second=max_lists_per_second,
-            consolidated=consolidated,
-            listing=listing,
-            inventory=() if store else inventory,
-            inventory_root=None if store else inventory_root,
-            probe=probe and not store,
-            probe_limit=probe_limit,
             progress=progress,
+            **({} if store or native else of_source),
         )
         if native:
             found = report_of_repository(found, out)

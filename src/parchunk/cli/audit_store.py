@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import click
+from click.core import ParameterSource
+
 from parchunk.building.build import build
 from parchunk.cli.progress import progress_shown
 from parchunk.errors import InputError, OutputError
@@ -28,6 +31,24 @@ STORE_ONLY = {
     "include": "--include",
     "exclude": "--exclude",
     "skip_unsupported": "--skip-unsupported",
+}
+
+#: Options that the audit of a native repository has no use for.
+_NOT_NATIVE = {
+    "against_source": "--against-source",
+    "icechunk": "--icechunk",
+    "decode": "--decode",
+    "keep": "--keep",
+    "inventory": "--inventory",
+    "inventory_root": "--inventory-root",
+    "probe": "--probe",
+    "probe_limit": "--probe-limit",
+    "listing": "--listing",
+    "consolidated": "--consolidated",
+    "max_lists_per_second": "--max-lists-per-second",
+    "dask": "--dask",
+    "store_options": "--store-option",
+    "output_options": "--output-option",
 }
 
 
@@ -76,6 +97,23 @@ def refuse_store_options(options: Mapping[str, Any]) -> None:
     for name, spelled in STORE_ONLY.items():
         if options[name]:
             raise InputError(f"{spelled} is for the audit of a store: OUT was planned already")
+
+
+def refuse_beside_native(context: click.Context) -> None:
+    """Refuse what the command line says of sources, where a repository's own chunks are audited.
+
+    Raises
+    ------
+    InputError
+        Naming all of it.
+    """
+    told = [
+        spelled
+        for name, spelled in _NOT_NATIVE.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if told:
+        raise InputError(f"--native reads the repository alone: leave out {' and '.join(told)}")
 
 
 def _planned(store: str, chosen: Mapping[str, Any]) -> Plan:

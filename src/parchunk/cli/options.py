@@ -308,8 +308,8 @@ def effort_options(function: _F) -> _F:
             ),
             rate_option(
                 "LIST requests for chunks that may begin a second, shared out among --workers; "
-                "each part or task of several may send as many. Default: as many as the store "
-                "bears."
+                "each part or task of several may send as many; none are sent for an inventory or "
+                "with --probe. Default: as many as the store bears."
             ),
         ]
     ):
@@ -339,6 +339,6 @@ def parse_regions(text: str) -> list[int]:
 
 def json_option(function: _F) -> _F:
     """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(
-        function
-    )
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON for programs, and no bar."
+    )(function)

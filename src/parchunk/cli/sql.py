@@ -85,7 +85,15 @@ def command(
     read OUT and nothing else.
     """
     output = open_output(out, output_options)
+    if as_json and form not in (None, "json"):
+        raise InputError(f"--json and --format {form}: give one of them")
     if views:
+        given = {"QUERY": query, "--format": form, "--to": to, "--json": as_json}
+        idle = [name for name, value in given.items() if value]
+        if idle:
+            raise InputError(
+                f"--views prints SQL, and has no result: leave out {' and '.join(idle)}, or --views"
+            )
         plan = viewed_plan(output)
         click.echo(";\n\n".join(view_statements(plan, output.url, contents(output, plan))) + ";")
         return 0

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import click
 
+from parchunk.arguments.idle import refuse_idle
 from parchunk.cli.options import json_option, output_option
 from parchunk.cli.tables import console, say, table
 from parchunk.cli.watching import watch as watch_build
@@ -18,6 +19,9 @@ from parchunk.out.root import left_out
 from parchunk.reading.status import Status, read_status
 from parchunk.wording import count
 
+#: Seconds between two looks, unless a user says otherwise.
+_EVERY = 5.0
+
 
 @click.command("status")
 @click.argument("out")
@@ -26,21 +30,20 @@ from parchunk.wording import count
 @click.option(
     "--every",
     type=click.FloatRange(0.1, 3600),
-    default=5.0,
-    show_default=True,
     metavar="SECONDS",
-    help="Seconds between two looks of --watch.",
+    help="Seconds between two looks of --watch.  [default: 5]",
 )
 @json_option
 def command(
-    out: str, output_options: Mapping[str, str], watch: bool, every: float, as_json: bool
+    out: str, output_options: Mapping[str, str], watch: bool, every: float | None, as_json: bool
 ) -> int:
     """Show how far the build in OUT is. Exits 1 while it, or an update of it, is unfinished.
 
     Seen from any machine: what is done has receipts in OUT, and who is at work has a claim there.
     """
     if watch:
-        return watch_build(open_output(out, output_options), every, as_json)
+        return watch_build(open_output(out, output_options), every or _EVERY, as_json)
+    refuse_idle("--watch", {"--every": every})
     status = read_status(open_output(out, output_options))
     if as_json:
         holder = status.under_way.holder

@@ -66,7 +66,10 @@ from parchunk.wording import count, counted, duration
     metavar="SIZE",
     help="Bound on the peak above the imports; refuse regions that one commit cannot hold in it.",
 )
-@workers_option("Processes that read and set references of regions to come while one is committed.")
+@workers_option(
+    "Processes that read and set references of regions to come while one is committed; with --dask "
+    "how many of its tasks do."
+)
 @dask_option("Set references", "")
 @click.option(
     "--drop-non-finite",

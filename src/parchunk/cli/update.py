@@ -51,7 +51,8 @@ from parchunk.listing.patience import Patience
 @click.option(
     "--repair",
     is_flag=True,
-    help="Audit OUT first, and list and write again what is damaged; of the rest, what came.",
+    help="Audit OUT first, and list and write again what is damaged; of the rest, what came. "
+    "Implies --no-gaps.",
 )
 @click.option(
     "--exclude", metavar="GLOB", multiple=True, help="Arrays that came and are to be left out."

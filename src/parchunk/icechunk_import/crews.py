@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from parchunk.icechunk_import.memory import Budget
 from parchunk.workers.crews import Crew, require_workers
 
-#: Regions that an executor is given at a time.
+#: Regions that an executor is given at a time, where it is not said how many workers it has.
 _AT_ONCE = 64
 
 
@@ -24,7 +24,7 @@ def crew_of(
     """
     require_workers(workers)
     regions = [region for region in to_do if region is not None]
-    asked = _AT_ONCE if executor is not None else workers
+    asked = _AT_ONCE if executor is not None and workers == 1 else workers
     asked = min(asked, len(regions))
     if asked < 1 or (workers == 1 and executor is None):
         return None, []

@@ -117,7 +117,8 @@ def to_icechunk(
         committed: as many as ``memory`` lets.
     executor
         Any `concurrent.futures.Executor`, or a Dask ``Client``, in place of processes. Each of its
-        tasks takes less memory than ``memory``. It is sent what opens the repository.
+        tasks takes less memory than ``memory``; ``workers`` above 1 is how many it has at a time.
+        It is sent what opens the repository.
     limits
         How many references are handled together.
     output_options, repo_options

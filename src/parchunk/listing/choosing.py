@@ -61,12 +61,18 @@ def choose(source: Source) -> Choice:
     Raises
     ------
     InputError
-        When it was told to be read off the wire, and cannot.
+        When it was told to be read off the wire, and cannot; when it was told who lists it, and
+        is not listed.
     """
-    if source.objects is not None:
+    if source.objects is not None or source.manner.probed:
+        if source.listing != "auto":
+            raise InputError(
+                f"--listing {source.listing} is for sources that are listed: leave it out beside "
+                "--inventory and --probe"
+            )
+        if source.objects is None:
+            return Choice("probe", "each chunk is asked for")
         return Choice("inventory", f"of {source.objects.date}")
-    if source.manner.probed:
-        return Choice("probe", "each chunk is asked for")
     source.require_listing()
     identity = source.identity
     # Of those who choose at once, one: a dialect holds the credentials that all of them use. A

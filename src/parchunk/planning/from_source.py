@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
+from parchunk.arguments.idle import refuse_idle
 from parchunk.arguments.lenient import lenient
 from parchunk.inventories.reading import MEMORY
 from parchunk.metadata import (
@@ -146,6 +147,8 @@ def plan(
         static=static,
         inline=inline_coordinates,
     )
+    if joining.dimension is None:
+        refuse_idle("--concat or --stack", {"--join": join != "exact"})
     period = as_period(region)
     length = None if isinstance(region, str) else region
     given = as_inventory(inventory, inventory_root, cast(int, memory), probe, probe_limit)
@@ -166,6 +169,7 @@ def plan(
             record_size=record_size,
             inline_threshold=cast(int, inline_threshold),
         )
+    refuse_idle("--concat, --stack or --merge", {"--static": static != "equal"})
     if not isinstance(source, Source):
         source = Source.open(str(source), store_options)
     if listing is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from parchunk.arguments.idle import refuse_idle
 from parchunk.errors import InputError
 from parchunk.inventories.reading import MEMORY, read_inventory
 from parchunk.inventories.roots import Root
@@ -53,14 +54,10 @@ class Inventory:
             that cannot be listed.
         """
         if not self.files:
-            if self.root is not None:
-                raise InputError("--inventory-root is for an inventory: give --inventory FILE, too")
             if self.probed is not None:
                 return source.asked_by_key(self.probed)
             source.require_listing()
             return source
-        if self.probed is not None:
-            raise InputError("--probe and --inventory: either says what is there; give one of them")
         if source.objects is not None:
             raise InputError("the source has objects= already: leave inventory= out")
         if source.identity == "etag" and source.url.startswith("gs://"):
@@ -145,6 +142,18 @@ def as_inventory(
     probe: bool = False,
     probe_limit: int = MOST_PROBED,
 ) -> Inventory:
-    """Return what stands for a listing as the Python functions take it."""
+    """Return what stands for a listing as the Python functions take it.
+
+    Raises
+    ------
+    InputError
+        When it is both, or something is said of what is not given.
+    """
     files = (inventory,) if isinstance(inventory, str) else tuple(inventory)
+    if files and probe:
+        raise InputError("--probe and --inventory: either says what is there; give one of them")
+    if not files:
+        refuse_idle("--inventory FILE", {"--inventory-root": root is not None})
+    if not probe:
+        refuse_idle("--probe", {"--probe-limit": probe_limit != MOST_PROBED})
     return Inventory(files, root, memory, probe_limit if probe else None)
