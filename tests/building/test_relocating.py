@@ -159,15 +159,23 @@ def test_cut_short_anywhere_it_is_finished_by_the_next(
         with pytest.raises(KeyboardInterrupt):
             parchunk.relocate(out, moved)
     assert published(out) == before
+    assert run(["status", str(out)]) == 1
+    said = capsys.readouterr().out
+    assert "a relocation was cut short: nothing is listed; readers see" in said
+    assert "run the same parchunk relocate again: it finishes that (or parchunk update" in said
     assert len(list((out / ".parchunk/next").rglob("refs.*.parq"))) == len(before) - 1
     with monkeypatch.context() as patched:
         patched.setattr("parchunk.out.switching._each", _end)
         with pytest.raises(KeyboardInterrupt):
             parchunk.relocate(out, moved)
     assert not (out / ".zmetadata").exists()
+    with pytest.raises(InputError, match=r"is being relocated: .* run the same parchunk relocate"):
+        parchunk.audit(out)
+    assert run(["relocate", str(out), str(moved)]) == 0, "which is said to be what finishes it"
+    assert "is in its place now" in capsys.readouterr().out
+    assert published(out) == published(fresh)
     assert run(["relocate", str(out), str(moved)]) == 2
     assert "already" in capsys.readouterr().err
-    assert published(out) == published(fresh)
     assert not (out / ".parchunk/next").exists()
 
 
@@ -215,3 +223,20 @@ def test_from_a_folder_into_a_bucket(
     )  # fmt: skip
     kinds = {found.kind for found in parchunk.audit(again, output_options=bucket.options).findings}
     assert kinds <= {"missing-chunks", "zero-sized", "strays"}
+
+
+def test_one_that_was_cut_short_is_dropped_by_an_update(
+    out: Path, moved: Path, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = published(out)
+    shutil.copytree(moved, out.parent / "old/s.zarr")
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.relocating.publish_root", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.relocate(out, moved)
+    (found,) = [one for one in parchunk.audit(out).findings if one.kind == "unfinished"]
+    assert found.remedy.endswith("(or parchunk update OUT, which drops it)")
+    parchunk.update(out)
+    assert published(out) == before
+    assert not (out / ".parchunk/next").exists()
+    assert "unfinished" not in {one.kind for one in parchunk.audit(out).findings}

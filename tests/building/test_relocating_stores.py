@@ -93,9 +93,18 @@ def test_one_store_is_elsewhere(
         patched.setattr("parchunk.building.relocating.publish_root", end)
         with pytest.raises(KeyboardInterrupt):
             parchunk.relocate(out, away, store="1.zarr")
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.out.switching._each", end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.relocate(shutil.copytree(out, tmp_path / "again"), away, store="1.zarr")
+    again = parchunk.relocate(tmp_path / "again", away, store="1.zarr")
+    assert (again.now, again.record_files) == (str(away), 0)
+    assert "in its place now" in again.notes[0]
     done = parchunk.relocate(out, away, store="1.zarr")  # goes on with that
     assert (done.before, done.now) == (str(paths[1]), str(away))
     assert "in/*.zarr is not looked up any more" in done.notes[0]
+    with pytest.raises(InputError, match=r"in several folders below .*\(in/0.zarr, away/1.zarr\)"):
+        parchunk.relocate(out, tmp_path / "in")
     for name in ("1.zarr", str(paths[1])):  # once more, by any name
         with pytest.raises(InputError, match=f"{away} already"):
             parchunk.relocate(out, away, store=name)

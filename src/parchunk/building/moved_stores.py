@@ -21,13 +21,26 @@ from parchunk.stores.source import Source
 
 @dataclass(frozen=True)
 class MovedStores:
-    """A plan whose stores are elsewhere: which of them moved, and what a user should know."""
+    """A plan whose stores are elsewhere: which of them moved, and what a user should know.
+
+    ``apart`` is to be said where one is not found: in which folders they are looked for, if these
+    are several.
+    """
 
     plan: Plan
     moved: tuple[int, ...]
     before: str
     now: str
     notes: tuple[str, ...] = ()
+    apart: str = ""
+
+
+class AlreadyThereError(InputError):
+    """The references are to ``place`` already."""
+
+    def __init__(self, message: str, place: str) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 def with_folder(
@@ -53,7 +66,8 @@ def with_folder(
     given, notes = _given_elsewhere(stores, planned, plan.group, was, source.url)
     new = _with_stores(plan, planned, given, was, source.url)
     new = replace(new, location=source.location, source=source)
-    return MovedStores(new, tuple(range(len(planned))), was, source.url, notes)
+    places = _places([one.url for one in stores.stores], was, source.url)
+    return MovedStores(new, tuple(range(len(planned))), was, source.url, notes, places)
 
 
 def one_elsewhere(
@@ -89,6 +103,25 @@ def one_elsewhere(
     source = replace(sources_above(sources), options=plan.location.options)
     new = replace(new, location=source.location, source=source)
     return MovedStores(new, (at,), was, now.url, notes)
+
+
+def _places(urls: Sequence[str], was: str, now: str) -> str:
+    """Return where stores are looked for that do not lie in one folder, as a clause.
+
+    So it is once one of them was relocated alone.
+    """
+    folders: dict[str, str] = {}
+    for url in urls:
+        tail = url[len(was) :].lstrip("/")
+        folders.setdefault(tail.rpartition("/")[0], tail)
+    if len(folders) == 1:
+        return ""
+    first, second = list(folders.values())[:2]
+    return (
+        f"; the stores are in several folders below {was} ({first}, {second}), and are looked for "
+        f"by the same names below {now}: give a folder that has them so, or relocate them one by "
+        "one, with --store"
+    )
 
 
 def _stores_of(plan: Plan) -> StoreSet:
@@ -135,8 +168,8 @@ def _named(stores: StoreSet, name: str, place: str) -> int:
                 f"{stores.stores[found[1]].url}: give more of its URL, or its group"
             )
     if any(one.url == place for one in stores.stores):  # as by the same command before
-        raise InputError(
-            f"--store {name}: no store is called so any more; one is at {place} already"
+        raise AlreadyThereError(
+            f"--store {name}: no store is called so any more; one is at {place} already", place
         )
     known = ", ".join(one.url for one in stores.stores[:5])
     more = ", ..." if len(stores.stores) > 5 else ""

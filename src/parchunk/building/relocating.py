@@ -11,7 +11,12 @@ from typing import cast
 import numpy as np
 
 from parchunk.arguments.lenient import lenient
-from parchunk.building.moved_stores import MovedStores, one_elsewhere, with_folder
+from parchunk.building.moved_stores import (
+    AlreadyThereError,
+    MovedStores,
+    one_elsewhere,
+    with_folder,
+)
 from parchunk.building.pools import Pools
 from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.publishing import publish_root
@@ -31,6 +36,7 @@ from parchunk.out.lease import Lease
 from parchunk.out.opening import open_output
 from parchunk.out.output import PREVIOUS, ROOT, UPDATE, Output
 from parchunk.out.plan_file import load_plan
+from parchunk.out.prepared import is_relocation, is_switching
 from parchunk.out.receipts import Receipt, check_counts, read_receipts, strays_path, write_receipt
 from parchunk.out.switching import switch
 from parchunk.out.unfinished import Unfinished
@@ -47,6 +53,8 @@ SAMPLE = 200
 _AT_ONCE = 8
 #: Record files of an array that chunks are taken from for that, at most.
 _FILES = 5
+#: Said where nothing was left to do but what finishes a replacement.
+_FINISHED = "all of it was written by one that was cut short, and is in its place now"
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,16 +123,20 @@ def relocate(
     memory = cast(int, memory)
     output = open_output(out, output_options)
     load_plan(output)  # refused before a lease is taken in what is no OUT
+    was_cut_short = is_switching(output) and is_relocation(output)
     with alone_in(output) as lease:
         old = load_plan(output)
-        moved = _elsewhere(old, url, store, store_options)
+        try:
+            moved = _elsewhere(old, url, store, store_options)
+        except AlreadyThereError as error:
+            if was_cut_short:
+                return Relocation(output.url, error.place, error.place, 0, 0, (_FINISHED,))
+            raise
         new, source = moved.plan, moved.plan.source
         assert source is not None
         refuse_overlap(new, source, output)
         receipts = _finished(old, output)
-        if moved.now == moved.before:
-            raise InputError(f"{output.url} refers to {moved.now} already")
-        _require_same(new, source, moved.now)
+        _require_same(moved, source)
         rewriting = Rewriting.within(memory, new)
         looked_at = Sample(new, source, receipts, output, sample, rewriting)
         checked = looked_at.require(None if new.stores is None else moved.moved)
@@ -150,17 +162,21 @@ def _elsewhere(
     store: str | None,
     options: Mapping[str, str] | None,
 ) -> MovedStores:
-    """Return a plan with its source in the new place."""
+    """Return a plan with its source in the new place; raise AlreadyThereError if it is there."""
     if store is not None:
         if plan.stores is None:
             raise InputError(f"--store {store}: the references are of one store: leave it out")
-        return one_elsewhere(plan, store, url, options)
-    if plan.stores is not None:
-        return with_folder(plan, url, options)
-    source = _opened(plan, url, options)
-    # Copies have times and tags of their own.
-    new = replace(plan, location=source.location, source=source, identity="none")
-    return MovedStores(new, (0,), plan.location.url, source.url)
+        moved = one_elsewhere(plan, store, url, options)
+    elif plan.stores is not None:
+        moved = with_folder(plan, url, options)
+    else:
+        source = _opened(plan, url, options)
+        # Copies have times and tags of their own.
+        new = replace(plan, location=source.location, source=source, identity="none")
+        moved = MovedStores(new, (0,), plan.location.url, source.url)
+    if moved.now == moved.before:
+        raise AlreadyThereError(f"the references are to {moved.now} already", moved.now)
+    return moved
 
 
 def _opened(
@@ -196,12 +212,16 @@ def _finished(plan: Plan, output: Output) -> dict[PartitionKey, Receipt]:
     return receipts
 
 
-def _require_same(plan: Plan, source: Source, url: str) -> None:
-    """Refuse a place, ``url``, whose documents mean something else than those of a plan there."""
+def _require_same(moved: MovedStores, source: Source) -> None:
+    """Refuse a place whose documents mean something else than those of the plan there."""
+    plan, url = moved.plan, moved.now
     if plan.stores is None:
         now, values = read_again(plan, source, arrays_to_come=False), []
     else:
-        joined = rejoined(plan, source, arrays_to_come=False)
+        try:
+            joined = rejoined(plan, source, arrays_to_come=False)
+        except InputError as error:
+            raise InputError(f"{error}{moved.apart}") from None
         now, values = joined.hierarchy, changed_coordinates(plan, joined)
         now = skip_refused(now) if plan.hierarchy.skipped else now
     if values:
@@ -231,7 +251,7 @@ def _write_all(
 
     What one that was cut short has written is kept.
     """
-    stage = begin_stage(new, output, Unfinished((), (), False, old.fingerprint, only=True))
+    stage = begin_stage(new, output, _asked(old))
     done = read_receipts(stage, new)
     as_of, written = int(time.time() * 1_000_000), 0
     try:
@@ -269,6 +289,11 @@ def _write_all(
     keep_labels(new, output, source, known)
     output.tidy()
     return written
+
+
+def _asked(old: Plan) -> Unfinished:
+    """Return what the layout that is prepared is for: nothing is listed."""
+    return Unfinished((), (), False, old.fingerprint, only=True, relocating=True)
 
 
 def _writer(

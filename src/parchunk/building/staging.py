@@ -10,7 +10,7 @@ from typing import Any
 from parchunk.building.carrying import forget, is_due, keep_going_on, renewed, strays_of
 from parchunk.errors import InputError
 from parchunk.out.claims import clear_claims
-from parchunk.out.output import NEXT, PLAN, Output
+from parchunk.out.output import NEXT, PLAN, PREPARED_FOR, Output
 from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipts import Receipt, read_receipts, strays_path, write_receipt
@@ -18,9 +18,6 @@ from parchunk.out.unfinished import Unfinished
 from parchunk.planning.changes import seen_otherwise
 from parchunk.planning.growth import carried
 from parchunk.planning.plan import Plan
-
-#: Within NEXT: what the update was asked, and which plan it goes on from.
-_ASKED = ".parchunk/asked.json"
 
 
 def to_list_anew(old: Plan, new: Plan, output: Output) -> tuple[str, ...]:
@@ -47,7 +44,7 @@ def asked_before(plan: Plan, output: Output) -> Unfinished | None:
 
     A relocation asks for nothing.
     """
-    saved = _read(output.below(NEXT))
+    saved = _read(output)
     return saved if saved is not None and saved.fingerprint == plan.fingerprint else None
 
 
@@ -60,7 +57,7 @@ def begin_stage(new: Plan, output: Output, asked: Unfinished) -> Output:
     output.prepare()
     stage = output.below(NEXT)
     clear_claims(stage)
-    saved = _read(stage)
+    saved = _read(output)
     prepared = _plan_of(stage)
     is_of_new = prepared is not None and prepared.fingerprint == new.fingerprint
     stage.prepare()
@@ -68,8 +65,8 @@ def begin_stage(new: Plan, output: Output, asked: Unfinished) -> Output:
         if is_of_new:
             stage.delete(PLAN)  # it is not gone on with, whenever this is cut short
         # Before the plan goes that says why some arrays are asked for.
-        stage.put(_ASKED, json.dumps(asked.to_json()).encode())
-        discard_prepared(output, but=f"{NEXT}/{_ASKED}")
+        output.put(PREPARED_FOR, json.dumps(asked.to_json()).encode())
+        discard_prepared(output, but=PREPARED_FOR)
         stage.prepare()
         save_plan(new, stage)
     return stage
@@ -103,8 +100,9 @@ def _plan_of(stage: Output) -> Plan | None:
         return None
 
 
-def _read(stage: Output) -> Unfinished | None:
+def _read(output: Output) -> Unfinished | None:
+    """Return what the prepared is for, and which plan it goes on from."""
     try:
-        return Unfinished.from_json(json.loads(stage.get(_ASKED) or b""))
+        return Unfinished.from_json(json.loads(output.get(PREPARED_FOR) or b""))
     except (ValueError, KeyError, TypeError, RecursionError, InputError):
         return None

@@ -57,6 +57,7 @@ def command(
                     "published": status.published,
                     "finished": status.finished,
                     "updating": status.under_way.updating,
+                    "relocating": status.under_way.relocating,
                     "holder": None if holder is None else str(holder),
                     "tasks_at_work": [str(claim) for claim in status.under_way.claims],
                     "partitions": status.partitions,

@@ -28,6 +28,8 @@ CLAIMS = f"{OWN}/claims"
 NEXT = f"{OWN}/next"
 #: The plan of that, from its beginning on, and its root, once it is complete.
 PREPARED_PLAN = f"{NEXT}/{OWN}/plan.json"
+#: What it is prepared for, as long as any of it is there.
+PREPARED_FOR = f"{NEXT}/{OWN}/asked.json"
 #: What was known of partitions that go on in stores which came.
 KNOWN = f"{OWN}/known"
 RECEIPTS = f"{OWN}/receipts"

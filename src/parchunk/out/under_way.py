@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from parchunk.out.claims import Claim, read_claims
 from parchunk.out.holder import Holder
 from parchunk.out.output import LEASE, PREPARED_PLAN, PREPARED_ROOT, PREVIOUS, ROOT, UPDATE, Output
+from parchunk.out.prepared import is_relocation
 from parchunk.wording import counted
 
 #: What is there while an update is, and after one that was cut short.
@@ -18,6 +19,7 @@ _UPDATING = (PREVIOUS, UPDATE, PREPARED_PLAN, PREPARED_ROOT)
 class UnderWay:
     """``published``: readers can open OUT. ``updating``: an update has begun and not ended.
 
+    ``relocating``: so has a relocation, and no update beside it; then it is ``updating``, too.
     ``holder`` is who works in OUT at the moment; None: nobody that is known to be alive.
     ``claims`` are of tasks of other machines that are at work.
     """
@@ -26,6 +28,7 @@ class UnderWay:
     updating: bool
     holder: Holder | None
     claims: tuple[Claim, ...] = ()
+    relocating: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -40,6 +43,11 @@ class UnderWay:
             return (
                 f"wait for the tasks that are at work ({self.claims[0]}, {len(self.claims)} in all)"
             )
+        if self.relocating:
+            return (
+                "run the same parchunk relocate again: it finishes that (or parchunk update OUT, "
+                "which drops it)"
+            )
         if self.published or self.updating:
             return "run parchunk update OUT: it finishes that"
         return "run the same build again: it resumes"
@@ -47,14 +55,15 @@ class UnderWay:
     def message(self, undone: int) -> str:
         """Return in words that OUT is unfinished, and what readers see meanwhile."""
         what = "an update" if self.published or self.updating else "a build"
+        what = "a relocation" if self.relocating else what
         how = "is running" if self.is_running else "was cut short"
         if self.published and not self.updating and not self.is_running:
             how += ", or receipts were deleted"
-        left = (
-            f"{counted(undone, 'partition is', 'partitions are')} left to do"
-            if undone
-            else "nothing is left to list"
-        )
+        left = "nothing is left to list"
+        if undone:
+            left = f"{counted(undone, 'partition is', 'partitions are')} left to do"
+        elif self.relocating:
+            left = "nothing is listed"
         seen = "; readers see the references as they were before" if self.published else ""
         return f"{what} {how}: {left}{seen}"
 
@@ -66,5 +75,7 @@ def read_under_way(output: Output) -> UnderWay:
     if holder is not None and holder.is_over(time.time()):
         holder = None
     updating = any(output.get(path) is not None for path in _UPDATING)
+    asked = any(output.get(path) is not None for path in (PREVIOUS, UPDATE))
+    relocating = updating and not asked and is_relocation(output)
     claims = tuple(claim for claim in read_claims(output) if not claim.is_over)
-    return UnderWay(output.get(ROOT) is not None, updating, holder, claims)
+    return UnderWay(output.get(ROOT) is not None, updating, holder, claims, relocating)

@@ -27,7 +27,8 @@ class Unfinished:
     were given. Once the receipts of all that is due are deleted the update is ``begun``: from then
     on what has no receipt is what is left to do. ``grown_from`` is the plan whose receipts are
     still to become those of OUT's plan, where that is another. ``partitions`` are damaged ones;
-    with ``only``, nothing else that was full is listed again.
+    with ``only``, nothing else that was full is listed again. ``relocating``: it is no update, and
+    asks for nothing.
     """
 
     regions: tuple[int, ...]
@@ -38,6 +39,7 @@ class Unfinished:
     grown_from: Plan | None = None
     partitions: tuple[PartitionKey, ...] = ()
     only: bool = False
+    relocating: bool = False
 
     @property
     def names_some(self) -> bool:
@@ -68,6 +70,7 @@ class Unfinished:
             "grown_from": None if plan is None else plan.to_json(),
             "partitions": [list(key) for key in self.partitions],
             "only": self.only,
+            "relocating": self.relocating,
         }
 
     @classmethod
@@ -86,13 +89,14 @@ class Unfinished:
             # Older versions knew of none.
             tuple((array, region) for array, region in document.get("partitions", ())),
             document.get("only", False),
+            document.get("relocating", False),
         )
         keys = [key for key in found.partitions if type(key[1]) not in (int, type(None))]
         names = (*found.arrays, *(name for name, _ in found.partitions), found.fingerprint)
         if not (
             all(type(number) is int for number in found.regions)
             and all(type(name) is str for name in names)
-            and type(found.gaps) is type(found.begun) is type(found.only) is bool
+            and {*map(type, (found.gaps, found.begun, found.only, found.relocating))} == {bool}
             and not keys
         ):
             raise TypeError("not of their types")
