@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,9 @@ from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
 
 import parchunk
+from parchunk.listing.batches import Batches, Stalled
 from parchunk.stores.answering import UnansweredError, answer
+from parchunk.stores.hanging import HANGING
 
 
 @contextmanager
@@ -93,3 +96,67 @@ def test_a_thread_that_was_left_is_not_asked_again() -> None:
     while not late:
         over.wait(0.01)
     assert not others & set(late)
+
+
+def idle() -> set[threading.Thread]:
+    return {one for one in threading.enumerate() if one.name == "answer"}
+
+
+def test_one_who_is_interrupted_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever that is: amid the request, or when it has been answered."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for place in ("_Askers.give", "_Asker.ask"):
+        before = idle()
+        with monkeypatch.context() as patched:
+            patched.setattr(f"parchunk.stores.answering.{place}", interrupt)
+            # Others that are idle are taken first.
+            for _ in range(len(before) + 3):
+                with pytest.raises(KeyboardInterrupt):
+                    answer(lambda: None, 10)
+        gc.collect()
+        for one in idle():
+            one.join(10)
+        assert not idle(), place
+
+
+def test_no_more_requests_hang_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr("parchunk.stores.hanging.MOST", 5)
+    try:
+        said = []
+        for _ in range(7):
+            with pytest.raises(UnansweredError) as found:
+                answer(over.wait, 0.01)
+            said.append("no more are begun" in str(found.value))
+        assert said == [False] * 5 + [True] * 2
+        with pytest.raises(Stalled, match="no more are begun"):
+            Batches(lambda: iter(()), 10, over)
+    finally:
+        over.set()
+    while HANGING.is_full():
+        over.wait(0.01)
+        for one in idle():
+            one.join(0.1)
+    assert answer(lambda: 3, 10) == 3
+    assert list(Batches(lambda: iter("ab"), 10, threading.Event())) == ["a", "b"]
+
+
+def test_a_listing_that_hangs_counts_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr("parchunk.stores.hanging.MOST", 1)
+
+    def hang() -> Iterator[str]:
+        over.wait(30)
+        yield "late"
+
+    with pytest.raises(Stalled, match="nothing came"):
+        next(iter(Batches(hang, 0.01, threading.Event())))
+    assert HANGING.is_full()
+    over.set()
+    for one in threading.enumerate():
+        if one.name == "batches":
+            one.join(10)
+    assert not HANGING.is_full()

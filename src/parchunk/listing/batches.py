@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from parchunk.stores.hanging import HANGING, TOO_MANY, Request
+
 #: Seconds after which one who waits looks whether the build is ending.
 TICK = 0.25
 
@@ -27,10 +29,19 @@ class Batches:
     def __init__(
         self, open_stream: Callable[[], Iterator[Any]], quiet: float, stop: threading.Event
     ) -> None:
-        """Open the stream when the first batch is asked for; wait ``quiet`` seconds at most."""
+        """Open the stream when the first batch is asked for; wait ``quiet`` seconds at most.
+
+        Raises
+        ------
+        Stalled
+            When too many requests of before hang.
+        """
+        if HANGING.is_full():
+            raise Stalled(TOO_MANY)
         self._quiet, self._stop = quiet, stop
         self._asked: SimpleQueue[bool] = SimpleQueue()
         self._come: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        self._request = Request()
         run = threading.Thread(target=self._run, args=(open_stream,), name="batches", daemon=True)
         run.start()
 
@@ -63,8 +74,10 @@ class Batches:
                 return self._come.get(timeout=TICK)
             except Empty:
                 if self._stop.is_set():
+                    self._request.leave()
                     return None, None
                 if time.monotonic() >= until:
+                    self._request.leave()
                     raise Stalled(f"nothing came for {self._quiet:g} s") from None
 
     def _run(self, open_stream: Callable[[], Iterator[Any]]) -> None:
@@ -75,3 +88,4 @@ class Batches:
                 self._come.put((next(stream, None), None))
             except BaseException as error:  # raised where the batch was asked for
                 self._come.put((None, error))
+        self._request.end()

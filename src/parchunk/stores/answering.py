@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
+
+from parchunk.stores.hanging import HANGING, TOO_MANY, Request
 
 #: Seconds that an answer may take: more than a client of `parchunk.stores` tries by itself.
 QUIET = 240.0
@@ -15,6 +18,9 @@ QUIET = 240.0
 _IDLE = 5.0
 
 _T = TypeVar("_T")
+#: What a thread is to ask for, None for no more, and what it was told.
+_Wanted = SimpleQueue[tuple[Callable[[], Any], Request] | None]
+_Come = SimpleQueue[tuple[Any, BaseException | None]]
 
 
 class UnansweredError(Exception):
@@ -24,37 +30,48 @@ class UnansweredError(Exception):
 class _Asker:
     """A thread that asks for one thing after another, and ends when nobody wants any for a while.
 
-    To start one for each request would take longer than all else that Python does for it.
+    To start one for each request would take longer than all else that Python does for it. It ends,
+    too, when this is gone, as where who asked was interrupted.
     """
 
     def __init__(self) -> None:
-        self._wanted: SimpleQueue[Callable[[], Any]] = SimpleQueue()
-        self._come: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-        self._is_left = False
-        threading.Thread(target=self._run, name="answer", daemon=True).start()
-
-    def _run(self) -> None:
-        while not self._is_left:
-            try:
-                ask = self._wanted.get(timeout=_IDLE)
-            except Empty:
-                if _ASKERS.forget(self):
-                    return
-                continue
-            try:
-                self._come.put((ask(), None))
-            except BaseException as error:  # raised where it was asked for
-                self._come.put((None, error))
-            del ask  # what it holds is not needed until another comes
+        self._wanted: _Wanted = SimpleQueue()
+        self._come: _Come = SimpleQueue()
+        weakref.finalize(self, self._wanted.put, None).atexit = False
+        of = (weakref.ref(self), self._wanted, self._come)
+        threading.Thread(target=_run, args=of, name="answer", daemon=True).start()
 
     def ask(self, ask: Callable[[], Any], quiet: float) -> tuple[Any, BaseException | None]:
         """Return what ``ask`` returns and None, or None and what it raises; raise `Empty` later."""
-        self._wanted.put(ask)
+        request = Request()
+        self._wanted.put((ask, request))
         try:
             return self._come.get(timeout=quiet)
         except BaseException:
-            self._is_left = True
+            request.leave()
             raise
+
+
+def _run(of: weakref.ref[_Asker], wanted: _Wanted, come: _Come) -> None:
+    """Ask for what is wanted; hold no asker meanwhile, which is its user's alone."""
+    while True:
+        try:
+            found = wanted.get(timeout=_IDLE)
+        except Empty:
+            asker = of()
+            if asker is not None and _ASKERS.forget(asker):
+                return
+            del asker
+            continue
+        if found is None:
+            return
+        ask, request = found
+        try:
+            come.put((ask(), None))
+        except BaseException as error:  # raised where it was asked for
+            come.put((None, error))
+        request.end()
+        del ask, request, found  # what they hold is not needed until another comes
 
 
 class _Askers:
@@ -101,8 +118,10 @@ def answer(ask: Callable[[], _T], quiet: float) -> _T:
     Raises
     ------
     UnansweredError
-        When nothing came in that time.
+        When nothing came in that time; when too many requests of before hang.
     """
+    if HANGING.is_full():
+        raise UnansweredError(TOO_MANY)
     asker = _ASKERS.take()
     try:
         found, error = asker.ask(ask, quiet)
