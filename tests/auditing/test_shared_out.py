@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import threading
+import time
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from obstore.store import MemoryStore
 
 import parchunk
 from parchunk.auditing.progress import AuditProgress
+from parchunk.auditing.sharing import Hands
 from parchunk.cli.main import run
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan, save_plan
@@ -196,3 +201,34 @@ def test_what_cannot_be_shared_out_is_refused(
     assert "run parchunk build SRC OUT --dask ADDRESS, then audit OUT" in capsys.readouterr().err
     assert run(["audit", str(source), "--native", "--dask", "tcp://127.0.0.1:1"]) == 2
     assert "leave out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("part", "asked"), [("against_source", {"against_source": True}), ("decoding", {"decode": 40})]
+)
+def test_more_workers_than_listings_list_no_more_at_once(
+    amiss: Path, monkeypatch: pytest.MonkeyPatch, part: str, asked: dict[str, Any]
+) -> None:
+    name = {"against_source": "compare_part", "decoding": "decode_part"}[part]
+    module = import_module(f"parchunk.auditing.{part}")
+    does, under_way, most, lock = getattr(module, name), [0], [0], threading.Lock()
+
+    def watched(task: Any) -> Any:
+        with lock:
+            under_way[0] += 1
+            most.append(under_way[0])
+        try:
+            time.sleep(0.01)
+            assert getattr(task, "allowed", task).concurrency == 1
+            return does(task)
+        finally:
+            with lock:
+                under_way[0] -= 1
+
+    monkeypatch.setattr(module, name, watched)
+    with ThreadPoolExecutor(4) as pool:
+        hands = nullcontext(Hands(pool, 8, 4, 4))
+        monkeypatch.setattr("parchunk.auditing.run.opened_hands", lambda *_: hands)
+        parchunk.audit(amiss, workers=4, concurrency=2, **asked)
+    assert len(most) > 3
+    assert max(most) <= 2

@@ -11,6 +11,8 @@ import zarr
 from obstore.store import MemoryStore
 
 import parchunk
+from parchunk.building.effort import Effort
+from parchunk.building.pools import Here
 
 Published = Callable[[Path], dict[str, bytes]]
 
@@ -93,3 +95,18 @@ def test_a_memory_store_stays_in_its_process(source: str, tmp_path: Path) -> Non
     with pytest.raises(parchunk.InputError, match="memory"):
         parchunk.build(plan, str(tmp_path / "refs"), workers=2)
     assert not (tmp_path / "refs").exists()
+
+
+def test_no_more_workers_list_than_listings_may_be_side_by_side(
+    source: str, tmp_path: Path, published: Published, wanted: dict[str, bytes]
+) -> None:
+    """Each lists, so that 16 workers were 16 listings where 8 were asked for."""
+    result = parchunk.build(plan_of(source), tmp_path / "refs", workers=5, concurrency=1)
+    said = "1 of 5 workers were at work, as each lists and --concurrency allows 1 listing"
+    assert [note for note in result.notes if said in note]
+    assert not [n for n in parchunk.build(plan_of(source), tmp_path / "refs").notes if said in n]
+    assert published(tmp_path / "refs") == wanted
+    for workers, concurrency, executor in ((3, 8, None), (8, 3, None), (8, 3, Here())):
+        effort = Effort(workers=workers, concurrency=concurrency, executor=executor)
+        assert effort.processes == (3 if executor is None else 1)
+        assert effort.processes * effort.listings <= concurrency

@@ -178,7 +178,7 @@ def _compared(
     """Return what listing all partitions comes to, here or shared out."""
     if hands is None:
         return compare_partitions(plan, output, source, done, allowed, reporter)
-    processes = hands.processes
+    processes, listings = hands.processes, allowed.concurrency
     if processes > 1:
         rate = allowed.patience.lists_per_second / processes
         allowed = replace(
@@ -201,7 +201,7 @@ def _compared(
         objects = sum(item.partition.objects.total for item in items)
         calls.append(Call(name, compare_part, (task,), objects))
     parts = []
-    for part in hands.in_order(calls, reporter.compared):
+    for part in hands.in_order(calls, reporter.compared, listings):
         parts.append(part)
         reporter.requests.add(
             lists=part.lists, keys=part.keys, retries=part.retries, busy=part.busy

@@ -152,7 +152,7 @@ def decode_sample(
         parts: Iterator[Decoded] = iter([decode_draws(plan, output, source, draws, concurrency)])
     else:
         calls = _calls(plan, output, source, draws, max(concurrency // hands.processes, 1), hands)
-        parts = hands.in_order(calls)
+        parts = hands.in_order(calls, requests=concurrency)
     for part in parts:
         result.read += part.read
         result.findings += part.findings

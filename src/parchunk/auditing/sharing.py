@@ -32,10 +32,20 @@ class Hands:
     processes: int
 
     def in_order(
-        self, calls: Iterable[Call], done: Callable[[int], None] | None = None
+        self,
+        calls: Iterable[Call],
+        done: Callable[[int], None] | None = None,
+        requests: int | None = None,
     ) -> Iterator[Any]:
-        """Yield what tasks come to, in their order; see `parchunk.workers.crews.in_order`."""
-        return in_order(self.executor, calls, self.at_once, done)
+        """Yield what tasks come to, in their order; see `parchunk.workers.crews.in_order`.
+
+        ``requests`` are how many may be under way in all processes together: where these are more,
+        that many tasks have one each.
+        """
+        at_once = self.at_once
+        if requests is not None and requests < self.processes:
+            at_once = requests
+        return in_order(self.executor, calls, at_once, done)
 
 
 @contextmanager

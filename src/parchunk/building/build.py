@@ -88,7 +88,8 @@ def build(
     concurrency
         Listings side by side, over all workers.
     workers
-        Processes; every large array is shared out so that each has a part of it.
+        Processes, no more than ``concurrency``; every large array is shared out so that each has a
+        part of it.
     executor
         Any `concurrent.futures.Executor`, or a Dask ``Client``, in place of processes. Each of
         its tasks may use ``memory`` and ``concurrency``; ``workers`` says among how many at least

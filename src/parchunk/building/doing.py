@@ -44,14 +44,16 @@ def do_here(
     # Made when their turn comes: there may be ten thousand stores.
     jobs = (
         (work, job)
-        for work in store_works(plan, source, pending, effort.workers, rows_known)
+        for work in store_works(plan, source, pending, effort.processes, rows_known)
         for job in work.jobs(most_held, width, limits)
     )
     ready = ready_jobs(plan, jobs, pending, output, share, known)
     before = len(run.receipts)
     run.receipts += write_storeless(plan, output, pending)
-    if effort.workers > 1:
-        run.in_processes(ready, effort.workers)
+    if pending:
+        run.notes += effort.notes
+    if effort.processes > 1:
+        run.in_processes(ready, effort.processes)
     else:
         run.in_threads(ready, most_held, effort.concurrency)
     least = sum(receipt.requests_least for receipt in run.receipts[before:])

@@ -20,6 +20,7 @@ from parchunk.errors import InputError
 from parchunk.listing.patience import Patience
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
+from parchunk.wording import counted
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,22 @@ class Effort:
 
     @property
     def processes(self) -> int:
-        """Processes that share memory and listings; an executor's tasks have each their own."""
-        return 1 if self.executor is not None else self.workers
+        """Processes that share memory and listings; an executor's tasks have each their own.
+
+        Each lists: there are no more of them than listings may be side by side.
+        """
+        return 1 if self.executor is not None else min(self.workers, self.concurrency)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how many workers there are."""
+        if self.executor is not None or self.processes == self.workers:
+            return ()
+        return (
+            f"{self.processes} of {self.workers} workers were at work, as each lists and "
+            f"--concurrency allows {counted(self.concurrency, 'listing')} side by side: a higher "
+            "one has more",
+        )
 
     @property
     def listings(self) -> int:

@@ -138,8 +138,8 @@ class Renumbering:
         most_held = self.effort.most_held(self.source, self.new)
         ready = self._ready(left, most_held, rewriting)
         try:
-            if self.effort.workers > 1:
-                run.in_processes(ready, self.effort.workers)
+            if self.effort.processes > 1:
+                run.in_processes(ready, self.effort.processes)
             else:
                 run.in_threads(ready, most_held, self.effort.concurrency)
         finally:

@@ -264,7 +264,7 @@ def run_options(function: _F) -> _F:
                 metavar="N",
                 help="Listings side by side.",
             ),
-            workers_option("Processes."),
+            workers_option("Processes, no more than --concurrency."),
         ]
     ):
         function = option(function)

@@ -87,6 +87,7 @@ def describe(
 ) -> dict[str, object]:
     """Return the forecast of a build, were every chunk there."""
     assert plan.source is not None
+    workers = min(workers, concurrency)  # each lists
     share = max(concurrency // workers, 1)
     width = width_of(plan.source.manner, share)
     most_held = held_within(
