@@ -295,6 +295,38 @@ def test_a_build_does_not_end_what_an_update_was_asked(
     assert not (out / ".parchunk" / "update.json").exists()
 
 
+def _build_shared(plan: Any, out: str) -> None:
+    for task in parchunk.tasks(plan, out, parts=1):
+        parchunk.run_task(task)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_build_that_goes_on_is_not_vouched_for_by_receipts_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """Cut short itself behind a record file, it leaves none that the next update would believe."""
+    source, out = tmp_path / "s.zarr", tmp_path / "refs"
+    options = air(source)
+    parchunk.build(parchunk.plan(str(source), **options), str(out))
+    grow(source)
+    with monkeypatch.context() as patched:
+        patched.setattr(import_module("parchunk.building.update"), "carry_over", _raise)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(str(out))
+    for number in range(3):
+        rewrite(source, step=8 * number)
+    plan = parchunk.plan(str(source), **options)
+    with monkeypatch.context() as patched:
+        patched.setattr(import_module("parchunk.building.receipting"), "check_counts", _raise)
+        build = _build_shared if shared else parchunk.build
+        with pytest.raises(KeyboardInterrupt):
+            build(plan, str(out))
+    assert not parchunk.update(str(out)).missing
+    assert not damage(out, against_source=False)
+    parchunk.update(str(out), regions=[0, 1, 2])
+    assert not damage(out)
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"parchunk_update": 1, "regions": ["0"]}', "\x00"]
 )

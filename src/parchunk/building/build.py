@@ -17,7 +17,7 @@ from parchunk.building.preflight import alone_in, begin_output, refuse_foreign, 
 from parchunk.building.publishing import notes_of, publish_root
 from parchunk.building.results import BuildResult, Progress
 from parchunk.building.running import Run
-from parchunk.building.staging import forget_prepared
+from parchunk.building.staging import go_on_without
 from parchunk.cover.limits import Limits
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.listing.choosing import choose
@@ -137,7 +137,7 @@ def build(
     require_inventory(plan.inventory, source)
     with alone_in(output) as lease:
         begun = begin_output(plan, output, overwrite)
-        forget_prepared(begun, output)
+        go_on_without(begun, output)
         result = carry_out(begun, source, output, lease, effort, began)
     joined = () if begun.stores is None else begun.stores.kept
     if set(plan.inlined_coordinates).difference(joined) and not begun.inline_coordinates:

@@ -16,9 +16,10 @@ from parchunk.listing.strays import Strays, encode_strays
 from parchunk.out.counts import BuildCounts
 from parchunk.out.inventory_date import oldest
 from parchunk.out.known import keep_known
-from parchunk.out.output import RECEIPTS, STRAYS, Output
+from parchunk.out.output import PREVIOUS, RECEIPTS, STRAYS, Output
+from parchunk.out.plan_file import parse_plan
 from parchunk.out.receipts import Receipt, read_receipts, receipt_path, strays_path, write_receipt
-from parchunk.out.unfinished import Unfinished
+from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.coordinates import MOST_CHUNKS
 from parchunk.planning.growth import Carried, carried, going_on
 from parchunk.planning.plan import Partition, PartitionKey, Plan
@@ -53,6 +54,28 @@ def is_due(partition: Partition, receipt: Receipt, *, page: int, asked: Unfinish
     if partition.region in asked.regions or partition.array in asked.arrays:
         return True
     return asked.gaps and receipt.missing > 0
+
+
+def taken_up(plan: Plan, output: Output) -> Unfinished | None:
+    """Return what an update was asked that was cut short, once its receipts are those of ``plan``.
+
+    ``plan`` is the one that OUT has. Whoever goes on in OUT does this before a record file is
+    written: else a receipt of the plan before would vouch for one, and be believed by the next
+    update. None where no update was cut short.
+    """
+    unfinished = read_unfinished(output)
+    saved = output.get(PREVIOUS) if unfinished is None else None
+    if saved is not None:
+        # Cut short by a parchunk that did not keep what it was asked.
+        previous = parse_plan(saved, output, PREVIOUS)
+        unfinished = Unfinished((), (), True, plan.fingerprint, begun=True, grown_from=previous)
+    if unfinished is None or unfinished.grown_from is None:
+        return unfinished
+    carry_over(unfinished.grown_from, plan, output)
+    # Once: tasks that write receipts of this plan may be at work by the next time.
+    unfinished = replace(unfinished, grown_from=None)
+    save_unfinished(unfinished, output)
+    return unfinished
 
 
 def carry_over(old: Plan, new: Plan, output: Output) -> None:

@@ -16,7 +16,7 @@ from parchunk.building.effort import Effort
 from parchunk.building.preflight import begin_output, refuse_foreign, refuse_overlap
 from parchunk.building.publishing import notes_of, publish_root
 from parchunk.building.results import BuildResult, Progress, TaskResult
-from parchunk.building.staging import forget_prepared
+from parchunk.building.staging import go_on_without
 from parchunk.building.tasks import Task, do_task, tasks_of
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.errors import InputError
@@ -138,7 +138,7 @@ def begin_shared(
             clear_claims(output)
         finish_switch(output, lease.check)
         begun = begin_output(plan, output, overwrite, shared=True)
-        forget_prepared(begun, output)
+        go_on_without(begun, output)
     return replace(begun, source=source)
 
 

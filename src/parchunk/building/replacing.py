@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from parchunk.building.build import carry_out
-from parchunk.building.carrying import carry_over, is_due
+from parchunk.building.carrying import is_due, taken_up
 from parchunk.building.effort import Effort
 from parchunk.building.renumbering import Renumbering
 from parchunk.building.results import BuildResult
@@ -15,7 +15,7 @@ from parchunk.out.lease import Lease
 from parchunk.out.output import Output
 from parchunk.out.receipts import read_receipts
 from parchunk.out.switching import switch
-from parchunk.out.unfinished import Unfinished, read_unfinished
+from parchunk.out.unfinished import Unfinished
 from parchunk.planning.changes import Changes
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
@@ -44,12 +44,13 @@ def build_replacement(
     """
     # Tasks elsewhere look for the lease in the OUT that they write in, and this one has none.
     effort = replace(effort, executor=None)
-    unfinished = read_unfinished(output)
-    if unfinished is not None:
-        if unfinished.grown_from is not None:
-            carry_over(unfinished.grown_from, old, output)
-        if not unfinished.begun and unfinished.fingerprint == old.fingerprint:
-            asked = asked.joined(unfinished)
+    unfinished = taken_up(old, output)
+    if (
+        unfinished is not None
+        and not unfinished.begun
+        and unfinished.fingerprint == old.fingerprint
+    ):
+        asked = asked.joined(unfinished)
     stage = begin_stage(new, output, asked)
     page = source.manner.page
     kept = {

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from parchunk.building.carrying import forget, is_due, keep_going_on, renewed, strays_of
+from parchunk.building.carrying import forget, is_due, keep_going_on, renewed, strays_of, taken_up
 from parchunk.errors import InputError
 from parchunk.out.claims import clear_claims
 from parchunk.out.output import NEXT, PLAN, PREPARED_FOR, Output
@@ -26,11 +26,13 @@ def to_list_anew(old: Plan, new: Plan, output: Output) -> tuple[str, ...]:
     return () if between is None else seen_otherwise(old, between, new)
 
 
-def forget_prepared(plan: Plan, output: Output) -> None:
-    """Delete what an update prepared that was cut short, for a build of what OUT's plan says.
+def go_on_without(plan: Plan, output: Output) -> None:
+    """Make OUT ready for a build of what its plan says, whatever update was cut short in it.
 
-    What is to be listed anew for what that update saw, or was asked, has no receipts then.
+    What one prepared is deleted: what is to be listed anew for what that saw, or was asked, has
+    no receipts then. Of one that wrote in place, the receipts that hold are those of ``plan``.
     """
+    taken_up(plan, output)
     due = Unfinished((), to_list_anew(plan, plan, output), False, plan.fingerprint)
     asked = asked_before(plan, output)
     due = replace(due if asked is None else due.joined(asked), only=True)

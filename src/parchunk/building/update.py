@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from parchunk.arguments.lenient import called, lenient
 from parchunk.building.build import carry_out
-from parchunk.building.carrying import carry_over, forget, is_due
+from parchunk.building.carrying import carry_over, forget, is_due, taken_up
 from parchunk.building.effort import Effort
 from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.replacing import build_replacement
@@ -27,11 +27,11 @@ from parchunk.out.inventory_date import refuse_older
 from parchunk.out.known import forget_known
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
-from parchunk.out.plan_file import load_plan, parse_plan, save_plan
+from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipts import read_receipts
 from parchunk.out.root import published_root
-from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
+from parchunk.out.unfinished import Unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
 from parchunk.planning.from_stores import grown_many
 from parchunk.planning.inventory import MOST_PROBED, as_inventory, mark_of
@@ -235,19 +235,13 @@ def _begin(asked: Unfinished, old: Plan, new: Plan, output: Output, page: int) -
     No record file is written here, and none is later before the receipt that vouches for it is
     gone. Cut short at any point, this is taken up by the next update: what was asked is kept first.
     """
-    unfinished = read_unfinished(output)
-    saved = output.get(PREVIOUS)
     output.prepare()
-    if unfinished is None and saved is not None:
-        # Cut short by a parchunk that did not keep what it was asked.
-        previous = parse_plan(saved, output)
-        unfinished = Unfinished((), (), True, old.fingerprint, begun=True, grown_from=previous)
+    unfinished = taken_up(old, output)
+    saved = output.get(PREVIOUS)
     # Of which plan the root is: an update may be cut short right after it was published.
     keep_previous = saved is not None and not _is_published(old, output)
     again, searched = asked, False
     if unfinished is not None:
-        if unfinished.grown_from is not None:
-            carry_over(unfinished.grown_from, old, output)
         if unfinished.begun:
             # What has no receipt is due; what has one was listed since, unless it is named now.
             searched = unfinished.gaps
