@@ -6,10 +6,12 @@ import pickle
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from tests.made import spec
 
 from parchunk.cover.forecast import forecast_jobs, least_of
 from parchunk.cover.jobs import Job
+from parchunk.cover.limits import Limits
 from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import Width
 from parchunk.metadata.spec import GroupSpec, Hierarchy
@@ -51,3 +53,18 @@ def test_arrays_alike_share_their_cover() -> None:
         assert len(made) == jobs
         passes = {id(walked) for job in made for m in job.members for walked in m.passes}
         assert len(passes) == 1
+
+
+@pytest.mark.parametrize("unit_chunks", [1, 200_000])
+def test_more_regions_than_a_job_has_units_are_several_jobs(unit_chunks: int) -> None:
+    hierarchy = Hierarchy((spec("a", (40, 12), (1, 1), ("time", "x")),), ())
+    plan = make_plan(hierarchy, Location("s3://b/s"), region=1, record_size=4)
+    limits = Limits(most_units=15, unit_chunks=unit_chunks)
+    made = make_jobs(plan, plan.partitions(), 10**6, WIDTH, limits=limits)
+    assert [len(list(job.partitions)) for job in made] == [15, 15, 10]
+    for job in made:
+        (walked,) = job.members[0].passes
+        assert sorted({unit.partition for unit in walked.units}) == list(
+            range(len(job.members[0].partitions))
+        )
+        assert sum(unit.rows.total for unit in walked.units) == 12 * len(list(job.partitions))

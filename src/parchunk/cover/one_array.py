@@ -30,20 +30,20 @@ def jobs_of(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) -> I
     All go together when never more than ``terms.most_held`` chunks are held at one time: along
     the leading axis that is nearly always so, as a walk in text order completes regions one after
     another. Else neighbours go together while they fit. With several workers, the array is shared
-    out so that each of them has a part.
+    out so that each of them has a part. However small they are, only so many go together.
     """
     if spec.inner_chunks is not None:
         yield from _expanded(spec, partitions, terms)
         return
     total = sum(partition.rows.total for partition in partitions)
     share = min(max(-(-total // terms.workers), 1), terms.limits.job_chunks)
-    for run in _runs(partitions, share):
+    for run in _runs(partitions, share, terms.limits.most_units):
         whole = _in_one_pass(spec, run, terms)
         if whole is not None:
             yield terms.job(whole)
             continue
-        for part in _runs(run, terms.most_held):
-            yield terms.job(_in_one_pass(spec, part, terms) or _sliced(spec, part, terms))
+        for part in _runs(run, terms.most_held, terms.limits.most_units):
+            yield terms.job(_in_one_pass(spec, part, terms) or _uncut(spec, part, terms))
 
 
 def _expanded(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) -> Iterator[Job]:
@@ -51,7 +51,6 @@ def _expanded(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) ->
     most_held = terms.most_held
     total = sum(partition.objects.total for partition in partitions)
     share = min(most_held // 2, max(-(-total // terms.workers), 1))
-    batches: list[list[Partition]] = [[]]
     for partition in partitions:
         size = partition.objects.total
         if size > most_held // 2:
@@ -59,10 +58,7 @@ def _expanded(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) ->
                 f"{partition} has {size} shards, more than --memory can hold at once: give a "
                 f"smaller --region, or {terms.chunk_bytes * (2 * size - most_held) >> 20} MiB more"
             )
-        if batches[-1] and sum(p.objects.total for p in batches[-1]) + size > share:
-            batches.append([])
-        batches[-1].append(partition)
-    for batch in batches:
+    for batch in _runs(partitions, share, terms.limits.most_units):
         listed = sum(partition.objects.total for partition in batch)
         expansion = _expansion(spec, batch, most_held - listed, terms)
         units = tuple(Unit(position, part.objects) for position, part in enumerate(batch))
@@ -94,13 +90,13 @@ def _expansion(
     return Expansion(rows, terms.limits.index_bytes, ahead)
 
 
-def _runs(partitions: Sequence[Partition], most_held: int) -> Iterator[list[Partition]]:
-    """Yield neighbouring partitions that have at most ``most_held`` chunks together, or one."""
+def _runs(partitions: Sequence[Partition], most_held: int, most: int) -> Iterator[list[Partition]]:
+    """Yield neighbouring partitions, ``most`` or fewer, that hold so many objects, or one."""
     run: list[Partition] = []
     held = 0
     for partition in partitions:
-        size = partition.rows.total
-        if run and held + size > most_held:
+        size = partition.objects.total
+        if run and (held + size > most_held or len(run) >= most):
             yield run
             run, held = [], 0
         run.append(partition)
@@ -110,7 +106,7 @@ def _runs(partitions: Sequence[Partition], most_held: int) -> Iterator[list[Part
 
 
 def _in_one_pass(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) -> Member | None:
-    """Return the member of one pass, or None when too much would be held at the same time."""
+    """Return the member of one pass, or None when too much would be held, or in too many units."""
     most_held, limits = terms.most_held, terms.limits
     total = sum(partition.rows.total for partition in partitions)
     # Regions of a later axis all end with the last index before it. Cut along that too, in bands
@@ -132,12 +128,17 @@ def _in_one_pass(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms)
     return None
 
 
-def _sliced(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) -> Member:
-    """Return the member of one partition that must be walked in several passes."""
-    assert len(partitions) == 1, "neighbours that fit together are walked in one pass"
-    slices = partitions[0].rows.slices(terms.most_held, terms.record_size)
-    passes = [(Unit(0, rows),) for rows in slices]
-    most = max(units[0].rows.total for units in passes)
+def _uncut(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) -> Member:
+    """Return the member of neighbours that fit together, and are too many to be cut in units.
+
+    One partition that does not fit is walked in several passes.
+    """
+    if len(partitions) > 1:
+        passes = [tuple(Unit(position, part.rows) for position, part in enumerate(partitions))]
+    else:
+        slices = partitions[0].rows.slices(terms.most_held, terms.record_size)
+        passes = [(Unit(0, rows),) for rows in slices]
+    most = max(sum(unit.rows.total for unit in units) for units in passes)
     return Member(spec, tuple(partitions), terms.passes(spec, passes), most)
 
 
