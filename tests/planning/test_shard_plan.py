@@ -14,7 +14,13 @@ from parchunk.cover import forecast, memory, scheduling, walks
 from parchunk.errors import InputError
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.row_sets import RowSet
-from parchunk.metadata.shard_grid import extents, inner_slices, shard_numbers, shards_of
+from parchunk.metadata.shard_grid import (
+    ends_within_shards,
+    extents,
+    inner_slices,
+    shard_numbers,
+    shards_of,
+)
 from parchunk.metadata.shard_stretches import IndexSteps
 from parchunk.metadata.spec import ArraySpec, Hierarchy
 from parchunk.metadata.v3 import parse_v3_array
@@ -139,6 +145,38 @@ def test_regions_share_no_row_and_no_shard(
         assert int(numbers[0]) % plan.record_size == 0
     assert (np.sort(np.concatenate(rows)) == np.arange(spec.reference_total)).all()
     assert (np.sort(np.concatenate(objects)) == np.arange(spec.total)).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "extent", "split", "region", "record_size", "most", "slices"),
+    [
+        # The last shard of each line is cut by the array's edge, so bands do not follow evenly.
+        ((5, 3, 17), (1, 1, 2), 0, 2, 1, 49, 3),
+        ((5, 15, 2), (1, 4, 2), 0, 3, 3, 67, 2),
+        ((6, 16), (4, 2), 1, 8, 4, 33, 2),
+        # Regions of a later axis end shards, wherever lines do.
+        ((6, 5, 3), (1, 2, 3), 1, 2, 3, 15, 3),
+        # Of a shard as long as the array nothing begins along that axis.
+        ((1, 12, 5), (4, 3, 5), 1, 12, 15, 20, 4),
+    ],
+)
+def test_slices_end_between_shards_where_they_can(
+    shape: tuple[int, ...],
+    extent: tuple[int, ...],
+    split: int,
+    region: int,
+    record_size: int,
+    most: int,
+    slices: int,
+) -> None:
+    spec = sharded("a", shape, extent, (1,) * len(shape))
+    plan = planned(spec, split=split, region=region, record_size=record_size)
+    rows = plan.by_name["a"].partition(0, record_size).rows
+    assert not ends_within_shards(spec, rows, most, record_size)
+    cut = list(inner_slices(spec, rows, most, record_size))
+    assert len(cut) == slices
+    met = np.concatenate([shards_of(spec, part) for part in cut])
+    assert len(np.unique(met)) == len(met)
 
 
 @given(arrays(), st.integers(1, 200), st.integers(1, 30), st.integers(0, 300))

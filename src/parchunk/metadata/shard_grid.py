@@ -77,13 +77,26 @@ def ends_within_shards(spec: ArraySpec, rows: RowSet, most: int, record_size: in
     return rows.total > most and _unit(spec, rows, most, record_size) > most
 
 
+def band_axis(spec: ArraySpec) -> int:
+    """Return the first axis along which shards have several inner chunks; the rank without one.
+
+    Rows pass through shards in bands along it. What lies beyond the array's edge does not count.
+    """
+    along = zip(extents(spec), spec.reference_grid, strict=True)
+    return next((axis for axis, pair in enumerate(along) if min(pair) > 1), spec.rank)
+
+
 def _unit(spec: ArraySpec, rows: RowSet, most: int, record_size: int) -> int:
     """Return after how many rows both a record file and all shards begun have ended."""
-    grid, shard = spec.reference_grid, extents(spec)
-    # The first axis along which shards are longer than one inner chunk cuts rows into bands.
-    axis = next((axis for axis, extent in enumerate(shard) if extent > 1), len(grid))
-    band = prod(shard[axis : axis + 1]) * prod(grid[axis + 1 :])
+    grid, axis = spec.reference_grid, band_axis(spec)
+    extent = prod(extents(spec)[axis : axis + 1])
+    band, line = extent * prod(grid[axis + 1 :]), prod(grid[axis:])
+    # The last band of a line is cut by the array's edge: only a whole line ends it, where lines
+    # follow each other.
+    whole = prod(grid[axis : axis + 1]) % extent == 0
     if rows.count == 1 or rows.run > most:
-        return lcm(band, record_size)
+        return lcm(band if whole or rows.run <= line else line, record_size)
     # `rows` hold only ``run`` of every ``period`` rows; whole runs are whole record files.
-    return lcm(band, rows.period) // rows.period * rows.run
+    if line <= rows.period:
+        return rows.run
+    return (band if whole or prod(grid[:axis]) == 1 else line) // rows.period * rows.run

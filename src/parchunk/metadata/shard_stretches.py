@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.row_sets import RowSet
-from parchunk.metadata.shard_grid import extents, shard_starts, shards_of
+from parchunk.metadata.shard_grid import band_axis, extents, shard_starts, shards_of
 from parchunk.metadata.shards import ENTRY_BYTES, ShardLayout
 from parchunk.metadata.spec import ArraySpec
 
@@ -70,9 +70,7 @@ class IndexSteps:
         self._at_once = at_once
         self._ahead = ahead
         self._stop = _stop(rows)
-        # The first axis along which a shard has several inner chunks is passed through in bands.
-        axis = next((at for at, extent in enumerate(extents(spec)) if extent > 1), spec.rank)
-        self._band = prod(spec.grid[axis + 1 :])
+        self._band = prod(spec.grid[band_axis(spec) + 1 :])
         #: Shards begun: their numbers, how much of each was wanted, and how much was read.
         self._open = np.empty((3, 0), np.int64)
 
