@@ -7,13 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.examples import examples
 from tests.made import spec
 
 from parchunk.cover.forecast import forecast_jobs, least_of
-from parchunk.cover.jobs import Job
+from parchunk.cover.jobs import Job, Pass, Unit
 from parchunk.cover.limits import Limits
+from parchunk.cover.one_array import held_by
 from parchunk.cover.scheduling import make_jobs
 from parchunk.cover.walks import Width
+from parchunk.keys.text_order import ranks_of
 from parchunk.metadata.spec import GroupSpec, Hierarchy
 from parchunk.planning.choice import make_plan
 from parchunk.planning.plan import Plan
@@ -68,3 +73,35 @@ def test_more_regions_than_a_job_has_units_are_several_jobs(unit_chunks: int) ->
             range(len(job.members[0].partitions))
         )
         assert sum(unit.rows.total for unit in walked.units) == 12 * len(list(job.partitions))
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=examples(25))
+def test_what_is_said_to_be_held_is_no_less_than_what_walks_have_met(data: st.DataObject) -> None:
+    grid = data.draw(st.sampled_from([(200,), (60, 3), (3, 60), (8, 30)]))
+    split = data.draw(st.integers(0, len(grid) - 1))
+    array = spec("a", grid, (1,) * len(grid))
+    region = data.draw(st.sampled_from([2, 5, 10, 20]))
+    plan = make_plan(
+        Hierarchy((array,), ()), Location("s3://b/s"), split=split, region=region, record_size=1
+    )
+    window = data.draw(st.integers(1, 4))
+    most = data.draw(st.sampled_from([7, 1000]))
+    units = [
+        Unit(position, rows)
+        for position, partition in enumerate(plan.partitions())
+        for rows in partition.rows.slices(most, 1)
+    ]
+    units = units[data.draw(st.integers(0, min(3, len(units) - 1))) :]
+    # Pages of one key, so that there are many walks.
+    walked = Pass(grid, tuple(units), Width(data.draw(st.integers(2, 40)), window, 1))
+    met = []
+    for unit in units:
+        ranks = ranks_of(grid, unit.rows.numbers(0, unit.rows.total))
+        walks = np.searchsorted(walked.spans[:, 0], ranks, side="right") - 1
+        met.append((int(walks.min()), int(walks.max()), unit.rows.total))
+    held = [
+        sum(rows for first, last, rows in met if first < at + window and last >= at)
+        for at in range(len(walked.spans))
+    ]
+    assert max(held) <= held_by(walked) <= sum(unit.rows.total for unit in units)

@@ -59,9 +59,23 @@ def test_large_arrays_between_cut_a_job(array_spec: Maker, hierarchy_of: Togethe
     # 9,000 chunks of m that are done are between c and y all the same; 96 of b are not much.
     assert jobs_of(hierarchy_of(*specs), {"a", "c", "y"}) == [("a", "c"), ("y",)]
     # Much is more than one page, its documents included.
-    for between, jobs in ((990, [("a", "z")]), (1001, [("a",), ("z",)])):
+    for between, jobs in ((998, [("a", "z")]), (999, [("a",), ("z",)])):
         specs = [array_spec(n, (between if n == "m" else 96,), (1,)) for n in "amz"]
         assert jobs_of(hierarchy_of(*specs), {"a", "z"}) == jobs
+
+
+def test_what_lies_between_counts_and_what_is_held_is_bounded(
+    array_spec: Maker, hierarchy_of: Together
+) -> None:
+    # Four of them, with their documents, are the 20 pages that a walk is at most.
+    specs = [array_spec(name, (10 if len(name) > 1 else 4998,), (1,)) for name in ("a0", *"bcde")]
+    assert jobs_of(hierarchy_of(*specs), set("bcde")) == [("b", "c", "d", "e")]
+    for name in ("c0", "d0"):
+        more = hierarchy_of(*specs, array_spec(name, (10,), (1,)))
+        assert jobs_of(more, set("bcde")) == [("b", "c", "d"), ("e",)]
+    small = hierarchy_of(*(array_spec(name, (96,), (1,)) for name in "abcdef"))
+    for most, together in ((2 * 1096, 2), (3 * 1096 - 1, 2), (3 * 1096, 3)):
+        assert set(map(len, jobs_of(small, most_held=most))) == {together}
 
 
 def test_a_small_array_in_regions_is_one_member(array_spec: Maker, hierarchy_of: Together) -> None:

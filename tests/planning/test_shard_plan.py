@@ -154,6 +154,10 @@ def test_regions_share_no_row_and_no_shard(
         ((5, 3, 17), (1, 1, 2), 0, 2, 1, 49, 3),
         ((5, 15, 2), (1, 4, 2), 0, 3, 3, 67, 2),
         ((6, 16), (4, 2), 1, 8, 4, 33, 2),
+        # Those of an only line do, up to its end; and so they do where no edge cuts one.
+        ((9,), (2,), 0, 10, 1, 4, 3),
+        ((4, 8), (1, 2), 0, 4, 1, 6, 6),
+        ((2, 40), (1, 2), 1, 20, 2, 10, 4),
         # Regions of a later axis end shards, wherever lines do.
         ((6, 5, 3), (1, 2, 3), 1, 2, 3, 15, 3),
         # Of a shard as long as the array nothing begins along that axis.
