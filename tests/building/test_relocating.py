@@ -127,6 +127,13 @@ def test_what_is_not_there_is_refused_and_nothing_is_touched(
     (other / "deep/er/c/2/0").write_bytes(b"short")
     refused()
     assert "deep/er/c/2/0 has 5 bytes there" in said[-1]
+    shutil.copy(moved / "deep/er/c/2/0", other / "deep/er/c/2/0")
+    for kept in ("t/c/0", "small/c/11/5"):  # in OUT they would stay what they were
+        content = (other / kept).read_bytes()
+        (other / kept).write_bytes(bytes(len(content)))
+        refused()
+        assert f"{kept} holds other bytes there than the references keep of it" in said[-1]
+        (other / kept).write_bytes(content)
     document = json.loads((other / "air/zarr.json").read_text())
     (other / "air/zarr.json").write_text(json.dumps(document | {"fill_value": 3}))
     refused()

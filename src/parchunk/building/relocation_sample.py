@@ -17,6 +17,7 @@ from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.out.output import Output
 from parchunk.out.receipts import Receipt
+from parchunk.out.record_files import digest
 from parchunk.out.record_reader import RecordReader
 from parchunk.planning.joining.segments import segments
 from parchunk.planning.plan import ArrayPlan, PartitionKey, Plan
@@ -30,12 +31,33 @@ _FILES = 5
 
 @dataclass(frozen=True)
 class Wanted:
-    """An object that is to be there: of ``size`` bytes, or, not ``exactly``, of so many or more."""
+    """An object that is to be there: of ``size`` bytes, or, not ``exactly``, of so many or more.
+
+    With a ``digest``, it holds those bytes: they are kept in the references.
+    """
 
     source: Source
     key: str
     size: int
     exactly: bool
+    digest: str | None = None
+
+    def require(self) -> None:
+        """Refuse the place where it is not."""
+        content = None if self.digest is None else self.source.get(self.key)
+        size = self.source.size_of(self.key) if content is None else len(content)
+        where = self.source.describe(self.key)
+        if size is None or (size != self.size if self.exactly else size < self.size):
+            what = "is not there" if size is None else f"has {size} bytes there, not {self.size}"
+            raise InputError(
+                f"{where} {what}: nothing was touched; copy what is missing, or run parchunk "
+                "update first where chunks were written anew"
+            )
+        if content is not None and digest(content) != self.digest:
+            raise InputError(
+                f"{where} holds other bytes there than the references keep of it: nothing was "
+                "touched; copy it again, or run parchunk update first where it was written anew"
+            )
 
 
 @dataclass(frozen=True)
@@ -59,16 +81,8 @@ class Sample:
         """
         wanted = list(self._wanted(stores))
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="relocate") as pool:
-            found = pool.map(lambda one: one.source.size_of(one.key), wanted)
-            for one, size in zip(wanted, found, strict=True):
-                if size is None or (size != one.size if one.exactly else size < one.size):
-                    what = "is not there"
-                    if size is not None:
-                        what = f"has {size} bytes there, not {one.size}"
-                    raise InputError(
-                        f"{one.source.describe(one.key)} {what}: nothing was touched; copy what is "
-                        "missing, or run parchunk update first where chunks were written anew"
-                    )
+            for _ in pool.map(Wanted.require, wanted):
+                pass
         return len(wanted)
 
     def _wanted(self, stores: Sequence[int] | None) -> Iterator[Wanted]:
@@ -138,10 +152,20 @@ class Sample:
     ) -> Iterator[Wanted]:
         spec = array.spec
         rows = reader.take(numbers)
-        there = np.flatnonzero(rows.sizes)
-        chosen = there[_spread(len(there), share)]  # none where all of them are inlined
+        kept = rows.inlined >= 0
+        chosen = np.concatenate(
+            [
+                some[_spread(len(some), share)]
+                for some in (np.flatnonzero(~kept & (rows.sizes > 0)), np.flatnonzero(kept))
+            ]
+        )
+        chosen.sort()
+        expanded = spec.inner_chunks is not None
+        # Where in its shard an inner chunk lies that is kept, the references do not say.
+        digests = [] if expanded else map(digest, reader.inlined(numbers[chosen[kept[chosen]]]))
+        of_kept = iter(digests)
         objects = numbers[chosen]
-        if spec.inner_chunks is not None:
+        if expanded:
             objects = shard_numbers(spec, objects)
         source, own = self.source, spec
         if self.plan.stores is not None:
@@ -149,8 +173,9 @@ class Sample:
             source, view, objects = found.within(store, objects)
             own = view.specs[spec.name]
         for row, number in zip(chosen.tolist(), objects.tolist(), strict=True):
-            end = int(rows.offsets[row] + rows.sizes[row])
-            yield Wanted(source, object_key(own, number), end, spec.inner_chunks is None)
+            end = int(rows.inlined[row] if kept[row] else rows.offsets[row] + rows.sizes[row])
+            held = next(of_kept, None) if kept[row] else None
+            yield Wanted(source, object_key(own, number), end, not expanded, held)
 
 
 def _spread(count: int, most: int) -> list[int]:
