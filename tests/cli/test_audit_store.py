@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from instruments.http_server import served
 
 import parchunk
 from parchunk.auditing.findings import KINDS
@@ -136,6 +137,27 @@ def test_no_remedy_speaks_of_references_that_are_gone(store, tmp_path):
     assert found["missing-chunks"].endswith("have the producer write them, then audit again")
     assert found["zero-sized"].endswith("then audit again")
     assert "have the producer write them again, then audit again" in found["impossible-size"]
+
+
+def test_a_store_on_an_http_server(store, capfd):
+    with served(store.parent) as server:
+        options = ["--probe", "--split", "time", "--json"]
+        assert run(["audit", f"{server.url}/store/t", *options]) == 1
+        found = json.loads(capfd.readouterr().out)
+        assert (found["out"], found["missing"]) == (f"{server.url}/store", 2)
+        assert run(["audit", f"{server.url}/store", "--probe"]) == 2
+        assert "--probe implies it, but where SRC is one array" in capfd.readouterr().err
+
+
+@pytest.mark.s3
+def test_a_store_that_is_a_whole_bucket(store, bucket, capfd):
+    for path in store.rglob("*"):
+        if path.is_file():
+            bucket.put(path.relative_to(store).as_posix(), path.read_bytes())
+    options = [f"--store-option={key}={value}" for key, value in bucket.options.items()]
+    for url in (f"s3://{bucket.name}", f"s3://{bucket.name}/"):
+        assert run(["audit", url, *options, "--json"]) == 1
+        assert json.loads(capfd.readouterr().out)["missing"] == 2
 
 
 @pytest.mark.s3

@@ -81,7 +81,7 @@ OWN = {
     "sql": "--views",
     "update": "--regions --arrays --no-gaps --repair --allow-shrink --allow-gone",
     "relocate": "--store --sample",
-    "to-icechunk": "--branch --append --publish --regions --no-checksum --max-references "
+    "to-icechunk": "--branch --append --publish --regions --anew --no-checksum --max-references "
     "--drop-non-finite --repo-option",
 }
 

@@ -9,6 +9,7 @@ import zarr
 
 import icechunk
 import parchunk
+from parchunk.cli.main import run
 from parchunk.icechunk_import import adapter, compare_with_repo
 
 
@@ -100,5 +101,40 @@ def test_the_audit_names_what_a_repository_lacks(imported):
     out, repo = imported
     assert not [f for f in parchunk.audit(out, icechunk=repo).findings if f.kind == "repository"]
     change(repo, lambda store: adapter.delete(store, ["air/c/0/0/0"]))
-    found = [f for f in parchunk.audit(out, icechunk=repo).findings if f.kind == "repository"]
+    report = parchunk.audit(out, icechunk=repo)
+    found = [f for f in report.findings if f.kind == "repository"]
     assert [(f.array, f.region, f.count, f.severity) for f in found] == [("air", 0, 1, "change")]
+    assert report.verdict.endswith("the repository does not hold what is referenced")
+    assert "source has changed" not in report.verdict
+
+
+def test_what_others_changed_is_imported_anew_where_that_is_said(imported, capsys):
+    """The history of a branch does not say what others' commits did; the remedy is followed."""
+    out, repo = imported
+
+    def edit(store) -> None:
+        adapter.delete(store, ["air/c/0/0/0", "height/c/0/0"])
+        adapter.put(store, {"air/c/5/1/0": bytes(24)})
+
+    change(repo, edit)
+    assert parchunk.to_icechunk(out, repo).commits == ()
+    report = parchunk.audit(out, icechunk=repo)
+    remedies = {f.region: f.remedy for f in report.findings if f.kind == "repository"}
+    assert {at: said.partition("--anew")[2] for at, said in remedies.items()} == {
+        0: " --regions 0", 1: " --regions 1", None: "",
+    }  # fmt: skip
+    assert run(["to-icechunk", out, repo, "--anew", "--regions", "0-1"]) == 0
+    result = compare_with_repo(out, repo, sample=99)
+    assert result.equal
+    capsys.readouterr()
+    assert run(["audit", out, "--icechunk", repo]) == 1, "air has a gap"
+    said = " ".join(capsys.readouterr().out.split())
+    assert "branch main of the repository holds what is referenced: compared were" in said
+    told = parchunk.audit(out, icechunk=repo).to_json()["icechunk"]
+    assert (told["snapshot"], told["chunks"]) == (result.snapshot, result.chunks)
+    again = parchunk.to_icechunk(out, repo, anew=True, publish=True)
+    assert [commit.region for commit in again.commits] == [None, 0, 1, 2]
+    assert again.published
+    assert compare_with_repo(out, repo, sample=99).equal
+    with pytest.raises(parchunk.InputError, match="--anew with --append"):
+        parchunk.to_icechunk(out, repo, anew=True, append="time")

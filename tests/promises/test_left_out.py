@@ -198,12 +198,18 @@ def test_what_is_no_store(tmp_path: Path, told: Any) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/today.txt").write_text("x")
+    for version, mark in (("ice1", "refs/branch.main/ref.json"), ("ice2", "repo")):
+        for file in (mark, "snapshots/1CECHNKREP0F1RSTCMT0"):
+            (tmp_path / version / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / version / file).write_text("x")
     for name, words in (
         ("y.zarr.zip", "is an archive"),
         ("file.nc", "is one object, not a Zarr store"),
         ("empty", "nothing is there"),
         ("nowhere", "nothing is there"),
         ("notes", "there are today.txt"),
+        ("ice1", f"parchunk audit {tmp_path}/ice1 --native tells"),
+        ("ice2", f"parchunk audit {tmp_path}/ice2 --native tells"),
         ("", f"give for example {store}"),
         ("x.zarr/a/c", "what looks like chunks of an array"),
     ):

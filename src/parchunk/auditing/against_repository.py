@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from parchunk.auditing.findings import Finding, finding
 from parchunk.out.output import Output
+from parchunk.wording import counted
 
 if TYPE_CHECKING:
     import icechunk
 
 
-def repository_findings(
+@dataclass(frozen=True)
+class AgainstRepository:
+    """What was compared: of ``chunks`` whether they are there, of ``sampled`` what they refer to.
+
+    ``snapshot`` is the tip of ``branch`` then; ``equal``, whether no difference was found.
+    """
+
+    branch: str
+    snapshot: str
+    chunks: int
+    sampled: int
+    equal: bool
+
+    @property
+    def text(self) -> str:
+        """What was compared, in a line."""
+        found = "holds what is referenced" if self.equal else "differs"
+        return (
+            f"branch {self.branch} of the repository {found}: compared were "
+            f"{counted(self.chunks, 'chunk')} by being there, and {self.sampled:,} of them by what "
+            "they refer to"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+def against_repository(
     output: Output,
     repository: str | icechunk.Repository,
     branch: str,
     repo_options: Mapping[str, str] | None = None,
-) -> list[Finding]:
-    """Return a finding for every difference, by array and region, and for what is not compared.
+) -> tuple[AgainstRepository, list[Finding]]:
+    """Return what was compared, and a finding for every difference and for what was not.
 
     Counts of every chunk are compared, and a sample of references by what they point to.
 
@@ -49,11 +79,31 @@ def repository_findings(
             + (f", region {difference.region}" if difference.region is not None else "")
             + f": branch {branch} of the repository differs ({difference.kind}): "
             + difference.message,
-            "run parchunk to-icechunk again: it replaces regions that changed",
+            _remedy(difference.region, compared.appended),
             array=difference.array,
             region=difference.region,
             count=max(difference.count, 1),
         )
         for difference in compared.findings
     ]
-    return differences + left_out
+    return (
+        AgainstRepository(
+            branch, compared.snapshot, compared.chunks, compared.sampled, compared.equal
+        ),
+        differences + left_out,
+    )
+
+
+def _remedy(region: int | None, appended: bool) -> str:
+    """Return what to do: what others changed on the branch, its history does not say."""
+    if appended:
+        return (
+            "run parchunk to-icechunk --append again, which replaces regions that changed; where "
+            "it says that everything is in, others changed the branch: take it back to a snapshot "
+            "from before the append (repo.reset_branch), and append again"
+        )
+    which = "" if region is None else f" --regions {region}"
+    return (
+        "run parchunk to-icechunk again, which replaces regions that changed; where it says that "
+        f"everything is in, others changed the branch: run it with --anew{which}"
+    )

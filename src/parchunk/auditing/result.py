@@ -21,6 +21,7 @@ from parchunk.showing.values import Png, Shown, kept, page_of, picture_of
 from parchunk.wording import counted
 
 if TYPE_CHECKING:
+    from parchunk.auditing.against_repository import AgainstRepository
     from parchunk.auditing.by_store import StoreAudit
     from parchunk.auditing.changes import Comparison
     from parchunk.auditing.decoding import Decoded
@@ -122,6 +123,8 @@ class AuditReport(Shown, AuditCounts):
     #: What was audited is the store: references were made for that, and not kept.
     of_store: bool = False
     comparison: Comparison | None = field(default=None, repr=False)
+    #: What of an Icechunk repository was compared.
+    repository: AgainstRepository | None = field(default=None, repr=False)
     #: Partitions by who listed them as they were built, and why.
     listings: Mapping[str, int] = field(default_factory=dict, repr=False)
 
@@ -221,8 +224,11 @@ class AuditReport(Shown, AuditCounts):
             lacks.insert(0, f"{missing} missing ({percent(share)})")
         if lacks:
             said.append(f"incomplete: {', '.join(lacks)}")
-        if counts["change"]:
+        changes = {found.kind for found in self.findings if found.severity == "change"}
+        if changes - {"repository"}:
             said.append("out of date: the source has changed since the build")
+        if "repository" in changes:
+            said.append("the repository does not hold what is referenced")
         return "; ".join(said)
 
     @property
@@ -277,6 +283,8 @@ class AuditReport(Shown, AuditCounts):
             document["by"] = self.periods.to_json()
         if self.comparison is not None:
             document["against_source"] = self.comparison.to_json(changes)
+        if self.repository is not None:
+            document["icechunk"] = self.repository.to_json()
         return document
 
     def _completeness(self) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from parchunk.arguments.idle import refuse_idle
 from parchunk.arguments.lenient import called, lenient
-from parchunk.auditing.against_repository import repository_findings
+from parchunk.auditing.against_repository import against_repository
 from parchunk.auditing.array_state import ArrayState
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.by_store import coverage_by_store
@@ -209,8 +209,10 @@ def audit(
         findings += [] if decoded is None else decoded.findings
     if any(found.severity == "damage" for found in findings):
         _refuse_written(plan, output, under_way.updating, done)
+    repository = None
     if icechunk is not None:
-        findings += repository_findings(output, icechunk, branch, repo_options)
+        repository, differences = against_repository(output, icechunk, branch, repo_options)
+        findings += differences
     findings.sort(key=_importance)
     built = BuildCounts.total(receipts)
     report = AuditReport(
@@ -236,6 +238,7 @@ def audit(
         labels=labels,
         periods=_periods(by, plan, labels, arrays, agreed),
         comparison=comparison,
+        repository=repository,
         listings=listings(receipts),
         decoded=decoded,
     )

@@ -20,6 +20,7 @@ from parchunk.cli.audit_shown import print_report
 from parchunk.cli.audit_store import (
     Asked,
     is_store,
+    is_store_alone,
     native_references,
     references_of,
     refuse_beside_native,
@@ -215,9 +216,9 @@ def command(
         store = not native and is_store(out, store_options, output_options)
         keep = of_store.pop("keep")
         files = (report, junit, markdown, plot)
-        refuse_own(
-            out if native else open_output(out, output_options), files, of_store=store or native
-        )
+        named = native or is_store_alone(out)
+        place = out if named else open_output(out, output_options)
+        refuse_own(place, files, of_store=store or native)
         if keep:
             refuse_own(open_output(keep, output_options), files)
         chosen = {"memory": memory, **of_store}

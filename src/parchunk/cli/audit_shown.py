@@ -47,11 +47,12 @@ def print_report(found: AuditReport) -> None:
             f"listed with {counted(found.list_requests, 'LIST request')} (least possible "
             f"{count(found.list_requests_least)}), in {duration(found.build_seconds)}",
         )
-    say(
-        out,
-        f"{counted(found.record_files, 'record file')} ({bytes_text(found.record_bytes)}) checked "
-        f"in {duration(found.seconds)}, peak memory {bytes_text(found.peak_memory)}",
+    files = (
+        f"{counted(found.record_files, 'record file')} ({bytes_text(found.record_bytes)}) checked"
     )
+    # Those of the audit of a store were for that alone.
+    what = f"{counted(found.expected, 'chunk')} looked for" if found.of_store else files
+    say(out, f"{what} in {duration(found.seconds)}, peak memory {bytes_text(found.peak_memory)}")
 
 
 def _print_findings(out: Console, found: AuditReport) -> None:
@@ -71,6 +72,8 @@ def _print_findings(out: Console, found: AuditReport) -> None:
         say(out, f"listed again with {requests}, {retried(found.comparison)}")
     if found.decoded is not None:
         say(out, found.decoded.text)
+    if found.repository is not None:
+        say(out, found.repository.text)
     remedies = dict.fromkeys(entry.remedy for entry in entries if entry.severity != "notice")
     for remedy in list(remedies)[:8]:
         say(out, remedy, "to do: ", "bold")

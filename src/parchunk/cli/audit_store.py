@@ -21,6 +21,7 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, ROOT
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.plan import Plan
+from parchunk.stores.urls import is_http
 
 #: Options of `parchunk audit` that are about the store alone, as they are spelled.
 STORE_ONLY = {
@@ -75,6 +76,8 @@ def is_store(
     OutputError
         When it cannot be read, and no options are given that a store may need.
     """
+    if is_store_alone(given):
+        return True
     output = open_output(given, output_options)
     try:
         if output.get(PLAN) is not None or output.holds(OWN, ".json"):
@@ -84,6 +87,13 @@ def is_store(
         if store_options:
             return True
         raise
+
+
+def is_store_alone(given: str) -> bool:
+    """Whether it can be a store and no references: of an HTTP server, or a whole bucket."""
+    scheme, mark, rest = given.partition("://")
+    in_bucket = bool(mark) and scheme.lower() != "file"
+    return is_http(given) or (in_bucket and "/" not in rest.rstrip("/"))
 
 
 def refuse_store_options(options: Mapping[str, Any]) -> None:

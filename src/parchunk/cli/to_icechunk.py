@@ -46,6 +46,11 @@ from parchunk.wording import count, counted, duration
     help="Only these regions, by their numbers: 0-9,15. Default: all.",
 )
 @click.option(
+    "--anew",
+    is_flag=True,
+    help="Import them also where the branch's history says that they are in: others changed it.",
+)
+@click.option(
     "--no-checksum",
     is_flag=True,
     help="Do not let Icechunk refuse objects that change after the listing.",
@@ -94,6 +99,7 @@ def command(
     append: str | None,
     publish: bool,
     regions: str | None,
+    anew: bool,
     no_checksum: bool,
     max_references: int,
     memory: int,
@@ -111,7 +117,8 @@ def command(
     """Import the references in OUT into the Icechunk repository REPO; run again to resume.
 
     One commit holds one region of all arrays; the hierarchy and the whole arrays are the first.
-    What the branch's history says is in is not imported again. Exits 1 while regions are out.
+    What the branch's history says is in is not imported again, but with --anew. Exits 1 while
+    regions are out.
     """
     chosen = None if regions is None else parse_regions(regions)
     adapter.load()
@@ -128,6 +135,7 @@ def command(
             append=append,
             publish=publish,
             regions=chosen,
+            anew=anew,
             checksum=not no_checksum,
             max_references=max_references,
             memory=memory,

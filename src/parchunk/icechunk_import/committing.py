@@ -31,7 +31,10 @@ from parchunk.reading.rows import Receipts
 
 
 class Committer:
-    """Writes commits to a branch; ``history`` is what that had when the import began."""
+    """Writes commits to a branch; ``history`` is what that had when the import began.
+
+    What is imported ``anew`` may lie where others have put or deleted chunks.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Committer:
         reading: Reading,
         limits: Limits,
         appending: Appending | None = None,
+        anew: bool = False,
     ) -> None:
         self._branch = branch
         self._history = history
@@ -50,6 +54,7 @@ class Committer:
         self._receipts = receipts
         self._documents = documents
         self._appending = appending
+        self._anew = anew
         self.url = branch.url
         self.reading = reading
         self.setter = Setter(branch, limits.merged_at)
@@ -67,8 +72,9 @@ class Committer:
         ]
 
     def replaces(self, work: PlannedCommit) -> bool:
-        """Whether chunks of an earlier import may lie where a region's do."""
-        return work.entry.kind == "region" and self._history.may_hold(work.entry)
+        """Whether chunks of an earlier import, or of others, may lie where a region's do."""
+        may_hold = self._anew or self._history.may_hold(work.entry)
+        return work.entry.kind == "region" and may_hold
 
     def commit(self, work: PlannedCommit, done: Iterator[Calls] | Forked) -> Commit | None:
         """Commit one item of work, whose calls are next or set; None if nothing was to change."""
@@ -146,7 +152,8 @@ class Committer:
             return snapshot
         except adapter.conflicts() as error:
             origin = None if self._appending is None else self._appending.append.origin
-            if self._branch.history(origin).has(entry):
+            was_in = self._history.has(entry)  # and is imported anew
+            if not was_in and self._branch.history(origin).has(entry):
                 return None  # another import of the same references was faster
             raise OutputError(
                 f"cannot commit {work.name} to branch {self._branch.name} of {self._branch.url}: "

@@ -57,6 +57,7 @@ def to_icechunk(
     append: str | None = None,
     publish: bool = False,
     regions: int | Iterable[int] | None = None,
+    anew: bool = False,
     checksum: bool = True,
     max_references: int = MAX_REFERENCES,
     memory: int | str = MEMORY,
@@ -94,6 +95,9 @@ def to_icechunk(
         Commit to a branch aside, and move ``branch`` only when all regions are in.
     regions
         The numbers of the regions to import (all without it). The hierarchy always is.
+    anew
+        Import these also where the history says that they are in: for a branch of which others
+        deleted or overwrote chunks, which their commits do not say.
     checksum
         Keep each region's newest modification time, so that Icechunk refuses objects changed
         later.
@@ -149,6 +153,10 @@ def to_icechunk(
     work = plan_commits(plan, receipts, documents, container, checksum, built)
     if append is not None and regions is not None:
         raise InputError("--regions with --append: all regions are appended: leave it out")
+    if append is not None and anew:
+        raise InputError(
+            "--anew with --append: what is appended is put behind what is there, once: leave it out"
+        )
     chosen = choose(plan, cast("Iterable[int] | None", regions))
     wanted = [item for item in work if item.entry.region in chosen]
     check_references(plan, wanted, max_references)
@@ -164,10 +172,11 @@ def to_icechunk(
         begun = begin_append(output, plan, receipts, documents, work, append, target)
         side, history, appending, work = begun.side, begun.history, begun.appending, begun.work
     else:
-        side = target.side() if publish and not _all_in(work, target) else None
+        side = target.side() if publish and (anew or not _all_in(work, target)) else None
         history = (side or target).history()
         refuse_appended(history, plan, url)
-    lacking = [item for item in work if not item.is_in(history)]
+    again = chosen if anew else frozenset[int | None]()
+    lacking = [item for item in work if item.entry.region in again or not item.is_in(history)]
     to_do = {item.entry.region: item for item in lacking if item.entry.region in chosen}
     remaining = tuple(
         item.entry.region
@@ -176,7 +185,7 @@ def to_icechunk(
     )
     reading = Reading(output, plan.record_size, container, checksum, planned.rows, plan.identity)
     committer = Committer(
-        side or target, history, plan, receipts, documents, reading, planned.limits, appending
+        side or target, history, plan, receipts, documents, reading, planned.limits, appending, anew
     )
     before = len(plan.regions) - len(remaining) - len(to_do.keys() - {None})
     reporter = Reporter(called(progress), before, len(plan.regions), began)

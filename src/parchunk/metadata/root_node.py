@@ -66,7 +66,8 @@ class RootReader:
         if self.mode == "only" and consolidated is None:
             raise InputError(
                 f"--consolidated only: {self.reader.describe(self.group)} has no consolidated "
-                "metadata: consolidate the store, or leave the option out"
+                "metadata: consolidate the store, or leave the option out; --probe implies it, "
+                "but where SRC is one array"
             )
         return root, None if self.mode == "ignore" else consolidated
 

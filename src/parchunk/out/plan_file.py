@@ -27,7 +27,10 @@ def load_plan(output: Output) -> Plan:
     """
     saved = output.get(PLAN)
     if saved is None:
-        raise InputError(f"{output.url} holds no parchunk build: there is no {PLAN}")
+        raise InputError(
+            f"{output.url} holds no parchunk build: there is no {PLAN}: give OUT, as "
+            "it was given to parchunk build"
+        )
     return parse_plan(saved, output)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 
 from parchunk.errors import InputError, ParchunkError
@@ -35,8 +36,23 @@ def explained(source: Source, error: NoMetadataError) -> InputError:
             f"{error.url} is one object, not a Zarr store, which is a folder: give the store's path"
         )
     keys, _ = source.first_keys(error.key)
+    if _is_icechunk(source, error.key, keys):
+        return InputError(
+            f"{error.url} is an Icechunk repository, whose chunks have no keys of their own: "
+            f"parchunk audit {shlex.quote(error.url)} --native tells which are missing; references "
+            "are made to native Zarr stores"
+        )
     why = _stores_below(source, error, keys) or _reason(error.url, keys)
     return error if why is None else InputError(f"{str(error).partition(': check')[0]}: {why}")
+
+
+def _is_icechunk(source: Source, folder: str, keys: list[str]) -> bool:
+    """Whether it is a repository of Icechunk, of version 2 or 1, by what each has."""
+    tops = {key.partition("/")[0] for key in keys}
+    marks = ("repo", "refs/branch.main/ref.json")
+    return bool(tops & {"chunks", "manifests", "snapshots"}) and any(
+        source.size_of("/".join(filter(None, (folder, mark)))) is not None for mark in marks
+    )
 
 
 def _stores_below(source: Source, error: NoMetadataError, keys: list[str]) -> str | None:
