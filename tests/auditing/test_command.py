@@ -95,8 +95,8 @@ def test_nothing_is_written_over_the_references(run, built, option, name):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--branch", "main"], "--branch and --repo-option are for --icechunk"),
-        (["--repo-option", "region=here"], "--branch and --repo-option are for --icechunk"),
+        (["--branch", "main"], "--branch is for --icechunk or --native"),
+        (["--repo-option", "region=here"], "--repo-option is for --icechunk or --native"),
         (["--plot", "coverage.pdf"], "it is a PNG: name a file that ends with .png"),
     ],
 )
