@@ -63,7 +63,7 @@ def write(folder: Path, *files: References, record_size: int) -> None:
     }
     (folder / "v").mkdir(parents=True)
     metadata = {".zgroup": {"zarr_format": 2}, "v/.zarray": document}
-    (folder / ".zmetadata").write_bytes(root_document(metadata, record_size))
+    (folder / ".zmetadata").write_bytes(root_document(metadata.items(), record_size))
     for index, file in enumerate(files):
         (folder / record_path("v", index)).write_bytes(encode(file))
 
@@ -214,7 +214,7 @@ def test_the_fact_behind_trap_one(tmp_path: Path) -> None:
 
 
 def test_the_root_is_what_fsspec_reads(tmp_path: Path) -> None:
-    root = json.loads(root_document({".zgroup": {"zarr_format": 2}, "é/.zattrs": {"a": 1}}, 7))
+    root = json.loads(root_document([(".zgroup", {"zarr_format": 2}), ("é/.zattrs", {"a": 1})], 7))
     assert root == {
         "metadata": {".zgroup": {"zarr_format": 2}, "é/.zattrs": {"a": 1}},
         "record_size": 7,

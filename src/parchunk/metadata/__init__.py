@@ -8,7 +8,7 @@ documents. `refusals` says what cannot be referenced before anything is listed, 
 from __future__ import annotations
 
 from parchunk.errors import ShortListingError, UnreadableFolderError
-from parchunk.metadata.kerchunk import kerchunk_metadata
+from parchunk.metadata.kerchunk import kerchunk_entries, kerchunk_metadata
 from parchunk.metadata.mask import masks_alike, masks_other_values, null_reads_as_fill
 from parchunk.metadata.read import read_array, read_hierarchy, read_known
 from parchunk.metadata.reader import NoMetadataError, Reader, RootIsArrayError
@@ -31,6 +31,7 @@ __all__ = [
     "UnsupportedArraysError",
     "convert_array",
     "convert_attributes",
+    "kerchunk_entries",
     "kerchunk_metadata",
     "masks_alike",
     "masks_other_values",

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from parchunk.metadata.dual import dual_metadata
 from parchunk.metadata.mask import keep_mask
 from parchunk.metadata.refusals import require_supported
-from parchunk.metadata.spec import GroupSpec, Hierarchy, JSONObject
+from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject
 from parchunk.metadata.to_v2 import convert_array, convert_attributes
 
 
 def kerchunk_metadata(
     hierarchy: Hierarchy, null_fill: Collection[str] = (), *, masks: bool = True
 ) -> dict[str, JSONObject]:
-    """Return the ``metadata`` of ``OUT/.zmetadata``: one JSON object for every key, by node.
+    """Return the ``metadata`` of ``OUT/.zmetadata``, as `kerchunk_entries` yields it."""
+    return dict(kerchunk_entries(hierarchy, null_fill, masks=masks))
+
+
+def kerchunk_entries(
+    hierarchy: Hierarchy, null_fill: Collection[str] = (), *, masks: bool = True
+) -> Iterator[tuple[str, JSONObject]]:
+    """Yield the ``metadata`` of ``OUT/.zmetadata``: a JSON object for every key, by node.
 
     Every level has its ``.zgroup``, without which nested arrays cannot be opened. Empty
     attributes have no key. Raises `parchunk.errors.UnsupportedError` naming all refused arrays.
@@ -26,28 +33,20 @@ def kerchunk_metadata(
     """
     require_supported(hierarchy)
     if hierarchy.written_format == 3:
-        return dual_metadata(hierarchy)
-    metadata: dict[str, JSONObject] = {}
-    for group in hierarchy.groups:
-        _put_group(metadata, group)
-    for array in hierarchy.arrays:
-        document, attributes = convert_array(array), convert_attributes(array)
-        if masks:
-            whole = array.name in null_fill
-            document, attributes = keep_mask(array, document, attributes, whole)
-        metadata[f"{array.name}/.zarray"] = document
-        if attributes:
-            metadata[f"{array.name}/.zattrs"] = attributes
+        yield from dual_metadata(hierarchy).items()
+        return
     # zarr-python loses a group whose members do not follow each other among those of its depth.
-    return {key: metadata[key] for key in sorted(metadata, key=_node)}
-
-
-def _node(key: str) -> str:
-    return key.rpartition("/")[0]
-
-
-def _put_group(metadata: dict[str, JSONObject], group: GroupSpec) -> None:
-    head = f"{group.name}/" if group.name else ""
-    metadata[f"{head}.zgroup"] = {"zarr_format": 2}
-    if group.attributes:
-        metadata[f"{head}.zattrs"] = group.attributes
+    nodes: list[GroupSpec | ArraySpec] = [*hierarchy.groups, *hierarchy.arrays]
+    for node in sorted(nodes, key=lambda node: node.name):
+        head = f"{node.name}/" if node.name else ""
+        if isinstance(node, GroupSpec):
+            attributes = node.attributes
+            yield f"{head}.zgroup", {"zarr_format": 2}
+        else:
+            document, attributes = convert_array(node), convert_attributes(node)
+            if masks:
+                whole = node.name in null_fill
+                document, attributes = keep_mask(node, document, attributes, whole)
+            yield f"{head}.zarray", document
+        if attributes:
+            yield f"{head}.zattrs", attributes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -18,6 +18,7 @@ from parchunk.errors import InputError
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.space import KeySpace
 from parchunk.metadata.sharing import shared, shared_value
+from parchunk.metadata.spreading import Each, listed
 
 JSONObject: TypeAlias = dict[str, Any]
 """A parsed JSON object. Floats may be NaN or infinite, as Zarr's own attributes may be."""
@@ -48,7 +49,7 @@ def canonical_digest(value: object) -> str:
 
 
 def _canonical_pieces(value: object, levels: int) -> Iterator[str]:
-    if not levels or not value or not isinstance(value, (dict, list)):
+    if not levels or not isinstance(value, (dict, list, Each)):
         yield canonical(value)
         return
     before = ""
@@ -253,11 +254,14 @@ class Hierarchy:
     #: The Zarr format that references are written in: 2, or 3 where that was asked for.
     written_format: int = 2
 
-    def to_json(self) -> JSONObject:
-        """Return the JSON object that `from_json` turns into an equal value."""
+    def to_json(self, each: Callable[..., Collection[Any]] = listed) -> JSONObject:
+        """Return the JSON object that `from_json` turns into an equal value.
+
+        With `Each` in place of ``each``, its arrays and groups are made when they are asked for.
+        """
         return {
-            "arrays": [array.to_json() for array in self.arrays],
-            "groups": [group.to_json() for group in self.groups],
+            "arrays": each(ArraySpec.to_json, self.arrays),
+            "groups": each(GroupSpec.to_json, self.groups),
             "refused": [[item.name, item.feature, item.remedy] for item in self.refused],
             "skipped": [list(pair) for pair in self.skipped],
             "warnings": list(self.warnings),
@@ -269,10 +273,16 @@ class Hierarchy:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Hierarchy:
-        """Return the value that `to_json` wrote, or raise `InputError`."""
+        """Return the value that `to_json` wrote, or raise `InputError`.
+
+        Entries of ``arrays`` may be values already.
+        """
         try:
             return cls(
-                arrays=tuple(map(ArraySpec.from_json, data["arrays"])),
+                arrays=tuple(
+                    array if isinstance(array, ArraySpec) else ArraySpec.from_json(array)
+                    for array in data["arrays"]
+                ),
                 groups=tuple(map(GroupSpec.from_json, data["groups"])),
                 refused=tuple(Refusal(*item) for item in data["refused"]),
                 skipped=tuple((name, reason) for name, reason in data["skipped"]),

@@ -6,35 +6,83 @@ hundred thousand arrays that takes longer than to list them.
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+
+class Each(Collection[Any]):
+    """A list of a document whose entries are made one at a time, whenever they are asked for."""
+
+    def __init__(self, entry: Callable[[_T], Any], values: Collection[_T]) -> None:
+        """Make each entry of one of ``values``."""
+        self._entry: Callable[[Any], Any] = entry
+        self._values = values
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self._values)
+
+    def __contains__(self, value: object) -> bool:
+        """Whether an entry is equal to ``value``."""
+        return any(value == entry for entry in self)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the entries."""
+        return map(self._entry, self._values)
+
+
+class Pairs:
+    """An object of a document whose entries come one at a time, from an iterator that is used up.
+
+    Their names are rising where the document is put in its canonical spelling.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
+        """Take names and values."""
+        self._pairs = pairs
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Yield the names and values."""
+        return self._pairs
+
+
+def listed(entry: Callable[[_T], Any], values: Collection[_T]) -> list[Any]:
+    """Return a list of what `Each` makes one at a time."""
+    return [entry(value) for value in values]
 
 
 def spread(value: object, levels: int) -> bytes:
     """Return the JSON of a value whose outer ``levels`` stand on lines of their own.
 
     Below, an entry is one line, however deep it is. Read back it is what `json.dumps` would give:
-    keys of dicts are text.
+    keys of dicts are text. `Each` and `Pairs` are among the outer levels.
     """
-    return "".join(_pieces(value, levels, "\n")).encode()
+    held = io.BytesIO()
+    for piece in _pieces(value, levels, "\n"):
+        held.write(piece.encode())
+    return held.getvalue()
 
 
 def _pieces(value: object, levels: int, line: str) -> Iterator[str]:
-    if not levels or not value or not isinstance(value, (dict, list)):
+    if not levels or not isinstance(value, (Mapping, list, Each, Pairs)):
         yield json.dumps(value)
         return
     within, before = f"{line} ", ""
-    if isinstance(value, dict):
+    if isinstance(value, (Mapping, Pairs)):
         yield "{"
         for key, entry in value.items():
             yield f"{before}{within}{json.dumps(key)}: "
             yield from _pieces(entry, levels - 1, within)
             before = ","
-        yield f"{line}}}"
+        yield f"{line}}}" if before else "}"
     else:
         yield "["
         for entry in value:
             yield f"{before}{within}"
             yield from _pieces(entry, levels - 1, within)
             before = ","
-        yield f"{line}]"
+        yield f"{line}]" if before else "]"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from parchunk.errors import InputError
-from parchunk.metadata.spreading import spread
+from parchunk.metadata.spreading import Each, spread
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
 from parchunk.out.prepared import refuse_between
 from parchunk.out.root import has_arrays_of, is_root_of
 from parchunk.planning.plan import Plan
-from parchunk.planning.plan_document import read_plan
+from parchunk.planning.plan_document import parse_document, read_plan, takes_of_plan
 
 #: Times that root and plans are read before they are taken not to go together: an update that
 #: begins or ends between two of the readings makes them seem so.
@@ -80,7 +78,7 @@ def parse_plan(saved: bytes, output: Output, path: str = PLAN) -> Plan:
     """
     where = output.describe(path)
     try:
-        document = json.loads(saved)
+        document = parse_document(saved, takes_of_plan())
     except (ValueError, RecursionError):
         raise InputError(
             f"{where} is not JSON: restore it, or build again with --overwrite"
@@ -91,4 +89,4 @@ def parse_plan(saved: bytes, output: Output, path: str = PLAN) -> Plan:
 def save_plan(plan: Plan, output: Output) -> None:
     """Write the plan to OUT."""
     # An array, a group, a region a line.
-    output.put(PLAN, spread(plan.to_json(), 3))
+    output.put(PLAN, spread(plan.to_json(Each), 3))

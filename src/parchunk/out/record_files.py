@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from parchunk.errors import OutputError
 from parchunk.metadata.names import record_name
-from parchunk.metadata.spreading import spread
+from parchunk.metadata.spreading import Pairs, spread
 from parchunk.planning.plan import INLINED_BYTES
 
 SCHEMA = pa.schema(
@@ -137,13 +137,15 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def root_document(metadata: Mapping[str, Any], record_size: int) -> bytes:
+def root_document(metadata: Iterable[tuple[str, Any]], record_size: int) -> bytes:
     """Return OUT/.zmetadata: the kerchunk root that makes the record files a store.
+
+    ``metadata`` are keys and documents.
 
     ``zarr_consolidated_format`` is not kerchunk's; it lets older zarr open the store consolidated.
     """
     document = {
-        "metadata": dict(metadata),
+        "metadata": Pairs(metadata),
         "record_size": record_size,
         "zarr_consolidated_format": 1,
     }

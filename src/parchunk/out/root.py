@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
+from typing import Any
 
 from parchunk.metadata import (
-    kerchunk_metadata,
+    kerchunk_entries,
     masks_alike,
     masks_other_values,
     null_reads_as_fill,
 )
+from parchunk.metadata.gathering import gathered
+from parchunk.metadata.sharing import shared_value
 from parchunk.metadata.spec import canonical
 from parchunk.out.receipts import Receipt
 from parchunk.out.record_files import root_document
@@ -49,38 +51,45 @@ def published_root(plan: Plan, receipts: Iterable[Receipt]) -> bytes:
     xarray would take for a mask.
     """
     whole = {array.spec.name for array in plan.arrays} - incomplete(receipts)
-    return root_document(kerchunk_metadata(plan.hierarchy, null_fill=whole), plan.record_size)
+    return root_document(kerchunk_entries(plan.hierarchy, null_fill=whole), plan.record_size)
 
 
 def has_arrays_of(root: bytes, plan: Plan) -> bool:
     """Whether a root has the arrays of a plan, in their shapes, and its record size."""
+
+    def shape(key: str, value: Any) -> tuple[int, ...] | None:
+        return shared_value(tuple(value["shape"])) if key.endswith("/.zarray") else None
+
     try:
-        document = json.loads(root)
-        shapes = {
-            key.removesuffix("/.zarray"): tuple(value["shape"])
-            for key, value in document["metadata"].items()
-            if key.endswith("/.zarray")
-        }
+        document = gathered(root, {("metadata",): shape})
+        shapes = document["metadata"]
+        found = {key.removesuffix("/.zarray"): s for key, s in shapes.items() if s is not None}
         record_size = document["record_size"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
     arrays = {array.spec.name: array.spec.shape for array in plan.arrays}
-    return bool(record_size == plan.record_size and shapes == arrays)
+    return bool(record_size == plan.record_size and found == arrays)
 
 
 def is_root_of(root: bytes, plan: Plan) -> bool:
     """Whether a root is what a build of a plan publishes, whichever of its chunks are missing."""
     if not has_arrays_of(root, plan):
         return False
-    metadata = json.loads(root)["metadata"]
-    plain = kerchunk_metadata(plan.hierarchy)
-    whole = kerchunk_metadata(plan.hierarchy, null_fill=plan.by_name)
+    metadata = gathered(root, {("metadata",): _spelled})["metadata"]
+    plain = _all_spelled(kerchunk_entries(plan.hierarchy))
+    whole = _all_spelled(kerchunk_entries(plan.hierarchy, null_fill=plan.by_name))
     if not plain.keys() | whole.keys() >= metadata.keys() >= plain.keys() & whole.keys():
         return False
-    return all(
-        canonical(value) in (canonical(plain.get(key)), canonical(whole.get(key)))
-        for key, value in metadata.items()
-    )
+    return all(value in (plain.get(key), whole.get(key)) for key, value in metadata.items())
+
+
+def _spelled(_: str, document: Any) -> str:
+    """Return what stands for a document that is compared: most are alike."""
+    return shared_value(canonical(document))
+
+
+def _all_spelled(entries: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    return {key: _spelled(key, document) for key, document in entries}
 
 
 def mask_notes(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:

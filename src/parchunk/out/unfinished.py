@@ -6,15 +6,15 @@ there an update is under way, or was cut short.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import Any
 
 from parchunk.errors import InputError
+from parchunk.metadata.spreading import Each, spread
 from parchunk.out.known import forget_known
 from parchunk.out.output import PREVIOUS, UPDATE, Output
 from parchunk.planning.plan import PartitionKey, Plan
-from parchunk.planning.plan_document import read_plan
+from parchunk.planning.plan_document import parse_document, read_plan, takes_of_plan
 
 _VERSION = 1
 
@@ -58,7 +58,7 @@ class Unfinished:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document of its file."""
+        """Return the document of its file, as `parchunk.metadata.spreading.spread` takes it."""
         plan = self.grown_from
         return {
             "parchunk_update": _VERSION,
@@ -67,7 +67,7 @@ class Unfinished:
             "gaps": self.gaps,
             "fingerprint": self.fingerprint,
             "begun": self.begun,
-            "grown_from": None if plan is None else plan.to_json(),
+            "grown_from": None if plan is None else plan.to_json(Each),
             "partitions": [list(key) for key in self.partitions],
             "only": self.only,
             "relocating": self.relocating,
@@ -115,7 +115,7 @@ def read_unfinished(output: Output) -> Unfinished | None:
     if saved is None:
         return None
     try:
-        return Unfinished.from_json(json.loads(saved))
+        return Unfinished.from_json(parse_document(saved, takes_of_plan(("grown_from",))))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{output.describe(UPDATE)} is not what an update writes "
@@ -126,7 +126,7 @@ def read_unfinished(output: Output) -> Unfinished | None:
 
 def save_unfinished(unfinished: Unfinished, output: Output) -> None:
     """Write it to OUT."""
-    output.put(UPDATE, json.dumps(unfinished.to_json()).encode())
+    output.put(UPDATE, spread(unfinished.to_json(), 4))
 
 
 def finish_update(output: Output) -> None:

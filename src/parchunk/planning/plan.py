@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical_digest
+from parchunk.metadata.spreading import Each, listed
 from parchunk.planning.coordinates import coordinate_threshold
 from parchunk.planning.inventory import InventoryMark
 from parchunk.planning.joining.store_set import StoreSet
@@ -326,24 +327,27 @@ class Plan(Shown):
     @cached_property
     def fingerprint(self) -> str:
         """A sha256 over everything in the plan: names which plan a receipt belongs to."""
-        return canonical_digest(self.content())
+        return canonical_digest(self.content(Each))
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the document that plan.json holds."""
+    def to_json(self, each: Callable[..., Collection[Any]] = listed) -> dict[str, Any]:
+        """Return the document that plan.json holds; ``each`` as for `content`."""
         return {
             "parchunk_plan": PLAN_VERSION,
             "fingerprint": self.fingerprint,
-            **self.content(),
+            **self.content(each),
             # For readers, and derivable, so not part of the fingerprint:
-            "regions": [[r.index, r.start, r.stop] for r in self.regions],
+            "regions": each(lambda r: [r.index, r.start, r.stop], self.regions),
             "chunks": self.chunks,
             # How the source can be reached again; another endpoint is no other plan.
             "source_options": dict(self.location.options),
             **({} if self.inventory is None else {"inventory": self.inventory.to_json()}),
         }
 
-    def content(self) -> dict[str, Any]:
-        """Return what determines the output, as JSON: what the fingerprint is over."""
+    def content(self, each: Callable[..., Collection[Any]] = listed) -> dict[str, Any]:
+        """Return what determines the output, as JSON: what the fingerprint is over.
+
+        With `Each` in place of ``each``, what there is very much of is made when it is asked for.
+        """
         return {
             "source": self.location.url,
             "group": self.group,
@@ -361,11 +365,11 @@ class Plan(Shown):
             "shards": self.shards,
             # only where it is not the default: a plan of before keeps its fingerprint
             **({} if self.consolidated == "auto" else {"consolidated": self.consolidated}),
-            "arrays": [
-                {"array": a.spec.name, "axis": a.axis, "region_chunks": a.region_chunks}
-                for a in self.arrays
-            ],
-            "hierarchy": self.hierarchy.to_json(),
+            "arrays": each(
+                lambda a: {"array": a.spec.name, "axis": a.axis, "region_chunks": a.region_chunks},
+                self.arrays,
+            ),
+            "hierarchy": self.hierarchy.to_json(each),
             **({"cuts": list(self.cuts)} if self.cuts else {}),
             **({} if self.period is None else {"period": self.period}),
             **({} if self.stores is None else {"stores": self.stores.to_json()}),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from parchunk.metadata.consolidated import MODES
 from parchunk.metadata.names import name_problem
+from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.joining.stores_check import check_stores
 from parchunk.stores.identity import IDENTITIES
 from parchunk.stores.options import PUBLIC_OPTIONS
@@ -22,8 +23,28 @@ _PERIOD = r"year|month|day|[1-9]\d{0,5}D"
 _DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
-def check_document(document: Any, most_chunks: int) -> None:
-    """Check the document of a plan.json.
+class ArrayEntry(NamedTuple):
+    """How an array is split: an entry of the document's arrays."""
+
+    array: str
+    axis: int | None
+    region_chunks: int
+
+
+def entry_of(value: Any) -> ArrayEntry:
+    """Return an entry of the document's arrays, as yet unchecked.
+
+    Raises
+    ------
+    ValueError, KeyError
+        When it is none.
+    """
+    _require(type(value) is dict, "arrays")
+    return ArrayEntry(value["array"], value["axis"], value["region_chunks"])
+
+
+def check_document(document: Any) -> None:
+    """Check the document of a plan.json, whose arrays are checked and made by now.
 
     Raises
     ------
@@ -57,28 +78,26 @@ def check_document(document: Any, most_chunks: int) -> None:
             _text(split["dimension"], "split")
         if split["axis"] is not None:
             _whole(split["axis"], 0, 1000, "split")
-    _check_hierarchy(document["hierarchy"], most_chunks)
+    specs = _check_hierarchy(document["hierarchy"])
     if "inventory" in document:
         _check_inventory(document["inventory"])
     period = document.get("period")
     is_one = type(period) is str and re.fullmatch(_PERIOD, period) and "cuts" in document
     _require(period is None or bool(is_one), "period")
     if "cuts" in document or "stores" in document:
-        check_stores(document)
-    specs = document["hierarchy"]["arrays"]
+        check_stores(document, {spec.name: spec.shape for spec in specs})
     entries = _list(document["arrays"], "arrays")
     _require(len(entries) == len(specs), "arrays")
     for spec, entry in zip(specs, entries, strict=True):
-        _require(type(entry) is dict and entry["array"] == spec["name"], "arrays")
-        if entry["axis"] is None:
-            _require(entry["region_chunks"] == 0, "region_chunks")
+        _require(entry.array == spec.name, "arrays")
+        if entry.axis is None:
+            _require(entry.region_chunks == 0, "region_chunks")
         else:
-            _whole(entry["axis"], 0, len(spec["shape"]) - 1, "axis")
-            _whole(entry["region_chunks"], 1, _LARGEST, "region_chunks")
-            if spec["inner_chunks"] is not None:
-                axis = entry["axis"]
-                shard = spec["chunks"][axis] // spec["inner_chunks"][axis]
-                _require(entry["region_chunks"] % shard == 0, "region_chunks within a shard")
+            _whole(entry.axis, 0, spec.rank - 1, "axis")
+            _whole(entry.region_chunks, 1, _LARGEST, "region_chunks")
+            if spec.inner_chunks is not None:
+                shard = spec.chunks[entry.axis] // spec.inner_chunks[entry.axis]
+                _require(entry.region_chunks % shard == 0, "region_chunks within a shard")
 
 
 def _check_inventory(inventory: Any) -> None:
@@ -89,36 +108,48 @@ def _check_inventory(inventory: Any) -> None:
     _whole(inventory["objects"], 0, _LARGEST, "inventory")
 
 
-def _check_hierarchy(hierarchy: Any, most_chunks: int) -> None:
+def check_array(spec: Any, most_chunks: int) -> None:
+    """Check an entry of the hierarchy's arrays.
+
+    Raises
+    ------
+    ValueError
+        As for `check_document`.
+    """
+    _check_node(spec, "array")
+    _require(bool(spec["name"]), f"the name {spec['name']!r:.80}")
+    rank = len(_list(spec["shape"], "shape"))
+    for size in spec["shape"]:
+        _whole(size, 0, _LARGEST, "shape")
+    for size in _list(spec["chunks"], "chunks"):
+        _whole(size, 1, _LARGEST, "chunks")
+    _require(rank == len(spec["chunks"]) == len(spec["dimension_names"]) <= 64, "rank")
+    for dimension in _list(spec["dimension_names"], "dimension_names"):
+        _require(dimension is None or type(dimension) is str, "dimension_names")
+    pointed_at = spec["chunks"]
+    if spec["inner_chunks"] is not None:
+        pointed_at = _list(spec["inner_chunks"], "inner_chunks")
+        _require(rank == len(pointed_at), "rank")
+        for size, inner in zip(spec["chunks"], pointed_at, strict=True):
+            _whole(inner, 1, size, "inner_chunks")
+            _require(size % inner == 0, "inner_chunks")
+    total = prod(-(-s // c) for s, c in zip(spec["shape"], pointed_at, strict=True))
+    _require(total <= most_chunks, "the number of chunks")
+    _text(spec["dtype"], "dtype")
+    _whole(spec["itemsize"], 0, _LARGEST, "itemsize")
+    keys = spec["keys"]
+    _require(type(keys) is dict and type(keys["marker"]) is str, "keys")
+    _require(keys["marker"] in ("", "c") and keys["separator"] in ("/", "."), "keys")
+
+
+def _check_hierarchy(hierarchy: Any) -> list[ArraySpec]:
+    """Check all but the arrays, which are returned."""
     _require(type(hierarchy) is dict, "hierarchy")
+    specs: list[ArraySpec] = _list(hierarchy["arrays"], "hierarchy")
     names: set[str] = set()
-    for spec in _list(hierarchy["arrays"], "hierarchy"):
-        _check_node(spec, "array")
-        name = spec["name"]
-        _require(bool(name) and name not in names, f"the name {name!r:.80}")
-        names.add(name)
-        rank = len(_list(spec["shape"], "shape"))
-        for size in spec["shape"]:
-            _whole(size, 0, _LARGEST, "shape")
-        for size in _list(spec["chunks"], "chunks"):
-            _whole(size, 1, _LARGEST, "chunks")
-        _require(rank == len(spec["chunks"]) == len(spec["dimension_names"]) <= 64, "rank")
-        for dimension in _list(spec["dimension_names"], "dimension_names"):
-            _require(dimension is None or type(dimension) is str, "dimension_names")
-        pointed_at = spec["chunks"]
-        if spec["inner_chunks"] is not None:
-            pointed_at = _list(spec["inner_chunks"], "inner_chunks")
-            _require(rank == len(pointed_at), "rank")
-            for size, inner in zip(spec["chunks"], pointed_at, strict=True):
-                _whole(inner, 1, size, "inner_chunks")
-                _require(size % inner == 0, "inner_chunks")
-        total = prod(-(-s // c) for s, c in zip(spec["shape"], pointed_at, strict=True))
-        _require(total <= most_chunks, "the number of chunks")
-        _text(spec["dtype"], "dtype")
-        _whole(spec["itemsize"], 0, _LARGEST, "itemsize")
-        keys = spec["keys"]
-        _require(type(keys) is dict and type(keys["marker"]) is str, "keys")
-        _require(keys["marker"] in ("", "c") and keys["separator"] in ("/", "."), "keys")
+    for spec in specs:
+        _require(spec.name not in names, f"the name {spec.name!r:.80}")
+        names.add(spec.name)
     for group in _list(hierarchy["groups"], "hierarchy"):
         _check_node(group, "group")
     for entry, width in (("refused", 3), ("skipped", 2), ("left_out", 2)):
@@ -131,6 +162,7 @@ def _check_hierarchy(hierarchy: Any, most_chunks: int) -> None:
     for warning in _list(hierarchy["warnings"], "warnings"):
         _text(warning, "warnings")
     _whole(hierarchy["written_format"], 2, 3, "written_format")
+    return specs
 
 
 def _check_node(node: Any, kind: str) -> None:

@@ -95,7 +95,7 @@ def open_dataset(
         mapper = references.references
         mapper.setup()
         mapper.zmetadata = kerchunk_metadata(plan.hierarchy, masks=False)
-        mapper._items[ROOT] = root_document(mapper.zmetadata, plan.record_size)
+        mapper._items[ROOT] = root_document(mapper.zmetadata.items(), plan.record_size)
     store = ZarrStore.open_group(
         FsspecStore(references, read_only=True, path=""),
         group=group,

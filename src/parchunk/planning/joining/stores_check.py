@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,8 +13,10 @@ _LARGEST = (1 << 63) - 1
 _LONGEST = 256 << 20
 
 
-def check_stores(document: Any) -> None:
+def check_stores(document: Any, shapes: Mapping[str, Sequence[int]]) -> None:
     """Check ``cuts`` and ``stores`` of a plan.json whose other entries have been checked.
+
+    ``shapes`` are those of its arrays.
 
     Raises
     ------
@@ -24,9 +27,8 @@ def check_stores(document: Any) -> None:
     _require(type(cuts) is list and all(type(cut) is int for cut in cuts), "cuts")
     _require(not cuts or (len(cuts) > 1 and cuts[0] == 0 and cuts[-1] <= _LARGEST), "cuts")
     _require(all(before < after for before, after in pairwise(cuts)), "cuts")
-    specs = {spec["name"]: spec for spec in document["hierarchy"]["arrays"]}
     if document.get("period") is not None and "stores" not in document:
-        _check_cuts(document, cuts, specs, several=True)
+        _check_cuts(document, cuts, shapes, several=True)
         return
     stores = document.get("stores")
     _require(type(stores) is dict, "stores without an entry")
@@ -38,7 +40,7 @@ def check_stores(document: Any) -> None:
         _require(type(url) is str and type(below) is str, "stores")
         _require(not below or name_problem(below) is None, "the group of a store")
         _require(type(start) is int and type(stop) is int and 0 <= start <= stop, "stores")
-    _require(type(stores["places"]) is dict and stores["places"].keys() <= specs.keys(), "places")
+    _require(type(stores["places"]) is dict and stores["places"].keys() <= shapes.keys(), "places")
     series = stores.get("series", [])
     _require(type(series) is list and all(type(n) is int and n > 0 for n in series), "series")
     _require(not series or sum(series) == len(entries), "series")
@@ -46,7 +48,7 @@ def check_stores(document: Any) -> None:
         _require(type(place) is list and len(place) in (3, 4), "places")
         axis, stacked, held, *which = place
         _require(all(type(n) is int and 0 <= n < len(series) for n in which), "places")
-        rank = len(specs[name]["shape"])
+        rank = len(shapes[name])
         _require(axis is None or (type(axis) is int and 0 <= axis < rank), "places")
         _require(type(stacked) is bool and (not stacked or axis == 0), "places")
         _require(
@@ -54,30 +56,29 @@ def check_stores(document: Any) -> None:
             or (type(held) is list and all(type(s) is int and 0 <= s < len(entries) for s in held)),
             "places",
         )
-    _require(type(stores["kept"]) is dict and stores["kept"].keys() <= specs.keys(), "kept")
+    _require(type(stores["kept"]) is dict and stores["kept"].keys() <= shapes.keys(), "kept")
     for chunk in stores["kept"].values():
         _require(chunk is None or (type(chunk) is str and len(chunk) <= _LONGEST), "kept")
     for key in ("given", "notes", "labels"):
         texts = stores[key]
         _require(type(texts) is list and all(type(text) is str for text in texts), key)
     along = stores["concat"] is not None or stores["stack"] is not None
-    _check_cuts(document, cuts, specs, several=len(series) > 1 or not along)
+    _check_cuts(document, cuts, shapes, several=len(series) > 1 or not along)
 
 
-def _check_cuts(document: Any, cuts: list[int], specs: dict[str, Any], several: bool) -> None:
+def _check_cuts(
+    document: Any, cuts: list[int], shapes: Mapping[str, Sequence[int]], several: bool
+) -> None:
     """Check that regions end where arrays do.
 
     They may begin within chunks: of another series, or of an array that came later. Of ``several``
     series, and of one store, arrays may end before others.
     """
     for entry in document["arrays"]:
-        if not cuts or entry["axis"] is None:
+        if not cuts or entry.axis is None:
             continue
-        spec, axis = specs[entry["array"]], entry["axis"]
-        if several:
-            _require(0 < spec["shape"][axis] <= cuts[-1], "cuts")
-            continue
-        _require(spec["shape"][axis] == cuts[-1], "cuts")
+        length = shapes[entry.array][entry.axis]
+        _require(0 < length <= cuts[-1] if several else length == cuts[-1], "cuts")
 
 
 def _require(right: bool, what: str) -> None:
