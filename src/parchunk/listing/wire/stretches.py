@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,11 +17,13 @@ from parchunk.listing.listed_rows import Listed
 from parchunk.listing.wire.anchor import Anchor, anchor_in
 from parchunk.listing.wire.columns import (
     MOST_DIGITS,
+    USUAL_TIME,
     Places,
     Rows,
     column,
     last_numbers,
     times,
+    usual_times,
     windows,
 )
 from parchunk.listing.wire.paths import paths, text_of, texts
@@ -146,13 +149,27 @@ class Stretches:
             and self.joint.is_in(behind, time)
         ):
             return None
-        ends = np.searchsorted(size_stops, np.array(stops) - self.closing)
-        spans = [self._span(text, middles, size_stops) for text in (time, *tag)]
-        modified = times(body, *spans[0])
-        if modified is None or (size_stops[ends] != np.array(stops) - self.closing).any():
+        last = np.array(stops) - self.closing
+        ends = np.searchsorted(size_stops, last)
+        if (size_stops[ends] != last).any():
             return None
-        tags = tags_of(texts(body, *spans[1]), keys) if tag else None
-        return Listed(keys, sizes, modified, tags), np.diff(ends, prepend=-1).tolist()
+        rows, at, length = self._place(time, amid, behind)
+        modified = (
+            usual_times(column(rows, at, length))
+            if length == USUAL_TIME
+            else times(body, *self._span(time, middles, size_stops))
+        )
+        if modified is None:
+            return None
+        tags = tags_of(texts(body, *self._span(tag[0], middles, size_stops)), keys) if tag else None
+        counts = [end - before for before, end in pairwise((-1, *ends.tolist()))]
+        return Listed(keys, sizes, modified, tags), counts
+
+    def _place(self, text: int, amid: Rows, behind: Rows) -> tuple[Rows, int, int]:
+        """Return in which rows a text stands, where, and how long it is."""
+        if text in self.middle.texts:
+            return amid, *self.middle.texts[text]
+        return behind, *self.joint.texts[text]
 
     def _span(self, text: int, middles: Places, ends: Places) -> tuple[Places, Places]:
         """Return where a text begins and ends in each object."""
