@@ -95,7 +95,9 @@ def documents(kind: str, made: Path, capsys: pytest.CaptureFixture[str]) -> Any:
         options = ["--since", earlier, "--by", "month", "--decode", 3, "--against-source"]
         (made / "one.zarr/t/c/9/0").unlink(missing_ok=True)
         yield printed(capsys, "audit", made / "one", *options)
-        yield printed(capsys, "audit", made / "many")
+        pytest.importorskip("icechunk")
+        parchunk.to_icechunk(made / "many", made / "repo")
+        yield printed(capsys, "audit", made / "many", "--icechunk", made / "repo")
         yield printed(capsys, "audit", made / "one.zarr", "--split", "time")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 import click
+from rich.console import Console
 
 from parchunk.arguments.idle import refuse_idle
 from parchunk.cli.options import json_option, output_option
@@ -21,6 +22,9 @@ from parchunk.wording import count
 
 #: Seconds between two looks, unless a user says otherwise.
 _EVERY = 5.0
+
+#: Arrays printed.
+_PRINTED = 40
 
 
 @click.command("status")
@@ -72,12 +76,7 @@ def command(
     else:
         shown = console()
         say(shown, f"{status.url}: references of {status.plan.location.url}")
-        rows = [
-            (a.array, f"{count(a.done)} of {count(a.partitions)}", a.present, a.missing, a.strays)
-            for a in status.arrays
-        ]
-        columns = ("array", "partitions done", "present >", "missing >", "strays >")
-        shown.print(table("", columns, rows))
+        _print_arrays(shown, status)
         for name, feature in status.plan.hierarchy.skipped:
             say(shown, f"skipped: {name}: {feature}")
         for name, reason in status.plan.hierarchy.left_out:
@@ -97,6 +96,24 @@ def command(
         if holder is not None and not holder.conditional:
             say(shown, f"note: {IGNORED}")
     return 0 if status.finished else 1
+
+
+def _print_arrays(shown: Console, status: Status) -> None:
+    """Print how far each array is: of very many, those first that are not done or lack most."""
+    arrays = list(status.arrays)
+    if len(arrays) > _PRINTED:
+        arrays.sort(key=lambda a: (a.done == a.partitions, -a.missing))
+    rows = [
+        (a.array, f"{count(a.done)} of {count(a.partitions)}", a.present, a.missing, a.strays)
+        for a in arrays[:_PRINTED]
+    ]
+    columns = ("array", "partitions done", "present >", "missing >", "strays >")
+    shown.print(table("", columns, rows))
+    if len(arrays) > _PRINTED:
+        shown.print(f"and {count(len(arrays) - _PRINTED)} more arrays: --json lists them all")
+    present, missing = (sum(getattr(a, n) for a in arrays) for n in ("present", "missing"))
+    what = "chunks" if status.finished else "chunks so far"
+    say(shown, f"{what}: {count(present)} present, {count(missing)} missing")
 
 
 def _said(status: Status) -> str:

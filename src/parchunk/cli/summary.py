@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from parchunk.auditing.changes import Comparison
 from parchunk.building.results import BuildResult, TaskResult
 from parchunk.cli.tables import console, say
 from parchunk.out.root import left_out
+from parchunk.reading.opening_code import opening_code
 from parchunk.stores.told_options import told_options
 from parchunk.wording import bytes_text, count, counted, duration
 
@@ -71,9 +71,13 @@ def print_summary(
         say(
             out,
             f"{count(result.shards_present)} of {count(result.shards)} shards present, "
-            f"{counted(result.gets, 'GET')} for their indexes now; "
-            f"{count(result.empty_entries)} of the missing chunks are empty entries of shards "
-            "that are there",
+            f"{counted(result.gets, 'GET')} for their indexes now"
+            + (
+                f"; {count(result.empty_entries)} of the missing chunks are empty entries of "
+                "shards that are there"
+                if result.missing
+                else ""
+            ),
         )
     if result.requests:
         say(
@@ -91,8 +95,7 @@ def print_summary(
         say(out, f"note: {note}")
     options = told_options("store_options", result.plan.location.url, store_options)
     options += told_options("output_options", result.url, output_options)
-    named = json.dumps(result.url, ensure_ascii=False)
-    out.print(f"open it: parchunk.open_dataset({named}{options})")
+    out.print(f"open it: {opening_code(result.plan, result.url, options)}")
 
 
 def retried(result: BuildResult | TaskResult | Comparison) -> str:

@@ -13,7 +13,7 @@ from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.under_way import UnderWay, read_under_way
 from parchunk.showing.pace import Rate
-from parchunk.wording import count, duration
+from parchunk.wording import count, counted, duration
 
 #: Tasks that are named in one look.
 _NAMED = 8
@@ -101,7 +101,7 @@ def _lines(advance: Advance, under_way: UnderWay, speed: float | None, finished:
     if finished:
         parts.append("published")
     elif advance.claims:
-        parts.append(f"{count(len(advance.claims))} tasks at work")
+        parts.append(f"{counted(len(advance.claims), 'task')} at work")
     elif under_way.holder is not None:
         parts.append(f"process {under_way.holder.pid} on {under_way.holder.host} is at it")
     else:
@@ -109,7 +109,7 @@ def _lines(advance: Advance, under_way: UnderWay, speed: float | None, finished:
     lines = [f"{time.strftime('%H:%M:%S')} {', '.join(parts)}"]
     for what, claims in (("", advance.claims), ("stale: ", advance.stale)):
         lines += [
-            f"  {what}{claim}: {claim.done} of {claim.partitions} partitions, "
+            f"  {what}{claim}: {count(claim.done)} of {count(claim.partitions)} partitions, "
             f"{count(claim.listed)} keys listed"
             for claim in claims[:_NAMED]
         ]

@@ -12,6 +12,7 @@ from parchunk.icechunk_import.results import ImportResult
 from parchunk.out.counts import Counts
 from parchunk.planning.alike import alike, names_text
 from parchunk.planning.plan import Plan
+from parchunk.reading.opening_code import opening_code
 from parchunk.reading.status import Status
 from parchunk.report.entries import entries_of
 from parchunk.report.markup import Markup, element, joined
@@ -89,7 +90,7 @@ def of_build(result: BuildResult) -> str:
     return _whole(
         result,
         element("p", cost),
-        element("pre", f"parchunk.open_dataset({result.url!r}{reached})"),
+        element("pre", opening_code(result.plan, result.url, reached)),
         _folded(counted(len(rows), "array"), _table("chunks by array", columns, rows)),
         _notes(counted(len(result.notes), "note"), result.notes),
     )

@@ -42,7 +42,7 @@ def stretch_name(plan: Plan, start: int, stop: int) -> str:
             break
     more = sum(1 for _ in _arrays_in(plan, start, stop)) - 2
     if more > 1:
-        names[2:] = [f"{more} more arrays"]
+        names[2:] = [f"{more:,} more arrays"]
     return ", ".join(names) or "nothing"
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
 from parchunk.extras import require
-from parchunk.metadata import Hierarchy, convert_attributes, kerchunk_metadata
+from parchunk.metadata import Hierarchy, kerchunk_metadata
 from parchunk.metadata.choosing import some_of
-from parchunk.metadata.v2 import DIMENSIONS
 from parchunk.out.opening import open_output
 from parchunk.out.output import ROOT, Output
 from parchunk.out.plan_file import published_plan
 from parchunk.out.record_files import root_document
+from parchunk.reading.opening_code import arrays_in, disagreeing, nameless_in
 from parchunk.stores.kept_options import options_to_open
 from parchunk.stores.opening import Location
 
@@ -65,7 +65,8 @@ def open_dataset(
     Raises
     ------
     InputError
-        When OUT is no build, or an unfinished one; when arrays of the group name no dimensions.
+        When OUT is no build, or an unfinished one; when arrays of the group name no dimensions,
+        or some are to be left out as xarray takes only one length of a dimension.
     MissingExtraError
         Naming the extra to install.
     """
@@ -80,7 +81,8 @@ def open_dataset(
     plan = published_plan(output)
     if plan is None:
         raise InputError(f"{output.url} is unfinished: run its build again to resume, then open it")
-    _require_named_dimensions(plan.hierarchy, (group or "").strip("/"), output.url)
+    path = (group or "").strip("/")
+    _require_named_dimensions(plan.hierarchy, path, output.url)
     references = fsspec.filesystem(
         "reference",
         asynchronous=True,
@@ -104,8 +106,27 @@ def open_dataset(
         zarr_format=plan.hierarchy.written_format,
         use_zarr_fill_value_as_mask=False if is_v3 else None,
     )
-    dataset: xarray.Dataset = xarray.open_dataset(store, **kwargs)
+    try:
+        dataset: xarray.Dataset = xarray.open_dataset(store, **kwargs)
+    except ValueError as error:
+        if "conflicting sizes" in str(error):
+            _refuse_levels(plan.hierarchy, path, output.url, kwargs.get("drop_variables"))
+        raise
     return dataset
+
+
+def _refuse_levels(hierarchy: Hierarchy, group: str, url: str, dropped: Any) -> None:
+    """Say what to leave out of a group whose arrays differ in a dimension's length, if they do."""
+    out = [dropped] if isinstance(dropped, str) else list(dropped or ())
+    names = {array.name: array.name.rpartition("/")[2] for array in arrays_in(hierarchy, group)}
+    arrays = [array for array in arrays_in(hierarchy, group) if names[array.name] not in out]
+    odd = [names[array.name] for array in disagreeing(arrays)]
+    if odd:
+        raise InputError(
+            f"{url}: arrays of {group or 'the root'!r} have other lengths along dimensions of one "
+            "name, as levels of an image do, and xarray takes one of these at a time: for "
+            f"{names[arrays[0].name]!r} give drop_variables={[*out, *odd]!r}"
+        ) from None
 
 
 def _require_named_dimensions(hierarchy: Hierarchy, group: str, url: str) -> None:
@@ -113,11 +134,7 @@ def _require_named_dimensions(hierarchy: Hierarchy, group: str, url: str) -> Non
 
     It reads all of a group's arrays before it drops any, and what it says names none of them.
     """
-    nameless = [
-        repr(array.name)
-        for array in hierarchy.arrays
-        if array.name.rpartition("/")[0] == group and DIMENSIONS not in convert_attributes(array)
-    ]
+    nameless = [repr(array.name) for array in nameless_in(hierarchy, group)]
     if nameless:
         raise InputError(
             f"{url}: xarray opens no group with arrays whose dimensions have no names: "
