@@ -3,6 +3,7 @@
 The table has all options of all commands: who adds one says there what it needs.
 """
 
+import json
 import shlex
 from importlib import import_module
 from pathlib import Path
@@ -117,9 +118,11 @@ BOTH = [
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("idle")
     root = zarr.open_group(folder / "store", mode="w", zarr_format=3)
-    root.create_array("t", shape=(4, 2), chunks=(1, 2), dtype="i1", dimension_names=("time", "x"))[
-        ...
-    ] = np.ones((4, 2))
+    for name, shape, shards in (("t", (4, 4), None), ("g/s", (4, 4), (2, 2)), ("x", (4,), None)):
+        root.create_array(
+            name, shape=shape, chunks=(1,) * len(shape), shards=shards, dtype="i1",
+            dimension_names=("time", "x")[-len(shape) :],
+        )[...] = np.ones(shape)  # fmt: skip
     listed = [p for p in (folder / "store").rglob("*") if p.is_file()]
     lines = (f"{p.relative_to(folder / 'store')},{p.stat().st_size}" for p in listed)
     (folder / "list.csv").write_text("\n".join(["key,size", *lines, ""]))
@@ -137,6 +140,25 @@ def refused(capfd: pytest.CaptureFixture[str], places: dict[str, str], line: str
     assert said.count("\n") == 1, "one line"
     assert not Path(places["OUT2"]).exists(), "nothing was written"
     return said
+
+
+CHANGES = (
+    "--split time", "--region 2", "--record-size 2", "--inline-threshold 9", "--shards whole",
+    "--identity time", "--format v3", "--include t", "--exclude t", "--group g",
+    "--no-inline-coordinates", "--inventory LIST", "--memory 1GiB", "--parts 2", "--stack new",
+    "--merge", "--stack new --labels a",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("options", CHANGES)
+def test_what_is_asked_of_a_plan_is_seen_in_it(options, places, capfd) -> None:
+    before = "--stack new" if "--labels" in options else ""
+    said = []
+    for asked in (before, options):
+        words = [places.get(word, word) for word in shlex.split(f"plan SRC --json {asked}")]
+        assert run(words) == 0, words
+        said.append(json.loads(capfd.readouterr().out))
+    assert said[0] != said[1]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
