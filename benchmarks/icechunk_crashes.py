@@ -1,6 +1,6 @@
 """Imports into Icechunk killed with SIGKILL at every named step, then resumed.
 
-    python -m benchmarks.icechunk_crashes
+    python -m benchmarks.icechunk_crashes [--moments N] [--seed N]
 
 Each run starts an import with ``publish`` in a process of its own that kills itself at one step:
 before or after the repository is created, documents are put, references are set, chunks are
@@ -9,21 +9,24 @@ before or everything; the resumed import ends with the documents, references and
 undisturbed one, and with its history: no region is committed twice. Into a new repository, over an
 earlier import whose source has grown, changed and lost chunks since, and over imports with the same
 regions and then with others, between which a chunk was gone; each with OUT and REPO on a disk, and
-in S3, on a server on loopback.
+in S3, on a server on loopback. With ``--moments`` instead N of each, twice each, at random moments
+behind their steps: amid commits and writes.
 """
 
 from __future__ import annotations
 
+import argparse
 import collections
 import json
 import os
+import random
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -264,8 +267,48 @@ def check(case: Case, folder: Path, kill_at: int) -> str:
     repo = begin(case.start, folder / "repo", case.bucket)
     steps = run_child(kill_at, folder / "run", case.out, repo, options)
     assert steps == case.steps[: kill_at + 1]
-    if any(step == "after create" for step in steps) or case.start is not None:
-        assert state_of(repo, options) in (case.before, case.state), "a reader could open a part"
+    _look(case, repo, steps)
+    _resume(case, repo)
+    return steps[-1]
+
+
+def check_moments(case: Case, folder: Path, draw: random.Random, kills: int = 2) -> int:
+    """Kill an import amid what it does, again and again; resume it and check all.
+
+    Each is killed up to some thousandths of a second after one of its steps, both drawn. Returns
+    how many were killed before they had ended.
+    """
+    options = options_of(case.bucket)
+    repo = begin(case.start, folder / "repo", case.bucket)
+    steps: list[str] = []
+    killed = 0
+    for number in range(kills):
+        begun, after = draw.randrange(1, len(case.steps)), draw.uniform(0, 0.02)
+        run = folder / f"run-{number}"
+        started = forked.start(run, child, -1, run / "steps", case.out, repo, options)
+        while started.process.is_alive() and started.text("steps").count("\n") < begun:
+            time.sleep(0.001)
+        time.sleep(after)
+        started.kill()
+        code, _, error = started.end()
+        assert code in (0, -signal.SIGKILL), error
+        killed += code != 0
+        steps += started.text("steps").splitlines()
+        _look(case, repo, steps)
+    _resume(case, repo)
+    return killed
+
+
+def _look(case: Case, repo: str, steps: Sequence[str]) -> None:
+    """Look as a reader does, where there is a repository."""
+    if "after create" in steps or case.start is not None:
+        now = state_of(repo, options_of(case.bucket))
+        assert now in (case.before, case.state), "a reader could open a part"
+
+
+def _resume(case: Case, repo: str) -> None:
+    """Import once more, and check that all is as though nothing had happened."""
+    options = options_of(case.bucket)
     result = import_into(case.out, repo, options)
     assert result.published
     assert state_of(repo, options) == case.state, "the resumed import differs"
@@ -276,7 +319,6 @@ def check(case: Case, folder: Path, kill_at: int) -> str:
     for name in ("air", "rain", "height"):
         assert np.array_equal(theirs[name][...], ours[name][...]), name
     assert import_into(case.out, repo, options).commits == ()
-    return steps[-1]
 
 
 def kill_everywhere(make: Make, bucket: S3Bucket | None) -> collections.Counter[str]:
@@ -290,15 +332,34 @@ def kill_everywhere(make: Make, bucket: S3Bucket | None) -> collections.Counter[
     return counts
 
 
+def kill_at_moments(
+    make: Make, bucket: S3Bucket | None, runs: int, seed: int
+) -> collections.Counter[str]:
+    """Kill as many imports at random moments, twice each; return how many were killed."""
+    counts: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        case = make(Path(folder), bucket)
+        for number in range(runs):
+            draw = random.Random(f"{seed} {number}")
+            with tempfile.TemporaryDirectory() as run:
+                counts["a random moment"] += check_moments(case, Path(run), draw)
+    return counts
+
+
 def main() -> None:
     """Print how many imports were killed where, all of which resumed."""
     import icechunk
 
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--moments", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
     icechunk.set_logs_filter("error")
+    kill = partial(kill_at_moments, runs=given.moments, seed=given.seed)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, s3_server(Path(folder)) as server:
         killed = {
-            f"{what}, {where}": kill_everywhere(make, bucket)
+            f"{what}, {where}": (kill if given.moments else kill_everywhere)(make, bucket)
             for where, bucket in (("disk", None), ("S3", new_bucket(server.endpoint)))
             for what, make in (
                 ("new", new_case),

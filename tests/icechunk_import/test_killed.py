@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 import zarr
 from benchmarks import icechunk_crashes
 from instruments.s3_server import new_bucket
+from tests.examples import TIMES
 
 import parchunk
 from instruments import forked
@@ -135,3 +137,11 @@ def test_killed_with_all_in_s3(name, step, occurrence, cases_in_s3, tmp_path):
     assert case.out.startswith("s3://")
     at = [number for number, found in enumerate(case.steps) if found == step][occurrence]
     assert icechunk_crashes.check(case, tmp_path, at) == step
+
+
+@pytest.mark.s3
+@pytest.mark.slow
+def test_killed_twice_amid_its_requests_to_s3(cases_in_s3, tmp_path):
+    """Of all cases and many moments: `python -m benchmarks.icechunk_crashes --moments 12`."""
+    draw = random.Random(f"update {TIMES}")
+    assert icechunk_crashes.check_moments(cases_in_s3["update"], tmp_path, draw)
