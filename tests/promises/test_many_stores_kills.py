@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,3 +112,58 @@ def test_a_killed_update_with_a_new_store_is_finished_by_the_next(
         assert published(out) == wanted, at
         assert parchunk.audit(out).exit_code == 0, at
         shutil.rmtree(out)
+
+
+def _end(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("at", "builds"),
+    [("replacing.carry_out", True), ("update.save_plan", True), ("update.forget", False)],
+)
+def test_stores_that_were_given_are_taken_in_without_being_told_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    published: Published,
+    at: str,
+    builds: bool,
+) -> None:
+    """Cut short while a replacement is prepared, or before the plan is written; by the next."""
+    paths, out = months(tmp_path / "in", 5), tmp_path / "out"
+    how: dict[str, Any] = {"record_size": 3, "stack": "run"}
+    labels = list("ABCDE")  # they are kept, as one chunk that grows
+    if at != "replacing.carry_out":
+        how, labels = {"record_size": 3, "concat": "time", "inline_coordinates": False}, []
+    for path in paths:
+        shutil.rmtree(path / "time")
+    first = parchunk.plan(paths[:2], labels=labels[:2], **how)
+    parchunk.build(first, out)
+    for number in (2, 3):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"parchunk.building.{at}", _end)
+            with pytest.raises(KeyboardInterrupt):
+                parchunk.update(out, paths[number], labels=labels[number : number + 1])
+        if builds:
+            parchunk.build(first, out)
+    parchunk.update(out, [*paths[3:]], labels=labels[3:])
+    whole = tmp_path / "whole"
+    parchunk.build(parchunk.plan(paths, labels=labels, **how), whole)
+    assert published(out) == published(whole)
+    assert not (out / ".parchunk/update.json").exists()
+
+
+def test_what_was_to_be_left_out_is_without_being_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = tmp_path / "s.zarr", tmp_path / "out"
+    values = np.arange(6).reshape(2, 3) + 1
+    write(path, {"air": Made(values, ("y", "x"))})
+    parchunk.build(parchunk.plan(path), out)
+    write(path, {"air": Made(values, ("y", "x"), (1, 3)), "big": Made(values, ("y", "x"))})
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.replacing.carry_out", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(out, exclude="big")
+    assert list(parchunk.update(out).plan.by_name) == ["air"]
+    assert parchunk.update(out).plan.exclude == ("big",)

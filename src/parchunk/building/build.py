@@ -171,7 +171,7 @@ def carry_out(
     if effort.executor is not None:
         forget_claims(output)  # of workers that died
     publish_root(plan, source, output, run.receipts, lease.confirm)
-    finish_update(output)
+    finish_update(plan, output)
     run.report()
     return BuildResult(
         **Counts.total(run.receipts).values(),

@@ -216,7 +216,7 @@ def publish(
         source = source or open_source(plan, store_options)
         forget_claims(output)  # before: who watches until it is published sees none
         publish_root(plan, source, output, receipts, lease.confirm)
-        finish_update(output)
+        finish_update(plan, output)
         return BuildResult(
             **Counts.total(receipts).values(),
             url=output.url,

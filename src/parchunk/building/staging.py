@@ -14,7 +14,7 @@ from parchunk.out.output import NEXT, PLAN, PREPARED_FOR, Output
 from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipts import Receipt, read_receipts, strays_path, write_receipt
-from parchunk.out.unfinished import Unfinished
+from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.changes import seen_otherwise
 from parchunk.planning.growth import carried
 from parchunk.planning.plan import Plan
@@ -32,12 +32,15 @@ def go_on_without(plan: Plan, output: Output) -> None:
     What one prepared is deleted: what is to be listed anew for what that saw, or was asked, has
     no receipts then. Of one that wrote in place, the receipts that hold are those of ``plan``.
     """
-    taken_up(plan, output)
+    unfinished = taken_up(plan, output)
     due = Unfinished((), to_list_anew(plan, plan, output), False, plan.fingerprint)
     asked = asked_before(plan, output)
     due = replace(due if asked is None else due.joined(asked), only=True)
     if due.names_some:
         forget(plan, output, partial(is_due, page=0, asked=due))
+    if asked is not None and asked.names_more:
+        # A build of this plan takes none of them in: the next update does.
+        save_unfinished(asked if unfinished is None else asked.joined(unfinished), output)
     discard_prepared(output)
 
 
@@ -48,6 +51,25 @@ def asked_before(plan: Plan, output: Output) -> Unfinished | None:
     """
     saved = _read(output)
     return saved if saved is not None and saved.fingerprint == plan.fingerprint else None
+
+
+def came_before(plan: Plan, output: Output) -> Unfinished:
+    """Return which stores came, and what is left out, as those updates of ``plan`` were asked that
+    were cut short before OUT had another: what else they were asked is no part of it.
+    """
+    found = Unfinished((), (), False, plan.fingerprint)
+    for one in (asked_before(plan, output), read_unfinished(output)):
+        if one is None or one.fingerprint != plan.fingerprint:
+            continue
+        more = [at for at, store in enumerate(one.stores) if store not in found.stores]
+        found = replace(
+            found,
+            stores=(*found.stores, *(one.stores[at] for at in more)),
+            labels=(*found.labels, *(one.labels[at] for at in more if at < len(one.labels))),
+            exclude=tuple(dict.fromkeys((*found.exclude, *one.exclude))),
+            skip_unsupported=found.skip_unsupported or one.skip_unsupported,
+        )
+    return found
 
 
 def begin_stage(new: Plan, output: Output, asked: Unfinished) -> Output:

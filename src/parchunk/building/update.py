@@ -18,7 +18,7 @@ from parchunk.building.effort import Effort
 from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.replacing import build_replacement
 from parchunk.building.results import BuildResult, Progress
-from parchunk.building.staging import asked_before, to_list_anew
+from parchunk.building.staging import asked_before, came_before, to_list_anew
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
@@ -35,6 +35,7 @@ from parchunk.out.unfinished import Unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
 from parchunk.planning.from_stores import grown_many
 from parchunk.planning.inventory import MOST_PROBED, as_inventory, mark_of
+from parchunk.planning.joining.labels import parse_labels
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.planning.source_again import grown, open_source, read_as_planned
@@ -144,12 +145,14 @@ def update(
         source = open_source(old, store_options, listing)
         refuse_overlap(old, source, output)
         given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
-        wanted, changes = _without(old, exclude, output), Changes()
+        before = came_before(old, output)
+        wanted, changes = _without(old, (*before.exclude, *exclude), output), Changes()
+        skip_unsupported = skip_unsupported or before.skip_unsupported
         if wanted.stores is not None:
             new = grown_many(
                 wanted,
-                _several(stores),
-                labels,
+                (*before.stores, *_several(stores)),
+                (*before.labels, *parse_labels(labels)) if before.labels else labels,
                 store_options,
                 skip_unsupported,
                 given,
@@ -167,13 +170,14 @@ def update(
         else:
             if given.given:
                 source = open_source(old, store_options, listing, given)
-            came = wanted.exclude[len(old.exclude) :]
+            came = wanted.exclude[len(old.exclude) + len(before.exclude) :]
             hierarchy = read_as_planned(wanted, source, skip_unsupported, came)
             changes = changes_of(wanted, hierarchy)
             refuse_unasked(wanted, changes, allow_shrink, allow_gone)
             new = grown(wanted, hierarchy, source)
             new = replace(new, inventory=mark_of(source))
         refuse_older(old, read_receipts(output, old).values(), source)
+        stores_came, labels_came = _came(old, new)
         asked = Unfinished(
             tuple(sorted(set(cast(Iterable[int], regions)))),
             tuple(sorted({*arrays, *to_list_anew(old, new, output)})),
@@ -181,10 +185,14 @@ def update(
             old.fingerprint,
             partitions=tuple(repair or ()),
             only=repair is not None,
+            stores=stores_came,
+            labels=labels_came,
+            exclude=wanted.exclude[len(old.exclude) :],
+            skip_unsupported=skip_unsupported,
         )
         _refuse_unknown(asked, old, new, output)
-        before = asked_before(old, output)
-        asked = asked if before is None else asked.joined(before)
+        prepared = asked_before(old, output)
+        asked = asked if prepared is None else asked.joined(prepared)
         effort.most_held(source, new)  # refused before anything is written
         choose(source)
         if not changes.in_place:
@@ -197,6 +205,14 @@ def update(
 
 def _several(stores: StoreLike | Sequence[StoreLike]) -> Sequence[StoreLike]:
     return [stores] if isinstance(stores, str | PathLike | Source) else stores
+
+
+def _came(old: Plan, new: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the stores that were given behind those of ``old``, as they were, and their labels."""
+    if old.stores is None or new.stores is None:
+        return (), ()
+    before, now = old.stores, new.stores
+    return now.given[len(before.given) :], now.joining.labels[len(before.joining.labels) :]
 
 
 def _without(plan: Plan, exclude: Iterable[str], output: Output) -> Plan:

@@ -27,8 +27,10 @@ class Unfinished:
     were given. Once the receipts of all that is due are deleted the update is ``begun``: from then
     on what has no receipt is what is left to do. ``grown_from`` is the plan whose receipts are
     still to become those of OUT's plan, where that is another. ``partitions`` are damaged ones;
-    with ``only``, nothing else that was full is listed again. ``relocating``: it is no update, and
-    asks for nothing.
+    with ``only``, nothing else that was full is listed again. ``stores`` and their ``labels`` came
+    behind those of that plan, and arrays by the globs ``exclude`` are left out of the next, as are
+    those that cannot be referenced with ``skip_unsupported``. ``relocating``: it is no update,
+    and asks for nothing.
     """
 
     regions: tuple[int, ...]
@@ -40,11 +42,20 @@ class Unfinished:
     partitions: tuple[PartitionKey, ...] = ()
     only: bool = False
     relocating: bool = False
+    stores: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    skip_unsupported: bool = False
 
     @property
     def names_some(self) -> bool:
-        """Whether regions, arrays or partitions are named."""
-        return bool(self.regions or self.arrays or self.partitions)
+        """Whether regions, arrays, partitions or stores are named."""
+        return bool(self.regions or self.arrays or self.partitions or self.stores)
+
+    @property
+    def names_more(self) -> bool:
+        """Whether stores that came are named, or arrays that are to be left out."""
+        return bool(self.stores or self.exclude)
 
     def joined(self, other: Unfinished) -> Unfinished:
         """Return what was asked here and there, both of the same plan."""
@@ -71,6 +82,10 @@ class Unfinished:
             "partitions": [list(key) for key in self.partitions],
             "only": self.only,
             "relocating": self.relocating,
+            "stores": list(self.stores),
+            "labels": list(self.labels),
+            "exclude": list(self.exclude),
+            "skip_unsupported": self.skip_unsupported,
         }
 
     @classmethod
@@ -90,13 +105,19 @@ class Unfinished:
             tuple((array, region) for array, region in document.get("partitions", ())),
             document.get("only", False),
             document.get("relocating", False),
+            tuple(document.get("stores", ())),
+            tuple(document.get("labels", ())),
+            tuple(document.get("exclude", ())),
+            document.get("skip_unsupported", False),
         )
         keys = [key for key in found.partitions if type(key[1]) not in (int, type(None))]
         names = (*found.arrays, *(name for name, _ in found.partitions), found.fingerprint)
+        names += (*found.stores, *found.labels, *found.exclude)
+        said = (found.gaps, found.begun, found.only, found.relocating, found.skip_unsupported)
         if not (
             all(type(number) is int for number in found.regions)
             and all(type(name) is str for name in names)
-            and {*map(type, (found.gaps, found.begun, found.only, found.relocating))} == {bool}
+            and {*map(type, said)} == {bool}
             and not keys
         ):
             raise TypeError("not of their types")
@@ -129,13 +150,16 @@ def save_unfinished(unfinished: Unfinished, output: Output) -> None:
     output.put(UPDATE, spread(unfinished.to_json(), 4))
 
 
-def finish_update(output: Output) -> None:
-    """Forget the update that was under way: what it was for is published.
+def finish_update(plan: Plan, output: Output) -> None:
+    """Forget the update that was under way: what it was for is published, as ``plan`` says.
 
-    A build, too, may finish it, but not one that was cut short before all that is due was pending.
+    A build, too, may finish it, but not one that was cut short before all that is due was pending,
+    or before OUT had a plan of what came.
     """
     unfinished = read_unfinished(output)
     output.delete(PREVIOUS)
     forget_known(output)
-    if unfinished is not None and unfinished.begun:
+    if unfinished is None or not unfinished.begun:
+        return
+    if unfinished.fingerprint != plan.fingerprint or not unfinished.names_more:
         output.delete(UPDATE)

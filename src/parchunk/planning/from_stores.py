@@ -76,7 +76,7 @@ def grown_many(
     """Return a plan of many stores with those that came since, and what its last one has grown by.
 
     Patterns are looked up again; ``more`` are stores behind those that are there, and ``labels``
-    theirs.
+    theirs. One that is there already, or comes twice, counts once.
 
     Raises
     ------
@@ -89,14 +89,24 @@ def grown_many(
     options = options_to_open(old.location, store_options)
     known = [(one.url, one.below) for one in stores.stores]
     wishes = Wishes(old.group, old.include, old.exclude, old.shards, old.consolidated)
-    new = [one for one in more if not _is_known(one, options, wishes, known)]
+    new, came = [], _labels(labels)
+    each = came if len(came) == len(more) else None
+    came = () if each else came
+    seen = [*known]
+    for at, one in enumerate(more):
+        places = _places(one, options, wishes)
+        if places and all(place in seen for place in places):
+            continue  # as when its update is run again
+        seen += places
+        new.append(one)
+        came = (*came, each[at]) if each else came
     found = find_stores([*stores.given, *new], options).asked(old.identity)
     if stores.joining.dimension is None or len(stores.ranges) > 1:
         # Side by side it does not matter where one comes, and those that are there stay in place.
         found = found.behind(known, wishes.group)
     if inventory is not None:
         found = listed_stores(found, inventory, old.group, store_options)
-    joining = replace(stores.joining, labels=(*stores.joining.labels, *_labels(labels)))
+    joining = replace(stores.joining, labels=(*stores.joining.labels, *came))
     hierarchy, joined, source = _joined(
         found,
         joining,
@@ -149,16 +159,14 @@ def _labels(labels: str | Sequence[object]) -> tuple[str, ...]:
     return parse_labels(labels) if labels else ()
 
 
-def _is_known(
-    store: StoreLike, options: Mapping[str, str], wishes: Wishes, known: Sequence[tuple[str, str]]
-) -> bool:
-    """Whether a store is one of the plan's already, as when its update is run again."""
+def _places(store: StoreLike, options: Mapping[str, str], wishes: Wishes) -> list[tuple[str, str]]:
+    """Return the URL and the group of each store that one is given as."""
     try:
         found = find_stores(store, options)
     except InputError:
-        return False  # said where it is read
+        return []  # said where it is read
     pairs = zip(found.sources, found.below, strict=True)
-    return all((wishes.root(source).url, below) in known for source, below in pairs)
+    return [(wishes.root(source).url, below) for source, below in pairs]
 
 
 def _joined(
