@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def count(number: int) -> str:
@@ -13,6 +13,14 @@ def count(number: int) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """Return how many there are: ``1 chunk``, ``2,000 chunks``; ``many`` where no s does it."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def changes_text(changes: Mapping[str, int]) -> str:
+    """Return what became more or fewer: ``12 more present, 2 fewer missing``; nothing for zeros."""
+    said = (
+        f"{count(abs(by))} {'more' if by > 0 else 'fewer'} {n}" for n, by in changes.items() if by
+    )
+    return ", ".join(said)
 
 
 def short_count(number: int) -> str:

@@ -93,6 +93,7 @@ def test_nothing_but_what_is_new_is_listed(tmp_path: Path) -> None:
         result = parchunk.update(str(out), store_options=_options(server), trust_listing=True)
         lists = server.counts()["LIST"]
     assert (result.expected, result.missing) == (121_001, 0)
+    assert result.changes == {"expected": 1_000, "present": 1_000, "missing": 0}
     assert result.built == 2  # the region that came, and `x`
     # 1,000 chunks that came, one of `x`, and the groups that are looked through for new arrays.
     assert result.requests <= 4
@@ -104,7 +105,10 @@ def _options(server: Any) -> dict[str, str]:
 
 
 def test_regions_that_were_incomplete_are_listed_again(
-    tmp_path: Path, open_references: Reader, same_bits: Bits
+    tmp_path: Path,
+    open_references: Reader,
+    same_bits: Bits,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """An axis made far too long, and filled as time goes by."""
     source, out = tmp_path / "s.zarr", tmp_path / "refs"
@@ -124,7 +128,14 @@ def test_regions_that_were_incomplete_are_listed_again(
     same_values(out, source, open_references, same_bits)
     for path in late:
         path.write_bytes(kept[path])
-    assert parchunk.update(str(out)).missing == 0
+    filled = len(late) - 2 - 6
+    capsys.readouterr()
+    assert run(["update", str(out)]) == 0
+    assert (
+        f"since before: {filled} more present, {filled} fewer missing\n" in capsys.readouterr().out
+    )
+    assert run(["update", str(out)]) == 0
+    assert "since before: no chunk more, and none fewer\n" in capsys.readouterr().out
     same_values(out, source, open_references, same_bits)
 
 

@@ -161,6 +161,10 @@ def test_the_command_and_what_a_dashboard_shows(
     assert run([*build, address]) == 0
     assert json.loads(capsys.readouterr().out)["partitions_built"] == 9
     assert published(out) == published(wanted)
+    update = ["update", str(out), "--regions", "1", *build[5:-1]]
+    assert run([*update, "--dask", address]) == 0
+    assert json.loads(capsys.readouterr().out)["partitions_built"] > 0
+    assert published(out) == published(wanted)
 
     shown = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes))
     assert "t_air regions 1–3, x" in shown

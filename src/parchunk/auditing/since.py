@@ -14,6 +14,7 @@ from parchunk.auditing.judged import DRAWN, Judged
 from parchunk.auditing.result import ArrayAudit, AuditReport
 from parchunk.errors import InputError
 from parchunk.planning.labels import Labels
+from parchunk.wording import changes_text
 
 #: What is counted of an array, then and now.
 _COUNTED = ("expected", "present", "missing", "excused", "unread")
@@ -71,12 +72,9 @@ class ArraySince:
             return f"{self.array}: it was not there"
         if self.now is None:
             return f"{self.array}: it is there no more"
-        changed = {name: self.now[name] - self.then[name] for name in _COUNTED}
-        said = [
-            f"{abs(by):,} {'more' if by > 0 else 'fewer'} {n}" for n, by in changed.items() if by
-        ]
+        said = changes_text({name: self.now[name] - self.then[name] for name in _COUNTED})
         alike = "others are missing" if self.new or self.mended else "counts are as they were"
-        return f"{self.array}: {', '.join(said) or alike}"
+        return f"{self.array}: {said or alike}"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -77,6 +77,16 @@ class BuildResult(Shown, Counts):
     heads: int = 0
     #: Of ``retries``, requests that were too many for the store.
     busy: int = 0
+    #: Of an update: what was there before, where it was finished and published.
+    before: Counts | None = field(default=None, repr=False)
+
+    @property
+    def changes(self) -> dict[str, int] | None:
+        """By how many chunks an update changed the counts; None where that is not known."""
+        if self.before is None:
+            return None
+        names = ("expected", "present", "missing")
+        return {name: getattr(self, name) - getattr(self.before, name) for name in names}
 
     @property
     def in_short(self) -> str:

@@ -23,6 +23,7 @@ from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
+from parchunk.out.counts import Counts
 from parchunk.out.inventory_date import refuse_older
 from parchunk.out.known import forget_known
 from parchunk.out.opening import open_output
@@ -31,7 +32,7 @@ from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipts import read_receipts
 from parchunk.out.root import published_root
-from parchunk.out.unfinished import Unfinished, save_unfinished
+from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
 from parchunk.planning.from_stores import grown_many
 from parchunk.planning.inventory import MOST_PROBED, as_inventory, mark_of
@@ -176,7 +177,11 @@ def update(
             refuse_unasked(wanted, changes, allow_shrink, allow_gone)
             new = grown(wanted, hierarchy, source)
             new = replace(new, inventory=mark_of(source))
-        refuse_older(old, read_receipts(output, old).values(), source)
+        receipts = read_receipts(output, old)
+        refuse_older(old, receipts.values(), source)
+        whole = len(receipts) == sum(array.regions for array in old.arrays)
+        whole = whole and read_unfinished(output) is None
+        was = Counts.total(receipts.values()) if whole else None
         stores_came, labels_came = _came(old, new)
         asked = Unfinished(
             tuple(sorted(set(cast(Iterable[int], regions)))),
@@ -196,11 +201,12 @@ def update(
         effort.most_held(source, new)  # refused before anything is written
         choose(source)
         if not changes.in_place:
-            return build_replacement(old, new, changes, asked, source, output, lease, effort, began)
+            made = build_replacement(old, new, changes, asked, source, output, lease, effort, began)
+            return replace(made, before=was)
         notes = _begin(asked, old, new, output, source.manner.page)
         discard_prepared(output)  # which said what is to be listed anew: that is kept by now
         result = carry_out(new, source, output, lease, effort, began)
-        return replace(result, notes=(*notes, *result.notes))
+        return replace(result, notes=(*notes, *result.notes), before=was)
 
 
 def _several(stores: StoreLike | Sequence[StoreLike]) -> Sequence[StoreLike]:

@@ -11,7 +11,7 @@ from parchunk.cli.tables import console, say
 from parchunk.out.root import left_out
 from parchunk.reading.opening_code import opening_code
 from parchunk.stores.told_options import told_options
-from parchunk.wording import bytes_text, count, counted, duration
+from parchunk.wording import bytes_text, changes_text, count, counted, duration
 
 
 def summary(result: BuildResult) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def summary(result: BuildResult) -> dict[str, Any]:
         "too_busy": result.busy,
         "listing": result.listing,
         "inventory": None if result.plan.inventory is None else result.plan.inventory.to_json(),
+        "changes": result.changes,
         "seconds": round(result.seconds, 3),
         "peak_memory_bytes": result.peak_memory,
         "left_out": left_out(result.plan),
@@ -67,6 +68,9 @@ def print_summary(
         + (f" ({count(result.zero_sized)} of them empty objects)" if result.zero_sized else "")
         + f", {counted(result.strays, 'stray')}",
     )
+    if result.changes is not None:
+        said = changes_text(result.changes)
+        say(out, f"since before: {said or 'no chunk more, and none fewer'}")
     if result.shards:
         say(
             out,

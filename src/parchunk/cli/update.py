@@ -10,6 +10,7 @@ import click
 
 from parchunk.auditing import audit
 from parchunk.building.update import update
+from parchunk.cli.dask import dask_client, dask_option
 from parchunk.cli.options import (
     effort_options,
     inventory_options,
@@ -74,6 +75,9 @@ from parchunk.listing.patience import Patience
 @store_option
 @output_option
 @effort_options
+@dask_option(
+    "List and write", "; --memory and --concurrency are for each task; replacements are made here"
+)
 @click.option("--no-progress", is_flag=True, help="No progress bar, no log lines.")
 @json_option
 def command(
@@ -86,6 +90,7 @@ def command(
     output_options: Mapping[str, str],
     attempts: int,
     max_lists_per_second: float,
+    dask: str | None,
     no_progress: bool,
     as_json: bool,
     **given: Any,
@@ -104,7 +109,10 @@ def command(
     if repair:
         with progress_shown(no_progress or as_json, "auditing") as checked:
             damaged = audit(out, output_options=output_options, progress=checked).damaged
-    with progress_shown(no_progress or as_json, "updating") as progress:
+    with (
+        dask_client(dask) as client,
+        progress_shown(no_progress or as_json, "updating") as progress,
+    ):
         result = update(
             out,
             stores,
@@ -115,6 +123,7 @@ def command(
             patience=Patience(attempts=attempts, lists_per_second=max_lists_per_second),
             store_options=store_options,
             output_options=output_options,
+            executor=client,
             progress=progress,
         )
     if as_json:
