@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from parchunk.out.output import BY_ARRAY, CLAIMS, OF_OUT
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -32,6 +34,12 @@ def test_paths_exist(document: Path) -> None:
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", document.read_text())
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_all_that_lies_in_out_is_told() -> None:
+    told = re.findall(r"^OUT/(\S+)", (ROOT / "docs/layout.md").read_text(), re.MULTILINE)
+    for path in (*OF_OUT, *BY_ARRAY, CLAIMS):
+        assert any(f"{line}/".startswith(f"{path}/") for line in told), path
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
