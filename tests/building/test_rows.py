@@ -14,7 +14,9 @@ from obstore.store import MemoryStore
 from tests.made import chunk_files
 
 import parchunk
+from parchunk.building import doing
 from parchunk.cover.limits import Limits
+from parchunk.errors import OutputError
 from parchunk.out.opening import open_output
 from parchunk.out.receipts import read_receipts
 
@@ -112,6 +114,25 @@ def test_every_record_size_reads_alike(
     opened, original = open_references(tmp_path / "refs"), zarr.open_group(grid_store, mode="r")
     for name in ("v", "w", "time"):
         same_bits(opened[name][...], original[name][...])
+
+
+def test_what_no_job_did_is_not_published(
+    grid_store: Path, tmp_path: Path, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = parchunk.plan(str(grid_store), split="time", region=4)
+    ready = doing.ready_jobs
+
+    def losing(*arguments: Any) -> Any:
+        return [one for one in ready(*arguments) if one.owned[0].partition.array != "w"]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(doing, "ready_jobs", losing)
+        with pytest.raises(OutputError, match=r"6 partitions .*\(w, region 0\) came to no end"):
+            parchunk.build(plan, str(tmp_path / "refs"))
+    assert not (tmp_path / "refs/.zmetadata").exists()
+    assert parchunk.build(plan, str(tmp_path / "refs")).built == 6
+    parchunk.build(plan, str(tmp_path / "whole"))
+    assert published(tmp_path / "refs") == published(tmp_path / "whole")
 
 
 def test_a_build_goes_on_where_it_was(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from os import PathLike
@@ -20,6 +20,7 @@ from parchunk.building.running import Run
 from parchunk.building.staging import go_on_without
 from parchunk.cover.limits import Limits
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
+from parchunk.errors import OutputError
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
 from parchunk.out.claims import forget_claims
@@ -27,14 +28,15 @@ from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
-from parchunk.out.receipts import read_receipts
+from parchunk.out.receipts import Receipt, read_receipts
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.inventory import require_few, require_inventory
 from parchunk.planning.many_sources import StoreLike
-from parchunk.planning.plan import Plan
+from parchunk.planning.plan import Partition, Plan
 from parchunk.planning.source_again import open_source
 from parchunk.stores.source import Source
+from parchunk.wording import counted
 
 #: Said of references that were begun without what is the default now.
 _NOT_INLINE = (
@@ -170,6 +172,7 @@ def carry_out(
             lease.leave()
     if effort.executor is not None:
         forget_claims(output)  # of workers that died
+    _refuse_unbuilt(partitions, run.receipts, output)
     publish_root(plan, source, output, run.receipts, lease.confirm)
     finish_update(plan, output)
     run.report()
@@ -192,3 +195,23 @@ def carry_out(
             plan, output, run.receipts, (*inventory_notes(source), *run.notes, *lease.notes)
         ),
     )
+
+
+def _refuse_unbuilt(
+    partitions: Iterable[Partition], receipts: Iterable[Receipt], output: Output
+) -> None:
+    """Refuse to publish references of which some partitions have no receipt.
+
+    Raises
+    ------
+    OutputError
+        Naming one of them: a fault in parchunk.
+    """
+    done = {receipt.key for receipt in receipts}
+    left = [partition for partition in partitions if partition.key not in done]
+    if left:
+        raise OutputError(
+            f"{counted(len(left), 'partition')} of {output.url} ({left[0]}) came to no end, so "
+            "that nothing was published: run the same command again to resume, and please report "
+            "it: this cannot be"
+        )
