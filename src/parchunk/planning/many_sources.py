@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
+from pathlib import Path
 
 from parchunk.errors import InputError
 from parchunk.metadata import (
@@ -113,7 +115,7 @@ def find_stores(
             found, is_pattern = _opened(stands, store_options)
             patterns += is_pattern
             opened = found
-            given.append(str(stands))
+            given.append(str(_as_kept(stands)))
         sources += opened
         groups += [one[0]] * len(opened)
     if not sources:
@@ -304,6 +306,18 @@ def _wanted(source: Stores) -> Iterator[tuple[str, str | Source]]:
     several = [source] if isinstance(source, (str, PathLike, Source)) else source
     for one in several:
         yield "", one if isinstance(one, Source) else fspath(one)
+
+
+def _as_kept(given: GivenStore) -> GivenStore:
+    """Return a store as it is kept: a local path whole, as updates may be run in another folder."""
+    if "://" in given.url:
+        return given
+    path = Path(os.path.abspath(Path(given.url).expanduser()))  # noqa: PTH100 (links stay)
+    whole = replace(given, url=path.as_posix())
+    if given.is_pattern and not is_there(given.url):
+        same = split_pattern(whole.url)[1] == split_pattern(given.url)[1]
+        return whole if same else given  # wildcards above it would be taken for some
+    return whole
 
 
 def _opened(

@@ -225,6 +225,27 @@ def test_patterns_name_stores_and_put_them_in_order(tmp_path: Path) -> None:
     check_plan(plan)
 
 
+def test_relative_paths_are_looked_up_where_they_were_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Updates run in another folder; wildcards in the name of one above are none."""
+    here = tmp_path / "run[1]"
+    *_, last = months(here, [2, 2, 2, 2])
+    last.rename(tmp_path / "later")
+    monkeypatch.chdir(here)
+    plan = parchunk.plan(["0.zarr", "./1.zarr", "2.zarr"], concat="time")
+    assert plan.stores.given == tuple(f"{here}/{at}.zarr" for at in range(3))
+    assert parchunk.plan("*.zarr", concat="time").stores.given == ("*.zarr",)
+    monkeypatch.chdir(tmp_path)
+    here = here.rename(tmp_path / "run")
+    given = parchunk.plan("run/*.zarr", concat="time")
+    assert given.stores.given == (f"{here}/*.zarr",)
+    parchunk.build(given, "out")
+    (tmp_path / "later").rename(here / "3.zarr")
+    monkeypatch.chdir("/")
+    assert len(parchunk.update(tmp_path / "out").plan.stores.stores) == 4
+
+
 def test_one_store_is_planned_as_ever(tmp_path: Path) -> None:
     path = months(tmp_path, [6])[0]
     document = parchunk.plan(path).to_json()
