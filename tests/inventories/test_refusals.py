@@ -197,7 +197,7 @@ def test_what_keys_are_relative_to_may_be_said(
     assert any("check --inventory-root" in note for note in made.notes)
     refused(bucket, file, "is not below it", inventory_root="/elsewhere")
     refused(bucket, file, "no arrays in the Zarr group", inventory_root=str(bucket / "s.zarr"))
-    with pytest.raises(parchunk.InputError, match="give --inventory FILE, too"):
+    with pytest.raises(parchunk.InputError, match="is for --inventory FILE"):
         parchunk.plan(bucket / "s.zarr", inventory_root=str(bucket))
 
 
