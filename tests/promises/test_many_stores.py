@@ -306,6 +306,24 @@ def test_the_audit_looks_into_every_store(tmp_path: Path, axis: int, shards: boo
     assert findings[0].key == str(chunk.relative_to(tmp_path / "in"))
 
 
+def test_the_audit_tells_of_stores_that_came_by_the_pattern(tmp_path: Path) -> None:
+    *_, last = months(tmp_path / "in", MONTHS | {"holes": False})
+    last.rename(tmp_path / "later")
+    pattern = f"{last.parent}/*.zarr"
+    parchunk.build(parchunk.plan(pattern, concat="time"), tmp_path / "out")
+    assert parchunk.audit(tmp_path / "out", against_source=True).findings == ()
+    (tmp_path / "later").rename(last)
+    found = parchunk.audit(tmp_path / "out", against_source=True)
+    assert [f.kind for f in found.findings] == ["source-metadata"]
+    assert (
+        f"1 store came that the references have not, by the pattern that they were built of: {last}"
+        in found.findings[0].message
+    )
+    assert found.exit_code == 1
+    parchunk.update(tmp_path / "out")
+    assert parchunk.audit(tmp_path / "out", against_source=True).findings == ()
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_what_a_store_lacks_reads_as_fill_value(tmp_path: Path, axis: int) -> None:
     paths = months(tmp_path / "in", MONTHS | {"axis": axis, "holes": False})

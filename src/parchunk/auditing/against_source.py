@@ -37,13 +37,19 @@ from parchunk.listing.patience import Patience
 from parchunk.metadata import Hierarchy, skip_refused
 from parchunk.metadata.meaning import differences, same_meaning
 from parchunk.out.output import Output
-from parchunk.planning.from_stores import changed_coordinates, rejoined, stores_that_got
+from parchunk.planning.from_stores import (
+    changed_coordinates,
+    rejoined,
+    stores_that_came,
+    stores_that_got,
+)
 from parchunk.planning.inventory import require_few
 from parchunk.planning.joining.misfits import MisfitError, some_of, some_stores
 from parchunk.planning.plan import Plan
 from parchunk.planning.source_again import open_source, read_again
 from parchunk.planning.stretches import partitions_in, stretch_name
 from parchunk.stores.source import Source
+from parchunk.wording import counted
 from parchunk.workers.crews import Call
 
 
@@ -76,7 +82,7 @@ def compare(
     source = replace(source or open_source(plan, store_options), identity=plan.identity)
     if listing is not None:
         source = replace(source, listing=listing)
-    now, changes = _as_it_is(plan, source, consolidated)
+    now, changes = _as_it_is(plan, source, consolidated, store_options)
     findings = [*array_findings(plan, now), *changes, *_metadata_findings(plan, now, source)]
     patience = Patience(lists_per_second=math.inf if rate is None else rate)
     allowed = Allowed(memory, concurrency, 1, patience, Shares.of(plan, done, sample))
@@ -119,7 +125,10 @@ def _metadata_findings(plan: Plan, now: Hierarchy, source: Source) -> list[Findi
 
 
 def _as_it_is(
-    plan: Plan, source: Source, consolidated: str | None
+    plan: Plan,
+    source: Source,
+    consolidated: str | None,
+    store_options: Mapping[str, str] | None,
 ) -> tuple[Hierarchy, list[Finding]]:
     """Return the source's hierarchy now, and what is other in some of many stores."""
     if plan.stores is None:
@@ -130,6 +139,7 @@ def _as_it_is(
         # One is gone, or they fit no more: their chunks are listed all the same.
         return plan.hierarchy, [_misfit(source, error)]
     names = changed_coordinates(plan, joined)
+    came = stores_that_came(plan, store_options)
     hierarchy = skip_refused(joined.hierarchy) if plan.hierarchy.skipped else joined.hierarchy
     return hierarchy, [
         *(
@@ -150,6 +160,17 @@ def _as_it_is(
                 count=len(urls),
             )
             for name, urls in stores_that_got(plan, joined).items()
+        ),
+        *(
+            finding(
+                "source-metadata",
+                f"{counted(len(urls), 'store')} came that the references have not, by the pattern "
+                f"that they were built of: {some_stores(urls)}",
+                "parchunk update OUT",
+                count=len(urls),
+            )
+            for urls in [came]
+            if urls
         ),
     ]
 

@@ -12,6 +12,7 @@ from parchunk.metadata.document import shorten
 from parchunk.planning.dated_regions import with_dated_regions
 from parchunk.planning.inventory import Inventory, mark_of
 from parchunk.planning.joining.equality import same_chunks
+from parchunk.planning.joining.given import parse_given
 from parchunk.planning.joining.growing import grown_stores
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.labels import parse_labels
@@ -157,6 +158,24 @@ def stores_that_got(plan: Plan, now: Dataset) -> dict[str, list[str]]:
 
 def _labels(labels: str | Sequence[object]) -> tuple[str, ...]:
     return parse_labels(labels) if labels else ()
+
+
+def stores_that_came(plan: Plan, store_options: Mapping[str, str] | None = None) -> list[str]:
+    """Return the URLs of stores that the patterns of a plan match now, and that it does not have.
+
+    Raises
+    ------
+    SourceError
+        When a pattern's folder cannot be listed.
+    """
+    stores = plan.stores
+    assert stores is not None
+    options = options_to_open(plan.location, store_options)
+    wishes = Wishes(plan.group, plan.include, plan.exclude, plan.shards, plan.consolidated)
+    known = {(one.url, one.below) for one in stores.stores}
+    patterns = [text for text in stores.given if parse_given(text).is_pattern]
+    found = {place for text in patterns for place in _places(text, options, wishes)}
+    return sorted(url for url, _ in found - known)
 
 
 def _places(store: StoreLike, options: Mapping[str, str], wishes: Wishes) -> list[tuple[str, str]]:
