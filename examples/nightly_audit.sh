@@ -5,6 +5,7 @@
 #
 # FOLDER keeps the last audit (audit.json), a page, JUnit XML and a summary. Exits as the audit does:
 # 0 complete, 1 findings that the policy does not allow, 2 it could not be made, and the last is kept.
+# What was found is printed then, but in a job of GitHub's, whose summary has it: cron mails what is.
 set -eu
 store=$1 policy=$2 folder=$3
 mkdir -p "$folder"
@@ -18,6 +19,9 @@ code=0
 parchunk audit "$store" "$@" > "$folder/now.json" || code=$?
 if [ "$code" -lt 2 ]; then
   mv "$folder/now.json" "$last"
+  if [ "$code" -eq 1 ] && [ -z "${GITHUB_STEP_SUMMARY:-}" ]; then
+    cat "$folder/audit.md"
+  fi
 else
   cat "$folder/now.json" >&2
 fi

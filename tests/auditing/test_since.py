@@ -320,6 +320,14 @@ def test_text_is_shown_as_it_is(said: str) -> None:
     assert html.unescape(cell.removeprefix("<td>").removesuffix("</td>")) == f"x{plain}x"
 
 
+def test_what_begins_a_line_begins_nothing_else() -> None:
+    for said in ("- a", "1. a", "2) a", "+ a", "---", "===", "# a", "> a", "2026-11-30", "1.5"):
+        for before, around in (("- ", "<ul>\n<li>{}</li>\n</ul>\n"), ("## ", "<h2>{}</h2>\n")):
+            assert rendered(f"{before}{text(said)}\n") == around.format(html.escape(said)), said
+    plain = "air_temp: chunks 10-12 along time, i.e. 2024-01-11: all 3 missing (0.4 %)"
+    assert text(plain) == plain, "who reads it in a mail reads it as it is"
+
+
 def test_the_markdown_says_what_the_page_does(
     out: Path, earlier: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 import zarr
 
 from parchunk.cli.main import run
+from parchunk.cli.prices import costs_text
 
 
 @pytest.mark.parametrize("arrays", [3, 40])
@@ -35,3 +36,9 @@ def test_arrays_that_are_alike_are_one_row(
     assert ("37 more" in " ".join(lines)) == (arrays == 40)
     assert f"{arrays * 9000:,}" in rows[1]
     assert f"{arrays + 1} arrays of Zarr v3, {arrays * 9000 + 900:,} chunks" in " ".join(lines)
+
+
+def test_what_hardly_costs_anything_is_said_so() -> None:
+    assert costs_text(0.00001, 0.04) == "less than $0.01 and less than a second"
+    assert costs_text(0.5571, 1_657.7) == "about $0.56 and 28 min"
+    assert costs_text(5_570.2, 4.2) == "about $5,570.20 and 4.2 s"

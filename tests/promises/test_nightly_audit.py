@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,24 +55,34 @@ def night(folder: Path, **more: str) -> tuple[int, dict[str, Any], str]:
         timeout=120,
     )
     kept = folder / "last night/audit.json"
-    return ran.returncode, json.loads(kept.read_text()) if kept.exists() else {}, ran.stderr
+    return (
+        ran.returncode,
+        json.loads(kept.read_text()) if kept.exists() else {},
+        ran.stdout + ran.stderr,
+    )
 
 
 def test_nights(tmp_path: Path) -> None:
     write(tmp_path / "s.zarr", 5)
     (tmp_path / "nightly.toml").write_text(POLICY)
     (tmp_path / "s.zarr/t/c/2").unlink()
-    code, first, _ = night(tmp_path)
-    assert (code, first["excused"]) == (0, 1)
+    code, first, said = night(tmp_path)
+    assert (code, first["excused"], said) == (0, 1, ""), "and cron mails nothing"
     assert "since" not in first
     write(tmp_path / "s.zarr", 7)
     (tmp_path / "s.zarr/t/c/2").unlink()
     (tmp_path / "s.zarr/t/c/5").unlink()
-    code, second, _ = night(tmp_path, GITHUB_STEP_SUMMARY=str(tmp_path / "summary"))
-    assert (code, second["since"]["audited"]) == (1, first["audited"])
+    shutil.copytree(tmp_path / "last night", tmp_path / "first")
+    code, _, said = night(tmp_path)
+    assert code == 1
+    assert "| new | t: chunk 5 along time, i.e. 2001-01-06: missing |" in said
+    shutil.rmtree(tmp_path / "last night")
+    (tmp_path / "first").rename(tmp_path / "last night")
+    code, second, said = night(tmp_path, GITHUB_STEP_SUMMARY=str(tmp_path / "summary"))
+    assert (code, second["since"]["audited"], said) == (1, first["audited"], "")
     (new,) = second["since"]["arrays"][0]["new_gaps"]
     assert new["labels"] == "2001-01-06"
-    assert "i\\.e\\. 2001\\-01\\-06\\: missing" in (tmp_path / "summary").read_text()
+    assert "i.e. 2001-01-06: missing" in (tmp_path / "summary").read_text()
     assert ElementTree.parse(tmp_path / "last night/audit.xml").getroot().get("failures") == "1"
     (tmp_path / "nightly.toml").write_text("expct = 1")
     code, kept, said = night(tmp_path)

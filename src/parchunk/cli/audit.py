@@ -48,7 +48,7 @@ from parchunk.errors import InputError
 from parchunk.out.opening import open_output
 
 
-@click.command("audit")
+@click.command("audit", short_help="Check every reference in OUT, or every chunk of a store.")
 @click.argument("out", metavar="OUT|SRC|REPO")
 @click.option(
     "--against-source", is_flag=True, help="List the source again: new, gone, changed chunks."
@@ -128,7 +128,7 @@ from parchunk.out.opening import open_output
     type=Size(),
     default=DEFAULT_MEMORY,
     metavar="SIZE",
-    help="Bound of --against-source above the imports.  [default: 512MiB]",
+    help="Bound of listings (of SRC, or --against-source) above the imports.  [default: 512MiB]",
 )
 @click.option(
     "--concurrency",
@@ -136,8 +136,8 @@ from parchunk.out.opening import open_output
     default=8,
     show_default=True,
     metavar="N",
-    help="Listings side by side of --against-source, and reads of --decode; without either nothing "
-    "is asked of the source.",
+    help="Listings side by side, of SRC or --against-source, and reads of --decode; without "
+    "either nothing is asked of the source of OUT.",
 )
 @workers_option("Processes that share the work, --memory and --concurrency.")
 @dask_option("Audit")

@@ -28,7 +28,7 @@ from parchunk.listing.patience import Patience
 from parchunk.planning.from_source import plan as make_plan
 
 
-@click.command("build")
+@click.command("build", short_help="Write kerchunk Parquet references for SRC into OUT.")
 @click.argument("src", nargs=-1)
 @click.argument("out")
 @joining_options

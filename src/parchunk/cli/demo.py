@@ -21,7 +21,7 @@ from parchunk.planning.from_source import plan as make_plan
 from parchunk.reading.dataset import open_dataset
 
 
-@click.command("demo")
+@click.command("demo", short_help="Make a Zarr store, and plan, build, audit and open it.")
 @click.argument("directory", default="demo", metavar="[DIR]")
 @click.option("--no-progress", is_flag=True, help="No progress bar, no log lines.")
 @json_option

@@ -71,7 +71,7 @@ def cli() -> None:
 
     SRC, OUT and REPO are paths or s3:// gs:// az:// URLs. Credentials come from the environment.
 
-    Exit codes: 0 good, 1 findings, 2 error.
+    Exit codes: 0 good, 1 findings or unfinished, 2 error, 130 interrupted.
     """
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from parchunk.cli.prices import GET_PRICE, GET_SECONDS, LIST_PRICE, LIST_SECONDS
+from parchunk.cli.prices import (
+    GET_PRICE,
+    GET_SECONDS,
+    LIST_PRICE,
+    LIST_SECONDS,
+    price_text,
+    time_text,
+)
 from parchunk.cover.dividing import parts_of
 from parchunk.cover.forecast import Forecast, forecast_jobs
 from parchunk.cover.memory import held_within, inlining_of
@@ -10,7 +17,7 @@ from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.planning.plan import Plan
 from parchunk.planning.stretches import partitions_in, stretch_name
-from parchunk.wording import count, duration
+from parchunk.wording import count
 
 
 def describe_parts(plan: Plan, parts: int, memory: int, concurrency: int) -> dict[str, object]:
@@ -61,8 +68,9 @@ def parts_text(shown: dict[str, object]) -> str:
     if shown["list_requests"]:
         costs = (
             f": {count(int(str(shown['list_requests'])))} LIST and "
-            f"{count(int(str(shown['get_requests'])))} GET requests, about ${shown['price_usd']}; "
-            f"the dearest takes {duration(float(str(shown['seconds'])))}"
+            f"{count(int(str(shown['get_requests'])))} GET requests, "
+            f"{price_text(float(str(shown['price_usd'])))}; "
+            f"the dearest takes {time_text(float(str(shown['seconds'])))}"
         )
     return (
         f"in {shown['parts']} parts{idle}{costs}; the dearest has {shown['imbalance']} times the "

@@ -17,7 +17,7 @@ from parchunk.cli.options import (
     source_options,
 )
 from parchunk.cli.parts_forecast import describe_parts, parts_text
-from parchunk.cli.prices import GET_PRICE, GET_SECONDS, LIST_PRICE, LIST_SECONDS
+from parchunk.cli.prices import GET_PRICE, GET_SECONDS, LIST_PRICE, LIST_SECONDS, costs_text
 from parchunk.cli.tables import console, say, table
 from parchunk.cover.forecast import Forecast, forecast_jobs
 from parchunk.cover.memory import DEFAULT_MEMORY, chunk_bytes, held_within, inlining_of
@@ -31,7 +31,7 @@ from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.joining.regions import record_file_notes
 from parchunk.planning.plan import Plan
 from parchunk.stores.identity import HELD_BYTES
-from parchunk.wording import bytes_text, count, counted, duration, grid_text
+from parchunk.wording import bytes_text, count, counted, grid_text
 
 
 @click.command("plan")
@@ -202,16 +202,12 @@ def _requests(plan: Plan, shown: dict[str, object]) -> Iterator[str]:
     if shown["list_requests"]:
         yield (
             f"LIST requests if every chunk is there: {count(_int(shown, 'list_requests'))} "
-            f"(least possible {count(_int(shown, 'list_requests_least'))}), about "
-            f"${shown['list_price_usd']} and {duration(float(str(shown['list_seconds'])))} "
-            f"at {LIST_SECONDS} s a request; listed by {shown['listing']}"
+            f"(least possible {count(_int(shown, 'list_requests_least'))}), "
+            f"{_costs(shown, 'list')} at {LIST_SECONDS} s a request; listed by {shown['listing']}"
         )
     elif shown["head_requests"]:
         asked = counted(_int(shown, "head_requests"), "object is", "objects are")
-        yield (
-            f"no LIST requests: {asked} asked for by HEAD, about ${shown['head_price_usd']} and "
-            f"{duration(float(str(shown['head_seconds'])))}"
-        )
+        yield (f"no LIST requests: {asked} asked for by HEAD, {_costs(shown, 'head')}")
     elif plan.inventory is not None:
         objects = count(plan.inventory.objects)
         yield f"no LIST requests: {plan.inventory} has {objects} objects of it"
@@ -220,12 +216,15 @@ def _requests(plan: Plan, shown: dict[str, object]) -> Iterator[str]:
     if shown["shards"]:
         yield f"sharded arrays are expanded: {count(_int(shown, 'shards'))} shard indexes" + (
             f", at most {count(_int(shown, 'get_requests'))} GET requests (least possible "
-            f"{count(_int(shown, 'get_requests_least'))}), about "
-            f"${shown['get_price_usd']} and {duration(float(str(shown['get_seconds'])))} "
-            f"at {GET_SECONDS} s a request"
+            f"{count(_int(shown, 'get_requests_least'))}), "
+            f"{_costs(shown, 'get')} at {GET_SECONDS} s a request"
             if shown["get_requests"]
             else ""
         )
+
+
+def _costs(shown: dict[str, object], of: str) -> str:
+    return costs_text(float(str(shown[f"{of}_price_usd"])), float(str(shown[f"{of}_seconds"])))
 
 
 def _notes(plan: Plan) -> Iterator[str]:

@@ -14,7 +14,7 @@ from parchunk.cli.tables import console
 from parchunk.wording import counted
 
 
-@click.command("relocate")
+@click.command("relocate", short_help="Point the references in OUT at where the store lies now.")
 @click.argument("out")
 @click.argument("url")
 @click.option(

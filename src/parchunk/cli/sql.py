@@ -54,7 +54,7 @@ _ROWS = 10_000
 _SHOWN, _UPRIGHT = 200, 20
 
 
-@click.command("sql")
+@click.command("sql", short_help="Run SQL over the references in OUT.")
 @click.argument("out")
 @click.argument("query", required=False)
 @click.option(

@@ -25,7 +25,9 @@ from parchunk.icechunk_import.importing import MAX_REFERENCES
 from parchunk.wording import count, counted, duration
 
 
-@click.command("to-icechunk")
+@click.command(
+    "to-icechunk", short_help="Import the references in OUT into an Icechunk repository."
+)
 @click.argument("out")
 @click.argument("repo")
 @click.option("--branch", default="main", show_default=True, help="Where to commit.")

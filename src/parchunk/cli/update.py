@@ -26,7 +26,7 @@ from parchunk.cli.summary import print_summary, summary
 from parchunk.listing.patience import Patience
 
 
-@click.command("update")
+@click.command("update", short_help="List and write what came to the source of OUT since.")
 @click.argument("out")
 @click.argument("stores", nargs=-1, metavar="[STORE]...")
 @click.option(

@@ -13,7 +13,14 @@ from parchunk.wording import bytes_text
 
 #: Rows of a table: job summaries have a limit, and readers, too.
 _ROWS = 50
-_SPECIAL = re.compile(r"([!-/:-@\[-`{-~])")
+#: What Markdown takes for a sign wherever it stands: _ but within a word, : but before a space,
+#: and what sites make links of. All else stays as it is, for those who read the file in a mail.
+_SIGNS = re.compile(
+    r"[\\`*\[\]<>|~&@#$!{}^]|(?<![^\W_])_|_(?![^\W_])|:(?=\S)|(?<=www)\.|(?<=gh)-",
+    re.IGNORECASE,
+)
+#: And what it takes for one at the beginning of a line: of a list, or of a rule.
+_FIRST = re.compile(r"^(\d*)([-+=.)])(?=[-+=.)\s]|$)")
 
 
 def markdown(report: AuditReport) -> str:
@@ -63,7 +70,7 @@ def _table(
     if rows:
         yield "\n".join([_row(columns), _row("---" for _ in columns), *map(_cells, rows[:_ROWS])])
     if len(rows) > _ROWS:
-        yield f"And {len(rows) - _ROWS:,} more: parchunk audit \\-\\-json lists them all\\."
+        yield f"And {len(rows) - _ROWS:,} more: parchunk audit --json lists them all."
 
 
 def _cells(values: Iterable[object]) -> str:
@@ -77,4 +84,4 @@ def _row(cells: Iterable[str]) -> str:
 def text(said: str) -> str:
     """Return text as Markdown that shows it and does nothing else, on one line."""
     line = "".join(c if c.isprintable() else " " for c in said)
-    return _SPECIAL.sub(r"\\\1", line)
+    return _FIRST.sub(r"\1\\\2", _SIGNS.sub(r"\\\g<0>", line))
