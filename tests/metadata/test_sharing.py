@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
+from parchunk.errors import MetadataError
 from parchunk.metadata import sharing
+from parchunk.metadata.document import parse_document
 from parchunk.metadata.nodes import parse_array, read_v3_node
 from parchunk.metadata.sharing import shared, shared_value
 from parchunk.metadata.spec import ArraySpec
@@ -62,3 +64,22 @@ def test_no_more_is_remembered_than_that(monkeypatch: pytest.MonkeyPatch) -> Non
         assert shared_value((number, number)) == (number, number)
         assert len(sharing._documents) <= 6
         assert len(sharing._values) <= 6
+
+
+def test_documents_that_are_consolidated_are_kept_once_where_they_are_alike() -> None:
+    zarray = {"zarr_format": 2, "shape": [4], "fill_value": "é" * 100}
+    whole = {"metadata": {f"a{n}/.zarray": zarray for n in range(50)}, "zarr_format": [1, True]}
+    whole["metadata"]["a1/.zarray"] = {**zarray, "shape": [4.0]}
+    for document in (whole, {"consolidated_metadata": whole, "metadata": []}):
+        for is_ascii in (True, False):
+            data = json.dumps(document, ensure_ascii=is_ascii).encode()
+            read = parse_document(data)
+            assert json.dumps(read) == json.dumps(json.loads(data))
+            entries = read.get("consolidated_metadata", read)["metadata"]
+            assert entries["a0/.zarray"] is entries["a49/.zarray"]
+    for broken in (data[:-1], data + b"x", data.replace(b"true", b"truth")):
+        with pytest.raises(MetadataError, match="is not JSON") as refused:
+            parse_document(broken)
+        with pytest.raises(ValueError) as said:
+            json.loads(broken)
+        assert str(said.value)[:50] in str(refused.value)

@@ -12,7 +12,9 @@ from functools import lru_cache
 from typing import Any
 
 from parchunk.errors import MetadataError
+from parchunk.metadata.gathering import gathered
 from parchunk.metadata.refused import UnsupportedFeatureError
+from parchunk.metadata.sharing import shared
 from parchunk.metadata.spec import JSONObject
 from parchunk.stores.oversized import MAX_BYTES, Oversized
 
@@ -20,6 +22,9 @@ from parchunk.stores.oversized import MAX_BYTES, Oversized
 
 #: Bytes of a document that is kept when it was parsed, at most.
 _KEPT = 4_000
+
+#: Where other nodes' documents are in one that is consolidated: those that are alike are kept once.
+_CONSOLIDATED = (("metadata",), ("consolidated_metadata", "metadata"))
 
 MAX_DEPTH = 128
 """A document nested deeper is refused, so that no later walk over it can exhaust the stack."""
@@ -51,7 +56,7 @@ def _parsed_once(data: bytes) -> JSONObject:
 
 def _parsed(data: bytes) -> JSONObject:
     try:
-        document = json.loads(data)
+        document = json.loads(data) if len(data) <= _KEPT else _loaded(data)
     except RecursionError:
         raise MetadataError(f"is nested deeper than {MAX_DEPTH} levels") from None
     except ValueError as error:
@@ -60,6 +65,16 @@ def _parsed(data: bytes) -> JSONObject:
         raise MetadataError(f"is not a JSON object but {shorten(document)}")
     check_depth(document)
     return document
+
+
+def _loaded(data: bytes) -> Any:
+    def kept(_: str | int, entry: Any) -> Any:
+        return shared(entry) if isinstance(entry, dict) else entry
+
+    try:
+        return gathered(data, dict.fromkeys(_CONSOLIDATED, kept))
+    except ValueError:
+        return json.loads(data)  # which says what is wrong
 
 
 def check_depth(document: object) -> None:

@@ -71,7 +71,9 @@ def v3_node(name: str, entry: object) -> Node:
     """Return the node of a parsed ``zarr.json``, or of what consolidated metadata has of it."""
     if not isinstance(entry, dict):
         return Node(name, 3, True, problem=f"is not a JSON object but {shorten(entry)}")
-    node = Node(name, 3, entry.get("node_type") != "group", document=dict(entry))
+    # A copy where something is taken out of it: others may have the same.
+    document = dict(entry) if "consolidated_metadata" in entry else entry
+    node = Node(name, 3, entry.get("node_type") != "group", document=document)
     if entry.get("node_type") not in ("array", "group"):
         kind = shorten(entry.get("node_type"))
         node.problem = f"has a node_type that is neither 'array' nor 'group' but {kind}"
@@ -101,7 +103,8 @@ def v2_node(name: str, documents: dict[str, object]) -> Node:
         node.problem = f"has a .zattrs that is not a JSON object but {shorten(attributes)}"
     else:
         # zarr-python leaves this in the .zgroup documents that it consolidates
-        document = {key: item for key, item in document.items() if key != "consolidated_metadata"}
+        if "consolidated_metadata" in document:
+            document = {key: document[key] for key in document if key != "consolidated_metadata"}
         node.document, node.attributes = document, attributes
     return node
 
