@@ -16,6 +16,7 @@ from parchunk.auditing.periods import fitting_unit
 from parchunk.cli.audit_shown import print_report
 from parchunk.planning.labels import Labels
 from parchunk.report import html_page
+from parchunk.report.arrays import array_sections
 from parchunk.report.entries import entries_of
 from parchunk.report.strips import BY_DESIGN, MISSING, THERE, strips_of
 from parchunk.report.ticks import ticks_along
@@ -63,8 +64,9 @@ def test_what_is_one_fact_is_said_once(report: parchunk.AuditReport) -> None:
 
 
 def test_the_worst_is_on_top_and_drawn_where_it_is(report: parchunk.AuditReport) -> None:
-    along, extent, strips = strips_of(report)
-    assert (along, extent) == ("time", DAYS)
+    found = strips_of(report)
+    assert (found.name, found.extent) == ("time", DAYS)
+    strips = found.of(found.arrays)
     names = [strip.array.array for strip in strips]
     assert names == ["a", "b", "c", "d", "scattered", "whole<&>"]
     expected = np.full(DAYS, THERE)
@@ -78,9 +80,38 @@ def test_what_is_not_expected_is_not_drawn_as_missing(
     audit_of: Callable[..., parchunk.AuditReport],
 ) -> None:
     report = audit_of(expect=["time=47:100"])
-    strip = next(s for s in strips_of(report)[2] if s.array.array == "a")
+    found = strips_of(report)
+    (strip,) = found.of([array for array in found.arrays if array.array == "a"])
     assert set(strip.cells(DAYS)[40:47].tolist()) == {BY_DESIGN}
     assert set(strip.cells(DAYS)[47:].tolist()) == {THERE}
+
+
+def test_an_array_whose_picture_is_not_kept_is_drawn_by_its_counts(
+    audit_of: Callable[..., parchunk.AuditReport],
+) -> None:
+    report = audit_of()
+    found = strips_of(report)
+    before = {strip.array.array: set(strip.states.tolist()) for strip in found.of(found.arrays)}
+    for array in report.arrays:
+        array.heat.drop()
+        array.sizes.drop()
+    for strip in found.of(strips_of(report).arrays):
+        (state,) = strip.states.tolist()
+        # Whole only where all of it is.
+        assert (state == THERE) == (before[strip.array.array] == {THERE})
+        assert strip.cells(20).tolist().count(state) > 0
+    assert "Pictures are drawn for" in report.to_html()
+
+
+def test_of_very_many_arrays_those_that_lack_most_are_on_the_page(
+    report: parchunk.AuditReport,
+) -> None:
+    shown = array_sections(report, most=2)
+    assert [f"<h3>{name}</h3>" in shown for name in ("a", "b", "c", "scattered")] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert "And 5 more arrays" in shown
+    assert "more arrays" not in array_sections(report)
 
 
 def test_ticks_are_at_the_calendars_borders(report: parchunk.AuditReport) -> None:

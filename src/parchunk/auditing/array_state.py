@@ -52,6 +52,8 @@ GAPS_LISTED = 1_000
 #: Strays of one array that a report shows.
 _STRAYS_SHOWN = 20
 
+_NO_REASONS: Mapping[str, int] = {}
+
 
 class ArrayState:
     """One array's record files as they are read."""
@@ -106,6 +108,11 @@ class ArrayState:
         self._heat.settle()
         self._outliers = self._sizes.outliers()
         self._sizes.settle()
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether anything is wrong with the array's files."""
+        return bool(self._findings or self._elsewhere)
 
     def extra_files(self) -> list[Finding]:
         """Return record files that no partition owns: a reader may still come upon them."""
@@ -181,7 +188,7 @@ class ArrayState:
             gap_labels=tuple(label or "" for label in own),
             outliers=self._outliers,
             notable_strays=tuple(self._strays[:_STRAYS_SHOWN]),
-            stray_reasons=dict(sorted(self._stray_reasons.items())),
+            stray_reasons=dict(sorted(self._stray_reasons.items())) or _NO_REASONS,
             sizes=self._sizes,
             heat=self._heat,
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from parchunk.auditing.array_state import ArrayState
+from parchunk.auditing.all_arrays import Along
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.planning.joining.lacking import within
 from parchunk.planning.labels import Labels
@@ -51,7 +51,7 @@ class StoreAudit(AuditCounts):
 
 
 def coverage_by_store(
-    plan: Plan, arrays: Sequence[ArrayState], counts: Sequence[AuditCounts], labels: Labels
+    plan: Plan, arrays: Sequence[Along], counts: Sequence[AuditCounts], labels: Labels
 ) -> tuple[StoreAudit, ...]:
     """Return what each store holds; none where the plan is of one. ``counts`` are the arrays'."""
     stores = plan.stores
@@ -66,7 +66,8 @@ def coverage_by_store(
             StoreAudit(store=at, url=one.url, start=ends[0], stop=ends[1], label=label or "")
         )
     for state, counted in zip(arrays, counts, strict=True):
-        name = state.spec.name
+        spec = state.steps.spec
+        name = spec.name
         place = stores.place(name)
         if name in stores.kept:
             continue
@@ -74,7 +75,7 @@ def coverage_by_store(
             for at in (place.stores or ())[:1]:
                 found[at] = _more(found[at], counted)
             continue
-        length = state.spec.reference_chunks[place.axis]
+        length = spec.reference_chunks[place.axis]
         for at in stores.ranges[place.series]:
             low, high = stores.stores[at].start // length, -(-stores.stores[at].stop // length)
             if stores.stores[at].start < stores.stores[at].stop:

@@ -17,6 +17,8 @@ from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.keys.numbers import Int64Array
 from parchunk.metadata.spec import ArraySpec
 
+_NO_RANGES: Int64Array = np.empty((0, 2), np.int64)
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -43,7 +45,7 @@ class Gap:
         return self.missing == self.expected
 
 
-@dataclass
+@dataclass(slots=True)
 class Steps:
     """What is known of each chunk index along the axis that gaps of an array are told along.
 
@@ -117,6 +119,8 @@ class Steps:
 
     def runs(self) -> Iterator[Gap]:
         """Yield the gaps in order; a wholly missing run is told apart from its neighbours."""
+        if not self.missing.any():
+            return
         state = np.where(self.missing == 0, 0, np.where(self.missing == self.expected, 2, 1))
         edges = np.flatnonzero(np.diff(state)) + 1
         starts = np.concatenate(([0], edges)).tolist() if len(state) else []
@@ -166,12 +170,16 @@ class Steps:
 
         Their chunks are not all read, or some are missing that a policy does not expect.
         """
+        if not (self.unknown.any() or self.excused.any()):
+            return []
         untold = np.concatenate(([False], self.unknown | (self.excused > 0), [False]))
         edges = np.flatnonzero(np.diff(untold.astype(np.int8))).reshape(-1, 2)
         return [(low, high - 1) for low, high in edges.tolist()]
 
     def incomplete(self) -> Int64Array:
         """Return the element ranges that are not known to be whole, half-open, shape (n, 2)."""
+        if not (self.unknown.any() or self.missing.any()):
+            return _NO_RANGES
         bad = np.concatenate(([False], (self.missing > 0) | self.unknown, [False]))
         edges = np.flatnonzero(np.diff(bad.astype(np.int8)))
         ranges = edges.reshape(-1, 2).astype(np.int64)

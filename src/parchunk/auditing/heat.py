@@ -7,6 +7,7 @@ and not samples, so that one missing chunk among a million still marks its cell.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -16,9 +17,20 @@ from numpy.typing import NDArray
 ACROSS, DOWN = 120, 24
 
 
+#: What all share whose counts are not kept.
+_NO_CELLS: NDArray[np.signedinteger] = np.zeros((0, 0), np.int64)
+_NO_BYTES: NDArray[np.floating] = np.zeros((0, 0))
+
+
 def least(counts: NDArray[np.signedinteger]) -> NDArray[np.signedinteger]:
     """Return counts, none of them negative, in the fewest bytes that hold them."""
     return counts.astype(np.min_scalar_type(-1 - int(counts.max(initial=0))))
+
+
+@lru_cache(maxsize=64)
+def _none(shape: tuple[int, ...]) -> NDArray[np.signedinteger]:
+    """Return zeros that all share."""
+    return np.broadcast_to(np.int64(0), shape)
 
 
 @dataclass(slots=True)
@@ -46,6 +58,16 @@ class Heat:
         self.present = np.zeros(shape, np.int64)
         self.apart = np.zeros(shape, np.int64)
         self.bytes = np.zeros(shape, np.float64)
+
+    def drop(self) -> None:
+        """Keep no counts: what is left says along which axis, and how many chunks there are."""
+        self.seen = self.present = self.apart = _NO_CELLS
+        self.bytes = _NO_BYTES
+
+    @property
+    def kept(self) -> bool:
+        """Whether the counts are there: not of all of very many arrays."""
+        return self.seen is not _NO_CELLS
 
     @property
     def steps(self) -> int:
@@ -84,8 +106,7 @@ class Heat:
             self.present = self.seen = least(self.seen)
         else:
             self.present, self.seen = least(self.present), least(self.seen)
-        apart = self.apart.any()
-        self.apart = least(self.apart) if apart else np.broadcast_to(np.int64(0), self.apart.shape)
+        self.apart = least(self.apart) if self.apart.any() else _none(self.apart.shape)
         short = self.bytes.astype(np.float32)
         if np.array_equal(short, self.bytes):
             self.bytes = short

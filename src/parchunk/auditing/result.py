@@ -47,7 +47,8 @@ _AMISS = {
 }
 
 
-@dataclass(frozen=True)
+# Slots: there may be a hundred thousand of both.
+@dataclass(frozen=True, slots=True)
 class PartitionAudit(AuditCounts):
     """One partition as its record files are. ``done`` is False where it is not built yet.
 
@@ -67,13 +68,15 @@ class PartitionAudit(AuditCounts):
         return place | _counted(self, _OF_PARTITION)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ArrayAudit(AuditCounts):
     """One array, over all its partitions.
 
     ``gaps`` are the largest of ``gap_count`` runs; ``unjudged`` are runs of chunk indices along the
     same axis of which they do not tell, as chunks are unread or excused. ``notable_strays`` are the
-    first of ``strays``, which ``stray_reasons`` count by reason.
+    first of ``strays``, which ``stray_reasons`` count by reason. Of very many arrays, ``sizes``
+    have a histogram and ``heat`` has counts for those only that lack most: see
+    `parchunk.auditing.worst`.
     """
 
     array: str

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from parchunk.arguments.idle import refuse_idle
 from parchunk.arguments.lenient import called, lenient
 from parchunk.auditing.against_repository import against_repository
-from parchunk.auditing.array_state import ArrayState
+from parchunk.auditing.all_arrays import AllArrays, read_arrays
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.by_store import coverage_by_store
 from parchunk.auditing.decoding import Decoded, Sample, decode_sample
 from parchunk.auditing.findings import Finding
-from parchunk.auditing.gaps import Completeness, completeness
 from parchunk.auditing.labels import labels_for
 from parchunk.auditing.of_all import findings_of_all
 from parchunk.auditing.periods import FITTING, Periods, check_unit, fitting_unit, periods_of
@@ -31,8 +26,7 @@ from parchunk.auditing.policy import Policy
 from parchunk.auditing.policy_file import read_policy
 from parchunk.auditing.progress import AuditProgress, Reporter
 from parchunk.auditing.receipt_check import Audited, read_partitions
-from parchunk.auditing.record_files import checked_files
-from parchunk.auditing.result import ArrayAudit, AuditReport
+from parchunk.auditing.result import AuditReport
 from parchunk.auditing.sharing import Hands, opened_hands
 from parchunk.auditing.since import compared, read_audit
 from parchunk.auditing.wording import early_ends
@@ -45,11 +39,10 @@ from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import listings
-from parchunk.out.record_files import record_path
 from parchunk.out.under_way import read_under_way
 from parchunk.planning.inventory import MOST_PROBED, as_inventory
 from parchunk.planning.labels import Labels
-from parchunk.planning.plan import Partition, Plan
+from parchunk.planning.plan import Plan
 from parchunk.planning.source_again import open_source
 from parchunk.stores.source import Source
 
@@ -188,12 +181,13 @@ def audit(
     files = sum(-(-item.partition.rows.total // plan.record_size) for item in done)
     reporter = Reporter(called(progress), AuditProgress(0, files))
     with opened_hands(workers, executor) as hands:
-        arrays, extra = _read_files(plan, output, agreed, done, undone, memory, hands, reporter)
+        arrays = read_arrays(
+            plan, output, agreed, done, undone, labels, memory, hands, reporter, by is not None
+        )
         receipts = [item.receipt for item in done if item.receipt]
         of_all = findings_of_all(plan, output, agreed, under_way, undone, receipts)
-        findings += [*extra, *early_ends(asked, plan, labels), *of_all]
-        audited, comparison = [state.summary(labels) for state in arrays], None
-        findings += _findings_of_each(arrays, audited, done)
+        findings += [*early_ends(asked, plan, labels), *of_all, *arrays.findings]
+        comparison = None
         if against_source:
             from parchunk.auditing.against_source import compare
 
@@ -216,19 +210,19 @@ def audit(
     findings.sort(key=_importance)
     built = BuildCounts.total(receipts)
     report = AuditReport(
-        **AuditCounts.total(audited).values(),
+        **AuditCounts.total(arrays.audited).values(),
         url=output.url,
         source=plan.location.url,
         audited=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         plan=plan,
         findings=tuple(findings),
-        arrays=tuple(audited),
-        partitions=tuple(p for state in arrays for p in state.partitions),
-        stores=coverage_by_store(plan, arrays, audited, labels),
-        completeness=_completeness(plan, arrays),
+        arrays=tuple(arrays.audited),
+        partitions=tuple(arrays.partitions),
+        stores=coverage_by_store(plan, arrays.along, arrays.audited, labels),
+        completeness=arrays.completeness(),
         published=under_way.published,
-        record_files=sum(state.files for state in arrays),
-        record_bytes=sum(state.file_bytes for state in arrays),
+        record_files=arrays.files,
+        record_bytes=arrays.file_bytes,
         list_requests=built.requests,
         list_requests_least=built.requests_least,
         retries=built.retries,
@@ -264,77 +258,6 @@ def _refuse_written(plan: Plan, output: Output, updating: bool, done: Sequence[A
         )
 
 
-def _read_files(
-    plan: Plan,
-    output: Output,
-    policy: Policy,
-    done: Sequence[Audited],
-    undone: Sequence[Partition],
-    memory: int,
-    hands: Hands | None,
-    reporter: Reporter,
-) -> tuple[list[ArrayState], list[Finding]]:
-    """Read all record files; return what is known of each array, and files that are too many."""
-    done_of: defaultdict[str, list[Audited]] = defaultdict(list)
-    for item in done:
-        done_of[item.partition.array].append(item)
-    undone_of: defaultdict[str, list[Partition]] = defaultdict(list)
-    for partition in undone:
-        undone_of[partition.array].append(partition)
-    arrays, extra = [], []
-    done_of_each = [done_of[array.spec.name] for array in plan.arrays]
-    files = checked_files(plan, output, policy, done_of_each, memory, hands, reporter.checked)
-    with closing(files) as results:
-        for array, items in zip(plan.arrays, done_of_each, strict=True):
-            state = ArrayState(plan, array, output, policy)
-            arrays.append(state)
-            for partition in undone_of[array.spec.name]:
-                state.leave(partition)
-            state.check(items, results)
-            extra += state.extra_files()
-    return arrays, extra
-
-
-def _findings_of_each(
-    arrays: Sequence[ArrayState], audited: Sequence[ArrayAudit], done: Sequence[Audited]
-) -> list[Finding]:
-    """Return what is wrong with each array's files, and what is missing."""
-    by_digest = _by_digest(done) if any(state.strangers for state in arrays) else {}
-    found: list[Finding] = []
-    for state, summary in zip(arrays, audited, strict=True):
-        found += state.damage(by_digest)
-        found += state.coverage_findings(summary)
-    return found
-
-
-def _by_digest(done: Sequence[Audited]) -> dict[str, str]:
-    """Return the path of the record file that each digest is promised of."""
-    return {
-        file.digest: record_path(item.partition.array, file.index)
-        for item in done
-        if item.receipt
-        for file in item.receipt.record_files
-    }
-
-
-def _completeness(plan: Plan, arrays: Sequence[ArrayState]) -> Completeness | None:
-    """Return the latest complete step over all split arrays whose gaps are not allowed."""
-    if plan.split is None or not plan.regions:
-        return None
-    ranges, ends = [], []
-    for state in arrays:
-        axis = plan.by_name[state.spec.name].axis
-        if axis is not None and not state.policy.allows_gaps(state.spec.name):
-            ranges.append((state.spec.shape[axis], state.steps.incomplete()))
-            ends.append(state.policy.stop(state.spec, axis))
-    if not ranges:
-        return None
-    extent = plan.regions[-1].stop
-    # Where nothing is expected, nothing is complete either.
-    ranges.append((max(ends), np.empty((0, 2), np.int64)))
-    return completeness(str(plan.split), ranges, extent)
-
-
 def _opened(
     source: Source | str | PathLike[str] | None, store_options: Mapping[str, str] | None
 ) -> Source | None:
@@ -361,7 +284,7 @@ def _decoded(
 
 
 def _periods(
-    unit: str | None, plan: Plan, labels: Labels, arrays: Sequence[ArrayState], policy: Policy
+    unit: str | None, plan: Plan, labels: Labels, arrays: AllArrays, policy: Policy
 ) -> Periods | None:
     """Return what is there by period, over the arrays that have the split dimension."""
     split = plan.split
@@ -371,9 +294,9 @@ def _periods(
     if unit is None:
         return None
     along = [
-        (state.steps, state.lacking)
-        for state in arrays
-        if split is not None and split.axis_in(state.spec) == state.steps.axis
+        (each.steps, each.lacking)
+        for each in arrays.along
+        if split is not None and split.axis_in(each.steps.spec) == each.steps.axis
     ]
     return periods_of(unit, dimension, labels, along, policy)
 

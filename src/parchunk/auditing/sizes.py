@@ -31,6 +31,7 @@ _MAD = 1.4826
 #: What all share that have met nothing.
 _NONE: Int64Array = np.zeros(0, np.int64)
 _NO_BYTES: NDArray[np.float64] = np.zeros(0)
+_NO_EXAMPLES: list[tuple[int, int]] = []
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Sizes:
     smallest: list[tuple[int, int]] = field(default_factory=list)
     largest: list[tuple[int, int]] = field(default_factory=list)
     _median: int | None = None
+    _count: int | None = None
 
     def take(self, sizes: Int64Array, numbers: Int64Array) -> None:
         """Add chunks by size and number; all sizes are 1 or more."""
@@ -110,7 +112,12 @@ class Sizes:
         """
         self._median, self.bytes = self.median, _NO_BYTES
         self.bins, self.counts = least(self.bins), least(self.counts)
-        self.smallest = self.largest = []
+        self.smallest = self.largest = _NO_EXAMPLES
+        self.wrong_examples = self.wrong_examples or _NO_EXAMPLES
+
+    def drop(self) -> None:
+        """Keep the median and how many there are, and no histogram, of what is settled."""
+        self._count, self.bins, self.counts = self.count, _NONE, _NONE
 
     def _add(self, bins: Int64Array, counts: Int64Array, sums: NDArray[np.float64]) -> None:
         if not len(self.bins):
@@ -131,6 +138,8 @@ class Sizes:
     @property
     def count(self) -> int:
         """Sizes met."""
+        if self._count is not None:
+            return self._count
         return int(self.counts.sum())
 
     @property

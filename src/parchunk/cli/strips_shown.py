@@ -24,9 +24,10 @@ _STYLES = ("", "blue", "yellow", "dark_orange", "bold red", "bright_black", "")
 
 def print_strips(out: Console, report: AuditReport) -> None:
     """Print a line an array that lacks something, the worst first, and how many are whole."""
-    along, extent, strips = strips_of(report)
-    lacking = [strip for strip in strips if strip.array.missing or strip.array.unread]
-    shown = lacking[:_DRAWN]
+    found = strips_of(report)
+    extent, arrays = found.extent, found.arrays
+    lacking = [array for array in arrays if array.missing or array.unread]
+    shown = found.of(lacking[:_DRAWN])
     if not shown:
         return
     width = min(out.width, 100) if out.is_terminal else 80
@@ -46,7 +47,10 @@ def print_strips(out: Console, report: AuditReport) -> None:
         f"{count(number)} {what}"
         for number, what in (
             (len(lacking) - len(shown), "more lack something"),
-            (len(strips) - len(lacking), f"of {count(len(strips))} arrays along {along} are whole"),
+            (
+                len(arrays) - len(lacking),
+                f"of {count(len(arrays))} arrays along {found.name} are whole",
+            ),
         )
         if number
     ]

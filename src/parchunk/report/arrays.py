@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from parchunk.auditing.by_store import most_telling
 from parchunk.auditing.gaps import largest
-from parchunk.auditing.result import ArrayAudit, AuditReport
+from parchunk.auditing.result import ArrayAudit, AuditReport, PartitionAudit
 from parchunk.report.array_pictures import array_pictures
 from parchunk.report.markup import Markup, element, joined
 from parchunk.report.overview import anchor, state_text
@@ -16,16 +16,23 @@ from parchunk.wording import bytes_text, counted, grid_text
 _GAPS, _PARTITIONS = 100, 200
 #: Stores whose coverage the page shows.
 _STORES = 200
+#: Arrays that the page shows, those that lack most first: a browser has to hold it.
+_ARRAYS = 2_000
 #: Arrays that get pictures, those with findings first, then the largest.
 PICTURED = 40
 #: Arrays that are open at first, where they have findings.
 _OPEN = 3
 
 
-def array_sections(report: AuditReport) -> Markup:
-    """Return the coverage of all arrays, and each of them to be opened."""
+def array_sections(report: AuditReport, most: int = _ARRAYS) -> Markup:
+    """Return the coverage of arrays, and each of them to be opened: of so many at ``most``."""
     concerned = {found.array for found in report.findings if found.severity != "notice"}
     order = worst_first(report, list(report.arrays))
+    left, order = len(order[most:]), order[:most]
+    by_array: dict[str, list[PartitionAudit]] = {array.array: [] for array in order}
+    for one in report.partitions:
+        if one.region is not None and one.array in by_array:
+            by_array[one.array].append(one)
     rows: list[tuple[object, ...]] = [
         (a.array, a.expected, a.present, a.missing, a.excused, a.lacking, a.unread,
          bytes_text(a.bytes), a.strays)
@@ -48,11 +55,18 @@ def array_sections(report: AuditReport) -> Markup:
         element("h2", "Arrays"),
         *(
             _array(
-                report, array, position < PICTURED, position < _OPEN and array.array in concerned
+                report,
+                array,
+                by_array[array.array],
+                position < PICTURED,
+                position < _OPEN and array.array in concerned,
             )
             for position, array in enumerate(order)
         ),
     ]
+    if left:
+        more = f"And {left:,} more arrays, of those that lack least: audit --json has them all."
+        parts.append(element("p", more))
     return joined(parts)
 
 
@@ -79,7 +93,13 @@ def _stores(report: AuditReport) -> Markup:
     return data_table(caption, columns, rows)
 
 
-def _array(report: AuditReport, array: ArrayAudit, pictured: bool, opened: bool) -> Markup:
+def _array(
+    report: AuditReport,
+    array: ArrayAudit,
+    ours: list[PartitionAudit],
+    pictured: bool,
+    opened: bool,
+) -> Markup:
     spec = report.plan.by_name[array.array].spec
     heading = element(
         "summary",
@@ -109,14 +129,14 @@ def _array(report: AuditReport, array: ArrayAudit, pictured: bool, opened: bool)
     if array.inlined:
         facts.append(("inlined chunks", f"{array.inlined:,}"))
     parts: list[object] = [fact_list(facts)]
-    if pictured and array.expected:
+    if pictured and array.expected and array.heat.kept:
         parts += array_pictures(report, array, spec)
     elif array.expected:
         parts.append(
             element("p", f"Pictures are drawn for {PICTURED} arrays, those with findings first.")
         )
     # On paper the findings say as much.
-    more = (_gaps(array), _partitions(report, array), _strays(array))
+    more = (_gaps(array), _partitions(ours), _strays(array))
     parts.append(element("div", *more, class_="screen"))
     return element("details", heading, *parts, open=opened, class_="array", id=anchor(array.array))
 
@@ -146,8 +166,7 @@ def _gaps(array: ArrayAudit) -> Markup:
     )
 
 
-def _partitions(report: AuditReport, array: ArrayAudit) -> Markup:
-    ours = [p for p in report.partitions if p.array == array.array and p.region is not None]
+def _partitions(ours: list[PartitionAudit]) -> Markup:
     if len(ours) < 2:
         return Markup("")
     ours.sort(key=lambda p: p.region or 0)

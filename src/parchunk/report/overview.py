@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from parchunk.auditing.result import ArrayAudit, AuditReport, percent
 from parchunk.report.markup import Markup, element, joined
-from parchunk.report.strips import STATES, Strip, strips_of
+from parchunk.report.strips import STATES, Strip, Strips, strips_of
 from parchunk.report.ticks import Tick, ticks_along
 
 #: Arrays that are drawn, the worst first.
@@ -18,25 +18,29 @@ _CLASSES = ("apart", "there", "some", "many", "absent", "unread")
 
 def overview(report: AuditReport) -> Markup:
     """Return the picture under its heading; nothing where there is no array to draw."""
-    name, _, strips = strips_of(report)
-    if not strips:
+    found = strips_of(report)
+    if not found.arrays:
         return Markup("")
-    return joined([element("h2", f"Arrays along {name}"), array_picture(report)])
+    return joined([element("h2", f"Arrays along {found.name}"), _picture_of(found, True)])
 
 
 def array_picture(report: AuditReport, linked: bool = True) -> Markup:
     """Return the picture with its legend; names lead to the page's part on each where linked."""
-    _, extent, strips = strips_of(report)
-    if not strips:
+    return _picture_of(strips_of(report), linked)
+
+
+def _picture_of(found: Strips, linked: bool) -> Markup:
+    if not found.arrays:
         return Markup("")
-    drawn, ticks = strips[:_DRAWN], ticks_along(report.labels, extent)
+    report, extent = found.report, found.extent
+    drawn, ticks = found.of(found.arrays[:_DRAWN]), ticks_along(report.labels, extent)
     used = sorted({state for strip in drawn for state in strip.states.tolist()})
     legend = [
         element("li", element("span", class_=_CLASSES[state], aria_hidden="true"), STATES[state])
         for state in used
     ]
-    rest = len(strips) - len(drawn)
-    lacking = sum(bool(strip.array.missing or strip.array.unread) for strip in strips[_DRAWN:])
+    rest = len(found.arrays) - len(drawn)
+    lacking = sum(bool(array.missing or array.unread) for array in found.arrays[_DRAWN:])
     more = f"And {rest:,} more arrays, of which {lacking:,} lack something." if rest else ""
     return joined(
         [

@@ -41,7 +41,8 @@ def coverage_png(report: AuditReport) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    along, extent, strips = strips_of(report, _ARRAYS)
+    found = strips_of(report)
+    extent, strips = found.extent, found.of(found.arrays[:_ARRAYS])
     # No pyplot: it would choose a backend for the whole process, and may want a display.
     figure = Figure(figsize=(10, 1.6 + 0.32 * max(len(strips), 1)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
@@ -63,7 +64,7 @@ def coverage_png(report: AuditReport) -> bytes:
         [tick.element / extent for tick in ticks], [_shortened(tick.text, 16) for tick in ticks]
     )
     ends = [report.labels.of(at) or f"{at:,}" for at in (0, extent - 1)]
-    axes.set_xlabel(f"along {along}, {ends[0]} to {ends[1]}", parse_math=False)
+    axes.set_xlabel(f"along {found.name}, {ends[0]} to {ends[1]}", parse_math=False)
     for label in axes.get_xticklabels():
         label.set_parse_math(False)
     verdict = report.verdict if len(report.verdict) < 100 else report.verdict[:97] + "..."

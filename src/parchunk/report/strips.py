@@ -5,7 +5,7 @@ A stretch in which anything is missing is never told as one that is whole, howev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parchunk.auditing.result import ArrayAudit, AuditReport
+from parchunk.auditing.worst import rank_of
 
 #: What a stretch is, by its number: the worse the higher.
 STATES = ("not expected", "all there", "under 10 % missing", "10 % or more missing",
@@ -53,39 +54,43 @@ class Strip:
         return found
 
 
-def strips_of(report: AuditReport, most: int | None = None) -> tuple[str, int, list[Strip]]:
-    """Return what is drawn: the dimension's name, its extent, and a strip an array, worst first.
+@dataclass(frozen=True)
+class Strips:
+    """What there is to draw: the dimension's ``name``, its ``extent``, the arrays, worst first.
+
+    Strips are made as they are drawn: there may be a hundred thousand arrays.
+    """
+
+    report: AuditReport
+    name: str
+    extent: int
+    arrays: Sequence[ArrayAudit]
+
+    def of(self, arrays: Sequence[ArrayAudit]) -> list[Strip]:
+        """Return the strips of some of the arrays."""
+        return [_strip(self.report, array, self.extent) for array in arrays]
+
+
+def strips_of(report: AuditReport) -> Strips:
+    """Return what is drawn of a report.
 
     Arrays that lack the split dimension are left out, unless all do; so are empty ones.
     """
     plan = report.plan
     along = [a for a in report.arrays if plan.by_name[a.array].axis is not None]
-    arrays = worst_first(report, [a for a in along or report.arrays if a.expected])[:most]
-    extents = [_length(report, array) for array in arrays]
-    extent = max(extents, default=1)
+    arrays = worst_first(report, [a for a in along or report.arrays if a.expected])
+    extent = max((_length(report, array) for array in arrays), default=1)
     if along and plan.split is not None and plan.regions:
         extent = max(extent, plan.regions[-1].stop)
     name = str(plan.split) if along and plan.split is not None else "the first axis"
-    return name, extent, [_strip(report, array, extent) for array in arrays]
+    return Strips(report, name, extent, arrays)
 
 
 def worst_first(report: AuditReport, arrays: list[ArrayAudit]) -> list[ArrayAudit]:
-    """Return arrays by what they lack: damaged ones first, then by the share that is not there."""
+    """Return arrays by what they lack: see `parchunk.auditing.worst`."""
     damaged = {found.array for found in report.findings if found.severity == "damage"}
     concerned = {found.array for found in report.findings if found.severity != "notice"}
-
-    def lacks(array: ArrayAudit) -> tuple[bool, float, bool, int, str]:
-        expected = max(array.expected - array.excused - array.lacking, 1)
-        share = (array.missing + array.unread) / expected
-        return (
-            array.array not in damaged,
-            -share,
-            array.array not in concerned,
-            -array.expected,
-            array.array,
-        )
-
-    return sorted(arrays, key=lacks)
+    return sorted(arrays, key=lambda a: rank_of(a, a.array in damaged, a.array in concerned))
 
 
 def _length(report: AuditReport, array: ArrayAudit) -> int:
@@ -95,6 +100,9 @@ def _length(report: AuditReport, array: ArrayAudit) -> int:
 
 def _strip(report: AuditReport, array: ArrayAudit, extent: int) -> Strip:
     heat, spec = array.heat, report.plan.by_name[array.array].spec
+    if not heat.kept:
+        ends = np.array([0, _length(report, array) / max(extent, 1)])
+        return Strip(array, ends, np.array([_state_of_all(array)]))
     expected, seen = heat.expected.sum(axis=0), heat.seen.sum(axis=0)
     present, apart = heat.present.sum(axis=0), heat.apart.sum(axis=0)
     missing = seen - present - apart
@@ -112,3 +120,17 @@ def _strip(report: AuditReport, array: ArrayAudit, extent: int) -> Strip:
     chunk = spec.reference_chunks[heat.axis] if spec.rank else 1
     ends = np.minimum(steps * chunk, _length(report, array))
     return Strip(array, ends / max(extent, 1), states.astype(np.int64))
+
+
+def _state_of_all(array: ArrayAudit) -> int:
+    """Return the state of an array from its counts alone."""
+    wanted = array.expected - array.excused - array.lacking
+    if array.unread:
+        return UNREAD
+    if not wanted:
+        return BY_DESIGN
+    if not array.missing:
+        return THERE
+    if array.missing == wanted:
+        return MISSING
+    return FEW if array.missing * 10 < wanted else MANY
