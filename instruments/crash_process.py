@@ -61,7 +61,7 @@ def start(
 def step_of(path: str) -> str:
     """Return what a test calls the write of ``path``."""
     name = path.rsplit("/", 1)[-1]
-    if "/receipts/" in path:
+    if "/receipts/" in path or "/blocks/" in path:
         return "receipt"
     if "/strays/" in path:
         return "strays"

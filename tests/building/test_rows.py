@@ -18,7 +18,7 @@ from parchunk.building import doing
 from parchunk.cover.limits import Limits
 from parchunk.errors import OutputError
 from parchunk.out.opening import open_output
-from parchunk.out.receipts import read_receipts
+from parchunk.out.receipt_files import read_receipts
 
 #: The module: its name in the package is the function's.
 

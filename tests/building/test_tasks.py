@@ -26,7 +26,9 @@ from parchunk.out.lease import held
 from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
 from parchunk.out.output import CLAIMS, LEASE
-from parchunk.out.receipts import Receipt, read_receipts, write_receipt_once
+from parchunk.out.receipt_files import read_receipts
+from parchunk.out.receipts import Receipt
+from parchunk.out.receipts_at_once import write_receipt_once
 from parchunk.reading.status import read_status
 
 

@@ -44,7 +44,8 @@ from parchunk.listing.wire.strict_reader import microseconds, path_of, read_stri
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
-from parchunk.out.receipts import Receipt, read_receipts
+from parchunk.out.receipt_files import read_receipts
+from parchunk.out.receipts import Receipt
 from parchunk.planning.from_source import plan as plan_of
 from parchunk.planning.plan import Plan
 from parchunk.planning.plan_differences import plan_differences
@@ -280,7 +281,7 @@ def _look_at(plan: Plan) -> None:
         assert str(partition)
         assert partition.rows.total >= 0
     assert plan_differences(plan, plan) == []
-    view_statements(plan, "/out", Contents(frozenset(plan.by_name), True, True, True, True))
+    view_statements(plan, "/out", Contents(frozenset(plan.by_name), ["*.json"], True, True, True))
     if plan.chunks <= _COMPUTED and sum(array.regions for array in plan.arrays) <= _LOOKED_AT:
         width = width_of(Manner(), 8)
         with contextlib.suppress(InputError):

@@ -20,7 +20,8 @@ from parchunk.cli.main import run
 from parchunk.errors import InputError
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
-from parchunk.out.receipts import Receipt, read_receipts
+from parchunk.out.receipt_files import read_receipts
+from parchunk.out.receipts import Receipt
 from parchunk.planning.joining.paths import array_paths
 from parchunk.planning.plan_document import read_plan
 

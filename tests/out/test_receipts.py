@@ -10,7 +10,8 @@ import zarr
 
 import parchunk
 from parchunk.out.opening import open_output
-from parchunk.out.receipts import Receipt, RecordFile, check_counts, read_receipts
+from parchunk.out.receipt_files import read_receipts
+from parchunk.out.receipts import Receipt, RecordFile, check_counts
 from parchunk.out.record_files import record_index
 
 

@@ -22,7 +22,7 @@ from parchunk.errors import OutputError
 from parchunk.out.counts import Counts
 from parchunk.out.known import last_known, read_known
 from parchunk.out.local import LocalOutput
-from parchunk.out.receipts import read_receipts
+from parchunk.out.receipt_files import read_receipts
 from parchunk.planning.joining.segments import segments
 from parchunk.stores.opening import open_store
 

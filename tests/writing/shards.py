@@ -30,7 +30,8 @@ from parchunk.building.build import build
 from parchunk.cover import walks
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
-from parchunk.out.receipts import Receipt, read_receipts
+from parchunk.out.receipt_files import read_receipts
+from parchunk.out.receipts import Receipt
 
 WIDTH = walks.Width(1, 1, 1000)
 

@@ -101,7 +101,7 @@ class ArrayState:
             if all(readable for readable, _ in checked):
                 self._findings += receipt_mismatch(item, counts)
             if item.receipt is not None and item.receipt.strays:
-                self._read_strays(item.partition)
+                self._read_strays(item)
                 self._stray_reasons.update(item.receipt.stray_reasons)
             counts = AuditCounts.total((counts, item.counts))
             self.partitions.append(self._partition(item.partition, counts))
@@ -231,9 +231,10 @@ class ArrayState:
         if result.heat is not None:
             self._heat.merge(result.heat)
 
-    def _read_strays(self, partition: Partition) -> None:
+    def _read_strays(self, item: Audited) -> None:
         if len(self._strays) >= _STRAYS_SHOWN:
             return
+        partition = item.partition
         data = self._output.get(strays_path(partition))
         try:
             table = pq.read_table(io.BytesIO(data or b""))
@@ -241,7 +242,7 @@ class ArrayState:
             rows = table.slice(0, _STRAYS_SHOWN).to_pylist()
             self._strays += [Stray(row["path"], row["size"], row["reason"]) for row in rows]
         except (pa.ArrowException, OSError, ValueError, KeyError):
-            self._findings.append(unreadable_strays(partition))
+            self._findings.append(unreadable_strays(item))
 
     def _partition(
         self, partition: Partition, counts: AuditCounts, done: bool = True

@@ -21,7 +21,6 @@ from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.output import Output
-from parchunk.out.receipts import receipt_path
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Differences:
             rewritten,
             overrun,
             contradicted,
-            receipt_path(partition),
+            self.item.path,
             self.identity,
         )
 

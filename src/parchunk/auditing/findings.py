@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from parchunk.out.output import BLOCKS
+
 #: ``damage``: the references are not what a build writes. ``gap``: chunks are missing, not built
 #: yet, or cannot be whole. ``change``: the source is no longer what was built from. ``notice``:
 #: worth knowing; alone it leaves the references complete.
@@ -93,8 +95,10 @@ def finding(
     return Finding(kind, severity or KINDS[kind], message, remedy, array, region, key, count)
 
 
-def rebuild(receipt: str) -> str:
+def rebuild(receipt: str, array: str) -> str:
     """Return the remedy for a damaged partition, whose receipt is at ``receipt`` below OUT."""
+    if receipt.startswith(f"{BLOCKS}/"):  # with those of others
+        return f"run {listed_again(array, None)}: it writes that array anew"
     return f"delete {receipt} and run parchunk update OUT: it writes that partition anew"
 
 

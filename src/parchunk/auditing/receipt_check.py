@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.objects import objects_of
 from parchunk.auditing.record_check import RecordJob
-from parchunk.out.output import RECEIPTS, Output
-from parchunk.out.receipts import Receipt, receipt_path
-from parchunk.planning.plan import Partition, Plan
+from parchunk.out.output import BLOCKS, RECEIPTS, Output
+from parchunk.out.receipt_blocks import block_paths, blocks_in
+from parchunk.out.receipt_files import is_of
+from parchunk.out.receipts import Receipt, parsed_document, receipt_path
+from parchunk.planning.plan import Partition, PartitionKey, Plan
 
 _OTHER_PLAN = "belongs to a build of another plan"
 
 
 @dataclass(frozen=True)
 class Audited:
-    """A partition that counts as done, with its receipt; None when that one cannot be used."""
+    """A partition that counts as done, with its receipt; None when that one cannot be used.
+
+    ``path`` is where that lies below OUT, alone or with those of others.
+    """
 
     partition: Partition
     receipt: Receipt | None
+    path: str
+
+    @property
+    def where(self) -> str:
+        """What a message calls its receipt."""
+        if not self.path.startswith(f"{BLOCKS}/"):
+            return self.path
+        return f"{self.path} (of {self.partition})"
 
     @property
     def counts(self) -> AuditCounts:
@@ -51,7 +64,7 @@ class Audited:
                 first=first,
                 rows=min(record_size, rows.total - begin),
                 region=self.partition.region,
-                receipt=receipt_path(self.partition),
+                receipt=self.path,
                 promised=promised.get(index),
             )
 
@@ -65,56 +78,92 @@ def read_partitions(
     partitions that are not done yet.
     """
     there = set(output.paths(RECEIPTS))
+    in_blocks, of_nobody = _read_blocks(plan, output)
     done, undone, findings = [], [], []
     for partition in plan.partitions():
         path = receipt_path(partition)
-        if path not in there:
+        said = in_blocks.get(partition.key)
+        if path in there:
+            there.discard(path)
+            alone = _read(path, parsed_document(output.get(path) or b""), plan, partition)
+            said = alone if said is None else alone.agreed(said)
+        if said is None or (said.problem == _OTHER_PLAN and updating):
             undone.append(partition)
             continue
-        there.discard(path)
-        receipt, problem = _read(output.get(path), plan, partition)
-        if problem == _OTHER_PLAN and updating:
-            undone.append(partition)
-            continue
-        if problem:
+        audited = Audited(partition, said.receipt, said.path)
+        if said.problem:
             findings.append(
                 finding(
                     "bad-receipt",
-                    f"{path} {problem}",
-                    rebuild(path),
+                    f"{audited.where} {said.problem}",
+                    rebuild(said.path, partition.array),
                     array=partition.array,
                     region=partition.region,
-                    key=path,
+                    key=said.path,
                 )
             )
-        done.append(Audited(partition, receipt))
-    findings += [
-        finding(
-            "bad-receipt",
-            f"{path} belongs to no partition of the plan",
-            f"delete {path}",
-            key=path,
-        )
-        for path in sorted(there)
-        if not updating
-    ]
+        done.append(audited)
+    if not updating:
+        findings += _of_nobody(dict.fromkeys(there, "belongs to no partition of the plan"))
+        findings += _of_nobody(of_nobody, " and run parchunk update OUT: it lists its arrays again")
     return done, undone, findings
 
 
-def _read(
-    data: bytes | None, plan: Plan, partition: Partition
-) -> tuple[Receipt | None, str | None]:
-    """Return the receipt if its record files can be relied on, and what is wrong with it."""
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a receipt at ``path`` says, if it can be relied on, and what is wrong with it."""
+
+    path: str
+    receipt: Receipt | None
+    problem: str | None
+
+    def agreed(self, other: _Said) -> _Said:
+        """Return what two receipts of one partition say together."""
+        bad = next((said for said in (self, other) if said.problem or not said.receipt), None)
+        if bad is not None:
+            return bad
+        assert self.receipt
+        assert other.receipt
+        if self.receipt.record_files == other.receipt.record_files:
+            return self
+        return _Said(other.path, None, f"says otherwise than {self.path} does")
+
+
+def _read_blocks(plan: Plan, output: Output) -> tuple[dict[PartitionKey, _Said], dict[str, str]]:
+    """Return what blocks say of each partition, and what is wrong with those that say else."""
+    blocks = block_paths(output, plan.fingerprint)
+    others = sorted(set(output.paths(BLOCKS)) - set(blocks))
+    of_nobody = dict.fromkeys(others, "is no receipts of this plan")
+    found: dict[PartitionKey, _Said] = {}
+    for path, line in blocks_in(output, blocks):
+        key = line.key
+        if key is None or not is_of(plan, key):
+            of_nobody.setdefault(path, f"holds no receipt of the plan in line {line.number}")
+            continue
+        partition = plan.by_name[key[0]].partition(key[1], plan.record_size)
+        said = _read(path, line.document, plan, partition)
+        found[key] = said if key not in found else found[key].agreed(said)
+    return found, of_nobody
+
+
+def _of_nobody(paths: Mapping[str, str], then: str = "") -> Iterator[Finding]:
+    """Yield a finding of each file that has no place among receipts."""
+    for path, problem in sorted(paths.items()):
+        yield finding("bad-receipt", f"{path} {problem}", f"delete {path}{then}", key=path)
+
+
+def _read(path: str, document: Any, plan: Plan, partition: Partition) -> _Said:
+    """Return what a receipt says if its record files can be relied on, and what is wrong."""
     try:
-        receipt = Receipt.from_json(json.loads(data or b""))
+        receipt = Receipt.from_json(document)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None, "is no receipt that this parchunk reads"
+        return _Said(path, None, "is no receipt that this parchunk reads")
     if receipt.fingerprint != plan.fingerprint:
-        return None, _OTHER_PLAN
+        return _Said(path, None, _OTHER_PLAN)
     try:
-        return receipt, _contradiction(receipt, plan, partition)
+        return _Said(path, receipt, _contradiction(receipt, plan, partition))
     except TypeError:
-        return None, "holds values of wrong types"
+        return _Said(path, None, "holds values of wrong types")
 
 
 def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | None:
@@ -145,7 +194,7 @@ def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | 
         )
     if sum(file.present for file in receipt.record_files) != receipt.present:
         return "does not add up: its record files hold another number of references"
-    jobs = list(Audited(partition, None).jobs(plan.record_size))
+    jobs = list(Audited(partition, None, "").jobs(plan.record_size))
     if [file.index for file in receipt.record_files] != sorted(job.index for job in jobs):
         return "names other record files than the partition has"
     rows = {job.index: job.rows for job in jobs}

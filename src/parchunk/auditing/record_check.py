@@ -180,7 +180,7 @@ class RecordChecker:
             finding(
                 kind,
                 message,
-                remedy or rebuild(result.job.receipt),
+                remedy or rebuild(result.job.receipt, self._spec.name),
                 array=self._spec.name,
                 region=result.job.region,
                 key=key or record_path(self._spec.name, result.job.index),

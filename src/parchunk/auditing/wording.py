@@ -14,9 +14,9 @@ from parchunk.auditing.result import ArrayAudit, percent
 from parchunk.metadata.choosing import some_of
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.spec import ArraySpec
-from parchunk.out.receipts import receipt_path, strays_path
+from parchunk.out.receipts import strays_path
 from parchunk.planning.labels import Labels
-from parchunk.planning.plan import ArrayPlan, Partition, Plan
+from parchunk.planning.plan import ArrayPlan, Plan
 
 #: Gaps of one array that become findings, and regions with zero-sized chunks. All are counted.
 GAP_FINDINGS = 50
@@ -221,7 +221,7 @@ def duplicate_finding(spec: ArraySpec, numbers: Sequence[int]) -> Finding:
 
 def receipt_mismatch(item: Audited, seen: AuditCounts) -> list[Finding]:
     """Return how a receipt's sums differ from what was seen in the record files, if they do."""
-    said, path = item.receipt, receipt_path(item.partition)
+    said, path = item.receipt, item.path
     if said is None:
         return []
     pairs = (
@@ -235,8 +235,8 @@ def receipt_mismatch(item: Audited, seen: AuditCounts) -> list[Finding]:
     return [
         finding(
             "receipt-mismatch",
-            f"{path} does not agree with its record files: {'; '.join(wrong)}",
-            rebuild(path),
+            f"{item.where} does not agree with its record files: {'; '.join(wrong)}",
+            rebuild(path, item.partition.array),
             array=item.partition.array,
             region=item.partition.region,
             key=path,
@@ -244,12 +244,13 @@ def receipt_mismatch(item: Audited, seen: AuditCounts) -> list[Finding]:
     ]
 
 
-def unreadable_strays(partition: Partition) -> Finding:
+def unreadable_strays(item: Audited) -> Finding:
     """Return the finding of a file of strays that cannot be read."""
+    partition = item.partition
     return finding(
         "unreadable-file",
         f"{strays_path(partition)} cannot be read, though its receipt counts strays",
-        rebuild(receipt_path(partition)),
+        rebuild(item.path, partition.array),
         array=partition.array,
         region=partition.region,
         key=strays_path(partition),

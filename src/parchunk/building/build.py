@@ -28,7 +28,8 @@ from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
-from parchunk.out.receipts import Receipt, read_receipts
+from parchunk.out.receipt_files import settled_receipts
+from parchunk.out.receipts import Receipt
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.inventory import require_few, require_inventory
@@ -157,7 +158,7 @@ def carry_out(
     ParchunkError, KeyboardInterrupt
         As `build` does.
     """
-    done = read_receipts(output, plan)
+    done = settled_receipts(output, plan)
     partitions = list(plan.partitions())
     pending = [p for p in partitions if p.key not in done]
     require_few(source, sum(partition.objects.total for partition in pending))

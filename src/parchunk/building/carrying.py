@@ -7,7 +7,7 @@ is lost on the way costs a listing of its partition, and nothing else.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -16,9 +16,16 @@ from parchunk.listing.strays import Strays, encode_strays
 from parchunk.out.counts import BuildCounts
 from parchunk.out.inventory_date import oldest
 from parchunk.out.known import keep_known
-from parchunk.out.output import PREVIOUS, RECEIPTS, STRAYS, Output
+from parchunk.out.output import BLOCKS, PREVIOUS, RECEIPTS, STRAYS, Output
 from parchunk.out.plan_file import parse_plan
-from parchunk.out.receipts import Receipt, read_receipts, receipt_path, strays_path, write_receipt
+from parchunk.out.receipt_blocks import folder_of
+from parchunk.out.receipt_files import (
+    ReceiptWriter,
+    find_receipts,
+    forget_receipts,
+    read_receipts,
+)
+from parchunk.out.receipts import Receipt, receipt_path, strays_path
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.coordinates import MOST_CHUNKS
 from parchunk.planning.growth import Carried, carried, going_on
@@ -29,15 +36,18 @@ def forget(
     plan: Plan, output: Output, is_due: Callable[[Partition, Receipt], bool]
 ) -> list[Receipt]:
     """Delete the receipts of partitions that are to be listed again; return those that stay."""
-    kept = []
-    for (name, region), receipt in read_receipts(output, plan).items():
+    kept, due = [], []
+    found = find_receipts(output, plan)
+    for (name, region), receipt in found.receipts.items():
         partition = plan.by_name[name].partition(region, plan.record_size)
         if is_due(partition, receipt):
-            output.delete(receipt_path(partition))
-            if receipt.strays:
-                output.delete(strays_path(partition))
+            due.append((partition, receipt))
         else:
             kept.append(receipt)
+    forget_receipts(output, found, [partition for partition, _ in due])
+    for partition, receipt in due:
+        if receipt.strays:
+            output.delete(strays_path(partition))
     return kept
 
 
@@ -84,7 +94,8 @@ def carry_over(old: Plan, new: Plan, output: Output) -> None:
     So before any record file is written over, nothing vouches for what it held.
     """
     receipts = read_receipts(output, old)
-    done = read_receipts(output, new)
+    there = find_receipts(output, new)
+    done = there.receipts
     found = []
     for item in carried(old, new):
         before = [receipts.get(part.key) for part in item.before]
@@ -93,14 +104,15 @@ def carry_over(old: Plan, new: Plan, output: Output) -> None:
             strays = strays_of(output, item, known, in_place=True)
             found.append((item, known, strays))
     # All are read before the first is written: region 1 may lie where another region 1 is read.
-    for item, known, strays in found:
-        if strays is not None:
-            output.put(strays_path(item.partition), strays)
-        receipt = renewed(known, item.partition, new)
-        write_receipt(output, item.partition, receipt)
-        done[item.partition.key] = receipt
+    with ReceiptWriter(output, new) as writer:
+        for item, known, strays in found:
+            if strays is not None:
+                output.put(strays_path(item.partition), strays)
+            receipt = renewed(known, item.partition, new)
+            writer.write(item.partition, receipt)
+            done[item.partition.key] = receipt
     keep_going_on(old, new, receipts, done, output, output)
-    _delete_others(new, output, done)
+    _delete_others(new, output, done, there.alone | writer.alone)
 
 
 def keep_going_on(
@@ -124,14 +136,17 @@ def _is_plain(receipt: Receipt) -> bool:
     return not odd and bool(receipt.record_files)
 
 
-def _delete_others(plan: Plan, output: Output, done: dict[PartitionKey, Receipt]) -> None:
-    """Delete receipts and strays of other plans."""
+def _delete_others(
+    plan: Plan, output: Output, done: Collection[PartitionKey], alone: Container[PartitionKey]
+) -> None:
+    """Delete receipts and strays of other plans; ``alone`` have files of their own."""
     partitions = [plan.by_name[name].partition(at, plan.record_size) for name, at in done]
-    ours = {receipt_path(partition) for partition in partitions}
+    ours = {receipt_path(partition) for partition in partitions if partition.key in alone}
     ours |= {strays_path(partition) for partition in partitions}
-    for folder in (RECEIPTS, STRAYS):
+    blocks = f"{folder_of(plan.fingerprint)}/"
+    for folder in (RECEIPTS, BLOCKS, STRAYS):
         for path in output.paths(folder):
-            if path not in ours:
+            if path not in ours and not path.startswith(blocks):
                 output.delete(path)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from parchunk.building.effort import Effort
 from parchunk.building.ready_jobs import ready_jobs
+from parchunk.building.receipting import together
 from parchunk.building.running import Run
 from parchunk.building.storeless import write_storeless
 from parchunk.cover.limits import USUAL
@@ -55,6 +56,7 @@ def do_here(
     if effort.processes > 1:
         run.in_processes(ready, effort.processes)
     else:
-        run.in_threads(ready, most_held, effort.concurrency)
+        blocks = together(output, effort.shared, run.receipts.append)
+        run.in_threads(ready, most_held, effort.concurrency, blocks)
     least = sum(receipt.requests_least for receipt in run.receipts[before:])
     return least if source.manner.remote else 0

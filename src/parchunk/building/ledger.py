@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from parchunk.building.ready_jobs import ReadyJobs
-from parchunk.building.receipting import Costs, finish, receipt_of
-from parchunk.out.receipts import Receipt, read_receipt
+from parchunk.building.receipting import Costs, Receipting, receipt_of
+from parchunk.out.receipt_blocks import Together
+from parchunk.out.receipts import Receipt
+from parchunk.out.receipts_at_once import Others
 from parchunk.planning.plan import PartitionKey
 from parchunk.writing.written import Written
 
@@ -20,7 +22,11 @@ class Ledger:
     """
 
     def __init__(
-        self, ready: ReadyJobs, costs: Costs, notify: Callable[[Receipt], None] | None = None
+        self,
+        ready: ReadyJobs,
+        costs: Costs,
+        notify: Callable[[Receipt], None] | None = None,
+        blocks: Together | None = None,
     ) -> None:
         """Expect every unit of every leg, and every run of rows that no store has."""
         self._ready, self._costs, self._notify = ready, costs, notify
@@ -38,6 +44,9 @@ class Ledger:
         self._unordered: set[PartitionKey] = set()
         #: Whether somebody else has done a partition since this began, where that can be.
         self._others: dict[PartitionKey, bool] = {}
+        places = {one.partition.array: one.place for one in ready.owned if one.place is not None}
+        self._look = Others(ready.output, ready.fingerprint, places)
+        self._receipting = Receipting(ready, self._receipted, blocks)
         self._lock = threading.Lock()
         self.receipts: list[Receipt] = []
 
@@ -50,9 +59,7 @@ class Ledger:
             return False
         with self._lock:
             if key not in self._others:
-                ready, partition = self._ready, self._owned[key].partition
-                receipt = read_receipt(ready.output, ready.fingerprint, partition)
-                self._others[key] = receipt is not None
+                self._others[key] = self._look.have(self._owned[key].partition)
             return self._others[key]
 
     def take(self, key: PartitionKey, written: Written, ordered: bool = True) -> None:
@@ -78,7 +85,19 @@ class Ledger:
         receipt = receipt_of(
             ready, owned, together, key not in self._unordered, self._costs.since()
         )
-        finish(ready, owned.partition, together, receipt)
+        self._receipting.finish(owned, together, receipt)
+
+    def end(self, failed: bool = False) -> None:
+        """Write the receipts that are kept to be written together, where nobody else does.
+
+        Raises
+        ------
+        OutputError
+            When they cannot be written.
+        """
+        self._receipting.end(failed)
+
+    def _receipted(self, receipt: Receipt) -> None:
         self.receipts.append(receipt)
         if self._notify:
             self._notify(receipt)

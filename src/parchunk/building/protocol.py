@@ -28,7 +28,8 @@ from parchunk.out.lease import held
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
-from parchunk.out.receipts import listings, read_receipts, receipted
+from parchunk.out.receipt_files import read_receipts, receipted
+from parchunk.out.receipts import listings
 from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import plan as make_plan

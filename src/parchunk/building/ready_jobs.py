@@ -22,6 +22,7 @@ from parchunk.listing.patience import Requests
 from parchunk.listing.walker import Listing, batch_rows
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.output import Output
+from parchunk.out.receipt_blocks import places_in_blocks
 from parchunk.out.receipts import Receipt
 from parchunk.planning.joining.segments import segments, straddle
 from parchunk.planning.plan import Partition, PartitionKey, Plan
@@ -65,13 +66,15 @@ class Owned:
 
     ``elements`` of the split dimension are None for a whole array; ``least`` is its share of the
     fewest LIST requests. ``absent`` are rows of it that no store has, and ``known`` is the receipt
-    of its first rows, where those are known.
+    of its first rows, where those are known. ``place`` is its array's
+    among those of the plan where its receipt lies in a block, else None.
     """
 
     partition: Partition
     spec: ArraySpec
     elements: tuple[int, int] | None
     least: int
+    place: int | None
     absent: tuple[RowSet, ...] = ()
     known: Receipt | None = None
 
@@ -155,6 +158,7 @@ def ready_jobs(
 ) -> Iterator[ReadyJobs]:
     """Yield what a worker is given to build ``jobs``, which ``pending`` partitions are of."""
     whole = {partition.key: partition for partition in pending}
+    places = places_in_blocks(plan)
     named = ((work, work.in_out(job)) for work, job in jobs)
     for chain in _chained(list(named)) if straddle(plan, pending) else ([one] for one in named):
         least: dict[PartitionKey, int] = {}
@@ -166,7 +170,10 @@ def ready_jobs(
         yield ReadyJobs(
             source=chain[0][0].source,
             legs=tuple(legs),
-            owned=tuple(_owned(plan, whole[key], least[key], known.get(key)) for key in least),
+            owned=tuple(
+                _owned(plan, whole[key], least[key], places.get(key[0]), known.get(key))
+                for key in least
+            ),
             output=output,
             dimension=None if plan.split is None else str(plan.split),
             record_size=plan.record_size,
@@ -190,7 +197,9 @@ def _place(leg: Leg) -> float:
     )
 
 
-def _owned(plan: Plan, partition: Partition, least: int, known: Receipt | None) -> Owned:
+def _owned(
+    plan: Plan, partition: Partition, least: int, place: int | None, known: Receipt | None
+) -> Owned:
     absent: tuple[RowSet, ...] = ()
     if plan.stores is not None:
         first = partition.rows.number(0) + (known.expected if known else 0)
@@ -200,7 +209,7 @@ def _owned(plan: Plan, partition: Partition, least: int, known: Receipt | None) 
             if part.store is None and part.partition.rows.number(0) >= first
         )
     spec = plan.by_name[partition.array].spec
-    return Owned(partition, spec, plan.elements(partition), least, absent, known)
+    return Owned(partition, spec, plan.elements(partition), least, place, absent, known)
 
 
 def _least(job: Job, page: int) -> Iterator[tuple[PartitionKey, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from parchunk.building.ready_jobs import Owned, ReadyJobs
@@ -12,14 +13,11 @@ from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Requests
 from parchunk.listing.strays import encode_strays
 from parchunk.out.counts import Counts
-from parchunk.out.receipts import (
-    Receipt,
-    check_counts,
-    strays_path,
-    write_receipt,
-    write_receipt_once,
-)
-from parchunk.planning.plan import Partition
+from parchunk.out.output import Output
+from parchunk.out.receipt_blocks import Together, put_block
+from parchunk.out.receipt_files import write_receipt
+from parchunk.out.receipts import Receipt, check_counts, strays_path
+from parchunk.out.receipts_at_once import write_block_once, write_receipt_once
 from parchunk.writing.written import Written
 
 
@@ -86,10 +84,49 @@ def receipt_of(
     )
 
 
-def finish(ready: ReadyJobs, partition: Partition, written: Written, receipt: Receipt) -> None:
-    """Write the strays and the receipt of a partition: from here on it counts as done."""
-    check_counts(receipt, partition)
-    if written.strays.count:
-        ready.output.put(strays_path(partition), encode_strays(partition.array, written.strays))
-    write = write_receipt_once if ready.share.shared else write_receipt
-    write(ready.output, partition, receipt)
+def together(output: Output, shared: bool, done: Callable[[Receipt], None]) -> Together:
+    """Return what writes the receipts of small arrays in blocks; ``done`` is told which are there.
+
+    ``shared``: others may do the same at the same time.
+    """
+    write = write_block_once if shared else put_block
+
+    def put(held: list[tuple[int, Receipt]]) -> None:
+        write(output, held)
+        for _, receipt in held:
+            done(receipt)
+
+    return Together(put)
+
+
+class Receipting:
+    """Writes the receipts of a ready's partitions, and says which are written, in any thread.
+
+    Those of many small arrays are kept until they are written together: in the ``blocks`` that
+    jobs share, which say so themselves, or in its own.
+    """
+
+    def __init__(
+        self, ready: ReadyJobs, done: Callable[[Receipt], None], blocks: Together | None
+    ) -> None:
+        self._ready, self._done = ready, done
+        self._own = blocks is None
+        self._blocks = blocks or together(ready.output, ready.share.shared, done)
+
+    def finish(self, owned: Owned, written: Written, receipt: Receipt) -> None:
+        """Write the strays and, now or soon, the receipt of a partition: then it counts as done."""
+        partition, output = owned.partition, self._ready.output
+        check_counts(receipt, partition)
+        if written.strays.count:
+            output.put(strays_path(partition), encode_strays(partition.array, written.strays))
+        if owned.place is not None:
+            self._blocks.add(owned.place, receipt)
+            return
+        write = write_receipt_once if self._ready.share.shared else write_receipt
+        write(output, partition, receipt)
+        self._done(receipt)
+
+    def end(self, failed: bool) -> None:
+        """Write what is kept, unless others go on to add to it."""
+        if self._own or failed:
+            self._blocks.flush()

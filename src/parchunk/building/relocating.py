@@ -37,7 +37,8 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import PREVIOUS, ROOT, UPDATE, Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.prepared import is_relocation, is_switching
-from parchunk.out.receipts import Receipt, check_counts, read_receipts, strays_path, write_receipt
+from parchunk.out.receipt_files import ReceiptWriter, read_receipts, settled_receipts
+from parchunk.out.receipts import Receipt, check_counts, strays_path
 from parchunk.out.switching import switch
 from parchunk.out.unfinished import Unfinished
 from parchunk.planning.from_stores import changed_coordinates, rejoined
@@ -252,10 +253,10 @@ def _write_all(
     What one that was cut short has written is kept.
     """
     stage = begin_stage(new, output, _asked(old))
-    done = read_receipts(stage, new)
+    done = settled_receipts(stage, new)
     as_of, written = int(time.time() * 1_000_000), 0
     try:
-        with Pools(1) as pools:
+        with Pools(1) as pools, ReceiptWriter(stage, new) as into:
             for array in new.arrays:
                 writer = _writer(array, old, new, receipts, source, output, stage, pools, rewriting)
                 for partition in array.partitions(new.record_size):
@@ -278,7 +279,7 @@ def _write_all(
                         record_files=tuple(files),
                     )
                     check_counts(receipt, partition)
-                    write_receipt(stage, partition, receipt)
+                    into.write(partition, receipt)
     except KeyboardInterrupt:
         lease.leave()
         raise

@@ -31,7 +31,8 @@ from parchunk.out.counts import Counts
 from parchunk.out.inventory_date import oldest
 from parchunk.out.lease import Lease
 from parchunk.out.output import Output
-from parchunk.out.receipts import Receipt, check_counts, read_receipts, write_receipt
+from parchunk.out.receipt_files import read_receipts, settled_receipts, write_receipt
+from parchunk.out.receipts import Receipt, check_counts
 from parchunk.planning.plan import ArrayPlan, Partition, PartitionKey, Plan
 from parchunk.planning.renumbering import Renumbered
 from parchunk.stores.source import Source
@@ -78,7 +79,7 @@ class Renumbering:
 
         Return what listing the rest of them took; None when there was nothing to list.
         """
-        done = read_receipts(self.stage, self.new)
+        done = settled_receipts(self.stage, self.new)
         wanted: dict[str, list[Partition]] = {}
         arrays: dict[str, Renumbered] = {}
         for name in names:

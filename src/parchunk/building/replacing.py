@@ -13,7 +13,7 @@ from parchunk.building.staging import begin_stage, carry_to
 from parchunk.out.labels import keep_labels
 from parchunk.out.lease import Lease
 from parchunk.out.output import Output
-from parchunk.out.receipts import read_receipts
+from parchunk.out.receipt_files import read_receipts
 from parchunk.out.switching import switch
 from parchunk.out.unfinished import Unfinished
 from parchunk.planning.changes import Changes

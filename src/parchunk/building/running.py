@@ -10,13 +10,16 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
+from contextlib import suppress
 from functools import partial
 
 from parchunk.building.pools import Pools
 from parchunk.building.ready_jobs import ReadyJobs
 from parchunk.building.results import JobResult, Progress
 from parchunk.building.worker import build_jobs
+from parchunk.errors import OutputError
 from parchunk.listing.patience import Requests
+from parchunk.out.receipt_blocks import Together
 from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import Partition
 from parchunk.workers.processes import worker_processes
@@ -60,12 +63,25 @@ class Run:
         self.watch: Callable[[Progress], Progress] | None = None
         self._began = began
 
-    def in_threads(self, jobs: Iterable[ReadyJobs], most_held: int, concurrency: int) -> None:
-        """Run jobs in this process, as many at once as fit the memory bound together."""
+    def in_threads(
+        self,
+        jobs: Iterable[ReadyJobs],
+        most_held: int,
+        concurrency: int,
+        blocks: Together | None = None,
+    ) -> None:
+        """Run jobs in this process, as many at once as fit the memory bound together.
+
+        They add the receipts of small arrays to ``blocks``, unless each has its own.
+        """
         coordinators = ThreadPoolExecutor(_JOBS_IN_FLIGHT, thread_name_prefix="job")
         with Pools(concurrency) as pools:
             call = partial(
-                build_jobs, pools=pools, requests=self.requests, notify=self.receipts.append
+                build_jobs,
+                pools=pools,
+                requests=self.requests,
+                notify=self.receipts.append,
+                blocks=blocks,
             )
             alone = partial(call, pools=pools.here)
 
@@ -74,18 +90,31 @@ class Run:
                     return pools.listings.submit(alone, ready)
                 return coordinators.submit(call, ready)
 
+            def write() -> Future[JobResult]:
+                return coordinators.submit(_written, blocks)
+
+            def write_due() -> None:
+                if blocks is not None and blocks.due:
+                    self._flying[write()] = 0
+
             try:
                 starts = ((ready.held, partial(submit, ready)) for ready in jobs)
-                self.drive(starts, _JOBS_IN_FLIGHT, most_held)
+                self.drive(starts, _JOBS_IN_FLIGHT, most_held, tick=write_due)
+                self.drive([(0, write)], 1)
             except Exception:
                 pools.stop.set()
                 coordinators.shutdown(cancel_futures=True)
+                with suppress(OutputError):
+                    _written(blocks)
                 raise
             except BaseException:  # Ctrl-C
                 pools.stop.set()
                 pools.writers.shutdown(wait=False, cancel_futures=True)
                 pools.partitions.shutdown(wait=False, cancel_futures=True)
                 coordinators.shutdown(wait=False, cancel_futures=True)
+                last = ThreadPoolExecutor(1, thread_name_prefix="receipts")
+                self._flying[last.submit(_written, blocks)] = 0
+                last.shutdown(wait=False)
                 self.writing = bool(wait(self._flying, timeout=GRACE).not_done)
                 raise
             coordinators.shutdown()
@@ -103,10 +132,12 @@ class Run:
         most_held: int | None = None,
         result_of: Callable[[Future[JobResult]], JobResult] = Future.result,
         take: Callable[[JobResult], None] | None = None,
+        tick: Callable[[], None] | None = None,
     ) -> None:
         """Start what there is in order while it fits ``most_held`` together.
 
-        ``take`` is given what each has come to. The first error ends it.
+        ``take`` is given what each has come to, and ``tick`` is called now and then. The first
+        error ends it.
         """
         # What is to be started is made when its turn comes: there may be a hundred thousand.
         rest = iter(starts)
@@ -127,6 +158,8 @@ class Run:
                 if take:
                     take(result)
             self._check()
+            if tick:
+                tick()
             self.report()
 
     def add(self, result: JobResult) -> None:
@@ -161,3 +194,10 @@ class Run:
             before=self._before,
         )
         self._progress(now if self.watch is None else self.watch(now))
+
+
+def _written(blocks: Together | None) -> JobResult:
+    """Write the receipts that are kept; return what that took, which is nothing to count."""
+    if blocks is not None:
+        blocks.flush()
+    return JobResult((), 0, 0, 0)

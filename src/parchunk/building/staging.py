@@ -13,7 +13,8 @@ from parchunk.out.claims import clear_claims
 from parchunk.out.output import NEXT, PLAN, PREPARED_FOR, Output
 from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
-from parchunk.out.receipts import Receipt, read_receipts, strays_path, write_receipt
+from parchunk.out.receipt_files import ReceiptWriter, settled_receipts
+from parchunk.out.receipts import Receipt, strays_path
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.changes import seen_otherwise
 from parchunk.planning.growth import carried
@@ -101,16 +102,17 @@ def carry_to(old: Plan, new: Plan, output: Output, stage: Output, kept: dict[Any
 
     ``kept`` are the receipts of ``old`` that are believed.
     """
-    done = read_receipts(stage, new)
-    for item in carried(old, new):
-        receipts = [kept.get(part.key) for part in item.before]
-        known = [receipt for receipt in receipts if receipt is not None]
-        if len(known) != len(receipts) or item.partition.key in done:
-            continue
-        strays = strays_of(output, item, known)
-        if strays is not None:
-            stage.put(strays_path(item.partition), strays)
-        write_receipt(stage, item.partition, renewed(known, item.partition, new))
+    done = settled_receipts(stage, new)
+    with ReceiptWriter(stage, new) as writer:
+        for item in carried(old, new):
+            receipts = [kept.get(part.key) for part in item.before]
+            known = [receipt for receipt in receipts if receipt is not None]
+            if len(known) != len(receipts) or item.partition.key in done:
+                continue
+            strays = strays_of(output, item, known)
+            if strays is not None:
+                stage.put(strays_path(item.partition), strays)
+            writer.write(item.partition, renewed(known, item.partition, new))
     keep_going_on(old, new, kept, done, output, stage)
 
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from parchunk.out.inlined import column
 from parchunk.out.output import Output
-from parchunk.out.receipts import Receipt, RecordFile, check_counts, write_receipt
+from parchunk.out.receipt_files import ReceiptWriter
+from parchunk.out.receipts import Receipt, RecordFile, check_counts
 from parchunk.out.record_files import References, digest, encode, record_index, record_path
 from parchunk.planning.joining.segments import segments
 from parchunk.planning.plan import Partition, Plan
@@ -23,27 +24,38 @@ def write_storeless(plan: Plan, output: Output, pending: Sequence[Partition]) ->
     OutputError
         When OUT cannot be written.
     """
-    for partition in pending:
-        if plan.stores is None:
-            continue
-        if any(segment.store is not None for segment in segments(plan, partition)):
-            continue
-        chunk = plan.stores.kept.get(partition.array)
-        spec = plan.by_name[partition.array].spec
-        files = []
-        for begin in range(0, partition.rows.total, plan.record_size):
-            end = min(begin + plan.record_size, partition.rows.total)
-            numbers = partition.rows.numbers(begin, end)
-            name, total = partition.array, spec.reference_total
-            index = record_index(name, numbers, plan.record_size, total)
-            data = encode(_rows(len(numbers), chunk))
-            output.put(record_path(partition.array, index), data)
-            present = int(chunk is not None)
-            files.append(RecordFile(index, len(numbers), present, len(data), digest(data)))
-        receipt = _receipt(plan, partition, chunk, tuple(files))
-        check_counts(receipt, partition)
-        write_receipt(output, partition, receipt)
-        yield receipt
+    stores = plan.stores
+    if stores is None:
+        return
+    storeless = [
+        partition
+        for partition in pending
+        if all(segment.store is None for segment in segments(plan, partition))
+    ]
+    with ReceiptWriter(output, plan) as writer:
+        for partition in storeless:
+            chunk = stores.kept.get(partition.array)
+            receipt = _receipt(plan, partition, chunk, _write(plan, output, partition, chunk))
+            check_counts(receipt, partition)
+            writer.write(partition, receipt)
+            yield receipt
+
+
+def _write(
+    plan: Plan, output: Output, partition: Partition, chunk: bytes | None
+) -> tuple[RecordFile, ...]:
+    """Write the record files of a partition."""
+    name, total = partition.array, plan.by_name[partition.array].spec.reference_total
+    files = []
+    for begin in range(0, partition.rows.total, plan.record_size):
+        end = min(begin + plan.record_size, partition.rows.total)
+        numbers = partition.rows.numbers(begin, end)
+        index = record_index(name, numbers, plan.record_size, total)
+        data = encode(_rows(len(numbers), chunk))
+        output.put(record_path(name, index), data)
+        present = int(chunk is not None)
+        files.append(RecordFile(index, len(numbers), present, len(data), digest(data)))
+    return tuple(files)
 
 
 def _rows(count: int, chunk: bytes | None) -> References:

@@ -21,7 +21,7 @@ from parchunk.out.claims import claimed
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.prepared import refuse_between
-from parchunk.out.receipts import read_receipts
+from parchunk.out.receipt_files import read_receipts, settled_receipts
 from parchunk.out.shared_plan import shared_plan
 from parchunk.planning.inventory import Inventory, require_few, require_inventory
 from parchunk.planning.inventory_again import at_hand, inventory_of, listed_again
@@ -165,7 +165,7 @@ def do_task(
         source = at_hand(plan, replace(source, identity=plan.identity), task.memory)
         partitions = list(partitions_in(plan, task.start, task.stop))
         keys = {partition.key for partition in partitions}
-        done = read_receipts(output, plan, only=keys)
+        done = settled_receipts(output, plan, only=keys)
         pending = [partition for partition in partitions if partition.key not in done]
         require_few(source, sum(partition.objects.total for partition in pending))
 

@@ -30,7 +30,7 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
 from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
-from parchunk.out.receipts import read_receipts
+from parchunk.out.receipt_files import read_receipts
 from parchunk.out.root import published_root
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked

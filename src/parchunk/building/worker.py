@@ -16,7 +16,7 @@ from parchunk.building.ready_jobs import Leg, ReadyJobs
 from parchunk.building.receipting import Costs
 from parchunk.building.results import JobResult
 from parchunk.cover.jobs import Member
-from parchunk.errors import ListingError
+from parchunk.errors import ListingError, OutputError
 from parchunk.keys.placement import Target
 from parchunk.keys.row_sets import RowSet
 from parchunk.listing.patience import Requests
@@ -27,6 +27,7 @@ from parchunk.listing.tally import Part
 from parchunk.listing.waiting import result_unless
 from parchunk.out.counts import Counts
 from parchunk.out.known import last_known
+from parchunk.out.receipt_blocks import Together
 from parchunk.out.receipts import Receipt
 from parchunk.writing.absent_rows import AbsentRows
 from parchunk.writing.inline_room import Inlining
@@ -44,11 +45,13 @@ def build_jobs(
     pools: Pools | None = None,
     requests: Requests | None = None,
     notify: Callable[[Receipt], None] | None = None,
+    blocks: Together | None = None,
 ) -> JobResult:
     """Build all partitions of ready jobs; each one that is done has its receipt.
 
     ``pools`` are the process's own when several share them, ``requests`` counts live, and
-    ``notify`` is called with each receipt once it is written: these stay in one process.
+    ``notify`` is called with each receipt once it is written: these stay in one process. So do
+    ``blocks`` that receipts are added to, whose owner writes the last, and says which are written.
 
     Raises
     ------
@@ -58,27 +61,25 @@ def build_jobs(
     with contextlib.ExitStack() as stack:
         if pools is None:
             pools = stack.enter_context(Pools(ready.share.concurrency))
-        return _build(ready, pools, Requests(total=requests), notify)
+        return _build(ready, pools, Requests(total=requests), notify, blocks)
 
 
 def _build(
-    ready: ReadyJobs, pools: Pools, counted: Requests, notify: Callable[[Receipt], None] | None
+    ready: ReadyJobs,
+    pools: Pools,
+    counted: Requests,
+    notify: Callable[[Receipt], None] | None,
+    blocks: Together | None,
 ) -> JobResult:
-    ledger = Ledger(ready, Costs(counted), notify)
-    seams = Seams(ready.record_size) if ready.has_seams else None
-    build = partial(_build_leg, ready, pools=pools, counted=counted, ledger=ledger, seams=seams)
-    _write_absent(ready, pools, ledger, seams)
-    _write_known(ready, pools, ledger, seams)
-    if len(ready.legs) == 1:
-        notes = build(ready.legs[0])
-    else:
-        with ThreadPoolExecutor(ready.at_once, thread_name_prefix="leg") as legs:
-            building = [legs.submit(build, leg) for leg in ready.legs]
-            try:
-                notes = [note for leg in building for note in leg.result()]
-            finally:
-                for leg in building:
-                    leg.cancel()
+    ledger = Ledger(ready, Costs(counted), notify, blocks)
+    try:
+        notes = _build_legs(ready, pools, counted, ledger)
+    except BaseException:
+        # What is complete need not be listed again.
+        with contextlib.suppress(OutputError):
+            ledger.end(failed=True)
+        raise
+    ledger.end()
     return JobResult(
         tuple(ledger.receipts),
         counted.lists,
@@ -89,6 +90,23 @@ def _build(
         counted.heads,
         counted.busy,
     )
+
+
+def _build_legs(ready: ReadyJobs, pools: Pools, counted: Requests, ledger: Ledger) -> list[str]:
+    """Write all partitions; return lines that a user should read."""
+    seams = Seams(ready.record_size) if ready.has_seams else None
+    build = partial(_build_leg, ready, pools=pools, counted=counted, ledger=ledger, seams=seams)
+    _write_absent(ready, pools, ledger, seams)
+    _write_known(ready, pools, ledger, seams)
+    if len(ready.legs) == 1:
+        return build(ready.legs[0])
+    with ThreadPoolExecutor(ready.at_once, thread_name_prefix="leg") as legs:
+        building = [legs.submit(build, leg) for leg in ready.legs]
+        try:
+            return [note for leg in building for note in leg.result()]
+        finally:
+            for leg in building:
+                leg.cancel()
 
 
 def _build_leg(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from parchunk.out.claims import Claim, read_claims
 from parchunk.out.output import Output
-from parchunk.out.receipts import receipted
+from parchunk.out.receipt_files import receipted
 from parchunk.planning.plan import PartitionKey, Plan
 
 
@@ -41,7 +41,7 @@ class Advance:
 
 
 class Observer:
-    """Looks at OUT again and again, without reading a receipt: a listing, and one GET a task."""
+    """Looks at OUT again and again, with a listing, and a GET a task and a block of receipts."""
 
     def __init__(self, output: Output, plan: Plan) -> None:
         self._output, self._plan = output, plan

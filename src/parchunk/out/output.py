@@ -33,6 +33,8 @@ PREPARED_FOR = f"{NEXT}/{OWN}/asked.json"
 #: What was known of partitions that go on in stores which came.
 KNOWN = f"{OWN}/known"
 RECEIPTS = f"{OWN}/receipts"
+#: Receipts of many whole arrays in one object each, in a folder for each plan.
+BLOCKS = f"{OWN}/blocks"
 STRAYS = f"{OWN}/strays"
 #: What is kept of each object, by the names of record files.
 OBJECTS = f"{OWN}/objects"
@@ -41,7 +43,7 @@ LABELS = f"{OWN}/labels.parquet"
 ROOT = ".zmetadata"
 PREPARED_ROOT = f"{NEXT}/{ROOT}"
 #: Files and folders of OUT that are of no array, and folders that have one of each array's name.
-OF_OUT = (ROOT, PLAN, PREVIOUS, UPDATE, LEASE, NEXT, LABELS)
+OF_OUT = (ROOT, PLAN, PREVIOUS, UPDATE, LEASE, NEXT, LABELS, BLOCKS)
 BY_ARRAY = (RECEIPTS, STRAYS, KNOWN, OBJECTS)
 #: What to do when a write fails.
 RESUME = "make room or give access, then run the same command again to resume"
@@ -161,7 +163,9 @@ def clearing_order(paths: Iterable[str]) -> list[str]:
     def turn(path: str) -> int:
         if path == ROOT:
             return 0
-        return 1 if path.startswith(f"{RECEIPTS}/") else 3 if path == PLAN else 2
+        if path.startswith((f"{RECEIPTS}/", f"{BLOCKS}/")):
+            return 1
+        return 3 if path == PLAN else 2
 
     return sorted(paths, key=lambda path: (turn(path), path))
 

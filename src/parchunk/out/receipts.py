@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, TypeVar
 
 from parchunk.errors import OutputError
 from parchunk.out.counts import BuildCounts, fields_of, names_of
-from parchunk.out.output import RECEIPTS, STRAYS, Output
-from parchunk.planning.plan import Partition, PartitionKey, Plan
+from parchunk.out.output import RECEIPTS, STRAYS
+from parchunk.planning.plan import Partition, PartitionKey
 
 RECEIPT_VERSION = 1
 #: What older receipts know nothing of.
 _NOT_IN_ALL = ("inventory", "listing")
-#: Receipts read side by side where each is a request, and so many at a time.
-_READERS = 16
-_AHEAD = 1_000
-#: Tries to write a receipt that others write at the same time.
-_TRIES = 5
 
 
 # Slots: there may be a hundred thousand of both.
@@ -136,111 +129,11 @@ def listings(receipts: Iterable[Receipt]) -> dict[str, int]:
     return dict(Counter(receipt.listing for receipt in receipts if receipt.listing is not None))
 
 
-def write_receipt(output: Output, partition: Partition, receipt: Receipt) -> None:
-    """Write a receipt: from here on the partition counts as done."""
-    output.put(receipt_path(partition), json.dumps(receipt.to_json()).encode())
-
-
-def write_receipt_once(output: Output, partition: Partition, receipt: Receipt) -> None:
-    """Write a receipt where others may do the same partition at the same time.
-
-    The first one stays. What two have written is the same unless the source changed between their
-    listings; then neither holds, as record files may be of both, and the partition is due again.
-
-    Raises
-    ------
-    OutputError
-        When another one's receipt speaks of other record files; it is deleted.
-    """
-    path, data = receipt_path(partition), json.dumps(receipt.to_json()).encode()
-    for _ in range(_TRIES):
-        seen = output.get_version(path)
-        other = None if seen is None else _parsed(seen[0], receipt.fingerprint, receipt.key)
-        if other is None:
-            # None there, or none that counts; of a store that lost an answer, perhaps this one.
-            if output.put_if(path, data, None if seen is None else seen[1]) is not None:
-                return
-            continue
-        if other.record_files == receipt.record_files:
-            return
-        output.delete(path)
-        raise OutputError(
-            f"{partition} was done twice at once, and not alike ({_unlike(other, receipt)}): the "
-            "source changes while it is listed; its receipt is deleted, so run the same again to "
-            "list it anew"
-        )
-    raise OutputError(f"{output.describe(path)} is written by several at once: run again to resume")
-
-
-def _unlike(one: Receipt, other: Receipt) -> str:
-    """Return in what the record files of two receipts of one partition differ."""
-    by_index = {file.index: file for file in other.record_files}
-    for file in one.record_files:
-        here = by_index.get(file.index)
-        if here != file:
-            return (
-                f"refs.{file.index}.parq has digest {file.digest} with {file.present} present "
-                f"there, {here.digest if here else 'none'} with {here.present if here else 0} here"
-            )
-    return f"{len(one.record_files)} record files there, {len(other.record_files)} here"
-
-
-def read_receipt(output: Output, fingerprint: str, partition: Partition) -> Receipt | None:
-    """Return the receipt of one partition of a plan; None when there is none that counts."""
-    data = output.get(receipt_path(partition))
-    return None if data is None else _parsed(data, fingerprint, partition.key)
-
-
-def read_receipts(
-    output: Output, plan: Plan, only: Container[PartitionKey] | None = None
-) -> dict[PartitionKey, Receipt]:
-    """Return the receipts of a plan's partitions, or ``only`` of some, by array and region.
-
-    A receipt of another plan, or one that cannot be read or does not add up, counts as none: its
-    partition is done again. Nothing is deleted.
-    """
-    # By what is there, not by what could be: a plan may have millions of partitions.
-    paths = {
-        partition: path
-        for partition, path in receipted(output, plan).items()
-        if only is None or partition in only
-    }
-    found: dict[PartitionKey, Receipt] = {}
-    for partition, data in zip(paths, _contents(output, list(paths.values())), strict=True):
-        receipt = _parsed(data or b"", plan.fingerprint, partition)
-        if receipt is not None:
-            found[partition] = receipt
-    return found
-
-
-def receipted(output: Output, plan: Plan) -> dict[PartitionKey, str]:
-    """Return where receipts lie, by array and region, in the order of `Plan.partitions`.
-
-    They are not read: some may be of another plan.
-    """
-    found = {}
-    for path in output.paths(RECEIPTS):
-        partition = _partition_at(path, plan)
-        if partition is not None:
-            found[partition] = path
-    return dict(sorted(found.items(), key=lambda item: _order(item[0])))
-
-
-def _contents(output: Output, paths: list[str]) -> Iterator[bytes | None]:
-    """Yield what lies at each path, read side by side where every look is a request."""
-    if not output.costs_requests:
-        yield from map(output.get, paths)
-        return
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="receipt") as pool:
-        for begin in range(0, len(paths), _AHEAD):
-            yield from pool.map(output.get, paths[begin : begin + _AHEAD])
-
-
-def _parsed(data: bytes, fingerprint: str, partition: PartitionKey) -> Receipt | None:
-    """Return the receipt of a partition that a file holds; None when it is none that counts."""
+def counted(document: Any, fingerprint: str, partition: PartitionKey) -> Receipt | None:
+    """Return the receipt of a partition of a plan that a document is; None: none that counts."""
     try:
-        receipt = Receipt.from_json(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        receipt = Receipt.from_json(document)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     counts = (
         receipt.fingerprint == fingerprint and receipt.key == partition and _sums_agree(receipt)
@@ -248,24 +141,12 @@ def _parsed(data: bytes, fingerprint: str, partition: PartitionKey) -> Receipt |
     return receipt if counts else None
 
 
-def _partition_at(path: str, plan: Plan) -> PartitionKey | None:
-    """Return array and region of the partition whose receipt is at ``path``; None: no partition."""
-    name, _, file = path[len(RECEIPTS) + 1 :].rpartition("/")
-    array = plan.by_name.get(name)
-    if array is None or not file.endswith(".json"):
+def parsed_document(data: bytes) -> Any:
+    """Return the document that bytes are; None where they are none."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
         return None
-    if array.axis is None:
-        return (name, None) if file == "whole.json" else None
-    number = file[: -len(".json")]
-    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", number) or int(number) >= array.regions:
-        return None
-    return name, int(number)
-
-
-def _order(partition: PartitionKey) -> tuple[int, str]:
-    """Sort as `Plan.partitions` does: whole arrays first, then region by region."""
-    array, region = partition
-    return (-1 if region is None else region, array)
 
 
 #: What the fields of receipts may hold, by their annotations.

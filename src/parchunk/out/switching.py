@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from parchunk.metadata.names import record_number
 from parchunk.out.output import (
+    BLOCKS,
     LABELS,
     NEXT,
     OBJECTS,
@@ -31,6 +32,8 @@ from parchunk.planning.plan import Plan
 
 #: Says, within NEXT, that nothing of the layout before is left in OUT.
 _CLEARED = ".parchunk/cleared"
+#: What is moved after record files, and vouches for them or speaks of them.
+_WITH_FILES = (f"{RECEIPTS}/", f"{BLOCKS}/", f"{STRAYS}/")
 #: Objects of a store that are moved or deleted side by side.
 _AT_ONCE = 16
 
@@ -83,6 +86,7 @@ def _of_before(output: Output, new: Plan) -> Iterable[str]:
                     yield path
     # What vouches for record files goes before any of them is replaced.
     yield from output.paths(RECEIPTS)
+    yield from output.paths(BLOCKS)
     yield from output.paths(STRAYS)
     yield from (LABELS, UPDATE, PREVIOUS)
 
@@ -92,7 +96,7 @@ def _in_order(plan: Plan, paths: list[str]) -> list[list[str]]:
     names = {array.spec.name for array in plan.arrays}
     folders = names | {f"{OBJECTS}/{name}" for name in names}
     files = [path for path in paths if path.rpartition("/")[0] in folders]
-    own = [path for path in paths if path.startswith((f"{RECEIPTS}/", f"{STRAYS}/"))]
+    own = [path for path in paths if path.startswith(_WITH_FILES)]
     return [files, sorted(own, reverse=True), [LABELS, PLAN]]
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from parchunk.errors import InputError
 from parchunk.out.object_files import no_objects, read_objects
 from parchunk.out.output import PREVIOUS, ROOT, Output
-from parchunk.out.receipts import Receipt, RecordFile, read_receipts, receipt_path
+from parchunk.out.receipt_files import has_receipt, read_receipts
+from parchunk.out.receipts import Receipt, RecordFile
 from parchunk.out.record_files import are_references, digest, record_path
 from parchunk.planning.plan import Partition, PartitionKey, Plan
 from parchunk.wording import counted
@@ -168,13 +169,11 @@ def _kept(output: Output, array: str, identity: str, file: RecordFile | None) ->
 
 def _damaged(output: Output, partition: Partition, index: int, what: str) -> InputError:
     where = output.describe(record_path(partition.array, index))
-    if output.get(PREVIOUS) is not None or output.get(receipt_path(partition)) is None:
+    if output.get(PREVIOUS) is not None or not has_receipt(output, partition):
         return InputError(
             f"{where} {what}, as {output.url} is being updated: import when the update is done"
         )
-    return InputError(
-        f"{where} {what}: delete OUT's receipt of {partition} and build again, then import again"
-    )
+    return InputError(f"{where} {what}: run parchunk update OUT --repair, then import again")
 
 
 def _runs(partition: Partition) -> Iterator[tuple[int, int]]:

@@ -15,6 +15,8 @@ from parchunk.out.labels import holds_labels
 from parchunk.out.opening import open_output
 from parchunk.out.output import OBJECTS, PREVIOUS, RECEIPTS, STRAYS, UPDATE, Output
 from parchunk.out.plan_file import load_plan, published_plan
+from parchunk.out.receipt_blocks import folder_of
+from parchunk.out.receipt_files import arrays_in_blocks
 from parchunk.planning.plan import Plan
 from parchunk.reading.sql_text import glob_escaped, text
 from parchunk.reading.views import Contents, view_statements
@@ -108,11 +110,17 @@ def contents(output: Output, plan: Plan) -> Contents:
     else:
         # One for each of a hundred arrays would take longer than most queries.
         receipts = set(output.paths(RECEIPTS))
-        folders = {path[len(RECEIPTS) + 1 :].rpartition("/")[0] for path in receipts}
-        arrays = [name for name in names if name in folders]
+        done = {path[len(RECEIPTS) + 1 :].rpartition("/")[0] for path in receipts}
+        done |= arrays_in_blocks(output)
+        arrays = [name for name in names if name in done]
+    blocks = folder_of(plan.fingerprint)
+    kinds = (
+        (RECEIPTS, ".json", f"{RECEIPTS}/**/*.json"),
+        (blocks, ".jsonl", f"{blocks}/*.jsonl"),
+    )
     return Contents(
         frozenset(arrays),
-        receipts=output.holds(RECEIPTS, ".json"),
+        receipts=[pattern for folder, suffix, pattern in kinds if output.holds(folder, suffix)],
         strays=output.holds(STRAYS, ".parquet"),
         labels=holds_labels(output),
         updating=any(output.get(path) is not None for path in (UPDATE, PREVIOUS)),

@@ -11,7 +11,8 @@ from parchunk.out.inventory_date import oldest
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
-from parchunk.out.receipts import Receipt, listings, read_receipts
+from parchunk.out.receipt_files import read_receipts
+from parchunk.out.receipts import Receipt, listings
 from parchunk.out.under_way import UnderWay, read_under_way
 from parchunk.planning.plan import Plan
 from parchunk.reading.latest import LatestStep, latest_step

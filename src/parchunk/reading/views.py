@@ -10,11 +10,11 @@ arrays, from which DuckDB learns the columns).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import prod
 
-from parchunk.out.output import RECEIPTS, STRAYS
+from parchunk.out.output import STRAYS
 from parchunk.out.receipts import Receipt
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.plan import ArrayPlan, Plan, Region
@@ -87,7 +87,7 @@ def view_statements(plan: Plan, url: str, there: Contents) -> list[str]:
         _view("stores", _stores(plan)),
         _view("regions", f"SELECT *, {labels_of_range()}\nFROM (\n{_regions(plan)}\n)"),
         _view("refs", refs_query(plan, url, there.arrays, there.objects)),
-        _view("receipts", _receipts(plan, url, there.receipts and not there.updating)),
+        _view("receipts", _receipts(plan, url, () if there.updating else there.receipts)),
         _view("coverage", _coverage(plan, there.updating, rows)),
         _view("missing", _missing(plan, rows)),
         _view("strays", _strays(url, there.strays)),
@@ -201,17 +201,19 @@ def _store_of(stores: StoreSet | None, region: Region) -> str:
     return "NULL" if side_by_side else str(stores.store_at(region.start))
 
 
-def _receipts(plan: Plan, url: str, there: bool) -> str:
+def _receipts(plan: Plan, url: str, there: Sequence[str]) -> str:
     if not there:
         types = {**_RECEIPT_FIELDS, "array_name": "VARCHAR", "last_modified": "TIMESTAMP"}
         return nothing({name: types[name] for name in COLUMNS["receipts"]})
     fields = ", ".join(f'"{name}": {text(kind)}' for name, kind in _RECEIPT_FIELDS.items())
     columns = ", ".join(_RECEIPT_COLUMNS.get(name, f'"{name}"') for name in COLUMNS["receipts"])
-    files = text(f"{glob_escaped(url)}/{RECEIPTS}/**/*.json")
+    files = ", ".join(text(f"{glob_escaped(url)}/{pattern}") for pattern in there)
+    # Two that did the same at once have both said so.
+    once = "\nQUALIFY row_number() OVER (PARTITION BY array_name, region) = 1" if there[1:] else ""
     return (
-        f"SELECT {columns}\nFROM read_json({files}, format = 'newline_delimited', "
+        f"SELECT {columns}\nFROM read_json([{files}], format = 'newline_delimited', "
         f"ignore_errors = true, hive_partitioning = false,\n  columns = {{{fields}}})\n"
-        f"WHERE fingerprint = {text(plan.fingerprint)}"
+        f"WHERE fingerprint = {text(plan.fingerprint)}{once}"
     )
 
 
@@ -343,7 +345,8 @@ class Contents:
     """What OUT holds at the moment, as far as views must know: DuckDB refuses empty globs."""
 
     arrays: frozenset[str]
-    receipts: bool
+    #: Patterns of files of receipts, below OUT.
+    receipts: Sequence[str]
     strays: bool
     labels: bool
     #: An update is under way, or was cut short: receipts are not those of what is published.

@@ -33,7 +33,8 @@ from parchunk.out.inlined import original
 from parchunk.out.opening import open_output
 from parchunk.out.output import PREVIOUS, Output
 from parchunk.out.plan_file import published_plan
-from parchunk.out.receipts import RecordFile, read_receipts
+from parchunk.out.receipt_files import read_receipts
+from parchunk.out.receipts import RecordFile
 from parchunk.planning.plan import Partition, Plan, Region
 from parchunk.reading.rows import Receipts, read_rows
 

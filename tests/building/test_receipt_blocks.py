@@ -1,0 +1,335 @@
+"""Stores of many small arrays: built, killed, updated and moved as if each had a receipt alone."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from obstore.store import MemoryStore
+from tests.many_small import ARRAYS, Died, Dying, pictured, write_arrays
+from tests.promises.damage import follow
+
+import parchunk
+from parchunk.building.tasks import do_task
+from parchunk.out import receipt_blocks
+from parchunk.out.opening import open_output
+from parchunk.out.output import BLOCKS, PLAN, RECEIPTS, ROOT
+from parchunk.out.plan_file import load_plan
+from parchunk.out.receipt_blocks import put_block
+from parchunk.out.receipt_files import read_receipts, receipted
+from parchunk.out.record_files import digest, record_path
+from parchunk.out.remote import RemoteOutput
+from parchunk.reading.status import read_status
+from parchunk.stores.opening import Location
+
+#: Partitions: nine whole arrays, and nine in two regions.
+PARTITIONS = 27
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_arrays(tmp_path_factory.mktemp("small") / "s.zarr")
+
+
+def plan_of(source: Path) -> parchunk.Plan:
+    return parchunk.plan(source, split="time", region=2, record_size=2)
+
+
+@pytest.fixture(scope="module")
+def wanted(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a build writes that gives each partition a receipt of its own, as older ones did."""
+    out = tmp_path_factory.mktemp("wanted") / "refs"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(receipt_blocks, "_LEAST", ARRAYS + 1)
+        parchunk.build(plan_of(source), out)
+    output = open_output(out)
+    assert len(output.paths(RECEIPTS)) == PARTITIONS
+    assert not output.paths(BLOCKS)
+    return out
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipt_blocks, "MOST", 5)
+
+
+def is_sound(out: Path) -> None:
+    """Check what every receipt that counts vouches for, and that no part of OUT is published."""
+    output = open_output(out)
+    if output.get(PLAN) is None:
+        return
+    for receipt in read_receipts(output, load_plan(output)).values():
+        for file in receipt.record_files:
+            path = record_path(receipt.array, file.index)
+            assert digest(output.get(path) or b"") == file.digest, path
+
+
+def steps_of(call: Callable[[Dying], Any], out: Path) -> int:
+    """Return how many writes and deletes something takes that nobody kills."""
+    output = Dying.after(out, 10_000)
+    call(output)
+    return 10_000 - output.left[0]
+
+
+def test_it_is_what_single_receipts_say(source: Path, wanted: Path, tmp_path: Path) -> None:
+    plan, out = plan_of(source), tmp_path / "refs"
+    result = parchunk.build(plan, out)
+    assert result.built == len(result.receipts) == PARTITIONS
+    assert pictured(out) == pictured(wanted)
+    output = open_output(out)
+    assert not output.paths(RECEIPTS)
+    assert len(output.paths(BLOCKS)) == 1
+    ours, theirs = (read_receipts(open_output(path), plan) for path in (out, wanted))
+    assert list(ours) == list(theirs)
+    costs = {"seconds": 0.0, "requests": 0, "requests_least": 0, "listing": None}
+    for key, receipt in ours.items():
+        assert replace(receipt, **costs) == replace(theirs[key], **costs)
+    assert read_status(output).finished
+    assert parchunk.build(plan, out).built == 0
+    report = parchunk.audit(out)
+    assert report.complete
+    assert not [found for found in report.findings if found.kind == "bad-receipt"]
+    query = "SELECT array_name, region, present FROM receipts ORDER BY ALL"
+    rows = parchunk.connect(out).sql(query).fetchall()
+    assert rows == parchunk.connect(wanted).sql(query).fetchall()
+    assert len(rows) == PARTITIONS
+    put_block(output, [(0, ours["g0/a0", None])])  # as two tasks that did the same at once
+    shutil.copytree(wanted / RECEIPTS, out / RECEIPTS)
+    assert parchunk.connect(out).sql(query).fetchall() == rows
+    assert parchunk.audit(out).complete
+
+
+def test_requests_to_out_are_few(source: Path) -> None:
+    counts: Counter[str] = Counter()
+
+    class Counting(RemoteOutput):
+        def get(self, path: str) -> bytes | None:
+            counts["get"] += path.startswith((RECEIPTS, BLOCKS))
+            return super().get(path)
+
+        def put(self, path: str, data: bytes | memoryview) -> None:
+            counts["put"] += path.startswith((RECEIPTS, BLOCKS))
+            super().put(path, data)
+
+    output = Counting(Location("memory://out"), MemoryStore(), "out")
+    parchunk.build(plan_of(source), output)
+    assert counts == {"put": 1, "get": 0}
+    assert read_status(output).finished
+    assert parchunk.audit(output).complete
+    assert counts["get"] <= 4
+    assert parchunk.build(plan_of(source), output).built == 0
+    assert (counts["put"], counts["get"] <= 6) == (1, True)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_build_that_is_killed_anywhere(source: Path, wanted: Path, tmp_path: Path) -> None:
+    plan = plan_of(source)
+    build = partial(parchunk.build, plan, concurrency=1)
+    steps = steps_of(build, tmp_path / "undisturbed")
+    seen = set()
+    for step in range(1, steps, 7):
+        out = tmp_path / f"killed-{step}"
+        with pytest.raises(Died):
+            build(Dying.after(out, step))
+        assert not (out / ROOT).exists()
+        is_sound(out)
+        done = len(read_receipts(open_output(out), plan))
+        seen.add(done)
+        assert build(out).built == PARTITIONS - done
+        assert pictured(out) == pictured(wanted)
+        assert receipted(open_output(out), plan) == {one.key for one in plan.partitions()}
+        shutil.rmtree(out)
+    assert len(seen) > 3
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("older", [False, True])
+def test_an_update_that_is_killed_anywhere(tmp_path: Path, older: bool) -> None:
+    """OUT has blocks, or the receipts of an older build."""
+    grown = write_arrays(tmp_path / "s.zarr")
+    before = tmp_path / "before"
+    if older:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(receipt_blocks, "_LEAST", ARRAYS + 1)
+            parchunk.build(plan_of(grown), before)
+    else:
+        parchunk.build(plan_of(grown), before)
+    write_arrays(grown, steps=7)
+    parchunk.build(plan_of(grown), tmp_path / "fresh")
+    fresh = pictured(tmp_path / "fresh")
+    shutil.copytree(before, tmp_path / "undisturbed")
+    steps = steps_of(parchunk.update, tmp_path / "undisturbed")
+    for step in random.Random(steps).sample(range(steps), 4):
+        out = tmp_path / f"killed-{step}"
+        shutil.copytree(before, out)
+        with pytest.raises(Died):
+            parchunk.update(Dying.after(out, step))
+        is_sound(out)
+        if step % 2:
+            parchunk.update(out)
+        elif load_plan(open_output(out)).fingerprint == plan_of(grown).fingerprint:
+            parchunk.build(plan_of(grown), out)
+        else:
+            continue
+        assert pictured(out) == fresh, step
+        report = parchunk.audit(out)
+        assert not [found for found in report.findings if found.severity == "damage"], step
+        shutil.rmtree(out)
+
+
+def test_an_update_of_one_array_leaves_the_others(source: Path, tmp_path: Path) -> None:
+    plan, out = plan_of(source), tmp_path / "refs"
+    parchunk.build(plan, out)
+    output = open_output(out)
+    before = read_receipts(output, plan)
+    (out / "g1/a1/refs.1.parq").write_bytes(b"damaged")
+    assert parchunk.audit(out).damaged == [("g1/a1", 1)]
+    assert parchunk.update(out, repair=[("g1/a1", 1)]).built == 1
+    after = read_receipts(output, plan)
+    assert {key for key in after if after[key] != before[key]} == {("g1/a1", 1)}
+    assert len(output.paths(BLOCKS)) == 2
+    assert parchunk.audit(out).complete
+    assert parchunk.update(out, arrays=["g0/a3"]).built == 9 + 2  # and coordinates, maybe
+    assert len(read_receipts(output, plan)) == PARTITIONS
+    assert parchunk.audit(out).complete
+
+
+def test_a_store_that_moved(source: Path, tmp_path: Path) -> None:
+    out, there = tmp_path / "refs", tmp_path / "there.zarr"
+    parchunk.build(plan_of(source), out)
+    shutil.copytree(source, there)
+    for step in (2, 20, 40, 20):
+        with pytest.raises(Died):
+            parchunk.relocate(Dying.after(out, step), there)
+    assert parchunk.relocate(out, there).now.endswith("there.zarr")
+    parchunk.build(plan_of(there), tmp_path / "fresh")
+    assert pictured(out) == pictured(tmp_path / "fresh")
+    output = open_output(out)
+    assert not output.paths(RECEIPTS)
+    assert len({Path(path).parent for path in output.paths(BLOCKS)}) == 1
+    assert parchunk.audit(out).complete
+
+
+def test_tasks_that_are_cut_otherwise_and_doubled(
+    source: Path, wanted: Path, tmp_path: Path
+) -> None:
+    plan, out = plan_of(source), tmp_path / "refs"
+    tasks = [*parchunk.tasks(plan, out, parts=3), *parchunk.tasks(plan, out, parts=2)]
+    assert parchunk.run_task(tasks[0]).built
+
+    class Late(Dying):
+        """Sees what is there when it begins, and nothing that others do after that."""
+
+        def paths(self, below: str = "") -> list[str]:
+            return [] if below.startswith(BLOCKS) and not self.late else super().paths(below)
+
+        late = False
+
+    late = Late.after(out, 10_000)
+    assert do_task(tasks[3], output=late).built == tasks[3].stop - tasks[3].start
+    for task in tasks:
+        parchunk.run_task(task)
+    output = open_output(out)
+    assert not output.paths(RECEIPTS)
+    assert parchunk.publish(out).expected == 63
+    assert pictured(out) == pictured(wanted)
+    lines = [path for path in output.paths(BLOCKS) for _ in (out / path).read_text().splitlines()]
+    assert len(lines) > PARTITIONS  # two said the same
+    assert len(read_receipts(output, plan)) == PARTITIONS
+    assert parchunk.audit(out).complete
+
+
+def test_tasks_that_did_not_write_the_same(source: Path, wanted: Path, tmp_path: Path) -> None:
+    plan, out = plan_of(source), tmp_path / "refs"
+    (task,) = parchunk.tasks(plan, out, parts=1)
+    output = open_output(out)
+    receipt = read_receipts(open_output(wanted), plan)["g0/a0", None]
+    other = replace(receipt.record_files[0], digest="00" * 16)
+
+    class Beside(Dying):
+        """Another puts his block right before this one does."""
+
+        def put(self, path: str, data: Any) -> None:
+            if path.startswith(BLOCKS):
+                files = (other, *receipt.record_files[1:])
+                put_block(output, [(0, replace(receipt, record_files=files))])
+            super().put(path, data)
+
+    with pytest.raises(parchunk.OutputError, match="g0/a0 was done twice at once, and not alike"):
+        do_task(task, output=Beside.after(out, 10_000))
+    with pytest.raises(parchunk.InputError, match=r"1 partitions \(g0/a0\) have no receipt"):
+        parchunk.publish(out)
+    assert parchunk.run_task(task).built == 1
+    parchunk.publish(out)
+    assert pictured(out) == pictured(wanted)
+
+
+def a_line(out: Path, array: str, change: Callable[[str], str]) -> None:
+    """Change the line of an array that has one."""
+    (path,) = (out / BLOCKS).rglob("*-*.jsonl")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(change(one) if f'"{array}"' in one else one for one in lines))
+
+
+def edited(line: str, **changes: object) -> str:
+    return json.dumps(json.loads(line) | changes) + "\n"
+
+
+def damage_lines(out: Path) -> None:
+    """Damage what can be listed anew one by one."""
+    files = [[0, 2, 2, 9, "00"], [1, 1, 1, 9, "00"]]
+    a_line(out, "g0/a0", lambda line: edited(line, present=1))
+    a_line(out, "g2/a2", lambda line: edited(line, bytes=1))
+    a_line(out, "g1/a4", lambda line: edited(line, fingerprint="f"))
+    a_line(out, "g0/a6", lambda line: line + edited(line, record_files=files))
+    (out / "g2/a8/refs.0.parq").unlink()
+
+
+def damage_blocks(out: Path) -> None:
+    """Damage what leaves nobody to list anew."""
+    a_line(out, "g0/a0", lambda line: line[:99] + "\n")
+    a_line(out, "g2/a2", lambda line: "")
+    a_line(out, "g1/a4", lambda line: edited(line, array="nobody"))
+    folder = next((out / BLOCKS).iterdir())
+    shutil.copytree(folder, out / BLOCKS / "0123456789abcdef")
+    (folder / "no.txt").write_text("no")
+
+
+@pytest.mark.parametrize(
+    ("damage", "kinds", "arrays"),
+    [
+        (
+            damage_lines,
+            {"bad-receipt": 3, "receipt-mismatch": 1, "missing-file": 1},
+            {"g0/a0", "g2/a2", "g1/a4", "g0/a6", "g2/a8"},
+        ),
+        (damage_blocks, {"bad-receipt": 3, "unfinished": 4}, {None, "g0/a0", "g2/a2", "g1/a4"}),
+    ],
+)
+def test_what_an_audit_says_of_blocks_is_so(
+    source: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    kinds: dict[str, int],
+    arrays: set[str | None],
+) -> None:
+    out = tmp_path / "refs"
+    parchunk.build(plan_of(source), out)
+    whole = pictured(out)
+    damage(out)
+    findings = [one for one in parchunk.audit(out).findings if one.severity != "notice"]
+    assert Counter(one.kind for one in findings) == kinds
+    assert {one.array for one in findings} == arrays
+    for remedy in {one.remedy: one for one in findings}.values():
+        follow(remedy, out, lambda: None)
+    report = parchunk.audit(out)
+    assert report.complete, [(one.message, one.remedy) for one in report.findings]
+    assert pictured(out) == whole
