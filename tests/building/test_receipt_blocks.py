@@ -333,3 +333,15 @@ def test_what_an_audit_says_of_blocks_is_so(
     report = parchunk.audit(out)
     assert report.complete, [(one.message, one.remedy) for one in report.findings]
     assert pictured(out) == whole
+
+
+def test_lines_that_speak_of_nobody_are_gone_after_an_update(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "refs"
+    parchunk.build(plan_of(source), out)
+    whole = pictured(out)
+    a_line(out, "g0/a0", lambda line: line[:99] + "\n")
+    a_line(out, "g1/a4", lambda line: edited(line, array="nobody"))
+    assert parchunk.audit(out).exit_code == 1
+    parchunk.update(out, repair=())
+    assert parchunk.audit(out).complete
+    assert pictured(out) == whole

@@ -158,24 +158,29 @@ def drop_lines(output: Output, partitions: Collection[PartitionKey], paths: Sequ
     OutputError
         When OUT cannot be written, or others write the same blocks all the time.
     """
-    drop = partial(_drop, output, partitions)
+    keep_lines(output, lambda line: line.key not in partitions, paths)
+
+
+def keep_lines(output: Output, stays: Callable[[Line], bool], paths: Sequence[str]) -> None:
+    """Take the lines out of blocks that do not stay, as `drop_lines` does."""
+    keep = partial(_keep, output, stays)
     if not output.costs_requests:
         for path in paths:
-            drop(path)
+            keep(path)
         return
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="receipt") as pool:
-        for _ in pool.map(drop, paths):
+        for _ in pool.map(keep, paths):
             pass
 
 
-def _drop(output: Output, partitions: Collection[PartitionKey], path: str) -> None:
+def _keep(output: Output, stays: Callable[[Line], bool], path: str) -> None:
     for _ in range(_TRIES):
         seen = output.get_version(path)
         if seen is None:
             return
         data, version = seen
         lines = list(lines_of(data))
-        left = [line for line in lines if line.key not in partitions]
+        left = [line for line in lines if stays(line)]
         if len(left) == len(lines):
             return
         if all(line.key is None for line in left):

@@ -20,6 +20,7 @@ from parchunk.out.receipt_blocks import (
     blocks_in,
     drop_lines,
     folder_of,
+    keep_lines,
     places_in_blocks,
     places_of,
     put_block,
@@ -44,7 +45,8 @@ class Found:
 
     ``receipts`` are those that count, and ``alone`` says which of them have files of their own.
     Of ``doubtful`` partitions there are some of which none counts; ``stale`` ones have a file
-    that is of another plan. ``blocks`` are those that were read.
+    that is of another plan. ``blocks`` are those that were read, and lines of ``odd`` ones speak
+    of no partition of the plan: they are damaged.
     """
 
     receipts: dict[PartitionKey, Receipt] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Found:
     doubtful: set[PartitionKey] = field(default_factory=set)
     stale: list[PartitionKey] = field(default_factory=list)
     blocks: list[str] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
 
 
 def find_receipts(
@@ -102,9 +105,13 @@ def _find_alone(
 def _find_in_blocks(
     output: Output, plan: Plan, only: Collection[PartitionKey] | None, found: Found
 ) -> None:
-    for _, line in blocks_in(output, found.blocks):
+    for path, line in blocks_in(output, found.blocks):
         key = line.key
-        if key is None or key in found.doubtful or not is_of(plan, key):
+        if key is None or not is_of(plan, key):
+            if path not in found.odd[-1:]:  # they come block by block
+                found.odd.append(path)
+            continue
+        if key in found.doubtful:
             continue
         if only is not None and key not in only:
             continue
@@ -144,6 +151,8 @@ def settled_receipts(
             output.delete(_path_alone(key))
     if found.blocks or in_blocks:
         take_back(output, found.doubtful, found.blocks)
+    # What they spoke of is done anew; left there, each audit would name them.
+    keep_lines(output, lambda line: line.key is not None and is_of(plan, line.key), found.odd)
     return found.receipts
 
 
