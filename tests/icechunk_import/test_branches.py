@@ -21,6 +21,27 @@ def test_a_branch_is_made_from_main(grow, build, opened, tmp_path):
     assert opened(tmp_path / "repo", "daily")["air"][3, 3, 5] == 96
 
 
+def test_a_refused_import_leaves_no_branch_and_the_remedy_works(grow, build, tmp_path):
+    """A branch that is made has what main has: to name another one would be refused, too."""
+    repo = tmp_path / "repo"
+    store = icechunk.Repository.create(icechunk.local_filesystem_storage(str(repo)))
+    empty = store.lookup_branch("main")
+    session = store.writable_session("main")
+    zarr.create_array(session.store, name="air", shape=(1,), chunks=(1,), dtype="i1")
+    session.commit("theirs")
+    out = build(grow(4), split="time", region=2)
+    with pytest.raises(parchunk.InputError, match="no virtual chunk container") as error:
+        parchunk.to_icechunk(out, str(repo))
+    scope = {"repo": store}
+    exec(str(error.value).partition("and run: ")[2], scope)
+    for how in ({"branch": "daily"}, {"branch": "daily", "publish": True}, {"publish": True}):
+        with pytest.raises(parchunk.InputError, match="already has an array 'air' that is not"):
+            parchunk.to_icechunk(out, str(repo), **how)
+        assert set(store.list_branches()) == {"main"}
+    store.create_branch("daily", empty)  # the remedy
+    assert parchunk.to_icechunk(out, str(repo), branch="daily").finished
+
+
 def test_publishing_moves_the_branch_when_all_is_in(
     grow, build, opened, commits, assert_equal, tmp_path
 ):

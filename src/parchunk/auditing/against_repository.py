@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class AgainstRepository:
     """What was compared: of ``chunks`` whether they are there, of ``sampled`` what they refer to.
 
-    ``snapshot`` is the tip of ``branch`` then; ``equal``, whether no difference was found.
+    ``snapshot`` is the tip of ``branch`` then; ``equal``, whether no difference was found. Icechunk
+    1 tells only whether a chunk is a reference: ``located`` says whether places were compared.
     """
 
     branch: str
@@ -26,15 +27,18 @@ class AgainstRepository:
     chunks: int
     sampled: int
     equal: bool
+    located: bool
 
     @property
     def text(self) -> str:
         """What was compared, in a line."""
         found = "holds what is referenced" if self.equal else "differs"
+        how = (
+            "what they refer to" if self.located else "being references (Icechunk 1 tells no more)"
+        )
         return (
             f"branch {self.branch} of the repository {found}: compared were "
-            f"{counted(self.chunks, 'chunk')} by being there, and {self.sampled:,} of them by what "
-            "they refer to"
+            f"{counted(self.chunks, 'chunk')} by being there, and {self.sampled:,} of them by {how}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -88,7 +92,12 @@ def against_repository(
     ]
     return (
         AgainstRepository(
-            branch, compared.snapshot, compared.chunks, compared.sampled, compared.equal
+            branch,
+            compared.snapshot,
+            compared.chunks,
+            compared.sampled,
+            compared.equal,
+            compared.located,
         ),
         differences + left_out,
     )

@@ -117,8 +117,9 @@ def refuse_appended(history: History, plan: Plan, url: str) -> None:
         if entry.append is not None and groups & entry.append.offsets.keys():
             raise InputError(
                 f"{url} has what was appended to it along {entry.append.dimension} from "
-                f"{entry.append.origin}, which an import would cut off: import with --append, on "
-                "another --branch, or into another REPO"
+                f"{entry.append.origin}, which an import would cut off: import with --append, into "
+                "another REPO, or on a --branch that was made from a snapshot of before "
+                "(repo.create_branch)"
             )
 
 

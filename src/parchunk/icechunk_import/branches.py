@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
 
@@ -20,9 +22,27 @@ class Branch:
         self._repository = repository
         self.url = url
         self.name = name
+        #: Branches that were made by this one, or for it, and where each began.
+        self._made: dict[str, str] = {}
         with self._reported("find"):
             if name not in repository.list_branches():
-                repository.create_branch(name, repository.lookup_branch("main"))
+                self._make(name, str(repository.lookup_branch("main")))
+
+    def _make(self, name: str, snapshot: str) -> None:
+        self._repository.create_branch(name, snapshot)
+        self._made[name] = snapshot
+
+    @contextmanager
+    def without_traces(self) -> Iterator[None]:
+        """Where what is done is refused, delete branches that were made for it and have nothing."""
+        try:
+            yield
+        except InputError:
+            with self._reported("clean up after"):
+                for name, began in self._made.items():
+                    if str(self._repository.lookup_branch(name)) == began:
+                        self._repository.delete_branch(name)
+            raise
 
     def _reported(self, doing: str) -> Any:
         return adapter.reported(f"{doing} branch {self.name} of {self.url}", AGAIN)
@@ -74,7 +94,7 @@ class Branch:
         name, tip = self._side_name, self.tip()
         with self._reported("branch off"):
             if name not in self._repository.list_branches():
-                self._repository.create_branch(name, tip)
+                self._make(name, tip)
         side = Branch(self._repository, self.url, name)
         self._check_behind(side, tip)
         return side

@@ -70,6 +70,8 @@ class RepoComparison:
     findings: tuple[RepoFinding, ...]
     left_out: tuple[str, ...] = ()
     appended: bool = False
+    #: Whether icechunk tells where a reference leads, so that it was compared.
+    located: bool = True
 
     @property
     def equal(self) -> bool:
@@ -156,6 +158,7 @@ def compare_with_repo(
         tuple(findings),
         left_out,
         appended=appending is not None,
+        located=adapter.takes_arrays(),
     )
 
 

@@ -168,13 +168,14 @@ def to_icechunk(
     )
     target = Branch(repository, url, branch)
     appending = None
-    if append is not None:
-        begun = begin_append(output, plan, receipts, documents, work, append, target)
-        side, history, appending, work = begun.side, begun.history, begun.appending, begun.work
-    else:
-        side = target.side() if publish and (anew or not _all_in(work, target)) else None
-        history = (side or target).history()
-        refuse_appended(history, plan, url)
+    with target.without_traces():
+        if append is not None:
+            begun = begin_append(output, plan, receipts, documents, work, append, target)
+            side, history, appending, work = begun.side, begun.history, begun.appending, begun.work
+        else:
+            side = target.side() if publish and (anew or not _all_in(work, target)) else None
+            history = (side or target).history()
+            refuse_appended(history, plan, url)
     again = chosen if anew else frozenset[int | None]()
     lacking = [item for item in work if item.entry.region in again or not item.is_in(history)]
     to_do = {item.entry.region: item for item in lacking if item.entry.region in chosen}
@@ -190,7 +191,8 @@ def to_icechunk(
     before = len(plan.regions) - len(remaining) - len(to_do.keys() - {None})
     reporter = Reporter(called(progress), before, len(plan.regions), began)
     crew, notes = crew_of(planned, list(to_do), workers, executor)
-    commits = _commit_all(committer, [*to_do.values()], crew, reporter)
+    with target.without_traces():
+        commits = _commit_all(committer, [*to_do.values()], crew, reporter)
     published = (publish or append is not None) and _publish(target, side, remaining)
     return ImportResult(
         url=url,

@@ -16,6 +16,12 @@ from parchunk.metadata.spec import ArraySpec, canonical
 from parchunk.metadata.to_v3 import V3Documents
 from parchunk.planning.plan import Plan
 
+#: Where what is in the way is not. A branch that an import makes begins with all that main has.
+ELSEWHERE = (
+    "import into another REPO, on a --branch that was made from a snapshot without it "
+    "(repo.create_branch), or with --append DIM behind it"
+)
+
 
 @dataclass(frozen=True)
 class Nodes:
@@ -104,9 +110,7 @@ def _is_same(
     if not fits and not empty:
         node = f"an array {name!r}" if is_array else f"a group {name or '/'!r}"
         what = "of other chunks, data type or codecs" if ours else "that is not parchunk's"
-        raise InputError(
-            f"{url} already has {node} {what}: import on another --branch, or into another REPO"
-        )
+        raise InputError(f"{url} already has {node} {what}: {ELSEWHERE}")
     return False
 
 
