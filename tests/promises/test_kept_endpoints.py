@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,8 @@ def test_a_kept_endpoint_gets_no_credentials(
     text = "\n".join(server.requests)
     assert not [value for value in secrets.values() if value.lower() in text]
     assert "planted" not in text
+    if kind == "gs token" and version("obstore").startswith("0.10."):
+        return  # which knows none of Google's: what follows would show nothing
     # The same requests, were the server named: the test sees what it looks for.
     server.requests.clear()
     named = f"--store-option={PLACES[scheme]}={server.endpoint}"

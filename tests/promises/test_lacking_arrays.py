@@ -24,7 +24,9 @@ def month(path: Path, begin: int, axis: int, sharded: bool) -> Path:
     return write(
         path,
         {
-            "time": Made(np.arange(begin, begin + 4), ("time",), None, {"units": "hours"}),
+            "time": Made(
+                np.arange(begin, begin + 4), ("time",), None, {"units": "hours since 2000-01-01"}
+            ),
             "air": Made(values, tuple(names), chunks),
             "rain": Made(values, tuple(names), chunks, {}, shards if sharded else None),
         },

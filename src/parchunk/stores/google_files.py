@@ -127,7 +127,8 @@ def foreign_account(url: str, config: Mapping[str, str]) -> ForeignAccount | Non
     if isinstance(source, dict) and "executable" in source:
         raise InputError(
             f"{url}: {file} says to run a program for a token, which is not done here: give the "
-            "token as --store-option bearer_token, or, in Python, the store a credential_provider"
+            "token as --store-option bearer_token (with obstore 0.11 or later), or, in Python, the "
+            "store a credential_provider"
         )
     if not is_true(reaching("gs", config).get("skip_signature", "")):
         require("google.auth", "wire")
