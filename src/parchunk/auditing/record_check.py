@@ -285,7 +285,7 @@ class RecordChecker:
         self, result: RecordResult, name: str, path: pa.Array, numbers: NDArray[np.int64]
     ) -> None:
         right = pc.equal(path, self._objects.paths(self._paths, numbers))
-        if pc.all(right, skip_nulls=True).as_py() is not False:
+        if not right.false_count:
             return
         wrong = np.flatnonzero(~np.asarray(pc.fill_null(right, True)))
         paths = path.take(pa.array(wrong))

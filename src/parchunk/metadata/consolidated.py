@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from parchunk.errors import InputError, MetadataError
 from parchunk.metadata.document import parse_document
 from parchunk.metadata.nodes import Node, v2_node, v3_node
@@ -52,7 +54,7 @@ def parse_entries(entries: JSONObject, zarr_format: int) -> dict[str, Node]:
         name, _, last = key.rpartition("/")
         # "/.zgroup" is of no node, ".zgroup" is of the root
         if last in {".zarray", ".zattrs", ".zgroup"} and (name or "/" not in key):
-            found.setdefault(name, {})[last] = entry
+            found.setdefault(name, {})[sys.intern(last)] = entry
     return {
         name: v2_node(name, documents)
         for name, documents in found.items()

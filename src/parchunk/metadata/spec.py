@@ -49,7 +49,8 @@ def canonical_digest(value: object) -> str:
 
 
 def _canonical_pieces(value: object, levels: int) -> Iterator[str]:
-    if not levels or not isinstance(value, (dict, list, Each)):
+    # An object of no lists in which there is very much is one piece.
+    if not levels or not isinstance(value, (dict, list, Each) if levels > 1 else (list, Each)):
         yield canonical(value)
         return
     before = ""
