@@ -1,17 +1,25 @@
 """Memory is accounted for by what is held: more listings side by side leave less for sizes."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 
 from parchunk.cover.memory import (
     CHUNK_BYTES,
+    INCLUDED,
     LISTING_BYTES,
     ROOMY_LISTINGS,
     SLIM_LISTING_BYTES,
     held_within,
+    inline_bound,
+    kept_beyond,
+    kept_bytes,
 )
 from parchunk.errors import InputError
+from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.planning.plan import ArrayPlan, Plan
+from parchunk.stores.opening import Location
 
 
 @pytest.mark.parametrize(
@@ -34,3 +42,31 @@ def test_more_than_fit_are_refused_and_what_is_named_is_enough(processes: int) -
     assert held_within(named << 20, 100_000, 1024, processes=processes) >= 100_000
     with pytest.raises(InputError):
         held_within((named - processes) << 20, 100_000, 1024, processes=processes)
+
+
+def plan_of(spec: ArraySpec, arrays: int) -> Plan:
+    """Return what counts as a plan of so many arrays of ten regions each."""
+    split = ArrayPlan(spec, 0, 1)
+    return Plan(Location("s3://b/s"), "", Hierarchy((), ()), None, 1, 100, 0, (split,) * arrays)
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+def test_arrays_and_partitions_take_of_what_sizes_have_once_they_are_many(
+    array_spec: Callable[..., ArraySpec], processes: int
+) -> None:
+    spec = array_spec("a", (10, 3), (1, 3), ("t", "x"))
+    few, many = plan_of(spec, INCLUDED // 10), plan_of(spec, 20_000)
+    assert kept_beyond(few, processes) == 0
+    assert kept_bytes(few) > 0
+    kept = kept_beyond(many, processes)
+    assert 0 < kept <= kept_bytes(many)
+    memory = 2 << 30
+    held = [held_within(memory, 100, 4, processes=processes, kept=taken) for taken in (0, kept)]
+    assert (held[0] - held[1]) * CHUNK_BYTES == pytest.approx(kept, abs=CHUNK_BYTES)
+    with pytest.raises(InputError, match="very many arrays or partitions") as refused:
+        held_within(64 << 20, 100, 4, processes=processes, kept=kept)
+    assert "plan fewer arrays (--include, --exclude)" in str(refused.value)
+    named = int(re.findall(r"give (\d+)MiB or more", str(refused.value))[0])
+    assert held_within(named << 20, 100, 4, processes=processes, kept=kept) > 0
+    bound = inline_bound(named << 20, processes, 100, 4, 1 << 20, kept=kept)
+    assert bound.enough(1 << 20) >= named

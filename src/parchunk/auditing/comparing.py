@@ -16,7 +16,7 @@ from parchunk.auditing.source_contents import ContentReader, Reread, Shares
 from parchunk.auditing.watching import WatchedListing
 from parchunk.cover.forecast import least_of
 from parchunk.cover.jobs import Member
-from parchunk.cover.memory import TAKERS, held_within
+from parchunk.cover.memory import TAKERS, held_within, kept_beyond
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.keys.placement import Target
@@ -133,6 +133,7 @@ def compare_partitions(
         concurrency,
         identity=plan.identity,
         processes=allowed.processes,
+        kept=kept_beyond(plan, allowed.processes),
     )
     width = width_of(source.manner, concurrency)
     works = store_works(plan, source, [item.partition for item in done])

@@ -15,6 +15,7 @@ from parchunk.cover.memory import (
     held_within,
     inline_bound,
     inlining_of,
+    kept_beyond,
 )
 from parchunk.errors import InputError
 from parchunk.listing.patience import Patience
@@ -101,6 +102,7 @@ class Effort:
             inlining_of(plan),
             plan.identity,
             self.processes,
+            kept_beyond(plan, self.processes),
         )
         return min(most_held, (self.limits or USUAL).most_held)
 
@@ -113,6 +115,7 @@ class Effort:
             self.listings,
             inlining_of(plan),
             plan.identity,
+            kept_beyond(plan, self.processes),
         )
         patience = self.patience or Patience()
         rate = patience.lists_per_second / self.processes

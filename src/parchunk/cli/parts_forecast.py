@@ -12,7 +12,7 @@ from parchunk.cli.prices import (
 )
 from parchunk.cover.dividing import parts_of
 from parchunk.cover.forecast import Forecast, forecast_jobs
-from parchunk.cover.memory import held_within, inlining_of
+from parchunk.cover.memory import held_within, inlining_of, kept_beyond
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.planning.plan import Plan
@@ -29,7 +29,14 @@ def describe_parts(plan: Plan, parts: int, memory: int, concurrency: int) -> dic
     assert plan.source is not None
     manner = plan.source.manner
     width = width_of(manner, concurrency)
-    most_held = held_within(memory, plan.record_size, concurrency, inlining_of(plan), plan.identity)
+    most_held = held_within(
+        memory,
+        plan.record_size,
+        concurrency,
+        inlining_of(plan),
+        plan.identity,
+        kept=kept_beyond(plan),
+    )
     stretches = parts_of(plan, manner, parts)
     costs = []
     for stretch in stretches:

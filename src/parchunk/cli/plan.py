@@ -20,7 +20,14 @@ from parchunk.cli.parts_forecast import describe_parts, parts_text
 from parchunk.cli.prices import GET_PRICE, GET_SECONDS, LIST_PRICE, LIST_SECONDS, costs_text
 from parchunk.cli.tables import console, say, table
 from parchunk.cover.forecast import Forecast, forecast_jobs
-from parchunk.cover.memory import DEFAULT_MEMORY, chunk_bytes, held_within, inlining_of
+from parchunk.cover.memory import (
+    DEFAULT_MEMORY,
+    chunk_bytes,
+    held_within,
+    inlining_of,
+    kept_beyond,
+    kept_bytes,
+)
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.listing.choosing import choose
@@ -30,6 +37,7 @@ from parchunk.planning.alike import alike, names_text
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.joining.regions import record_file_notes
 from parchunk.planning.plan import Plan
+from parchunk.planning.stretches import partition_count
 from parchunk.stores.identity import HELD_BYTES
 from parchunk.wording import bytes_text, count, counted, grid_text
 
@@ -91,7 +99,13 @@ def describe(
     share = max(concurrency // workers, 1)
     width = width_of(plan.source.manner, share)
     most_held = held_within(
-        memory, plan.record_size, share, inlining_of(plan), plan.identity, workers
+        memory,
+        plan.record_size,
+        share,
+        inlining_of(plan),
+        plan.identity,
+        workers,
+        kept_beyond(plan, workers),
     )
     costs, most = [], 0
     for work in store_works(plan, plan.source, list(plan.partitions()), workers):
@@ -105,7 +119,7 @@ def describe(
     files = sum(-(-array.spec.reference_total // plan.record_size) for array in plan.arrays)
     return {
         "chunks": plan.chunks,
-        "partitions": sum(array.regions for array in plan.arrays),
+        "partitions": partition_count(plan),
         "record_files": files,
         "groups": cost.jobs,
         "walks": cost.walks,
@@ -122,6 +136,7 @@ def describe(
         "head_price_usd": round(heads * GET_PRICE / 1000, 4),
         "head_seconds": round(heads * GET_SECONDS / concurrency, 1),
         "vector_bytes": most * chunk_bytes(plan.identity),
+        "kept_bytes": kept_bytes(plan),
         **_identity_bytes(plan),
         "memory_bytes": memory,
         "listing": str(choose(plan.source)),
@@ -184,9 +199,12 @@ def _identity_bytes(plan: Plan) -> dict[str, object]:
 
 def _memory(plan: Plan, shown: dict[str, object]) -> Iterator[str]:
     """Yield what is held at once, and what keeping identities takes, a line each."""
+    kept = ""
+    if kept_beyond(plan):
+        kept = f"{bytes_text(_int(shown, 'kept_bytes'))} of very many arrays and partitions, "
     held = {"none": "sizes", "time": "sizes and times", "etag": "sizes and entity tags"}
     yield (
-        f"memory: {bytes_text(_int(shown, 'vector_bytes'))} of {held[plan.identity]}, "
+        f"memory: {bytes_text(_int(shown, 'vector_bytes'))} of {held[plan.identity]}, {kept}"
         f"bound {bytes_text(_int(shown, 'memory_bytes'))} above the imports"
     )
     if plan.identity != "none":

@@ -8,6 +8,7 @@ import sys
 from parchunk.cover.inlining import InlineBound, ReadingBound, most_needed
 from parchunk.errors import InputError
 from parchunk.planning.plan import Plan
+from parchunk.planning.stretches import partition_count
 from parchunk.stores.identity import HELD_BYTES
 
 #: Bytes a chunk costs while its job is listed.
@@ -40,6 +41,14 @@ SLIM_LISTING_BYTES = 512 << 10
 #: What is used however small the job: thread stacks, connections, the allocator's slack.
 FIXED_BYTES = 40 << 20
 
+#: Bytes that an array takes from its plan to the end of a build, and a partition with its receipt
+#: (`python -m benchmarks.many_arrays`); the first so many of both are within `FIXED_BYTES`.
+ARRAY_BYTES = 1_792
+PARTITION_BYTES = 1_536
+INCLUDED = 4_000
+#: Of these, what each process that takes part holds of an array: the plan.
+PLANNED_BYTES = 768
+
 #: Batches of listed keys read at the same time.
 TAKERS = 2
 
@@ -57,6 +66,25 @@ def chunk_bytes(identity: str = "none") -> int:
     return CHUNK_BYTES + HELD_BYTES[identity]
 
 
+def kept_bytes(plan: Plan) -> int:
+    """Return the bytes that a plan's arrays take, and its partitions, in the process that builds.
+
+    They are held from beginning to end, however it is cut into jobs.
+    """
+    return len(plan.arrays) * ARRAY_BYTES + partition_count(plan) * PARTITION_BYTES
+
+
+def kept_beyond(plan: Plan, processes: int = 1) -> int:
+    """Return how many of them each of ``processes`` holds, beyond what all plans take.
+
+    That is the average, as one of them holds the receipts of all.
+    """
+    arrays = max(len(plan.arrays) - INCLUDED, 0)
+    partitions = max(partition_count(plan) - INCLUDED, 0)
+    first = arrays * ARRAY_BYTES + partitions * PARTITION_BYTES
+    return -(-(first + (processes - 1) * arrays * PLANNED_BYTES) // processes)
+
+
 def held_within(
     memory: int,
     record_size: int,
@@ -64,28 +92,38 @@ def held_within(
     inlining: int = 0,
     identity: str = "none",
     processes: int = 1,
+    kept: int = 0,
 ) -> int:
     """Return how many chunks' sizes each of ``processes`` that share ``memory`` bytes may hold.
 
     ``concurrency`` are the listings of one process; ``inlining`` is the memory that inlining may
     take in one record file, at most; ``identity`` is what is kept of each object, and held beside
-    the sizes.
+    the sizes. ``kept`` bytes are each process's for arrays and partitions (`kept_beyond`).
 
     Raises
     ------
     InputError
         When the bound cannot be honoured, naming the least one that can.
     """
-    rest, least = _needed_bytes(record_size, concurrency, identity)
+    rest, least = _needed_bytes(record_size, concurrency, identity, kept)
     each = memory // processes
     if each < least:
         several = processes > 1
+        enough = f"give {-(-least // (1 << 20)) * processes}MiB or more"
+        lower = f"lower --record-size{', --workers' if several else ''} or --concurrency"
+        if 2 * kept > least:
+            lower = "plan fewer arrays (--include, --exclude) or longer regions (--region)"
         raise InputError(
             f"--memory {memory} bytes is too little for record files of {record_size} rows and "
             f"{concurrency} listings side by side"
-            f"{f' in each of {processes} processes' if several else ''}: give "
-            f"{-(-least // (1 << 20)) * processes}MiB or more, or lower --record-size"
-            f"{', --workers' if several else ''} or --concurrency"
+            f"{f' in each of {processes} processes' if several else ''}"
+            + (
+                f", as {-(-kept * processes // (1 << 20))} MiB are taken by very many arrays or "
+                "partitions"
+                if kept
+                else ""
+            )
+            + f": {enough}, or {lower}"
         )
     return (each - rest - _inline_bytes(each, least, inlining)) // chunk_bytes(identity)
 
@@ -97,12 +135,13 @@ def inline_bound(
     concurrency: int,
     inlining: int,
     identity: str = "none",
+    kept: int = 0,
 ) -> InlineBound:
     """Return how much of ``memory``, shared by ``processes``, each may use to inline chunks.
 
     The other arguments are as for `held_within`.
     """
-    _, least = _needed_bytes(record_size, concurrency, identity)
+    _, least = _needed_bytes(record_size, concurrency, identity, kept)
     return InlineBound(_inline_bytes(memory // processes, least, inlining), least, processes)
 
 
@@ -143,9 +182,11 @@ def _row_bytes(identity: str) -> int:
     return ROW_BYTES + ROW_COPIES * HELD_BYTES[identity]
 
 
-def _needed_bytes(record_size: int, concurrency: int, identity: str) -> tuple[int, int]:
+def _needed_bytes(
+    record_size: int, concurrency: int, identity: str, kept: int = 0
+) -> tuple[int, int]:
     """Return the bytes a process needs for all but chunks' sizes, and with the fewest of these."""
-    rest = FIXED_BYTES + WRITERS * record_size * _row_bytes(identity)
+    rest = FIXED_BYTES + kept + WRITERS * record_size * _row_bytes(identity)
     rest += min(concurrency, ROOMY_LISTINGS) * LISTING_BYTES
     rest += max(concurrency - ROOMY_LISTINGS, 0) * SLIM_LISTING_BYTES
     return rest, rest + max(record_size * chunk_bytes(identity), 4 << 20)
