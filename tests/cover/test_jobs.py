@@ -17,7 +17,7 @@ from parchunk.cover.jobs import Job, Pass, Unit
 from parchunk.cover.limits import Limits
 from parchunk.cover.one_array import held_by
 from parchunk.cover.scheduling import make_jobs
-from parchunk.cover.walks import Width
+from parchunk.cover.walks import Width, needed_ranks
 from parchunk.keys.text_order import ranks_of
 from parchunk.metadata.spec import GroupSpec, Hierarchy
 from parchunk.planning.choice import make_plan
@@ -95,10 +95,13 @@ def test_what_is_said_to_be_held_is_no_less_than_what_walks_have_met(data: st.Da
     units = units[data.draw(st.integers(0, min(3, len(units) - 1))) :]
     # Pages of one key, so that there are many walks.
     walked = Pass(grid, tuple(units), Width(data.draw(st.integers(2, 40)), window, 1))
+    needs = needed_ranks(grid, walked.row_sets, walked.spans, walked.width.page)
     met = []
-    for unit in units:
+    for unit, need in zip(units, needs, strict=True):
         ranks = ranks_of(grid, unit.rows.numbers(0, unit.rows.total))
         walks = np.searchsorted(walked.spans[:, 0], ranks, side="right") - 1
+        # It is complete when all these walks are past its last rank in each.
+        assert all(need[at] > rank for at, rank in zip(walks.tolist(), ranks.tolist(), strict=True))
         met.append((int(walks.min()), int(walks.max()), unit.rows.total))
     held = [
         sum(rows for first, last, rows in met if first < at + window and last >= at)
