@@ -49,6 +49,10 @@ def change_findings(region: RegionChanges) -> Iterator[Finding]:
             continue
         keys = region.keys(numbers[:3])
         more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
+        told = f"{len(numbers):,} {objects.word} {said}"
+        if len(numbers) == 1:
+            one = said.replace("are ", "is ").replace("were ", "was ")
+            told = f"1 {objects.word.removesuffix('s')} {one}"
         detail = ""
         if kind == "changed":
             again = 0 if kept else len(region.rewritten)
@@ -57,7 +61,7 @@ def change_findings(region: RegionChanges) -> Iterator[Finding]:
             detail = f", as their {IDENTITY_WORDS[region.identity]} say"
         yield finding(
             f"{kind}-chunks",
-            f"{where}: {len(numbers):,} {objects.word} {said}{detail}: {', '.join(keys)}{more}",
+            f"{where}: {told}{detail}: {', '.join(keys)}{more}",
             _REMEDY[kind].format(listed_again(region.array, region.region)),
             array=region.array,
             region=region.region,

@@ -90,7 +90,7 @@ class ChunkObjects:
 
     def resized_text(self, resized: int, rewritten: int) -> str:
         """Return how many have another size, and how many the same."""
-        return f"{resized:,} have another size, {rewritten:,} were written again with the same"
+        return f"{resized:,} of another size, {rewritten:,} written again in the same"
 
 
 class ShardObjects:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from parchunk.out.counts import Counts
@@ -77,16 +78,27 @@ class BuildResult(Shown, Counts):
     heads: int = 0
     #: Of ``retries``, requests that were too many for the store.
     busy: int = 0
-    #: Of an update: what was there before, where it was finished and published.
-    before: Counts | None = field(default=None, repr=False)
+    #: Of an update: what was there before, by array, where it was finished.
+    before: Mapping[str, Counts] | None = field(default=None, repr=False)
 
     @property
     def changes(self) -> dict[str, int] | None:
         """By how many chunks an update changed the counts; None where that is not known."""
         if self.before is None:
             return None
+        was = Counts.total(self.before.values())
         names = ("expected", "present", "missing")
-        return {name: getattr(self, name) - getattr(self.before, name) for name in names}
+        return {name: getattr(self, name) - getattr(was, name) for name in names}
+
+    @property
+    def arrays_changed(self) -> dict[str, list[str]]:
+        """The arrays that came with an update, and those that went."""
+        now = self.plan.by_name.keys()
+        then = now if self.before is None else self.before.keys()
+        return {
+            "arrays_came": [name for name in now if name not in then],
+            "arrays_gone": [name for name in then if name not in now],
+        }
 
     @property
     def in_short(self) -> str:

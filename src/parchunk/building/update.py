@@ -31,6 +31,7 @@ from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
 from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipt_files import read_receipts
+from parchunk.out.receipts import Receipt
 from parchunk.out.root import published_root
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
@@ -181,7 +182,7 @@ def update(
         refuse_older(old, receipts.values(), source)
         whole = len(receipts) == sum(array.regions for array in old.arrays)
         whole = whole and read_unfinished(output) is None
-        was = Counts.total(receipts.values()) if whole else None
+        was = _by_array(old, receipts.values()) if whole else None
         stores_came, labels_came = _came(old, new)
         asked = Unfinished(
             tuple(sorted(set(cast(Iterable[int], regions)))),
@@ -207,6 +208,14 @@ def update(
         discard_prepared(output)  # which said what is to be listed anew: that is kept by now
         result = carry_out(new, source, output, lease, effort, began)
         return replace(result, notes=(*notes, *result.notes), before=was)
+
+
+def _by_array(plan: Plan, receipts: Iterable[Receipt]) -> dict[str, Counts]:
+    """Return what each array of a plan came to."""
+    found: dict[str, list[Counts]] = {name: [] for name in plan.by_name}
+    for receipt in receipts:
+        found[receipt.array].append(receipt)
+    return {name: Counts.total(some) for name, some in found.items()}
 
 
 def _several(stores: StoreLike | Sequence[StoreLike]) -> Sequence[StoreLike]:

@@ -252,7 +252,9 @@ def _notes(plan: Plan) -> Iterator[str]:
     kept = plan.inlined_coordinates
     if kept and plan.stores is None:
         gets = sum(plan.by_name[name].spec.reference_total for name in kept)
-        yield f"kept inline: {', '.join(kept)} ({counted(gets, 'chunk')}, a GET request each)"
+        remote = plan.source is not None and plan.source.manner.remote
+        cost = ", a GET request each" if remote else ""
+        yield f"kept inline: {', '.join(kept)} ({counted(gets, 'chunk')}{cost})"
     for name, feature in plan.hierarchy.skipped:
         yield f"skipped: {name}: {feature}"
     for name, reason in plan.hierarchy.left_out:

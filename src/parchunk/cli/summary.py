@@ -8,6 +8,7 @@ from typing import Any
 from parchunk.auditing.changes import Comparison
 from parchunk.building.results import BuildResult, TaskResult
 from parchunk.cli.tables import console, say
+from parchunk.metadata.choosing import some_of
 from parchunk.out.root import left_out
 from parchunk.reading.opening_code import opening_code
 from parchunk.stores.told_options import told_options
@@ -40,7 +41,9 @@ def summary(result: BuildResult) -> dict[str, Any]:
         "too_busy": result.busy,
         "listing": result.listing,
         "inventory": None if result.plan.inventory is None else result.plan.inventory.to_json(),
-        "changes": result.changes,
+        "changes": (
+            None if result.changes is None else {**result.changes, **result.arrays_changed}
+        ),
         "seconds": round(result.seconds, 3),
         "peak_memory_bytes": result.peak_memory,
         "left_out": left_out(result.plan),
@@ -69,8 +72,12 @@ def print_summary(
         + f", {counted(result.strays, 'stray')}",
     )
     if result.changes is not None:
-        said = changes_text(result.changes)
-        say(out, f"since before: {said or 'no chunk more, and none fewer'}")
+        said = changes_text(result.changes) or "counts are as they were"
+        for how, names in result.arrays_changed.items():
+            if names:
+                said += f"; {how.replace('_', ' that ').replace('gone', 'are gone')}: "
+                said += some_of(names)
+        say(out, f"since before: {said}")
     if result.shards:
         say(
             out,
