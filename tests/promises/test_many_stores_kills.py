@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.many_stores import Made, write
 
 import parchunk
 from instruments import crash_process
+from parchunk.out.unfinished import Unfinished
 
 Published = Callable[[Path], dict[str, bytes]]
 Reader = Callable[..., zarr.Group]
@@ -167,3 +170,12 @@ def test_what_was_to_be_left_out_is_without_being_told_again(
             parchunk.update(out, exclude="big")
     assert list(parchunk.update(out).plan.by_name) == ["air"]
     assert parchunk.update(out).plan.exclude == ("big",)
+
+
+def test_what_came_to_several_updates_is_asked_for_once() -> None:
+    one = Unfinished((), (), True, "plan", stores=("a", "b"), labels=("A", "B"), exclude=("x",))
+    two = replace(one, stores=("b", "c"), labels=("B", "C"), exclude=("y",), skip_unsupported=True)
+    both = one.joined(two)
+    assert (both.stores, both.labels, both.exclude) == (("a", "b", "c"), (*"ABC",), ("x", "y"))
+    assert both.skip_unsupported
+    assert Unfinished.from_json(json.loads(json.dumps(both.to_json()))) == both

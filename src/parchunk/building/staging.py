@@ -60,16 +60,8 @@ def came_before(plan: Plan, output: Output) -> Unfinished:
     """
     found = Unfinished((), (), False, plan.fingerprint)
     for one in (asked_before(plan, output), read_unfinished(output)):
-        if one is None or one.fingerprint != plan.fingerprint:
-            continue
-        more = [at for at, store in enumerate(one.stores) if store not in found.stores]
-        found = replace(
-            found,
-            stores=(*found.stores, *(one.stores[at] for at in more)),
-            labels=(*found.labels, *(one.labels[at] for at in more if at < len(one.labels))),
-            exclude=tuple(dict.fromkeys((*found.exclude, *one.exclude))),
-            skip_unsupported=found.skip_unsupported or one.skip_unsupported,
-        )
+        if one is not None and one.fingerprint == plan.fingerprint:
+            found = found.with_more(one)
     return found
 
 

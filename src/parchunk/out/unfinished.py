@@ -60,12 +60,23 @@ class Unfinished:
     def joined(self, other: Unfinished) -> Unfinished:
         """Return what was asked here and there, both of the same plan."""
         return replace(
-            self,
+            self.with_more(other),
             regions=tuple(sorted({*self.regions, *other.regions})),
             arrays=tuple(sorted({*self.arrays, *other.arrays})),
             gaps=self.gaps or other.gaps,
             partitions=tuple(dict.fromkeys((*self.partitions, *other.partitions))),
             only=self.only and other.only,
+        )
+
+    def with_more(self, other: Unfinished) -> Unfinished:
+        """Return it with the stores of another, and what that leaves out."""
+        came = [at for at, store in enumerate(other.stores) if store not in self.stores]
+        return replace(
+            self,
+            stores=(*self.stores, *(other.stores[at] for at in came)),
+            labels=(*self.labels, *(other.labels[at] for at in came if at < len(other.labels))),
+            exclude=tuple(dict.fromkeys((*self.exclude, *other.exclude))),
+            skip_unsupported=self.skip_unsupported or other.skip_unsupported,
         )
 
     def to_json(self) -> dict[str, Any]:
