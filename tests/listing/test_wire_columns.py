@@ -60,7 +60,7 @@ def test_times_are_those_that_stand_there(when: datetime, digits: int, at: int, 
     st.lists(
         st.tuples(st.integers(0, 40), *(st.integers(0, top) for top in (29, 69, 69, 999))),
         min_size=1,
-        max_size=5,
+        max_size=20,
     ),
     st.integers(1, 9),
     st.integers(0, 60),

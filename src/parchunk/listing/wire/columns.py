@@ -26,8 +26,8 @@ _MONTHS = np.arange(f"{_FIRST_YEAR}-01", f"{_LAST_YEAR + 1}-02", dtype="datetime
 #: Microseconds since the epoch at which months begin.
 _BEGINS = _MONTHS.astype("datetime64[us]").astype(np.int64)
 _MINUTE = 60 * 1_000_000
-#: Times are read once where they come again, if so many of them are no more than one change.
-_OFTEN = 4
+#: Changes of times in a page, so many at most, that are read one by one.
+_FEW = 8
 
 
 def windows(page: bytes, places: Places, width: int) -> Rows:
@@ -173,13 +173,25 @@ _TEN, _MINUTES, _MILLISECONDS = map(_constant, (10, _MINUTE, 1000))
 def usual_times(rows: Rows) -> NDArray[np.int64] | None:
     """Return times like ``2024-01-02T03:04:05.678Z`` in microseconds; None where one is none."""
     read = _words_of(rows)
-    # Objects that were written one after the other have often the same, to the second.
-    changes = np.flatnonzero((read[:, 1:] != read[:, :-1]).any(axis=0))
-    if len(changes) > len(rows) // _OFTEN:
+    # Objects that were written one after the other often have the same, to the second.
+    changes = np.flatnonzero((read[:, 1:] != read[:, :-1]).any(axis=0)).tolist()
+    if len(changes) > _FEW:
         return _times_of(read)
-    begins = np.append(0, changes + 1)
-    found = _times_of(read[:, begins])
-    return None if found is None else found.repeat(np.diff(begins, append=len(rows)))
+    begins = [0, *(change + 1 for change in changes)]
+    known = [_time(rows[at].tobytes()) for at in begins]
+    found = np.empty(len(rows), np.int64)
+    for begin, time in zip(begins, known, strict=True):
+        if time is None:
+            return None
+        found[begin:] = time
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _time(text: bytes) -> int | None:
+    """Return one time."""
+    found = _times_of(np.frombuffer(text, "<u8").astype(np.uint64)[:, np.newaxis])
+    return None if found is None else int(found[0])
 
 
 def _times_of(read: Words) -> NDArray[np.int64] | None:
