@@ -281,7 +281,7 @@ def test_no_page_is_asked_for_behind_the_last_key_that_is_wanted() -> None:
             found.close()
             assert spent == Spent(lists=lists, keys=lists * 1000)
         spent = Spent()
-        found = list(pages.pages("v", None, spent, Enough(10_000)))
+        found = list(pages.pages("v", None, spent, Enough(8_000)))
         assert [len(one.paths) for one in found] == [4_000, 4_000, len(keys) - 8_000]
         assert spent == Spent(lists=9, keys=len(keys))
 

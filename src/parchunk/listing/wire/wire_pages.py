@@ -20,9 +20,9 @@ from parchunk.listing.wire.strict_reader import listed
 
 #: What was read of nothing.
 _NOTHING = WirePage(listed([], [], []), None, "there is none")
-#: Pages that are read together at most, the bytes that one more may follow, and the part of what is
-#: enough that is held as pages: those are larger than their rows.
-_MOST_PAGES, _MOST_BYTES, _PART = 4, 1 << 20, 2
+#: Bytes of pages to be read together that one more may follow, and the part of what is enough that
+#: is held as pages: those are larger than their rows.
+_MOST_BYTES, _PART = 1 << 20, 2
 
 
 class Dialect(Protocol):
@@ -164,8 +164,7 @@ class _Room:
     def has_more(self, glance: Glance) -> bool:
         """Whether another page may come before this one is read."""
         enough = self.enough
-        most = min(enough.rows // PAGE_ROWS // _PART, _MOST_PAGES)
-        if self.pages >= most or self.size >= _MOST_BYTES:
+        if self.pages >= enough.rows // PAGE_ROWS // _PART or self.size >= _MOST_BYTES:
             return False
         if enough.last is None:
             return True
