@@ -81,6 +81,27 @@ TESTS = {
         "listing/test_many_arrays.py",
         "cover/test_many_arrays.py",
     ),
+    "cover/one_array": (
+        "cover/test_jobs.py",
+        "planning/test_choice.py",
+        "planning/test_shard_plan.py",
+        "listing/test_one_array.py",
+    ),
+    "cover/many_arrays": ("cover/test_many_arrays.py",),
+    "cover/walks": (
+        "cover/test_jobs.py",
+        "cover/test_intervals.py",
+        "cover/test_large_grids.py",
+        "listing/test_one_array.py",
+    ),
+    "metadata/shard_grid": (
+        "planning/test_shard_plan.py",
+        "writing/test_shard_rows.py",
+    ),
+    "metadata/shard_stretches": (
+        "planning/test_shard_plan.py",
+        "writing/test_long_indexes.py",
+    ),
     "listing/many_arrays": (
         "listing/test_many_arrays.py",
         "cover/test_many_arrays.py",
