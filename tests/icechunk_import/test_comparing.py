@@ -130,7 +130,10 @@ def test_what_others_changed_is_imported_anew_where_that_is_said(imported, capsy
     assert run(["audit", out, "--icechunk", repo]) == 1, "air has a gap"
     said = " ".join(capsys.readouterr().out.split())
     assert "branch main of the repository holds what is referenced: compared were" in said
-    told = parchunk.audit(out, icechunk=repo).to_json()["icechunk"]
+    report = parchunk.audit(out, icechunk=repo)
+    assert "ranch main of the repository holds what is referenced" in report.to_html()
+    assert "branch main of the repository holds what is referenced" in report._repr_html_()
+    told = report.to_json()["icechunk"]
     assert (told["snapshot"], told["chunks"]) == (result.snapshot, result.chunks)
     again = parchunk.to_icechunk(out, repo, anew=True, publish=True)
     assert [commit.region for commit in again.commits] == [None, 0, 1, 2]

@@ -114,6 +114,7 @@ def of_audit(report: AuditReport) -> str:
         _findings(report),
         _since(report),
         element("p", report.decoded.text) if report.decoded is not None else "",
+        element("p", report.repository.text) if report.repository is not None else "",
         _periods(report),
         _folded(counted(len(arrays), "array"), _table("arrays", columns, arrays)),
     )

@@ -52,6 +52,7 @@ def html_page(report: AuditReport) -> str:
             _since(report),
             _periods(report),
             _changes(report),
+            _repository(report),
             array_sections(report),
             _foot(report),
         ),
@@ -191,6 +192,13 @@ def _periods(report: AuditReport) -> Markup:
             else "",
         ]
     )
+
+
+def _repository(report: AuditReport) -> Markup:
+    if report.repository is None:
+        return Markup("")
+    said = report.repository.text
+    return joined([element("h2", "The repository"), element("p", f"{said[:1].upper()}{said[1:]}.")])
 
 
 def _changes(report: AuditReport) -> Markup:
