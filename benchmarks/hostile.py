@@ -7,7 +7,8 @@ Each row runs in a process of its own, with in-process listings of computed stor
 written. Strays lie beyond the grid among the chunks of an array of ten regions, or below a folder
 beside them. Arrays have 96 chunks each, a thousand of them in a group. "MiB" is the growth of the
 peak resident size over imports and inputs, the first one until the build has ended, and "build
-cpu" the processor seconds of planning and building; "least" are the requests for as many keys.
+cpu" the processor seconds of planning and building; "least" are the requests for as many keys, and
+"own objects" what lies in OUT beside root and record files.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from instruments.measuring import in_process, measured
@@ -103,6 +105,7 @@ def build_arrays(count: int) -> dict[str, Any]:
             return {
                 "requests": built.requests,
                 "least": -(-96 * count // 1000),
+                "objects": sum(path.is_file() for path in Path(out, ".parchunk").rglob("*")),
                 "build_cpu": usage.ru_utime + usage.ru_stime - cpu,
                 "build_mib": (usage.ru_maxrss - before.ru_maxrss) / 1024,
                 **seconds,
@@ -125,7 +128,7 @@ def main() -> None:
         made = build_arrays(int(count)) if kind == "arrays" else build_strays(kind, int(count))
         print(json.dumps(made))
         return
-    console = Console(width=120, highlight=False)
+    console = Console(width=130, highlight=False)
     table = Table(title="strays beside 10,000 chunks", box=None, title_justify="left")
     for column in ("where", "strays", "seconds", "cpu s", "MiB", "LIST requests"):
         table.add_column(column, justify="left" if column == "where" else "right")
@@ -152,6 +155,7 @@ def main() -> None:
         "build MiB",
         "LIST requests",
         "least",
+        "own objects",
     ):
         table.add_column(column, justify="right")
     for count in arguments.arrays:
@@ -165,6 +169,7 @@ def main() -> None:
             f"{one['build_mib']:.0f}",
             f"{one['requests']:,}",
             f"{one['least']:,}",
+            f"{one['objects']:,}",
         )
     console.print(table)
 
