@@ -180,6 +180,7 @@ def test_an_update_that_is_killed_anywhere(tmp_path: Path, older: bool) -> None:
         else:
             continue
         assert pictured(out) == fresh, step
+        assert len(list((out / BLOCKS).iterdir())) == 1, "a folder of another plan"
         report = parchunk.audit(out)
         assert not [found for found in report.findings if found.severity == "damage"], step
         shutil.rmtree(out)

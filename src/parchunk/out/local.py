@@ -22,7 +22,7 @@ from typing import ClassVar
 from parchunk.errors import InputError, OutputError
 from parchunk.metadata.names import OWN
 from parchunk.out.links import refuse_links
-from parchunk.out.output import CLAIMS, LEASE, RESUME, Output, clearing_order, failing
+from parchunk.out.output import BLOCKS, CLAIMS, LEASE, RESUME, Output, clearing_order, failing
 from parchunk.stores.opening import Location
 
 _TEMPORARY = f"{OWN}/tmp"
@@ -214,9 +214,9 @@ class LocalOutput(Output):
             self.refuse_links([path])
             with contextlib.suppress(FileNotFoundError):
                 self._at(path).unlink()
-            if path.startswith(f"{CLAIMS}/"):  # a folder that nobody else would take away
+            if path.startswith((f"{CLAIMS}/", f"{BLOCKS}/")):  # nobody else takes folders away
                 with contextlib.suppress(OSError):
-                    self._at(CLAIMS).rmdir()
+                    self._at(path).parent.rmdir()
 
     def delete_if(self, path: str, seen: str) -> None:
         """Delete one object if it is still the version ``seen``, and the place to write it."""

@@ -37,7 +37,8 @@ MOST_SECONDS = 5.0
 #: What a receipt takes, about, and each record file that it names.
 _RECEIPT_BYTES = 700
 _FILE_BYTES = 60
-#: Objects read or written side by side where each is a request, and so many at a time.
+#: Objects read or written side by side where each is a request; receipts that are files are so
+#: small that many are held at a time.
 _AT_ONCE = 16
 _AHEAD = 1_000
 #: Tries to write a block anew that others write at the same time.
@@ -133,19 +134,22 @@ def lines_of(data: bytes) -> Iterator[Line]:
             yield Line(number, line, parsed_document(line))
 
 
-def read_each(output: Output, paths: Sequence[str]) -> Iterator[bytes | None]:
-    """Yield what lies at each path, read side by side where every look is a request."""
+def read_each(output: Output, paths: Sequence[str], held: int = _AHEAD) -> Iterator[bytes | None]:
+    """Yield what lies at each path, read side by side where every look is a request.
+
+    No more than ``held`` are held at a time.
+    """
     if not output.costs_requests:
         yield from map(output.get, paths)
         return
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="receipt") as pool:
-        for begin in range(0, len(paths), _AHEAD):
-            yield from pool.map(output.get, paths[begin : begin + _AHEAD])
+        for begin in range(0, len(paths), held):
+            yield from pool.map(output.get, paths[begin : begin + held])
 
 
 def blocks_in(output: Output, paths: Sequence[str]) -> Iterator[tuple[str, Line]]:
     """Yield the lines of blocks, each with its block's path."""
-    for path, data in zip(paths, read_each(output, paths), strict=True):
+    for path, data in zip(paths, read_each(output, paths, _AT_ONCE), strict=True):
         for line in lines_of(data or b""):
             yield path, line
 
