@@ -135,7 +135,7 @@ def test_a_build_that_is_killed_anywhere(source: Path, wanted: Path, tmp_path: P
     build = partial(parchunk.build, plan, concurrency=1)
     steps = steps_of(build, tmp_path / "undisturbed")
     seen = set()
-    for step in range(1, steps, 7):
+    for step in range(1, steps, 9):
         out = tmp_path / f"killed-{step}"
         with pytest.raises(Died):
             build(Dying.after(out, step))
@@ -147,7 +147,7 @@ def test_a_build_that_is_killed_anywhere(source: Path, wanted: Path, tmp_path: P
         assert pictured(out) == pictured(wanted)
         assert receipted(open_output(out), plan) == {one.key for one in plan.partitions()}
         shutil.rmtree(out)
-    assert len(seen) > 3
+    assert len(seen) > 2
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -167,7 +167,7 @@ def test_an_update_that_is_killed_anywhere(tmp_path: Path, older: bool) -> None:
     fresh = pictured(tmp_path / "fresh")
     shutil.copytree(before, tmp_path / "undisturbed")
     steps = steps_of(parchunk.update, tmp_path / "undisturbed")
-    for step in random.Random(steps).sample(range(steps), 4):
+    for step in random.Random(steps).sample(range(steps), 3):
         out = tmp_path / f"killed-{step}"
         shutil.copytree(before, out)
         with pytest.raises(Died):
