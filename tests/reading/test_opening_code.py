@@ -29,7 +29,7 @@ def built(folder: Path, zarr_format: Any, names: tuple[str, ...]) -> parchunk.Bu
 
 def opened(code: str) -> Any:
     scope: dict[str, Any] = {}
-    exec(f"import parchunk, zarr; found = {code}", scope)
+    exec(f"import parchunk, xarray, zarr; found = {code}", scope)
     return scope["found"]
 
 
@@ -48,6 +48,17 @@ def test_of_a_plate_one_level_of_one_image_is_opened(tmp_path: Path) -> None:
         assert named in str(error.value)
     with parchunk.open_dataset(result.url, group="A/1/0", drop_variables=["0", "2"]) as image:
         assert image["1"].shape == (2, 4)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_in_icechunk_too(tmp_path: Path, zarr_format: int) -> None:
+    pytest.importorskip("icechunk")
+    result = built(tmp_path, zarr_format, ("c", "x") if zarr_format == 3 else ())
+    image = opened(parchunk.to_icechunk(result.url, tmp_path / "repo").code)
+    if zarr_format == 3:
+        assert image["0"].values.tolist() == [[1] * 8] * 2
+    else:
+        assert image["A/2/0/1"][...].tolist() == [[2] * 4] * 2
 
 
 def test_without_names_of_dimensions_zarr_opens_it(tmp_path: Path) -> None:

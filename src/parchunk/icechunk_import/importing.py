@@ -35,6 +35,7 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan, published_plan
 from parchunk.planning.plan import Plan
+from parchunk.reading.opening_code import first_group
 from parchunk.reading.rows import Receipts, finished_receipts
 from parchunk.stores.told_options import told_options
 from parchunk.workers.crews import Crew
@@ -206,7 +207,7 @@ def to_icechunk(
         on_side=side.name if side is not None and remaining else None,
         seconds=time.monotonic() - began,
         notes=(*documents.notes, *(appending.notes if appending else ()), *notes),
-        code=_opening(url, branch, repo_options),
+        code=_opening(plan, url, branch, repo_options),
     )
 
 
@@ -306,11 +307,12 @@ def _open(
     return repository, url, created
 
 
-def _opening(url: str, branch: str, repo_options: Mapping[str, str] | None) -> str:
+def _opening(plan: Plan, url: str, branch: str, repo_options: Mapping[str, str] | None) -> str:
     """Return the Python that opens the result, with the options that REPO was reached with."""
     repo, named = json.dumps(url, ensure_ascii=False), json.dumps(branch, ensure_ascii=False)
-    return (
-        f"xarray.open_zarr(parchunk.open_icechunk({repo}"
-        f"{told_options('repo_options', url, repo_options)}).readonly_session({named}).store, "
-        "consolidated=False)"
-    )
+    told = told_options("repo_options", url, repo_options)
+    store = f"parchunk.open_icechunk({repo}{told}).readonly_session({named}).store"
+    which = first_group(plan.hierarchy)
+    if which is None:
+        return f'zarr.open_group({store}, mode="r")'
+    return f"xarray.open_zarr({store}{which}, consolidated=False)"

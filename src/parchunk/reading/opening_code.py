@@ -20,23 +20,31 @@ def opening_code(plan: Plan, url: str, options: str = "") -> str:
     """
     named = json.dumps(url, ensure_ascii=False)
     hierarchy = plan.hierarchy
-    groups = dict.fromkeys(["", *(group_of(array) for array in hierarchy.arrays)])
-    for group in groups:
-        arrays = arrays_in(hierarchy, group)
-        if not arrays or nameless_in(hierarchy, group):
-            continue
-        some = f", group={json.dumps(group, ensure_ascii=False)}" if group else ""
-        odd = [array.name.rpartition("/")[2] for array in disagreeing(arrays)]
-        without = f", drop_variables={json.dumps(odd, ensure_ascii=False)}" if odd else ""
-        return f"parchunk.open_dataset({named}{some}{without}{options})"
-    if not hierarchy.arrays:
-        return f"parchunk.open_dataset({named}{options})"
+    which = first_group(hierarchy)
+    if which is not None:
+        return f"parchunk.open_dataset({named}{which}{options})"
     if plan.location.scheme != "file" or options:
         return "with zarr-python, as dimensions have no names: see docs/howto/read.md"
     return (
         f'zarr.open_group("reference://", mode="r", zarr_format={hierarchy.written_format}, '
         f'storage_options={{"fo": {named}, "remote_protocol": "file"}})'
     )
+
+
+def first_group(hierarchy: Hierarchy) -> str | None:
+    """Return the keywords, as they follow in a call, of the first group that xarray opens.
+
+    Nothing for the root, or where there is no array; None where no group can be opened.
+    """
+    for group in dict.fromkeys(["", *(group_of(array) for array in hierarchy.arrays)]):
+        arrays = arrays_in(hierarchy, group)
+        if not arrays or nameless_in(hierarchy, group):
+            continue
+        some = f", group={json.dumps(group, ensure_ascii=False)}" if group else ""
+        odd = [array.name.rpartition("/")[2] for array in disagreeing(arrays)]
+        without = f", drop_variables={json.dumps(odd, ensure_ascii=False)}" if odd else ""
+        return some + without
+    return None if hierarchy.arrays else ""
 
 
 def group_of(array: ArraySpec) -> str:
