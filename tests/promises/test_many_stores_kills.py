@@ -168,6 +168,8 @@ def test_what_was_to_be_left_out_is_without_being_told_again(
         patched.setattr("parchunk.building.replacing.carry_out", _end)
         with pytest.raises(KeyboardInterrupt):
             parchunk.update(out, exclude="big")
+    with pytest.raises(parchunk.InputError, match="unfinished"):  # and passed over by no relocation
+        parchunk.relocate(out, tmp_path / "moved")
     assert list(parchunk.update(out).plan.by_name) == ["air"]
     assert parchunk.update(out).plan.exclude == ("big",)
 

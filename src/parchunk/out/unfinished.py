@@ -49,8 +49,8 @@ class Unfinished:
 
     @property
     def names_some(self) -> bool:
-        """Whether regions, arrays, partitions or stores are named."""
-        return bool(self.regions or self.arrays or self.partitions or self.stores)
+        """Whether regions, arrays, partitions or stores are named, or what is to be left out."""
+        return bool(self.regions or self.arrays or self.partitions or self.names_more)
 
     @property
     def names_more(self) -> bool:
