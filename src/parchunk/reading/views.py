@@ -21,7 +21,7 @@ from parchunk.planning.plan import ArrayPlan, Plan, Region
 from parchunk.reading.labels_view import first_element, labels_of_range, labels_query
 from parchunk.reading.lacking_view import is_lacking, lacking_counts
 from parchunk.reading.refs_view import refs_query
-from parchunk.reading.sql_text import glob_escaped, list_of, nothing, text, values
+from parchunk.reading.sql_text import glob_escaped, list_of, nothing, table, text, values
 
 #: The columns of each view, in order: a contract.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -71,6 +71,14 @@ _RECEIPT_COLUMNS = {
     "array_name": '"array" AS array_name',
     "last_modified": "make_timestamp(last_modified) AS last_modified",
 }
+_ARRAYS_TYPES = (
+    "VARCHAR", "INTEGER", "VARCHAR", ["BIGINT"], ["BIGINT"], ["BIGINT"], ["VARCHAR"], "INTEGER",
+    "INTEGER", "BIGINT",
+)  # fmt: skip
+_PARTITIONS_TYPES = {
+    "array_name": "VARCHAR", "regions": "BIGINT", "region_rows": "BIGINT", "period": "BIGINT",
+    "outer_rows": "BIGINT", "region_length": "BIGINT", "extent": "BIGINT", "total": "BIGINT",
+}  # fmt: skip
 _STRAYS_TYPES = {"array_name": "VARCHAR", "path": "VARCHAR", "size": "BIGINT", "reason": "VARCHAR"}
 
 
@@ -121,28 +129,24 @@ def _array_macro(url: str) -> str:
 
 
 def _arrays(plan: Plan) -> str:
-    rows = [
-        ", ".join(
-            [
-                text(spec.name),
-                str(spec.zarr_format),
-                text(spec.dtype),
-                list_of(spec.shape, "BIGINT"),
-                list_of(spec.reference_chunks, "BIGINT"),
-                list_of(spec.reference_grid, "BIGINT"),
-                list_of(
-                    ["NULL" if name is None else text(name) for name in spec.dimension_names],
-                    "VARCHAR",
-                ),
-                "NULL::INTEGER" if array.axis is None else str(array.axis),
-                str(plan.record_size),
-                f"{spec.reference_total}::BIGINT",
-            ]
+    rows = (
+        (
+            spec.name,
+            spec.zarr_format,
+            spec.dtype,
+            spec.shape,
+            spec.reference_chunks,
+            spec.reference_grid,
+            spec.dimension_names,
+            array.axis,
+            plan.record_size,
+            spec.reference_total,
         )
         for array in plan.arrays
         for spec in [array.spec]
-    ]
-    return f"SELECT * FROM {values(rows)} AS t({_names('arrays')})"
+    )
+    types = dict(zip(COLUMNS["arrays"], _ARRAYS_TYPES, strict=True))
+    return f"SELECT {_names('arrays')} FROM {table(types, rows)}"
 
 
 def _stores(plan: Plan) -> str:
@@ -255,19 +259,19 @@ def _coverage(plan: Plan, updating: bool, rows: str) -> str:
 
 def _partitions(plan: Plan) -> str:
     """Return a query of all partitions: their elements along the split, and their chunks."""
-    rows, cut = [], []
+    rows: list[tuple[object, ...]] = []
+    cut: list[str] = []
     for array in plan.arrays:
         spec = array.spec
         if array.axis is None:
-            rows.append(
-                f"{text(spec.name)}, 1, NULL, NULL, NULL, NULL, NULL, {spec.reference_total}"
-            )
+            rows.append((spec.name, 1, *(None,) * 5, spec.reference_total))
             continue
         if array.cuts:
             cut.append(_cut_array(array))
             continue
         inner = prod(spec.reference_grid[array.axis + 1 :])
         numbers = (
+            spec.name,
             array.regions,
             array.region_chunks * inner,
             spec.reference_grid[array.axis] * inner,
@@ -276,7 +280,7 @@ def _partitions(plan: Plan) -> str:
             spec.shape[array.axis],
             spec.reference_total,
         )
-        rows.append(f"{text(spec.name)}, {', '.join(map(str, numbers))}")
+        rows.append(numbers)
     size = plan.record_size
 
     def first_row(region: str) -> str:
@@ -290,8 +294,7 @@ def _partitions(plan: Plan) -> str:
         "    region * region_length AS start,\n"
         "    least((region + 1) * region_length, extent) AS stop,\n"
         f"    if(region_rows IS NULL, total, {expected})::BIGINT AS expected\n"
-        f"  FROM {values(rows)} AS t(array_name, regions, region_rows, "
-        "period, outer_rows, region_length, extent, total),\n"
+        f"  FROM {table(_PARTITIONS_TYPES, rows)} AS t,\n"
         "    unnest(range(regions)) AS u(region)"
         if rows
         else ""
