@@ -1,0 +1,135 @@
+"""Memory and time of each command by the number of arrays: what an array costs it.
+
+    python -m benchmarks.many_arrays [--arrays FEW MANY] [--traced]     default: 4,000 and 16,000
+
+References of arrays of 96 chunks, a thousand of them in a group, are built with in-process
+listings, and each command is run on them in a process of its own, which has run it on a few arrays
+before. "MiB" is the growth of the peak resident size over imports and the source. "KiB an array" is
+its slope between FEW and MANY arrays, and "ms an array" that of processor seconds; "traced" is that
+of what Python and numpy had allocated at most, and kept, in a second run with `tracemalloc`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import tempfile
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from instruments.measuring import in_process, measured
+
+import parchunk
+from benchmarks.hostile import opened, with_arrays
+from parchunk.cli.main import run
+from parchunk.out.opening import open_output
+from parchunk.out.plan_file import load_plan
+
+#: Arrays that a command is run on first, for its imports.
+_FIRST = 3
+
+
+def command(*arguments: str) -> None:
+    """Run a command of the command line, whose output is not shown."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert run(list(arguments)) == 0
+
+
+def store(out: str) -> parchunk.Source:
+    """Return the store that the references in OUT are of: OUT's name says how many arrays."""
+    return opened(with_arrays(int(Path(out).name)))
+
+
+def build(out: str, source: parchunk.Source) -> None:
+    """Build the references."""
+    parchunk.build(parchunk.plan(source), out)
+
+
+#: What is measured, by name; each is given OUT and its source, which was made before.
+COMMANDS: dict[str, Callable[[str, parchunk.Source], object]] = {
+    "plan": lambda out, source: parchunk.plan(source),
+    "build": lambda out, source: build(f"{out}.again", source),
+    "build, nothing to do": build,
+    "plan.json read": lambda out, source: load_plan(open_output(out)),
+    "status": lambda out, source: command("status", out),
+    "status --json": lambda out, source: command("status", out, "--json"),
+    "sql": lambda out, source: command("sql", out, "SELECT count(*) FROM arrays"),
+    "open_dataset": lambda out, source: parchunk.open_dataset(out, group="g0"),
+    "audit": lambda out, source: parchunk.audit(out),
+    "audit --json": lambda out, source: command("audit", out, "--json"),
+    "audit --report": lambda out, source: command("audit", out, "--report", f"{out}.html"),
+    "audit --against-source": lambda out, source: parchunk.audit(
+        out, against_source=True, source=source
+    ),
+}
+
+
+def one(name: str, out: str, traced: bool) -> dict[str, Any]:
+    """Run a command, and return what it took."""
+    held: list[object] = []
+    with tempfile.TemporaryDirectory() as folder:
+        first = f"{folder}/{_FIRST}"
+        build(first, store(first))
+        COMMANDS[name](first, store(first))
+    source = store(out)
+
+    def step() -> dict[str, Any]:
+        held.append(COMMANDS[name](out, source))
+        return {}
+
+    if not traced:
+        return measured(step)
+    tracemalloc.start()
+    step()
+    kept, peak = tracemalloc.get_traced_memory()
+    return {"kept": kept / 2**20, "peak": peak / 2**20}
+
+
+def main() -> None:
+    """Print the table, a line as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--arrays", nargs=2, type=int, default=[4_000, 16_000])
+    parser.add_argument("--commands", nargs="+", default=list(COMMANDS), choices=COMMANDS)
+    parser.add_argument("--dir", help="where references are written, and left")
+    parser.add_argument("--traced", action="store_true", help="what Python had allocated, too")
+    parser.add_argument("--one", nargs=3, help="measure here, print JSON")
+    arguments = parser.parse_args()
+    if arguments.one:
+        name, out, traced = arguments.one
+        print(json.dumps(one(name, out, traced == "traced")))
+        return
+    few, many = arguments.arrays
+    ways = ("", "traced") if arguments.traced else ("",)
+    print(f"| command | MiB, {few:,} | MiB, {many:,} | KiB an array | ms an array |", end="")
+    print(" traced, at most | kept |" if arguments.traced else "")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.dir or temporary
+        for count in (few, many):
+            if not Path(f"{folder}/{count}").exists():
+                in_process(
+                    "benchmarks.many_arrays", "build, nothing to do", f"{folder}/{count}", ""
+                )
+        for name in arguments.commands:
+            low: dict[str, float] = {}
+            high: dict[str, float] = {}
+            for way in ways:
+                low |= in_process("benchmarks.many_arrays", name, f"{folder}/{few}", way)
+                high |= in_process("benchmarks.many_arrays", name, f"{folder}/{many}", way)
+            slope = {key: (high[key] - low[key]) / (many - few) for key in low}
+            cells = [
+                name,
+                f"{low['mib']:.0f}",
+                f"{high['mib']:.0f}",
+                f"{slope['mib'] * 1024:.1f}",
+                f"{slope['cpu_seconds'] * 1000:.2f}",
+                *(f"{slope[key] * 1024:.1f}" for key in ("peak", "kept") if key in slope),
+            ]
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
