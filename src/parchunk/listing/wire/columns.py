@@ -174,10 +174,10 @@ def usual_times(rows: Rows) -> NDArray[np.int64] | None:
     """Return times like ``2024-01-02T03:04:05.678Z`` in microseconds; None where one is none."""
     read = _words_of(rows)
     # Objects that were written one after the other often have the same, to the second.
-    changes = np.flatnonzero((read[:, 1:] != read[:, :-1]).any(axis=0)).tolist()
+    changes = np.flatnonzero((read[:, 1:] != read[:, :-1]).any(axis=0))
     if len(changes) > _FEW:
         return _times_of(read)
-    begins = [0, *(change + 1 for change in changes)]
+    begins = [0, *(changes + 1).tolist()]
     known = [_time(rows[at].tobytes()) for at in begins]
     found = np.empty(len(rows), np.int64)
     for begin, time in zip(begins, known, strict=True):
