@@ -156,6 +156,33 @@ def test_stores_that_were_given_are_taken_in_without_being_told_again(
     assert not (out / ".parchunk/update.json").exists()
 
 
+def test_a_store_that_was_given_and_is_not_to_come_is_told_with_how_to_do_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given to an update that was cut short, it is in the way of all later ones, or comes."""
+    first, wrong, right = months(tmp_path / "in", 3)
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan([first], concat="time", record_size=3), out)
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.replacing.carry_out", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(out, wrong)
+    taken = shutil.copytree(out, tmp_path / "taken")
+    result = parchunk.update(taken)
+    assert result.notes[0].endswith(f"cut short is done, too: {wrong}")
+    shutil.rmtree(wrong)
+    asked = out / ".parchunk/next/.parchunk/asked.json"
+    with pytest.raises(parchunk.InputError, match="no Zarr metadata") as refused:
+        parchunk.update(out, right)
+    assert f"had been given {wrong}: where that is not to come" in str(refused.value)
+    assert str(asked) in str(refused.value)
+    asked.write_text(json.dumps({**json.loads(asked.read_text()), "stores": [], "labels": []}))
+    result = parchunk.update(out, right)
+    assert result.plan.stores is not None
+    assert [one.url for one in result.plan.stores.stores] == [str(first), str(right)]
+    assert not any("had been given" in note for note in result.notes)
+
+
 def test_what_was_to_be_left_out_is_without_being_told_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 from parchunk.building.carrying import forget, is_due, keep_going_on, renewed, strays_of, taken_up
 from parchunk.errors import InputError
 from parchunk.out.claims import clear_claims
-from parchunk.out.output import NEXT, PLAN, PREPARED_FOR, Output
+from parchunk.out.output import NEXT, PLAN, PREPARED_FOR, UPDATE, Output
 from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipt_files import ReceiptWriter, settled_receipts
@@ -19,6 +21,7 @@ from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.changes import seen_otherwise
 from parchunk.planning.growth import carried
 from parchunk.planning.plan import Plan
+from parchunk.wording import counted
 
 
 def to_list_anew(old: Plan, new: Plan, output: Output) -> tuple[str, ...]:
@@ -63,6 +66,41 @@ def came_before(plan: Plan, output: Output) -> Unfinished:
         if one is not None and one.fingerprint == plan.fingerprint:
             found = found.with_more(one)
     return found
+
+
+def notes_of_before(before: Unfinished) -> tuple[str, ...]:
+    """Return what is to be said of what `came_before`: nobody may have asked for it this time."""
+    given = [*before.stores, *(f"--exclude {glob}" for glob in before.exclude)]
+    given += ["--skip-unsupported"] if before.skip_unsupported else []
+    if not given:
+        return ()
+    return (f"what an update had been given that was cut short is done, too: {_some(given)}",)
+
+
+@contextmanager
+def telling_of_before(before: Unfinished, plan: Plan, output: Output) -> Iterator[None]:
+    """Say in a refusal of stores that some of them `came_before`, and how to do without them."""
+    try:
+        yield
+    except InputError as error:
+        kept = ((asked_before(plan, output), PREPARED_FOR), (read_unfinished(output), UPDATE))
+        files = [
+            output.describe(path)
+            for one, path in kept
+            if one is not None and one.fingerprint == plan.fingerprint and one.stores
+        ]
+        if not files:
+            raise
+        raise InputError(
+            f"{error}; an update that was cut short had been given {_some(before.stores)}: where "
+            'that is not to come, take it out of "stores", and its label out of "labels", in '
+            f"{' and '.join(files)}, and update again"
+        ) from error
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {counted(more, 'other')}" if more > 0 else "")
 
 
 def begin_stage(new: Plan, output: Output, asked: Unfinished) -> Output:

@@ -18,7 +18,13 @@ from parchunk.building.effort import Effort
 from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.replacing import build_replacement
 from parchunk.building.results import BuildResult, Progress
-from parchunk.building.staging import asked_before, came_before, to_list_anew
+from parchunk.building.staging import (
+    asked_before,
+    came_before,
+    notes_of_before,
+    telling_of_before,
+    to_list_anew,
+)
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
@@ -148,18 +154,20 @@ def update(
         refuse_overlap(old, source, output)
         given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
         before = came_before(old, output)
+        told = notes_of_before(before)
         wanted, changes = _without(old, (*before.exclude, *exclude), output), Changes()
         skip_unsupported = skip_unsupported or before.skip_unsupported
         if wanted.stores is not None:
-            new = grown_many(
-                wanted,
-                (*before.stores, *_several(stores)),
-                (*before.labels, *parse_labels(labels)) if before.labels else labels,
-                store_options,
-                skip_unsupported,
-                given,
-                allow_shrink,
-            )
+            with telling_of_before(before, old, output):
+                new = grown_many(
+                    wanted,
+                    (*before.stores, *_several(stores)),
+                    (*before.labels, *parse_labels(labels)) if before.labels else labels,
+                    store_options,
+                    skip_unsupported,
+                    given,
+                    allow_shrink,
+                )
             source = new.source or source
             refuse_overlap(new, source, output)
             changes = changes_of_stores(wanted, new)
@@ -203,8 +211,8 @@ def update(
         choose(source)
         if not changes.in_place:
             made = build_replacement(old, new, changes, asked, source, output, lease, effort, began)
-            return replace(made, before=was)
-        notes = _begin(asked, old, new, output, source.manner.page)
+            return replace(made, notes=(*told, *made.notes), before=was)
+        notes = [*told, *_begin(asked, old, new, output, source.manner.page)]
         discard_prepared(output)  # which said what is to be listed anew: that is kept by now
         result = carry_out(new, source, output, lease, effort, began)
         return replace(result, notes=(*notes, *result.notes), before=was)
