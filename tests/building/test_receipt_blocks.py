@@ -186,6 +186,38 @@ def test_an_update_that_is_killed_anywhere(tmp_path: Path, older: bool) -> None:
         shutil.rmtree(out)
 
 
+class Halfway(Dying):
+    """An OUT that dies once it has deleted a block whole."""
+
+    def delete(self, path: str) -> None:
+        super().delete(path)
+        if path.startswith(BLOCKS):
+            self.left[0] = 0
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_what_is_doubtful_stays_so_whatever_is_killed(tmp_path: Path, grows: bool) -> None:
+    """Two blocks differ: where one of them was deleted before the other, that one held."""
+    path, out = write_arrays(tmp_path / "s.zarr"), tmp_path / "refs"
+    plan = plan_of(path)
+    parchunk.build(plan, out)
+    output = open_output(out)
+    receipt = read_receipts(output, plan)["g1/a1", 0]
+    other = replace(receipt.record_files[0], digest="00" * 16)
+    put_block(output, [(1, replace(receipt, record_files=(other, *receipt.record_files[1:])))])
+    halfway = Halfway.after(out, 10_000)
+    if grows:
+        write_arrays(path, steps=7)
+        with pytest.raises(Died):
+            parchunk.update(halfway)
+        parchunk.update(out)
+    else:
+        with pytest.raises(Died):
+            parchunk.build(plan, halfway, overwrite=True)
+        parchunk.build(plan, out)
+    assert parchunk.audit(out).complete
+
+
 def test_an_update_of_one_array_leaves_the_others(source: Path, tmp_path: Path) -> None:
     plan, out = plan_of(source), tmp_path / "refs"
     parchunk.build(plan, out)

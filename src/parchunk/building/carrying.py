@@ -23,7 +23,7 @@ from parchunk.out.receipt_files import (
     ReceiptWriter,
     find_receipts,
     forget_receipts,
-    read_receipts,
+    take_back_doubtful,
 )
 from parchunk.out.receipts import Receipt, receipt_path, strays_path
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
@@ -93,7 +93,7 @@ def carry_over(old: Plan, new: Plan, output: Output) -> None:
 
     So before any record file is written over, nothing vouches for what it held.
     """
-    receipts = read_receipts(output, old)
+    receipts = take_back_doubtful(output, old).receipts
     there = find_receipts(output, new)
     done = there.receipts
     found = []

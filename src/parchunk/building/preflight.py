@@ -12,8 +12,9 @@ from parchunk.metadata.meaning import same_meaning
 from parchunk.metadata.names import OWN, record_number
 from parchunk.out.claims import clear_claims
 from parchunk.out.lease import Lease, held
-from parchunk.out.output import BY_ARRAY, LEASE, OF_OUT, PLAN, ROOT, Output
+from parchunk.out.output import BLOCKS, BY_ARRAY, LEASE, OF_OUT, PLAN, ROOT, Output
 from parchunk.out.plan_file import parse_plan, save_plan
+from parchunk.out.receipt_files import take_back_doubtful
 from parchunk.out.switching import finish_switch
 from parchunk.planning.plan import Plan
 from parchunk.planning.plan_differences import plan_differences
@@ -60,9 +61,9 @@ def begin_output(plan: Plan, output: Output, overwrite: bool, shared: bool = Fal
             if not overwrite:
                 assert old is not None
                 raise InputError(_is_of_another(output, old, _as_begun(old, plan)))
-            output.clear(_own_paths(output, old))
+            _clear(output, old)
         elif overwrite:
-            output.clear(_own_paths(output, old))
+            _clear(output, old)
         else:
             if not shared:
                 output.prepare()
@@ -117,6 +118,14 @@ def refuse_foreign(output: Output) -> bytes | None:
             f"{output.url} holds something that parchunk did not write: name another OUT"
         )
     return saved
+
+
+def _clear(output: Output, plan: Plan | None) -> None:
+    """Delete what parchunk wrote in OUT; cut short, a build of the plan that is there goes on."""
+    if plan is not None and output.paths(BLOCKS):
+        output.prepare()
+        take_back_doubtful(output, plan)
+    output.clear(_own_paths(output, plan))
 
 
 def _own_paths(output: Output, plan: Plan | None) -> list[str]:
