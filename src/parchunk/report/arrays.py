@@ -18,7 +18,7 @@ _GAPS, _PARTITIONS = 100, 200
 _STORES = 200
 #: Arrays that the page shows, those that lack most first: a browser has to hold it.
 _ARRAYS = 2_000
-#: Arrays that get pictures, those with findings first, then the largest.
+#: Arrays that get pictures, those that lack most first, then those with findings, the largest.
 PICTURED = 40
 #: Arrays that are open at first, where they have findings.
 _OPEN = 3
@@ -133,7 +133,7 @@ def _array(
         parts += array_pictures(report, array, spec)
     elif array.expected:
         parts.append(
-            element("p", f"Pictures are drawn for {PICTURED} arrays, those with findings first.")
+            element("p", f"Pictures are drawn for {PICTURED} arrays, those that lack most first.")
         )
     # On paper the findings say as much.
     more = (_gaps(array), _partitions(ours), _strays(array))
