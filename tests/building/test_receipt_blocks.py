@@ -101,10 +101,15 @@ def test_it_is_what_single_receipts_say(source: Path, wanted: Path, tmp_path: Pa
     rows = parchunk.connect(out).sql(query).fetchall()
     assert rows == parchunk.connect(wanted).sql(query).fetchall()
     assert len(rows) == PARTITIONS
-    put_block(output, [(0, ours["g0/a0", None])])  # as two tasks that did the same at once
+    receipt = ours["g0/a0", None]
+    put_block(output, [(0, receipt)])  # as two tasks that did the same at once
+    assert parchunk.connect(out).sql(query).fetchall() == rows
     shutil.copytree(wanted / RECEIPTS, out / RECEIPTS)
     assert parchunk.connect(out).sql(query).fetchall() == rows
     assert parchunk.audit(out).complete
+    put_block(output, [(0, replace(receipt, record_files=receipt.record_files[:1]))])
+    left = [row for row in rows if row[0] != "g0/a0"]
+    assert parchunk.connect(out).sql(query).fetchall() == left
 
 
 def test_requests_to_out_are_few(source: Path) -> None:

@@ -212,8 +212,13 @@ def _receipts(plan: Plan, url: str, there: Sequence[str]) -> str:
     fields = ", ".join(f'"{name}": {text(kind)}' for name, kind in _RECEIPT_FIELDS.items())
     columns = ", ".join(_RECEIPT_COLUMNS.get(name, f'"{name}"') for name in COLUMNS["receipts"])
     files = ", ".join(text(f"{glob_escaped(url)}/{pattern}") for pattern in there)
-    # Two that did the same at once have both said so.
-    once = "\nQUALIFY row_number() OVER (PARTITION BY array_name, region) = 1" if there[1:] else ""
+    once = ""
+    if any(pattern.endswith(".jsonl") for pattern in there):
+        # Two that did the same at once have both said so; where they differ none counts.
+        once = (
+            '\nWINDOW same AS (PARTITION BY "array", region)\nQUALIFY row_number() OVER same = 1'
+            "\n  AND min(record_files::VARCHAR) OVER same = max(record_files::VARCHAR) OVER same"
+        )
     return (
         f"SELECT {columns}\nFROM read_json([{files}], format = 'newline_delimited', "
         f"ignore_errors = true, hive_partitioning = false,\n  columns = {{{fields}}})\n"
