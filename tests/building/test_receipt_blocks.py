@@ -20,6 +20,7 @@ from tests.promises.damage import follow
 import parchunk
 from parchunk.building.tasks import do_task
 from parchunk.out import receipt_blocks
+from parchunk.out.lease import Lease
 from parchunk.out.opening import open_output
 from parchunk.out.output import BLOCKS, PLAN, RECEIPTS, ROOT
 from parchunk.out.plan_file import load_plan
@@ -189,6 +190,20 @@ def test_an_update_that_is_killed_anywhere(tmp_path: Path, older: bool) -> None:
         report = parchunk.audit(out)
         assert not [found for found in report.findings if found.severity == "damage"], step
         shutil.rmtree(out)
+
+
+def test_what_is_kept_is_not_written_where_out_is_somebody_elses_by_now(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build that was stopped for a while wrote them as it gave up, and others had listed anew."""
+
+    def lost(lease: Lease) -> None:
+        raise parchunk.HeldError("OUT is held by another build")
+
+    monkeypatch.setattr(Lease, "check", lost)
+    with pytest.raises(parchunk.HeldError, match="held by another"):
+        parchunk.build(plan_of(source), tmp_path / "refs")
+    assert not open_output(tmp_path / "refs").paths(BLOCKS)
 
 
 class Halfway(Dying):

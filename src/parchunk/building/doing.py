@@ -56,7 +56,7 @@ def do_here(
     if effort.processes > 1:
         run.in_processes(ready, effort.processes)
     else:
-        blocks = together(output, effort.shared, run.receipts.append)
+        blocks = together(output, effort.shared, run.receipts.append, run.check)
         run.in_threads(ready, most_held, effort.concurrency, blocks)
     least = sum(receipt.requests_least for receipt in run.receipts[before:])
     return least if source.manner.remote else 0

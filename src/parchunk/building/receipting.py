@@ -84,14 +84,22 @@ def receipt_of(
     )
 
 
-def together(output: Output, shared: bool, done: Callable[[Receipt], None]) -> Together:
+def together(
+    output: Output,
+    shared: bool,
+    done: Callable[[Receipt], None],
+    check: Callable[[], None] | None = None,
+) -> Together:
     """Return what writes the receipts of small arrays in blocks; ``done`` is told which are there.
 
-    ``shared``: others may do the same at the same time.
+    ``shared``: others may do the same at the same time. ``check`` raises when OUT is somebody
+    else's by now: what was kept meanwhile may not be so any more, and is not written.
     """
     write = write_block_once if shared else put_block
 
     def put(held: list[tuple[int, Receipt]]) -> None:
+        if check is not None:
+            check()
         write(output, held)
         for _, receipt in held:
             done(receipt)

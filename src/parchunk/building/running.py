@@ -46,7 +46,8 @@ class Run:
         began: float,
         check: Callable[[], None],
     ) -> None:
-        self._check = check
+        #: Raises when OUT is somebody else's by now.
+        self.check = check
         #: What each job that is under way holds, in chunks.
         self._flying: dict[Future[JobResult], int] = {}
         #: Whether a write still hangs, somewhere, though the build has ended.
@@ -157,7 +158,7 @@ class Run:
                 self.notes += result.notes
                 if take:
                     take(result)
-            self._check()
+            self.check()
             if tick:
                 tick()
             self.report()
