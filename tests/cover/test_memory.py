@@ -65,7 +65,7 @@ def test_arrays_and_partitions_take_of_what_sizes_have_once_they_are_many(
     assert (held[0] - held[1]) * CHUNK_BYTES == pytest.approx(kept, abs=CHUNK_BYTES)
     with pytest.raises(InputError, match="very many arrays or partitions") as refused:
         held_within(64 << 20, 100, 4, processes=processes, kept=kept)
-    assert "plan fewer arrays (--include, --exclude)" in str(refused.value)
+    assert "plan anew fewer arrays (--include, --exclude)" in str(refused.value)
     named = int(re.findall(r"give (\d+)MiB or more", str(refused.value))[0])
     assert held_within(named << 20, 100, 4, processes=processes, kept=kept) > 0
     bound = inline_bound(named << 20, processes, 100, 4, 1 << 20, kept=kept)

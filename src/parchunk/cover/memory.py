@@ -112,7 +112,7 @@ def held_within(
         enough = f"give {-(-least // (1 << 20)) * processes}MiB or more"
         lower = f"lower --record-size{', --workers' if several else ''} or --concurrency"
         if 2 * kept > least:
-            lower = "plan fewer arrays (--include, --exclude) or longer regions (--region)"
+            lower = "plan anew fewer arrays (--include, --exclude) or longer regions (--region)"
         raise InputError(
             f"--memory {memory} bytes is too little for record files of {record_size} rows and "
             f"{concurrency} listings side by side"
