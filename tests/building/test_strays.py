@@ -177,6 +177,34 @@ def test_strays_of_a_dotted_array(tmp_path: Path) -> None:
         assert kept == reasons
 
 
+@pytest.mark.parametrize("formats", [2, 3])
+def test_what_was_outside_the_grid_is_a_stray_no_longer_once_the_array_has_grown(
+    tmp_path: Path, formats: Any
+) -> None:
+    source, out = tmp_path / "s", str(tmp_path / "refs")
+    group = zarr.open_group(source, mode="w", zarr_format=formats)
+    array = group.create_array("a", shape=(12,), chunks=(1,), dtype="u1", fill_value=0)
+    array[...] = 1
+    chunks = source / "a" / ("c" if formats == 3 else "")
+    (chunks / "README").write_bytes(b"x")
+    # Written before the metadata says that there is more: the second is never said.
+    for number in (12, 40):
+        (chunks / str(number)).write_bytes((chunks / "11").read_bytes())
+    built = parchunk.build(parchunk.plan(str(source), split=0, region=2, record_size=2), out)
+    assert (built.present, built.strays) == (12, 3)
+    array.resize((16,))
+    array[12:] = 2
+    updated = parchunk.update(out)
+    assert (updated.present, updated.missing, updated.strays) == (16, 0, 2)
+    with parchunk.connect(out) as con:
+        rows = con.sql("SELECT path, reason FROM strays ORDER BY path").fetchall()
+    where = "c/" if formats == 3 else ""
+    assert rows == [
+        (f"{where}40", "outside the grid"),
+        (f"{where}README", "not a chunk key"),
+    ]
+
+
 def test_ranks_of_the_dirty_store_are_what_strays_stand_between() -> None:
     """Why ``c/4`` and its like need no chunk beside them: keys stand in text order."""
     assert rank_of((12, 3), (10, 0)) < rank_of((12, 3), (2, 0))

@@ -6,13 +6,10 @@ is lost on the way costs a listing of its partition, and nothing else.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import replace
 
-import pyarrow.parquet as pq
-
-from parchunk.listing.strays import Strays, encode_strays
+from parchunk.building.carried_strays import has_chunks, strays_of
 from parchunk.out.counts import BuildCounts
 from parchunk.out.inventory_date import oldest
 from parchunk.out.known import keep_known
@@ -98,9 +95,8 @@ def carry_over(old: Plan, new: Plan, output: Output) -> None:
     done = there.receipts
     found = []
     for item in carried(old, new):
-        before = [receipts.get(part.key) for part in item.before]
-        known = [receipt for receipt in before if receipt is not None]
-        if len(known) == len(before) and item.partition.key not in done:
+        known = receipts_of(item, new, receipts, output)
+        if known and item.partition.key not in done:
             strays = strays_of(output, item, known, in_place=True)
             found.append((item, known, strays))
     # All are read before the first is written: region 1 may lie where another region 1 is read.
@@ -113,6 +109,16 @@ def carry_over(old: Plan, new: Plan, output: Output) -> None:
             done[item.partition.key] = receipt
     keep_going_on(old, new, receipts, done, output, output)
     _delete_others(new, output, done, there.alone | writer.alone)
+
+
+def receipts_of(
+    item: Carried, new: Plan, receipts: Mapping[PartitionKey, Receipt], output: Output
+) -> list[Receipt]:
+    """Return the receipts of which that of a carried partition is made; none: it is listed."""
+    known = [receipts[part.key] for part in item.before if part.key in receipts]
+    if len(known) < len(item.before) or has_chunks(item, new, known, output):
+        return []
+    return known
 
 
 def keep_going_on(
@@ -180,22 +186,3 @@ def renewed(known: Sequence[Receipt], partition: Partition, plan: Plan) -> Recei
             )
         ),
     )
-
-
-def strays_of(
-    output: Output, item: Carried, known: Sequence[Receipt], *, in_place: bool = False
-) -> bytes | None:
-    """Return the strays kept of the partitions that one consists of; None: there are none.
-
-    With ``in_place``, None also says that they lie where they belong.
-    """
-    same = len(known) == 1 and strays_path(item.before[0]) == strays_path(item.partition)
-    if in_place and same:
-        return None
-    together = Strays()
-    for part, receipt in zip(item.before, known, strict=True):
-        data = output.get(strays_path(part)) if receipt.strays else None
-        if data is not None:
-            table = pq.read_table(io.BytesIO(data))
-            together.add(table.select(["path", "size", "reason"]))
-    return encode_strays(item.partition.array, together) if together.count else None

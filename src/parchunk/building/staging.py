@@ -9,7 +9,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from parchunk.building.carrying import forget, is_due, keep_going_on, renewed, strays_of, taken_up
+from parchunk.building.carried_strays import strays_of
+from parchunk.building.carrying import (
+    forget,
+    is_due,
+    keep_going_on,
+    receipts_of,
+    renewed,
+    taken_up,
+)
 from parchunk.errors import InputError
 from parchunk.out.claims import clear_claims
 from parchunk.out.output import NEXT, PLAN, PREPARED_FOR, UPDATE, Output
@@ -135,9 +143,8 @@ def carry_to(old: Plan, new: Plan, output: Output, stage: Output, kept: dict[Any
     done = settled_receipts(stage, new)
     with ReceiptWriter(stage, new) as writer:
         for item in carried(old, new):
-            receipts = [kept.get(part.key) for part in item.before]
-            known = [receipt for receipt in receipts if receipt is not None]
-            if len(known) != len(receipts) or item.partition.key in done:
+            known = receipts_of(item, new, kept, output)
+            if not known or item.partition.key in done:
                 continue
             strays = strays_of(output, item, known)
             if strays is not None:

@@ -19,6 +19,9 @@ from parchunk.metadata.spec import ArraySpec
 #: Strays of one partition that are kept by name; all are counted.
 KEPT = 10_000
 
+#: The reason of what would be a chunk if the array were longer.
+OUTSIDE = "outside the grid"
+
 _METADATA = pa.array(sorted(DOCUMENTS))
 
 SCHEMA = pa.schema(
@@ -116,7 +119,7 @@ def find_strays(spec: ArraySpec, tails: pa.StringArray, sizes: NDArray[np.int64]
             pc.and_(pa.array(sizes == 0), pc.match_substring_regex(tails, shapes.folder)),
             pc.match_substring_regex(tails, shapes.padded),
         ),
-        "outside the grid",
+        OUTSIDE,
         "directory marker",
         "not a canonical number",
         "not a chunk key",
