@@ -4,9 +4,11 @@
 
 A synthetic S3 server on loopback answers, in a process of its own; so does each measurement, after
 a small one that imports. "fetch" asks for pages and throws them away; "drain" reads them; "build"
-writes references. Then all listings of a table's row run side by side from one process, each over
-an equal share of the keys, at so many seconds a request: ``--pages`` pages each. "loop" follows
-them in one thread (`benchmarks.wire_loop`), "2 loops" in two.
+writes references: of S3 without credentials and with signatures, and of Google's stores, whose
+pages are JSON off the wire and XML through obstore. Then all listings of a table's row run side by
+side from one process, each over an equal share of the keys, at so many seconds a request:
+``--pages`` pages each. "loop" follows them in one thread (`benchmarks.wire_loop`), "2 loops" in
+two.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from instruments.measuring import in_process, measured
 from instruments.synthetic.formula import FormulaStore
 from instruments.synthetic.server import Server, serve
 from instruments.synthetic.zarr_stores import zarr_store
-from obstore.store import S3Store
+from obstore.store import GCSStore, S3Store
 from rich.console import Console
 from rich.table import Table
 
@@ -44,9 +46,11 @@ BESIDE = ("obstore", "wire", "loop", "2 loops")
 LOOPS = {"loop": 1, "2 loops": 2}
 WHAT = ("keys/s", "cpu/M", "MiB")
 KEYS: dict[str, dict[str, Any]] = {
-    "": {"skip_signature": True},
+    "anonymous": {"skip_signature": True},
     "signed": {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "EXAMPLE"},
 }
+#: What is asked in the JSON of Google Cloud Storage, without credentials.
+GOOGLE = "Google"
 _COUNT = re.compile(rb"<KeyCount>(\d+)<")
 _TOKEN = re.compile(rb"<NextContinuationToken>([^<]*)<")
 
@@ -58,11 +62,19 @@ def store_of(chunks: int) -> FormulaStore:
     )
 
 
-def source_of(server: Server, way: str, signed: str = "") -> parchunk.Source:
-    """Return the server's store as a source that is listed one way."""
+def source_of(server: Server, way: str, asked: str = "anonymous") -> parchunk.Source:
+    """Return the server's store as a source that is listed one way, and asked with those keys."""
+    if asked == GOOGLE:
+        bucket = GCSStore(
+            server.bucket,
+            base_url=server.endpoint,
+            skip_signature=True,
+            client_options={"allow_http": True},
+        )
+        return parchunk.Source(bucket, url=f"gs://{server.bucket}", listing=way)
     kwargs = {**server.store_kwargs()}
     del kwargs["skip_signature"]
-    store = S3Store(server.bucket, **kwargs, **KEYS[signed])
+    store = S3Store(server.bucket, **kwargs, **KEYS[asked])
     return parchunk.Source(store, url=f"s3://{server.bucket}", listing=way)
 
 
@@ -82,26 +94,26 @@ def fetch(server: Server) -> dict[str, Any]:
         token = found[1].decode()
 
 
-def drain(server: Server, way: str, signed: str) -> dict[str, Any]:
+def drain(server: Server, way: str, asked: str) -> dict[str, Any]:
     """Read every page."""
-    pages = pages_of(source_of(server, way, signed), 1000, 60, NEVER)
+    pages = pages_of(source_of(server, way, asked), 1000, 60, NEVER)
     read = pages.pages("t", None, Spent(), Enough(BATCH_ROWS))
     return {"keys": sum(len(page.paths) for page in read)}
 
 
-def build(server: Server, way: str, signed: str) -> dict[str, Any]:
+def build(server: Server, way: str, asked: str) -> dict[str, Any]:
     """Build references."""
     with tempfile.TemporaryDirectory() as folder:
-        return {"keys": parchunk.build(source_of(server, way, signed), f"{folder}/refs").present}
+        return {"keys": parchunk.build(source_of(server, way, asked), f"{folder}/refs").present}
 
 
-def one(kind: str, chunks: int, signed: str) -> dict[str, Any]:
+def one(kind: str, chunks: int, asked: str) -> dict[str, Any]:
     """Measure one kind here."""
     way, _, what = kind.rpartition(" ")
     run: Callable[[Server], dict[str, Any]] = (
         fetch
         if what == "fetch"
-        else partial(drain if what == "drain" else build, way=way, signed=signed)
+        else partial(drain if what == "drain" else build, way=way, asked=asked)
     )
     with serve(store_of(SMALL)) as server:
         run(server)
@@ -147,14 +159,15 @@ def side_by_side(way: str, streams: int, latency: float, pages: int) -> dict[str
 def costs(chunks: int) -> Table:
     """Return the table of processor seconds."""
     table = Table(title="processor seconds for a million keys", box=None, title_justify="left")
-    for column in ("", "anonymous", "signed"):
-        table.add_column(column, justify="right" if column else "left")
+    table.add_column("")
+    for asked in (*KEYS, GOOGLE):
+        table.add_column(asked, justify="right")
     for kind in KINDS:
         cells = []
-        for signed in KEYS:
-            if kind == "fetch" and signed:
+        for asked in (*KEYS, GOOGLE):
+            if kind == "fetch" and asked != "anonymous":
                 continue
-            found = in_process("benchmarks.wire", kind, "--chunks", chunks, "--signed", signed)
+            found = in_process("benchmarks.wire", kind, "--chunks", chunks, "--asked", asked)
             cells.append(f"{found['cpu_seconds'] / found['keys'] * 1e6:.2f}")
         table.add_row(kind, *cells)
     return table
@@ -192,7 +205,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--streams", default="1,8,32,128,512")
     parser.add_argument("--pages", type=int, default=20)
-    parser.add_argument("--signed", default="")
+    parser.add_argument("--asked", default="anonymous", choices=(*KEYS, GOOGLE))
     parser.add_argument("--one", help="measure here, print JSON")
     given = parser.parse_args()
     streams = [int(count) for count in given.streams.split(",")]
@@ -200,7 +213,7 @@ def main() -> None:
         way = given.one.removesuffix(" beside")
         print(json.dumps(side_by_side(way, streams[0], given.latency, given.pages)))
     elif given.one:
-        print(json.dumps(one(given.one, given.chunks, given.signed)))
+        print(json.dumps(one(given.one, given.chunks, given.asked)))
     else:
         console = Console(width=160, highlight=False)
         console.print(costs(given.chunks))

@@ -20,6 +20,7 @@ from parchunk.listing.wire.columns import times
 from parchunk.listing.wire.connection import Answer
 from parchunk.listing.wire.google_identity import GoogleIdentity, google_identity
 from parchunk.listing.wire.page import Glance, UnreadablePage, WirePage
+from parchunk.listing.wire.paths import are_paths, text_of
 from parchunk.listing.wire.reaching import (
     NotHere,
     client_options,
@@ -28,6 +29,7 @@ from parchunk.listing.wire.reaching import (
     origin_of,
 )
 from parchunk.listing.wire.server import Limits, Origin
+from parchunk.listing.wire.stretches import is_plain
 from parchunk.listing.wire.strict_reader import microseconds, path_of
 from parchunk.listing.wire.tokens import Tokens
 from parchunk.listing.wire.wire_pages import refusal
@@ -37,7 +39,9 @@ from parchunk.stores.options import PAYER, from_environment, is_true
 _FIELDS = "items(name,size,updated),nextPageToken"
 _UNDERSTOOD = frozenset({"bucket", "base_url", "skip_signature"}) | OPTIONS
 _PROJECT = re.compile(r"[a-z0-9.:-]{1,100}")
-_SIZE = re.compile(r"[0-9]{1,18}")
+_SIZE_LENGTHS = frozenset(range(1, 19))
+#: A name that does not stand right before its colon.
+_APART = re.compile(rb'"[ \t\r\n]+:')
 _REASON = re.compile(r"[A-Za-z]{1,60}")
 
 
@@ -184,7 +188,7 @@ def read_json(body: bytes, after: str | None) -> WirePage:
         When it is none.
     """
     try:
-        said = json.loads(body, object_pairs_hook=_once)
+        said = _document(body)
     except (ValueError, RecursionError) as error:
         raise UnreadablePage(f"its JSON cannot be read: {str(error)[:200]}") from None
     if not isinstance(said, dict) or "error" in said:
@@ -195,16 +199,33 @@ def read_json(body: bytes, after: str | None) -> WirePage:
     if after and _texts(items[:1], "name") == [after]:
         items = items[1:]
     names, sizes, updated = (_texts(items, name) for name in ("name", "size", "updated"))
-    if not all(map(_SIZE.fullmatch, sizes)):
+    digits = "".join(sizes)
+    if sizes and not (
+        digits.isascii() and digits.isdigit() and {*map(len, sizes)} <= _SIZE_LENGTHS
+    ):
         raise UnreadablePage("an object has no size that is one")
-    try:
-        paths = pa.array([path_of(name) for name in names], pa.string())
-    except UnicodeEncodeError:
-        raise UnreadablePage("a name is no text") from None
     return WirePage(
-        Listed(paths, np.array([int(size) for size in sizes], np.uint64), _times(updated)),
+        Listed(_paths(names), np.array([int(size) for size in sizes], np.uint64), _times(updated)),
         token or None,
     )
+
+
+def _document(body: bytes) -> Any:
+    """Return the JSON of an answer, in which no name comes twice in an object.
+
+    Raises
+    ------
+    ValueError, RecursionError
+        When it cannot be read, or one does.
+    """
+    said = json.loads(body)
+    items = said.get("items", []) if isinstance(said, dict) else None
+    if isinstance(items, list) and {*map(type, items)} <= {dict}:
+        # Each name stands before a colon, and no other text does: as many as were kept.
+        kept = len(said) + sum(map(len, items))
+        if body.count(b'":') == kept and b"\\" not in body and not _APART.search(body):
+            return said
+    return json.loads(body, object_pairs_hook=_once)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -219,9 +240,20 @@ def _texts(items: list[Any], name: str) -> list[str]:
         found = [item[name] for item in items]
     except (KeyError, TypeError, IndexError):
         raise UnreadablePage(f"an object has no {name}") from None
-    if not all(isinstance(text, str) for text in found):
+    if not {*map(type, found)} <= {str}:
         raise UnreadablePage(f"an object has no {name}")
     return found
+
+
+def _paths(names: list[str]) -> pa.StringArray:
+    """Return names as paths, most of which they are as they stand."""
+    try:
+        keys = pa.array(names, pa.string())
+        if all(names) and is_plain(text_of(keys).tobytes()) and are_paths(keys):
+            return keys
+        return pa.array([path_of(name) for name in names], pa.string())
+    except UnicodeEncodeError:
+        raise UnreadablePage("a name is no text") from None
 
 
 def _times(texts: list[str]) -> NDArray[np.int64]:

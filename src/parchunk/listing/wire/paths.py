@@ -22,7 +22,7 @@ def paths(body: bytes, starts: Places, stops: Places) -> pa.StringArray | None:
     if int((stops - starts).min()) < 1:
         return None
     keys = texts(body, starts, stops)
-    return keys if _are_paths(text_of(keys), _offsets(keys)) else None
+    return keys if are_paths(keys) else None
 
 
 def texts(body: bytes, starts: Places, stops: Places) -> pa.StringArray:
@@ -54,8 +54,12 @@ def _every_other(count: int) -> pa.Array:
     return pa.array(np.arange(0, 2 * count, 2, dtype=np.int32))
 
 
-def _are_paths(text: Bytes, offsets: NDArray[np.int32]) -> bool:
-    """Whether all keys are made of segments that paths have, without slashes at their ends."""
+def are_paths(keys: pa.StringArray) -> bool:
+    """Whether keys, none of them empty, are made of segments that paths have, all of them.
+
+    Slashes at their ends make empty ones.
+    """
+    text, offsets = text_of(keys), _offsets(keys)
     begins, ends = offsets[:-1], offsets[1:]
     # The last bit is all that tells a dot from a slash. What ends a key and begins the next one
     # may look like it, too.
