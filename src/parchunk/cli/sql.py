@@ -50,6 +50,8 @@ _EXPLAIN = re.compile(r"\s*explain\b(\s+analyze\b|\s*\([\w\s,]*\))?", re.I)
 #: Where DuckDB begins to repeat the query.
 _PLACE = re.compile(r"^LINE [0-9]+: ", re.M)
 _ROWS = 10_000
+#: What stands beside the names of a table's columns, even where it has no rows.
+_BESIDE_NAMES = "│"
 #: Rows of a table that people are shown, and of one that is wider than their terminal.
 _SHOWN, _UPRIGHT = 200, 20
 
@@ -293,6 +295,9 @@ def _table_text(connection: duckdb.DuckDBPyConnection, query: str, width: int | 
     with contextlib.redirect_stdout(shown):
         connection.sql(query).show(max_rows=_SHOWN, max_width=10_000)
     text = shown.getvalue()
+    if _BESIDE_NAMES not in text:
+        # Interrupted as it draws, DuckDB draws a box without names and rows, and says nothing.
+        raise KeyboardInterrupt
     if width is None or max(map(len, text.splitlines()), default=0) <= width:
         return text
     result = connection.execute(query)
