@@ -279,16 +279,19 @@ def test_what_did_more_than_come_behind_is_refused(tmp_path: Path) -> None:
 
 
 def test_stacks_grow_by_stores_with_labels(tmp_path: Path) -> None:
-    paths = months(tmp_path / "in", MONTHS | {"lengths": [4, 4, 4]})
+    paths = months(tmp_path / "in", MONTHS | {"lengths": [4, 4, 4, 4]})
     for path in paths:
         shutil.rmtree(path / "time")
     plan = parchunk.plan(paths[:2], stack="member", labels="a,b")
     parchunk.build(plan, tmp_path / "out")
     with pytest.raises(parchunk.InputError, match="2 labels for 3 stores"):
         parchunk.update(tmp_path / "out", paths[2])
-    parchunk.update(tmp_path / "out", paths[2], labels="c")
+    # The same once more changes nothing, as when it is run again; labels are those of each store.
+    pattern = f"{tmp_path}/in/[23].zarr"
+    for again, labels in ((pattern, "c,d"), (pattern, "c,d"), (paths[3], "d")):
+        parchunk.update(tmp_path / "out", again, labels=labels)
     found = stock(tmp_path / "out")
-    assert found.member.values.tolist() == ["a", "b", "c"]
+    assert found.member.values.tolist() == ["a", "b", "c", "d"]
     wanted = xarray.concat([opened(path, 2) for path in paths], "member", combine_attrs="override")
     xarray.testing.assert_equal(found.drop_vars("member"), wanted)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 from parchunk.errors import InputError
@@ -90,24 +91,24 @@ def grown_many(
     options = options_to_open(old.location, store_options)
     known = [(one.url, one.below) for one in stores.stores]
     wishes = Wishes(old.group, old.include, old.exclude, old.shards, old.consolidated)
-    new, came = [], _labels(labels)
-    each = came if len(came) == len(more) else None
-    came = () if each else came
-    seen = [*known]
-    for at, one in enumerate(more):
+    new, is_new, seen = [], [], set(known)
+    for one in more:
         places = _places(one, options, wishes)
-        if places and all(place in seen for place in places):
-            continue  # as when its update is run again
-        seen += places
-        new.append(one)
-        came = (*came, each[at]) if each else came
+        came = [place not in seen for place in places]
+        if any(came) or not places:  # else it is there, as when its update is run again
+            new.append(one)
+        is_new += came
+        seen.update(places)
+    own = _labels(labels)
+    if len(own) == len(is_new):
+        own = tuple(compress(own, is_new))
     found = find_stores([*stores.given, *new], options).asked(old.identity)
     if stores.joining.dimension is None or len(stores.ranges) > 1:
         # Side by side it does not matter where one comes, and those that are there stay in place.
         found = found.behind(known, wishes.group)
     if inventory is not None:
         found = listed_stores(found, inventory, old.group, store_options)
-    joining = replace(stores.joining, labels=(*stores.joining.labels, *came))
+    joining = replace(stores.joining, labels=(*stores.joining.labels, *own))
     hierarchy, joined, source = _joined(
         found,
         joining,
