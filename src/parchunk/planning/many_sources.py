@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
-from pathlib import Path
 
 from parchunk.errors import InputError
 from parchunk.metadata import (
@@ -26,6 +24,7 @@ from parchunk.planning.joining.merging import below
 from parchunk.planning.joining.patterns import is_there, matches, split_pattern
 from parchunk.planning.joining.store_set import PlannedStore, StoreSet
 from parchunk.planning.no_store import explained
+from parchunk.stores.opening import local_path
 from parchunk.stores.redaction import holds_credentials
 from parchunk.stores.source import Source
 from parchunk.stores.urls import key_below
@@ -312,8 +311,7 @@ def _as_kept(given: GivenStore) -> GivenStore:
     """Return a store as it is kept: a local path whole, as updates may be run in another folder."""
     if "://" in given.url:
         return given
-    path = Path(os.path.abspath(Path(given.url).expanduser()))  # noqa: PTH100 (links stay)
-    whole = replace(given, url=path.as_posix())
+    whole = replace(given, url=local_path(given.url).as_posix())
     if given.is_pattern and not is_there(given.url):
         same = split_pattern(whole.url)[1] == split_pattern(given.url)[1]
         return whole if same else given  # wildcards above it would be taken for some

@@ -165,6 +165,14 @@ def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStor
     return OpenedStore(store, prefix, location)
 
 
+def local_path(text: str) -> Path:
+    """Return the whole path that a local one means: links stay, as does the ~ of who has no home.
+
+    So a shell takes them, and ``./~`` begins a name.
+    """
+    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111
+
+
 def _open_local(url: str, options: Mapping[str, str]) -> OpenedStore:
     if options:
         raise InputError(
@@ -176,7 +184,7 @@ def _open_local(url: str, options: Mapping[str, str]) -> OpenedStore:
         raise InputError("the path is empty: name a folder or a URL")
     if "\0" in text:
         raise InputError("the path holds a NUL character: name a folder or a URL")
-    path = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 (resolve follows links)
+    path = local_path(text)
     # Rooted at the file system: obstore checks keys, not roots, and a missing root raises.
     return OpenedStore(LocalStore(), path.as_posix().strip("/"), Location(path.as_posix()))
 

@@ -246,6 +246,22 @@ def test_relative_paths_are_looked_up_where_they_were_given(
     assert len(parchunk.update(tmp_path / "out").plan.stores.stores) == 4
 
 
+def test_who_has_no_home_is_the_name_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a shell has it; and a folder below one's home may have wildcards in its name."""
+    months(tmp_path / "~nobody-of-that-name", [2, 2])
+    months(tmp_path / "run[1]", [2, 2])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for folder in ("~nobody-of-that-name", "~/run[1]"):
+        plan = parchunk.plan([f"{folder}/{at}.zarr" for at in range(2)], concat="time")
+        whole = tmp_path / folder.removeprefix("~/")
+        assert plan.stores.given == (f"{whole}/0.zarr", f"{whole}/1.zarr")
+    with pytest.raises(parchunk.InputError, match=r"that-name/2\.zarr: nothing is there"):
+        parchunk.plan("~nobody-of-that-name/2.zarr")
+
+
 def test_one_store_is_planned_as_ever(tmp_path: Path) -> None:
     path = months(tmp_path, [6])[0]
     document = parchunk.plan(path).to_json()

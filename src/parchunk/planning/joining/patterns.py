@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Protocol
 
 from parchunk.errors import InputError
 from parchunk.metadata.choosing import some_of
+from parchunk.stores.opening import local_path
 
 _MAGIC = re.compile(r"[*?\[]")
 #: Stores that a pattern matches, at most: more is a pattern of chunks, not of stores.
@@ -48,7 +48,7 @@ def split_pattern(pattern: str) -> tuple[str, list[str]]:
 
 def is_there(pattern: str) -> bool:
     """Whether what looks like a pattern is the path of a folder that is so called."""
-    return "://" not in pattern and Path(pattern).exists()
+    return "://" not in pattern and local_path(pattern).exists()
 
 
 def matches(pattern: str, segments: list[str], source: Directories) -> list[str]:
