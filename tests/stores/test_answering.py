@@ -17,9 +17,10 @@ from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
 
 import parchunk
+from parchunk.cli.build import command
 from parchunk.listing.batches import Batches, Stalled
 from parchunk.stores.answering import UnansweredError, answer
-from parchunk.stores.hanging import HANGING
+from parchunk.stores.hanging import HANGING, Request
 
 
 @contextmanager
@@ -143,6 +144,19 @@ def test_no_more_requests_hang_than_may(monkeypatch: pytest.MonkeyPatch) -> None
             one.join(0.1)
     assert answer(lambda: 3, 10) == 3
     assert list(Batches(lambda: iter("ab"), 10, threading.Event())) == ["a", "b"]
+
+
+def test_a_build_that_was_stopped_keeps_none_from_asking() -> None:
+    """All its listings were left under way, and may be answered a moment later."""
+    (most,) = (one.type.max for one in command.params if one.name == "concurrency")
+    left = [Request() for _ in range(most)]
+    try:
+        for one in left:
+            one.leave()
+        assert answer(lambda: 3, 10) == 3
+    finally:
+        for one in left:
+            one.end()
 
 
 def test_a_listing_that_hangs_counts_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:

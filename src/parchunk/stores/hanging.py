@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import threading
 
-#: Requests that may hang in a process before no other is begun.
-MOST = 200
+#: Requests that may hang in a process before no other is begun: more than the 1,024 listings of a
+#: build, all of which are left where it is stopped, and most of which are answered soon.
+MOST = 2_000
 
 
 class Hanging:
@@ -35,7 +36,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=HANGING.__init__)  # type: ignore[misc]
 #: Said where no more requests are begun.
 TOO_MANY = (
-    f"{MOST} requests of before have no answer yet, so no more are begun: check the endpoint and "
+    f"{MOST:,} requests of before have no answer yet, so no more are begun: check the endpoint and "
     "the network, and end this process"
 )
 
