@@ -1,6 +1,8 @@
 """The line that opens references opens what can be opened: a group, a level, or by zarr-python."""
 
 import html
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import pytest
 import zarr
 
 import parchunk
-from parchunk.reading.opening_code import opening_code
+from parchunk.metadata.spec import ArraySpec
+from parchunk.reading.opening_code import first_group, opening_code
 
 pytestmark = pytest.mark.usefixtures("quiet_zarr")
 
@@ -67,3 +70,18 @@ def test_without_names_of_dimensions_zarr_opens_it(tmp_path: Path) -> None:
     assert np.array_equal(group["A/2/0/1"][...], np.full((2, 4), 2))
     told = opening_code(result.plan, result.url, ', output_options={"region": "x"}')
     assert told == "with zarr-python, as dimensions have no names: see docs/howto/read.md"
+
+
+def test_arrays_of_very_many_images_are_looked_through_once(tmp_path: Path) -> None:
+    looks = []
+
+    class Watched(tuple[ArraySpec, ...]):
+        def __iter__(self) -> Iterator[ArraySpec]:
+            looks.append(1)
+            return super().__iter__()
+
+    zarr.create_array(tmp_path / "s", name="a", shape=2, chunks=1, dtype="u1", zarr_format=2)
+    hierarchy = parchunk.plan(tmp_path / "s").hierarchy
+    arrays = (replace(hierarchy.arrays[0], name=f"{field}/0") for field in range(50))
+    assert first_group(replace(hierarchy, arrays=Watched(arrays))) is None
+    assert len(looks) == 1

@@ -15,7 +15,7 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import ROOT, Output
 from parchunk.out.plan_file import published_plan
 from parchunk.out.record_files import root_document
-from parchunk.reading.opening_code import arrays_in, disagreeing, nameless_in
+from parchunk.reading.opening_code import arrays_in, disagreeing, nameless
 from parchunk.stores.kept_options import options_to_open
 from parchunk.stores.opening import Location
 
@@ -134,11 +134,11 @@ def _require_named_dimensions(hierarchy: Hierarchy, group: str, url: str) -> Non
 
     It reads all of a group's arrays before it drops any, and what it says names none of them.
     """
-    nameless = [repr(array.name) for array in nameless_in(hierarchy, group)]
-    if nameless:
+    unnamed = [repr(array.name) for array in nameless(arrays_in(hierarchy, group))]
+    if unnamed:
         raise InputError(
             f"{url}: xarray opens no group with arrays whose dimensions have no names: "
-            f"{some_of(nameless)}: read them with zarr-python, or leave them out of a build "
+            f"{some_of(unnamed)}: read them with zarr-python, or leave them out of a build "
             "with --exclude"
         )
 

@@ -36,9 +36,11 @@ def first_group(hierarchy: Hierarchy) -> str | None:
 
     Nothing for the root, or where there is no array; None where no group can be opened.
     """
-    for group in dict.fromkeys(["", *(group_of(array) for array in hierarchy.arrays)]):
-        arrays = arrays_in(hierarchy, group)
-        if not arrays or nameless_in(hierarchy, group):
+    by_group: dict[str, list[ArraySpec]] = {"": []}
+    for array in hierarchy.arrays:
+        by_group.setdefault(group_of(array), []).append(array)
+    for group, arrays in by_group.items():
+        if not arrays or nameless(arrays):
             continue
         some = f", group={json.dumps(group, ensure_ascii=False)}" if group else ""
         odd = [array.name.rpartition("/")[2] for array in disagreeing(arrays)]
@@ -57,9 +59,8 @@ def arrays_in(hierarchy: Hierarchy, group: str) -> list[ArraySpec]:
     return [array for array in hierarchy.arrays if group_of(array) == group]
 
 
-def nameless_in(hierarchy: Hierarchy, group: str) -> list[ArraySpec]:
-    """Return the arrays of a group that name no dimensions: beside one, xarray opens none."""
-    arrays = arrays_in(hierarchy, group)
+def nameless(arrays: Iterable[ArraySpec]) -> list[ArraySpec]:
+    """Return the arrays that name no dimensions: beside one in their group, xarray opens none."""
     return [array for array in arrays if DIMENSIONS not in convert_attributes(array)]
 
 
