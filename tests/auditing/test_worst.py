@@ -1,5 +1,8 @@
 """Of very many arrays pictures are kept of those that lack most, and of no more than so many."""
 
+import copy
+import pickle
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,3 +48,10 @@ def test_pictures_of_the_worst_are_kept_whenever_they_come(
         assert array.sizes.median == (7 if array.present else 0)
         assert bool(array.sizes.histogram()) == (array.heat.kept and array.present > 0)
         assert array.heat.expected.sum() == 12
+
+
+def test_an_audit_that_was_sent_elsewhere_knows_which_pictures_it_has() -> None:
+    kept, dropped = audited("a", 3), audited("b", 3)
+    dropped.heat.drop()
+    for sent in (lambda array: pickle.loads(pickle.dumps(array)), copy.deepcopy):
+        assert [sent(array).heat.kept for array in (kept, dropped)] == [True, False]

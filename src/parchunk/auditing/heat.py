@@ -67,7 +67,7 @@ class Heat:
     @property
     def kept(self) -> bool:
         """Whether the counts are there: not of all of very many arrays."""
-        return self.seen is not _NO_CELLS
+        return self.seen.shape == (self.down, self.across)
 
     @property
     def steps(self) -> int:
