@@ -35,6 +35,7 @@ from parchunk.out.receipt_files import (
     ReceiptWriter,
     find_receipts,
     forget_receipts,
+    has_receipt,
     read_receipts,
     receipted,
     settled_receipts,
@@ -103,6 +104,13 @@ def test_many_small_arrays_have_no_receipts_of_their_own(built: Built) -> None:
     assert sorted((line["array"], line["region"] or 0) for line in lines) == sorted(
         (array, region or 0) for array, region in built.receipts
     )
+
+
+def test_while_a_region_is_done_again_it_has_no_receipt_though_its_array_has(built: Built) -> None:
+    output, array = in_memory(), next(name for name, region in built.receipts if region == 1)
+    left, done = [part for part in built.plan.partitions() if part.array == array]
+    put_block(output, built.held(built.receipts[done.key]))
+    assert [has_receipt(output, part) for part in (left, done)] == [False, True]
 
 
 def open_lines(path: Path) -> list[str]:

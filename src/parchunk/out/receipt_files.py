@@ -236,7 +236,8 @@ def has_receipt(output: Output, partition: Partition) -> bool:
     """Whether there is a receipt of a partition, of whatever plan."""
     if output.get(receipt_path(partition)) is not None:
         return True
-    return partition.array in arrays_in_blocks(output)
+    lines = blocks_in(output, output.paths(BLOCKS))
+    return any(line.key == partition.key for _, line in lines)
 
 
 def arrays_in_blocks(output: Output) -> set[str]:
