@@ -81,7 +81,7 @@ def read_partitions(
     in_blocks, of_nobody = _read_blocks(plan, output)
     done, undone, findings = [], [], []
     for partition in plan.partitions():
-        path = receipt_path(partition)
+        path = receipt_path(partition.key)
         said = in_blocks.get(partition.key)
         if path in there:
             there.discard(path)

@@ -147,7 +147,7 @@ def _delete_others(
 ) -> None:
     """Delete receipts and strays of other plans; ``alone`` have files of their own."""
     partitions = [plan.by_name[name].partition(at, plan.record_size) for name, at in done]
-    ours = {receipt_path(partition) for partition in partitions if partition.key in alone}
+    ours = {receipt_path(key) for key in done if key in alone}
     ours |= {strays_path(partition) for partition in partitions}
     blocks = f"{folder_of(plan.fingerprint)}/"
     for folder in (RECEIPTS, BLOCKS, STRAYS):

@@ -44,6 +44,7 @@ from parchunk.out.unfinished import Unfinished
 from parchunk.planning.from_stores import changed_coordinates, rejoined
 from parchunk.planning.plan import ArrayPlan, PartitionKey, Plan
 from parchunk.planning.source_again import read_again
+from parchunk.planning.stretches import partition_count
 from parchunk.showing.values import Shown
 from parchunk.stores.source import Source
 from parchunk.writing.known_rows import Before, KnownRows
@@ -199,7 +200,7 @@ def _opened(
 def _finished(plan: Plan, output: Output) -> dict[PartitionKey, Receipt]:
     """Return the receipts of a build that is finished and published."""
     receipts = read_receipts(output, plan)
-    count = sum(array.regions for array in plan.arrays)
+    count = partition_count(plan)
     # What a relocation of before has prepared is no update that is to be finished first.
     updating = any(output.get(path) is not None for path in (UPDATE, PREVIOUS))
     updating = updating or bool(to_list_anew(plan, plan, output))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -65,14 +65,24 @@ def asked_before(plan: Plan, output: Output) -> Unfinished | None:
     return saved if saved is not None and saved.fingerprint == plan.fingerprint else None
 
 
-def came_before(plan: Plan, output: Output) -> Unfinished:
-    """Return which stores came, and what is left out, as those updates of ``plan`` were asked that
-    were cut short before OUT had another: what else they were asked is no part of it.
+def cut_short(plan: Plan, output: Output) -> dict[str, Unfinished]:
+    """Return what updates of ``plan`` were asked that were cut short, by the files that say so."""
+    asked = {PREPARED_FOR: asked_before(plan, output), UPDATE: read_unfinished(output)}
+    return {
+        path: one
+        for path, one in asked.items()
+        if one is not None and one.fingerprint == plan.fingerprint
+    }
+
+
+def came_before(plan: Plan, asked: Mapping[str, Unfinished]) -> Unfinished:
+    """Return which stores came, and what is left out, as updates were asked that were `cut_short`.
+
+    What else they were asked is no part of it.
     """
     found = Unfinished((), (), False, plan.fingerprint)
-    for one in (asked_before(plan, output), read_unfinished(output)):
-        if one is not None and one.fingerprint == plan.fingerprint:
-            found = found.with_more(one)
+    for one in asked.values():
+        found = found.with_more(one)
     return found
 
 
@@ -86,21 +96,17 @@ def notes_of_before(before: Unfinished) -> tuple[str, ...]:
 
 
 @contextmanager
-def telling_of_before(before: Unfinished, plan: Plan, output: Output) -> Iterator[None]:
-    """Say in a refusal of stores that some of them `came_before`, and how to do without them."""
+def telling_of_before(asked: Mapping[str, Unfinished], output: Output) -> Iterator[None]:
+    """Say in a refusal of stores that some `came_before`, and how to do without them."""
     try:
         yield
     except InputError as error:
-        kept = ((asked_before(plan, output), PREPARED_FOR), (read_unfinished(output), UPDATE))
-        files = [
-            output.describe(path)
-            for one, path in kept
-            if one is not None and one.fingerprint == plan.fingerprint and one.stores
-        ]
+        files = [output.describe(path) for path, one in asked.items() if one.stores]
         if not files:
             raise
+        given = list(dict.fromkeys(store for one in asked.values() for store in one.stores))
         raise InputError(
-            f"{error}; an update that was cut short had been given {_some(before.stores)}: where "
+            f"{error}; an update that was cut short had been given {_some(given)}: where "
             'that is not to come, take it out of "stores", and its label out of "labels", in '
             f"{' and '.join(files)}, and update again"
         ) from error

@@ -19,8 +19,8 @@ from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.replacing import build_replacement
 from parchunk.building.results import BuildResult, Progress
 from parchunk.building.staging import (
-    asked_before,
     came_before,
+    cut_short,
     notes_of_before,
     telling_of_before,
     to_list_anew,
@@ -33,13 +33,13 @@ from parchunk.out.counts import Counts
 from parchunk.out.inventory_date import refuse_older
 from parchunk.out.known import forget_known
 from parchunk.out.opening import open_output
-from parchunk.out.output import PLAN, PREVIOUS, ROOT, Output
+from parchunk.out.output import PLAN, PREPARED_FOR, PREVIOUS, ROOT, UPDATE, Output
 from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipt_files import read_receipts
 from parchunk.out.receipts import Receipt
 from parchunk.out.root import published_root
-from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
+from parchunk.out.unfinished import Unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
 from parchunk.planning.from_stores import grown_many
 from parchunk.planning.inventory import MOST_PROBED, as_inventory, mark_of
@@ -47,6 +47,7 @@ from parchunk.planning.joining.labels import parse_labels
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.planning.source_again import grown, open_source, read_as_planned
+from parchunk.planning.stretches import partition_count
 from parchunk.stores.source import Source
 
 
@@ -153,12 +154,13 @@ def update(
         source = open_source(old, store_options, listing)
         refuse_overlap(old, source, output)
         given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
-        before = came_before(old, output)
+        left = cut_short(old, output)
+        before = came_before(old, left)
         told = notes_of_before(before)
         wanted, changes = _without(old, (*before.exclude, *exclude), output), Changes()
         skip_unsupported = skip_unsupported or before.skip_unsupported
         if wanted.stores is not None:
-            with telling_of_before(before, old, output):
+            with telling_of_before(left, output):
                 new = grown_many(
                     wanted,
                     (*before.stores, *_several(stores)),
@@ -188,25 +190,19 @@ def update(
             new = replace(new, inventory=mark_of(source))
         receipts = read_receipts(output, old)
         refuse_older(old, receipts.values(), source)
-        whole = len(receipts) == sum(array.regions for array in old.arrays)
-        whole = whole and read_unfinished(output) is None
+        whole = len(receipts) == partition_count(old) and output.get(UPDATE) is None
         was = _by_array(old, receipts.values()) if whole else None
-        stores_came, labels_came = _came(old, new)
-        asked = Unfinished(
-            tuple(sorted(set(cast(Iterable[int], regions)))),
-            tuple(sorted({*arrays, *to_list_anew(old, new, output)})),
-            gaps and repair is None,
-            old.fingerprint,
+        asked = replace(
+            _came(old, new),
+            regions=tuple(sorted(set(cast(Iterable[int], regions)))),
+            arrays=tuple(sorted({*arrays, *to_list_anew(old, new, output)})),
+            gaps=gaps and repair is None,
             partitions=tuple(repair or ()),
             only=repair is not None,
-            stores=stores_came,
-            labels=labels_came,
-            exclude=wanted.exclude[len(old.exclude) :],
             skip_unsupported=skip_unsupported,
         )
         _refuse_unknown(asked, old, new, output)
-        prepared = asked_before(old, output)
-        asked = asked if prepared is None else asked.joined(prepared)
+        asked = asked.joined(left[PREPARED_FOR]) if PREPARED_FOR in left else asked
         effort.most_held(source, new)  # refused before anything is written
         choose(source)
         if not changes.in_place:
@@ -230,12 +226,20 @@ def _several(stores: StoreLike | Sequence[StoreLike]) -> Sequence[StoreLike]:
     return [stores] if isinstance(stores, str | PathLike | Source) else stores
 
 
-def _came(old: Plan, new: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the stores that were given behind those of ``old``, as they were, and their labels."""
+def _came(old: Plan, new: Plan) -> Unfinished:
+    """Return what is asked of an update from one plan to the other that no receipt shows.
+
+    Those are stores behind those of ``old``, as they were given, their labels, and arrays left out.
+    """
+    asked = Unfinished((), (), False, old.fingerprint, exclude=new.exclude[len(old.exclude) :])
     if old.stores is None or new.stores is None:
-        return (), ()
+        return asked
     before, now = old.stores, new.stores
-    return now.given[len(before.given) :], now.joining.labels[len(before.joining.labels) :]
+    return replace(
+        asked,
+        stores=now.given[len(before.given) :],
+        labels=now.joining.labels[len(before.joining.labels) :],
+    )
 
 
 def _without(plan: Plan, exclude: Iterable[str], output: Output) -> Plan:
@@ -312,6 +316,6 @@ def _is_published(plan: Plan, output: Output) -> bool:
     receipts = read_receipts(output, plan)
     return (
         root is not None
-        and len(receipts) == sum(array.regions for array in plan.arrays)
+        and len(receipts) == partition_count(plan)
         and root == published_root(plan, receipts.values())
     )

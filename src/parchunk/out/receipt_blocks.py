@@ -16,12 +16,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from typing import Any
 
 from parchunk.errors import OutputError
 from parchunk.out.output import BLOCKS, Output
 from parchunk.out.receipts import Receipt, parsed_document
+from parchunk.out.record_files import digest
 from parchunk.planning.plan import PartitionKey, Plan
 
 #: Chunks of an array whose receipts lie in blocks, at most, ...
@@ -120,9 +120,8 @@ def put_block(output: Output, held: Sequence[tuple[int, Receipt]]) -> str:
     """
     places = [place for place, _ in held]
     data = encode_block([receipt for _, receipt in held])
-    digest = blake2b(data, digest_size=16).hexdigest()
     folder = folder_of(held[0][1].fingerprint)
-    path = f"{folder}/{min(places):x}-{max(places):x}-{digest}.jsonl"
+    path = f"{folder}/{min(places):x}-{max(places):x}-{digest(data)}.jsonl"
     output.put(path, data)
     return path
 

@@ -148,7 +148,7 @@ def settled_receipts(
     in_blocks = places_in_blocks(plan)
     for key in found.stale:
         if key[0] in in_blocks:
-            output.delete(_path_alone(key))
+            output.delete(receipt_path(key))
     if found.blocks or in_blocks:
         take_back(output, found.doubtful, found.blocks)
     # What they spoke of is done anew; left there, each audit would name them.
@@ -159,11 +159,11 @@ def settled_receipts(
 def take_back(output: Output, partitions: Collection[PartitionKey], blocks: Sequence[str]) -> None:
     """Delete all receipts of partitions; cut short, none of them counts."""
     for key in partitions:
-        output.put(_path_alone(key), _TAKEN_BACK)
+        output.put(receipt_path(key), _TAKEN_BACK)
     if partitions:
         drop_lines(output, partitions, blocks)
     for key in partitions:
-        output.delete(_path_alone(key))
+        output.delete(receipt_path(key))
 
 
 def take_back_doubtful(output: Output, plan: Plan) -> Found:
@@ -183,14 +183,14 @@ def forget_receipts(output: Output, found: Found, partitions: Iterable[Partition
     for partition in partitions:
         keys.add(partition.key)
         if partition.key in found.alone:
-            output.delete(receipt_path(partition))
+            output.delete(receipt_path(partition.key))
     if keys:
         drop_lines(output, keys, found.blocks)
 
 
 def write_receipt(output: Output, partition: Partition, receipt: Receipt) -> None:
     """Write a receipt: from here on the partition counts as done."""
-    output.put(receipt_path(partition), json.dumps(receipt.to_json()).encode())
+    output.put(receipt_path(partition.key), json.dumps(receipt.to_json()).encode())
 
 
 class ReceiptWriter:
@@ -234,7 +234,7 @@ def receipted(output: Output, plan: Plan) -> set[PartitionKey]:
 
 def has_receipt(output: Output, partition: Partition) -> bool:
     """Whether there is a receipt of a partition, of whatever plan."""
-    if output.get(receipt_path(partition)) is not None:
+    if output.get(receipt_path(partition.key)) is not None:
         return True
     lines = blocks_in(output, output.paths(BLOCKS))
     return any(line.key == partition.key for _, line in lines)
@@ -263,12 +263,6 @@ def _paths_alone(output: Output, plan: Plan) -> dict[PartitionKey, str]:
         if partition is not None:
             found[partition] = path
     return dict(sorted(found.items(), key=lambda item: _order(item[0])))
-
-
-def _path_alone(key: PartitionKey) -> str:
-    """Return where the receipt of a partition lies that has a file of its own."""
-    name, region = key
-    return f"{RECEIPTS}/{name}/{'whole' if region is None else region}.json"
 
 
 def _partition_at(path: str, plan: Plan) -> PartitionKey | None:

@@ -114,9 +114,10 @@ def _names_for_readers() -> tuple[str, ...]:
     return (*own, *counted)
 
 
-def receipt_path(partition: Partition) -> str:
-    """Return the path of a partition's receipt below OUT."""
-    return f"{RECEIPTS}/{partition.array}/{partition.name}.json"
+def receipt_path(partition: PartitionKey) -> str:
+    """Return where in OUT the receipt of a partition lies that has a file of its own."""
+    array, region = partition
+    return f"{RECEIPTS}/{array}/{'whole' if region is None else region}.json"
 
 
 def strays_path(partition: Partition) -> str:

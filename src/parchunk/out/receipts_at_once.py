@@ -31,7 +31,7 @@ def write_receipt_once(output: Output, partition: Partition, receipt: Receipt) -
     OutputError
         When another one's receipt speaks of other record files; it is deleted.
     """
-    path, data = receipt_path(partition), json.dumps(receipt.to_json()).encode()
+    path, data = receipt_path(partition.key), json.dumps(receipt.to_json()).encode()
     for _ in range(_TRIES):
         seen = output.get_version(path)
         other = None
@@ -121,7 +121,7 @@ class Others:
             with self._lock:
                 self._look()
                 return partition.key in self._done
-        data = self._output.get(receipt_path(partition))
+        data = self._output.get(receipt_path(partition.key))
         document = None if data is None else parsed_document(data)
         return counted(document, self._fingerprint, partition.key) is not None
 

@@ -133,7 +133,7 @@ def _row_groups(raw: pa.BinaryArray) -> list[int]:
 
 
 def digest(data: bytes) -> str:
-    """Return the checksum of a record file that receipts hold."""
+    """Return the checksum of a file's bytes, as receipts hold it of record files."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
