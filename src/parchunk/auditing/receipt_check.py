@@ -11,7 +11,7 @@ from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.objects import objects_of
 from parchunk.auditing.record_check import RecordJob
 from parchunk.out.output import BLOCKS, RECEIPTS, Output
-from parchunk.out.receipt_blocks import block_paths, blocks_in
+from parchunk.out.receipt_blocks import block_paths, blocks_in, read_each
 from parchunk.out.receipt_files import is_of
 from parchunk.out.receipts import Receipt, parsed_document, receipt_path
 from parchunk.planning.plan import Partition, PartitionKey, Plan
@@ -79,13 +79,14 @@ def read_partitions(
     """
     there = set(output.paths(RECEIPTS))
     in_blocks, of_nobody = _read_blocks(plan, output)
+    placed = [(partition, receipt_path(partition.key)) for partition in plan.partitions()]
+    contents = read_each(output, [path for _, path in placed if path in there])
     done, undone, findings = [], [], []
-    for partition in plan.partitions():
-        path = receipt_path(partition.key)
+    for partition, path in placed:
         said = in_blocks.get(partition.key)
         if path in there:
             there.discard(path)
-            alone = _read(path, parsed_document(output.get(path) or b""), plan, partition)
+            alone = _read(path, parsed_document(next(contents) or b""), plan, partition)
             said = alone if said is None else alone.agreed(said)
         if said is None or (said.problem == _OTHER_PLAN and updating):
             undone.append(partition)
