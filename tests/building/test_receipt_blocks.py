@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,14 @@ from parchunk.stores.opening import Location
 
 #: Partitions: nine whole arrays, and nine in two regions.
 PARTITIONS = 27
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unhurried() -> Iterator[None]:
+    """Blocks are cut by how much they hold, however slow this machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(receipt_blocks, "MOST_SECONDS", 1e6)
+        yield
 
 
 @pytest.fixture(scope="module")

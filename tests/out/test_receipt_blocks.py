@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,6 +46,14 @@ from parchunk.out.receipts_at_once import Others, write_block_once
 from parchunk.out.remote import RemoteOutput
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.stores.opening import Location
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unhurried() -> Iterator[None]:
+    """Blocks are cut by how much they hold, however slow this machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(receipt_blocks, "MOST_SECONDS", 1e6)
+        yield
 
 
 @dataclass(frozen=True)
