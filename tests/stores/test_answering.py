@@ -20,7 +20,7 @@ import parchunk
 from parchunk.cli.build import command
 from parchunk.listing.batches import Batches, Stalled
 from parchunk.stores.answering import UnansweredError, answer
-from parchunk.stores.hanging import HANGING, Request
+from parchunk.stores.hanging import Hanging, Request
 
 
 @contextmanager
@@ -76,11 +76,11 @@ def test_what_never_comes_is_left() -> None:
 
 
 def test_one_thread_asks_for_one_thing_after_another() -> None:
-    threads = {answer(threading.get_ident, 10) for _ in range(20)}
+    threads = {answer(threading.current_thread, 10) for _ in range(20)}
     with ThreadPoolExecutor(4) as pool:
         barrier = threading.Barrier(4)
         together = [
-            pool.submit(answer, lambda: (barrier.wait(10), threading.get_ident())[1], 10)
+            pool.submit(answer, lambda: (barrier.wait(10), threading.current_thread())[1], 10)
             for _ in range(4)
         ]
         apart = {one.result() for one in together}
@@ -91,9 +91,10 @@ def test_one_thread_asks_for_one_thing_after_another() -> None:
 def test_a_thread_that_was_left_is_not_asked_again() -> None:
     over, late = threading.Event(), []
     with pytest.raises(UnansweredError):
-        answer(lambda: (over.wait(10), late.append(threading.get_ident())), 0.01)
+        answer(lambda: (over.wait(10), late.append(threading.current_thread())), 0.01)
     over.set()
-    others = {answer(threading.get_ident, 10) for _ in range(20)}
+    # Not by their numbers: one that has ended leaves its own to the next.
+    others = {answer(threading.current_thread, 10) for _ in range(20)}
     while not late:
         over.wait(0.01)
     assert not others & set(late)
@@ -101,6 +102,15 @@ def test_a_thread_that_was_left_is_not_asked_again() -> None:
 
 def idle() -> set[threading.Thread]:
     return {one for one in threading.enumerate() if one.name == "answer"}
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Hanging:
+    """Return the count of what hangs of one test: others may have left requests behind."""
+    fresh = Hanging()
+    for module in ("stores.hanging", "stores.answering", "listing.batches"):
+        monkeypatch.setattr(f"parchunk.{module}.HANGING", fresh)
+    return fresh
 
 
 def test_one_who_is_interrupted_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +134,7 @@ def test_one_who_is_interrupted_leaves_no_thread_behind(monkeypatch: pytest.Monk
         assert not idle() - before, place
 
 
-def test_no_more_requests_hang_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_requests_hang_than_may(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr("parchunk.stores.hanging.MOST", 5)
     try:
@@ -138,30 +148,32 @@ def test_no_more_requests_hang_than_may(monkeypatch: pytest.MonkeyPatch) -> None
             Batches(lambda: iter(()), 10, over)
     finally:
         over.set()
-    while HANGING.is_full():
-        over.wait(0.01)
-        for one in idle():
-            one.join(0.1)
+    while hanging.is_full():
+        threading.Event().wait(0.01)
     assert answer(lambda: 3, 10) == 3
     assert list(Batches(lambda: iter("ab"), 10, threading.Event())) == ["a", "b"]
 
 
-def test_a_build_that_was_stopped_keeps_none_from_asking() -> None:
+def test_a_build_that_was_stopped_keeps_none_from_asking(hanging: Hanging) -> None:
     """All its listings were left under way, and may be answered a moment later."""
     (most,) = (one.type.max for one in command.params if one.name == "concurrency")
     left = [Request() for _ in range(most)]
     try:
         for one in left:
             one.leave()
+        assert not hanging.is_full()
         assert answer(lambda: 3, 10) == 3
     finally:
         for one in left:
             one.end()
 
 
-def test_a_listing_that_hangs_counts_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_that_hangs_counts_until_it_ends(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
     over = threading.Event()
     monkeypatch.setattr("parchunk.stores.hanging.MOST", 1)
+    before = set(threading.enumerate())
 
     def hang() -> Iterator[str]:
         over.wait(30)
@@ -169,9 +181,8 @@ def test_a_listing_that_hangs_counts_until_it_ends(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(Stalled, match="nothing came"):
         next(iter(Batches(hang, 0.01, threading.Event())))
-    assert HANGING.is_full()
+    assert hanging.is_full()
     over.set()
-    for one in threading.enumerate():
-        if one.name == "batches":
-            one.join(10)
-    assert not HANGING.is_full()
+    for one in set(threading.enumerate()) - before:
+        one.join(10)
+    assert not hanging.is_full()

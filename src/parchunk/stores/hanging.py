@@ -46,6 +46,7 @@ class Request:
 
     def __init__(self) -> None:
         self._is_left = self._is_over = False
+        self._hanging = HANGING
         self._lock = threading.Lock()
 
     def leave(self) -> None:
@@ -53,11 +54,11 @@ class Request:
         with self._lock:
             if not (self._is_left or self._is_over):
                 self._is_left = True
-                HANGING.change(1)
+                self._hanging.change(1)
 
     def end(self) -> None:
         """Count it no longer: its thread has come back."""
         with self._lock:
             if self._is_left and not self._is_over:
-                HANGING.change(-1)
+                self._hanging.change(-1)
             self._is_over = True
