@@ -87,7 +87,7 @@ class Ledger:
         )
         self._receipting.finish(owned, together, receipt)
 
-    def end(self, failed: bool = False) -> None:
+    def end(self) -> None:
         """Write the receipts that are kept to be written together, where nobody else does.
 
         Raises
@@ -95,7 +95,7 @@ class Ledger:
         OutputError
             When they cannot be written.
         """
-        self._receipting.end(failed)
+        self._receipting.end()
 
     def _receipted(self, receipt: Receipt) -> None:
         self.receipts.append(receipt)

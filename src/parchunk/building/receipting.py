@@ -134,7 +134,7 @@ class Receipting:
         write(output, partition, receipt)
         self._done(receipt)
 
-    def end(self, failed: bool) -> None:
-        """Write what is kept, unless others go on to add to it."""
-        if self._own or failed:
+    def end(self) -> None:
+        """Write what is kept, unless it is in blocks of others, who do that: also if jobs fail."""
+        if self._own:
             self._blocks.flush()

@@ -77,7 +77,7 @@ def _build(
     except BaseException:
         # What is complete need not be listed again.
         with contextlib.suppress(OutputError):
-            ledger.end(failed=True)
+            ledger.end()
         raise
     ledger.end()
     return JobResult(
