@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from instruments.s3_server import S3Bucket
 from obstore.store import MemoryStore
@@ -228,6 +228,7 @@ def cut_after(output: RemoteOutput, steps: int) -> RemoteOutput:
 
 @settings(max_examples=60)
 @given(case=cases())
+@example(case=({0: Said("of another plan", {}), 1: Said("right", {})}, {1}, 12))
 def test_what_is_said_in_several_places(
     built: Built, case: tuple[dict[int, Said], set[int], int]
 ) -> None:
