@@ -86,7 +86,10 @@ def test_nothing_is_written_over_the_references(run, built, option, name):
     assert {path: path.read_bytes() for path in built.out.rglob("*") if path.is_file()} == before
     ran = run(built.source, option, built.source / "t/zarr.json")
     assert (ran.returncode, "name a file" in ran.stderr) == (2, True)
-    ran = run(built.source, "--native", option, built.source / "config.yaml.png")
+    for native in (built.source, built.source.as_uri()):
+        ran = run(native, "--native", option, built.source / "config.yaml.png")
+        assert (ran.returncode, "name a file" in ran.stderr) == (2, True)
+    ran = run(built.out, "--icechunk", built.source, option, built.source / "config.yaml.png")
     assert (ran.returncode, "name a file" in ran.stderr) == (2, True)
     ran = run("s3://bucket", "--native", option, built.out, "--repo-option", "nothing=1")
     assert (ran.returncode, "nothing" in ran.stderr) == (2, True)  # of the repository's options

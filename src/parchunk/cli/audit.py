@@ -221,6 +221,8 @@ def command(
         refuse_own(place, files, of_store=store or native)
         if keep:
             refuse_own(open_output(keep, output_options), files)
+        if icechunk:
+            refuse_own(icechunk, files, of_store=True)
         chosen = {"memory": memory, **of_store}
         if native:
             refuse_beside_native(click.get_current_context())

@@ -8,6 +8,7 @@ from pathlib import Path
 from parchunk.errors import InputError
 from parchunk.metadata.names import DOCUMENTS, OWN, record_number
 from parchunk.out.output import Output
+from parchunk.stores.opening import open_store
 
 
 def refuse_own(out: str | Output, files: Iterable[Path | None], of_store: bool = False) -> None:
@@ -20,9 +21,13 @@ def refuse_own(out: str | Output, files: Iterable[Path | None], of_store: bool =
     InputError
         Naming the first such file.
     """
-    is_path = "://" not in out if isinstance(out, str) else out.opens_by_path
-    where = out if isinstance(out, str) else out.url
-    if not is_path:
+    if isinstance(out, str):
+        if "://" in out and not out.lower().startswith("file://"):
+            return
+        where = open_store(out).location.url
+    elif out.opens_by_path:
+        where = out.url
+    else:
         return
     folder = Path(where).resolve()
     for file in files:
