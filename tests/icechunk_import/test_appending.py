@@ -89,6 +89,23 @@ def test_what_others_wrote_goes_on(tmp_path: Path, many: bool) -> None:
     assert parchunk.open_icechunk(repo).list_branches() == {"main"}
 
 
+def test_what_was_imported_is_not_sent_to_be_appended_behind_itself(tmp_path: Path) -> None:
+    repo = native(tmp_path, made(0, 6))
+    store = parchunk.open_icechunk(repo)
+    *_, empty = store.ancestry(branch="main")
+    store.create_branch("ours", empty.id)
+    paths = [write(tmp_path / f"{i}.zarr", made(4 * i, 4), 3) for i in range(2)]
+    first, second = (str(parchunk.build(path, tmp_path / f"out{path.stem}").url) for path in paths)
+    parchunk.to_icechunk(first, repo, branch="ours")
+    before = store.lookup_branch("ours")
+    parchunk.to_icechunk(second, repo, branch="ours", append="time")
+    with pytest.raises(InputError, match="would cut off: import into another REPO, or on a --bra"):
+        parchunk.to_icechunk(first, repo, branch="ours")
+    store.create_branch("alone", before)  # the remedy
+    assert parchunk.to_icechunk(first, repo, branch="alone").finished
+    xarray.testing.assert_equal(held(repo, "ours"), joined(paths))
+
+
 def test_an_append_that_is_cut_short_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

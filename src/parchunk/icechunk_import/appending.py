@@ -110,14 +110,16 @@ def origin_of(plan: Plan) -> str:
     return plan.location.url if plan.stores is None else plan.stores.stores[0].url
 
 
-def refuse_appended(history: History, plan: Plan, url: str) -> None:
+def refuse_appended(history: History, work: Sequence[PlannedCommit], plan: Plan, url: str) -> None:
     """Refuse to import over what was appended: it would be cut off, as OUT does not know of it."""
     groups = {group_of(spec.name) for spec in plan.hierarchy.arrays}
     for entry in history.every:
         if entry.append is not None and groups & entry.append.offsets.keys():
+            # Behind itself, OUT is not appended.
+            behind = "" if _is_imported(history, work) else "with --append, "
             raise InputError(
                 f"{url} has what was appended to it along {entry.append.dimension} from "
-                f"{entry.append.origin}, which an import would cut off: import with --append, into "
+                f"{entry.append.origin}, which an import would cut off: import {behind}into "
                 "another REPO, or on a --branch that was made from a snapshot of before "
                 "(repo.create_branch)"
             )
@@ -125,11 +127,16 @@ def refuse_appended(history: History, plan: Plan, url: str) -> None:
 
 def refuse_imported(history: History, work: Sequence[PlannedCommit], url: str) -> None:
     """Refuse to append what an import without ``--append`` has brought already."""
-    if any(history.has(item.entry) for item in work if item.entry.references):
+    if _is_imported(history, work):
         raise InputError(
             f"{url} has these references already, from an import without --append: run it without, "
             "which takes in what is new"
         )
+
+
+def _is_imported(history: History, work: Sequence[PlannedCommit]) -> bool:
+    """Whether an import without ``--append`` has brought some of what is to be imported."""
+    return any(history.has(item.entry) for item in work if item.entry.references)
 
 
 def appended_before(history: History, origin: str, dimension: str) -> Append | None:

@@ -176,7 +176,7 @@ def to_icechunk(
         else:
             side = target.side() if publish and (anew or not _all_in(work, target)) else None
             history = (side or target).history()
-            refuse_appended(history, plan, url)
+            refuse_appended(history, work, plan, url)
     again = chosen if anew else frozenset[int | None]()
     lacking = [item for item in work if item.entry.region in again or not item.is_in(history)]
     to_do = {item.entry.region: item for item in lacking if item.entry.region in chosen}
