@@ -38,6 +38,9 @@ def test_a_refused_import_leaves_no_branch_and_the_remedy_works(grow, build, tmp
         with pytest.raises(parchunk.InputError, match="already has an array 'air' that is not"):
             parchunk.to_icechunk(out, str(repo), **how)
         assert set(store.list_branches()) == {"main"}
+    with pytest.raises(parchunk.InputError, match="--workers must be 1"):
+        parchunk.to_icechunk(out, str(repo), branch="daily", workers=0)
+    assert set(store.list_branches()) == {"main"}
     store.create_branch("daily", empty)  # the remedy
     assert parchunk.to_icechunk(out, str(repo), branch="daily").finished
 

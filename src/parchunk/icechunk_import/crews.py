@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 
 from parchunk.icechunk_import.memory import Budget
-from parchunk.workers.crews import Crew, require_workers
+from parchunk.workers.crews import Crew
 
 #: Regions that an executor is given at a time, where it is not said how many workers it has.
 _AT_ONCE = 64
@@ -15,14 +15,7 @@ _AT_ONCE = 64
 def crew_of(
     planned: Budget, to_do: Sequence[int | None], workers: int, executor: Executor | None
 ) -> tuple[Crew | None, list[str]]:
-    """Return who sets references of the regions ``to_do``, None for this process alone, and notes.
-
-    Raises
-    ------
-    InputError
-        When ``workers`` is no number of them.
-    """
-    require_workers(workers)
+    """Return who sets the regions ``to_do``, None for this process alone, and notes."""
     regions = [region for region in to_do if region is not None]
     asked = _AT_ONCE if executor is not None and workers == 1 else workers
     asked = min(asked, len(regions))

@@ -38,7 +38,7 @@ from parchunk.planning.plan import Plan
 from parchunk.reading.opening_code import first_group
 from parchunk.reading.rows import Receipts, finished_receipts
 from parchunk.stores.told_options import told_options
-from parchunk.workers.crews import Crew
+from parchunk.workers.crews import Crew, require_workers
 
 if TYPE_CHECKING:
     import icechunk
@@ -143,6 +143,7 @@ def to_icechunk(
     adapter.load()
     if not branch:
         raise InputError("--branch is empty: a branch must have a name")
+    require_workers(workers)
     began = time.monotonic()
     output = open_output(out, output_options)
     built = published_plan(output) or load_plan(output)
