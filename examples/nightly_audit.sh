@@ -17,6 +17,9 @@ if [ -f "$last" ]; then
 fi
 code=0
 parchunk audit "$store" "$@" > "$folder/now.json" || code=$?
+if [ "$code" -eq 1 ] && [ ! -s "$folder/now.json" ]; then
+  code=2 # nothing was found: it did not begin, and Python exits with 1 then
+fi
 if [ "$code" -lt 2 ]; then
   mv "$folder/now.json" "$last"
   if [ "$code" -eq 1 ] && [ -z "${GITHUB_STEP_SUMMARY:-}" ]; then

@@ -82,6 +82,11 @@ def test_nights(tmp_path: Path) -> None:
     code, kept, said = night(tmp_path)
     assert (code, kept) == (2, second)
     assert "expct is nothing that a policy says" in said
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/parchunk.py").write_text("import nothing_of_this_name")
+    code, kept, said = night(tmp_path, PYTHONPATH=str(tmp_path / "broken"))
+    assert (code, kept) == (2, second)
+    assert "nothing_of_this_name" in said
 
 
 def test_the_page_runs_it_so() -> None:
