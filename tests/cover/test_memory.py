@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from parchunk.cover.memory import (
     inline_bound,
     kept_beyond,
     kept_bytes,
+    rewriting_bounds,
 )
 from parchunk.errors import InputError
 from parchunk.metadata.spec import ArraySpec, Hierarchy
@@ -70,3 +72,16 @@ def test_arrays_and_partitions_take_of_what_sizes_have_once_they_are_many(
     assert held_within(named << 20, 100, 4, processes=processes, kept=kept) > 0
     bound = inline_bound(named << 20, processes, 100, 4, 1 << 20, kept=kept)
     assert bound.enough(1 << 20) >= named
+
+
+def test_record_files_are_read_back_in_what_very_many_arrays_leave() -> None:
+    memory, kept = 512 << 20, 300 << 20
+    inline, reading = rewriting_bounds(memory, 100, 1 << 20, kept=kept)
+    assert (inline, reading.room) == (
+        replace(rewriting_bounds(memory - kept, 100, 1 << 20)[0], least=inline.least),
+        rewriting_bounds(memory - kept, 100, 1 << 20)[1].room,
+    )
+    with pytest.raises(InputError, match="300 MiB are taken by very many arrays") as refused:
+        rewriting_bounds(kept, 100, 1 << 20, kept=kept)
+    named = int(re.findall(r"give (\d+)MiB or more", str(refused.value))[0])
+    rewriting_bounds(named << 20, 100, 1 << 20, kept=kept)

@@ -117,13 +117,7 @@ def held_within(
             f"--memory {memory} bytes is too little for record files of {record_size} rows and "
             f"{concurrency} listings side by side"
             f"{f' in each of {processes} processes' if several else ''}"
-            + (
-                f", as {-(-kept * processes // (1 << 20))} MiB are taken by very many arrays or "
-                "partitions"
-                if kept
-                else ""
-            )
-            + f": {enough}, or {lower}"
+            f"{_taken(kept * processes)}: {enough}, or {lower}"
         )
     return (each - rest - _inline_bytes(each, least, inlining)) // chunk_bytes(identity)
 
@@ -146,7 +140,7 @@ def inline_bound(
 
 
 def rewriting_bounds(
-    memory: int, record_size: int, inlining: int, identity: str = "none"
+    memory: int, record_size: int, inlining: int, identity: str = "none", kept: int = 0
 ) -> tuple[InlineBound, ReadingBound]:
     """Return how much of ``memory`` one process may use to inline, and to read record files back.
 
@@ -157,13 +151,13 @@ def rewriting_bounds(
     InputError
         When that is too little, naming the least that will do.
     """
-    rest = FIXED_BYTES + WRITERS * record_size * _row_bytes(identity)
+    rest = FIXED_BYTES + kept + WRITERS * record_size * _row_bytes(identity)
     read = READ_ROW_BYTES + ROW_COPIES * HELD_BYTES[identity]
     least = rest + record_size * read + READ_BYTES
     if memory < least:
         raise InputError(
             f"--memory {memory} bytes is too little to read record files of {record_size} rows and "
-            f"write them anew: give {-(-least // (1 << 20))}MiB or more"
+            f"write them anew{_taken(kept)}: give {-(-least // (1 << 20))}MiB or more"
         )
     inline = InlineBound(_inline_bytes(memory, least, inlining), least)
     return inline, ReadingBound(memory - rest - inline.room, least)
@@ -176,6 +170,12 @@ def inlining_of(plan: Plan) -> int:
         for spec in (array.spec for array in plan.arrays)
     )
     return max((most_needed(rows, threshold) for rows, threshold in each), default=0)
+
+
+def _taken(kept: int) -> str:
+    if not kept:
+        return ""
+    return f", as {-(-kept // (1 << 20))} MiB are taken by very many arrays or partitions"
 
 
 def _row_bytes(identity: str) -> int:
