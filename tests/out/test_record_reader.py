@@ -84,6 +84,12 @@ def test_as_many_files_are_held_as_there_is_room_for(
         rooms.read.clear()
         reader.take(backwards)
         assert len(rooms.read) == again
+    # No more are forgotten than must be, however many were before.
+    rooms = Room(most + 2 * 24 * ROWS)
+    reader = RecordReader(output, "a", plain, ROWS, HeldFiles(rooms), 0)
+    for index in (1, 2, 3, 4, 1, 3, 4):
+        reader.take(np.array([index * ROWS]))
+    assert len(rooms.read) == 5
     with pytest.raises(InputError, match=r"a/refs\.1\.parq takes"):
         RecordReader(output, "a", plain, ROWS, HeldFiles(Room(most // 2)), 0).take(backwards)
 

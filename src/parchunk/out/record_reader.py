@@ -65,12 +65,10 @@ class HeldFiles:
     def __init__(self, room: ReadingRoom) -> None:
         self._room = room
         self._held: OrderedDict[tuple[RecordReader, int], _Held] = OrderedDict()
+        #: The bytes of all of them.
+        self._weight = 0
         #: Held while a file is read, or its inlined bytes are: one at a time.
         self.lock = threading.Lock()
-
-    @property
-    def _weight(self) -> int:
-        return sum(held.weight for held in self._held.values())
 
     def get(self, reader: RecordReader, at: int) -> _Held:
         """Return a file of a reader; ``lock`` is held."""
@@ -79,8 +77,10 @@ class HeldFiles:
         if found is None:
             wanted = reader.most_to_read(at)
             while self._held and self._weight + wanted > self._room.room:
-                self._held.popitem(last=False)
+                _, forgotten = self._held.popitem(last=False)
+                self._weight -= forgotten.weight
             found = self._held[key] = reader.read(at, self._room)
+            self._weight += found.weight
         self._held.move_to_end(key)
         return found
 
