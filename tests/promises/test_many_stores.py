@@ -296,6 +296,26 @@ def test_stacks_grow_by_stores_with_labels(tmp_path: Path) -> None:
     xarray.testing.assert_equal(found.drop_vars("member"), wanted)
 
 
+def test_what_a_pattern_brought_is_labelled_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said again when all is done, and when it was cut short before the plan was written."""
+    *_, last = months(tmp_path / "in", MONTHS | {"lengths": [4, 4, 4]})
+    for path in (tmp_path / "in").iterdir():
+        shutil.rmtree(path / "time")
+    later, out = last.rename(tmp_path / "later"), tmp_path / "out"
+    parchunk.build(parchunk.plan(f"{tmp_path}/in/*.zarr", stack="member", labels="a,b"), out)
+    later.rename(last)
+    with pytest.raises(parchunk.InputError, match="2 labels for 3 stores"):
+        parchunk.update(out, labels="b")
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.replacing.carry_out", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            parchunk.update(out, labels="c")
+    for _ in range(2):
+        assert parchunk.update(out, labels="c").plan.stores.joining.labels == ("a", "b", "c")
+
+
 @pytest.mark.parametrize(("axis", "shards"), [(0, False), (0, True), (2, True)])
 def test_the_audit_looks_into_every_store(tmp_path: Path, axis: int, shards: bool) -> None:
     made = MONTHS | {"axis": axis, "shards": shards, "format": 3, "holes": False}

@@ -78,7 +78,7 @@ def grown_many(
     """Return a plan of many stores with those that came since, and what its last one has grown by.
 
     Patterns are looked up again; ``more`` are stores behind those that are there, and ``labels``
-    theirs. One that is there already, or comes twice, counts once.
+    theirs. One that is there already, or comes twice, counts once, and so does its label.
 
     Raises
     ------
@@ -102,6 +102,9 @@ def grown_many(
     own = _labels(labels)
     if len(own) == len(is_new):
         own = tuple(compress(own, is_new))
+    else:  # of what patterns match, too; no label comes twice but where all of it is said again
+        there = stores.joining.labels
+        own = tuple(dict.fromkeys(label for label in own if label not in there))
     found = find_stores([*stores.given, *new], options).asked(old.identity)
     if stores.joining.dimension is None or len(stores.ranges) > 1:
         # Side by side it does not matter where one comes, and those that are there stay in place.
