@@ -141,6 +141,10 @@ def test_an_import_whose_worker_is_killed(client: Any, wanted: Path, tmp_path: P
     assert {found.severity for found in report.findings} == {"gap", "notice"}
 
 
+def _prefixes(dask_scheduler: Any) -> set[str]:
+    return set(dask_scheduler.task_prefixes)
+
+
 def test_the_command_and_what_a_dashboard_shows(
     client: Any,
     server: Server,
@@ -161,13 +165,14 @@ def test_the_command_and_what_a_dashboard_shows(
     assert run([*build, address]) == 0
     assert json.loads(capsys.readouterr().out)["partitions_built"] == 9
     assert published(out) == published(wanted)
+    shown = client.run_on_scheduler(_prefixes)
+    assert "t_air regions 1–3, x" in shown
     update = ["update", str(out), "--regions", "1", *build[5:-1]]
     assert run([*update, "--dask", address]) == 0
     assert json.loads(capsys.readouterr().out)["partitions_built"] > 0
     assert published(out) == published(wanted)
+    assert client.run_on_scheduler(_prefixes) > shown
 
-    shown = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes))
-    assert "t_air regions 1–3, x" in shown
     monkeypatch.setattr("parchunk.cli.dask._PATIENCE", 0.5)
     assert run([*build, "tcp://127.0.0.1:1"]) == 2
     assert "no scheduler answers there" in capsys.readouterr().err
