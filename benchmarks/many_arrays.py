@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import tempfile
 import tracemalloc
 from collections.abc import Callable
@@ -49,10 +50,11 @@ def build(out: str, source: parchunk.Source) -> None:
     parchunk.build(parchunk.plan(source), out)
 
 
-#: What is measured, by name; each is given OUT and its source, which was made before.
+#: What is measured, by name; each is given OUT and its source, which was made before. A build
+#: begins anew in each process, whatever another one has left.
 COMMANDS: dict[str, Callable[[str, parchunk.Source], object]] = {
     "plan": lambda out, source: parchunk.plan(source),
-    "build": lambda out, source: build(f"{out}.again", source),
+    "build": lambda out, source: build(f"{out}.{os.getpid()}", source),
     "build, nothing to do": build,
     "plan.json read": lambda out, source: load_plan(open_output(out)),
     "status": lambda out, source: command("status", out),
