@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
@@ -77,6 +78,18 @@ def test_latest_complete_step_is_where_every_array_is_whole(cases):
     assert found.latest == (int(good[-1]) if len(good) else None)
     first_bad = int(np.flatnonzero(~whole)[0]) if not whole.all() else extent
     assert found.through == (first_bad - 1 if first_bad else None)
+
+
+@pytest.mark.usefixtures("quiet_zarr")
+def test_beyond_the_end_of_a_shorter_array_no_step_is_complete(tmp_path):
+    for name, length in (("g/a", 6), ("h/b", 4)):
+        zarr.create_array(
+            tmp_path / "s", name=name, shape=length, chunks=1, dtype="u1", dimension_names=["t"]
+        )[...] = 1
+    parchunk.build(parchunk.plan(tmp_path / "s", split="t", region=2), tmp_path / "out")
+    assert parchunk.audit(tmp_path / "out").completeness.latest == 3
+    lenient = parchunk.audit(tmp_path / "out", allow_missing=["h/b"])
+    assert lenient.completeness.latest == 5
 
 
 @settings(max_examples=examples(15))
