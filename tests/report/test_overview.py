@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -192,3 +193,18 @@ def test_a_terminal_of_80_columns_shows_it_in_the_same_order(
     ]  # fmt: skip
     assert places == sorted(places)
     assert "1 of 6 arrays along time are whole" in text
+
+
+def test_what_is_to_be_done_beyond_what_is_printed_is_counted(
+    report: parchunk.AuditReport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (one, *_), found = report.findings, []
+    for number in range(11):
+        damage = {"kind": "wrong-digest", "severity": "damage", "array": None}
+        found.append(replace(one, **damage, message=f"m{number}", remedy=f"mend {number}"))
+    print_report(replace(report, findings=tuple(found)))
+    printed = capsys.readouterr().out
+    assert printed.count("to do: mend") == 8
+    assert "and 3 more things to do: --json lists them all" in printed
+    print_report(replace(report, findings=tuple(found[:8])))
+    assert "more things to do" not in capsys.readouterr().out

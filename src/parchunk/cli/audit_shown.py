@@ -19,6 +19,8 @@ from parchunk.wording import bytes_text, count, counted, duration
 _STORES = 20
 #: Findings, periods and arrays printed; --json and --report have them all.
 _PRINTED = 40
+#: Things to do that are printed.
+_REMEDIES = 8
 _STYLES = {"damage": "bold red", "change": "magenta", "gap": "yellow", "notice": "cyan"}
 
 
@@ -74,9 +76,13 @@ def _print_findings(out: Console, found: AuditReport) -> None:
         say(out, found.decoded.text)
     if found.repository is not None:
         say(out, found.repository.text)
-    remedies = dict.fromkeys(entry.remedy for entry in entries if entry.severity != "notice")
-    for remedy in list(remedies)[:8]:
+    remedies = [*dict.fromkeys(entry.remedy for entry in entries if entry.severity != "notice")]
+    for remedy in remedies[:_REMEDIES]:
         say(out, remedy, "to do: ", "bold")
+    if len(remedies) > _REMEDIES:
+        out.print(
+            f"and {count(len(remedies) - _REMEDIES)} more things to do: --json lists them all"
+        )
 
 
 def _print_since(out: Console, since: Since) -> None:
