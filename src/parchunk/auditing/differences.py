@@ -42,8 +42,6 @@ class RegionChanges:
     rewritten: Int64Array
     overrun: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
     contradicted: Contradicted = field(default_factory=Contradicted)
-    #: Where the partition's receipt is below OUT.
-    receipt: str = ""
     #: What was kept of each object, by which it is known what was rewritten.
     identity: str = "none"
 
@@ -131,7 +129,6 @@ class Differences:
             rewritten,
             overrun,
             contradicted,
-            self.item.path,
             self.identity,
         )
 

@@ -6,16 +6,15 @@ from typing import TypeAlias
 
 from parchunk.auditing.result import ArrayAudit
 
+#: What arrays are sorted by, the worst first.
 Rank: TypeAlias = tuple[bool, float, bool, int, str]
 
 #: Arrays of which pictures and histograms are kept, at least. Reports draw forty.
 PICTURES_KEPT = 1_000
 
 
-def rank_of(
-    array: ArrayAudit, damaged: bool, concerned: bool
-) -> tuple[bool, float, bool, int, str]:
-    """Return what arrays are sorted by: damaged ones first, then by the share that is not there.
+def rank_of(array: ArrayAudit, damaged: bool, concerned: bool) -> Rank:
+    """Return where an array comes: damaged ones first, then by the share that is not there.
 
     ``concerned`` says that a finding counts against the array.
     """
