@@ -25,6 +25,7 @@ from parchunk.auditing.worst import Pictured
 from parchunk.keys.numbers import Int64Array
 from parchunk.out.output import Output
 from parchunk.out.record_files import record_path
+from parchunk.out.side_by_side import of_each
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import ArrayPlan, Partition, Plan
 
@@ -60,14 +61,24 @@ class AllArrays:
     _incomplete: list[Int64Array] = field(default_factory=list)
     _end: int = 0
 
-    def take(self, state: ArrayState, array: ArrayPlan, labels: Labels, steps: bool) -> None:
-        """Take in an array whose record files are read; keep its ``steps`` where that is asked."""
+    def take(
+        self,
+        state: ArrayState,
+        array: ArrayPlan,
+        paths: Sequence[str],
+        labels: Labels,
+        steps: bool,
+    ) -> None:
+        """Take in an array whose record files are read; keep its ``steps`` where that is asked.
+
+        ``paths`` are what lies in its folder of OUT.
+        """
         summary = state.summary(labels)
         self.audited.append(summary)
         self.partitions += state.partitions
         self.files += state.files
         self.file_bytes += state.file_bytes
-        told = [*state.extra_files(), *state.coverage_findings(summary)]
+        told = [*state.extra_files(paths), *state.coverage_findings(summary)]
         if state.strangers:
             self._strange.append(state)  # what they are is known when all receipts are looked at
         else:
@@ -132,13 +143,14 @@ def read_arrays(
         undone_of[partition.array].append(partition)
     done_of_each = [done_of[array.spec.name] for array in plan.arrays]
     files = checked_files(plan, output, policy, done_of_each, memory, hands, reporter.checked)
-    with closing(files) as results:
-        for array, items in zip(plan.arrays, done_of_each, strict=True):
+    names = [array.spec.name for array in plan.arrays]
+    with closing(files) as results, closing(of_each(output, output.paths, names)) as folders:
+        for array, items, paths in zip(plan.arrays, done_of_each, folders, strict=True):
             state = ArrayState(plan, array, output, policy)
             for partition in undone_of.get(array.spec.name, ()):
                 state.leave(partition)
             state.check(items, results)
-            found.take(state, array, labels, steps)
+            found.take(state, array, paths, labels, steps)
     found.name_strangers(done)
     return found
 

@@ -114,12 +114,15 @@ class ArrayState:
         """Whether anything is wrong with the array's files."""
         return bool(self._findings or self._elsewhere)
 
-    def extra_files(self) -> list[Finding]:
-        """Return record files that no partition owns: a reader may still come upon them."""
+    def extra_files(self, paths: Sequence[str]) -> list[Finding]:
+        """Return those of the array's ``paths`` in OUT that are record files of no partition.
+
+        A reader may still come upon them.
+        """
         files = -(-self.spec.reference_total // self._plan.record_size)
         name = self.spec.name
         extra = []
-        for path in self._output.paths(name):
+        for path in paths:
             tail = path[len(name) + 1 :]
             if fnmatchcase(tail, RECORD_FILES):
                 number = record_number(tail)

@@ -13,7 +13,6 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +21,7 @@ from parchunk.errors import OutputError
 from parchunk.out.output import BLOCKS, Output
 from parchunk.out.receipts import Receipt, parsed_document
 from parchunk.out.record_files import digest
+from parchunk.out.side_by_side import of_each
 from parchunk.planning.plan import PartitionKey, Plan
 
 #: Chunks of an array whose receipts lie in blocks, at most, ...
@@ -37,9 +37,7 @@ MOST_SECONDS = 5.0
 #: What a receipt takes, about, and each record file that it names.
 _RECEIPT_BYTES = 700
 _FILE_BYTES = 60
-#: Objects read or written side by side where each is a request; receipts that are files are so
-#: small that many are held at a time.
-_AT_ONCE = 16
+#: Receipts in files of their own that are held at a time: they are small.
 _AHEAD = 1_000
 #: Tries to write a block anew that others write at the same time.
 _TRIES = 10
@@ -133,22 +131,14 @@ def lines_of(data: bytes) -> Iterator[Line]:
             yield Line(number, line, parsed_document(line))
 
 
-def read_each(output: Output, paths: Sequence[str], held: int = _AHEAD) -> Iterator[bytes | None]:
-    """Yield what lies at each path, read side by side where every look is a request.
-
-    No more than ``held`` are held at a time.
-    """
-    if not output.costs_requests:
-        yield from map(output.get, paths)
-        return
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="receipt") as pool:
-        for begin in range(0, len(paths), held):
-            yield from pool.map(output.get, paths[begin : begin + held])
+def read_each(output: Output, paths: Sequence[str]) -> Iterator[bytes | None]:
+    """Yield the receipts that lie at each path, read side by side where every look is a request."""
+    return of_each(output, output.get, paths, _AHEAD)
 
 
 def blocks_in(output: Output, paths: Sequence[str]) -> Iterator[tuple[str, Line]]:
     """Yield the lines of blocks, each with its block's path."""
-    for path, data in zip(paths, read_each(output, paths, _AT_ONCE), strict=True):
+    for path, data in zip(paths, of_each(output, output.get, paths), strict=True):
         for line in lines_of(data or b""):
             yield path, line
 
@@ -166,14 +156,8 @@ def drop_lines(output: Output, partitions: Collection[PartitionKey], paths: Sequ
 
 def keep_lines(output: Output, stays: Callable[[Line], bool], paths: Sequence[str]) -> None:
     """Take the lines out of blocks that do not stay, as `drop_lines` does."""
-    keep = partial(_keep, output, stays)
-    if not output.costs_requests:
-        for path in paths:
-            keep(path)
-        return
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="receipt") as pool:
-        for _ in pool.map(keep, paths):
-            pass
+    for _ in of_each(output, partial(_keep, output, stays), paths):
+        pass
 
 
 def _keep(output: Output, stays: Callable[[Line], bool], path: str) -> None:
