@@ -296,6 +296,24 @@ def test_stacks_grow_by_stores_with_labels(tmp_path: Path) -> None:
     xarray.testing.assert_equal(found.drop_vars("member"), wanted)
 
 
+def test_globs_of_a_plan_need_match_nothing_any_more(tmp_path: Path) -> None:
+    """Those that an update is given must."""
+    paths = months(tmp_path / "in", MONTHS | {"lengths": [4, 4, 4]})
+    later, out = paths[2].rename(tmp_path / "later"), tmp_path / "out"
+    plan = parchunk.plan(paths[:2], concat="time", include=["air", "y"], exclude="rain")
+    parchunk.build(plan, out)
+    later.rename(paths[2])
+    for path in paths:
+        shutil.rmtree(path / "rain")
+        shutil.rmtree(path / "y")
+    with pytest.raises(parchunk.InputError, match="--exclude snow matches no array of any"):
+        parchunk.update(out, paths[2], exclude="snow")
+    with pytest.raises(parchunk.InputError, match="--allow-gone"):
+        parchunk.update(out, paths[2])
+    assert list(parchunk.update(out, paths[2], allow_gone=True).plan.by_name) == ["air"]
+    assert parchunk.update(out).plan.exclude == ("rain",)
+
+
 def test_what_a_pattern_brought_is_labelled_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

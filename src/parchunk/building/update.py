@@ -159,6 +159,7 @@ def update(
         told = notes_of_before(before)
         wanted, changes = _without(old, (*before.exclude, *exclude), output), Changes()
         skip_unsupported = skip_unsupported or before.skip_unsupported
+        excluded = wanted.exclude[len(old.exclude) + len(before.exclude) :]
         if wanted.stores is not None:
             with telling_of_before(left, output):
                 new = grown_many(
@@ -169,6 +170,7 @@ def update(
                     skip_unsupported,
                     given,
                     allow_shrink,
+                    excluded,
                 )
             source = new.source or source
             refuse_overlap(new, source, output)
@@ -182,8 +184,7 @@ def update(
         else:
             if given.given:
                 source = open_source(old, store_options, listing, given)
-            came = wanted.exclude[len(old.exclude) + len(before.exclude) :]
-            hierarchy = read_as_planned(wanted, source, skip_unsupported, came)
+            hierarchy = read_as_planned(wanted, source, skip_unsupported, excluded)
             changes = changes_of(wanted, hierarchy)
             refuse_unasked(wanted, changes, allow_shrink, allow_gone)
             new = grown(wanted, hierarchy, source)

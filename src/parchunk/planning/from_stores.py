@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
@@ -49,7 +49,9 @@ def plan_many(
     **sizes: Any,
 ) -> Plan:
     """Return the plan of several stores as one dataset, its regions of a ``period`` where given."""
-    hierarchy, stores, source = _joined(found, joining, wishes, zarr_format, skip_unsupported)
+    hierarchy, stores, source = _joined(
+        found, joining, wishes, zarr_format, skip_unsupported, (*wishes.include, *wishes.exclude)
+    )
     made = plan_stores(hierarchy, stores, source.location, group=wishes.group, **sizes)
     if period is not None:
         made = with_dated_regions(made, labels_of(made, source), period, sizes.get("record_size"))
@@ -74,11 +76,13 @@ def grown_many(
     skip_unsupported: bool = False,
     inventory: Inventory | None = None,
     may_shrink: bool = False,
+    to_match: Collection[str] = (),
 ) -> Plan:
     """Return a plan of many stores with those that came since, and what its last one has grown by.
 
     Patterns are looked up again; ``more`` are stores behind those that are there, and ``labels``
     theirs. One that is there already, or comes twice, counts once, and so does its label.
+    Of globs those ``to_match`` that match none are refused: others did when they were given.
 
     Raises
     ------
@@ -118,6 +122,7 @@ def grown_many(
         wishes,
         old.hierarchy.written_format,
         skip_unsupported or bool(old.hierarchy.skipped),
+        to_match,
     )
     source = replace(source, options=old.location.options)
     labelled = Labels()
@@ -198,15 +203,16 @@ def _joined(
     wishes: Wishes,
     zarr_format: int | None,
     skip_unsupported: bool,
+    to_match: Collection[str],
 ) -> tuple[Hierarchy, StoreSet, Source]:
     """Return the hierarchy of all stores, what each holds, and the folder that they are in."""
     matched: set[str] = set()
     try:
         dataset = join_found(found, joining, lambda one: wishes.read(one, zarr_format, matched))
     except MisfitError:
-        wishes.refuse_unmatched(matched)  # it may have been meant for what does not fit
+        wishes.refuse_unmatched(matched, to_match)  # it may have been meant for what does not fit
         raise
-    wishes.refuse_unmatched(matched)
+    wishes.refuse_unmatched(matched, to_match)
     hierarchy = dataset.hierarchy
     if skip_unsupported:
         hierarchy = skip_refused(hierarchy)
@@ -247,11 +253,11 @@ class Wishes:
         read = read_one(source, self.group, self.include, self.exclude, self.consolidated, matched)
         return as_wanted(read, self.shards, zarr_format)
 
-    def refuse_unmatched(self, matched: set[str]) -> None:
-        """Refuse a glob that no store has an array for: it is misspelled."""
+    def refuse_unmatched(self, matched: set[str], to_match: Collection[str]) -> None:
+        """Refuse one of the globs ``to_match`` that no store has an array for: it is misspelled."""
         for option, globs in (("--include", self.include), ("--exclude", self.exclude)):
             for glob in globs:
-                if glob not in matched:
+                if glob in to_match and glob not in matched:
                     raise InputError(
                         f"{option} {shorten(glob)} matches no array of any of the stores: "
                         "check how it is spelled"
