@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -255,7 +255,7 @@ class Hierarchy:
     #: The Zarr format that references are written in: 2, or 3 where that was asked for.
     written_format: int = 2
 
-    def to_json(self, each: Callable[..., Collection[Any]] = listed) -> JSONObject:
+    def to_json(self, each: Callable[..., Iterable[Any]] = listed) -> JSONObject:
         """Return the JSON object that `from_json` turns into an equal value.
 
         With `Each` in place of ``each``, its arrays and groups are made when they are asked for.

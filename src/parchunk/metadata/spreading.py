@@ -14,21 +14,13 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-class Each(Collection[Any]):
+class Each(Iterable[Any]):
     """A list of a document whose entries are made one at a time, whenever they are asked for."""
 
     def __init__(self, entry: Callable[[_T], Any], values: Collection[_T]) -> None:
         """Make each entry of one of ``values``."""
         self._entry: Callable[[Any], Any] = entry
         self._values = values
-
-    def __len__(self) -> int:
-        """Return the number of entries."""
-        return len(self._values)
-
-    def __contains__(self, value: object) -> bool:
-        """Whether an entry is equal to ``value``."""
-        return any(value == entry for entry in self)
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the entries."""

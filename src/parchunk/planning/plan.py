@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -329,7 +329,7 @@ class Plan(Shown):
         """A sha256 over everything in the plan: names which plan a receipt belongs to."""
         return canonical_digest(self.content(Each))
 
-    def to_json(self, each: Callable[..., Collection[Any]] = listed) -> dict[str, Any]:
+    def to_json(self, each: Callable[..., Iterable[Any]] = listed) -> dict[str, Any]:
         """Return the document that plan.json holds; ``each`` as for `content`."""
         return {
             "parchunk_plan": PLAN_VERSION,
@@ -343,7 +343,7 @@ class Plan(Shown):
             **({} if self.inventory is None else {"inventory": self.inventory.to_json()}),
         }
 
-    def content(self, each: Callable[..., Collection[Any]] = listed) -> dict[str, Any]:
+    def content(self, each: Callable[..., Iterable[Any]] = listed) -> dict[str, Any]:
         """Return what determines the output, as JSON: what the fingerprint is over.
 
         With `Each` in place of ``each``, what there is very much of is made when it is asked for.
