@@ -2,15 +2,20 @@
 
 import copy
 import pickle
+from pathlib import Path
 
 import numpy as np
+import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+import parchunk
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.result import ArrayAudit
 from parchunk.auditing.sizes import Sizes
 from parchunk.auditing.worst import Pictured, rank_of
+from parchunk.report.strips import worst_first
 
 
 def audited(name: str, missing: int) -> ArrayAudit:
@@ -55,3 +60,21 @@ def test_an_audit_that_was_sent_elsewhere_knows_which_pictures_it_has() -> None:
     dropped.heat.drop()
     for sent in (lambda array: pickle.loads(pickle.dumps(array)), copy.deepcopy):
         assert [sent(array).heat.kept for array in (kept, dropped)] == [True, False]
+
+
+@pytest.mark.usefixtures("quiet_zarr")
+def test_a_file_too_many_is_damage_as_it_is_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abcd":
+        array = zarr.create_array(tmp_path / "s", name=name, shape=4, chunks=1, dtype="u1")
+        array[: 4 if name == "b" else 2] = 1
+    out = tmp_path / "out"
+    parchunk.build(tmp_path / "s", out)
+    (out / "b/refs.7.parq").write_bytes(b"no")
+    monkeypatch.setattr(Pictured.__init__, "__defaults__", (1,))
+    report = parchunk.audit(out)
+    kept = [array.array for array in report.arrays if array.heat.kept]
+    assert "b" in kept
+    assert len(kept) < 4
+    assert worst_first(report, list(report.arrays))[0].array == "b"

@@ -84,8 +84,9 @@ class AllArrays:
         else:
             told += state.damage({})
         self.findings += told
-        concerned = any(found.severity != "notice" for found in told)
-        self._pictured.take(summary, state.is_damaged, concerned or state.is_damaged)
+        damaged = bool(state.strangers) or any(found.severity == "damage" for found in told)
+        concerned = damaged or any(found.severity != "notice" for found in told)
+        self._pictured.take(summary, damaged, concerned)
         if self.plan.stores is not None or (steps and self._is_along(state)):
             self.along.append(Along(state.steps, state.lacking))
         if array.axis is not None and not self.policy.allows_gaps(state.spec.name):

@@ -109,11 +109,6 @@ class ArrayState:
         self._outliers = self._sizes.outliers()
         self._sizes.settle()
 
-    @property
-    def is_damaged(self) -> bool:
-        """Whether anything is wrong with the array's files."""
-        return bool(self._findings or self._elsewhere)
-
     def extra_files(self, paths: Sequence[str]) -> list[Finding]:
         """Return those of the array's ``paths`` in OUT that are record files of no partition.
 
