@@ -112,15 +112,15 @@ def test_of_very_many_arrays_the_status_shows_those_that_lack_most(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = zarr.open_group(tmp_path / "s", mode="w", zarr_format=2)
-    for name in range(45):
+    for name in range(41):
         root.create_array(f"a{name:02}", shape=(2,), chunks=(1,), dtype="i1")[...] = 1
-    (tmp_path / "s/a44/1").unlink()
+    (tmp_path / "s/a40/1").unlink()
     assert call(capsys, "build", tmp_path / "s", tmp_path / "out")[0] == 0
     code, shown, _ = call(capsys, "status", tmp_path / "out")
     rows = [line for line in shown.splitlines() if " of 1 " in line]
-    assert (code, len(rows), rows[0].split()[0]) == (0, 40, "a44")
-    assert "and 5 more arrays: --json lists them all" in shown
-    assert "chunks: 89 present, 1 missing" in shown
+    assert (code, len(rows), rows[0].split()[0]) == (0, 40, "a40")
+    assert "and 1 more array: --json lists all" in shown
+    assert "chunks: 81 present, 1 missing" in shown
 
 
 def test_plan_build_status(

@@ -120,7 +120,7 @@ def _print_arrays(out: Console, found: AuditReport) -> None:
     out.print()
     out.print(table("", *telling(columns, rows, always=4)))
     if len(arrays) > _PRINTED:
-        out.print(f"and {count(len(arrays) - _PRINTED)} more arrays: --json lists them all")
+        out.print(f"and {counted(len(arrays) - _PRINTED, 'more array')}: --json lists all")
 
 
 def _print_stores(out: Console, found: AuditReport) -> None:

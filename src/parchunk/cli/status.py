@@ -18,7 +18,7 @@ from parchunk.out.lease import IGNORED
 from parchunk.out.opening import open_output
 from parchunk.out.root import left_out
 from parchunk.reading.status import Status, read_status
-from parchunk.wording import count
+from parchunk.wording import count, counted
 
 #: Seconds between two looks, unless a user says otherwise.
 _EVERY = 5.0
@@ -110,7 +110,7 @@ def _print_arrays(shown: Console, status: Status) -> None:
     columns = ("array", "partitions done", "present >", "missing >", "strays >")
     shown.print(table("", columns, rows))
     if len(arrays) > _PRINTED:
-        shown.print(f"and {count(len(arrays) - _PRINTED)} more arrays: --json lists them all")
+        shown.print(f"and {counted(len(arrays) - _PRINTED, 'more array')}: --json lists all")
     present, missing = (sum(getattr(a, n) for a in arrays) for n in ("present", "missing"))
     what = "chunks" if status.finished else "chunks so far"
     say(shown, f"{what}: {count(present)} present, {count(missing)} missing")

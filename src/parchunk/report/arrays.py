@@ -65,8 +65,8 @@ def array_sections(report: AuditReport, most: int = _ARRAYS) -> Markup:
         ),
     ]
     if left:
-        more = f"And {left:,} more arrays, of those that lack least: audit --json has them all."
-        parts.append(element("p", more))
+        more = f"And {counted(left, 'more array')}, of those that lack least: "
+        parts.append(element("p", f"{more}audit --json has them all."))
     return joined(parts)
 
 

@@ -8,6 +8,7 @@ from parchunk.auditing.result import ArrayAudit, AuditReport, percent
 from parchunk.report.markup import Markup, element, joined
 from parchunk.report.strips import STATES, Strip, Strips, strips_of
 from parchunk.report.ticks import Tick, ticks_along
+from parchunk.wording import counted
 
 #: Arrays that are drawn, the worst first.
 _DRAWN = 40
@@ -41,7 +42,9 @@ def _picture_of(found: Strips, linked: bool) -> Markup:
     ]
     rest = len(found.arrays) - len(drawn)
     lacking = sum(bool(array.missing or array.unread) for array in found.arrays[_DRAWN:])
-    more = f"And {rest:,} more arrays, of which {lacking:,} lack something." if rest else ""
+    more = (
+        f"And {counted(rest, 'more array')}, of which {lacking:,} lack something." if rest else ""
+    )
     return joined(
         [
             element(
