@@ -99,6 +99,12 @@ def test_what_was_imported_is_not_sent_to_be_appended_behind_itself(tmp_path: Pa
     parchunk.to_icechunk(first, repo, branch="ours")
     before = store.lookup_branch("ours")
     parchunk.to_icechunk(second, repo, branch="ours", append="time")
+    found = parchunk.audit(first, icechunk=repo, branch="ours").findings
+    assert {(f.array, f.remedy.partition(" and no")[0]) for f in found} == {
+        (name, f"nothing, where arrays are longer by what was appended from {paths[1]}")
+        for name in ("air", "time")
+    }
+    assert parchunk.audit(second, icechunk=repo, branch="ours").findings == ()
     with pytest.raises(InputError, match="would cut off: import into another REPO, or on a --bra"):
         parchunk.to_icechunk(first, repo, branch="ours")
     store.create_branch("alone", before)  # the remedy

@@ -83,7 +83,7 @@ def against_repository(
             + (f", region {difference.region}" if difference.region is not None else "")
             + f": branch {branch} of the repository differs ({difference.kind}): "
             + difference.message,
-            _remedy(difference.region, compared.appended),
+            _remedy(difference.region, compared.appended, compared.behind),
             array=difference.array,
             region=difference.region,
             count=max(difference.count, 1),
@@ -103,13 +103,19 @@ def against_repository(
     )
 
 
-def _remedy(region: int | None, appended: bool) -> str:
+def _remedy(region: int | None, appended: bool, behind: str | None) -> str:
     """Return what to do: what others changed on the branch, its history does not say."""
     if appended:
         return (
             "run parchunk to-icechunk --append again, which replaces regions that changed; where "
             "it says that everything is in, others changed the branch: take it back to a snapshot "
             "from before the append (repo.reset_branch), and append again"
+        )
+    if behind is not None:
+        return (
+            f"nothing, where arrays are longer by what was appended from {behind} and no chunk is "
+            "missing or other; else import on a --branch that was made from a snapshot of before "
+            "(repo.create_branch), or into another REPO, as an import would cut that off"
         )
     which = "" if region is None else f" --regions {region}"
     return (

@@ -110,19 +110,24 @@ def origin_of(plan: Plan) -> str:
     return plan.location.url if plan.stores is None else plan.stores.stores[0].url
 
 
+def appended_behind(history: History, plan: Plan) -> Append | None:
+    """Return what was appended last to groups that a plan has arrays in, whoever appended it."""
+    groups = {group_of(spec.name) for spec in plan.hierarchy.arrays}
+    appends = (entry.append for entry in history.every if entry.append is not None)
+    return next((append for append in appends if groups & append.offsets.keys()), None)
+
+
 def refuse_appended(history: History, work: Sequence[PlannedCommit], plan: Plan, url: str) -> None:
     """Refuse to import over what was appended: it would be cut off, as OUT does not know of it."""
-    groups = {group_of(spec.name) for spec in plan.hierarchy.arrays}
-    for entry in history.every:
-        if entry.append is not None and groups & entry.append.offsets.keys():
-            # Behind itself, OUT is not appended.
-            behind = "" if _is_imported(history, work) else "with --append, "
-            raise InputError(
-                f"{url} has what was appended to it along {entry.append.dimension} from "
-                f"{entry.append.origin}, which an import would cut off: import {behind}into "
-                "another REPO, or on a --branch that was made from a snapshot of before "
-                "(repo.create_branch)"
-            )
+    append = appended_behind(history, plan)
+    if append is not None:
+        # Behind itself, OUT is not appended.
+        behind = "" if _is_imported(history, work) else "with --append, "
+        raise InputError(
+            f"{url} has what was appended to it along {append.dimension} from {append.origin}, "
+            f"which an import would cut off: import {behind}into another REPO, or on a --branch "
+            "that was made from a snapshot of before (repo.create_branch)"
+        )
 
 
 def refuse_imported(history: History, work: Sequence[PlannedCommit], url: str) -> None:

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from parchunk.arguments.lenient import lenient
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.appending import Appending, newest_append, origin_of
+from parchunk.icechunk_import.appending import (
+    Appending,
+    appended_behind,
+    newest_append,
+    origin_of,
+)
 from parchunk.icechunk_import.history import History, read_history
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.repository import open_existing
@@ -72,6 +77,8 @@ class RepoComparison:
     appended: bool = False
     #: Whether icechunk tells where a reference leads, so that it was compared.
     located: bool = True
+    #: Where what was appended since by another came from, which no import goes over.
+    behind: str | None = None
 
     @property
     def equal(self) -> bool:
@@ -112,6 +119,7 @@ def compare_with_repo(
         history = read_history(repository.ancestry(branch=branch))
     said = newest_append(history, origin_of(plan))
     appending = None if said is None else Appending(plan, said)
+    behind = appended_behind(history, plan) if said is None else None
     left_out = _not_compared(history, appending)
     # Those that have no form in Icechunk are among what was left out.
     plan = only_of(plan, plan.by_name.keys() - set(left_out))
@@ -159,6 +167,7 @@ def compare_with_repo(
         left_out,
         appended=appending is not None,
         located=adapter.takes_arrays(),
+        behind=None if behind is None else behind.origin,
     )
 
 
