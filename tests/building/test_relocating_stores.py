@@ -101,7 +101,7 @@ def test_one_store_is_elsewhere(
     assert (again.now, again.record_files) == (str(away), 0)
     assert "in its place now" in again.notes[0]
     done = parchunk.relocate(out, away, store="1.zarr")  # goes on with that
-    assert (done.before, done.now) == (str(paths[1]), str(away))
+    assert (done.before, done.now, done.record_files) == (str(paths[1]), str(away), 0)
     assert "in/*.zarr is not looked up any more" in done.notes[0]
     with pytest.raises(InputError, match=r"in several folders below .*\(in/0.zarr, away/1.zarr\)"):
         parchunk.relocate(out, tmp_path / "in")

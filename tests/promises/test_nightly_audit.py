@@ -78,6 +78,8 @@ def test_nights(tmp_path: Path) -> None:
     (new,) = second["since"]["arrays"][0]["new_gaps"]
     assert new["labels"] == "2001-01-06"
     assert ElementTree.parse(tmp_path / "last night/audit.xml").getroot().get("failures") == "1"
+    code, second, said = night(tmp_path, GITHUB_STEP_SUMMARY=str(tmp_path / "summary"))
+    assert (code, said) == (1, ""), "which its summary has"
     (tmp_path / "nightly.toml").write_text("expct = 1")
     code, kept, said = night(tmp_path)
     assert (code, kept) == (2, second)
