@@ -62,6 +62,20 @@ TESTS = {
         "fuzz/test_output_files.py",
         "out/test_broken_outputs.py",
     ),
+    "out/receipt_files": (
+        "out/test_receipt_blocks.py",
+        "out/test_receipts.py",
+        "building/test_receipt_blocks.py",
+    ),
+    "out/receipt_blocks": (
+        "out/test_receipt_blocks.py",
+        "building/test_receipt_blocks.py",
+    ),
+    "out/receipts_at_once": (
+        "out/test_receipt_blocks.py",
+        "building/test_tasks.py",
+        "building/test_receipt_blocks.py",
+    ),
     "building/carrying": (
         "building/test_update.py",
         "promises/test_update_kills.py",

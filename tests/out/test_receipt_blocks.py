@@ -296,6 +296,17 @@ def test_only_blocks_that_may_speak_of_them_are_read(built: Built) -> None:
     assert list(read_receipts(output, built.plan)) == keys
 
 
+def test_files_of_what_the_plan_has_not_speak_of_nothing(built: Built) -> None:
+    output, receipt = in_memory(), built.receipts["g1/a1", 1]
+    for region in ("2", "01", "x", "whole"):
+        path = f"{RECEIPTS}/g1/a1/{region}.json"
+        output.put(path, line_of(replace(receipt, region=2), "right"))
+    assert not receipted(output, built.plan)
+    assert not find_receipts(output, built.plan).receipts
+    output.put(f"{RECEIPTS}/g1/a1/1.json", line_of(receipt, "right"))
+    assert receipted(output, built.plan) == {("g1/a1", 1)}
+
+
 def test_a_receipt_waits_for_few_and_not_for_long(
     built: Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:
