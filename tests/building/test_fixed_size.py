@@ -164,3 +164,5 @@ def test_many_wrong_sizes_are_counted_and_the_first_are_shown(
     (found,) = parchunk.audit(out).findings
     assert (found.kind, found.count) == ("impossible-size", len(wrong))
     assert found.key == f"a/{wrong[0]}"
+    named = ", ".join(f"a/{number} ({number % 5 + 1} bytes)" for number in wrong[:5])
+    assert found.message.endswith(f"cannot be read: {named}")

@@ -14,7 +14,7 @@ def impossible_sizes(array: ArrayPlan, sizes: Sizes, record_size: int) -> list[F
         return []
     spec = array.spec
     examples = ", ".join(
-        f"{chunk_label(spec, number)} ({size:,} bytes)" for number, size in sizes.wrong_examples[:4]
+        f"{chunk_label(spec, number)} ({size:,} bytes)" for number, size in sizes.wrong_examples
     )
     wrong = [number for number, _ in sizes.wrong_examples]
     regions = [array.region_of_file(number // record_size * record_size) for number in wrong]
