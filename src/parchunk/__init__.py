@@ -7,33 +7,59 @@ dataset = parchunk.open_dataset("refs.parquet")
 
 from __future__ import annotations
 
-from parchunk.auditing import AuditReport, Finding, audit
-from parchunk.building.build import build
-from parchunk.building.protocol import publish, run_task, tasks
-from parchunk.building.relocating import Relocation, relocate
-from parchunk.building.results import BuildResult, Progress, TaskResult
-from parchunk.building.tasks import Task
-from parchunk.building.update import update
-from parchunk.errors import (
-    HeldError,
-    InputError,
-    ListingError,
-    MetadataError,
-    MissingExtraError,
-    OutputError,
-    ParchunkError,
-    SourceChangedError,
-    SourceError,
-    UnsupportedError,
-)
-from parchunk.icechunk_import import ImportResult, open_icechunk, to_icechunk
-from parchunk.notebooks import register
-from parchunk.planning.from_source import plan
-from parchunk.planning.plan import Plan
-from parchunk.reading.dataset import open_dataset
-from parchunk.reading.sql import connect
-from parchunk.reading.status import Status, status
-from parchunk.stores.source import Source
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from parchunk.public import (
+        AuditReport,
+        BuildResult,
+        Finding,
+        HeldError,
+        ImportResult,
+        InputError,
+        ListingError,
+        MetadataError,
+        MissingExtraError,
+        OutputError,
+        ParchunkError,
+        Plan,
+        Progress,
+        Relocation,
+        Source,
+        SourceChangedError,
+        SourceError,
+        Status,
+        Task,
+        TaskResult,
+        UnsupportedError,
+        audit,
+        build,
+        connect,
+        open_dataset,
+        open_icechunk,
+        plan,
+        publish,
+        relocate,
+        run_task,
+        status,
+        tasks,
+        to_icechunk,
+        update,
+    )
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import the public names when one is asked for: the command line asks for none of them.
+
+        So it is at work, and minds Ctrl-C, before it imports the libraries that it needs.
+        """
+        if name not in __all__:
+            raise AttributeError(f"module 'parchunk' has no attribute {name!r}")
+        from parchunk import public
+
+        globals().update({public_name: getattr(public, public_name) for public_name in __all__})
+        return globals()[name]
+
 
 __version__ = "0.1.0"
 
@@ -73,8 +99,6 @@ __all__ = [
     "to_icechunk",
     "update",
 ]
-
-register()
 
 
 def __dir__() -> list[str]:

@@ -93,6 +93,36 @@ except SystemExit as ended:
 """
 
 
+IMPORTED = """
+import sys
+from parchunk.__main__ import main
+import parchunk.cli.main
+
+print(*({"numpy", "pyarrow", "obstore", "duckdb", "zarr", "parchunk.public"} & {*sys.modules}))
+import parchunk
+assert parchunk.audit.__module__ == "parchunk.auditing.run" and not hasattr(parchunk, "other")
+"""
+INTERRUPTED = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "parchunk.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from parchunk.__main__ import main
+
+main()
+"""
+
+
+def test_ctrl_c_is_minded_before_libraries_are_imported() -> None:
+    for code, ended in ((IMPORTED, 0), (INTERRUPTED, 130)):
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
+        assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (ended, b"", b"")
+
+
 def test_threads_that_are_left_behind_do_not_abort_the_process(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", LEFT_BEHIND, "plan", str(tmp_path / "no")],
