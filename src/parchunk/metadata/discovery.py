@@ -7,14 +7,14 @@ at by one page of keys first. Whatever is not taken in is named, with the reason
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from parchunk.errors import MetadataError, UnreadableFolderError
 from parchunk.metadata.folder_keys import example_chunk, folders_of, holds_documents
 from parchunk.metadata.nodes import Node, read_v2_node, read_v3_node
 from parchunk.metadata.reader import Reader
+from parchunk.metadata.threads import in_threads
 
 MAX_LEVELS = 64
 """Groups within groups. More are taken for a circle of links."""
@@ -50,14 +50,13 @@ class Discovery:
     """Looks for the nodes of one hierarchy.
 
     ``key`` returns the store's key of a node's document (or of its directory), by its name and
-    the document's; ``side_by_side`` is a map; ``root_documented``: the root has its own document.
+    the document's; ``root_documented``: the root has its own document.
     ``left_out`` grows with each search.
     """
 
     reader: Reader
     key: Callable[..., str]
     zarr_format: int
-    side_by_side: Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
     root_documented: bool = True
     left_out: list[LeftOut] = field(default_factory=list)
     #: The directories in each group that was listed.
@@ -77,12 +76,12 @@ class Discovery:
             When there is no end of groups within groups.
         """
         nodes: dict[str, Node] = {}
-        found = self.side_by_side(self._children_of_known, groups)
+        found = in_threads(self._children_of_known, groups)
         level = [child for children in found for child in children if child not in known]
         for _ in range(MAX_LEVELS):
             if not level:
                 return nodes
-            seen: list[_Seen] = self.side_by_side(self._look_at, level)
+            seen: list[_Seen] = in_threads(self._look_at, level)
             level = []
             for one in seen:
                 if one.node is not None:

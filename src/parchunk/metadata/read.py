@@ -9,9 +9,7 @@ walked, level by level: see `parchunk.metadata.discovery`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
 from parchunk.errors import InputError, MetadataError, ShortListingError, SourceError
 from parchunk.metadata.broken import Broken
@@ -32,18 +30,10 @@ from parchunk.metadata.spec import (
     JSONObject,
     Refusal,
 )
-
-CONCURRENCY = 16
-"""Documents read side by side."""
-
-#: Documents that are asked for, and wait to be read, at most.
-_AT_ONCE = 1_000
+from parchunk.metadata.threads import in_threads
 
 TRIES = 4
 """Readings of a hierarchy whose listings lack what is there, before giving up."""
-
-_T = TypeVar("_T")
-_U = TypeVar("_U")
 
 
 def read_hierarchy(
@@ -163,7 +153,7 @@ class _Walk:
         usable = [name for name in names if not unusable[name]]
         kept = [*usable, *(name for name in ancestors(usable) if name)]
         if consolidated is None:
-            found = zip(kept, self._side_by_side(look.visit, kept), strict=True)
+            found = zip(kept, in_threads(look.visit, kept), strict=True)
             nodes.update((name, node) for name, node in found if node is not None)
         else:
             self._prefer_own_documents(nodes, kept, look)
@@ -176,8 +166,8 @@ class _Walk:
             raise InputError(f"array {shorten(name)} cannot be read: {problem}")
         names = [name, *ancestors([name])]
         for zarr_format in (3, 2):
-            visit = Discovery(self.reader, self._key, zarr_format, self._side_by_side).visit
-            found = dict(zip(names, self._side_by_side(visit, names), strict=True))
+            visit = Discovery(self.reader, self._key, zarr_format).visit
+            found = dict(zip(names, in_threads(visit, names), strict=True))
             array = found[name]
             if array is not None and array.is_array:
                 nodes = {name: node for name, node in found.items() if node is not None}
@@ -189,16 +179,14 @@ class _Walk:
 
     def _root(self) -> tuple[Node, JSONObject | None]:
         """Return the node of the group and its consolidated metadata, if it has any that counts."""
-        found = RootReader(self.reader, self.group, self.mode, self._key, self._side_by_side)
+        found = RootReader(self.reader, self.group, self.mode, self._key)
         root, consolidated = found.read()
         self.warnings += found.warnings
         self.beside = found.beside
         return root, consolidated
 
     def _discovery(self, root: Node) -> Discovery:
-        return Discovery(
-            self.reader, self._key, root.zarr_format, self._side_by_side, root.documented
-        )
+        return Discovery(self.reader, self._key, root.zarr_format, root.documented)
 
     def _complete(self, nodes: dict[str, Node], look: Discovery) -> set[str]:
         """Add what consolidated metadata does not name to ``nodes``; return its names."""
@@ -268,7 +256,7 @@ class _Walk:
     ) -> list[str]:
         """Put the nodes' own documents in place of the consolidated ones; return who has one."""
         have = []
-        for name, own in zip(names, self._side_by_side(look.visit, names), strict=True):
+        for name, own in zip(names, in_threads(look.visit, names), strict=True):
             listed = nodes.get(name)
             kind = "array" if listed is not None and listed.is_array else "group"
             if own is None:
@@ -293,7 +281,7 @@ class _Walk:
         """Say which nodes are in consolidated metadata only, and which of them nowhere else."""
         arrays = [name for name in names if nodes[name].is_array]
         if self.mode != "only":
-            found = self._side_by_side(lambda n: self.reader.first_keys(self._key(n))[0], arrays)
+            found = in_threads(lambda n: self.reader.first_keys(self._key(n))[0], arrays)
             self.absent = [name for name, keys in zip(arrays, found, strict=True) if not keys]
         for name in names:
             kind = "array" if nodes[name].is_array else "group"
@@ -368,15 +356,6 @@ class _Walk:
     def _describe_document(self, node: Node) -> str:
         last = "zarr.json" if node.zarr_format == 3 else ".zarray" if node.is_array else ".zgroup"
         return self.reader.describe(self._key(node.name, last))
-
-    def _side_by_side(self, function: Callable[[_T], _U], items: Iterable[_T]) -> list[_U]:
-        todo = list(items)
-        if len(todo) < 2:
-            return [function(item) for item in todo]
-        with ThreadPoolExecutor(min(CONCURRENCY, len(todo))) as pool:
-            # What waits to be read takes more than what was: of a hundred thousand, a few at once.
-            blocks = (todo[at : at + _AT_ONCE] for at in range(0, len(todo), _AT_ONCE))
-            return [found for block in blocks for found in pool.map(function, block)]
 
 
 def _arrays_inside_arrays(wanted: Iterable[str], arrays: frozenset[str]) -> dict[str, str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from parchunk.errors import InputError, MetadataError
 from parchunk.metadata.consolidated import (
@@ -19,11 +18,12 @@ from parchunk.metadata.names import ancestors
 from parchunk.metadata.nodes import Node, made_up_group, read_v2_node, read_v3_node
 from parchunk.metadata.reader import NoMetadataError, Reader, RootIsArrayError
 from parchunk.metadata.spec import JSONObject
+from parchunk.metadata.threads import in_threads
 
 
 @dataclass
 class RootReader:
-    """Reads ``group`` of a store; ``key`` and ``side_by_side`` as for `Discovery`.
+    """Reads ``group`` of a store; ``key`` as for `Discovery`.
 
     ``beside`` are the entries of a ``.zmetadata`` beside the ``zarr.json`` that counts.
     """
@@ -32,7 +32,6 @@ class RootReader:
     group: str
     mode: str
     key: Callable[..., str]
-    side_by_side: Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
     beside: JSONObject = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -40,7 +39,7 @@ class RootReader:
         """Return the node of the group and its consolidated metadata, if it has any that counts."""
         names = ("zarr.json", ".zmetadata", *V2_DOCUMENTS)
         keys = [self.key("", name) for name in names]
-        found = dict(zip(names, self.side_by_side(self.reader.get, keys), strict=True))
+        found = dict(zip(names, in_threads(self.reader.get, keys), strict=True))
         v3, zmetadata = found.pop("zarr.json"), found.pop(".zmetadata")
         consolidated: JSONObject | None = None
         root: Node | None
@@ -96,7 +95,7 @@ class RootReader:
         for above in reversed(ancestors([self.group])):
             last = (("zarr.json", 3), (".zmetadata", 2))
             keys = ["/".join(filter(None, (above, name))) for name, _ in last]
-            documents = self.side_by_side(self.reader.get, keys)
+            documents = in_threads(self.reader.get, keys)
             for data, (_, zarr_format) in zip(documents, last, strict=True):
                 if data is None or (root is not None and root.zarr_format != zarr_format):
                     continue

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from parchunk.errors import InputError
 from parchunk.metadata.names import documents_of
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec
+from parchunk.metadata.threads import in_threads
 from parchunk.planning.joining.bounds import sharing_units, units_of
 from parchunk.planning.joining.concatenation import Concatenation
 from parchunk.planning.joining.equality import differing
@@ -36,12 +35,6 @@ from parchunk.planning.joining.series import Series, sort_out
 from parchunk.planning.joining.side_by_side import side_by_side
 from parchunk.planning.joining.stacked_array import stacked_spec
 from parchunk.planning.joining.values import KeptArray, ObjectReader, read_values
-
-#: Stores that are read from side by side.
-CONCURRENCY = 16
-
-_T = TypeVar("_T")
-_U = TypeVar("_U")
 
 
 def join_stores(
@@ -120,7 +113,7 @@ def _order(
     parts: Sequence[tuple[int, ArraySpec]], sources: Sequence[ObjectReader]
 ) -> Sequence[int]:
     """Return the stores in the order of their coordinate's values, dates where they are."""
-    values = _side_by_side(lambda part: read_values(sources[part[0]], part[1]), parts)
+    values = in_threads(lambda part: read_values(sources[part[0]], part[1]), parts)
     spans = []
     for (store, spec), some in zip(parts, values, strict=True):
         if some.dtype.kind in "mM":
@@ -159,9 +152,7 @@ class _Reading:
                 + ", ".join(one.name for one in believed)
             )
             compared = tuple(one for one in compared if one.may_differ)
-        answers = _side_by_side(
-            lambda one: differing(one, self.sources, self.joined.labels), compared
-        )
+        answers = in_threads(lambda one: differing(one, self.sources, self.joined.labels), compared)
         found = []
         for one, answer in zip(compared, answers, strict=True):
             if answer is not None and one.may_differ:
@@ -203,9 +194,7 @@ class _Reading:
         return kept
 
     def _holdings(self, wanted: ToRead, bounded: dict[int, ArraySpec]) -> list[Holding]:
-        values = _side_by_side(
-            lambda part: read_values(self.sources[part[0]], part[1]), wanted.parts
-        )
+        values = in_threads(lambda part: read_values(self.sources[part[0]], part[1]), wanted.parts)
         return [
             Holding(self.joined.labels[store], spec, some, **units_of(spec, bounded.get(store)))
             for (store, spec), some in zip(wanted.parts, values, strict=True)
@@ -251,10 +240,3 @@ class _Reading:
                 keys[parts[0][0]] = 0
             found[name] = tuple(keys)
         return found
-
-
-def _side_by_side(function: Callable[[_T], _U], items: Sequence[_T]) -> list[_U]:
-    if len(items) < 2:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(min(CONCURRENCY, len(items))) as pool:
-        return list(pool.map(function, items))
