@@ -1,5 +1,6 @@
 """Sorted objects against a list of their keys: every folder, every offset, however they are cut."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from tests.examples import examples
 import parchunk
 from parchunk.inventories.columns import columns_of
 from parchunk.inventories.parts import spooled_stream
+from parchunk.inventories.pieces import Piece, Pieces, pieces_of
 from parchunk.inventories.queries import Rows
 from parchunk.inventories.sorted_objects import SCHEMA, TAGGED, SortedObjects
 from parchunk.inventories.sorting import Sorter, run_bytes_within, write_sorted
@@ -58,6 +60,35 @@ def test_folders_and_offsets(found: set[str], cut: int, data: st.DataObject) -> 
             assert objects.first_keys(at, 3) == (tails[:3], len(tails) <= 3)
         for key in [*keys, "a/nothing"]:
             assert objects.holds(key) == (key in found)
+
+
+@settings(max_examples=examples(15), deadline=None)
+@given(st.sets(KEYS, min_size=1, max_size=40), st.integers(1, 9), st.integers(1, 3), st.data())
+def test_pieces_are_fetched_for_keys_that_they_may_hold(
+    found: set[str], cut: int, groups: int, data: st.DataObject
+) -> None:
+    keys, fetched = sorted(found), list[str]()
+    with TemporaryDirectory() as folder:
+        objects = made(keys, data.draw(st.integers(1, 9)), Path(folder))
+        cuts = dict(pieces_of(objects, groups, cut))
+        assert [piece.rows for piece in cuts][:-1] == [cut * groups] * (len(cuts) - 1)
+        assert [piece.first for piece in cuts] == keys[:: cut * groups]
+
+        def fetch(piece: Piece) -> bytes:
+            fetched.append(piece.first)
+            return cuts[piece]
+
+        kept = replace(objects, file="", pieces=Pieces(list(cuts), fetch))
+        start, stop = sorted([data.draw(KEYS), data.draw(KEYS)])
+        rows = [p for batch in kept.between(start, stop) for p in batch["path"].to_pylist()]
+        assert rows == [key for key in keys if start <= key < stop]
+        firsts = [piece.first for piece in cuts]
+        before = max((first for first in firsts if first <= start), default=firsts[0])
+        assert fetched == [first for first in firsts if before <= first < stop]
+        for at in ["", *{key.rpartition("/")[0] for key in keys}, "nothing"]:
+            assert kept.names_in(at) == objects.names_in(at)
+            assert kept.first_keys(at, 3) == objects.first_keys(at, 3)
+        assert len(fetched) <= len(cuts)  # once each
 
 
 def test_the_digest_does_not_depend_on_how_rows_are_cut(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import pickle
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +21,9 @@ from instruments.inventories import FORMATS, objects_in
 
 import parchunk
 from parchunk.cli.main import run
+from parchunk.out.kept_rows import kept_rows
+from parchunk.out.opening import open_output
+from parchunk.out.output import INVENTORY
 
 Published = Callable[[Path], dict[str, bytes]]
 
@@ -70,14 +74,19 @@ def wanted(
     return published(tmp_path / "wanted")
 
 
-def test_tasks_read_it_where_they_run(
-    planned: Any, wanted: dict[str, bytes], store: Path, tmp_path: Path, published: Published
+def test_tasks_look_into_the_rows_that_one_has_sorted(
+    planned: Any,
+    inventory: Path,
+    wanted: dict[str, bytes],
+    tmp_path: Path,
+    published: Published,
 ) -> None:
     out = tmp_path / "refs"
     sent = [pickle.dumps(task) for task in parchunk.tasks(planned(), out, parts=3)]
     gc.collect()  # what planning had sorted
     assert len(sent) == 3
     assert max(map(len, sent)) < 2_000
+    inventory.rename(inventory.with_name("elsewhere"))  # one has read it, for all
     done = [parchunk.run_task(pickle.loads(task)) for task in reversed(sent)]
     assert sum(result.built for result in done) == 10
     assert sum(result.requests for result in done) == 0
@@ -85,15 +94,30 @@ def test_tasks_read_it_where_they_run(
     assert result.plan.inventory is not None
     assert {receipt.inventory for receipt in result.receipts} == {result.plan.inventory.taken}
     assert published(out) == wanted
+    assert not (out / INVENTORY).exists()
+
+
+def test_tasks_read_it_where_they_run(
+    planned: Any, wanted: dict[str, bytes], store: Path, tmp_path: Path, published: Published
+) -> None:
+    """As where whoever made them was cut short before the rows were kept."""
+    out = tmp_path / "refs"
+    for task in parchunk.tasks(planned(), out, parts=2):
+        shutil.rmtree(out / INVENTORY, ignore_errors=True)
+        parchunk.run_task(pickle.loads(pickle.dumps(task)))
+    result = parchunk.publish(out)
+    assert published(out) == wanted
 
     # A process that lives on comes upon another inventory of that name.
     taken(store, tmp_path / "inventory")
     for task in parchunk.tasks(planned(), tmp_path / "later"):
+        shutil.rmtree(tmp_path / "later" / INVENTORY)
         parchunk.run_task(task)
     assert parchunk.publish(tmp_path / "later").missing == result.missing + 1
 
     again = tmp_path / "again"
     (task, *_) = parchunk.tasks(planned(), again, parts=1)
+    shutil.rmtree(again / INVENTORY)
     gc.collect()
     (moved := tmp_path / "moved").mkdir()
     (store / "t/c/8/1").unlink()
@@ -156,7 +180,7 @@ def test_parts_have_the_same_inventory_or_are_refused(
     assert published(tmp_path / "refs") == wanted
 
 
-def test_rows_that_are_in_no_file_are_refused(store: Path, tmp_path: Path) -> None:
+def test_rows_that_are_in_no_file(store: Path, tmp_path: Path, published: Published) -> None:
     rows = pa.table(
         {
             "key": [key.relative_to(store).as_posix() for key in store.rglob("*") if key.is_file()],
@@ -165,6 +189,35 @@ def test_rows_that_are_in_no_file_are_refused(store: Path, tmp_path: Path) -> No
     )
     opened = parchunk.Source.open(str(store))
     source = parchunk.Source(opened.store, opened.prefix, opened.url, objects=rows)
-    with pytest.raises(parchunk.InputError, match="write them to a Parquet file that all tasks"):
-        parchunk.tasks(parchunk.plan(source), tmp_path / "refs")
-    assert not (tmp_path / "refs").exists()
+    plan = parchunk.plan(source, split="time", region=4)
+    parchunk.build(plan, tmp_path / "wanted")
+    tasks = [pickle.dumps(task) for task in parchunk.tasks(plan, tmp_path / "refs", parts=2)]
+    for task in tasks:
+        parchunk.run_task(pickle.loads(task))
+    parchunk.publish(tmp_path / "refs")
+    assert published(tmp_path / "refs") == published(tmp_path / "wanted")
+
+    (task, *_) = parchunk.tasks(plan, tmp_path / "lost", parts=1)
+    shutil.rmtree(tmp_path / "lost" / INVENTORY)
+    with pytest.raises(parchunk.InputError, match="not at hand: plan again"):
+        parchunk.run_task(task)
+
+
+def test_rows_that_are_damaged_gone_or_of_another_place(planned: Any, tmp_path: Path) -> None:
+    out, plan = tmp_path / "refs", planned()
+    (task, *_) = parchunk.tasks(plan, out, parts=1)
+    output, source = open_output(str(out)), parchunk.Source.open(plan.location.url)
+    assert kept_rows(plan, replace(source, prefix="deeper"), output) is None
+    assert kept_rows(replace(plan, identity="time"), source, output) is None
+    assert kept_rows(plan, source, output) is not None
+    (rows,) = (out / INVENTORY).glob("*.parquet")
+    whole = rows.read_bytes()
+    rows.write_bytes(whole[:-9] + b"x" + whole[-8:])
+    with pytest.raises(parchunk.OutputError, match=r"is damaged: delete .*/inventory, and run"):
+        parchunk.run_task(task)
+    rows.unlink()
+    with pytest.raises(parchunk.InputError, match="not there any more: the build was finished"):
+        parchunk.run_task(task)
+    (out / INVENTORY / "index.json").write_text("{")
+    assert kept_rows(plan, source, output) is None
+    assert parchunk.run_task(task).built == 10

@@ -16,6 +16,7 @@ from parchunk.building.running import Run, Start
 from parchunk.building.tasks import Task, do_task, tasks_of
 from parchunk.errors import OutputError
 from parchunk.out.advance import Advance, Observer
+from parchunk.out.kept_rows import keep_rows
 from parchunk.out.output import Output
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
@@ -63,6 +64,8 @@ def do_elsewhere(
         done.update(receipt.key for receipt in result.receipts)
         least += result.requests_least
 
+    if tasks:
+        keep_rows(source, output)
     run.watch = Watch(plan, output)
     starts: Iterator[Start] = ((0, partial(start, task)) for task in tasks)
     try:

@@ -24,6 +24,7 @@ from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
 from parchunk.out.claims import clear_claims, forget_claims
 from parchunk.out.counts import Counts
+from parchunk.out.kept_rows import keep_rows
 from parchunk.out.lease import held
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
@@ -34,7 +35,6 @@ from parchunk.out.switching import finish_switch
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.inventory import require_few, require_inventory
-from parchunk.planning.inventory_again import inventory_of
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import Partition, PartitionKey, Plan
 from parchunk.planning.source_again import open_source
@@ -89,26 +89,15 @@ def tasks(
         plan, store_options = make_plan(plan, store_options=store_options), None
     elif store_options and plan.source is not None:
         refuse_options("store_options", "plan", plan.source)
-    _refuse_unreached(plan.source)
     plan = begin_shared(plan, output, effort, store_options, listing, overwrite)
     assert plan.source is not None
     done = read_receipts(output, plan).keys()
     left = (one.objects.total for one in plan.partitions() if one.key not in done)
     require_few(plan.source, sum(left))
-    return tasks_of(plan, plan.source, output, effort, parts, done)
-
-
-def _refuse_unreached(source: Source | None) -> None:
-    """Refuse a source of which tasks elsewhere cannot know what it holds."""
-    if (
-        source is not None
-        and source.objects is not None
-        and inventory_of(source, DEFAULT_MEMORY) is None
-    ):
-        raise InputError(
-            "tasks read an inventory from its files, and objects= are in none: write them to a "
-            "Parquet file that all tasks reach, and plan with inventory=FILE"
-        )
+    found = tasks_of(plan, plan.source, output, effort, parts, done)
+    if found:
+        keep_rows(plan.source, output)
+    return found
 
 
 def begin_shared(

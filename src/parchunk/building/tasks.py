@@ -18,6 +18,7 @@ from parchunk.cover.dividing import Stretch, divide
 from parchunk.cover.memory import peak_memory
 from parchunk.listing.patience import Patience
 from parchunk.out.claims import claimed
+from parchunk.out.kept_rows import kept_rows
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.prepared import refuse_between
@@ -160,9 +161,7 @@ def do_task(
         # In this order, and within: no update begins while there is a claim.
         refuse_between(output)
         plan = _plan_of(task, output)
-        if source is None:
-            source = _source_of(plan, task, store_options)
-        source = at_hand(plan, replace(source, identity=plan.identity), task.memory)
+        source = _source_of(plan, task, output, source, store_options)
         partitions = list(partitions_in(plan, task.start, task.stop))
         keys = {partition.key for partition in partitions}
         done = settled_receipts(output, plan, only=keys)
@@ -200,17 +199,33 @@ def do_task(
     )
 
 
-def _source_of(plan: Plan, task: Task, options: Mapping[str, str] | None) -> Source:
-    """Return the source of a task, opened where it runs."""
+def _source_of(
+    plan: Plan,
+    task: Task,
+    output: Output,
+    given: Source | None,
+    store_options: Mapping[str, str] | None,
+) -> Source:
+    """Return the source of a task, opened where it runs unless it is ``given``.
+
+    The rows of its inventory are those that are at hand, that OUT keeps, or that are read again.
+    """
+    options = {**dict(task.source.options), **(store_options or {})}
     # Servers that the task names are named by who made it, who may say so: see `Task.source`.
-    plan = replace(plan, source=None)
-    options = {**dict(task.source.options), **(options or {})}
-    source = open_source(plan, options, task.listing)
+    opened = given or open_source(replace(plan, source=None), options, task.listing)
+    opened = replace(opened, identity=plan.identity)
+    if opened.objects is not None and opened.objects.is_here:
+        return opened
+    kept = kept_rows(plan, opened, output)
+    if kept is not None:
+        return opened.listed_by(kept)
+    if given is not None:
+        return at_hand(plan, opened, task.memory)
     if task.inventory is not None:
         digest = "" if plan.inventory is None else plan.inventory.digest
-        source = listed_again(plan, source, task.inventory, digest, options)
-    require_inventory(plan.inventory, source)
-    return source
+        opened = listed_again(replace(plan, source=None), opened, task.inventory, digest, options)
+    require_inventory(plan.inventory, opened)
+    return opened
 
 
 def _plan_of(task: Task, output: Output) -> Plan:

@@ -31,6 +31,7 @@ from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
 from parchunk.out.counts import Counts
 from parchunk.out.inventory_date import refuse_older
+from parchunk.out.kept_rows import forget_rows
 from parchunk.out.known import forget_known
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREPARED_FOR, PREVIOUS, ROOT, UPDATE, Output
@@ -151,6 +152,8 @@ def update(
     load_plan(output)  # refused before a lease is taken in what is no OUT
     with alone_in(output) as lease:
         old = load_plan(output)
+        if old.inventory is not None:
+            forget_rows(output)  # of a build that was cut short right after it was published
         source = open_source(old, store_options, listing)
         refuse_overlap(old, source, output)
         given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,6 +50,13 @@ class Origin:
     root: str | None = None
 
 
+class Files(Protocol):
+    """Sorted rows in more than one file."""
+
+    def files(self, start: str, stop: str | None) -> Iterator[str]:
+        """Yield those that may hold keys from ``start`` on, up to ``stop``, in their order."""
+
+
 @dataclass(frozen=True)
 class SortedObjects:
     """Objects of a store below a folder, ``count`` of them, as they were when ``taken`` (UTC).
@@ -69,6 +76,8 @@ class SortedObjects:
     #: None where rows were given that are in no file.
     origin: Origin | None = field(default=None, compare=False)
     workspace: Workspace | None = field(default=None, compare=False, repr=False)
+    #: Where they lie in several files, in place of ``file``.
+    pieces: Files | None = field(default=None, compare=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the workspace to the process that made it."""
@@ -76,8 +85,11 @@ class SortedObjects:
 
     @property
     def is_here(self) -> bool:
-        """Whether this machine has the file: the one that sorted it, or all that share TMPDIR."""
-        return Path(self.file).is_file()
+        """Whether this machine has the file: the one that sorted it, or all that share TMPDIR.
+
+        Pieces are fetched from anywhere.
+        """
+        return self.pieces is not None or Path(self.file).is_file()
 
     @property
     def firsts(self) -> list[str]:
@@ -159,21 +171,27 @@ class SortedObjects:
         SourceError
             When the file is not on this machine.
         """
-        firsts = _opened(self.file).firsts
-        for group in range(max(bisect_right(firsts, start) - 1, 0), len(firsts)):
-            if stop is not None and firsts[group] >= stop:
-                return
-            rows = _group(self.file, group)
-            paths = rows["path"]
-            low = _place(paths, start, right)
-            high = len(rows) if stop is None else _place(paths, stop)
-            for begin in range(low, high, BATCH_ROWS):
-                yield rows.slice(begin, min(BATCH_ROWS, high - begin))
+        files = [self.file] if self.pieces is None else self.pieces.files(start, stop)
+        for file in files:
+            yield from _rows_between(file, start, stop, right)
 
 
 def date_text(taken: datetime) -> str:
     """Return a time in UTC to the second: ``2026-11-29T00:00:00Z``."""
     return taken.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _rows_between(file: str, start: str, stop: str | None, right: bool) -> Iterator[pa.RecordBatch]:
+    firsts = _opened(file).firsts
+    for group in range(max(bisect_right(firsts, start) - 1, 0), len(firsts)):
+        if stop is not None and firsts[group] >= stop:
+            return
+        rows = _group(file, group)
+        paths = rows["path"]
+        low = _place(paths, start, right)
+        high = len(rows) if stop is None else _place(paths, stop)
+        for begin in range(low, high, BATCH_ROWS):
+            yield rows.slice(begin, min(BATCH_ROWS, high - begin))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import duckdb
 import numpy as np
@@ -145,7 +145,7 @@ class Sorter:
     def _run(self, rows: Sequence[pa.RecordBatch], at: int) -> SortedObjects:
         """Write rows as a sorted run."""
         file = self._folder / f"run-{at}.parquet"
-        with _writer(file, self._schema) as writer:
+        with rows_writer(file, self._schema) as writer:
             for batch in self._in_order(rows).to_batches(_RUN_GROUP):
                 writer.write_batch(batch)
         return SortedObjects(str(file), 0, "", datetime.min)
@@ -216,7 +216,7 @@ def write_sorted(
     """
     digest, count, twice = _Digest(), 0, 0
     previous: pa.RecordBatch | None = None
-    with _writer(file, TAGGED if identity == "etag" else SCHEMA) as writer:
+    with rows_writer(file, TAGGED if identity == "etag" else SCHEMA) as writer:
         for batch in batches:
             rows, repeated = _once(batch, previous, where)
             twice += repeated
@@ -228,7 +228,7 @@ def write_sorted(
     return count, digest.text, twice
 
 
-def _writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def rows_writer(file: Path | IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
     """Return what writes rows, of which each batch is a row group."""
     return pq.ParquetWriter(
         file, schema, compression="zstd", compression_level=1, use_dictionary=False

@@ -22,10 +22,21 @@ from typing import ClassVar
 from parchunk.errors import InputError, OutputError
 from parchunk.metadata.names import OWN
 from parchunk.out.links import refuse_links
-from parchunk.out.output import BLOCKS, CLAIMS, LEASE, RESUME, Output, clearing_order, failing
+from parchunk.out.output import (
+    BLOCKS,
+    CLAIMS,
+    INVENTORY,
+    LEASE,
+    RESUME,
+    Output,
+    clearing_order,
+    failing,
+)
 from parchunk.stores.opening import Location
 
 _TEMPORARY = f"{OWN}/tmp"
+#: What lies in a folder that goes with the last of it.
+_OF_THEIR_FOLDER = (f"{CLAIMS}/", f"{BLOCKS}/", f"{INVENTORY}/")
 #: Tries to write an object while others clear the folder in which it is written, and to list one.
 _TRIES = 5
 
@@ -214,7 +225,7 @@ class LocalOutput(Output):
             self.refuse_links([path])
             with contextlib.suppress(FileNotFoundError):
                 self._at(path).unlink()
-            if path.startswith((f"{CLAIMS}/", f"{BLOCKS}/")):  # nobody else takes folders away
+            if path.startswith(_OF_THEIR_FOLDER):  # nobody else takes folders away
                 with contextlib.suppress(OSError):
                     self._at(path).parent.rmdir()
 

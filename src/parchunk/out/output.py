@@ -32,6 +32,8 @@ PREPARED_PLAN = f"{NEXT}/{OWN}/plan.json"
 PREPARED_FOR = f"{NEXT}/{OWN}/asked.json"
 #: What was known of partitions that go on in stores which came.
 KNOWN = f"{OWN}/known"
+#: Sorted rows of an inventory, while machines share a build that it stands for the listing of.
+INVENTORY = f"{OWN}/inventory"
 RECEIPTS = f"{OWN}/receipts"
 #: Receipts of many whole arrays in one object each, in a folder for each plan.
 BLOCKS = f"{OWN}/blocks"
@@ -43,7 +45,7 @@ LABELS = f"{OWN}/labels.parquet"
 ROOT = ".zmetadata"
 PREPARED_ROOT = f"{NEXT}/{ROOT}"
 #: Files and folders of OUT that are of no array, and folders that have one of each array's name.
-OF_OUT = (ROOT, PLAN, PREVIOUS, UPDATE, LEASE, NEXT, LABELS, BLOCKS)
+OF_OUT = (ROOT, PLAN, PREVIOUS, UPDATE, LEASE, NEXT, LABELS, BLOCKS, INVENTORY)
 BY_ARRAY = (RECEIPTS, STRAYS, KNOWN, OBJECTS)
 #: What to do when a write fails.
 RESUME = "make room or give access, then run the same command again to resume"

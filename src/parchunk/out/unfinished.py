@@ -11,6 +11,7 @@ from typing import Any
 
 from parchunk.errors import InputError
 from parchunk.metadata.spreading import Each, spread
+from parchunk.out.kept_rows import forget_rows
 from parchunk.out.known import forget_known
 from parchunk.out.output import PREVIOUS, UPDATE, Output
 from parchunk.planning.plan import PartitionKey, Plan
@@ -162,7 +163,9 @@ def save_unfinished(unfinished: Unfinished, output: Output) -> None:
 
 
 def finish_update(plan: Plan, output: Output) -> None:
-    """Forget the update that was under way: what it was for is published, as ``plan`` says.
+    """Forget the update that was under way, and what machines that shared a build looked into.
+
+    What it was for is published, as ``plan`` says.
 
     A build, too, may finish it, but not one that was cut short before all that is due was pending,
     or before OUT had a plan of what came.
@@ -170,6 +173,8 @@ def finish_update(plan: Plan, output: Output) -> None:
     unfinished = read_unfinished(output)
     output.delete(PREVIOUS)
     forget_known(output)
+    if plan.inventory is not None:
+        forget_rows(output)
     if unfinished is None or not unfinished.begun:
         return
     if unfinished.fingerprint != plan.fingerprint or not unfinished.names_more:

@@ -1,0 +1,115 @@
+"""Tasks of a build from an inventory: each reads all of it, or its share of what one has sorted.
+
+    python -m benchmarks.inventory_tasks [CHUNKS] [--parts N ...]    default: a million; 1, 4, 16
+
+An S3 Inventory as of `benchmarks.inventories`. One process plans, sorts the rows and keeps them in
+OUT; each task runs in a process of its own, one after another: the first time with those rows, the
+second after they were deleted, so that it reads the inventory. Scratch is the most that a task was
+seen to have below the system's temporary directory; processor seconds and MiB are above imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from instruments.measuring import in_process, measured
+from rich.console import Console
+from rich.table import Table
+
+import parchunk
+from benchmarks.inventories import make
+from parchunk.out.output import INVENTORY
+
+
+def bytes_below(folder: Path) -> int:
+    """Return the size of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def plan(folder: Path, out: str, parts: int) -> dict[str, object]:
+    """Write the tasks of a build of the store in ``folder``, and a picture of OUT as it is then."""
+
+    def run() -> dict[str, object]:
+        made = parchunk.plan(folder / "store.zarr", inventory=folder / "manifest.json")
+        tasks = parchunk.tasks(made, out, parts=parts)
+        for number, task in enumerate(tasks):
+            (folder / f"task-{number}").write_bytes(pickle.dumps(task))
+        return {"tasks": len(tasks), "kept": bytes_below(Path(out, INVENTORY))}
+
+    return measured(run)
+
+
+def do(folder: Path, number: int) -> dict[str, object]:
+    """Do one of the tasks; say how much lies in the temporary directory before that is left."""
+    task = pickle.loads((folder / f"task-{number}").read_bytes())
+    most = 0
+
+    def look(_: object) -> None:
+        nonlocal most
+        scratch = Path(tempfile.gettempdir())
+        most = max(most, *(bytes_below(path) for path in scratch.glob("parchunk-inventory-*")), 0)
+
+    def run() -> dict[str, object]:
+        result = parchunk.run_task(task, progress=look)
+        return {"built": result.built}
+
+    return {**measured(run), "scratch": most}
+
+
+def row(chunks: int, kind: str, parts: int, rows: str, done: list[dict[str, Any]]) -> list[str]:
+    """Return what the tasks of a build took."""
+    cpu = [one["cpu_seconds"] for one in done]
+    return [
+        kind,
+        str(parts),
+        rows,
+        f"{sum(cpu):.1f}",
+        f"{max(cpu):.2f}",
+        f"{max(one['scratch'] for one in done) / 1e6:.1f}",
+        f"{max(one['mib'] for one in done):.0f}",
+    ]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("chunks", nargs="?", type=int, default=10**6)
+    parser.add_argument("--parts", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--one", nargs="+", help="measure here, print JSON")
+    arguments = parser.parse_args()
+    if arguments.one:
+        what, folder, *rest = arguments.one
+        call = {"plan": lambda: plan(Path(folder), rest[0], int(rest[1]))}
+        call["do"] = lambda: do(Path(folder), int(rest[0]))
+        print(json.dumps(call[what]()))
+        return
+    table = Table(title=f"{arguments.chunks:,} rows", box=None, title_justify="left")
+    columns = ("of", "parts", "rows", "cpu s", "dearest", "scratch MB", "MiB")
+    for column in columns:
+        table.add_column(column, justify="right")
+    name = "benchmarks.inventory_tasks"
+    for kind in ("Parquet", "CSV"):
+        with tempfile.TemporaryDirectory() as root:
+            folder, out = Path(root), f"{root}/refs"
+            make(folder, arguments.chunks, kind)
+            for parts in arguments.parts:
+                shutil.rmtree(out, ignore_errors=True)
+                made = in_process(name, "plan", folder, out, parts)
+                for rows in (f"kept, {made['kept'] / 1e6:.1f} MB", "read again"):
+                    done = [in_process(name, "do", folder, n) for n in range(made["tasks"])]
+                    table.add_row(*row(arguments.chunks, kind, parts, rows, done))
+                    shutil.rmtree(Path(out, INVENTORY))
+                    for receipt in Path(out).rglob("receipts/*/*.json"):
+                        receipt.unlink()
+                    Path(out, INVENTORY).mkdir()
+    Console(width=120, highlight=False).print(table)
+
+
+if __name__ == "__main__":
+    main()
