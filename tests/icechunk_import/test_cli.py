@@ -56,12 +56,27 @@ def test_errors_are_one_line_without_secrets(grow, build, tmp_path, capsys):
         [str(tmp_path / "none"), str(tmp_path / "repo")],
         [out, str(tmp_path / "repo"), "--branch", ""],
         [out, "ftp://x/y"],
+        [out, "https://x/y"],
         [out, "s3://bucket"],
         [out, "s3://bucket/x", "--repo-option", "secret=HUSH"],
         [out, "az://bucket/x"],
         [out, "s3://user:HUSH@bucket/x"],
     ):
         assert_one_line(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("repo", "said"),
+    [("source/repo", "inside SRC"), ("out/repo", "inside OUT"), ("out/air/repo", "inside OUT")],
+)
+def test_a_repository_lies_apart_from_what_it_is_made_of(
+    repo, said, grow, build, tree, tmp_path, capsys
+):
+    out = build(grow(4), split="time", region=4)
+    before = tree(tmp_path)
+    assert run(["to-icechunk", out, str(tmp_path / repo)]) == 2
+    assert f"{said} {tmp_path}" in capsys.readouterr().err
+    assert tree(tmp_path) == before
 
 
 @pytest.mark.slow  # icechunk tries again for half a minute

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -16,9 +15,9 @@ from parchunk.out.output import BLOCKS, BY_ARRAY, LEASE, OF_OUT, PLAN, ROOT, Out
 from parchunk.out.plan_file import parse_plan, save_plan
 from parchunk.out.receipt_files import take_back_doubtful
 from parchunk.out.switching import finish_switch
+from parchunk.planning.apart import require_apart, stores_of
 from parchunk.planning.plan import Plan
 from parchunk.planning.plan_differences import plan_differences
-from parchunk.stores.opening import Location
 from parchunk.stores.source import Source
 
 
@@ -158,26 +157,5 @@ def refuse_overlap(plan: Plan, source: Source, output: Output) -> None:
     """Refuse an OUT in SRC or around it: its files would be listed, or its data overwritten; and
     one with links in it, which could lead there, or anywhere.
     """
-    inside = _place(output.location)
-    for location in _stores_of(plan, source):
-        outside = _place(location)
-        if inside.startswith(outside) or outside.startswith(inside):
-            where = "inside" if inside.startswith(outside) else "around"
-            raise InputError(f"OUT {output.url} is {where} SRC {location.url}: name a folder apart")
+    require_apart("OUT", output.location, stores_of(plan, source.location))
     output.refuse_links(_places_of(plan))
-
-
-def _stores_of(plan: Plan, source: Source) -> Iterator[Location]:
-    """Yield what the user named: one array and not its parent, stores and not what is in them."""
-    if plan.stores is not None:
-        yield from (Location(store.url) for store in plan.stores.stores)
-    elif plan.lone_array:
-        yield source.child(plan.arrays[0].spec.name).location
-    else:
-        yield source.above(plan.group).location
-
-
-def _place(location: Location) -> str:
-    """Return where a location is, with a slash at its end; local links are followed."""
-    url = location.url if location.scheme != "file" else os.path.realpath(location.url)
-    return url.rstrip("/") + "/"

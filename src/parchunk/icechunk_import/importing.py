@@ -37,6 +37,7 @@ from parchunk.out.plan_file import load_plan, published_plan
 from parchunk.planning.plan import Plan
 from parchunk.reading.opening_code import first_group
 from parchunk.reading.rows import Receipts, finished_receipts
+from parchunk.stores.opening import Location
 from parchunk.stores.told_options import told_options
 from parchunk.workers.crews import Crew, require_workers
 
@@ -166,7 +167,12 @@ def to_icechunk(
     if executor is not None and repo_options and isinstance(repo, str):
         refuse_secrets(repo, repo_options)
     repository, url, created = _open(
-        cast("str | icechunk.Repository", repo), plan, container, repo_options, append is not None
+        cast("str | icechunk.Repository", repo),
+        plan,
+        container,
+        output.location,
+        repo_options,
+        append is not None,
     )
     target = Branch(repository, url, branch)
     appending = None
@@ -277,6 +283,7 @@ def _open(
     repo: str | icechunk.Repository,
     plan: Plan,
     container: Container,
+    out: Location,
     options: Mapping[str, str] | None,
     appended_to: bool,
 ) -> tuple[Any, str, bool]:
@@ -287,7 +294,7 @@ def _open(
     if isinstance(repo, str) and appended_to:
         repository, url, created = *open_to_append(repo, container, options), False
     elif isinstance(repo, str):
-        repository, url, created = open_or_create(repo, plan, container, options)
+        repository, url, created = open_or_create(repo, plan, container, out, options)
     else:
         if options:
             raise InputError("repo_options are for a repository given as path or URL")

@@ -11,11 +11,17 @@ from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.manifests import manifest_length
 from parchunk.icechunk_import.storage import storage_at
+from parchunk.planning.apart import require_apart, stores_of
 from parchunk.planning.plan import Plan
+from parchunk.stores.opening import Location
 
 
 def open_or_create(
-    url: str, plan: Plan, container: Container, options: Mapping[str, str] | None = None
+    url: str,
+    plan: Plan,
+    container: Container,
+    out: Location,
+    options: Mapping[str, str] | None = None,
 ) -> tuple[Any, str, bool]:
     """Return the repository at ``url``, what to call it, and whether it was created.
 
@@ -24,21 +30,25 @@ def open_or_create(
     Raises
     ------
     InputError
-        When a local folder there holds something else.
+        When a local folder there holds something else, or a new one would lie in the source or in
+        ``out``, or around them.
     OutputError
         When the storage cannot be reached or written.
     """
     ic = adapter.load()
     storage, location = storage_at(url, options)
+    read = [("OUT", out), *stores_of(plan, plan.location)]
+    folder = Path(location.url) if location.scheme == "file" else None
+    if folder is not None and not folder.exists():
+        require_apart("REPO", location, read)  # Icechunk makes the folder that it looks into
     with adapter.reported(f"open {location.url}", "check the URL, the options and the access"):
         if ic.Repository.exists(storage):
             return ic.Repository.open(storage), location.url, False
-    if location.scheme == "file":
-        folder = Path(location.url)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(
-                f"{location.url} holds something that is no Icechunk repository: name another REPO"
-            )
+    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"{location.url} holds something that is no Icechunk repository: name another REPO"
+        )
+    require_apart("REPO", location, read)
     config = ic.RepositoryConfig.default()
     for one in container.every:
         config.set_virtual_chunk_container(one.virtual_chunk_container())

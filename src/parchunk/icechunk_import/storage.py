@@ -58,6 +58,10 @@ def storage_at(url: str, options: Mapping[str, str] | None = None) -> tuple[Any,
     ic = adapter.load()
     location, public = _location(url, options or {})
     scheme = PROVIDERS.get(location.scheme, location.scheme)
+    if scheme not in _KNOWN:
+        raise InputError(
+            f"{location.url} cannot be a repository: name a path, or an s3://, gs:// or az:// URL"
+        )
     asked = canonical_options(location.scheme, parse_options(options or {}))
     # icechunk itself takes credentials from the environment, and few of the other variables.
     said = {key: value for key, value in public.items() if key in _KNOWN[scheme]}
