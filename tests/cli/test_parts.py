@@ -142,3 +142,9 @@ def test_the_forecast_for_parts_is_what_they_cost(tmp_path: Path, capsys: Any) -
     )
     assert parts_text(shown).startswith("in 4 parts, 1 of them without work: 42 LIST")
     assert parchunk.publish(tmp_path / "refs", source=source).present == 20_700
+
+
+def test_the_dearest_part_of_a_local_store_is_no_cheaper_than_the_mean(source: str) -> None:
+    for parts in (1, 2, 3):
+        shown = describe_parts(parchunk.plan(source, region=2), parts, 512 << 20, 8)
+        assert float(str(shown["imbalance"])) >= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zarr
 
@@ -42,3 +43,28 @@ def test_what_hardly_costs_anything_is_said_so() -> None:
     assert costs_text(0.00001, 0.04) == "less than $0.01 and less than a second"
     assert costs_text(0.5571, 1_657.7) == "about $0.56 and 28 min"
     assert costs_text(5_570.2, 4.2) == "about $5,570.20 and 4.2 s"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--concat", "t"], ["joined and kept inline: t", "kept inline: x (1 chunk)"]),
+        (["--concat", "t", "--no-inline-coordinates"], []),
+        (["--merge", "--exclude", "v", "--static", "first"], ["kept inline: t, x (2 chunks)"]),
+    ],
+)
+def test_all_that_is_kept_of_many_stores_is_named(
+    given: list[str], said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for store in range(2):
+        root = zarr.open_group(tmp_path / str(store), mode="w", zarr_format=3)
+        for name, dimensions in (("v", ("t", "x")), ("t", ("t",)), ("x", ("x",))):
+            shape = (2,) * len(dimensions)
+            array = root.create_array(
+                name, shape=shape, chunks=shape, dtype="i8", dimension_names=dimensions
+            )
+            array[...] = np.arange(array.size).reshape(shape) + (2 * store if name == "t" else 0)
+    stores = [str(tmp_path / "0"), str(tmp_path / "1")]
+    assert run(["plan", *stores, *given]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rpartition("; ")[2] for line in lines if "kept inline" in line] == said

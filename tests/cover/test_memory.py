@@ -38,7 +38,7 @@ def test_each_listing_takes_of_what_sizes_have(few: int, many: int, cost: int) -
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_more_than_fit_are_refused_and_what_is_named_is_enough(processes: int) -> None:
-    with pytest.raises(InputError, match="1024 listings side by side") as refused:
+    with pytest.raises(InputError, match="1,024 listings side by side") as refused:
         held_within(512 << 20, 100_000, 1024, processes=processes)
     named = int(re.findall(r"give (\d+)MiB or more", str(refused.value))[0])
     assert held_within(named << 20, 100_000, 1024, processes=processes) >= 100_000

@@ -361,8 +361,10 @@ def test_errors_of_a_folder_name_its_path(tmp_path: Path) -> None:
         assert str(error.value).startswith(f"cannot {what.format(output.url)}: ")
     assert output.paths() == ["pipe"]  # and nothing half-written
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="is a file"):
-        open_output(tmp_path / "file").is_empty()
+    (tmp_path / "link").symlink_to("gone")
+    for out, said in (("file", "is a file"), ("file/out", "is a file"), ("link/x", "is not there")):
+        with pytest.raises(InputError, match=said):
+            open_output(tmp_path / out).is_empty()
     with pytest.raises(OutputError, match="cannot create"):
         open_output(tmp_path / "file/out").prepare()
 

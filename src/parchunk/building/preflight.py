@@ -80,7 +80,7 @@ def _is_of_another(output: Output, old: Plan, new: Plan) -> str:
     return (
         f"{output.url} holds a build of another plan "
         f"({'; '.join(plan_differences(old, new)[:3])}): {go_on}run parchunk update if the source "
-        "grew; else give --overwrite to replace it, or name another OUT"
+        "grew; else build with --overwrite to replace it, or name another OUT"
     )
 
 

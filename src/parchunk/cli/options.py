@@ -304,6 +304,7 @@ def effort_options(function: _F) -> _F:
                 type=click.IntRange(1, 1000),
                 default=5,
                 show_default=True,
+                metavar="N",
                 help="Tries of a listing that gets no further, before giving up.",
             ),
             rate_option(

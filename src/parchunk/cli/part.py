@@ -12,7 +12,7 @@ import click
 from parchunk.building.part import PartResult
 from parchunk.cli.array_jobs import parse_part
 from parchunk.cli.summary import print_summary, retried, summary
-from parchunk.cli.tables import console
+from parchunk.cli.tables import console, say
 from parchunk.errors import InputError
 from parchunk.wording import count, counted, duration
 
@@ -79,16 +79,17 @@ def print_part(
 ) -> None:
     """Print what a part came to, and the whole build if it was the last one."""
     out, task = console(), done.task
-    out.print(
+    say(
+        out,
         f"part {done.part} of {done.of} ({task.task}): {counted(len(task.receipts), 'partition')} "
         f"({count(task.built)} built now), {counted(task.requests, 'LIST request')}, "
-        f"{retried(task)}, {duration(task.seconds)}"
+        f"{retried(task)}, {duration(task.seconds)}",
     )
     for note in task.notes:
-        out.print(f"note: {note}")
+        say(out, f"note: {note}")
     if done.published is None:
         left = counted(done.left, "partition is", "partitions are")
-        out.print(f"{left} left to other parts; the last one publishes")
+        say(out, f"{left} left to other parts; the last one publishes")
     else:
-        out.print("all parts are done: published")
+        say(out, "all parts are done: published")
         print_summary(done.published, store_options, output_options)

@@ -52,8 +52,8 @@ def describe_parts(plan: Plan, parts: int, memory: int, concurrency: int) -> dic
     seconds = [
         (one.requests * LIST_SECONDS + one.gets * GET_SECONDS) / concurrency for one in costs
     ]
-    dearest = max(range(parts), key=lambda at: (seconds[at], stretches[at].cost))
     weights = seconds if remote else [stretch.cost for stretch in stretches]
+    dearest = max(range(parts), key=lambda at: (weights[at], stretches[at].cost))
     mean = sum(weights) / parts
     price = (cost.requests * LIST_PRICE + cost.gets * GET_PRICE) / 1000
     return {

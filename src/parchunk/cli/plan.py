@@ -32,6 +32,7 @@ from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.listing.choosing import choose
 from parchunk.metadata import ArraySpec
+from parchunk.metadata.choosing import some_of
 from parchunk.out.root import V3_COSTS, left_out
 from parchunk.planning.alike import alike, names_text
 from parchunk.planning.from_source import plan as make_plan
@@ -86,7 +87,7 @@ def command(
     else:
         print_plan(plan, shown)
         if shared is not None:
-            console().print(parts_text(shared))
+            say(console(), parts_text(shared))
     return 0
 
 
@@ -147,12 +148,13 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
     """Print a plan and its forecast for people."""
     out = console()
     where = f"{plan.location.url}" + (f" (group {plan.group})" if plan.group else "")
-    out.print(f"plan for {where}")
+    say(out, f"plan for {where}")
     if plan.stores is not None:
+        joined = some_of([*plan.stores.kept])
         say(
             out,
-            f"{counted(len(plan.stores.stores), 'store')}, {plan.stores.joining}; kept inline: "
-            f"{', '.join(plan.stores.kept) or 'nothing'}",
+            f"{counted(len(plan.stores.stores), 'store')}, {plan.stores.joining}"
+            + (f"; joined and kept inline: {joined}" if joined else ""),
         )
     if plan.split is not None:
         say(
@@ -249,12 +251,13 @@ def _notes(plan: Plan) -> Iterator[str]:
     """Yield what a reader of the plan should know, a line each."""
     if plan.hierarchy.written_format == 3:
         yield f"note: {V3_COSTS}"
-    kept = plan.inlined_coordinates
-    if kept and plan.stores is None:
+    joined = () if plan.stores is None else plan.stores.kept
+    kept = [name for name in plan.inlined_coordinates if name not in joined]
+    if kept:
         gets = sum(plan.by_name[name].spec.reference_total for name in kept)
         remote = plan.source is not None and plan.source.manner.remote
         cost = ", a GET request each" if remote else ""
-        yield f"kept inline: {', '.join(kept)} ({counted(gets, 'chunk')}{cost})"
+        yield f"kept inline: {some_of(kept)} ({counted(gets, 'chunk')}{cost})"
     for name, feature in plan.hierarchy.skipped:
         yield f"skipped: {name}: {feature}"
     for name, reason in plan.hierarchy.left_out:

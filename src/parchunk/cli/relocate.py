@@ -10,7 +10,7 @@ import click
 
 from parchunk.building.relocating import SAMPLE, relocate
 from parchunk.cli.options import json_option, memory_option, output_option, store_option
-from parchunk.cli.tables import console
+from parchunk.cli.tables import console, say
 from parchunk.wording import counted
 
 
@@ -63,12 +63,13 @@ def command(
         click.echo(json.dumps(asdict(done)))
         return 0
     shown = console()
-    shown.print(f"{done.url}: references to {done.before} are to {done.now} now")
-    shown.print(
+    say(shown, f"{done.url}: references to {done.before} are to {done.now} now")
+    say(
+        shown,
         f"{counted(done.record_files, 'record file')} written; {counted(done.checked, 'chunk')} "
-        "looked at there"
+        "looked at there",
     )
     for note in done.notes:
-        shown.print(f"note: {note}")
-    shown.print("readers that had OUT open must open it again, with options for the new place")
+        say(shown, f"note: {note}")
+    say(shown, "readers that had OUT open must open it again, with options for the new place")
     return 0

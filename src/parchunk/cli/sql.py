@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from parchunk.cli.interrupts import cancelling
-from parchunk.cli.options import json_option, output_option
+from parchunk.cli.options import file_option, json_option, output_option
 from parchunk.cli.own_files import refuse_own
 from parchunk.cli.sql_prompt import prompt
 from parchunk.cli.streams import stop_if_gone
@@ -67,9 +67,7 @@ _SHOWN, _UPRIGHT = 200, 20
     "--to's name says, else table.",
 )
 @click.option("--views", is_flag=True, help="Print the SQL that creates the views, for duckdb.")
-@click.option(
-    "--to", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to this file."
-)
+@file_option("--to", "FILE", "Write the result to this file.")
 @output_option
 @json_option
 def command(

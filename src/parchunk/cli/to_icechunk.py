@@ -30,7 +30,9 @@ from parchunk.wording import count, counted, duration
 )
 @click.argument("out")
 @click.argument("repo")
-@click.option("--branch", default="main", show_default=True, help="Where to commit.")
+@click.option(
+    "--branch", metavar="NAME", default="main", show_default=True, help="Where to commit."
+)
 @click.option(
     "--append",
     metavar="DIM",

@@ -10,6 +10,7 @@ from parchunk.errors import InputError
 from parchunk.planning.plan import Plan
 from parchunk.planning.stretches import partition_count
 from parchunk.stores.identity import HELD_BYTES
+from parchunk.wording import bytes_text, counted
 
 #: Bytes a chunk costs while its job is listed.
 CHUNK_BYTES = 8
@@ -114,8 +115,8 @@ def held_within(
         if 2 * kept > least:
             lower = "plan anew fewer arrays (--include, --exclude) or longer regions (--region)"
         raise InputError(
-            f"--memory {memory} bytes is too little for record files of {record_size} rows and "
-            f"{concurrency} listings side by side"
+            f"--memory of {bytes_text(memory)} is too little for record files of "
+            f"{record_size:,} rows and {counted(concurrency, 'listing')} side by side"
             f"{f' in each of {processes} processes' if several else ''}"
             f"{_taken(kept * processes)}: {enough}, or {lower}"
         )

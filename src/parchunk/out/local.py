@@ -106,13 +106,15 @@ class LocalOutput(Output):
         Raises
         ------
         InputError
-            When it is a file.
+            When it, or what it is to lie in, is a file, or a link to what is not there.
         """
         root = self._at("")
-        if not root.exists():
+        there = next(path for path in (root, *root.parents) if path.exists() or path.is_symlink())
+        if not there.is_dir():
+            what = "a file" if there.exists() else "a link to what is not there"
+            raise InputError(f"{there} is {what}: OUT must be a folder; name another")
+        if there != root:
             return True
-        if not root.is_dir():
-            raise InputError(f"{self.url} is a file: OUT must be a folder; name another")
         # A build that was killed before its plan was written has left these, and no more.
         own, left = self._at(OWN), {self._at(_TEMPORARY), self._at(LEASE)}
         return all(

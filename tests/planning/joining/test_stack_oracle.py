@@ -151,7 +151,7 @@ def test_labels_become_the_coordinate(
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ("a", "1 labels for 2 stores"),
+        ("a", "1 label for 2 stores"),
         ("a,a", "a comes twice"),
         (["a", "a"], "a comes twice"),
         ("2020-01-01,2020-01-01T00", "2020-01-01T00 is what 2020-01-01 is"),

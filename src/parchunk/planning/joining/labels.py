@@ -13,6 +13,7 @@ from parchunk.errors import InputError
 from parchunk.metadata.document import shorten
 from parchunk.metadata.spec import JSONObject
 from parchunk.planning.joining.values import KeptArray, write_values
+from parchunk.wording import counted
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}(?::?\d{2}(?::?\d{2})?)?Z?)?")
@@ -43,7 +44,8 @@ def keep_labels(
     """
     if len(labels) != count:
         raise InputError(
-            f"--labels: {len(labels)} labels for {count} stores: give one for each, in their order"
+            f"--labels: {counted(len(labels), 'label')} for {counted(count, 'store')}: give "
+            "one for each, in their order"
         )
     attributes: JSONObject = {}
     if all(map(_NUMBER.fullmatch, labels)):
