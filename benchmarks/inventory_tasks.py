@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import zarr
 from instruments.measuring import in_process, measured
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +26,9 @@ from rich.table import Table
 import parchunk
 from benchmarks.inventories import make
 from parchunk.out.output import INVENTORY
+
+#: Regions of the store, so that there are enough to share out.
+_REGIONS = 32
 
 
 def bytes_below(folder: Path) -> int:
@@ -36,7 +40,13 @@ def plan(folder: Path, out: str, parts: int) -> dict[str, object]:
     """Write the tasks of a build of the store in ``folder``, and a picture of OUT as it is then."""
 
     def run() -> dict[str, object]:
-        made = parchunk.plan(folder / "store.zarr", inventory=folder / "manifest.json")
+        steps = zarr.open_group(folder / "store.zarr", mode="r")["t"].shape[0]
+        made = parchunk.plan(
+            folder / "store.zarr",
+            inventory=folder / "manifest.json",
+            split="time",
+            region=max(steps // _REGIONS, 1),
+        )
         tasks = parchunk.tasks(made, out, parts=parts)
         for number, task in enumerate(tasks):
             (folder / f"task-{number}").write_bytes(pickle.dumps(task))

@@ -5,8 +5,8 @@ Each divides the plan for itself, in the same way, and whoever finds the last re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import cast
 
@@ -19,9 +19,12 @@ from parchunk.cover.dividing import parts_of
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.patience import Patience
+from parchunk.out.kept_rows import keep_rows, rows_given
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
+from parchunk.planning.inventory import as_inventory
 from parchunk.planning.plan import Plan
+from parchunk.stores.source import Source
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,34 @@ def build_part(
     plan = begin_shared(plan, output, effort)
     source = plan.source
     assert source is not None
+    if of > 1 and source.objects is not None and left_to_do(plan, output):
+        keep_rows(source, output)
     stretch = parts_of(plan, source.manner, of)[part - 1]
     task = task_of(plan, source, output, effort, stretch, part, of)
     done = do_task(task, source, output, called(progress))
     left = len(left_to_do(plan, output))
     return PartResult(part, of, done, left, None if left else publish(output, source=source))
+
+
+def source_as_kept(
+    source: str,
+    out: str,
+    inventory: Sequence[str],
+    inventory_root: str | None,
+    identity: str = "none",
+    store_options: Mapping[str, str] | None = None,
+    output_options: Mapping[str, str] | None = None,
+) -> Source | None:
+    """Return a source with the rows of an inventory as another part has kept them in ``out``.
+
+    None where none has, or where the files of the inventory are others by now: it is to be read.
+
+    Raises
+    ------
+    InputError, OutputError, SourceError
+        Naming what cannot be opened, or a file that is not there.
+    """
+    opened = replace(Source.open(source, store_options), identity=identity)
+    origin = as_inventory(inventory, inventory_root).origin(opened, store_options)
+    found = rows_given(origin, identity, open_output(out, output_options))
+    return None if found is None else opened.listed_by(found)

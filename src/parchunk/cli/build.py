@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from parchunk.building.build import build
-from parchunk.building.part import build_part
+from parchunk.building.part import build_part, source_as_kept
 from parchunk.cli.dask import dask_client, dask_option
 from parchunk.cli.many import joining_options, stores_given
 from parchunk.cli.options import (
@@ -26,6 +26,9 @@ from parchunk.cli.progress import progress_shown
 from parchunk.cli.summary import print_summary, summary
 from parchunk.listing.patience import Patience
 from parchunk.planning.from_source import plan as make_plan
+from parchunk.planning.joining.joining import Joining
+from parchunk.planning.many_sources import is_many
+from parchunk.stores.source import Source
 
 
 @click.command("build", short_help="Write kerchunk Parquet references for SRC into OUT.")
@@ -73,8 +76,11 @@ def command(
     pattern, or NAME=SRC for a store below a group.
     """
     share = None if part is None else share_of(part, workers, overwrite, dask)
+    stores: Any = stores_given(src, sources, "SRC and OUT")
+    if share is not None and isinstance(stores, str):
+        stores = _as_kept(stores, out, planning, store_options, output_options)
     plan = make_plan(
-        stores_given(src, sources, "SRC and OUT"),
+        stores,
         **planning,
         memory=memory,
         store_options=store_options,
@@ -116,3 +122,24 @@ def command(
     else:
         print_summary(result, store_options, output_options)
     return 0
+
+
+def _as_kept(
+    src: str,
+    out: str,
+    planning: dict[str, Any],
+    store_options: Mapping[str, str],
+    output_options: Mapping[str, str],
+) -> str | Source:
+    """Return a store with its inventory, which ``planning`` then names no more, if OUT keeps it."""
+    joining = Joining(planning["concat"], planning["stack"], planning["merge"])
+    if not planning["inventory"] or planning["probe"] or is_many(src, joining):
+        return src
+    given = {name: planning[name] for name in ("inventory", "inventory_root", "identity")}
+    found = source_as_kept(
+        src, out, **given, store_options=store_options, output_options=output_options
+    )
+    if found is None:
+        return src
+    planning.update(inventory=(), inventory_root=None)
+    return found

@@ -40,6 +40,9 @@ class InventoryFile(Protocol):
     def written(self) -> datetime:
         """Return when it was written."""
 
+    def mark(self) -> str:
+        """Return what tells this version of it from others, without reading it; "" if nothing."""
+
     def part(self, name: str, beside: bool) -> InventoryFile:
         """Return a part that it names as a manifest: beside it, or by its key in the bucket."""
 

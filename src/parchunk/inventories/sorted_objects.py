@@ -43,11 +43,14 @@ _AFTER_SLASH = "0"
 class Origin:
     """What an inventory was read from: paths or URLs of its ``files``, and the ``root`` if given.
 
-    Other machines can read it again where they reach those.
+    Other machines can read it again where they reach those. ``marks`` tell versions of the files,
+    and ``place`` what they were read for: the URL of a folder, and its path in its store.
     """
 
     files: tuple[str, ...]
     root: str | None = None
+    marks: tuple[str, ...] = ()
+    place: tuple[str, ...] = ()
 
 
 class Files(Protocol):

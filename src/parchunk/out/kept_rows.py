@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from parchunk.errors import InputError, OutputError
 from parchunk.inventories.pieces import Piece, Pieces, piece_digest, pieces_of
-from parchunk.inventories.sorted_objects import SortedObjects
+from parchunk.inventories.sorted_objects import Origin, SortedObjects
 from parchunk.out.output import INVENTORY, Output
 from parchunk.out.side_by_side import of_each
 from parchunk.planning.inventory import mark_of
@@ -38,9 +38,10 @@ def keep_rows(source: Source, output: Output) -> None:
     for piece, data in pieces_of(objects):
         output.put(_path(piece), data)
         pieces.append(asdict(piece))
-    taken = objects.taken.isoformat()
-    index = {**wanted, "taken": taken, "objects": objects.count, "pieces": pieces}
-    output.put(_INDEX, json.dumps(index, indent=0).encode())
+    said = {"taken": objects.taken.isoformat(), "objects": objects.count}
+    given = {} if objects.origin is None else {"given": _given(objects.origin)}
+    head = {"parchunk_inventory": _VERSION, **wanted}
+    output.put(_INDEX, json.dumps({**head, **said, **given, "pieces": pieces}, indent=0).encode())
 
 
 def kept_rows(plan: Plan, source: Source, output: Output) -> SortedObjects | None:
@@ -52,19 +53,41 @@ def kept_rows(plan: Plan, source: Source, output: Output) -> SortedObjects | Non
     mark = mark_of(source) or plan.inventory
     if mark is None:
         return None
-    index = _said(output, _wanted(source, plan.identity, mark.digest))
+    found = _objects(output, _wanted(source, plan.identity, mark.digest))
+    return found if found is not None and found.count == mark.objects else None
+
+
+def rows_given(origin: Origin, identity: str, output: Output) -> SortedObjects | None:
+    """Return the rows of the files that an inventory is to be read from, if OUT keeps those.
+
+    That is told by the files' sizes and times, or entity tags, and not by what is in them.
+    """
+    if not all(origin.marks):
+        return None
+    found = _objects(output, {"identity": identity, "given": _given(origin)})
+    return None if found is None else replace(found, origin=origin)
+
+
+def _objects(output: Output, wanted: Mapping[str, Any]) -> SortedObjects | None:
+    """Return the rows in OUT if these are what is wanted."""
+    index = _said(output, wanted)
     if index is None:
         return None
     try:
         pieces = [Piece(**piece) for piece in index["pieces"]]
-        count = sum(piece.rows for piece in pieces)
-        if not count == index["objects"] == mark.objects or {type(p.first) for p in pieces} - {str}:
+        count, taken = sum(piece.rows for piece in pieces), index["taken"]
+        if count != index["objects"] or {type(piece.first) for piece in pieces} - {str}:
             return None
-        taken = datetime.fromisoformat(index["taken"])
+        return SortedObjects(
+            "",
+            count,
+            index["digest"],
+            datetime.fromisoformat(taken),
+            identity=index["identity"],
+            pieces=Pieces(pieces, _Fetch(output)),
+        )
     except (KeyError, TypeError, ValueError):
         return None
-    found = Pieces(pieces, _Fetch(output))
-    return SortedObjects("", mark.objects, mark.digest, taken, identity=plan.identity, pieces=found)
 
 
 def forget_rows(output: Output) -> None:
@@ -103,7 +126,6 @@ class _Fetch:
 def _wanted(source: Source, identity: str, digest: str) -> dict[str, Any]:
     """Return what an index says that is of some rows; these are known by places in their store."""
     return {
-        "parchunk_inventory": _VERSION,
         "source": source.url,
         "prefix": source.prefix,
         "identity": identity,
@@ -119,7 +141,17 @@ def _said(output: Output, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     if not isinstance(index, dict):
         return None
+    wanted = {"parchunk_inventory": _VERSION, **wanted}
     return index if all(index.get(name) == value for name, value in wanted.items()) else None
+
+
+def _given(origin: Origin) -> dict[str, Any]:
+    """Return what an index says of the files that rows were read from; JSON has no tuples."""
+    return {
+        "marks": list(origin.marks),
+        "root": origin.root,
+        "place": list(origin.place),
+    }
 
 
 def _path(piece: Piece) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from parchunk.arguments.idle import refuse_idle
 from parchunk.errors import InputError
-from parchunk.inventories.reading import MEMORY, read_inventory
+from parchunk.inventories.reading import MEMORY, InventoryFile, read_inventory
 from parchunk.inventories.roots import Root
 from parchunk.inventories.sorted_objects import Origin
 from parchunk.stores.inventory_file import open_inventory_file
@@ -65,11 +65,34 @@ class Inventory:
                 "inventories of Google have other entity tags than its listings: give --identity "
                 "time, or no inventory"
             )
-        opened = [open_inventory_file(file, source, store_options) for file in self.files]
+        opened = self._opened(source, store_options)
+        origin = self._origin(source, opened)  # before they are read: they may be written anew
         root = Root(source.url, source.prefix, self.root, example)
         found = read_inventory(opened, root, self.memory, source.identity)
-        origin = Origin(tuple(file.name for file in opened), self.root)
         return source.listed_by(replace(found, origin=origin))
+
+    def origin(self, source: Source, store_options: Mapping[str, str] | None = None) -> Origin:
+        """Return what it is read from for a source; nothing is read.
+
+        Raises
+        ------
+        InputError, SourceError
+            Naming the file that is not there.
+        """
+        return self._origin(source, self._opened(source, store_options))
+
+    def _opened(
+        self, source: Source, store_options: Mapping[str, str] | None
+    ) -> list[InventoryFile]:
+        return [open_inventory_file(file, source, store_options) for file in self.files]
+
+    def _origin(self, source: Source, opened: Sequence[InventoryFile]) -> Origin:
+        return Origin(
+            tuple(file.name for file in opened),
+            self.root,
+            tuple(file.mark() for file in opened),
+            (source.url, source.prefix),
+        )
 
 
 @dataclass(frozen=True)
