@@ -35,6 +35,10 @@ class Recorder:
     #: Writes that are done, but whose answer never comes: how many, of paths that end so.
     unanswered: int = 0
     unanswered_at: str = ""
+    #: When all objects were modified, in seconds.
+    modified: float = 1_700_000_000
+    #: Where it is given, writes of Icechunk's manifests wait there for each other.
+    meeting: threading.Barrier | None = None
 
     def signed(self) -> list[str]:
         """Return the requests that carry credentials."""
@@ -75,14 +79,21 @@ def recorder(folder: Path) -> Iterator[Recorder]:
 
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", "0")))
+            copied = self.headers.get("x-amz-copy-source")
+            if copied:
+                body = (folder / unquote(copied).strip("/")).read_bytes()
             file = folder / unquote(urlsplit(self.path).path).strip("/")
             match, none = self.headers.get("if-match"), self.headers.get("if-none-match")
+            if record.meeting is not None and "/manifests/" in self.path:
+                record.meeting.wait()
             with lock:
                 there = tag(file.read_bytes()) if file.is_file() else None
                 if (match or none) and record.conditions == "refuse":
                     self.answer(501, b"<Error><Code>NotImplemented</Code></Error>")
                     return
-                failed = (match and match != there) or (none and there is not None)
+                # Icechunk asks without quotes, as S3 lets one.
+                same = there is not None and (match or "").strip('"') == there.strip('"')
+                failed = (match and not same) or (none and there is not None)
                 if failed and record.conditions == "honour":
                     self.answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
                     return
@@ -94,7 +105,8 @@ def recorder(folder: Path) -> Iterator[Recorder]:
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
             else:
-                self.answer(200, b"", tag(body))
+                said = f"<CopyObjectResult><ETag>{tag(body)}</ETag></CopyObjectResult>".encode()
+                self.answer(200, said if copied else b"", tag(body))
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", "0"))).decode()
@@ -122,7 +134,7 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             if status == 206:
                 self.send_header("content-range", f"bytes {first}-{stop - 1}/{size}")
             self.send_header("content-length", str(len(body)))
-            self.send_header("last-modified", formatdate(1_700_000_000, usegmt=True))
+            self.send_header("last-modified", formatdate(record.modified, usegmt=True))
             self.send_header("etag", etag)
             self.send_header("x-ms-blob-type", "BlockBlob")
             self.end_headers()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 import zarr
+from tests.recorder import recorder
 
 import parchunk
+from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.manifests import manifest_length, regions_a_manifest, written_again
 from parchunk.planning.plan import ArrayPlan
 
@@ -79,3 +83,19 @@ def test_a_repository_gets_longer_manifests_as_regions_come(
     assert manifests(repo) < few + 18
     assert_equal(zarr.open_group(source, mode="r"), opened(repo))
     assert not parchunk.audit(out, icechunk=repo).findings
+
+
+def test_a_commit_writes_manifests_of_several_arrays_at_a_time(grow, build, tmp_path):
+    """Each is a request that is waited for: here none is answered before another one has come."""
+    if not adapter.writes_together():
+        pytest.skip("this icechunk writes one at a time")
+    out = build(grow(8), split="time", region=4, include=["air", "deep/rain"])
+    (tmp_path / "bkt").mkdir()
+    with recorder(tmp_path) as served:
+        served.modified = time.time()
+        served.meeting = threading.Barrier(2, timeout=20)
+        options = {"endpoint": served.endpoint, "region": "us-east-1", "skip_signature": "true"}
+        result = parchunk.to_icechunk(out, "s3://bkt/repo", repo_options=options)
+    assert result.finished
+    assert len(list((tmp_path / "bkt/repo/manifests").iterdir())) == 4
+    assert not served.meeting.broken

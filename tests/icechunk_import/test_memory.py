@@ -12,14 +12,18 @@ from benchmarks.icechunk_runs import measure
 
 import parchunk
 from parchunk.cli.main import run
+from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.importing import MEMORY
+from parchunk.icechunk_import.limits import USUAL
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import (
     FEWEST_ROWS,
     RUNS,
+    TOGETHER,
     Budget,
     budget,
     location_length,
+    write_together,
 )
 from parchunk.icechunk_import.planned_commits import plan_commits
 from parchunk.metadata.to_v3 import v3_documents
@@ -95,11 +99,32 @@ def test_what_is_read_ahead_follows_from_the_bound(references):
 
 
 def test_many_arrays_need_less_than_one_of_all_their_references(grow, build):
-    """Manifests are written one after another."""
+    """Manifests are written one after another where there is no room for several."""
     out = build(grow(12), split="time", region=12)
     alone = build(grow(12), out="alone", split="time", region=12, include=["air"])
     both, one = planned(out, MEMORY), planned(alone, MEMORY)
     assert one.held[0] < both.held[0] < 2 * one.held[0]
+    assert one.beside == 0
+    if adapter.writes_together():
+        assert both.together == TOGETHER
+        assert 0 < both.beside < both.held[0]
+
+
+def test_as_many_manifests_are_written_together_as_have_room():
+    """Those besides the largest one take a share of the bound, and no more than what is free."""
+    written = [[90.0, 80.0, 40.0], [60.0, 50.0, 30.0, 20.0, 15.0]]
+    found = {
+        memory: write_together(Budget(memory, 0, 0, 0, {None: 0, 0: 100}, {}, USUAL), written)
+        for memory in (100, 160, 639, 640, 959, 960)
+    }
+    assert [(one.together, one.beside) for one in found.values()] == [
+        (1, 0),
+        (1, 0),
+        (1, 0),
+        (2, 80),
+        (2, 80),
+        (TOGETHER, 120),
+    ]
 
 
 def test_the_option_has_the_default_of_the_function():

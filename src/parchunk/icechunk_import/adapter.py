@@ -328,6 +328,20 @@ def manifest_config(ic: Any, config: icechunk.RepositoryConfig) -> Any:
     return config.manifest if config.manifest is not None else ic.ManifestConfig()
 
 
+def writes_together() -> bool:
+    """Whether this icechunk can write manifests of several arrays at a time (2.1.2 and later)."""
+    return hasattr(load().ManifestConfig, "max_concurrent_manifest_fetches_during_commit")
+
+
+def write_together(config: icechunk.RepositoryConfig, arrays: int) -> None:
+    """Write manifests of so many arrays at a time, unless the repository says of how many."""
+    if writes_together():
+        manifest = manifest_config(load(), config)
+        if manifest.max_concurrent_manifest_fetches_during_commit is None:
+            manifest.max_concurrent_manifest_fetches_during_commit = arrays
+            config.manifest = manifest
+
+
 def forget_manifests(config: icechunk.RepositoryConfig) -> None:
     """Keep no manifest that was written: an import reads none again, and holds them all else."""
     ic = load()

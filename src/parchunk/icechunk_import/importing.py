@@ -173,6 +173,7 @@ def to_icechunk(
         output.location,
         repo_options,
         append is not None,
+        planned.together,
     )
     target = Branch(repository, url, branch)
     appending = None
@@ -286,10 +287,12 @@ def _open(
     out: Location,
     options: Mapping[str, str] | None,
     appended_to: bool,
+    together: int,
 ) -> tuple[Any, str, bool]:
     """Return the repository with the plan's splitting, its name, and whether it is new.
 
-    One that is ``appended_to`` keeps its own.
+    One that is ``appended_to`` keeps its own. Manifests of ``together`` arrays are written at a
+    time.
     """
     if isinstance(repo, str) and appended_to:
         repository, url, created = *open_to_append(repo, container, options), False
@@ -309,7 +312,8 @@ def _open(
     if not created and not appended_to:
         split_manifests(config, plan)
     adapter.forget_manifests(config)
-    # Not saved: the splitting of a repository that was there, and the cache, are this import's.
+    adapter.write_together(config, together)
+    # Not saved: the splitting of a repository that was there, and the rest, are this import's.
     with adapter.reported(f"open {url} for the import", "check the access"):
         repository = repository.reopen(config=config)
     return repository, url, created

@@ -7,8 +7,10 @@ with `benchmarks.icechunk`, which prints what imports really take beside what wa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from heapq import nlargest
+from itertools import accumulate
 from urllib.parse import quote
 
 from parchunk.icechunk_import import adapter
@@ -31,6 +33,9 @@ AHEAD = 8
 #: Runs of references at the same time: one in use, one made, and what the next one is made from.
 RUNS = 3
 FEWEST_ROWS = 1_000
+#: Arrays whose manifests a commit writes side by side, at most: each is a request that is waited
+#: for. Those besides the largest array take a share of the bound as what is read ahead does.
+TOGETHER = 16
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,9 @@ class Budget:
     #: What of it a fork holds that a worker sets, and that takes when it is pickled.
     forked: dict[int | None, tuple[int, int]]
     limits: Limits
+    #: Of how many arrays manifests are written at a time, and what those besides one take.
+    together: int = 1
+    beside: int = 0
 
     def needed(self, region: int | None) -> int:
         """Return the bytes that a commit needs."""
@@ -89,7 +97,7 @@ class Budget:
         for region in regions:
             fork, pickled = self.forked[region]
             # Merged it is there twice, and those that are done wait.
-            free = self.memory - self.needed(region) - fork - pickled
+            free = self.memory - self.needed(region) - self.beside - fork - pickled
             own = self.constant + RUNS * self.rows * self.row + fork + pickled
             found.append(free // max(pickled + (own + pickled if processes else 0), 1))
         return max(min(found), 0)
@@ -141,8 +149,10 @@ def budget(
     constant = FIXED + EACH_COMMIT * len(work) + file + 3 * max(coordinates, default=0)
     by_region: dict[int | None, int] = {}
     forked: dict[int | None, tuple[int, int]] = {}
+    largest: list[list[float]] = []
     for item in work:
-        held = written = pickled = 0.0
+        held = pickled = 0.0
+        written: list[float] = []
         references = 0
         for partition in item.partitions:
             receipt = receipts[partition.key]
@@ -156,13 +166,31 @@ def budget(
             pickled += count * PICKLED.of(rank, length) + native
             if item.entry.kind == "region":
                 count += written_again(plan, partition.array)
-            written = max(written, count * WRITTEN[arrays].of(rank, length) + native)
+            written.append(count * WRITTEN[arrays].of(rank, length) + native)
         forked[item.entry.region] = int(held), int(pickled)
         if not arrays:
             # in a fork and, copied, in the session
             held += min(references, limits.merged_at) * SET[arrays].of(rank=4, length=longest)
-        by_region[item.entry.region] = int(held + written)
-    return Budget(memory, rows, row, constant, by_region, forked, limits)
+        by_region[item.entry.region] = int(held + max(written, default=0.0))
+        largest.append(nlargest(TOGETHER, written))
+    found = Budget(memory, rows, row, constant, by_region, forked, limits)
+    return write_together(found, largest) if adapter.writes_together() else found
+
+
+def write_together(found: Budget, largest: Iterable[Sequence[float]]) -> Budget:
+    """Return a budget in which as many manifests are written at a time as there is room for.
+
+    ``largest`` are the bytes of each commit's largest ones, the largest first.
+    """
+    beside = [0.0] * TOGETHER
+    for each in largest:
+        for place, total in enumerate(accumulate(each[1:]), 1):
+            beside[place] = max(beside[place], total)
+    free = found.memory - max(map(found.needed, found.held), default=0)
+    free = min(free, found.memory // AHEAD)
+    beside = list(accumulate(beside, max))  # a commit of few arrays has no more to write
+    most = max((n for n, total in enumerate(beside, 1) if total <= free), default=1)
+    return replace(found, together=most, beside=int(beside[most - 1]))
 
 
 def location_length(container: Container, spec: ArraySpec) -> int:
