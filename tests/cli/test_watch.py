@@ -12,6 +12,7 @@ import zarr
 
 import parchunk
 from parchunk.cli.main import run
+from parchunk.out.advance import Observer
 from parchunk.out.claims import Claim, claimed, read_claims
 from parchunk.out.holder import Holder
 from parchunk.out.local import LocalOutput
@@ -93,6 +94,28 @@ def test_who_is_at_work_is_said(begun: Path, capsys: Any) -> None:
         assert "v region 1" in json.loads(capsys.readouterr().out)["tasks_at_work"][0]
     assert run(["status", str(begun)]) == 1
     assert "was cut short" in capsys.readouterr().out
+
+
+def test_a_task_that_was_taken_up_again_is_not_stale(
+    begun: Path, tmp_path: Path, capsys: Any
+) -> None:
+    output = open_output(begun)
+    ended = replace(Holder.of_this_process("task"), host="elsewhere", expires=time.time() - 1)
+    killed = [Claim(replace(ended, id=name), name, 1) for name in ("v region 1", "v region 2")]
+    for claim in killed:
+        output.put(claim.path, claim.encode())
+    observer = Observer(output, parchunk.plan(tmp_path / "s.zarr", region=2))
+    assert {claim.task for claim in observer.look().stale} == {"v region 1", "v region 2"}
+    with claimed(output, "v region 2", 1):
+        look = observer.look()
+        assert [claim.task for claim in look.claims] == ["v region 2"]
+        assert [claim.task for claim in look.stale] == ["v region 1"]
+    # One that does what another run had begun forgets that run.
+    task = parchunk.tasks(parchunk.plan(tmp_path / "s.zarr", region=2), begun, parts=4)[0]
+    run_before = Claim(replace(ended, id="before"), task.name, 1)
+    output.put(run_before.path, run_before.encode())
+    parchunk.run_task(task)
+    assert run_before not in read_claims(output)
 
 
 def test_the_rate_is_of_the_last_minutes() -> None:

@@ -17,7 +17,7 @@ from parchunk.building.running import Run
 from parchunk.cover.dividing import Stretch, divide
 from parchunk.cover.memory import peak_memory
 from parchunk.listing.patience import Patience
-from parchunk.out.claims import claimed
+from parchunk.out.claims import claimed, forget_claims, read_claims
 from parchunk.out.kept_rows import kept_rows
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
@@ -177,6 +177,8 @@ def do_task(
         run = Run(partitions, list(done.values()), note, began, claim.check)
         least = do_here(plan, source, output, pending, run, effort) if pending else 0
         claim.check()
+        if done:  # by a run before, which may have ended without a word
+            forget_claims(output, [one for one in read_claims(output) if one.task == task.name])
         receipts = {receipt.key: receipt for receipt in run.receipts}
         # Those that others did meanwhile are theirs.
         others = keys - receipts.keys()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from parchunk.out.claims import Claim, read_claims
+from parchunk.out.claims import Claim, read_claims, stale_claims
 from parchunk.out.output import Output
 from parchunk.out.receipt_files import receipted
 from parchunk.planning.plan import PartitionKey, Plan
@@ -14,7 +14,8 @@ from parchunk.planning.plan import PartitionKey, Plan
 class Advance:
     """What is done of all partitions and chunks, and who is at work.
 
-    ``claims`` are of tasks under way, ``stale`` ones of tasks that ended without a word.
+    ``claims`` are of tasks under way, ``stale`` ones of tasks that ended without a word, and that
+    nobody has taken up since.
     """
 
     partitions: int
@@ -65,5 +66,5 @@ class Observer:
             chunks=sum(self._chunks[key] for key in there),
             chunks_total=sum(self._chunks.values()),
             claims=tuple(claim for claim in claims if not claim.is_over),
-            stale=tuple(claim for claim in claims if claim.is_over),
+            stale=stale_claims(claims),
         )

@@ -219,6 +219,13 @@ def read_claims(output: Output) -> list[Claim]:
     return found
 
 
+def stale_claims(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """Return those that are over, and whose task nobody has taken up since."""
+    claims = tuple(claims)
+    taken_up = {claim.task for claim in claims if not claim.is_over}
+    return tuple(claim for claim in claims if claim.is_over and claim.task not in taken_up)
+
+
 def clear_claims(output: Output) -> None:
     """Refuse an OUT in which tasks are at work, and forget those that are over.
 
