@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.cover.made_boxes import indices_in, region, some_boxes
 from tests.keys.grids import grids, styles
 
-from parchunk.cover.directories import whole_directories
+from parchunk.cover.directories import directories_beside, holds_chunks, whole_directories
 from parchunk.keys.boxes import Box
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.space import KeySpace
@@ -69,3 +69,30 @@ def test_directories_by_example():
     assert whole_directories(KeySpace((), KeyEncoding("c", "/", 0)), [Box((), ())]) == [""]
     assert whole_directories(KeySpace((9,), KeyEncoding("c", "/", 1)), [Box((2,), (3,))]) == ["c"]
     assert whole_directories(KeySpace(grid, v2), []) == []
+
+
+@settings(deadline=None)
+@given(grids, st.sampled_from(["", "c"]), st.sampled_from([1, 5, 10_000]), st.data())
+def test_strays_of_what_is_wanted_are_in_directories_beside(grid, marker, limit, data):
+    """Whatever they are called, and wherever they lie: the next chunk in text order has them."""
+    space = KeySpace(grid, KeyEncoding(marker, "/", len(grid)))
+    boxes = data.draw(some_boxes(grid))
+    whole = whole_directories(space, boxes, limit)
+    beside = directories_beside(space, whole)
+    assert not any(held_by(one, [two + "/"]) for one in whole for two in beside)
+    root = f"{marker}/" if marker else ""
+    segment = st.sampled_from(["", "0", "1", "2", "9", "10", "00", "1.tmp", "README", "~", "-1"])
+    tail = root + "/".join(filter(None, data.draw(st.lists(segment, min_size=1, max_size=4))))
+    keys = {space.key_at(rank) for rank in range(space.total)}
+    if tail in keys or tail == root or not whole:
+        return
+    owner = space.key_at(min(space.position(tail), space.total - 1))
+    wanted = {space.encoding.tail(index) for index in indices_in(boxes)}
+    if owner not in wanted or any(held_by(directory, [tail]) for directory in whole):
+        return
+    above = tail.split("/")[:-1]
+    shallow = [depth for depth in range(len(above) + 1) if "/".join(above[:depth]) in beside]
+    assert shallow
+    # It is met from the deepest of these: nothing between is one of chunks.
+    deepest = max(shallow)
+    assert deepest == len(above) or not holds_chunks(space, "/".join(above[: deepest + 1]))

@@ -6,10 +6,10 @@ is lost on the way costs a listing of its partition, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 
-from parchunk.building.carried_strays import has_chunks, strays_of
+from parchunk.building.carried_strays import KnownStrays
 from parchunk.out.counts import BuildCounts
 from parchunk.out.inventory_date import oldest
 from parchunk.out.known import keep_known
@@ -93,32 +93,29 @@ def carry_over(old: Plan, new: Plan, output: Output) -> None:
     receipts = take_back_doubtful(output, old).receipts
     there = find_receipts(output, new)
     done = there.receipts
-    found = []
+    found, known_strays = [], KnownStrays(old, new, receipts, output)
     for item in carried(old, new):
-        known = receipts_of(item, new, receipts, output)
+        known = receipts_of(item, receipts)
         if known and item.partition.key not in done:
-            strays = strays_of(output, item, known, in_place=True)
-            found.append((item, known, strays))
+            strays = known_strays.of(item, known, in_place=True)
+            if strays is not None:
+                found.append((item, known, strays))
     # All are read before the first is written: region 1 may lie where another region 1 is read.
     with ReceiptWriter(output, new) as writer:
         for item, known, strays in found:
-            if strays is not None:
-                output.put(strays_path(item.partition), strays)
-            receipt = renewed(known, item.partition, new)
+            if strays.file is not None:
+                output.put(strays_path(item.partition), strays.file)
+            receipt = renewed(known, item.partition, new, strays.reasons)
             writer.write(item.partition, receipt)
             done[item.partition.key] = receipt
     keep_going_on(old, new, receipts, done, output, output)
     _delete_others(new, output, done, there.alone | writer.alone)
 
 
-def receipts_of(
-    item: Carried, new: Plan, receipts: Mapping[PartitionKey, Receipt], output: Output
-) -> list[Receipt]:
+def receipts_of(item: Carried, receipts: Mapping[PartitionKey, Receipt]) -> list[Receipt]:
     """Return the receipts of which that of a carried partition is made; none: it is listed."""
     known = [receipts[part.key] for part in item.before if part.key in receipts]
-    if len(known) < len(item.before) or has_chunks(item, new, known, output):
-        return []
-    return known
+    return known if len(known) == len(item.before) else []
 
 
 def keep_going_on(
@@ -143,10 +140,17 @@ def _is_plain(receipt: Receipt) -> bool:
 
 
 def _delete_others(
-    plan: Plan, output: Output, done: Collection[PartitionKey], alone: Container[PartitionKey]
+    plan: Plan,
+    output: Output,
+    done: Mapping[PartitionKey, Receipt],
+    alone: Container[PartitionKey],
 ) -> None:
     """Delete receipts and strays of other plans; ``alone`` have files of their own."""
-    partitions = [plan.by_name[name].partition(at, plan.record_size) for name, at in done]
+    partitions = [
+        plan.by_name[name].partition(at, plan.record_size)
+        for (name, at), receipt in done.items()
+        if receipt.strays
+    ]
     ours = {receipt_path(key) for key in done if key in alone}
     ours |= {strays_path(partition) for partition in partitions}
     blocks = f"{folder_of(plan.fingerprint)}/"
@@ -156,25 +160,24 @@ def _delete_others(
                 output.delete(path)
 
 
-def renewed(known: Sequence[Receipt], partition: Partition, plan: Plan) -> Receipt:
-    """Return the receipt of a partition that consists of those of ``known``."""
+def renewed(
+    known: Sequence[Receipt], partition: Partition, plan: Plan, stray_reasons: Mapping[str, int]
+) -> Receipt:
+    """Return the receipt of a partition that consists of those of ``known``, but for strays."""
     # Its rows are the same; its range may be longer, where others own the rows at its end.
     elements = plan.elements(partition)
     start, stop = elements or (None, None)
     times = [receipt.last_modified for receipt in known if receipt.last_modified is not None]
-    reasons: dict[str, int] = {}
-    for receipt in known:
-        for reason, count in receipt.stray_reasons.items():
-            reasons[reason] = reasons.get(reason, 0) + count
+    counts = replace(BuildCounts.total(known), strays=sum(stray_reasons.values()))
     return replace(
         known[0],
-        **BuildCounts.total(known).values(),
+        **counts.values(),
         fingerprint=plan.fingerprint,
         region=partition.region,
         dimension=str(plan.split) if elements else None,
         start=start,
         stop=stop,
-        stray_reasons=dict(sorted(reasons.items())),
+        stray_reasons=stray_reasons,
         last_modified=max(times, default=None),
         verified=all(receipt.verified for receipt in known),
         ordered=all(receipt.ordered for receipt in known),

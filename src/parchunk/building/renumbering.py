@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from parchunk.building.carried_strays import KnownStrays
 from parchunk.building.effort import Effort
 from parchunk.building.pools import Pools
 from parchunk.building.ready_jobs import ReadyJobs, ready_jobs
@@ -61,7 +62,7 @@ class Slab:
 class Renumbering:
     """The arrays of an update whose chunks got other numbers; ``kept`` are receipts believed.
 
-    ``stage`` is where the new layout is prepared.
+    ``strays`` are those that any receipt tells of. ``stage`` is where the new layout is prepared.
     """
 
     old: Plan
@@ -70,6 +71,7 @@ class Renumbering:
     output: Output
     stage: Output
     kept: Mapping[PartitionKey, Receipt]
+    strays: KnownStrays
     effort: Effort
     lease: Lease
     began: float
@@ -86,7 +88,11 @@ class Renumbering:
             if self.old.inline_threshold_of(name) != self.new.inline_threshold_of(name):
                 continue  # other rows are inlined now: all of it is listed
             array = Renumbered(self.old.by_name[name], self.new.by_name[name], self.new.record_size)
-            taken = [p for p in array.takes(self._unknown(array)) if p.key not in done]
+            owners = self.strays.owners(name)
+            if owners is None:
+                continue  # any of its partitions may own some
+            known = array.takes(self._unknown(array))
+            taken = [p for p in known if p.key not in done and p.key not in owners]
             if taken:
                 arrays[name], wanted[name] = array, taken
         if not arrays:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from parchunk.building.build import carry_out
+from parchunk.building.carried_strays import KnownStrays
 from parchunk.building.carrying import is_due, taken_up
 from parchunk.building.effort import Effort
 from parchunk.building.renumbering import Renumbering
@@ -53,9 +54,10 @@ def build_replacement(
         asked = asked.joined(unfinished)
     stage = begin_stage(new, output, asked)
     page = source.manner.page
+    receipts = read_receipts(output, old)
     kept = {
         key: receipt
-        for key, receipt in read_receipts(output, old).items()
+        for key, receipt in receipts.items()
         if not is_due(
             old.by_name[key[0]].partition(key[1], old.record_size),
             receipt,
@@ -63,8 +65,9 @@ def build_replacement(
             asked=asked,
         )
     }
-    carry_to(old, new, output, stage, kept)
-    renumbering = Renumbering(old, new, source, output, stage, kept, effort, lease, began)
+    strays = KnownStrays(old, new, receipts, output)
+    carry_to(old, new, output, stage, kept, strays)
+    renumbering = Renumbering(old, new, source, output, stage, kept, strays, effort, lease, began)
     # Slabs of many stores would be several walks each: those arrays are listed whole.
     listed = renumbering.carry_out(sorted(changes.moved)) if new.stores is None else None
     result = carry_out(new, source, stage, lease, effort, began)

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from parchunk.building.carried_strays import strays_of
+from parchunk.building.carried_strays import KnownStrays
 from parchunk.building.carrying import (
     forget,
     is_due,
@@ -28,7 +27,7 @@ from parchunk.out.receipts import Receipt, strays_path
 from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
 from parchunk.planning.changes import seen_otherwise
 from parchunk.planning.growth import carried
-from parchunk.planning.plan import Plan
+from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.wording import counted
 
 
@@ -141,7 +140,14 @@ def begin_stage(new: Plan, output: Output, asked: Unfinished) -> Output:
     return stage
 
 
-def carry_to(old: Plan, new: Plan, output: Output, stage: Output, kept: dict[Any, Receipt]) -> None:
+def carry_to(
+    old: Plan,
+    new: Plan,
+    output: Output,
+    stage: Output,
+    kept: dict[PartitionKey, Receipt],
+    known_strays: KnownStrays,
+) -> None:
     """Write receipts of the partitions whose record files stay where they are, most or all.
 
     ``kept`` are the receipts of ``old`` that are believed.
@@ -149,13 +155,15 @@ def carry_to(old: Plan, new: Plan, output: Output, stage: Output, kept: dict[Any
     done = settled_receipts(stage, new)
     with ReceiptWriter(stage, new) as writer:
         for item in carried(old, new):
-            known = receipts_of(item, new, kept, output)
+            known = receipts_of(item, kept)
             if not known or item.partition.key in done:
                 continue
-            strays = strays_of(output, item, known)
-            if strays is not None:
-                stage.put(strays_path(item.partition), strays)
-            writer.write(item.partition, renewed(known, item.partition, new))
+            strays = known_strays.of(item, known)
+            if strays is None:
+                continue
+            if strays.file is not None:
+                stage.put(strays_path(item.partition), strays.file)
+            writer.write(item.partition, renewed(known, item.partition, new, strays.reasons))
     keep_going_on(old, new, kept, done, output, stage)
 
 

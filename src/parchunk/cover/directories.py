@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from parchunk.cover.digit_tree import Ranges
@@ -10,6 +10,7 @@ from parchunk.cover.intervals import inner_products
 from parchunk.cover.walks import chunk_directory
 from parchunk.keys.boxes import Box
 from parchunk.keys.space import KeySpace
+from parchunk.keys.text_order import digits, index_at, rank_of
 
 # Directories: None is a directory listed whole, else ranges of subdirectories that are alike.
 _Tree = list[tuple[int, int, "_Tree"]] | None
@@ -25,7 +26,8 @@ def whole_directories(space: KeySpace, boxes: Iterable[Box], limit: int = 10_000
     before they are listed. When there are more than ``limit``, the tree is cut at the deepest
     level that obeys it. With ``.`` between indices there is one directory, the array.
 
-    Strays beside these directories are not met, unless the array is one directory.
+    Strays beside these directories are not met, unless the array is one directory: they are in
+    those of `directories_beside`.
     """
     grid, encoding = space.grid, space.encoding
     products = inner_products(grid, boxes)
@@ -39,6 +41,50 @@ def whole_directories(space: KeySpace, boxes: Iterable[Box], limit: int = 10_000
         if _leaves(tree) <= limit:
             return ["/".join(filter(None, (root, path))) for path in _paths(tree)]
     return [root]
+
+
+def directories_beside(space: KeySpace, whole: Sequence[str]) -> list[str]:
+    """Return the directories that may hold strays of chunks in ``whole``, directories listed whole.
+
+    A stray belongs to the next chunk after it in text order, so it lies directly in one of these,
+    or below a directory in one that `holds_chunks` says no of: they are above ``whole``, or hold
+    the chunk before the first one of it. None lies inside ``whole``.
+    """
+    root = chunk_directory(space.encoding)
+    listed = {_segments(root, path) for path in whole}
+    found: set[tuple[str, ...]] = set()
+    for path in listed:
+        found.update(path[:depth] for depth in range(len(path)))
+        first = (*map(int, path), *[0] * (len(space.grid) - len(path)))
+        rank = rank_of(space.grid, first)
+        if rank:
+            before = tuple(map(str, index_at(space.grid, rank - 1)[:-1]))
+            found.update(before[:depth] for depth in range(len(before) + 1))
+    beside = [
+        path for path in found if not any(path[:depth] in listed for depth in range(len(path) + 1))
+    ]
+    return ["/".join(filter(None, (root, *path))) for path in sorted(beside)]
+
+
+def holds_chunks(space: KeySpace, directory: str) -> bool:
+    """Whether chunks of the grid may lie below a directory within that of all chunks."""
+    index = _segments(chunk_directory(space.encoding), directory)
+    if len(index) >= len(space.grid):
+        return False
+    return all(
+        len(segment) <= digits(size)
+        and segment.isascii()
+        and segment.isdigit()
+        and segment == str(int(segment))
+        and int(segment) < size
+        for segment, size in zip(index, space.grid, strict=False)
+    )
+
+
+def _segments(root: str, path: str) -> tuple[str, ...]:
+    """Return what a path within a root is called there, segment by segment."""
+    segments = path.split("/") if path else []
+    return tuple(segments[1:] if root else segments)
 
 
 def _tree(grid: tuple[int, ...], products: list[tuple[Ranges, ...]]) -> _Tree:

@@ -46,7 +46,7 @@ class ObstorePages:
             for batch in self._batches(prefix, after, spent):
                 if batch.num_rows:
                     spent.keys += batch.num_rows
-                    yield _rows(pa.record_batch(batch), self.source.identity == "etag")
+                    yield rows_of(pa.record_batch(batch), self.source.identity == "etag")
         except (GeneratorExit, ListingError):
             raise
         except FileNotFoundError:
@@ -65,7 +65,7 @@ class ObstorePages:
         return open_stream(self.source.store, prefix, after, LOCAL_ROWS)
 
 
-def _rows(batch: pa.RecordBatch, tagged: bool) -> Listed:
+def rows_of(batch: pa.RecordBatch, tagged: bool) -> Listed:
     """Return a batch's rows; entity tags, half of its bytes, only where they are wanted."""
     modified = _as(batch.column("last_modified"), _TIME, safe=False)
     paths = _as(batch.column("path"), pa.string())

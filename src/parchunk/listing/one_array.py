@@ -273,6 +273,9 @@ class ArrayListing:
         drained = directories.whole_directories(self.spec.space, boxes, limit=1_000)
         tally = self.tally_of(row_sets)
         tasks = [partial(self._drain, tally, directory) for directory in drained]
+        if not self.listing.source.manner.remote:  # where it costs no requests
+            beside = directories.directories_beside(self.spec.space, drained)
+            tasks += [partial(self._beside, tally, directory) for directory in beside]
         for _, sightings in self._side_by_side(tasks):
             tally.merge(sightings)
         positions = range(len(row_sets))
@@ -295,6 +298,17 @@ class ArrayListing:
                 sightings = Sightings()
                 continue
             tally.take(listed, sightings)
+        return sightings
+
+    def _beside(self, tally: Tally, directory: str) -> Sightings:
+        """Look for strays in a directory of which others list the chunks."""
+        sightings = Sightings()
+        listed, within = self.listing.directly_in(directory)
+        if listed is not None:
+            tally.take(listed, sightings)
+        for folder in within:
+            if not directories.holds_chunks(self.spec.space, folder):
+                sightings.add(self._drain(tally, folder))
         return sightings
 
     def _side_by_side(

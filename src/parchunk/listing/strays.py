@@ -13,6 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from parchunk.keys.numbers import Int64Array
+from parchunk.keys.parsing import positions_of
+from parchunk.keys.row_sets import Places
+from parchunk.keys.space import KeySpace
+from parchunk.keys.text_order import numbers_at
 from parchunk.metadata.names import DOCUMENTS
 from parchunk.metadata.spec import ArraySpec
 
@@ -125,6 +130,19 @@ def find_strays(spec: ArraySpec, tails: pa.StringArray, sizes: NDArray[np.int64]
         "not a chunk key",
     )
     return pa.table([tails, pa.array(sizes), reasons], schema=_HELD).filter(there)
+
+
+def owners_of(space: KeySpace, places: Places, tails: pa.StringArray) -> Int64Array:
+    """Return the row set that each stray belongs to: that of the next chunk in text order.
+
+    Those after the last chunk are that one's. It is -1 where the chunk is in none of ``places``.
+    ``space`` has chunks.
+    """
+    ranks = np.minimum(positions_of(tails, space), space.total - 1)
+    owners, _, mine = places.of(numbers_at(space.grid, ranks))
+    if owners is None:
+        owners = np.zeros(len(tails), np.int64)
+    return owners if mine is None else np.where(mine, owners, -1)
 
 
 class _Shapes:

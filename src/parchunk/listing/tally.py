@@ -16,14 +16,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from parchunk.keys.numbers import Int64Array
-from parchunk.keys.parsing import parse_paths, positions_of, tails_of
+from parchunk.keys.parsing import parse_paths, tails_of
 from parchunk.keys.row_sets import Places, RowSet
-from parchunk.keys.space import KeySpace
-from parchunk.keys.text_order import numbers_at, ranks_of
+from parchunk.keys.text_order import ranks_of
 from parchunk.listing.identity_vector import IdentityVector, kind_of, values_of
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.size_vector import SizeVector
-from parchunk.listing.strays import Strays, find_strays
+from parchunk.listing.strays import Strays, find_strays, owners_of
 from parchunk.metadata.spec import ArraySpec
 from parchunk.stores.identity import HELD_BYTES
 
@@ -65,6 +64,14 @@ class Sightings:
     foreign: int = 0
     found: int = 0
     strays: dict[int, Strays] = field(default_factory=dict)
+
+    def add(self, more: Sightings) -> None:
+        """Add what another listing met of the same walk."""
+        self.wanted += more.wanted
+        self.foreign += more.foreign
+        self.found += more.found
+        for owner, strays in more.strays.items():
+            self.strays.setdefault(owner, Strays()).merge(strays)
 
 
 def _reserve(size: int) -> mmap.mmap | None:
@@ -291,11 +298,7 @@ class Tally:
         So every stray has one owner, however the array is cut into jobs and walks. It is -1 for
         those of other jobs.
         """
-        grid, total = self.spec.grid, self.spec.total
+        total = self.spec.total
         if not total or (len(self.row_sets) == 1 and self.bounds[-1] == total):
             return np.zeros(len(tails), np.int64)
-        ranks = np.minimum(positions_of(tails, KeySpace(grid, self.spec.keys)), total - 1)
-        owners, _, mine = self._places.of(numbers_at(grid, ranks))
-        if owners is None:
-            owners = np.zeros(len(tails), np.int64)
-        return owners if mine is None else np.where(mine, owners, -1)
+        return owners_of(self.spec.space, self._places, tails)

@@ -10,11 +10,14 @@ import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 
+import pyarrow as pa
+
 from parchunk.cover.memory import ROOMY_LISTINGS
 from parchunk.cover.walks import Walk
 from parchunk.errors import ListingError
 from parchunk.listing.choosing import pages_of
 from parchunk.listing.listed_rows import Endless, Listed, Repeats, in_order, join, up_to
+from parchunk.listing.obstore_pages import rows_of
 from parchunk.listing.pages import EACH, PAGE_ROWS, Enough, PageError, Pages, Spent
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.probing import Prober
@@ -151,6 +154,39 @@ class Listing:
                 attempt += 1
                 self._again(attempt, broken, None, directory)
                 yield None
+
+    def directly_in(self, directory: str) -> tuple[Listed | None, list[str]]:
+        """Return the objects that lie in a directory and not deeper, and the directories in it.
+
+        The latter are relative to the array, as ``directory`` is. For stores where that costs no
+        requests.
+
+        Raises
+        ------
+        ListingError
+            When it failed `Patience.attempts` times.
+        """
+        path, above = self.path(directory), f"{base}/" if (base := self.path("")) else ""
+        try:
+            found = self.patience.tried(
+                lambda: self.source.store.list_with_delimiter(path, return_arrow=True),
+                lambda error: isinstance(error, FileNotFoundError) or is_final(error),
+                lambda: self.requests.add(retries=1),
+                self.stop,
+            )
+        except FileNotFoundError:
+            return None, []
+        except Cancelled:
+            raise
+        except Exception as error:
+            raise ListingError(
+                f"listing of {self.source.describe(f'{self.array}/{directory}')} failed: "
+                f"{explain(error)}; run the same command again to resume"
+            ) from None
+        objects = pa.table(found["objects"]).combine_chunks().to_batches()
+        tagged = self.source.identity == "etag"
+        listed = rows_of(objects[0], tagged) if objects else None
+        return listed, [each[len(above) :] for each in found["common_prefixes"]]
 
     def has(self, tail: str) -> bool:
         """Whether an object with bytes is at ``tail`` of the array, asked of the object itself.

@@ -1,0 +1,163 @@
+"""Strays after updates: each is its region's by position, as in a fresh build of the same state."""
+
+import itertools
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from obstore.store import LocalStore
+
+import parchunk
+from parchunk.listing.strays import KEPT
+from parchunk.out.opening import open_output
+from parchunk.out.plan_file import load_plan
+from parchunk.out.receipt_files import read_receipts
+
+Shape = tuple[int, int]
+
+#: What lies among chunks in folders and is none, of grids of up to 25 x 12.
+STRAYS = (
+    "0.tmp", "1.tmp", "1/1.tmp", "2/.nfs0", "3/zzz", "3/deep/x", "4.tmp", "9/11.x", "9.tmp",
+    "00/1", "5/01", "junk/x", "junk/0/0", "README", "-1/0", "40/0", "12/5", "7/7", "0/20",
+)  # fmt: skip
+
+
+class Written:
+    """A store with an array ``a`` of 1 x 1 chunks, which are as the shape is."""
+
+    def __init__(self, store: Any, formats: int) -> None:
+        self.store, self.formats = store, formats
+        self.shape: Shape = (0, 0)
+        group = {2: {"zarr_format": 2}, 3: {"zarr_format": 3, "node_type": "group"}}[formats]
+        store.put({2: ".zgroup", 3: "zarr.json"}[formats], json.dumps(group).encode())
+
+    def put(self, tail: str) -> None:
+        store = self.store
+        store.put(f"a/{'c/' if self.formats == 3 else ''}{tail}", b"x")
+
+    def resize(self, shape: Shape) -> None:
+        """Give the array another shape: chunks come, and go."""
+        now = set(itertools.product(*map(range, shape)))
+        before = set(itertools.product(*map(range, self.shape)))
+        for index in now - before:
+            self.put("/".join(map(str, index)))
+        marker = "c/" if self.formats == 3 else ""
+        gone = [f"a/{marker}{'/'.join(map(str, index))}" for index in before - now]
+        if gone:
+            self.store.delete(gone)
+        self.shape = shape
+        if self.formats == 2:
+            document = {
+                "zarr_format": 2, "shape": shape, "chunks": [1, 1], "dtype": "|u1", "order": "C",
+                "compressor": None, "filters": None, "fill_value": 0, "dimension_separator": "/",
+            }  # fmt: skip
+            self.store.put("a/.zarray", json.dumps(document).encode())
+            return
+        document = {
+            "zarr_format": 3, "node_type": "array", "shape": shape, "data_type": "uint8",
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1, 1]}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": 0, "codecs": [{"name": "bytes"}], "attributes": {},
+            "dimension_names": ["t", "x"],
+        }  # fmt: skip
+        self.store.put("a/zarr.json", json.dumps(document).encode())
+
+
+def told(out: Path) -> tuple[dict[Any, Any], list[Any]]:
+    """Return the strays of each partition by reason, and those that the view has."""
+    output = open_output(str(out))
+    receipts = read_receipts(output, load_plan(output))
+    with parchunk.connect(str(out)) as con:
+        rows = con.sql("SELECT path, size, reason FROM strays ORDER BY ALL").fetchall()
+    return {key: dict(one.stray_reasons) for key, one in receipts.items()}, rows
+
+
+def inventory(source: Path, number: int, beside: Iterable[str] = ()) -> Path:
+    """Write an inventory of what a folder holds now, and of objects ``beside``."""
+    files = [path for path in source.rglob("*") if path.is_file()]
+    rows = [f"{path.relative_to(source)},{path.stat().st_size}\n" for path in files]
+    rows += [f"{path},1\n" for path in beside]
+    table = source.parent / f"objects-{number}.csv"
+    table.write_text("".join(["key,size\n", *rows]))
+    return table
+
+
+#: Two digits along either axis, and few record files: there is one a chunk.
+sizes = st.tuples(st.integers(1, 25), st.integers(1, 2)) | st.tuples(
+    st.integers(1, 3), st.integers(1, 12)
+)
+
+
+@settings(max_examples=4, deadline=None, phases=[Phase.generate])
+@given(
+    st.sampled_from([2, 3]),
+    st.booleans(),
+    st.lists(sizes, min_size=2, max_size=4),
+    st.booleans(),
+    st.sets(st.sampled_from(STRAYS), max_size=8),
+)
+def test_strays_are_of_the_regions_that_a_fresh_build_counts_them_in(
+    formats: int, local: bool, shapes: list[Shape], along: bool, strays: set[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder, "s"), Path(folder, "refs")
+        source.mkdir()
+        written = Written(LocalStore(str(source)), formats)
+        if along:  # along the leading axis alone, and only longer
+            shapes = [(rows, shapes[0][1]) for rows in sorted(rows for rows, _ in shapes)]
+        written.resize(shapes[0])
+        for tail in strays:
+            written.put(tail)
+        options: dict[str, Any] = {"split": 0, "region": 3, "record_size": 1}
+
+        def listed(number: int) -> dict[str, Any]:
+            """A folder has no order, an inventory has."""
+            return {} if local else {"inventory": str(inventory(source, number))}
+
+        parchunk.build(parchunk.plan(str(source), **options, **listed(0)), str(out))
+        for number, shape in enumerate(shapes[1:], 1):
+            written.resize(shape)
+            parchunk.update(str(out), allow_shrink=True, **listed(number))
+            fresh = Path(folder, f"fresh{number}")
+            parchunk.build(parchunk.plan(str(source), **options, **listed(number)), str(fresh))
+            assert told(out) == told(fresh)
+
+
+def test_strays_of_which_not_all_are_known_by_name_are_listed_again(tmp_path: Path) -> None:
+    """All of them stand behind the last chunk in text order, which is another one now."""
+    source, out = tmp_path / "s", tmp_path / "refs"
+    source.mkdir()
+    written = Written(LocalStore(str(source)), 3)
+    written.resize((5, 1))
+    beside = [f"a/c/README{number}" for number in range(KEPT + 1)]
+    options: dict[str, Any] = {"split": 0, "region": 1, "record_size": 1}
+    first = str(inventory(source, 0, beside))
+    parchunk.build(parchunk.plan(str(source), inventory=first, **options), str(out))
+    written.resize((12, 1))
+    parchunk.update(str(out), inventory=str(inventory(source, 1, beside)))
+    reasons, _ = told(out)
+    assert {key: sum(each.values()) for key, each in reasons.items() if each} == {
+        ("a", 9): KEPT + 1
+    }
+
+
+def test_strays_of_the_last_of_many_stores_that_grew_are_counted_once(tmp_path: Path) -> None:
+    stores = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        stores.append(Written(LocalStore(str(tmp_path / name)), 3))
+        stores[-1].resize((6, 2))
+        for tail in ("1.tmp", "5/.nfs0", "README"):
+            stores[-1].put(tail)
+    sources = [str(tmp_path / name) for name in ("one", "two")]
+    options: dict[str, Any] = {"concat": "t", "region": 2, "record_size": 1}
+    parchunk.build(parchunk.plan(sources, **options), str(tmp_path / "refs"))
+    stores[-1].resize((12, 2))
+    parchunk.update(str(tmp_path / "refs"))
+    parchunk.build(parchunk.plan(sources, **options), str(tmp_path / "fresh"))
+    assert told(tmp_path / "refs") == told(tmp_path / "fresh")
+    assert len(told(tmp_path / "refs")[1]) == 6
