@@ -1,11 +1,14 @@
 """The source changed after the build: every chunk concerned is named, and no other."""
 
+import json
 import os
 import shutil
 
 import numpy as np
 import pytest
 import zarr
+from instruments.synthetic.server import serve
+from instruments.synthetic.zarr_stores import zarr_store
 from tests.many_stores import Made, write
 
 import parchunk
@@ -26,6 +29,54 @@ def test_unchanged(own):
     report, named = changes(own)
     assert named == {}
     assert not any(f.severity == "change" for f in report.findings)
+
+
+def test_what_lies_below_an_array_without_chunks_is_told(tmp_path):
+    """The producer writes chunks, and says later how many; nothing of it is listed by a build."""
+    source, out = tmp_path / "s", str(tmp_path / "refs")
+    group = zarr.open_group(source, mode="w", zarr_format=3)
+    for name in ("full", "came", "odd", "empty"):
+        shape = (4,) if name == "full" else (0, 4)
+        group.create_array(name, shape=shape, chunks=(1,) * len(shape), dtype="u1")
+    group["full"][...] = 1
+    for tail in ("came/c/0/0", "came/c/0/1", "came/c/.tmp", "odd/README"):
+        (source / tail).parent.mkdir(parents=True, exist_ok=True)
+        (source / tail).write_bytes(b"x")
+    parchunk.build(parchunk.plan(str(source)), out)
+    assert not [f for f in parchunk.audit(out).findings if f.kind == "chunkless"]
+    before = parchunk.audit(out, against_source=True)
+    told = {f.array: f for f in before.findings}
+    assert before.exit_code == 0
+    assert {(f.array, f.kind, f.count) for f in told.values()} == {
+        ("came", "chunkless", 3),
+        ("odd", "chunkless", 1),
+    }
+    assert "its shape (0 x 4) has no chunks" in told["came"].message
+    assert "3 objects lie below it, 2 of them spelled as its chunks are" in told["came"].message
+    # As the remedy says.
+    document = json.loads((source / "came/zarr.json").read_text())
+    document["shape"] = [1, 4]
+    (source / "came/zarr.json").write_text(json.dumps(document))
+    assert parchunk.update(out).present == 4 + 2
+    after = parchunk.audit(out, against_source=True)
+    assert [f.array for f in after.findings if f.kind == "chunkless"] == ["odd"]
+
+
+def test_a_listing_is_asked_once_for_each_array_without_chunks(tmp_path):
+    arrays = [("t", (10, 3)), ("none", (0, 3)), ("nothing", (0, 5))]
+    store = zarr_store(
+        [(name, shape, (1, 1), ("y", "x")) for name, shape in arrays],
+        extra={"none/0.1": b"x"} | {f"nothing/{at}.0": b"x" for at in range(1500)},
+    )
+    with serve(store) as server:
+        reach = {"endpoint": server.endpoint, "region": "us-east-1", "skip_signature": "true"}
+        source = parchunk.Source.open(f"s3://{server.bucket}", reach)
+        parchunk.build(parchunk.plan(source), tmp_path / "refs")
+        report = parchunk.audit(tmp_path / "refs", against_source=True, source=source)
+    told = {f.array: f for f in report.findings if f.kind == "chunkless"}
+    assert {name: f.count for name, f in told.items()} == {"none": 1, "nothing": 998}
+    assert "998 objects or more lie below it" in told["nothing"].message
+    assert report.comparison.requests == 3  # of `t`, and one of each
 
 
 def test_every_change_is_named_by_region(own):

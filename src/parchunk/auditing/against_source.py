@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from parchunk.auditing.change_findings import change_findings
 from parchunk.auditing.changes import Comparison
+from parchunk.auditing.chunkless import chunkless_findings
 from parchunk.auditing.comparing import (
     Allowed,
     Compared,
@@ -33,7 +34,7 @@ from parchunk.auditing.sharing import Hands, Part
 from parchunk.auditing.source_contents import ALL_OF_LITTLE, Sample, Shares
 from parchunk.cover.dividing import divide
 from parchunk.errors import InputError
-from parchunk.listing.patience import Patience
+from parchunk.listing.patience import Patience, Requests
 from parchunk.metadata import Hierarchy, skip_refused
 from parchunk.metadata.meaning import differences, same_meaning
 from parchunk.out.output import Output
@@ -91,6 +92,8 @@ def compare(
     require_few(source, objects)
     reporter.begin_listing(objects)
     seen = _compared(plan, output, source, done, allowed, hands, reporter)
+    beside = Requests(total=reporter.requests)
+    findings += chunkless_findings(plan, source, beside, patience, concurrency)
     # In one order, however it was shared out.
     place = {array.spec.name: at for at, array in enumerate(plan.arrays)}
     regions = sorted(seen.regions, key=lambda one: (place[one.array], one.region or 0))
@@ -99,14 +102,14 @@ def compare(
     return Comparison(
         tuple(regions),
         tuple(findings),
-        seen.lists if remote else 0,
-        seen.least if remote else 0,
+        seen.lists + beside.lists if remote else 0,
+        seen.least + beside.lists if remote else 0,
         seen.notes,
         seen.indexes,
         seen.inlined,
         seen.listing,
-        seen.retries,
-        seen.busy,
+        seen.retries + beside.retries,
+        seen.busy + beside.busy,
     )
 
 

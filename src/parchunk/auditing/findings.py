@@ -49,6 +49,7 @@ KINDS: Mapping[str, Severity] = {
     "lacking": "notice",
     "left-out": "notice",
     "strays": "notice",
+    "chunkless": "notice",
     "size-outliers": "notice",
     "all-fill": "notice",
     "shared-ranges": "notice",

@@ -47,6 +47,6 @@ class Judged:
             decoded = self._report.decoded
             return decoded is not None and decoded.read == decoded.of
         by_source = found.kind in _BY_SOURCE and not str(found.key).endswith(".parq")
-        if found.severity == "change" or by_source:
+        if found.severity == "change" or by_source or found.kind == "chunkless":
             return self._report.comparison is not None
         return True
