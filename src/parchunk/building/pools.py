@@ -9,6 +9,7 @@ from copy import copy
 from typing import ParamSpec, TypeVar
 
 from parchunk.building.arrow_memory import SYSTEM_MEMORY
+from parchunk.building.hands import Hands
 from parchunk.cover.memory import TAKERS, WRITERS
 from parchunk.listing.wire.server import hang_up
 from parchunk.writing.inline_room import InlineRoom
@@ -33,6 +34,8 @@ class Pools:
         self.writers: Executor = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
         self.fetches: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
         #: For small partitions: each is written from its rows to its receipt by one thread.
+        self.small: Executor = Hands(concurrency, "small")
+        #: For others: each waits for the last of its record files.
         self.partitions: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
         self.stop = threading.Event()
         self.room = InlineRoom(self.stop)
@@ -52,7 +55,8 @@ class Pools:
         self.stop.set()
         SYSTEM_MEMORY.leave()
         orderly = error is None or isinstance(error, Exception)
-        for pool in (self.listings, self.takers, self.fetches, self.writers, self.partitions):
+        readers = (self.listings, self.takers, self.fetches)
+        for pool in (*readers, self.writers, self.small, self.partitions):
             pool.shutdown(wait=orderly, cancel_futures=True)
         hang_up()
 

@@ -111,6 +111,7 @@ class Run:
             except BaseException:  # Ctrl-C
                 pools.stop.set()
                 pools.writers.shutdown(wait=False, cancel_futures=True)
+                pools.small.shutdown(wait=False, cancel_futures=True)
                 pools.partitions.shutdown(wait=False, cancel_futures=True)
                 coordinators.shutdown(wait=False, cancel_futures=True)
                 last = ThreadPoolExecutor(1, thread_name_prefix="receipts")

@@ -115,7 +115,7 @@ def _build_leg(
     """List one leg and write what it brings; return lines that a user should read."""
     listed = leg.listing(ready.source, ready.share, pools, counted)
     # What lasts is written while the walk goes on, at whatever pace OUT takes.
-    hands, within = (pools.partitions, pools.here) if listed.lasting else (Here(), pools)
+    hands, within = (pools.small, pools.here) if listed.lasting else (Here(), pools)
     members = [
         _Writer(ready, leg, at, within, counted, seams) for at in range(len(leg.job.members))
     ]
