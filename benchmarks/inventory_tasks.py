@@ -1,6 +1,6 @@
 """Tasks of a build from an inventory: each reads all of it, or its share of what one has sorted.
 
-    python -m benchmarks.inventory_tasks [CHUNKS] [--parts N ...]    default: a million; 1, 4, 16
+    python -m benchmarks.inventory_tasks [CHUNKS] [--parts N ...] [--of KIND ...]
 
 An S3 Inventory as of `benchmarks.inventories`. One process plans, sorts the rows and keeps them in
 OUT; each task runs in a process of its own, one after another: the first time with those rows, the
@@ -91,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("chunks", nargs="?", type=int, default=10**6)
     parser.add_argument("--parts", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--of", nargs="+", default=["Parquet", "CSV"])
     parser.add_argument("--one", nargs="+", help="measure here, print JSON")
     arguments = parser.parse_args()
     if arguments.one:
@@ -104,7 +105,7 @@ def main() -> None:
     for column in columns:
         table.add_column(column, justify="right")
     name = "benchmarks.inventory_tasks"
-    for kind in ("Parquet", "CSV"):
+    for kind in arguments.of:
         with tempfile.TemporaryDirectory() as root:
             folder, out = Path(root), f"{root}/refs"
             make(folder, arguments.chunks, kind)

@@ -99,6 +99,14 @@ TABLES: dict[str, tuple[str, str]] = {
         "key,size,is_latest\ns.zarr/.zgroup,2,T\ns.zarr/t/0,4,newest\n",
         "is_latest is newest, which is neither true nor false",
     ),
+    "a delete marker of who knows which version": (
+        "key,size,is_delete_marker\ns.zarr/.zgroup,2,\ns.zarr/t/0,4,false\ns.zarr/t/0,,true\n",
+        "t/0 is a delete marker, .* no column is_latest",
+    ),
+    "two columns of sizes": (
+        "key,Size,size_1\ns.zarr/.zgroup,2,2\n",
+        r"2 columns of sizes \('Size', 'size_1'\)",
+    ),
     "no size of one": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,\n", "s.zarr/t/0 has no size"),
     "a size in words": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,4 kB\n", "has no size"),
     "a broken size": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,4.7\n", "has no size"),
@@ -240,3 +248,28 @@ def test_an_inventory_of_another_bucket(bucket: Path, tmp_path: Path) -> None:
 def test_objects_that_are_no_table(bucket: Path) -> None:
     with pytest.raises(parchunk.InputError, match="no Arrow stream or table"):
         parchunk.Source(parchunk.Source.open(str(bucket)).store, url="/x", objects=[1])
+
+
+def test_inventories_of_several_times_or_buckets(
+    bucket: Path, objects: list[Object], tmp_path: Path
+) -> None:
+    def taken(name: str, some: list[Object], seconds: int, of: str = "bucket") -> str:
+        (tmp_path / name).mkdir()
+        manifest = FORMATS["S3 CSV"](tmp_path / name, some, of)
+        document = json.loads(manifest.read_text())
+        document["creationTimestamp"] = str(1_700_000_000_000 + seconds * 1000)
+        manifest.write_text(json.dumps(document))
+        return str(manifest)
+
+    def given(*files: str) -> parchunk.Plan:
+        return parchunk.plan(bucket / "s.zarr", inventory=files)
+
+    halves = [taken("one", objects[:4], 0), taken("other", objects[4:], 9)]
+    assert given(*halves).inventory.objects == len(objects)
+    # What was deleted between is in the older one alone.
+    older, newer = taken("older", objects, 0), taken("newer", objects[1:], 9)
+    with pytest.raises(parchunk.InputError, match=r"at several times, .*: give the newest alone"):
+        given(older, newer)
+    assert given(newer).inventory.objects == len(objects) - 1
+    with pytest.raises(parchunk.InputError, match="are inventories of two buckets"):
+        given(newer, taken("theirs", objects, 9, "theirs"))

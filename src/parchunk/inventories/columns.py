@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from parchunk.errors import InputError
 
+#: What S3 calls a column that says which versions say that an object was deleted.
+_MARKER = "isdeletemarker"
 #: What columns may be called, without regard to case and to what is no letter; the first counts.
 _NAMES = {
     "key": ("key", "path", "name", "objectkey", "objectname"),
@@ -17,7 +19,7 @@ _NAMES = {
     "bucket": ("bucket", "sourcebucket"),
     "latest": ("islatest", "iscurrentversion"),
     "version": ("versionid", "version"),
-    "deleted": ("isdeletemarker", "deleted"),
+    "deleted": (_MARKER, "deleted"),
     "gone": ("timedeleted",),
     "snapshot": ("snapshot",),
     "folder": ("isdir", "hdiisfolder"),
@@ -45,6 +47,14 @@ class Columns:
     folder: str | None = None
 
     @property
+    def undecided(self) -> bool:
+        """Whether it has S3's delete markers, and nothing says which version is the latest.
+
+        Google and Azure tell by other columns what is deleted, row by row.
+        """
+        return self.latest is None and self.deleted is not None and _plain(self.deleted) == _MARKER
+
+    @property
     def names(self) -> list[str]:
         """The columns that are read."""
         return [name for name in self.__dict__.values() if name is not None]
@@ -70,6 +80,7 @@ def columns_of(names: Sequence[str], where: str, identity: str = "none") -> Colu
         for spelling in spellings:
             if spelling in plain:
                 found[what] = plain[spelling]
+                _refuse_several(what, [one for one in names if _plain(one) == spelling], where)
                 break
     if identity in _OF_IDENTITY:
         what, words = _OF_IDENTITY[identity]
@@ -88,6 +99,15 @@ def columns_of(names: Sequence[str], where: str, identity: str = "none") -> Colu
                 f"{_some(names)}; name one of them so, or give the inventory's manifest.json"
             )
     return Columns(**found)
+
+
+def _refuse_several(what: str, alike: Sequence[str], where: str) -> None:
+    """Refuse columns that are called alike, as what is joined has them, where each may be meant."""
+    if what in ("key", "size") and len(alike) > 1:
+        raise InputError(
+            f"{where} has {len(alike)} columns of {what}s ({_some(alike)}), and each may be meant: "
+            "call only one of them so"
+        )
 
 
 def is_known(name: str) -> bool:

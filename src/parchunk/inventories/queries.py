@@ -34,8 +34,9 @@ class Rows:
     def query(self, path: Path) -> str:
         """Return a SELECT of ``key``, ``size``, ``modified``, perhaps ``etag``, of a ``path``.
 
-        A row without a key has a null there. Left out is what a listing would not show: older
-        versions, delete markers, folders. The path has no character that means anything to SQL, or
+        A row without a key has a null there, and so has the size of a delete marker that may be
+        older than what is there. Left out is what a listing would not show: older versions, delete
+        markers, folders. The path has no character that means anything to SQL, or
         to a glob.
         """
         columns = self.columns
@@ -43,9 +44,14 @@ class Rows:
         if self.encoded:
             key = f"url_decode(replace({key}, '+', ' '))"
         wanted: list[str] = []
-        for name in (columns.deleted, columns.folder):
-            if name is not None:
-                wanted.append(f"NOT {self._yes(name)}")
+        size = self._whole(columns.size)
+        if columns.undecided and columns.deleted is not None:
+            # Of a version of before, which is there as well, it cannot be told that it is gone.
+            size = f"CASE WHEN {self._yes(columns.deleted)} THEN NULL ELSE {size} END"
+        elif columns.deleted is not None:
+            wanted.append(f"NOT {self._yes(columns.deleted)}")
+        if columns.folder is not None:
+            wanted.append(f"NOT {self._yes(columns.folder)}")
         for name in (columns.gone, columns.snapshot):
             if name is not None:
                 wanted.append(f"coalesce({self._text(name)}, '') = ''")
@@ -62,7 +68,7 @@ class Rows:
         )
         etag = "" if columns.etag is None else f", {self._text(columns.etag)} AS etag"
         return (
-            f"SELECT {key} AS key, {self._whole(columns.size)} AS size, {modified} AS modified"
+            f"SELECT {key} AS key, {size} AS size, {modified} AS modified"
             f"{etag} FROM {self.table(path)} WHERE {' AND '.join(wanted) or 'true'}"
         )
 

@@ -65,6 +65,7 @@ def read_inventory(
     workspace = Workspace()
     rows: list[Rows] = []
     dates: list[tuple[datetime, str]] = []
+    manifests: list[tuple[str, Manifest]] = []
     bases: set[str] = set()
     expected: int | None = 0
     for at, file in enumerate(files):
@@ -78,6 +79,8 @@ def read_inventory(
             dates.append((file.written(), f"the time of {file.name}"))
             expected = None
             continue
+        manifests.append((file.name, manifest))
+        _refuse_buckets(manifests)
         rows += _manifest_rows(manifest, file, folder, identity)
         dates.append((manifest.taken, f"{file.name}"))
         if manifest.bucket is not None and root.given is None and root.bucket is not None:
@@ -88,7 +91,20 @@ def read_inventory(
         raise InputError(f"{files[0].name} names no parts: nothing is in that inventory")
     taken, dated_by = min(dates)
     where = files[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-    return _sorted(rows, root, memory, workspace, where, (taken, dated_by), bases, expected)
+    several = len({manifest.taken for _, manifest in manifests}) > 1
+    dated = (taken, dated_by)
+    return _sorted(rows, root, memory, workspace, where, dated, bases, expected, not several)
+
+
+def _refuse_buckets(manifests: Sequence[tuple[str, Manifest]]) -> None:
+    """Refuse inventories of several buckets, of which the same keys may be in each."""
+    first: dict[str | None, str] = {one.bucket: name for name, one in reversed(manifests)}
+    first.pop(None, None)
+    if len(first) > 1:
+        shown = " and ".join(f"{name} of {bucket}" for bucket, name in [*first.items()][::-1][:2])
+        raise InputError(
+            f"{shown} are inventories of two buckets, and may have the same keys: give that of SRC"
+        )
 
 
 def sort_objects(
@@ -168,6 +184,7 @@ def _sorted(
     dated: tuple[datetime, str],
     bases: set[str],
     expected: int | None,
+    repeats: bool = True,
 ) -> SortedObjects:
     file = workspace.path / "sorted.parquet"
     taken, dated_by = dated
@@ -183,6 +200,12 @@ def _sorted(
         batches = sorter.batches(begin, folder, taken)
         identity = rows[0].identity
         count, digest, twice = write_sorted(batches, file, where, identity)
+        if twice and not repeats:
+            raise InputError(
+                f"{where}: {twice:,} rows are in it twice, and the inventories were taken at "
+                "several times, so that what was deleted between is in the older ones: give the "
+                "newest alone"
+            )
         if not count:
             shown = ", ".join(map(repr, sorter.examples())) or "none"
             raise InputError(

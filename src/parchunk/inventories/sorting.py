@@ -122,6 +122,7 @@ class Sorter:
         try:
             for batch in self._read(path, wanted):
                 self.untimed += batch["modified"].null_count
+                self._refuse_undecided(batch)
                 rows = _checked(batch, known, self._where, self._identity)
                 held.append(rows)
                 size += rows.nbytes
@@ -136,6 +137,17 @@ class Sorter:
             yield from self._merged(runs)
         except duckdb.Error as error:
             raise self._failure(error) from None
+
+    def _refuse_undecided(self, batch: pa.RecordBatch) -> None:
+        """Refuse a delete marker of which nothing says whether it is the latest version."""
+        if batch["size"].null_count and any(one.columns.undecided for one in self._rows):
+            key = batch["path"].filter(pc.is_null(batch["size"]))[0].as_py()
+            raise InputError(
+                f"{self._where}: {key} is a delete marker, or has no size, and no column is_latest "
+                "says which version is the latest, so that what was deleted cannot be told: give "
+                "an inventory with it, or a table of the latest versions alone, without the column "
+                "of delete markers"
+            )
 
     def _in_order(self, rows: Sequence[pa.RecordBatch]) -> pa.Table:
         """Return rows that fit the memory, sorted."""
