@@ -6,13 +6,13 @@ memory, now and then, where it had to spill.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -53,6 +53,8 @@ class Sorter:
 
         ``run_bytes`` are sorted together, by default a share of ``memory``.
         """
+        import duckdb  # here, as most commands have no inventory to read
+
         self._rows, self._where, self._folder = rows, where, folder
         self._identity = rows[0].identity
         self._schema = TAGGED if self._identity == "etag" else SCHEMA
@@ -119,7 +121,7 @@ class Sorter:
         runs: list[SortedObjects] = []
         held: list[pa.RecordBatch] = []
         size = 0
-        try:
+        with self._failures_told():
             for batch in self._read(path, wanted):
                 self.untimed += batch["modified"].null_count
                 self._refuse_undecided(batch)
@@ -135,8 +137,6 @@ class Sorter:
             runs.append(self._run(held, len(runs)))
             held = []
             yield from self._merged(runs)
-        except duckdb.Error as error:
-            raise self._failure(error) from None
 
     def _refuse_undecided(self, batch: pa.RecordBatch) -> None:
         """Refuse a delete marker of which nothing says whether it is the latest version."""
@@ -187,25 +187,34 @@ class Sorter:
             yield from self._connection.sql(asked).to_arrow_reader(GROUP_ROWS)
 
     def _asked(self, query: str) -> list[tuple[Any, ...]]:
-        try:
+        with self._failures_told():
             return self._connection.sql(query).fetchall()
-        except duckdb.Error as error:
-            raise self._failure(error) from None
 
-    def _failure(self, error: duckdb.Error) -> InputError:
-        first = str(error).strip().partition("\n")[0]
-        if isinstance(error, duckdb.OutOfMemoryException):
-            return InputError(
+    @contextlib.contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        """Turn an error of DuckDB's into one that says what to do."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.OutOfMemoryException as error:
+            raise InputError(
                 f"{self._where} cannot be sorted in that much memory, or in that much space on "
-                f"disk ({first[:160]}): give more --memory, or set TMPDIR to a folder with more "
-                "space"
-            )
-        for one, path in zip(self._rows, self._paths, strict=True):
-            first = first.replace(str(path), one.part.name).replace(path.name, one.part.name)
-        return InputError(
-            f"{self._where} cannot be read ({first[:300]}): it was cut off or damaged; give it as "
-            "it was written"
-        )
+                f"disk ({_first(error)[:160]}): give more --memory, or set TMPDIR to a folder with "
+                "more space"
+            ) from None
+        except duckdb.Error as error:
+            first = _first(error)
+            for one, path in zip(self._rows, self._paths, strict=True):
+                first = first.replace(str(path), one.part.name).replace(path.name, one.part.name)
+            raise InputError(
+                f"{self._where} cannot be read ({first[:300]}): it was cut off or damaged; give it "
+                "as it was written"
+            ) from None
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def run_bytes_within(memory: int) -> int:

@@ -27,8 +27,6 @@ KEPT = 10_000
 #: The reason of what would be a chunk if the array were longer.
 OUTSIDE = "outside the grid"
 
-_METADATA = pa.array(sorted(DOCUMENTS))
-
 SCHEMA = pa.schema(
     [
         pa.field("array", pa.string(), nullable=False),
@@ -114,7 +112,7 @@ def find_strays(spec: ArraySpec, tails: pa.StringArray, sizes: NDArray[np.int64]
     Zarr's own metadata is none. The table has the columns ``path``, ``size`` and ``reason``.
     """
     # A document or two beside the chunks are all that most arrays have.
-    there = pc.invert(pc.is_in(tails, value_set=_METADATA))
+    there = pc.invert(pc.is_in(tails, value_set=pa.array(sorted(DOCUMENTS))))
     if not pc.any(there).as_py():
         return _HELD.empty_table()
     shapes = _Shapes(spec)

@@ -18,8 +18,6 @@ from parchunk.listing.wire.page import Glance, Reader, UnreadablePage, WirePage
 from parchunk.listing.wire.server import Limits, Origin, server_at
 from parchunk.listing.wire.strict_reader import listed
 
-#: What was read of nothing.
-_NOTHING = WirePage(listed([], [], []), None, "there is none")
 #: Bytes of pages to be read together that one more may follow, and the part of what is enough that
 #: is held as pages: those are larger than their rows.
 _MOST_BYTES, _PART = 1 << 20, 2
@@ -133,7 +131,7 @@ class WirePages:
 
     def _read(self, reader: Reader, spent: Spent) -> Generator[Listed, None, WirePage]:
         """Yield what was taken, and return what says what follows."""
-        pages, last = reader.read(), _NOTHING
+        pages, last = reader.read(), WirePage(listed([], [], []), None, "there is none")
         while True:
             try:
                 with _turn(os.getpid()):
