@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,17 @@ def test_stores_below_a_bucket_are_named(
     assert f"give for example s3://{bucket.name}/era5/a.zarr; the others are b.zarr;" in said
     assert run(["plan", f"s3://{bucket.name}", *options]) == 2
     assert f"give for example s3://{bucket.name}/" in capsys.readouterr().err
+
+
+def test_references_are_not_named_as_stores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = zarr.open_group(tmp_path / "z.zarr", mode="w")
+    root.create_array("v", shape=(2,), chunks=(1,), dtype="i1")[:] = 1
+    for out in ("a.refs", "b.refs"):
+        assert run(["build", str(tmp_path / "z.zarr"), str(tmp_path / out), "--no-progress"]) == 0
+    capsys.readouterr()
+    for said in ("z.zarr\n", "y.zarr; the others are z.zarr;"):
+        assert run(["plan", str(tmp_path)]) == 2
+        assert f"give for example {tmp_path}/{said}" in capsys.readouterr().err
+        shutil.copytree(tmp_path / "z.zarr", tmp_path / "y.zarr", dirs_exist_ok=True)

@@ -74,6 +74,7 @@ def _stores_below(source: Source, error: NoMetadataError, keys: list[str]) -> st
     except ParchunkError:
         return None
     first = nearest.rpartition("/")[2]
+    first = first if first in stores else next(iter(stores), "")
     others = [name for name in stores if name != first]
     if not others:
         return None
@@ -87,15 +88,21 @@ def _stores_below(source: Source, error: NoMetadataError, keys: list[str]) -> st
 
 def _is_store(source: Source, folder: str) -> bool:
     documents = sorted(ARRAY_DOCUMENTS | GROUP_DOCUMENTS)
+    if source.size_of(f"{folder}/{OWN}/plan.json") is not None:
+        return False  # references, which have a root, too
     return any(source.size_of(f"{folder}/{name}") is not None for name in documents)
 
 
 def _nearest(keys: list[str]) -> str | None:
-    """Return the folder of the first document among keys that is the least far down."""
+    """Return the folder of the first document among keys that is the least far down.
+
+    Not of references: those of parchunk are known by its folder in them.
+    """
+    references = {key.partition(f"/{OWN}/")[0] for key in keys if f"/{OWN}/" in key}
     stores = [
         folder
         for folder, _, last in (key.rpartition("/") for key in keys)
-        if folder and last in ARRAY_DOCUMENTS | GROUP_DOCUMENTS
+        if folder and folder not in references and last in ARRAY_DOCUMENTS | GROUP_DOCUMENTS
     ]
     return min(stores, key=lambda folder: (folder.count("/"), folder)) if stores else None
 
