@@ -118,7 +118,9 @@ def test_other_calendars(tmp_path):
 def test_without_dates_it_says_so(tmp_path, units, split, said):
     write(tmp_path / "store", units)
     parchunk.build(parchunk.plan(tmp_path / "store", split=split), tmp_path / "refs")
+    read = []
     with pytest.raises(parchunk.InputError, match=said):
-        parchunk.audit(tmp_path / "refs", by="month")
+        parchunk.audit(tmp_path / "refs", by="month", progress=read.append)
+    assert read == [], "refused before record files are read"
     with pytest.raises(parchunk.InputError, match="give year, month, day or hour"):
         parchunk.audit(tmp_path / "refs", by="week")

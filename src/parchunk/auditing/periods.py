@@ -123,6 +123,27 @@ def check_unit(unit: str | None) -> None:
         raise InputError(f"--by {unit}: give {', '.join(UNITS[:-1])} or {UNITS[-1]}")
 
 
+def require_dates(unit: str, dimension: str | None, labels: Labels) -> re.Match[str]:
+    """Return the first date of a dimension's elements.
+
+    Raises
+    ------
+    InputError
+        When there is none, or its elements have no dates.
+    """
+    if dimension is None:
+        raise InputError(f"--by {unit}: there is no split dimension with a name to tell dates of")
+    first = next(iter(labels.texts.drop_null()), None)
+    match = None if first is None else _DATE.fullmatch(first.as_py())
+    if match is None:
+        said = "they have no labels" if first is None else f"they are such as {first.as_py()!r}"
+        raise InputError(
+            f"--by {unit}: the elements of {dimension} have no dates ({said}): audit without --by, "
+            f"or see docs/sql.md for which coordinates are told as dates"
+        )
+    return match
+
+
 def fitting_unit(dimension: str | None, labels: Labels) -> str | None:
     """Return the finest of years, months and days of which a page has room for all.
 
@@ -131,7 +152,7 @@ def fitting_unit(dimension: str | None, labels: Labels) -> str | None:
     found, before = None, 0
     for unit in UNITS[:3]:
         try:
-            names, _ = _named(unit, dimension or "", labels, len(labels))
+            names, _ = _named(unit, dimension, labels, len(labels))
         except InputError:
             break
         # As many days as months would be months under longer names.
@@ -157,8 +178,6 @@ def periods_of(
     InputError
         When the dimension's elements have no dates.
     """
-    if dimension is None:
-        raise InputError(f"--by {unit}: there is no split dimension with a name to tell dates of")
     steps = list(arrays)
     extent = max((each.spec.shape[each.axis] for each, _ in steps), default=0)
     names, codes = _named(unit, dimension, labels, extent)
@@ -178,7 +197,7 @@ def periods_of(
     first, last = _ends(codes, len(names))
     return Periods(
         unit,
-        dimension,
+        dimension or "",
         tuple(
             Period(name, start, stop, expected, missing, unread, by)
             for name, start, (expected, missing, unread), stop, by in zip(
@@ -194,18 +213,11 @@ def periods_of(
 
 
 def _named(
-    unit: str, dimension: str, labels: Labels, extent: int
+    unit: str, dimension: str | None, labels: Labels, extent: int
 ) -> tuple[list[str | None], Int64Array]:
     """Return the periods in order, and which of them each element is in."""
+    match = require_dates(unit, dimension, labels)
     known = labels.texts.slice(0, extent)
-    dated = known.drop_null()
-    match = _DATE.fullmatch(dated[0].as_py()) if len(dated) else None
-    if match is None:
-        said = f"they are such as {dated[0].as_py()!r}" if len(dated) else "they have no labels"
-        raise InputError(
-            f"--by {unit}: the elements of {dimension} have no dates ({said}): audit without --by, "
-            f"or see docs/sql.md for which coordinates are told as dates"
-        )
     # All labels are spelled down to the same unit: what follows a period is as long in all.
     end = match.end(unit) if match[unit] is not None else match.end("day")
     rest = len(match[0]) - end

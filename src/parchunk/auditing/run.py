@@ -21,7 +21,14 @@ from parchunk.auditing.decoding import Decoded, Sample, decode_sample
 from parchunk.auditing.findings import Finding
 from parchunk.auditing.labels import labels_for
 from parchunk.auditing.of_all import findings_of_all
-from parchunk.auditing.periods import FITTING, Periods, check_unit, fitting_unit, periods_of
+from parchunk.auditing.periods import (
+    FITTING,
+    Periods,
+    check_unit,
+    fitting_unit,
+    periods_of,
+    require_dates,
+)
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.policy_file import read_policy
 from parchunk.auditing.progress import AuditProgress, Reporter
@@ -176,13 +183,14 @@ def audit(
     plan = _plan_of(output)
     labels = labels_for(plan, output, store_options)
     agreed = asked.for_plan(plan, labels)
+    unit = _unit(by, plan, labels)
     under_way = read_under_way(output)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
     files = sum(-(-item.partition.rows.total // plan.record_size) for item in done)
     reporter = Reporter(called(progress), AuditProgress(0, files))
     with opened_hands(workers, executor) as hands:
         arrays = read_arrays(
-            plan, output, agreed, done, undone, labels, memory, hands, reporter, by is not None
+            plan, output, agreed, done, undone, labels, memory, hands, reporter, unit is not None
         )
         receipts = [item.receipt for item in done if item.receipt]
         of_all = findings_of_all(plan, output, agreed, under_way, undone, receipts)
@@ -230,7 +238,7 @@ def audit(
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(children=workers > 1),
         labels=labels,
-        periods=_periods(by, plan, labels, arrays, agreed),
+        periods=_periods(unit, plan, labels, arrays, agreed),
         comparison=comparison,
         repository=repository,
         listings=listings(receipts),
@@ -283,22 +291,29 @@ def _decoded(
     return decode_sample(plan, output, done, opened, sample, concurrency, hands)
 
 
+def _unit(by: str | None, plan: Plan, labels: Labels) -> str | None:
+    """Return the periods to tell; refuse them where there are no dates, before anything is read."""
+    dimension = None if plan.split is None else plan.split.dimension
+    if by == FITTING:
+        return fitting_unit(dimension, labels)
+    if by is not None:
+        require_dates(by, dimension, labels)
+    return by
+
+
 def _periods(
     unit: str | None, plan: Plan, labels: Labels, arrays: AllArrays, policy: Policy
 ) -> Periods | None:
     """Return what is there by period, over the arrays that have the split dimension."""
     split = plan.split
-    dimension = None if split is None else split.dimension
-    if unit == FITTING:
-        unit = fitting_unit(dimension, labels)
-    if unit is None:
+    if unit is None or split is None:
         return None
     along = [
         (each.steps, each.lacking)
         for each in arrays.along
-        if split is not None and split.axis_in(each.steps.spec) == each.steps.axis
+        if split.axis_in(each.steps.spec) == each.steps.axis
     ]
-    return periods_of(unit, dimension, labels, along, policy)
+    return periods_of(unit, split.dimension, labels, along, policy)
 
 
 def _importance(found: Finding) -> tuple[int, str, str, int]:
