@@ -20,9 +20,10 @@ def folder(tmp_path_factory):
     return build_odd(tmp_path_factory.mktemp("sql"))
 
 
-def sql(folder, *arguments, stdin=b""):
+def sql(folder, *arguments, stdin=b"", encoding="utf-8"):
     """Run the command in this process; starting Python takes longer than any query here."""
-    given, said, error = (io.TextIOWrapper(io.BytesIO(data)) for data in (stdin, b"", b""))
+    given, error = (io.TextIOWrapper(io.BytesIO(data)) for data in (stdin, b""))
+    said = io.TextIOWrapper(io.BytesIO(), encoding)
     with (
         mock.patch("sys.stdin", given),
         contextlib.redirect_stdout(said),
@@ -189,3 +190,20 @@ def test_to_and_format(folder, tmp_path):
     assert odd.read_text() == "n\n4\n"
     assert sql(folder, "--to", str(tmp_path / "y.csv"), stdin=query.encode()).returncode == 0
     assert (tmp_path / "y.csv").read_text() == "n\n4\n"
+
+
+def test_what_the_encoding_of_a_terminal_lacks_is_spelled_and_of_data_refused(folder, tmp_path):
+    query = "SELECT 'ü→' AS x"
+    table = sql(folder, query, encoding="ascii")
+    assert table.returncode == 0
+    shown = table.stdout.decode("ascii").splitlines()
+    assert shown[0] == "+---------+"
+    assert shown[4].startswith(r"| \xfc\u2192 ")
+    for form in ("csv", "json"):
+        ran = sql(folder, query, "--format", form, encoding="ascii")
+        assert ran.returncode == 2
+        assert ran.stderr.startswith(b"parchunk: the encoding of standard output (ascii) has no ")
+        assert ran.stderr.count(b"\n") == 1
+        ran = sql(folder, query, "--to", str(tmp_path / f"x.{form}"), encoding="ascii")
+        assert ran.returncode == 0
+        assert "ü→" in (tmp_path / f"x.{form}").read_text("utf-8")

@@ -138,6 +138,10 @@ def _run(arguments: list[str]) -> int:
         return _interrupted(as_json)
     except ParchunkError as error:
         return _fail(redact(str(error), _secrets(arguments)), as_json)
+    except UnicodeEncodeError as error:
+        lacks = f"the encoding of standard output ({error.encoding}) has no "
+        lacks += ascii(error.object[error.start])
+        return _fail(f"{lacks}: set PYTHONIOENCODING=utf-8, or give --to FILE", as_json)
     except MemoryError:
         return _fail("out of memory: lower --memory, --workers or --concurrency", as_json)
     return code if isinstance(code, int) else 0

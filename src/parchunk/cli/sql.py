@@ -21,12 +21,12 @@ from parchunk.cli.interrupts import cancelling
 from parchunk.cli.options import file_option, json_option, output_option
 from parchunk.cli.own_files import refuse_own
 from parchunk.cli.sql_prompt import prompt
-from parchunk.cli.streams import stop_if_gone
+from parchunk.cli.streams import as_it_is, stop_if_gone
 from parchunk.errors import InputError
 from parchunk.out.opening import open_output
 from parchunk.reading.sql import connect, contents, message_of, viewed_plan
 from parchunk.reading.views import view_statements
-from parchunk.showing.printable import printable
+from parchunk.showing.printable import can_show, printable
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,6 +52,8 @@ _PLACE = re.compile(r"^LINE [0-9]+: ", re.M)
 _ROWS = 10_000
 #: What stands beside the names of a table's columns, even where it has no rows.
 _BESIDE_NAMES = "│"
+#: Lines of tables for encodings that have none.
+_PLAIN_LINES = str.maketrans("┌┬┐├┼┤└┴┘╭╮╰╯─│", "+++++++++++++-|")
 #: Rows of a table that people are shown, and of one that is wider than their terminal.
 _SHOWN, _UPRIGHT = 200, 20
 
@@ -95,7 +97,9 @@ def command(
                 f"--views prints SQL, and has no result: leave out {' and '.join(idle)}, or --views"
             )
         plan = viewed_plan(output)
-        click.echo(";\n\n".join(view_statements(plan, output.url, contents(output, plan))) + ";")
+        statements = view_statements(plan, output.url, contents(output, plan))
+        with as_it_is(sys.stdout):
+            click.echo(";\n\n".join(statements) + ";")
         return 0
     refuse_own(output, [to])
     form = "json" if as_json else form or _form(to)
@@ -200,8 +204,11 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, form: str, to: Pat
                 _write_file(connection, query, form, path)
         elif form == "parquet":
             _write_parquet(connection, query, sys.stdout.buffer)
-        else:
+        elif form == "table":
             _write_text(connection, query, form, sys.stdout)
+        else:
+            with as_it_is(sys.stdout):
+                _write_text(connection, query, form, sys.stdout)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -250,7 +257,9 @@ def _write_text(
 ) -> None:
     if form == "table":
         width = shutil.get_terminal_size((120, 40)).columns if file.isatty() else None
-        file.write(printable(_table_text(connection, query, width)))
+        text = printable(_table_text(connection, query, width))
+        drawn = can_show(_BESIDE_NAMES, getattr(file, "encoding", None))
+        file.write(text if drawn else text.translate(_PLAIN_LINES))
         return
     result = connection.execute(query)
     columns = _told_apart([column[0] for column in result.description or ()])

@@ -2,7 +2,8 @@
 
 That is no error and no finding: what is left to say is dropped, the command does what it was
 asked, and its exit code is what it found. Where somebody would read it, and it cannot be written,
-as on a disk that is full, the command does what it was asked, too, and ends in an error.
+as on a disk that is full, the command does what it was asked, too, and ends in an error. Characters
+that a terminal does not have are shown as Python spells them; data are written as they are.
 """
 
 from __future__ import annotations
@@ -24,12 +25,20 @@ class LastingStream:
         self.gone = False
         #: Why something could not be written that somebody would read.
         self.lost = ""
+        #: Whether characters that the stream's encoding lacks are written as Python spells them.
+        self.escapes = True
 
     def write(self, text: str) -> int:
         """Write text, or drop it."""
         if not self.gone:
             with self._until_gone():
-                return self._stream.write(text)
+                try:
+                    return self._stream.write(text)
+                except UnicodeEncodeError as error:
+                    if not self.escapes:
+                        raise
+                    spelled = text.encode(error.encoding, "backslashreplace")
+                    return self._stream.write(spelled.decode(error.encoding))
         return len(text)
 
     def flush(self) -> None:
@@ -80,3 +89,15 @@ def stop_if_gone(stream: object) -> None:
     """Raise BrokenPipeError where nobody reads a stream any more, for what would go on for long."""
     if isinstance(stream, LastingStream) and stream.gone:
         raise BrokenPipeError
+
+
+@contextlib.contextmanager
+def as_it_is(stream: object) -> Iterator[None]:
+    """Write to a stream what programs read within: a character that it lacks is an error."""
+    if isinstance(stream, LastingStream):
+        stream.escapes = False
+    try:
+        yield
+    finally:
+        if isinstance(stream, LastingStream):
+            stream.escapes = True

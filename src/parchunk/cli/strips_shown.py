@@ -11,7 +11,7 @@ from parchunk.auditing import AuditReport
 from parchunk.report.overview import state_text
 from parchunk.report.strips import STATES, Strip, strips_of
 from parchunk.report.ticks import Tick, ticks_along
-from parchunk.showing.printable import printable
+from parchunk.showing.printable import can_show, printable
 from parchunk.wording import count
 
 #: Arrays that are drawn: those that lack something.
@@ -71,11 +71,7 @@ def _legend(states: list[int], marks: str, width: int) -> list[Text]:
 
 
 def _marks(out: Console) -> str:
-    try:
-        _BLOCKS.encode(out.encoding)
-    except (UnicodeEncodeError, LookupError):
-        return _ASCII
-    return _BLOCKS
+    return _BLOCKS if can_show(_BLOCKS, out.encoding) else _ASCII
 
 
 def _drawn(strip: Strip, across: int, marks: str) -> Text:
