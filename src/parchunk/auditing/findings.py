@@ -50,6 +50,7 @@ KINDS: Mapping[str, Severity] = {
     "left-out": "notice",
     "strays": "notice",
     "chunkless": "notice",
+    "uneven-labels": "notice",
     "size-outliers": "notice",
     "all-fill": "notice",
     "shared-ranges": "notice",

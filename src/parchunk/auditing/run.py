@@ -36,6 +36,7 @@ from parchunk.auditing.receipt_check import Audited, read_partitions
 from parchunk.auditing.result import AuditReport
 from parchunk.auditing.sharing import Hands, opened_hands
 from parchunk.auditing.since import compared, read_audit
+from parchunk.auditing.uneven_labels import uneven_labels
 from parchunk.auditing.wording import early_ends
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.errors import InputError
@@ -195,6 +196,7 @@ def audit(
         receipts = [item.receipt for item in done if item.receipt]
         of_all = findings_of_all(plan, output, agreed, under_way, undone, receipts)
         findings += [*early_ends(asked, plan, labels), *of_all, *arrays.findings]
+        findings += uneven_labels(plan, labels)
         comparison = None
         if against_source:
             from parchunk.auditing.against_source import compare
