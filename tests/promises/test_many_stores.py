@@ -365,6 +365,14 @@ def test_the_audit_tells_of_stores_that_came_by_the_pattern(tmp_path: Path) -> N
     assert parchunk.audit(tmp_path / "out", against_source=True).findings == ()
 
 
+def test_an_update_that_does_not_fit_says_what_an_update_can_do(tmp_path: Path) -> None:
+    paths = months(tmp_path / "in", MONTHS | {"holes": False})
+    parchunk.build(parchunk.plan(paths[:2], concat="time"), tmp_path / "out")
+    shutil.rmtree(paths[2] / "air")
+    with pytest.raises(parchunk.InputError, match=r"air: is not in .*build with other options \("):
+        parchunk.update(tmp_path / "out", [paths[2]])
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_what_a_store_lacks_reads_as_fill_value(tmp_path: Path, axis: int) -> None:
     paths = months(tmp_path / "in", MONTHS | {"axis": axis, "holes": False})

@@ -68,6 +68,13 @@ def plan_many(
     )
 
 
+#: What to do in an update, which joins as OUT was built.
+_AS_BUILT = (
+    "leave out arrays that came (--exclude) or stores; or build with other options (--overwrite, "
+    "or another OUT)"
+)
+
+
 def grown_many(
     old: Plan,
     more: Sequence[StoreLike] = (),
@@ -116,14 +123,13 @@ def grown_many(
     if inventory is not None:
         found = listed_stores(found, inventory, old.group, store_options)
     joining = replace(stores.joining, labels=(*stores.joining.labels, *own))
-    hierarchy, joined, source = _joined(
-        found,
-        joining,
-        wishes,
-        old.hierarchy.written_format,
-        skip_unsupported or bool(old.hierarchy.skipped),
-        to_match,
-    )
+    written, skip = old.hierarchy.written_format, skip_unsupported or bool(old.hierarchy.skipped)
+    try:
+        hierarchy, joined, source = _joined(found, joining, wishes, written, skip, to_match)
+    except MisfitError as error:
+        if error.remedy:
+            raise
+        raise MisfitError(error.doing, error.misfits, _AS_BUILT) from None
     source = replace(source, options=old.location.options)
     labelled = Labels()
     if old.period is not None:
