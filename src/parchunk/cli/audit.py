@@ -18,12 +18,15 @@ from parchunk.auditing.since import compared, read_audit
 from parchunk.auditing.store_report import report_of_repository, report_of_store
 from parchunk.cli.audit_shown import print_report
 from parchunk.cli.audit_store import (
+    OF_SOURCE,
+    STORE_ONLY,
     Asked,
     is_store,
     is_store_alone,
     native_references,
     references_of,
     refuse_beside_native,
+    refuse_beside_store,
     refuse_store_options,
 )
 from parchunk.cli.dask import dask_client, dask_option
@@ -161,12 +164,7 @@ def command(
     native: bool,
     branch: str | None,
     repo_options: Mapping[str, str],
-    expect: tuple[str, ...],
-    allow_missing: tuple[str, ...],
-    max_missing: str | None,
-    policy: str | None,
     by: str | None,
-    decode: str | None,
     report: Path | None,
     junit: Path | None,
     markdown: Path | None,
@@ -177,17 +175,11 @@ def command(
     workers: int,
     dask: str | None,
     max_lists_per_second: float,
-    consolidated: str | None,
-    listing: str | None,
-    inventory: tuple[str, ...],
-    inventory_root: str | None,
-    probe: bool,
-    probe_limit: int,
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
     no_progress: bool,
     as_json: bool,
-    **of_store: Any,
+    **rules: Any,
 ) -> int:
     """Check every reference in OUT. Exits 0 when complete, 1 with findings, 2 when it cannot.
 
@@ -196,12 +188,9 @@ def command(
     Of SRC, a Zarr store, every chunk is looked for: references are made for that in a temporary
     folder, and are gone afterwards. Of REPO, a native Icechunk repository (--native), likewise.
     """
-    if plot is not None:
-        from parchunk.report.plot import require_plot
-
-        require_plot()
-        if plot.suffix.lower() not in ("", ".png"):
-            raise InputError(f"--plot {plot}: it is a PNG: name a file that ends with .png")
+    of_store = {name: rules.pop(name) for name in STORE_ONLY}
+    of_source = {name: rules.pop(name) for name in OF_SOURCE}
+    _refuse_no_picture(plot)
     if not native and icechunk is None:
         asked_of = {"--branch": branch is not None, "--repo-option": repo_options}
         refuse_idle("--icechunk or --native", asked_of)
@@ -214,44 +203,29 @@ def command(
     asked = Asked(out, memory, concurrency, workers, max_lists_per_second, output_options, quiet)
     with ExitStack() as stack:
         store = not native and is_store(out, store_options, output_options)
-        keep = of_store.pop("keep")
-        files = (report, junit, markdown, plot)
         named = native or is_store_alone(out)
         place = out if named else open_output(out, output_options)
+        files = (report, junit, markdown, plot)
         refuse_own(place, files, of_store=store or native)
-        if keep:
-            refuse_own(open_output(keep, output_options), files)
         if icechunk:
             refuse_own(icechunk, files, of_store=True)
-        chosen = {"memory": memory, **of_store}
+        keep = of_store["keep"]
+        if keep:
+            refuse_own(open_output(keep, output_options), files)
+        chosen = {"memory": memory, **{name: of_store[name] for name in of_store if name != "keep"}}
         if native:
             refuse_beside_native(click.get_current_context())
             where = stack.enter_context(native_references(asked, branch, repo_options, chosen))
         elif store:
-            if dask is not None:
-                raise InputError(
-                    "--dask is for references that all workers reach: run parchunk build SRC OUT "
-                    "--dask ADDRESS, then audit OUT"
-                )
-            if against_source or icechunk:
-                raise InputError("--against-source and --icechunk are for references, not a store")
-            chosen |= {"store_options": store_options, "listing": listing, "probe": probe}
-            chosen |= {"consolidated": consolidated or "auto", "inventory": inventory}
-            chosen |= {"inventory_root": inventory_root, "probe_limit": probe_limit}
+            refuse_beside_store(dask, bool(against_source or icechunk))
+            chosen |= {"store_options": store_options, **of_source}
+            chosen["consolidated"] = chosen["consolidated"] or "auto"
             where = stack.enter_context(references_of(asked, keep, chosen))
         else:
             where = out
-            refuse_store_options({"keep": keep, **of_store})
-        # What is asked of a store's listing was done when references of it were made.
-        of_source: dict[str, Any] = {
-            "max_lists_per_second": max_lists_per_second,
-            "consolidated": consolidated,
-            "listing": listing,
-            "inventory": inventory,
-            "inventory_root": inventory_root,
-            "probe": probe,
-            "probe_limit": probe_limit,
-        }
+            refuse_store_options(of_store)
+            # Of a store all that was asked of its listing, when references of it were made.
+            rules |= {"max_lists_per_second": max_lists_per_second, **of_source}
         client = stack.enter_context(dask_client(dask))
         progress = stack.enter_context(progress_shown(quiet, "auditing"))
         found = audit(
@@ -260,13 +234,8 @@ def command(
             icechunk=icechunk,
             branch="main" if native else branch,
             repo_options={} if native else repo_options,
-            expect=expect,
-            allow_missing=allow_missing,
-            max_missing=max_missing,
-            policy=policy,
             # A page for people has the periods that there is room for.
             by=by or (FITTING if report is not None else None),
-            decode=decode,
             since=None if native else since,
             store_options=store_options,
             output_options=output_options,
@@ -275,7 +244,7 @@ def command(
             workers=workers,
             executor=client,
             progress=progress,
-            **({} if store or native else of_source),
+            **rules,
         )
         if native:
             found = report_of_repository(found, out)
@@ -291,6 +260,16 @@ def command(
         for path in written:
             console().print(f"written: {path}")
     return found.exit_code
+
+
+def _refuse_no_picture(plot: Path | None) -> None:
+    """Refuse what would be no PNG, or cannot be drawn, before the work is done."""
+    if plot is not None:
+        from parchunk.report.plot import require_plot
+
+        require_plot()
+        if plot.suffix.lower() not in ("", ".png"):
+            raise InputError(f"--plot {plot}: it is a PNG: name a file that ends with .png")
 
 
 def _written(found: AuditReport, **files: Path | None) -> list[Path]:

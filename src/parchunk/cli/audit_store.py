@@ -34,6 +34,9 @@ STORE_ONLY = {
     "skip_unsupported": "--skip-unsupported",
 }
 
+#: What says how a source is listed: the store, or that of OUT for --against-source.
+OF_SOURCE = ("consolidated", "listing", "inventory", "inventory_root", "probe", "probe_limit")
+
 #: Options that the audit of a native repository has no use for.
 _NOT_NATIVE = {
     "against_source": "--against-source",
@@ -107,6 +110,23 @@ def refuse_store_options(options: Mapping[str, Any]) -> None:
     for name, spelled in STORE_ONLY.items():
         if options[name]:
             raise InputError(f"{spelled} is for the audit of a store: OUT was planned already")
+
+
+def refuse_beside_store(dask: str | None, compared: bool) -> None:
+    """Refuse what is for references alone, where a store is audited.
+
+    Raises
+    ------
+    InputError
+        Naming what to do instead.
+    """
+    if dask is not None:
+        raise InputError(
+            "--dask is for references that all workers reach: run parchunk build SRC OUT "
+            "--dask ADDRESS, then audit OUT"
+        )
+    if compared:
+        raise InputError("--against-source and --icechunk are for references, not a store")
 
 
 def refuse_beside_native(context: click.Context) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ from parchunk.cli.options import (
 )
 from parchunk.cli.part import share_of, show_part
 from parchunk.cli.progress import progress_shown
-from parchunk.cli.summary import print_summary, summary
+from parchunk.cli.summary import show_summary
 from parchunk.listing.patience import Patience
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.joining.joining import Joining
@@ -117,10 +116,7 @@ def command(
             output_options=output_options,
             progress=progress,
         )
-    if as_json:
-        click.echo(json.dumps(summary(result)))
-    else:
-        print_summary(result, store_options, output_options)
+    show_summary(result, as_json, store_options, output_options)
     return 0
 
 

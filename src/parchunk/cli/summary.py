@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
+
+import click
 
 from parchunk.auditing.changes import Comparison
 from parchunk.building.results import BuildResult, TaskResult
@@ -49,6 +52,19 @@ def summary(result: BuildResult) -> dict[str, Any]:
         "left_out": left_out(result.plan),
         "notes": list(result.notes),
     }
+
+
+def show_summary(
+    result: BuildResult,
+    as_json: bool,
+    store_options: Mapping[str, str],
+    output_options: Mapping[str, str],
+) -> None:
+    """Print the closing summary, as JSON where that was asked for."""
+    if as_json:
+        click.echo(json.dumps(summary(result)))
+    else:
+        print_summary(result, store_options, output_options)
 
 
 def print_summary(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +21,7 @@ from parchunk.cli.options import (
     store_option,
 )
 from parchunk.cli.progress import progress_shown
-from parchunk.cli.summary import print_summary, summary
+from parchunk.cli.summary import show_summary
 from parchunk.listing.patience import Patience
 
 
@@ -126,8 +125,5 @@ def command(
             executor=client,
             progress=progress,
         )
-    if as_json:
-        click.echo(json.dumps(summary(result)))
-    else:
-        print_summary(result, store_options, output_options)
+    show_summary(result, as_json, store_options, output_options)
     return 0
