@@ -147,6 +147,7 @@ class Elsewhere(ThreadPoolExecutor):
 
 def test_an_executor_of_other_machines(
     planned: Any,
+    store: Path,
     inventory: Path,
     wanted: dict[str, bytes],
     tmp_path: Path,
@@ -159,7 +160,11 @@ def test_an_executor_of_other_machines(
         report = parchunk.audit(
             out, against_source=True, inventory=str(inventory), executor=executor, workers=3
         )
-    assert (report.missing, report.counts["change"]) == (12, 0)
+        assert (report.missing, report.counts["change"]) == (12, 0)
+        newer = taken(store, tmp_path / "newer")
+        found = parchunk.update(out, inventory=str(newer), executor=executor, workers=3)
+    assert (found.missing, found.plan.inventory.objects) == (12, plan.inventory.objects - 1)
+    assert not (out / INVENTORY).exists()
 
 
 def test_parts_have_the_same_inventory_or_are_refused(
@@ -172,7 +177,7 @@ def test_parts_have_the_same_inventory_or_are_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     build = ["build", f"{server.url}/s.zarr", str(tmp_path / "refs"), "--split", "time"]
-    build += ["--region", "4", "--json", "--inventory"]
+    build += ["--region", "4", "--json", "--store-option", "timeout=30s", "--inventory"]
     given = str(inventory)
     assert run([*build, given, "--part", "2/2"]) == 0
     assert run([*build, str(taken(store, tmp_path / "newer")), "--part", "1/2"]) == 2

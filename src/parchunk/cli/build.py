@@ -82,7 +82,7 @@ def command(
         stores,
         **planning,
         memory=memory,
-        store_options=store_options,
+        store_options=None if isinstance(stores, Source) else store_options,
     )
     if share is not None:
         with progress_shown(no_progress or as_json, "building") as progress:

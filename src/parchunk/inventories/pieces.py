@@ -70,7 +70,6 @@ class Pieces:
         self._firsts = [piece.first for piece in self._pieces]
         self._workspace: Workspace | None = None
         self._lock = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave what was fetched to the process that did it."""
@@ -88,16 +87,13 @@ class Pieces:
             yield self._file(self._pieces[at])
 
     def _file(self, piece: Piece) -> str:
-        """Return where a piece is on this machine: fetched once, by whoever asks first."""
+        """Return where a piece is on this machine; one is fetched at a time, as it is held then."""
         with self._lock:
             self._workspace = self._workspace or Workspace()
-            lock = self._locks.setdefault(piece.digest, threading.Lock())
-        path = self._workspace.path / f"{piece.digest}.parquet"
-        with lock:
+            path = self._workspace.path / f"{piece.digest}.parquet"
             if not path.exists():
-                data = self._fetch(piece)
                 begun = path.with_suffix(".part")
-                begun.write_bytes(data)
+                begun.write_bytes(self._fetch(piece))
                 begun.rename(path)
         return str(path)
 
