@@ -122,7 +122,7 @@ def describe(
         "chunks": plan.chunks,
         "partitions": partition_count(plan),
         "record_files": files,
-        "groups": cost.jobs,
+        "jobs": cost.jobs,
         "walks": cost.walks,
         "list_requests": cost.requests if remote else 0,
         "list_requests_least": cost.least if remote else 0,
