@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numcodecs
@@ -12,6 +13,7 @@ import pytest
 import zarr
 
 import parchunk
+from parchunk import extras
 from parchunk.cli.main import run
 
 
@@ -95,19 +97,14 @@ def assert_one_line(arguments, capsys):
     assert "HUSH" not in shown.err + shown.out
 
 
-def test_without_the_extra_it_is_named(grow, build, tmp_path):
-    """In a process of its own, where icechunk cannot be found."""
+def test_without_the_extra_it_is_named(grow, build, tmp_path, monkeypatch, capsys):
     out = build(grow(4), split="time", region=4)
-    code = (
-        "import sys, importlib.util as util\n"
-        "find = util.find_spec\n"
-        "util.find_spec = lambda name, *a: None if name == 'icechunk' else find(name, *a)\n"
-        "from parchunk.cli.main import main\n"
-        f"main(['to-icechunk', {out!r}, {str(tmp_path / 'repo')!r}])"
+    monkeypatch.setattr(
+        extras, "find_spec", lambda name: None if name == "icechunk" else find_spec(name)
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr == "parchunk: icechunk is not installed: pip install 'parchunk[icechunk]'\n"
+    assert run(["to-icechunk", out, str(tmp_path / "repo")]) == 2
+    said = "parchunk: icechunk is not installed: pip install 'parchunk[icechunk]'\n"
+    assert capsys.readouterr().err == said
     assert not Path(tmp_path / "repo").exists()
 
 
