@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
 
+import icechunk
 import parchunk
 
 NAMES = ("both", "along", "across")
@@ -94,6 +96,22 @@ def test_a_chunk_that_went_is_no_longer_referenced(tmp_path, before, after, gone
     lab.load(split="t", region=before)
     lab.toggle(f"both/c/{gone}/1")
     lab.load(split="t", region=after)
+    lab.check()
+
+
+def test_a_chunk_that_went_is_no_longer_referenced_where_its_import_has_expired(tmp_path):
+    """The history that is left does not say that the branch ever had the chunk."""
+    lab = Lab(tmp_path)
+    lab.load(split="t", region=4)
+    lab.resize(12, 6)
+    lab.load(split="t", region=4)
+    repo = icechunk.Repository.open(icechunk.local_filesystem_storage(lab.repo))
+    commits = list(repo.ancestry(branch="main"))
+    assert [c.metadata["parchunk"]["region"] for c in commits[:-1]] == [None, 1, 0, None]
+    repo.expire_snapshots(commits[0].written_at - timedelta(microseconds=1))
+    assert len(list(repo.ancestry(branch="main"))) == 2
+    lab.toggle("both/c/3/1")
+    lab.load(split="t", region=4)
     lab.check()
 
 

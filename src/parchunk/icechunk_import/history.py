@@ -119,16 +119,22 @@ class History:
         )
 
     def may_hold(self, wanted: Entry) -> bool:
-        """Whether the branch may have chunks in a region: then it has to be asked for them."""
+        """Whether the branch may have chunks in a region: then it has to be asked for them.
+
+        Commits that expired say nothing any more. The first one of all found no array.
+        """
         start, stop = wanted.range
+        reach: int | None = None
         for entry in self.entries:
             if entry.layout is None or entry.layout != wanted.layout:
                 return True
             if entry.kind == "region" and entry.range[0] < stop and start < entry.range[1]:
                 return True
-            if entry.kind == "hierarchy" and entry.reach is not None and entry.reach <= start:
-                return False
-        return False
+            if entry.kind == "hierarchy":
+                reach = entry.reach
+                if reach is not None and reach <= start:
+                    return False
+        return bool(self.entries) and reach != 0
 
 
 def _append(said: Any) -> Append:
