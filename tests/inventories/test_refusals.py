@@ -103,6 +103,10 @@ TABLES: dict[str, tuple[str, str]] = {
         "key,size,is_delete_marker\ns.zarr/.zgroup,2,\ns.zarr/t/0,4,false\ns.zarr/t/0,,true\n",
         "t/0 is a delete marker, .* no column is_latest",
     ),
+    "two buckets": (
+        "bucket,key,size\nmine,s.zarr/.zgroup,2\nmine,s.zarr/t/0,4\nits,s.zarr/t/1,4\n",
+        r"rows of several buckets \(its, mine\) below 's.zarr/'",
+    ),
     "two columns of sizes": (
         "key,Size,size_1\ns.zarr/.zgroup,2,2\n",
         r"2 columns of sizes \('Size', 'size_1'\)",

@@ -32,7 +32,9 @@ class Rows:
     identity: str = "none"
 
     def query(self, path: Path) -> str:
-        """Return a SELECT of ``key``, ``size``, ``modified``, perhaps ``etag``, of a ``path``.
+        """Return a SELECT of ``key``, ``size``, ``modified``, ``bucket``, perhaps ``etag``.
+
+        They are those of the part at ``path``.
 
         A row without a key has a null there, and so has the size of a delete marker that may be
         older than what is there. Left out is what a listing would not show: older versions, delete
@@ -66,10 +68,12 @@ class Rows:
         modified = (
             "CAST(NULL AS BIGINT)" if columns.modified is None else self._time(columns.modified)
         )
+        bucket = "NULL" if columns.bucket is None else self._text(columns.bucket)
         etag = "" if columns.etag is None else f", {self._text(columns.etag)} AS etag"
+        where = " AND ".join(wanted) or "true"
         return (
-            f"SELECT {key} AS key, {size} AS size, {modified} AS modified"
-            f"{etag} FROM {self.table(path)} WHERE {' AND '.join(wanted) or 'true'}"
+            f"SELECT {key} AS key, {size} AS size, {modified} AS modified, "
+            f"{bucket} AS bucket{etag} FROM {self.table(path)} WHERE {where}"
         )
 
     def table(self, path: Path) -> str:

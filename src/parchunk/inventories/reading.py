@@ -196,6 +196,7 @@ def _sorted(
                 "was cut off or is of another inventory; fetch them again"
             )
         begin = _beginning(root, bases, sorter.present, where)
+        sorter.refuse_buckets(begin)
         folder = f"{root.prefix}/" if root.prefix else ""
         batches = sorter.batches(begin, folder, taken)
         identity = rows[0].identity

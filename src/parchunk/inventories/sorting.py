@@ -99,6 +99,26 @@ class Sorter:
             found |= {key for (key,) in rows}
         return found
 
+    def refuse_buckets(self, begin: str) -> None:
+        """Refuse rows below ``begin`` of more than one bucket, where none was asked for.
+
+        Raises
+        ------
+        InputError
+            Naming two of them.
+        """
+        found: set[str] = set()
+        for one, query in zip(self._rows, self._queries, strict=True):
+            if one.columns.bucket is not None and one.bucket is None:
+                below = f"starts_with(key, {quoted(begin)})"
+                asked = f"SELECT DISTINCT bucket FROM ({query}) WHERE {below} LIMIT 3"
+                found |= {bucket for (bucket,) in self._asked(asked) if bucket}
+        if len(found) > 1:
+            raise InputError(
+                f"{self._where} has rows of several buckets ({', '.join(sorted(found)[:3])}) below "
+                f"{begin!r}, and any may be meant: leave out those of others"
+            )
+
     def examples(self) -> list[str]:
         """Return some keys, for messages."""
         asked = f"SELECT key FROM ({self._queries[0]}) WHERE key IS NOT NULL LIMIT 3"
