@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from parchunk.cli.tables import say, telling
+from parchunk.cli.tables import say
+from parchunk.showing.columns import telling
 
 
 @pytest.mark.parametrize("width", [60, 80])

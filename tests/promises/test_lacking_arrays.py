@@ -14,6 +14,7 @@ from parchunk.cli.main import run
 from parchunk.planning.from_stores import Wishes, plan_many
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.many_sources import find_stores
+from parchunk.report.markdown import markdown
 
 
 def month(path: Path, begin: int, axis: int, sharded: bool) -> Path:
@@ -53,7 +54,10 @@ def test_what_a_store_got_since_is_found_and_taken_in(
     built = parchunk.build(plan_of(paths, stores_apart=1 if together else len(paths)), out)
     assert len(built.plan.regions) == (1 if together and not axis and not sharded else 3)
     assert built.missing == 6
-    assert [f.kind for f in parchunk.audit(out, against_source=True).findings] == ["lacking"]
+    found = parchunk.audit(out, against_source=True)
+    assert [one.kind for one in found.findings] == ["lacking"]
+    assert "| missing | lacking | bytes |" in markdown(found)
+    assert found.to_html().count(">lacking</th>") == 2, "of arrays, and of stores"
     shutil.move(aside, paths[1] / "rain")
     findings = parchunk.audit(out, against_source=True).findings
     assert {(f.kind, f.array) for f in findings} == {("lacking", "rain"), ("new-array", "rain")}

@@ -234,7 +234,7 @@ def audit(
         record_files=arrays.files,
         record_bytes=arrays.file_bytes,
         list_requests=built.requests,
-        list_requests_least=built.requests_least,
+        list_requests_least=built.requests_least if built.requests else 0,
         retries=built.retries,
         build_seconds=built.seconds,
         seconds=time.monotonic() - began,

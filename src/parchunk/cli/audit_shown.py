@@ -10,9 +10,10 @@ from parchunk.auditing.periods import PERIOD_COLUMNS, Periods, period_rows
 from parchunk.auditing.since import Since
 from parchunk.cli.strips_shown import print_strips
 from parchunk.cli.summary import retried
-from parchunk.cli.tables import console, say, table, telling
+from parchunk.cli.tables import console, say, table
 from parchunk.report.entries import entries_of
 from parchunk.report.strips import worst_first
+from parchunk.showing.columns import telling
 from parchunk.wording import bytes_text, count, counted, duration
 
 #: Stores that are printed, those that are not whole first.

@@ -78,11 +78,3 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
             *(count(cell) if isinstance(cell, int) else printable(str(cell)) for cell in row)
         )
     return made
-
-
-def telling(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], always: int
-) -> tuple[list[str], list[tuple[object, ...]]]:
-    """Return columns and rows without those columns, after so many, that are empty throughout."""
-    kept = [at for at in range(len(columns)) if at < always or any(row[at] for row in rows)]
-    return [columns[at] for at in kept], [tuple(row[at] for at in kept) for row in rows]

@@ -10,6 +10,7 @@ from parchunk.report.markup import Markup, element, joined
 from parchunk.report.overview import anchor, state_text
 from parchunk.report.strips import worst_first
 from parchunk.report.tables import data_table, fact_list, span_text
+from parchunk.showing.columns import telling
 from parchunk.wording import bytes_text, counted, grid_text
 
 #: Gaps and partitions of an array that the page shows; the counts are of all.
@@ -39,18 +40,13 @@ def array_sections(report: AuditReport, most: int = _ARRAYS) -> Markup:
         for a in order
     ]  # fmt: skip
     columns = [
-        "array", "expected", "present", "missing", "by design", "in no store", "unread", "bytes",
+        "array", "expected", "present", "missing", "excused", "lacking", "unread", "bytes",
         "strays",
     ]  # fmt: skip
-    # Columns that say nothing cost a phone the most.
-    shown = [
-        at for at, name in enumerate(columns) if name in columns[:4] or any(r[at] for r in rows)
-    ]
-    columns = [columns[at] for at in shown]
-    rows = [tuple(row[at] for at in shown) for row in rows]
     parts = [
         element("h2", "Coverage"),
-        data_table("Chunks by array", columns, rows),
+        # Columns that say nothing cost a phone the most.
+        data_table("Chunks by array", *telling(columns, rows, always=4)),
         _stores(report),
         element("h2", "Arrays"),
         *(
@@ -81,7 +77,9 @@ def _stores(report: AuditReport) -> Markup:
             store.expected,
             store.present,
             store.missing,
+            store.excused,
             store.lacking,
+            store.unread,
         )
         for store in most_telling(report.stores, _STORES)
     ]
@@ -89,8 +87,10 @@ def _stores(report: AuditReport) -> Markup:
     caption = f"Chunks by store: {whole:,} of {len(report.stores):,} stores are whole"
     if len(report.stores) > _STORES:
         caption += f"; {_STORES:,} are shown, those that are not whole first"
-    columns = ("store", "elements", "expected", "present", "missing", "in no store")
-    return data_table(caption, columns, rows)
+    columns = (
+        "store", "elements", "expected", "present", "missing", "excused", "lacking", "unread",
+    )  # fmt: skip
+    return data_table(caption, *telling(columns, rows, always=5))
 
 
 def _array(

@@ -9,6 +9,7 @@ from parchunk.auditing.periods import PERIOD_COLUMNS, period_rows
 from parchunk.auditing.result import AuditReport, percent
 from parchunk.report.entries import entries_of
 from parchunk.report.strips import worst_first
+from parchunk.showing.columns import telling
 from parchunk.wording import bytes_text
 
 #: Rows of a table: job summaries have a limit, and readers, too.
@@ -54,11 +55,14 @@ def _blocks(report: AuditReport) -> Iterator[str]:
         head = f"By {found.unit}: along {found.dimension} {found.text}"
         yield from _table(head, (found.unit, *PERIOD_COLUMNS), period_rows(found.incomplete), True)
     arrays = [
-        (one.array, one.expected, one.present, one.missing, one.excused, bytes_text(one.bytes))
+        (one.array, one.expected, one.present, one.missing, one.excused, one.lacking, one.unread,
+         bytes_text(one.bytes))
         for one in worst_first(report, list(report.arrays))
-    ]
-    columns = ("array", "expected", "present", "missing", "by design", "bytes")
-    yield from _table("Coverage", columns, arrays)
+    ]  # fmt: skip
+    columns = (
+        "array", "expected", "present", "missing", "excused", "lacking", "unread", "bytes",
+    )  # fmt: skip
+    yield from _table("Coverage", *telling(columns, arrays, always=4))
 
 
 def _table(

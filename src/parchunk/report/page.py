@@ -96,9 +96,9 @@ def _facts(report: AuditReport) -> Markup:
         ("missing", f"{report.missing:,}"),
     ]
     if report.excused:
-        facts.append(("missing by design", f"{report.excused:,}"))
+        facts.append(("excused", f"{report.excused:,}"))
     if report.lacking:
-        facts.append(("in no store", f"{report.lacking:,}"))
+        facts.append(("lacking", f"{report.lacking:,}"))
     facts += [
         ("bytes referenced", bytes_text(report.bytes)),
         ("strays", f"{report.strays:,}"),
@@ -234,10 +234,13 @@ def _changes(report: AuditReport) -> Markup:
 
 
 def _foot(report: AuditReport) -> Markup:
-    facts = [
+    listed = [
         ("LIST requests of the build", f"{report.list_requests:,}"),
         ("least possible", f"{report.list_requests_least:,}"),
         ("retries", f"{report.retries:,}"),
+    ]
+    facts = [
+        *(listed if report.list_requests else []),
         ("listing and writing", duration(report.build_seconds)),
         ("audit", duration(report.seconds)),
         ("peak memory of the audit", bytes_text(report.peak_memory)),
