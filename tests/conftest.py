@@ -38,6 +38,16 @@ SRC = Path(__file__).parents[1] / "src"
 QUICK = 100
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let each worker begin elsewhere: what one has compiled, asserts and all, others load."""
+    folder = Path(__file__).parent
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1 and list(map(Path, config.args)) == [folder.relative_to(config.rootpath)]:
+        paths = sorted(map(str, folder.rglob("test_*.py")))
+        begin = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) * len(paths) // workers
+        config.args[:] = paths[begin:] + paths[:begin]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the dearest files: at the end no worker is left alone with one of them."""
     costs: dict[Path, int] = collections.Counter()
