@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 # What a child needs, imported once by the server that it is forked from: zarr and arro3 as a run
-# would import them on its way.
+# would import them on its way, and pandas, which Arrow imports for its first array.
 import arro3.core  # noqa: F401
+import pyarrow as pa
 import zarr  # noqa: F401
 
 import parchunk.cli.audit
@@ -28,6 +29,8 @@ from parchunk.cli.main import main
 from parchunk.out.local import LocalOutput
 from parchunk.out.remote import RemoteOutput
 from parchunk.stores import opening
+
+pa.array([0])
 
 
 class Step(NamedTuple):
