@@ -194,6 +194,10 @@ def test_policies_decide_the_verdict(built):
     assert built.audit(allow_missing=["time"]).exit_code == 1
     report = built.audit(expect=["time=0:5"])
     assert report.exit_code == 1, "a zero-byte chunk is one that somebody wanted to write"
+    assert report.verdict == "incomplete: 1 chunk of zero bytes stands where none is expected"
+    told = [found.message for found in report.findings if found.kind == "zero-sized"]
+    assert len(told) == 1
+    assert told[0].endswith("1 chunk is an object of zero bytes, where the policy expects none")
     assert report.missing == 0
     assert report.excused == 10
     assert report.completeness.latest == 4

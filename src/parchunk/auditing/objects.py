@@ -26,8 +26,8 @@ class Objects(Protocol):
         """What they are, in the plural."""
 
     @property
-    def zero_sized(self) -> str:
-        """What is said of several chunks of zero bytes."""
+    def zero_sized(self) -> tuple[str, str]:
+        """What is said of one chunk of zero bytes, and of several."""
 
     @property
     def index_bytes(self) -> int:
@@ -62,7 +62,7 @@ class ChunkObjects:
 
     word = "chunks"
     written_anew = "were written anew in the same size since the build"
-    zero_sized = "chunks are objects of zero bytes"
+    zero_sized = ("chunk is an object of zero bytes", "chunks are objects of zero bytes")
     index_bytes = 0
 
     def __init__(self, spec: ArraySpec) -> None:
@@ -98,7 +98,10 @@ class ShardObjects:
 
     word = "shards"
     written_anew = "were written anew since the build"
-    zero_sized = "inner chunks have zero bytes, or their shards have"
+    zero_sized = (
+        "inner chunk has zero bytes, or its shard has",
+        "inner chunks have zero bytes, or their shards have",
+    )
 
     def __init__(self, spec: ArraySpec) -> None:
         self._spec = spec

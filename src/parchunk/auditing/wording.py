@@ -17,6 +17,7 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.out.receipts import strays_path
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import ArrayPlan, Plan
+from parchunk.wording import counted
 
 #: Gaps of one array that become findings, and regions with zero-sized chunks. All are counted.
 GAP_FINDINGS = 50
@@ -144,9 +145,10 @@ def zero_sized_findings(
     what = objects_of(spec).zero_sized
     for region, count in list(by_region.items())[:GAP_FINDINGS]:
         where = spec.name if region is None else f"{spec.name}, region {region}"
+        taken = "and counted as missing" if audited.missing else "where the policy expects none"
         yield finding(
             "zero-sized",
-            f"{where}: {count:,} {what}, and counted as missing",
+            f"{where}: {counted(count, *what)}, {taken}",
             "have the producer write them again, as a writer was interrupted, then run "
             "parchunk update OUT",
             severity=_severity(audited),
@@ -166,7 +168,8 @@ def outlier_findings(spec: ArraySpec, audited: ArrayAudit) -> Iterator[Finding]:
     )
     yield finding(
         "size-outliers",
-        f"{spec.name}: {far.count:,} chunks are far from the usual {far.median:,} bytes, "
+        f"{spec.name}: {counted(far.count, 'chunk is', 'chunks are')} far from the usual "
+        f"{far.median:,} bytes, "
         f"below {far.low:,} or above {far.high:,}: {examples}",
         "read one of them: constant data is small by nature, a cut-off write is not",
         array=spec.name,
