@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -44,18 +45,19 @@ def command(directory: str, no_progress: bool, as_json: bool) -> int:
     say(f"1. writing a Zarr v3 store: {root / 'store.zarr'}")
     made = demo_store.make_demo_store(root / "store.zarr")
     say(f"   removed {len(made.removed)} chunks and left a stray, as real stores have")
-    say(f"2. parchunk plan {made.path} --region {demo_store.REGION}")
+    store, refs = (shlex.quote(str(path)) for path in (made.path, root / "refs.parquet"))
+    say(f"2. parchunk plan {store} --region {demo_store.REGION}")
     plan = make_plan(str(made.path), region=demo_store.REGION)
     if not as_json:
         print_plan(plan, describe(plan))
-    say(f"3. parchunk build {made.path} {root / 'refs.parquet'} --region {demo_store.REGION}")
+    say(f"3. parchunk build {store} {refs} --region {demo_store.REGION}")
     with progress_shown(no_progress or as_json, "building") as progress:
         result = build(plan, str(root / "refs.parquet"), overwrite=True, progress=progress)
     if as_json:
         click.echo(json.dumps(summary(result)))
     else:
         print_summary(result)
-    say(f"4. parchunk audit {result.url}: the removed chunks are gaps, so it would exit 1")
+    say(f"4. parchunk audit {refs}: the removed chunks are gaps, so it would exit 1")
     report = audit(result.url)
     for found in report.findings:
         say(f"   {found.severity}: {found.message}")
@@ -71,5 +73,5 @@ def command(directory: str, no_progress: bool, as_json: bool) -> int:
             raise InputError("the references do not have the original's shape: please report this")
         for line in demo_store.compare(opened, original):
             say(f"   {line}")
-    say(f"next: parchunk sql {result.url}, and the README on your own store")
+    say(f"next: parchunk sql {refs}, and the README on your own store")
     return 0

@@ -37,6 +37,8 @@ def test_a_folder_of_that_name_is_a_path(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     Path("year=2020").mkdir()
     assert parse_given("year=2020") == GivenStore("year=2020")
+    assert parse_given("year=20??") == GivenStore("year=20??")
+    assert parse_given("year=19??") == GivenStore("19??", "year")
 
 
 @pytest.mark.parametrize("text", ["", "  ", "refs.0.parq=s3://b/x", ".zattrs/a=x"])

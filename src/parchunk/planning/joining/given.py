@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from glob import iglob
 from pathlib import Path
 
 from parchunk.errors import InputError
@@ -36,13 +37,16 @@ class GivenStore:
 def parse_given(text: str) -> GivenStore:
     """Return the store that SRC, or NAME=SRC, means.
 
-    ``year=2020/a.zarr`` is a path where there is one of that name, and so is ``./year=2020``.
+    ``year=2020/a.zarr`` is a path where there is one of that name, ``year=*/a.zarr`` a pattern
+    where it matches one, and so is ``./year=2020``.
     """
     text = text.strip()
     if not text:
         raise InputError("a store is given as nothing: give a path or a URL")
     match = _NAMED.fullmatch(text)
-    if match is None or match["name"].startswith((".", "/", "~")) or Path(text).exists():
+    if match is None or match["name"].startswith((".", "/", "~")):
+        return GivenStore(text)
+    if Path(text).exists() or any(iglob(text)):  # noqa: PTH207 (Path's refuses some)
         return GivenStore(text)
     name = match["name"].strip("/")
     problem = name_problem(name)
