@@ -71,8 +71,9 @@ class Ledger:
             When its receipt cannot be written, or does not add up.
         """
         with self._lock:
-            together = self._written.setdefault(key, Written())
-            together.add(written)
+            together = self._written.setdefault(key, written)
+            if together is not written:
+                together.add(written)
             if not ordered:
                 self._unordered.add(key)
             self._left[key] -= 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from types import MappingProxyType
 
@@ -16,6 +18,7 @@ from parchunk.cover.memory import FRAGMENT_CHUNKS
 from parchunk.cover.store_work import StoreWork
 from parchunk.keys.placement import Target
 from parchunk.keys.row_sets import RowSet
+from parchunk.listing.choosing import choose
 from parchunk.listing.job import JobListing
 from parchunk.listing.one_array import ArrayListing
 from parchunk.listing.patience import Requests
@@ -98,6 +101,11 @@ class ReadyJobs:
     coordinates: Mapping[str, int]
     fingerprint: str
     share: Share
+
+    @cached_property
+    def lister(self) -> str:
+        """Who lists the source, and why: the same text in very many receipts."""
+        return sys.intern(str(choose(self.source)))
 
     @property
     def small(self) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from parchunk.building.ready_jobs import Owned, ReadyJobs
-from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Requests
 from parchunk.listing.strays import encode_strays
 from parchunk.out.counts import Counts
@@ -80,7 +78,7 @@ def receipt_of(
         ordered=ordered,
         record_files=tuple(sorted(written.files, key=lambda file: file.index)),
         inventory=None if ready.source.objects is None else ready.source.objects.date,
-        listing=sys.intern(str(choose(ready.source))),  # the same of very many
+        listing=ready.lister,
     )
 
 

@@ -24,7 +24,7 @@ from parchunk.listing.shard_reading import ShardReader
 from parchunk.listing.size_vector import SizeVector
 from parchunk.listing.strays import Strays
 from parchunk.listing.tally import Part
-from parchunk.listing.waiting import result_unless
+from parchunk.listing.waiting import all_unless
 from parchunk.out.counts import Counts
 from parchunk.out.known import last_known
 from parchunk.out.receipt_blocks import Together
@@ -141,12 +141,10 @@ def _build_leg(
                 writes.popleft().result()
     except ListingError:
         # What the walk had passed is complete: it need not be listed again.
-        for writing in writes:
-            result_unless(pools.stop, writing)
+        all_unless(pools.stop, writes)
         raise
     else:
-        for writing in writes:
-            result_unless(pools.stop, writing)
+        all_unless(pools.stop, writes)
     finally:
         # Those that are cancelled are not waited for: their pool may have ended.
         wait([writing for writing in writes if not writing.cancel()])

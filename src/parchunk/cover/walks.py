@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -136,6 +137,7 @@ class Walk:
         return self.space.key_at(rank)
 
 
+@lru_cache(maxsize=64)
 def walk(space: KeySpace, start: int, stop: int) -> Walk:
     """Return the walk over the ranks ``[start, stop)``. ValueError when empty or outside.
 
@@ -151,6 +153,8 @@ def walk(space: KeySpace, start: int, stop: int) -> Walk:
     before that chunk and after the one before it, but is not below ``c/5``. What stands beside
     ``c/`` (``zarr.json``) is not met, and need not be. The one chunk of an array of rank 0 is
     ``c`` itself, which is not *below* ``c``: there the prefix is empty.
+
+    Some are kept: of very many small arrays, most are alike.
     """
     if not 0 <= start < stop <= space.total:
         raise ValueError(f"ranks {start}..{stop} are no walk over the grid {space.grid}")

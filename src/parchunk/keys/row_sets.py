@@ -137,8 +137,10 @@ class Places:
         self._period = row_sets[0].period
         if any(rows.period != self._period for rows in row_sets):
             raise ValueError("row sets of one array have one period")
-        self._alone = len(row_sets) == 1
+        self._alone = row_sets[0] if len(row_sets) == 1 else None
         self._flat = all(rows.count == 1 and rows.first == 0 for rows in row_sets)
+        if self._alone is not None:
+            return
         self._starts = np.array([rows.start for rows in row_sets], np.int64)
         self._stops = np.array([rows.stop for rows in row_sets], np.int64)
         self._firsts = np.array([rows.first for rows in row_sets], np.int64)
@@ -162,16 +164,14 @@ class Places:
             run, within = None, numbers
         else:
             run, within = np.divmod(numbers, self._period)
-        if self._alone:
-            owners = None
-            starts, stops = self._starts[0], self._stops[0]
-            mine = (within >= starts) & (within < stops)
+        if self._alone is not None:
+            rows = self._alone
+            mine = (within >= rows.start) & (within < rows.stop)
+            offsets = within - rows.start
             if run is not None:
-                mine &= (run >= self._firsts[0]) & (run < self._ends[0])
-                offsets = (run - self._firsts[0]) * (stops - starts) + (within - starts)
-            else:
-                offsets = within - starts
-            return owners, offsets, None if mine.all() else mine
+                mine &= (run >= rows.first) & (run < rows.first + rows.count)
+                offsets += (run - rows.first) * rows.run
+            return None, offsets, None if mine.all() else mine
         if self._adjoining:
             owners = np.searchsorted(self._starts, within, side="right") - 1
             mine = (within >= self._starts[0]) & (within < self._stops[-1])

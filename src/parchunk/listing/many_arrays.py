@@ -217,13 +217,13 @@ def follow_ranges(
         pages = replace(listing, array=below, batch=listing.page)
         with closing(pages.follow(walk)) as following:
             for listed in following:
-                keys = [path[len(base) :] for path in listed.paths.to_pylist()]
-                shares, at = _shared_out(listed, keys, ranges, at)
+                keys = listed.paths.to_pylist()
+                shares, at = _shared_out(listed, keys, base, ranges, at)
                 yield shares, min(at, len(ranges) - 1)
                 if (
                     at < len(ranges)
                     and len(keys) >= listing.page  # else the listing has probably ended
-                    and keys[-1] < ranges[at].after
+                    and keys[-1] < base + ranges[at].after
                 ):
                     break
             else:
@@ -253,20 +253,21 @@ def _walk_over(ranges: Sequence[KeyRange]) -> tuple[str, Walk]:
 
 
 def _shared_out(
-    listed: Listed, keys: Sequence[str], ranges: Sequence[KeyRange], at: int
+    listed: Listed, keys: Sequence[str], base: str, ranges: Sequence[KeyRange], at: int
 ) -> tuple[list[tuple[int, Listed]], int]:
     """Return the rows of each range, and the position of the first range that may get more.
 
-    ``keys`` are those of the rows. Python compares text by code points, which is UTF-8's order.
+    ``keys`` are those of the rows, each with ``base`` before it. Python compares text by code
+    points, which is UTF-8's order.
     """
     shares: list[tuple[int, Listed]] = []
     start = 0
     while at < len(ranges):
         mine = ranges[at]
-        start = bisect_left(keys, mine.first, start)
-        stop = bisect_left(keys, mine.stop, start)
+        start = bisect_left(keys, base + mine.first, start)
+        stop = bisect_left(keys, base + mine.stop, start)
         # A batch of nothing but chunks is read several times as fast: documents stand at its ends.
-        low, high, skip = start, stop, len(mine.array) + 1
+        low, high, skip = start, stop, len(base) + len(mine.array) + 1
         while low < high and keys[low][skip:] in DOCUMENTS:
             low += 1
         while low < high and keys[high - 1][skip:] in DOCUMENTS:

@@ -10,6 +10,7 @@ import mmap
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 import pyarrow as pa
@@ -110,8 +111,7 @@ class Tally:
         self.spec = spec
         self.base = base
         self.row_sets = tuple(row_sets)
-        totals = np.array([rows.total for rows in row_sets], np.int64)
-        self.bounds = np.concatenate(([0], np.cumsum(totals)))
+        self.bounds = np.array([0, *accumulate(rows.total for rows in row_sets)], np.int64)
         self._memory = _reserve(int(self.bounds[-1]) * 8)
         self._vector = SizeVector(
             np.zeros(int(self.bounds[-1]), np.uint64)

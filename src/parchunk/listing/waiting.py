@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -42,6 +42,20 @@ def leave(stop: threading.Event, futures: Iterable[Future[Any]]) -> None:
 
 class Cancelled(ParchunkError):
     """The build is ending for another reason; not an error of its own."""
+
+
+def all_unless(stop: threading.Event, futures: Iterable[Future[Any]]) -> None:
+    """Wait for futures; raise the first error, or `Cancelled` once ``stop`` is set.
+
+    Whoever waits is woken once, not for each of very many.
+    """
+    left = set(futures)
+    while left:
+        done, left = wait(left, TICK, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+        if left:
+            go_on(stop)
 
 
 def result_unless(stop: threading.Event, future: Future[T]) -> T:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -62,13 +63,16 @@ class Listing:
     witnesses: Witnesses = field(default_factory=Witnesses, repr=False)
 
     def __post_init__(self) -> None:
-        """Choose who is asked for pages."""
+        """Prepare to ask for each chunk, where nothing lists them."""
         self._prober: Prober | None = None
         if self.source.manner.probed:
             self._prober = Prober(self.source, self.array, self.requests, self.patience, self.stop)
-            return
+
+    @cached_property
+    def _pages(self) -> Pages:
+        """Who is asked for pages, chosen with the first: many small arrays are walked as one."""
         patience = self.patience
-        self._pages: Pages = pages_of(
+        return pages_of(
             self.source, self.page, patience.quiet, self.stop, patience.lists_per_second
         )
 

@@ -91,7 +91,8 @@ class RecordWriter:
         except BaseException:
             _cancel(jobs)
             raise
-        written.counts += self._source.counts(part) + Counts(found_again=part.found_again)
+        found_again = Counts(found_again=part.found_again)
+        written.counts = Counts.total([written.counts, self._source.counts(part), found_again])
         written.index_requests += self._source.requests - before
         written.strays.merge(part.strays)
         written.modified = part.modified
