@@ -37,6 +37,8 @@ class Pools:
         self.small: Executor = Hands(concurrency, "small")
         #: For others: each waits for the last of its record files.
         self.partitions: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
+        #: Whose turn it is to read a page of small arrays.
+        self.turn = threading.Lock()
         self.stop = threading.Event()
         self.room = InlineRoom(self.stop)
 

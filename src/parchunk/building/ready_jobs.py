@@ -60,7 +60,7 @@ class Leg:
             )
             trust = share.trust_listing or source.manner.settled
             members.append(ArrayListing(member.spec, listing, pools.listings, pools.takers, trust))
-        return JobListing(self.job, members)
+        return JobListing(self.job, members, pools.turn)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 
 from parchunk.cover.jobs import Job
@@ -13,11 +14,14 @@ from parchunk.listing.tally import Part
 class JobListing:
     """How a job is listed: ``members`` are how each of its arrays is."""
 
-    def __init__(self, job: Job, members: Sequence[ArrayListing]) -> None:
-        """Prepare; nothing is listed yet."""
+    def __init__(
+        self, job: Job, members: Sequence[ArrayListing], turn: threading.Lock | None = None
+    ) -> None:
+        """Prepare; nothing is listed yet. ``turn`` is that of all jobs beside this one."""
         self.job, self.members = job, members
         passes = [member.passes[0] for member in job.members]
-        self._shared = SharedListing(members, passes, members[0].pool) if job.together else None
+        turn, pool = turn or threading.Lock(), members[0].pool
+        self._shared = SharedListing(members, passes, pool, turn) if job.together else None
 
     @property
     def lasting(self) -> bool:

@@ -5,6 +5,7 @@ Each array has a tally and the rules of `parchunk.listing.one_array`; only the w
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,13 +30,15 @@ from parchunk.metadata.names import DOCUMENTS
 class SharedListing:
     """How small arrays, in the order of their keys, are listed by one walk.
 
-    ``members`` are how each is listed, and ``passes`` stand beside them. ``notes`` collects what a
-    user should know; the members' notes are theirs.
+    ``members`` are how each is listed, and ``passes`` stand beside them. Who has the ``turn`` reads a
+    page: threads that do so at the same time wait for each other at every call that leaves Python.
+    ``notes`` collects what a user should know; the members' notes are theirs.
     """
 
     members: Sequence[ArrayListing]
     passes: Sequence[Pass]
     pool: Executor
+    turn: threading.Lock
     notes: list[str] = field(default_factory=list)
     _left_out: bool = False
 
@@ -158,10 +161,11 @@ class SharedListing:
         try:
             complete = 0
             for shares, now in follow_ranges(self.members[0].listing, ranges):
-                for at, listed in shares:
-                    tally, sightings = tallies[ranges[at].owner], Sightings()
-                    tally.take(listed, sightings)
-                    (tally.merge_again if again else tally.merge)(sightings)
+                with self.turn:
+                    for at, listed in shares:
+                        tally, sightings = tallies[ranges[at].owner], Sightings()
+                        tally.take(listed, sightings)
+                        (tally.merge_again if again else tally.merge)(sightings)
                 if now > complete:
                     complete = now
                     passed.put(complete)
