@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.space import KeySpace
-from parchunk.keys.spelling import FEW, PathBuilder, keys_of
+from parchunk.keys.spelling import FEW, FewKeys, PathBuilder, keys_of
 from parchunk.keys.text_order import numbers_at
 
 #: Longer numbers cannot be indices of a grid whose chunks are counted in int64.
@@ -50,7 +50,7 @@ def parse_paths(paths: pa.StringArray, base: str, space: KeySpace) -> Parsed:
         return Parsed(np.empty(0, np.int64), None, np.empty(0, np.int64))
     if len(paths) == space.total <= FEW:
         keys, every = _in_text_order(space)
-        if paths.equals(pc.binary_join_element_wise(base, keys, "")):
+        if paths.equals(keys.below(base, 0, space.total)):
             return Parsed(every, None, np.empty(0, np.int64))
     head = base + space.encoding.head
     if space.encoding.rank == 0 or space.total == 0:
@@ -64,12 +64,12 @@ def parse_paths(paths: pa.StringArray, base: str, space: KeySpace) -> Parsed:
 
 
 @lru_cache(maxsize=64)
-def _in_text_order(space: KeySpace) -> tuple[pa.StringArray, Int64Array]:
+def _in_text_order(space: KeySpace) -> tuple[FewKeys, Int64Array]:
     """Return the tails of all chunks of a small grid as a store lists them, and their numbers."""
-    keys = keys_of(space)
+    keys = keys_of(space).array
     numbers = np.asarray(pc.array_sort_indices(keys)).astype(np.int64)
     numbers.flags.writeable = False
-    return keys.take(pa.array(numbers)), numbers
+    return FewKeys.of(keys.take(pa.array(numbers))), numbers
 
 
 def tails_of(paths: pa.StringArray, base: str) -> pa.StringArray:

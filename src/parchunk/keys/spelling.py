@@ -73,9 +73,8 @@ class PathBuilder:
         following = bool(count) and _follow_each_other(numbers)
         if self._keys is not None:
             if following:
-                keys = self._keys.slice(int(numbers[0]), count)
-            else:
-                keys = self._keys.take(pa.array(numbers))
+                return self._keys.below(self._whole, int(numbers[0]), int(numbers[-1]) + 1)
+            keys = self._keys.array.take(pa.array(numbers))
             return pc.binary_join_element_wise(self._whole, keys, "")
         if not self._axes or not count:
             return pa.array([self._base] * count, pa.string())
@@ -179,17 +178,41 @@ def _follow_each_other(numbers: Int64Array) -> bool:
     return bool(numbers[-1] - numbers[0] == count - 1 and (np.diff(numbers) == 1).all())
 
 
+@dataclass(frozen=True)
+class FewKeys:
+    """The tails of some chunks: as an ``array``, as texts, and their bounds in bytes."""
+
+    array: pa.StringArray
+    texts: list[str]
+    bounds: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, array: pa.StringArray) -> FewKeys:
+        """Take an array without nulls."""
+        bounds = np.frombuffer(array.buffers()[1], np.int32, len(array) + 1)
+        return cls(array, array.to_pylist(), bounds)
+
+    def below(self, base: str, first: int, stop: int) -> pa.StringArray:
+        """Return the tails from one position to another, with ``base`` before each."""
+        # A third of the time that Arrow takes to join them one by one.
+        data = f"{base}{base.join(self.texts[first:stop])}".encode()
+        width = np.int32(len(base.encode()))
+        bounds = self.bounds[first : stop + 1] - self.bounds[first]
+        bounds += np.arange(stop - first + 1, dtype=np.int32) * width
+        return pa.StringArray.from_buffers(stop - first, pa.py_buffer(bounds), pa.py_buffer(data))
+
+
 @lru_cache(maxsize=64)
-def keys_of(space: KeySpace) -> pa.StringArray:
+def keys_of(space: KeySpace) -> FewKeys:
     """Return the tails of all chunks of a grid of `FEW` or fewer, by number.
 
     They are kept: of very many small arrays, most are alike.
     """
     encoding, numbers = space.encoding, np.arange(space.total, dtype=np.int64)
     if not encoding.rank:
-        return pa.array([encoding.tail(())] * len(numbers), pa.string())
+        return FewKeys.of(pa.array([encoding.tail(())] * len(numbers), pa.string()))
     spelled = _spell(numbers, space.grid, encoding.separator)
-    return pc.binary_join_element_wise(encoding.head, spelled, "")
+    return FewKeys.of(pc.binary_join_element_wise(encoding.head, spelled, ""))
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ from parchunk.metadata.names import DOCUMENTS
 class SharedListing:
     """How small arrays, in the order of their keys, are listed by one walk.
 
-    ``members`` are how each is listed, and ``passes`` stand beside them. Who has the ``turn`` reads a
-    page: threads that do so at the same time wait for each other at every call that leaves Python.
-    ``notes`` collects what a user should know; the members' notes are theirs.
+    ``members`` are how each is listed, and ``passes`` stand beside them. Who has the ``turn`` reads
+    a page: threads that do so at the same time wait for each other at every call that leaves
+    Python. ``notes`` collects what a user should know; the members' notes are theirs.
     """
 
     members: Sequence[ArrayListing]

@@ -51,7 +51,9 @@ class References:
     def table(self) -> pa.Table:
         """Return the rows as a table with SCHEMA, its path perhaps as a dictionary."""
         columns = [self.path, pa.array(self.offset), pa.array(self.size), self.raw]
-        schema = SCHEMA.set(0, SCHEMA.field(0).with_type(self.path.type))
+        schema = SCHEMA
+        if self.path.type != SCHEMA.types[0]:
+            schema = SCHEMA.set(0, SCHEMA.field(0).with_type(self.path.type))
         return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -92,7 +94,10 @@ def encode(references: References) -> bytes:
     if len(ends) > 1 and pa.types.is_dictionary(references.path.type):
         # Each row group would hold the paths of all of them.
         table = table.set_column(0, SCHEMA.field(0), references.path.dictionary_decode())
-    sink = io.BytesIO()
+    # Arrow's own sink asks for no turn in Python at each of its writes, but holds what it has twice
+    # when it grows, which would be too much of inlined chunks.
+    plain = references.raw.null_count == len(references.raw)
+    sink: Any = pa.BufferOutputStream() if plain else io.BytesIO()
     with pq.ParquetWriter(
         sink,
         table.schema,
@@ -107,8 +112,10 @@ def encode(references: References) -> bytes:
         store_schema=False,
     ) as writer:
         for begin, end in pairwise([0, *ends]):
-            writer.write_table(table.slice(begin, end - begin), row_group_size=max(end - begin, 1))
-    return sink.getvalue()
+            rows = table if len(ends) == 1 else table.slice(begin, end - begin)
+            writer.write_table(rows, row_group_size=max(end - begin, 1))
+    data: bytes = sink.getvalue().to_pybytes() if plain else sink.getvalue()
+    return data
 
 
 def have_columns(schema: pa.Schema) -> bool:

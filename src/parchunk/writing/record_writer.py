@@ -82,7 +82,8 @@ class RecordWriter:
         try:
             for piece in self._source.pieces(part):
                 _gather(jobs, written)
-                wait(self._under_way)
+                if self._under_way:
+                    wait(self._under_way)
                 self._under_way = jobs = [
                     self._writers.submit(self._write_file, piece, begin)
                     for begin in range(0, piece.rows.total, self._record_size)
