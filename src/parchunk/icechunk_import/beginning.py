@@ -18,6 +18,7 @@ from parchunk.icechunk_import.held_arrays import HeldArrays
 from parchunk.icechunk_import.history import Entry, History
 from parchunk.icechunk_import.out_values import ValuesInOut
 from parchunk.icechunk_import.planned_commits import PlannedCommit
+from parchunk.icechunk_import.still_held import still_held
 from parchunk.metadata.to_v3 import V3Documents
 from parchunk.out.output import Output
 from parchunk.planning.plan import Plan
@@ -57,6 +58,7 @@ def begin_append(
     if said is not None:
         appending = Appending(plan, said)
         planned = appending.commits(work, receipts)
+        history = _still_held(history, target, appending, planned)
         if all(item.is_in(history) for item in planned):
             return Begun(None, history, appending, planned)
     side = target.begun_aside()
@@ -64,6 +66,10 @@ def begin_append(
         _refuse_foreign(side, target, origin)
         history = side.history(origin)
         said = appended_before(history, origin, dimension)
+        if said is not None:
+            appending = Appending(plan, said)
+            planned = appending.commits(work, receipts)
+            history = _still_held(history, side, appending, planned)
     if said is not None and work[0].is_in(history):
         appending = Appending(plan, said)
     else:
@@ -72,6 +78,15 @@ def begin_append(
         in_out = ValuesInOut(output, plan, receipts)
         appending = fit(plan, documents, dimension, held, in_out, said)
     return Begun(side or target.side(), history, appending, appending.commits(work, receipts))
+
+
+def _still_held(
+    history: History, branch: Branch, appending: Appending, work: Sequence[PlannedCommit]
+) -> History:
+    """Return what of an append's history is there still."""
+    nodes = appending.by_chunks.union(appending.append.by_values)
+    session = branch.at(branch.tip())
+    return still_held(history, session, appending.plan, nodes, work, appending.shift)
 
 
 def _refuse_foreign(side: Branch, target: Branch, origin: str) -> None:

@@ -86,7 +86,7 @@ class Committer:
             base = None
             if work.entry.kind == "hierarchy":
                 base = branch.at(session.snapshot_id)
-                nodes = self._nodes(session, base)
+                nodes = self._nodes(session, base).after_loss(self._history.lost)
                 replacing = nodes.replaced
                 entry = replace(work.entry, reach=nodes.reach, kept=nodes.kept)
                 work = replace(work, entry=entry)

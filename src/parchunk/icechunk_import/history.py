@@ -93,13 +93,15 @@ class History:
 
     ``hierarchy`` and ``regions`` (by their starts) are the commits over whose chunks no later one
     went: of a region that was imported again in other bounds, neither the old chunks nor the old
-    gaps are what they were. ``every`` has the commits of other imports, too.
+    gaps are what they were. ``every`` has the commits of other imports, too. From ``lost`` on
+    others took chunks away with their arrays, None where they did not.
     """
 
     entries: tuple[Entry, ...]
     hierarchy: Entry | None
     regions: dict[int, Entry]
     every: tuple[Entry, ...] = ()
+    lost: int | None = None
 
     @property
     def begun(self) -> bool:

@@ -21,6 +21,7 @@ from parchunk.icechunk_import.calls import Calls, Reading, one_ahead
 from parchunk.icechunk_import.committing import Committer
 from parchunk.icechunk_import.crews import crew_of
 from parchunk.icechunk_import.forks import Forked
+from parchunk.icechunk_import.history import History
 from parchunk.icechunk_import.limits import USUAL, Limits
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import Budget, budget
@@ -30,6 +31,7 @@ from parchunk.icechunk_import.refusals import check_memory, check_references
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult, Reporter
 from parchunk.icechunk_import.selecting import select
+from parchunk.icechunk_import.still_held import still_held, still_held_notes
 from parchunk.icechunk_import.storage import refuse_secrets
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
@@ -182,8 +184,14 @@ def to_icechunk(
             begun = begin_append(output, plan, receipts, documents, work, append, target)
             side, history, appending, work = begun.side, begun.history, begun.appending, begun.work
         else:
-            side = target.side() if publish and (anew or not _all_in(work, target)) else None
-            history = (side or target).history()
+            nodes = (*documents.groups, *documents.arrays)
+
+            def history_of(one: Branch) -> History:
+                return still_held(one.history(), one.at(one.tip()), plan, nodes, work)
+
+            history = history_of(target)
+            side = target.side() if publish and (anew or not _all_in(work, history)) else None
+            history = history if side is None else history_of(side)
             refuse_appended(history, work, plan, url)
     again = chosen if anew else frozenset[int | None]()
     lacking = [item for item in work if item.entry.region in again or not item.is_in(history)]
@@ -214,7 +222,12 @@ def to_icechunk(
         published=published,
         on_side=side.name if side is not None and remaining else None,
         seconds=time.monotonic() - began,
-        notes=(*documents.notes, *(appending.notes if appending else ()), *notes),
+        notes=(
+            *documents.notes,
+            *(appending.notes if appending else ()),
+            *still_held_notes(history, branch),
+            *notes,
+        ),
         code=_opening(plan, url, branch, repo_options),
     )
 
@@ -264,8 +277,7 @@ def _done(
         yield from set_ahead(committer, work[len(here) :], crew)
 
 
-def _all_in(work: Iterable[PlannedCommit], target: Branch) -> bool:
-    history = target.history()
+def _all_in(work: Iterable[PlannedCommit], history: History) -> bool:
     return all(item.is_in(history) for item in work)
 
 

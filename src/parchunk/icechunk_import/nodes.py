@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,15 @@ class Nodes:
     replaced: frozenset[str]
     reach: int | None
     kept: int | None
+
+    def after_loss(self, lost: int | None) -> Nodes:
+        """Return this where others took chunks away from the length ``lost`` on, if they did.
+
+        What arrays had that are shorter now may come again with their length.
+        """
+        if lost is None:
+            return self
+        return replace(self, reach=None, kept=lost if self.kept is None else min(lost, self.kept))
 
 
 def write_nodes(

@@ -1,0 +1,96 @@
+"""What a branch has still of what its history says: others may have deleted arrays, or cut them.
+
+An array that is made again then is empty. So neither its regions nor the hierarchy are in, though
+there are commits that brought them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.history import History
+from parchunk.icechunk_import.planned_commits import PlannedCommit
+from parchunk.keys.numbers import unravelled
+from parchunk.planning.plan import Partition, Plan
+
+
+def still_held(
+    history: History,
+    session: Any,
+    plan: Plan,
+    nodes: Iterable[str],
+    work: Iterable[PlannedCommit],
+    shift: Callable[[str], Sequence[int]] | None = None,
+) -> History:
+    """Return what of a history holds still, as a read-only ``session`` of the branch's tip says.
+
+    The hierarchy does while all ``nodes`` are there, and a region while the arrays of its commit,
+    which is among ``work``, are as long as it needs. Chunks of an array are moved by its ``shift``.
+    """
+    if not history.begun:
+        return history
+    held = {name: _document(session, name) for name in nodes}
+    ends: dict[str, int] = {}
+
+    def is_there(partition: Partition) -> bool:
+        name = partition.array
+        planned = plan.by_name[name]
+        if name not in ends:
+            moved = (0,) * planned.spec.rank if shift is None else shift(name)
+            ends[name] = _end(held.get(name), plan, name, moved)
+        if planned.axis is None or not partition.rows.total:
+            return ends[name] > 0
+        last = partition.rows.number(partition.rows.total - 1)
+        return unravelled(planned.spec.reference_grid, last)[planned.axis] < ends[name]
+
+    gone = {
+        item.entry.range[0] if item.entry.kind == "region" else None
+        for item in work
+        if history.has(item.entry) and not all(map(is_there, item.partitions))
+    }
+    if not gone and None not in held.values():
+        return history
+    lost = min(gone - {None}, default=None)  # type: ignore[type-var]
+    regions = {
+        start: entry
+        for start, entry in history.regions.items()
+        if lost is None or entry.range[1] <= lost
+    }
+    return replace(history, hierarchy=None, regions=regions, lost=lost)
+
+
+def still_held_notes(history: History, branch: str) -> list[str]:
+    """Return what to say where a history does not hold any more."""
+    if history.lost is None:
+        return []
+    return [
+        f"branch {branch} had no more what an import had brought, as others deleted or shortened "
+        "arrays: it was imported again"
+    ]
+
+
+def _document(session: Any, name: str) -> Mapping[str, Any] | None:
+    """Return the document of a node, None where it is not there."""
+    data = adapter.get(session.store, f"{name}/zarr.json" if name else "zarr.json")
+    found: Mapping[str, Any] | None = None if data is None else json.loads(data)
+    return found
+
+
+def _end(document: Mapping[str, Any] | None, plan: Plan, name: str, moved: Sequence[int]) -> int:
+    """Return up to which chunk along its axis an array is there; of a whole one 0 if it is cut."""
+    shape = None if document is None else document.get("shape")
+    spec, axis = plan.by_name[name].spec, plan.by_name[name].axis
+    if shape is None or len(shape) != spec.rank:
+        return 0
+    sizes = zip(shape, spec.reference_chunks, moved, strict=True)
+    there = [-(-int(size) // chunk) - by for size, chunk, by in sizes]
+    wanted = list(spec.reference_grid)
+    if axis is not None:
+        wanted[axis] = 0
+    if any(have < want for have, want in zip(there, wanted, strict=True)):
+        return 0
+    return 1 if axis is None else there[axis]
