@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
 import sys
 import traceback
 from dataclasses import replace
@@ -143,3 +145,20 @@ def test_an_error_is_a_line_and_a_note(
     frames = len(traceback.extract_tb(error.__traceback__))
     assert frames == 2 if prompt else frames > 4
     assert error.__cause__ is None
+
+
+UNPICKLED = """
+import pickle, sys
+plan, report = pickle.load(sys.stdin.buffer)
+assert "parchunk.public" not in sys.modules
+assert plan._repr_html_().startswith('<div class="parchunk">')
+assert "parchunk.public" in sys.modules
+assert report.to_html().startswith("<!DOCTYPE html>")
+"""
+
+
+def test_values_show_themselves_where_they_were_unpickled(store: Path, tmp_path: Path) -> None:
+    """Nobody has asked for a name of parchunk there."""
+    values = parchunk.plan(store / "s"), parchunk.audit(parchunk.build(store / "s", tmp_path).url)
+    program = [sys.executable, "-c", UNPICKLED]
+    subprocess.run(program, input=pickle.dumps(values), check=True, timeout=120)

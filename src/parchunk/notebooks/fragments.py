@@ -30,7 +30,7 @@ _ROWS = 100
 
 
 def register() -> None:
-    """Let values show themselves: `parchunk` does it as it is imported."""
+    """Let values show themselves: `parchunk` does it as its names are first asked for."""
     fragment_of.register(Plan, of_plan)
     fragment_of.register(BuildResult, of_build)
     fragment_of.register(AuditReport, of_audit)

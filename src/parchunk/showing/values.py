@@ -5,10 +5,15 @@ What draws them uses their rooms, and not the other way round: it is registered 
 
 from __future__ import annotations
 
+import sys
 from functools import singledispatch
 from html import escape
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
+
+#: Imported, it registers what draws values.
+_REGISTERS = "parchunk.public"
 
 
 class Shown:
@@ -44,21 +49,34 @@ class Png(bytes):
         return bytes(self)
 
 
+def _is_late() -> bool:
+    """Whether what draws values is registered only now: one was unpickled, and none asked for."""
+    late = _REGISTERS not in sys.modules
+    import_module(_REGISTERS)
+    return late
+
+
 @singledispatch
 def fragment_of(value: Shown) -> str:
     """Return what a notebook shows of a value: HTML, all text in it escaped."""
+    if _is_late():
+        return fragment_of(value)
     return f"<pre>{escape(repr(value))}</pre>"
 
 
 @singledispatch
 def page_of(value: object) -> str:
     """Return a value as a document of its own."""
+    if _is_late():
+        return page_of(value)
     raise TypeError(f"there is no page of {type(value).__name__}")
 
 
 @singledispatch
 def picture_of(value: object) -> bytes:
     """Return a value as a PNG."""
+    if _is_late():
+        return picture_of(value)
     raise TypeError(f"there is no picture of {type(value).__name__}")
 
 
