@@ -317,7 +317,9 @@ def test_an_update_that_ended_before_it_was_published_is_called_unfinished(tmp_p
     assert parchunk.audit(out).complete
 
 
-def test_what_an_update_writes_meanwhile_is_no_damage(own):
+def test_what_an_update_writes_meanwhile_is_no_damage(own, monkeypatch):
+    monkeypatch.setattr("parchunk.auditing.record_files._ROWS_AT_ONCE", 1)  # file by file
+
     def update(progress):
         if progress.files == 1:
             (own.source / "t_it's *[odd]/c/9/0/0").unlink()

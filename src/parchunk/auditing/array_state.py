@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordResult, axis_of
 from parchunk.auditing.result import ArrayAudit, PartitionAudit
-from parchunk.auditing.sizes import Outliers, Sizes
+from parchunk.auditing.sizes import Sizes
 from parchunk.auditing.wording import (
     DAMAGE_FINDINGS,
     duplicate_finding,
@@ -54,6 +55,8 @@ _STRAYS_SHOWN = 20
 
 _NO_REASONS: Mapping[str, int] = {}
 
+_Met = TypeVar("_Met", Heat, Sizes)
+
 
 class ArrayState:
     """One array's record files as they are read."""
@@ -66,9 +69,9 @@ class ArrayState:
         #: Chunk indices along the axis that are in no store.
         self.lacking = lacking_ranges(plan, array.spec.name)
         self.steps = Steps(self.spec, axis)
-        self._heat = Heat(self.spec.reference_grid, axis)
-        self._sizes = Sizes(fixed=fixed_chunk_bytes(self.spec))
-        self._outliers: Outliers | None = None
+        #: Of what was readable; None where nothing was.
+        self._heat: Heat | None = None
+        self._sizes: Sizes | None = None
         self._findings: list[Finding] = []
         #: Digest of a file that is not what its receipt says -> the finding's place in the list.
         self.strangers: dict[int, str] = {}
@@ -105,9 +108,6 @@ class ArrayState:
                 self._stray_reasons.update(item.receipt.stray_reasons)
             counts = AuditCounts.total((counts, item.counts))
             self.partitions.append(self._partition(item.partition, counts))
-        self._heat.settle()
-        self._outliers = self._sizes.outliers()
-        self._sizes.settle()
 
     def extra_files(self, paths: Sequence[str]) -> list[Finding]:
         """Return those of the array's ``paths`` in OUT that are record files of no partition.
@@ -165,7 +165,12 @@ class ArrayState:
         return bool(row == wanted.as_py())
 
     def summary(self, labels: Labels) -> ArrayAudit:
-        """Return what the array amounts to."""
+        """Return what the array amounts to, once all its record files are taken in."""
+        heat = self._heat or Heat(self.spec.reference_grid, self.steps.axis)
+        sizes = self._sizes or Sizes(fixed=fixed_chunk_bytes(self.spec))
+        outliers = sizes.outliers()
+        heat.settle()
+        sizes.settle()
         count, gaps = largest(self.steps.runs(), GAPS_LISTED)
         split = self._plan.split
         named = split is not None and split.dimension is not None
@@ -184,11 +189,11 @@ class ArrayState:
             gaps=tuple(gaps),
             unjudged=tuple(self.steps.unjudged()),
             gap_labels=tuple(label or "" for label in own),
-            outliers=self._outliers,
+            outliers=outliers,
             notable_strays=tuple(self._strays[:_STRAYS_SHOWN]),
             stray_reasons=dict(sorted(self._stray_reasons.items())) or _NO_REASONS,
-            sizes=self._sizes,
-            heat=self._heat,
+            sizes=sizes,
+            heat=heat,
         )
 
     def coverage_findings(self, audited: ArrayAudit) -> list[Finding]:
@@ -198,7 +203,7 @@ class ArrayState:
             *gap_findings(self.spec, audited),
             *lacking_findings(self._plan, self._array, audited),
             *zero_sized_findings(self.spec, audited, zero_sized),
-            *impossible_sizes(self._array, self._sizes, self._plan.record_size),
+            *impossible_sizes(self._array, audited.sizes, self._plan.record_size),
             *outlier_findings(self.spec, audited),
             *stray_findings(audited),
         ]
@@ -225,9 +230,9 @@ class ArrayState:
         self.steps.excuse(result.excused)
         if len(result.elsewhere):
             self._elsewhere.append(result.elsewhere)
-        self._sizes.merge(result.sizes)
+        self._sizes = _together(self._sizes, result.sizes)
         if result.heat is not None:
-            self._heat.merge(result.heat)
+            self._heat = _together(self._heat, result.heat)
 
     def _read_strays(self, item: Audited) -> None:
         if len(self._strays) >= _STRAYS_SHOWN:
@@ -254,3 +259,11 @@ class ArrayState:
             stop=stop,
             done=done,
         )
+
+
+def _together(one: _Met | None, other: _Met) -> _Met:
+    """Return what two have met; the first of an array is taken as it is."""
+    if one is None:
+        return other
+    one.merge(other)
+    return one

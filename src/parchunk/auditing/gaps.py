@@ -8,7 +8,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,12 @@ from parchunk.keys.numbers import Int64Array
 from parchunk.metadata.spec import ArraySpec
 
 _NO_RANGES: Int64Array = np.empty((0, 2), np.int64)
+
+
+@lru_cache(maxsize=64)
+def _zeros(size: int, kind: type = np.int64) -> NDArray[Any]:
+    """Return zeros that all share, and nobody writes into."""
+    return np.broadcast_to(kind(0), size)
 
 
 @dataclass(frozen=True)
@@ -50,23 +58,30 @@ class Steps:
     """What is known of each chunk index along the axis that gaps of an array are told along.
 
     ``missing`` counts chunks that should be there and are not; ``excused`` those that a policy
-    does not expect. ``unknown`` marks indices of which some rows could not be read.
+    does not expect. ``unknown`` marks indices of which some rows could not be read. ``whole`` says
+    that nothing of that is known of any.
     """
 
     spec: ArraySpec
     axis: int
+    whole: bool = field(init=False, default=True)
     missing: Int64Array = field(init=False)
     unknown: NDArray[np.bool_] = field(init=False)
     first: Int64Array = field(init=False)
     excused: Int64Array = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start with nothing missing."""
-        size = self.size
-        self.missing = np.zeros(size, np.int64)
-        self.excused = np.zeros(size, np.int64)
-        self.unknown = np.zeros(size, bool)
-        self.first = np.full(size, self.spec.reference_total, np.int64)
+        """Start with nothing missing: there may be a hundred thousand arrays that are whole."""
+        self.missing = self.excused = self.first = _zeros(self.size)
+        self.unknown = _zeros(self.size, bool)
+
+    def _told(self) -> None:
+        """Make place for what is told of indices, unless it is there."""
+        if self.whole:
+            self.whole = False
+            self.missing, self.excused = self.missing.copy(), self.excused.copy()
+            self.unknown = self.unknown.copy()
+            self.first = np.full(self.size, self.spec.reference_total, np.int64)
 
     @property
     def size(self) -> int:
@@ -86,6 +101,7 @@ class Steps:
         """Count missing chunks, numbers rising."""
         if not len(numbers):
             return
+        self._told()
         steps = numbers // self._inner % self.size
         low = int(steps.min())
         counts = np.bincount(steps - low)
@@ -100,12 +116,14 @@ class Steps:
     def excuse(self, numbers: Int64Array) -> None:
         """Count missing chunks that a policy does not expect."""
         if len(numbers):
+            self._told()
             np.add.at(self.excused, numbers // self._inner % self.size, 1)
 
     def doubt(self, start: int, stop: int) -> None:
         """Mark the indices that the rows ``[start, stop)`` belong to as not known."""
         if stop <= start:
             return
+        self._told()
         low, high = start // self._inner, (stop - 1) // self._inner + 1
         if high - low >= self.size:
             self.unknown[:] = True
@@ -119,7 +137,7 @@ class Steps:
 
     def runs(self) -> Iterator[Gap]:
         """Yield the gaps in order; a wholly missing run is told apart from its neighbours."""
-        if not self.missing.any():
+        if self.whole or not self.missing.any():
             return
         state = np.where(self.missing == 0, 0, np.where(self.missing == self.expected, 2, 1))
         edges = np.flatnonzero(np.diff(state)) + 1
@@ -170,7 +188,7 @@ class Steps:
 
         Their chunks are not all read, or some are missing that a policy does not expect.
         """
-        if not (self.unknown.any() or self.excused.any()):
+        if self.whole or not (self.unknown.any() or self.excused.any()):
             return []
         untold = np.concatenate(([False], self.unknown | (self.excused > 0), [False]))
         edges = np.flatnonzero(np.diff(untold.astype(np.int8))).reshape(-1, 2)
@@ -178,7 +196,7 @@ class Steps:
 
     def incomplete(self) -> Int64Array:
         """Return the element ranges that are not known to be whole, half-open, shape (n, 2)."""
-        if not (self.unknown.any() or self.missing.any()):
+        if self.whole or not (self.unknown.any() or self.missing.any()):
             return _NO_RANGES
         bad = np.concatenate(([False], (self.missing > 0) | self.unknown, [False]))
         edges = np.flatnonzero(np.diff(bad.astype(np.int8)))

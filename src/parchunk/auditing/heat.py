@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from parchunk.keys.numbers import Int64Array
 
 #: The most cells across and down.
 ACROSS, DOWN = 120, 24
@@ -22,15 +25,24 @@ _NO_CELLS: NDArray[np.signedinteger] = np.zeros((0, 0), np.int64)
 _NO_BYTES: NDArray[np.floating] = np.zeros((0, 0))
 
 
+#: Whole numbers by how much they hold.
+_KINDS = tuple((np.iinfo(kind).max, np.dtype(kind)) for kind in ("i1", "i2", "i4", "i8"))
+
+
 def least(counts: NDArray[np.signedinteger]) -> NDArray[np.signedinteger]:
     """Return counts, none of them negative, in the fewest bytes that hold them."""
-    return counts.astype(np.min_scalar_type(-1 - int(counts.max(initial=0))))
+    most = int(counts.max(initial=0))
+    return counts.astype(next(kind for limit, kind in _KINDS if most <= limit))
+
+
+#: Chunks of which cells are kept, at most.
+_FEW = 1_024
 
 
 @lru_cache(maxsize=64)
-def _none(shape: tuple[int, ...]) -> NDArray[np.signedinteger]:
+def _none(shape: tuple[int, ...], kind: type = np.int64) -> NDArray[Any]:
     """Return zeros that all share."""
-    return np.broadcast_to(np.int64(0), shape)
+    return np.broadcast_to(kind(0), shape)
 
 
 @dataclass(slots=True)
@@ -54,10 +66,8 @@ class Heat:
         self.across = min(self.steps, ACROSS)
         self.down = min(self.others, DOWN)
         shape = (self.down, self.across)
-        self.seen = np.zeros(shape, np.int64)
-        self.present = np.zeros(shape, np.int64)
-        self.apart = np.zeros(shape, np.int64)
-        self.bytes = np.zeros(shape, np.float64)
+        self.seen = self.present = self.apart = _none(shape)
+        self.bytes = _none(shape, np.float64)
 
     def drop(self) -> None:
         """Keep no counts: what is left says along which axis, and how many chunks there are."""
@@ -92,8 +102,9 @@ class Heat:
     def merge(self, other: Heat) -> None:
         """Add what another one has met."""
         # In 64 bits: what is settled may be in fewer.
+        whole = self.present is self.seen and other.present is other.seen
         self.seen = np.add(self.seen, other.seen, dtype=np.int64)
-        self.present = np.add(self.present, other.present, dtype=np.int64)
+        self.present = self.seen if whole else np.add(self.present, other.present, dtype=np.int64)
         self.apart = np.add(self.apart, other.apart, dtype=np.int64)
         self.bytes = self.bytes + other.bytes
 
@@ -102,13 +113,13 @@ class Heat:
 
         There may be a hundred thousand arrays.
         """
-        if np.array_equal(self.present, self.seen):
+        if self.present is self.seen or np.array_equal(self.present, self.seen):
             self.present = self.seen = least(self.seen)
         else:
             self.present, self.seen = least(self.present), least(self.seen)
         self.apart = least(self.apart) if self.apart.any() else _none(self.apart.shape)
         short = self.bytes.astype(np.float32)
-        if np.array_equal(short, self.bytes):
+        if (short == self.bytes).all():
             self.bytes = short
 
     @property
@@ -124,25 +135,40 @@ class Heat:
 
         ``apart`` are the numbers of those that need not be.
         """
-        numbers = np.arange(first, first + len(sizes), dtype=np.int64)
-        inner = prod(self.grid[self.axis + 1 :]) if self.grid else 1
-        step, other = np.divmod(numbers, inner)
-        if self.axis:
-            outer, step = np.divmod(step, self.steps)
-            other += outer * inner
-        column = step * self.across // self.steps
-        cells = (
-            column if self.down == 1 else other * self.down // self.others * self.across + column
-        )
+        place = (self.grid, self.axis, self.down, self.across, first, len(sizes))
+        cells, met = (_cells_of_few if len(sizes) <= _FEW else _cells_of)(*place)
         count, shape = self.down * self.across, (self.down, self.across)
-        met = np.bincount(cells, minlength=count).reshape(shape)
-        self.seen = self.seen + met
         there = sizes > 0
-        if not there.all():
-            met = np.bincount(cells[there], minlength=count).reshape(shape)
-        self.present = self.present + met
+        whole = self.present is self.seen and bool(there.all())
+        self.seen = self.seen + met
+        if whole:  # no counts twice
+            self.present = self.seen
+        else:
+            some = np.bincount(cells[there], minlength=count).reshape(shape)
+            self.present = self.present + some
         if apart is not None and len(apart):
             off = np.bincount(cells[apart - first], minlength=count).reshape(shape)
             self.apart = self.apart + off
         weighed = np.bincount(cells, weights=sizes, minlength=count).reshape(shape)
         self.bytes = self.bytes + weighed
+
+
+def _cells_of(
+    grid: tuple[int, ...], axis: int, down: int, across: int, first: int, chunks: int
+) -> tuple[Int64Array, Int64Array]:
+    """Return the cells of so many neighbouring chunks, and how many each cell has of them."""
+    steps = grid[axis] if grid else 1
+    numbers = np.arange(first, first + chunks, dtype=np.int64)
+    inner = prod(grid[axis + 1 :]) if grid else 1
+    step, other = np.divmod(numbers, inner)
+    if axis:
+        outer, step = np.divmod(step, steps)
+        other += outer * inner
+    cells = step * across // steps
+    if down > 1:
+        cells += other * down // (prod(grid) // steps) * across
+    return cells, np.bincount(cells, minlength=down * across).reshape(down, across)
+
+
+# Of very many small arrays, most are alike.
+_cells_of_few = lru_cache(maxsize=64)(_cells_of)

@@ -69,6 +69,8 @@ class Reporter:
 
     def checked(self, files: int) -> None:
         """Tell that so many more record files are checked."""
+        if self.progress is None:  # there may be a hundred thousand
+            return
         self.now = replace(self.now, files=self.now.files + files)
         self._tell()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +13,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.auditing.audit_counts import AuditCounts
+from parchunk.auditing.encodings import encoding_problem
 from parchunk.auditing.expectation import Expectation, inside
 from parchunk.auditing.findings import Finding, finding, rebuild
 from parchunk.auditing.heat import Heat
 from parchunk.auditing.objects import objects_of
 from parchunk.auditing.policy import Policy
-from parchunk.auditing.row_faults import Ranges, RowFault, inlining_faults, size_faults
+from parchunk.auditing.row_faults import Ranges, RowFault, inlining_faults, is_plain, size_faults
 from parchunk.auditing.sizes import Sizes
+from parchunk.keys.numbers import Int64Array
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.fixed_size import fixed_chunk_bytes
 from parchunk.metadata.spec import ArraySpec
@@ -33,16 +36,10 @@ from parchunk.planning.plan import ArrayPlan, Plan
 
 #: Rows of one file that are named when they are wrong.
 _NAMED = 3
-#: Encodings that fastparquet, and so every fsspec reader, cannot read.
-_UNREADABLE = {
-    "DELTA_BINARY_PACKED",
-    "DELTA_LENGTH_BYTE_ARRAY",
-    "DELTA_BYTE_ARRAY",
-    "BYTE_STREAM_SPLIT",
-}
+_NONE: Int64Array = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RecordJob:
     """One record file that should be there: rows ``[first, first + rows)`` of an array.
 
@@ -71,9 +68,9 @@ class RecordResult:
     counts: AuditCounts = field(init=False)
     file_bytes: int = 0
     digest: str = ""
-    lost: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    excused: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    elsewhere: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    lost: Int64Array = field(default_factory=lambda: _NONE)
+    excused: Int64Array = field(default_factory=lambda: _NONE)
+    elsewhere: Int64Array = field(default_factory=lambda: _NONE)
     findings: list[Finding] = field(default_factory=list)
     sizes: Sizes = field(default_factory=Sizes)
     heat: Heat | None = None
@@ -81,6 +78,16 @@ class RecordResult:
     def __post_init__(self) -> None:
         """Begin with rows that are not read yet."""
         self.counts = AuditCounts(expected=self.job.rows, unread=self.job.rows)
+
+
+class _Rows(NamedTuple):
+    """The rows of a record file by chunk number, and its columns: shape (n,) each."""
+
+    numbers: Int64Array
+    path: pa.StringArray
+    raw: pa.BinaryArray
+    offsets: Int64Array
+    sizes: Int64Array
 
 
 class RecordChecker:
@@ -105,6 +112,8 @@ class RecordChecker:
         """Prepare for an array; gaps and pictures go along ``axis``."""
         self._spec = spec
         self._objects = objects_of(spec)
+        #: Whether references are to whole objects.
+        self._whole = spec.inner_chunks is None
         self._base = f"{url}/{spec.name}/"
         self._output = output
         self._axis = axis
@@ -144,7 +153,9 @@ class RecordChecker:
                     f"its footer promises {job.rows:,} rows, it has {table.num_rows:,}"
                 )
             # Only now: looked at before it could be read, damaged metadata ends the process.
-            self._check_encodings(result, name, file.metadata)
+            problem = encoding_problem(file.metadata)
+            if problem:
+                self._find(result, "wrong-encoding", f"{name}: {problem}")
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = str(error).partition("\n")[0][:160]
             self._find(result, "unreadable-file", f"{name} cannot be read: {reason}")
@@ -191,9 +202,7 @@ class RecordChecker:
     def _shape_is_right(self, result: RecordResult, name: str, file: pq.ParquetFile) -> bool:
         """Check rows, columns and types; False when rows cannot be checked."""
         schema = file.schema_arrow
-        if schema.names[: len(SCHEMA)] != SCHEMA.names or any(
-            schema.field(field.name).type != field.type for field in SCHEMA
-        ):
+        if not (schema.equals(SCHEMA) or _begins_right(schema)):
             columns = ", ".join(f"{field.name} {field.type}" for field in schema)
             self._find(
                 result,
@@ -212,80 +221,78 @@ class RecordChecker:
             return False
         return True
 
-    def _check_encodings(self, result: RecordResult, name: str, metadata: pq.FileMetaData) -> None:
-        for group in range(metadata.num_row_groups):
-            for position in range(len(SCHEMA)):
-                column = metadata.row_group(group).column(position)
-                label, used = column.path_in_schema, set(column.encodings)
-                problem = None
-                if bad := used & _UNREADABLE:
-                    problem = (
-                        f"is encoded as {', '.join(sorted(bad))}, which fastparquet cannot read"
-                    )
-                elif {"PLAIN", "PLAIN_DICTIONARY"} <= used:
-                    problem = (
-                        "mixes dictionary and plain pages: fastparquet reads None for the latter"
-                    )
-                elif label in ("offset", "size") and not (
-                    column.is_stats_set and column.statistics.has_null_count
-                ):
-                    problem = "has no statistics: fastparquet reads floats"
-                if problem:
-                    self._find(result, "wrong-encoding", f"{name}: column {label} {problem}")
-                    return
-
     def _check_rows(self, result: RecordResult, name: str, table: pa.Table) -> None:
         job = result.job
         numbers = np.arange(job.first, job.first + job.rows, dtype=np.int64)
-        path, raw = _column(table, "path"), _column(table, "raw")
-        offset, size = _column(table, "offset"), _column(table, "size")
+        path, offset, size, raw = (_column(table, at) for at in range(len(SCHEMA)))
         if offset.null_count or size.null_count:
             self._find(result, "wrong-columns", f"{name} has nulls in offset or size")
             offset, size = pc.fill_null(offset, 0), pc.fill_null(size, 0)
         offsets, sizes = np.asarray(offset), np.asarray(size)
-        referenced, inlined = _there(path), _there(raw)
         self._check_paths(result, name, path, numbers)
+        absent = _NONE
+        if not (self._whole and is_plain(path, raw, offsets, sizes, self._inline_threshold)):
+            sizes = self._check_ranges(result, name, _Rows(numbers, path, raw, offsets, sizes))
+            absent = numbers[~(_there(path) | _there(raw))]
+            self._tell_absent(result, absent)
+        result.counts = AuditCounts(
+            expected=job.rows,
+            present=job.rows - len(absent),
+            missing=len(result.lost),
+            excused=len(result.excused),
+            lacking=len(absent) - len(result.lost) - len(result.excused),
+            inlined=job.rows - raw.null_count,
+            bytes=int(sizes.sum()),
+        )
+        apart = len(absent) - len(result.lost)
+        result.heat = Heat(self._spec.reference_grid, self._axis)
+        result.heat.take(
+            job.first,
+            sizes,
+            np.setdiff1d(absent, result.lost, assume_unique=True) if apart else None,
+        )
+        result.sizes = Sizes(fixed=self._fixed)
+        counted = sizes > 0
+        if not counted.all():
+            sizes, numbers = sizes[counted], numbers[counted]
+        result.sizes.take(sizes, numbers)
+
+    def _check_ranges(self, result: RecordResult, name: str, rows: _Rows) -> Int64Array:
+        """Name what is wrong with ranges and inlined bytes; return chunks' sizes, 0 of absent."""
+        numbers, sizes = rows.numbers, rows.sizes
+        referenced, inlined = _there(rows.path), _there(rows.raw)
         promised = result.job.promised
         intact = promised is not None and promised.digest == result.digest
-        faults = size_faults(referenced, inlined, sizes)
-        ranges = self._objects.offset_faults(Ranges(numbers, referenced, offsets, sizes, intact))
-        for fault in (*ranges, *faults):
+        ranges = Ranges(numbers, referenced, rows.offsets, sizes, intact)
+        for fault in self._objects.offset_faults(ranges):
+            self._name(result, name, numbers, fault)
+        for fault in size_faults(referenced, inlined, sizes):
             self._name(result, name, numbers, fault)
         if inlined.any():
-            sizes = np.where(inlined, lengths(raw), sizes)
-        for fault in inlining_faults(self._inline_threshold, raw, inlined, referenced, sizes):
+            sizes = np.where(inlined, lengths(rows.raw), sizes)
+        threshold = self._inline_threshold
+        for fault in inlining_faults(threshold, rows.raw, inlined, referenced, sizes):
             self._name(result, name, numbers, fault)
-        present = referenced | inlined
-        sizes = np.where(present, np.maximum(sizes, 0), 0)
-        lost = absent = numbers[~present]
-        grid = self._spec.reference_grid
+        return np.where(referenced | inlined, np.maximum(sizes, 0), 0)
+
+    def _tell_absent(self, result: RecordResult, absent: Int64Array) -> None:
+        """Tell which chunks that are not there should be, and which a policy does not expect."""
+        lost, grid = absent, self._spec.reference_grid
         for low, high in self._lacking if len(lost) else ():
             lost = lost[~inside(lost, grid, [(self._axis, low, high)])]
-        lacking = len(absent) - len(lost)
         if len(lost) and not self._expectation.is_all:
             expected = self._expectation.of(lost)
             result.excused, lost = lost[~expected], lost[expected]
         result.lost = lost
-        result.counts = AuditCounts(
-            expected=job.rows,
-            present=int(np.count_nonzero(present)),
-            missing=len(lost),
-            excused=len(result.excused),
-            lacking=lacking,
-            inlined=int(np.count_nonzero(inlined)),
-            bytes=int(sizes.sum()),
-        )
-        counted = sizes > 0
-        result.sizes = Sizes(fixed=self._fixed)
-        result.sizes.take(sizes[counted], numbers[counted])
-        result.heat = Heat(self._spec.reference_grid, self._axis)
-        result.heat.take(job.first, sizes, np.setdiff1d(absent, lost, assume_unique=True))
 
     def _check_paths(
         self, result: RecordResult, name: str, path: pa.Array, numbers: NDArray[np.int64]
     ) -> None:
-        right = pc.equal(path, self._objects.paths(self._paths, numbers))
-        if not right.false_count:
+        own = self._objects.paths(self._paths, numbers)
+        if path.equals(own):
+            return
+        right = pc.equal(path, own)
+        if not right.false_count:  # what is not null
             return
         wrong = np.flatnonzero(~np.asarray(pc.fill_null(right, True)))
         paths = path.take(pa.array(wrong))
@@ -348,9 +355,16 @@ def checker_of(plan: Plan, array: ArrayPlan, output: Output, policy: Policy) -> 
     )
 
 
-def _column(table: pa.Table, name: str) -> pa.Array:
-    column = table.column(name)
+def _column(table: pa.Table, at: int) -> pa.Array:
+    column = table.column(at)
     return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+
+
+def _begins_right(schema: pa.Schema) -> bool:
+    """Whether the columns that readers need come first, of their types."""
+    return schema.names[: len(SCHEMA)] == SCHEMA.names and all(
+        schema.field(field.name).type == field.type for field in SCHEMA
+    )
 
 
 def _there(column: pa.Array) -> NDArray[np.bool_]:

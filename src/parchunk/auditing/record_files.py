@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, groupby
+from typing import NamedTuple, TypeVar
 
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited
@@ -22,6 +23,9 @@ from parchunk.workers.crews import Call
 
 #: Record files read side by side when each is a request.
 _REMOTE_READERS = 16
+#: Rows of record files that a thread checks one after another, where none is a request: a hundred
+#: thousand small ones are not handed over one by one.
+_ROWS_AT_ONCE = 10_000
 #: Rows and record files of a task, at most: about a second's work, and what it found goes by wire.
 _ROWS, _FILES = 1_000_000, 400
 #: Tasks that each of those gets who share them, where there are enough record files: the last ones
@@ -29,13 +33,22 @@ _ROWS, _FILES = 1_000_000, 400
 _TASKS_OF_EACH = 4
 
 
-@dataclass(frozen=True)
-class FileToCheck:
+class FileToCheck(NamedTuple):
     """A record file of an ``array``; ``place`` is its partition's in the order of stretches."""
 
     array: str
     job: RecordJob
     place: int
+
+
+class _Check(NamedTuple):
+    """A record file, and what checks those of its array."""
+
+    checker: RecordChecker
+    job: RecordJob
+
+
+_File = TypeVar("_File", FileToCheck, _Check)
 
 
 @dataclass(frozen=True)
@@ -98,23 +111,39 @@ def _readers(plan: Plan, output: Output, memory: int, near: int) -> int:
 def _checked_here(
     plan: Plan, output: Output, policy: Policy, files: Iterable[FileToCheck], readers: int
 ) -> Iterator[RecordResult]:
-    """Yield what record files hold, read by so many threads."""
-    flying: deque[Future[RecordResult]] = deque()
+    """Yield what record files hold, read by so many threads: small ones many at a time.
+
+    Where each is a request, so many requests are under way.
+    """
+    checks = _checks(plan, output, policy, files)
+    rows = 1 if output.costs_requests else _ROWS_AT_ONCE
+    flying: deque[Future[list[RecordResult]]] = deque()
     with ThreadPoolExecutor(readers, thread_name_prefix="audit") as pool:
-        for array, some in groupby(files, lambda file: file.array):
-            # It holds the tails of paths, and is not kept.
-            checker: RecordChecker = checker_of(plan, plan.by_name[array], output, policy)
-            for file in some:
-                flying.append(pool.submit(checker.check, file.job))
-                while len(flying) > 2 * readers:
-                    yield flying.popleft().result()
+        for some in _cut(checks, rows):
+            flying.append(pool.submit(_checked, some))
+            while len(flying) > 2 * readers:
+                yield from flying.popleft().result()
         while flying:
-            yield flying.popleft().result()
+            yield from flying.popleft().result()
 
 
-def _cut(files: Iterable[FileToCheck], most: int) -> Iterator[list[FileToCheck]]:
+def _checks(
+    plan: Plan, output: Output, policy: Policy, files: Iterable[FileToCheck]
+) -> Iterator[_Check]:
+    for array, some in groupby(files, lambda file: file.array):
+        # It holds the tails of paths, and is not kept.
+        checker = checker_of(plan, plan.by_name[array], output, policy)
+        for file in some:
+            yield _Check(checker, file.job)
+
+
+def _checked(checks: Iterable[_Check]) -> list[RecordResult]:
+    return [check.checker.check(check.job) for check in checks]
+
+
+def _cut(files: Iterable[_File], most: int) -> Iterator[list[_File]]:
     """Yield files in runs of ``most`` rows each, or of one that has more."""
-    held: list[FileToCheck] = []
+    held: list[_File] = []
     rows = 0
     for file in files:
         if held and (rows + file.job.rows > most or len(held) == _FILES):

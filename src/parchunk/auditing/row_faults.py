@@ -39,6 +39,22 @@ class Ranges:
     intact: bool
 
 
+def is_plain(
+    path: pa.StringArray,
+    raw: pa.BinaryArray,
+    offsets: Int64Array,
+    sizes: Int64Array,
+    threshold: int,
+) -> bool:
+    """Whether all rows point at whole objects of more bytes than a build inlines: no fault then."""
+    return (
+        not path.null_count
+        and raw.null_count == len(raw)
+        and not offsets.any()
+        and bool(sizes.min(initial=threshold + 1) > threshold)
+    )
+
+
 def size_faults(
     referenced: NDArray[np.bool_], inlined: NDArray[np.bool_], sizes: NDArray[np.int64]
 ) -> Iterator[RowFault]:

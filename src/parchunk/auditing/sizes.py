@@ -84,19 +84,17 @@ class Sizes:
         places = (np.log2(sizes) * PER_OCTAVE).astype(np.int64)
         np.minimum(places, BINS - 1, out=places)
         low = int(places.min())
-        counts = np.bincount(places - low)
+        places -= low
+        counts = np.bincount(places)
         used = np.flatnonzero(counts)
-        sums = np.bincount(places - low, sizes).astype(np.float64)
+        sums: NDArray[np.float64] = np.bincount(places, sizes).astype(np.float64, copy=False)
         self._add(used + low, counts[used], sums[used])
         if len(sizes) > 2 * KEPT:
             order = np.argpartition(sizes, (KEPT, len(sizes) - KEPT - 1))
-            smallest, largest = order[:KEPT], order[-KEPT:]
-        else:
-            smallest = largest = np.arange(len(sizes))
-        self._keep(
-            list(zip(sizes[smallest].tolist(), numbers[smallest].tolist(), strict=True)),
-            list(zip(sizes[largest].tolist(), numbers[largest].tolist(), strict=True)),
-        )
+            ends = np.concatenate((order[:KEPT], order[-KEPT:]))
+            sizes, numbers = sizes[ends], numbers[ends]
+        kept = list(zip(sizes.tolist(), numbers.tolist(), strict=True))
+        self._keep(kept, kept)
 
     def merge(self, other: Sizes) -> None:
         """Add what another one has met."""
@@ -151,8 +149,8 @@ class Sizes:
         if not count:
             return 0
         # of an even number of sizes the mean of the two in the middle
-        low, high = (_place_of(self.counts, rank) for rank in ((count - 1) // 2, count // 2))
-        low_mean, high_mean = (float(self.bytes[at] / self.counts[at]) for at in (low, high))
+        middle = self.counts.cumsum().searchsorted(((count - 1) // 2, count // 2), "right")
+        low_mean, high_mean = (self.bytes[middle] / self.counts[middle]).tolist()
         return int((low_mean + high_mean) / 2 + 0.5)
 
     def outliers(self) -> Outliers | None:
@@ -163,9 +161,11 @@ class Sizes:
         total = self.count
         if total < _LEAST or self.fixed is not None:
             return None
+        if self.bins[-1] - self.bins[0] <= _OCTAVES * PER_OCTAVE:
+            return None  # none can be so far from any other
         middle = int(self.bins[_place_of(self.counts, (total - 1) // 2)])
         distances = np.abs(self.bins - middle)
-        order = np.argsort(distances, kind="stable")
+        order = distances.argsort(kind="stable")
         usual = int(distances[order[_place_of(self.counts[order], (total - 1) // 2)]])
         far = max(_DEVIATIONS * _MAD * usual, _OCTAVES * PER_OCTAVE)
         count = int(self.counts[distances > far].sum())
@@ -194,4 +194,4 @@ class Sizes:
 
 def _place_of(counts: NDArray[np.signedinteger], rank: int) -> int:
     """Return which of these counts has the value that so many others come before."""
-    return int(np.searchsorted(np.cumsum(counts), rank, side="right"))
+    return int(counts.cumsum().searchsorted(rank, side="right"))

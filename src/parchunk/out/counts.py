@@ -54,10 +54,10 @@ class Counts:
         """Return the sums of these fields over values that have them."""
         kind: type = cls
         names = names_of(kind)
-        sums: Iterable[Any] = [0] * len(names)
+        sums: Iterable[Any] | None = None
         for found in map(fields_of(kind), counted):
-            sums = list(map(add, sums, found))
-        return cls(**dict(zip(names, sums, strict=True)))
+            sums = found if sums is None else list(map(add, sums, found))
+        return cls() if sums is None else cls(**dict(zip(names, sums, strict=True)))
 
     def __add__(self, other: Counts) -> Counts:
         """Return the counts of both."""
