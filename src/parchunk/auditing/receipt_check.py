@@ -19,7 +19,7 @@ from parchunk.planning.plan import Partition, PartitionKey, Plan
 _OTHER_PLAN = "belongs to a build of another plan"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Audited:
     """A partition that counts as done, with its receipt; None when that one cannot be used.
 

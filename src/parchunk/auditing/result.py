@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from parchunk.auditing.heat import Heat
 from parchunk.auditing.periods import Periods
 from parchunk.auditing.sizes import Outliers, Sizes
 from parchunk.listing.strays import Stray
+from parchunk.metadata.spreading import listed
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.showing.values import Png, Shown, kept, page_of, picture_of
@@ -256,8 +257,14 @@ class AuditReport(Shown, AuditCounts):
         label = self.labels.of(element)
         return f"{element:,}" + (f" ({label})" if label else "")
 
-    def to_json(self, changes: bool = True) -> dict[str, Any]:
-        """Return the report as JSON values; ``changes`` lists every changed chunk by key."""
+    def to_json(
+        self, changes: bool = True, each: Callable[..., Iterable[Any]] = listed
+    ) -> dict[str, Any]:
+        """Return the report as JSON values; ``changes`` lists every changed chunk by key.
+
+        With `Each` in place of ``each``, its lists are made an entry at a time when they are
+        asked for: there may be a hundred thousand arrays.
+        """
         document: dict[str, Any] = {
             "out": self.url,
             "source": self.source,
@@ -267,9 +274,9 @@ class AuditReport(Shown, AuditCounts):
             "published": self.published,
             **_counted(self, _OF_ALL),
             "latest_complete": self._completeness(),
-            "findings": [found.to_json() for found in self.findings],
-            "arrays": [_array_json(array) for array in self.arrays],
-            "partitions": [partition.to_json() for partition in self.partitions],
+            "findings": each(Finding.to_json, self.findings),
+            "arrays": each(_array_json, self.arrays),
+            "partitions": each(PartitionAudit.to_json, self.partitions),
             "stores": [store.to_json() for store in self.stores],
             "record_files": self.record_files,
             "record_bytes": self.record_bytes,

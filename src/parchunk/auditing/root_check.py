@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from parchunk.auditing.findings import Finding, finding
 from parchunk.metadata.spec import canonical
 from parchunk.out.output import ROOT, Output
 from parchunk.out.receipts import Receipt
-from parchunk.out.root import published_root
+from parchunk.out.root import is_published_root, published_root
 from parchunk.planning.plan import Plan
 
 _AGAIN = "run parchunk update OUT: it writes the root anew"
 
 
 def check_root(
-    plan: Plan, output: Output, receipts: Iterable[Receipt], finished: bool
+    plan: Plan, output: Output, receipts: Collection[Receipt], finished: bool
 ) -> list[Finding]:
     """Return what is wrong with the root of a finished OUT.
 
@@ -33,14 +33,13 @@ def check_root(
                 "missing-root", f"{ROOT} is not there: no reader can open OUT", _AGAIN, key=ROOT
             )
         ]
-    wanted = published_root(plan, receipts)
-    if data == wanted:
+    if is_published_root(data, plan, receipts):
         return []
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
         return [finding("wrong-root", f"{ROOT} is not JSON", _AGAIN, key=ROOT)]
-    differing = _differences(found, json.loads(wanted))
+    differing = _differences(found, json.loads(published_root(plan, receipts)))
     if not differing:
         return []
     more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from parchunk.auditing.findings import Finding
 from parchunk.auditing.judged import DRAWN, Judged
 from parchunk.auditing.result import ArrayAudit, AuditReport
 from parchunk.errors import InputError
+from parchunk.metadata.gathering import gathered
 from parchunk.planning.labels import Labels
 from parchunk.wording import changes_text
 
@@ -158,7 +158,7 @@ def read_audit(path: str) -> dict[str, Any]:
         When it is not that.
     """
     try:
-        document = json.loads(Path(path).read_bytes())
+        document = gathered(Path(path).read_bytes(), {("partitions",): lambda *_: None})
     except OSError as error:
         raise InputError(f"--since {path} cannot be read: {error.strerror}") from None
     except ValueError:

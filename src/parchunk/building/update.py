@@ -39,7 +39,7 @@ from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipt_files import read_receipts
 from parchunk.out.receipts import Receipt
-from parchunk.out.root import published_root
+from parchunk.out.root import is_published_root
 from parchunk.out.unfinished import Unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
 from parchunk.planning.from_stores import grown_many
@@ -321,5 +321,5 @@ def _is_published(plan: Plan, output: Output) -> bool:
     return (
         root is not None
         and len(receipts) == partition_count(plan)
-        and root == published_root(plan, receipts.values())
+        and is_published_root(root, plan, receipts.values())
     )

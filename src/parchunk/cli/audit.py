@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -48,6 +47,7 @@ from parchunk.cli.progress import progress_shown
 from parchunk.cli.tables import console
 from parchunk.cover.memory import DEFAULT_MEMORY
 from parchunk.errors import InputError
+from parchunk.metadata.spreading import Each, dumped
 from parchunk.out.opening import open_output
 
 
@@ -254,7 +254,9 @@ def command(
             found = report_of_store(found)
     written = _written(found, report=report, junit=junit, markdown=markdown, plot=plot)
     if as_json:
-        click.echo(json.dumps(found.to_json()))
+        for piece in dumped(found.to_json(each=Each), 2):
+            click.echo(piece, nl=False)
+        click.echo()
     else:
         print_report(found)
         for path in written:

@@ -59,22 +59,50 @@ def spread(value: object, levels: int) -> bytes:
     return held.getvalue()
 
 
+def is_spread(data: bytes, value: object, levels: int) -> bool:
+    """Whether bytes are what `spread` gives, which is not held whole beside them."""
+    at = 0
+    for piece in _pieces(value, levels, "\n"):
+        spelled = piece.encode()
+        if not data.startswith(spelled, at):
+            return False
+        at += len(spelled)
+    return at == len(data)
+
+
+def dumped(value: object, levels: int, size: int = 1 << 16) -> Iterator[str]:
+    """Yield the text that `json.dumps` gives of a value, in pieces of some ``size``, in one line.
+
+    Entries of its outer ``levels`` are made one at a time.
+    """
+    held, length = [], 0
+    for piece in _pieces(value, levels, ""):
+        held.append(piece)
+        length += len(piece)
+        if length >= size:
+            yield "".join(held)
+            held, length = [], 0
+    yield "".join(held)
+
+
 def _pieces(value: object, levels: int, line: str) -> Iterator[str]:
+    """Yield the pieces of JSON, of which entries of outer levels begin with a ``line`` and more."""
     if not levels or not isinstance(value, (Mapping, list, Each, Pairs)):
         yield json.dumps(value)
         return
-    within, before = f"{line} ", ""
+    within = f"{line} " if line else ""
+    before, between = within, f",{within or ' '}"
     if isinstance(value, (Mapping, Pairs)):
         yield "{"
         for key, entry in value.items():
-            yield f"{before}{within}{json.dumps(key)}: "
+            yield f"{before}{json.dumps(key)}: "
             yield from _pieces(entry, levels - 1, within)
-            before = ","
-        yield f"{line}}}" if before else "}"
+            before = between
+        yield f"{line}}}" if before is between else "}"
     else:
         yield "["
         for entry in value:
-            yield f"{before}{within}"
+            yield before
             yield from _pieces(entry, levels - 1, within)
-            before = ","
-        yield f"{line}]" if before else "]"
+            before = between
+        yield f"{line}]" if before is between else "]"

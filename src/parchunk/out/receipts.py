@@ -17,6 +17,7 @@ from parchunk.out.output import RECEIPTS, STRAYS
 from parchunk.planning.plan import Partition, PartitionKey
 
 RECEIPT_VERSION = 1
+_NO_REASONS: Mapping[str, int] = {}
 #: What older receipts know nothing of.
 _NOT_IN_ALL = ("inventory", "listing")
 
@@ -93,9 +94,12 @@ class Receipt(BuildCounts):
             raise ValueError("not a receipt of this version")
         kind: type = cls
         values = {name: document[name] for name in names_of(kind) if name not in _NOT_IN_ALL}
+        # There may be a hundred thousand, which say the same.
         for name in _NOT_IN_ALL:
-            # There may be a hundred thousand, which say the same.
             values[name] = sys.intern(document[name]) if name in document else None
+        values["fingerprint"] = sys.intern(document["fingerprint"])
+        if values["stray_reasons"] == {}:
+            values["stray_reasons"] = _NO_REASONS
         values["record_files"] = tuple(
             _checked(RecordFile(*entry)) for entry in document["record_files"]
         )

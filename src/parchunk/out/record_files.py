@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from parchunk.errors import OutputError
 from parchunk.metadata.names import record_name
-from parchunk.metadata.spreading import Pairs, spread
+from parchunk.metadata.spreading import Pairs, is_spread, spread
 from parchunk.planning.plan import INLINED_BYTES
 
 SCHEMA = pa.schema(
@@ -151,9 +151,17 @@ def root_document(metadata: Iterable[tuple[str, Any]], record_size: int) -> byte
 
     ``zarr_consolidated_format`` is not kerchunk's; it lets older zarr open the store consolidated.
     """
-    document = {
+    return spread(_root(metadata, record_size), 2)
+
+
+def is_root_document(data: bytes, metadata: Iterable[tuple[str, Any]], record_size: int) -> bool:
+    """Whether bytes are what `root_document` gives."""
+    return is_spread(data, _root(metadata, record_size), 2)
+
+
+def _root(metadata: Iterable[tuple[str, Any]], record_size: int) -> dict[str, Any]:
+    return {
         "metadata": Pairs(metadata),
         "record_size": record_size,
         "zarr_consolidated_format": 1,
     }
-    return spread(document, 2)

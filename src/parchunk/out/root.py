@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from parchunk.metadata import (
@@ -15,7 +15,7 @@ from parchunk.metadata.gathering import gathered
 from parchunk.metadata.sharing import shared_value
 from parchunk.metadata.spec import canonical
 from parchunk.out.receipts import Receipt
-from parchunk.out.record_files import root_document
+from parchunk.out.record_files import is_root_document, root_document
 from parchunk.planning.plan import Plan
 
 #: What is to be known of references that are kept in Zarr v3.
@@ -50,8 +50,17 @@ def published_root(plan: Plan, receipts: Iterable[Receipt]) -> bytes:
     An array without missing chunks never needs its fill value, so null stands for one that
     xarray would take for a mask.
     """
+    return root_document(_entries(plan, receipts), plan.record_size)
+
+
+def is_published_root(data: bytes, plan: Plan, receipts: Iterable[Receipt]) -> bool:
+    """Whether bytes are what `published_root` gives."""
+    return is_root_document(data, _entries(plan, receipts), plan.record_size)
+
+
+def _entries(plan: Plan, receipts: Iterable[Receipt]) -> Iterator[tuple[str, Any]]:
     whole = {array.spec.name for array in plan.arrays} - incomplete(receipts)
-    return root_document(kerchunk_entries(plan.hierarchy, null_fill=whole), plan.record_size)
+    return kerchunk_entries(plan.hierarchy, null_fill=whole)
 
 
 def has_arrays_of(root: bytes, plan: Plan) -> bool:
