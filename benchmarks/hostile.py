@@ -58,12 +58,12 @@ def with_strays(kind: str, count: int) -> FormulaStore:
     return FormulaStore(arrays, documents)
 
 
-def with_arrays(count: int) -> FormulaStore:
-    """Return a store of ``count`` arrays of 96 chunks."""
+def with_arrays(count: int, root: str = "") -> FormulaStore:
+    """Return a store of ``count`` arrays of 96 chunks, below a ``root`` in its bucket."""
     arrays = [
         (f"g{number // 1000}/a{number}", (8, 12), (1, 1), ("y", "x")) for number in range(count)
     ]
-    return zarr_store(arrays, separator="/")
+    return zarr_store(arrays, separator="/", root=root)
 
 
 def build_strays(kind: str, count: int) -> dict[str, Any]:

@@ -4,9 +4,11 @@
 
 References of arrays of 96 chunks, a thousand of them in a group, are built with in-process
 listings, and each command is run on them in a process of its own, which has run it on a few arrays
-before. "MiB" is the growth of the peak resident size over imports and the source. "KiB an array" is
-its slope between FEW and MANY arrays, and "ms an array" that of processor seconds; "traced" is that
-of what Python and numpy had allocated at most, and kept, in a second run with `tracemalloc`.
+before. An update is of a copy of the references, and asks a server on loopback that has the same
+arrays, or a group of 1,000 more. "MiB" is the growth of the peak resident size over imports and the
+source. "KiB an array" is its slope between FEW and MANY arrays, and "ms an array" that of processor
+seconds; "traced" is that of what Python and numpy had allocated at most, and kept, in a second run
+with `tracemalloc`.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import tempfile
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from instruments.measuring import in_process, measured
+from instruments.synthetic.server import serve
 
 import parchunk
 from benchmarks.hostile import opened, with_arrays
@@ -50,9 +54,17 @@ def build(out: str, source: parchunk.Source) -> None:
     parchunk.build(parchunk.plan(source), out)
 
 
-#: What is measured, by name; each is given OUT and its source, which was made before. A build
-#: begins anew in each process, whatever another one has left.
-COMMANDS: dict[str, Callable[[str, parchunk.Source], object]] = {
+def update(out: str, options: dict[str, str]) -> None:
+    """Bring the references up to what the store holds."""
+    parchunk.update(out, store_options=options)
+
+
+#: Updates, by name, and how many arrays have come.
+UPDATES = {"update, nothing to do": 0, "update, a group more": 1_000}
+
+#: What is measured, by name; each is given OUT and its source, or how that is reached, which was
+#: made before. A build begins anew in each process, whatever another one has left.
+COMMANDS: dict[str, Callable[[str, Any], object]] = {
     "plan": lambda out, source: parchunk.plan(source),
     "build": lambda out, source: build(f"{out}.{os.getpid()}", source),
     "build, nothing to do": build,
@@ -67,7 +79,29 @@ COMMANDS: dict[str, Callable[[str, parchunk.Source], object]] = {
     "audit --against-source": lambda out, source: parchunk.audit(
         out, against_source=True, source=source
     ),
+    **dict.fromkeys(UPDATES, update),
 }
+
+
+@contextlib.contextmanager
+def given(name: str, out: str) -> Iterator[tuple[str, Any]]:
+    """Yield what a command is given."""
+    if name not in UPDATES:
+        yield out, store(out)
+        return
+    with tempfile.TemporaryDirectory(dir=Path(out).parent) as folder:
+        copy = shutil.copytree(out, f"{folder}/{Path(out).name}")
+        arrays = int(Path(out).name) + UPDATES[name]
+        with serve(with_arrays(arrays, "store.zarr")) as server:
+            yield (
+                str(copy),
+                {
+                    "endpoint": server.endpoint,
+                    "region": "us-east-1",
+                    "skip_signature": "true",
+                    "allow_http": "true",
+                },
+            )
 
 
 def one(name: str, out: str, traced: bool) -> dict[str, Any]:
@@ -76,19 +110,20 @@ def one(name: str, out: str, traced: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         first = f"{folder}/{_FIRST}"
         build(first, store(first))
-        COMMANDS[name](first, store(first))
-    source = store(out)
+        with given(name, first) as (place, source):
+            COMMANDS[name](place, source)
+    with given(name, out) as (place, source):
 
-    def step() -> dict[str, Any]:
-        held.append(COMMANDS[name](out, source))
-        return {}
+        def step() -> dict[str, Any]:
+            held.append(COMMANDS[name](place, source))
+            return {}
 
-    if not traced:
-        return measured(step)
-    tracemalloc.start()
-    step()
-    kept, peak = tracemalloc.get_traced_memory()
-    return {"kept": kept / 2**20, "peak": peak / 2**20}
+        if not traced:
+            return measured(step)
+        tracemalloc.start()
+        step()
+        kept, peak = tracemalloc.get_traced_memory()
+        return {"kept": kept / 2**20, "peak": peak / 2**20}
 
 
 def main() -> None:
