@@ -25,7 +25,7 @@ import parchunk
 _STEPS_A_MILLION = 1_000
 _CHILD = """
 import json, sys
-import parchunk, parchunk.auditing.against_source
+import parchunk.public, parchunk.auditing.against_source
 def peak():  # ru_maxrss would start at the parent's, which built
     return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) << 10
 before = peak()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import parchunk
+import parchunk.public  # so that its imports are not counted
 from parchunk.icechunk_import.importing import MEMORY
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.receipts import Receipt

@@ -60,7 +60,7 @@ def test_a_document_of_a_gibibyte_is_not_read(tmp_path) -> None:
     with (tmp_path / "s.zarr/b/.zarray").open("wb") as file:
         file.truncate(2**30)  # sparse: takes no room on disk
     script = (
-        "import resource, sys, parchunk, zarr.core.metadata.v2\n"
+        "import resource, sys, parchunk.public, zarr.core.metadata.v2\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
         "before = peak()\n"
         "try:\n    parchunk.plan(sys.argv[1])\n"
