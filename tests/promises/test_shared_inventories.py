@@ -200,7 +200,8 @@ def test_rows_that_are_in_no_file(store: Path, tmp_path: Path, published: Publis
         }
     )
     opened = parchunk.Source.open(str(store))
-    source = parchunk.Source(opened.store, opened.prefix, opened.url, objects=rows)
+    rows = rows.append_column("etag", pa.array(rows["key"]))  # which the plan has no use for
+    source = parchunk.Source(opened.store, opened.prefix, opened.url, objects=rows, identity="etag")
     plan = parchunk.plan(source, split="time", region=4)
     parchunk.build(plan, tmp_path / "wanted")
     tasks = [pickle.dumps(task) for task in parchunk.tasks(plan, tmp_path / "refs", parts=2)]
@@ -233,3 +234,19 @@ def test_rows_that_are_damaged_gone_or_of_another_place(planned: Any, tmp_path: 
     (out / INVENTORY / "index.json").write_text("{")
     assert kept_rows(plan, source, output) is None
     assert parchunk.run_task(task).built == 10
+
+
+def test_a_task_that_another_finished_meanwhile(
+    planned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "refs"
+    (task, *_) = parchunk.tasks(planned(), out, parts=1)
+
+    def meanwhile(*_: object) -> None:
+        monkeypatch.undo()
+        assert parchunk.run_task(task).built == 10
+        parchunk.publish(out)  # which deletes the rows
+
+    monkeypatch.setattr("parchunk.building.tasks.require_few", meanwhile)
+    result = parchunk.run_task(task)
+    assert (result.built, len(result.receipts)) == (0, 10)

@@ -18,7 +18,7 @@ from parchunk.cover.dividing import Stretch, divide
 from parchunk.cover.memory import peak_memory
 from parchunk.listing.patience import Patience
 from parchunk.out.claims import claimed, forget_claims, read_claims
-from parchunk.out.kept_rows import kept_rows
+from parchunk.out.kept_rows import RowsGoneError, kept_rows
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.prepared import refuse_between
@@ -175,7 +175,12 @@ def do_task(
 
         effort = replace(task.effort, progress=note)
         run = Run(partitions, list(done.values()), note, began, claim.check)
-        least = do_here(plan, source, output, pending, run, effort) if pending else 0
+        least = 0
+        try:
+            least = do_here(plan, source, output, pending, run, effort) if pending else 0
+        except RowsGoneError:
+            if keys - read_receipts(output, plan, only=keys).keys():
+                raise
         claim.check()
         if done:  # by a run before, which may have ended without a word
             forget_claims(output, [one for one in read_claims(output) if one.task == task.name])

@@ -26,12 +26,16 @@ _INDEX = f"{INVENTORY}/index.json"
 _VERSION = 1
 
 
+class RowsGoneError(InputError):
+    """Rows that OUT kept were deleted while they were looked into: others finished the build."""
+
+
 def keep_rows(source: Source, output: Output) -> None:
     """Keep the rows of a source's inventory in OUT, unless they are there; none of a listing."""
     objects = source.objects
     if objects is None:
         return
-    wanted = _wanted(source, objects.identity, objects.digest)
+    wanted = {**_wanted(source, objects.digest), "identity": objects.identity}
     if _said(output, wanted) is not None:
         return
     pieces = []
@@ -53,8 +57,10 @@ def kept_rows(plan: Plan, source: Source, output: Output) -> SortedObjects | Non
     mark = mark_of(source) or plan.inventory
     if mark is None:
         return None
-    found = _objects(output, _wanted(source, plan.identity, mark.digest))
-    return found if found is not None and found.count == mark.objects else None
+    found = _objects(output, _wanted(source, mark.digest))
+    if found is None or found.count != mark.objects:
+        return None
+    return found if plan.identity in ("none", found.identity) else None
 
 
 def rows_given(origin: Origin, identity: str, output: Output) -> SortedObjects | None:
@@ -110,7 +116,7 @@ class _Fetch:
         path = _path(piece)
         data = self.output.get(path)
         if data is None:
-            raise InputError(
+            raise RowsGoneError(
                 f"{self.output.describe(path)}, rows of the inventory, is not there any more: the "
                 "build was finished or begun anew meanwhile; run the same again"
             )
@@ -123,12 +129,11 @@ class _Fetch:
         return data
 
 
-def _wanted(source: Source, identity: str, digest: str) -> dict[str, Any]:
+def _wanted(source: Source, digest: str) -> dict[str, Any]:
     """Return what an index says that is of some rows; these are known by places in their store."""
     return {
         "source": source.url,
         "prefix": source.prefix,
-        "identity": identity,
         "digest": digest,
     }
 
