@@ -4,8 +4,9 @@
 
 An S3 Inventory as of `benchmarks.inventories`. One process plans, sorts the rows and keeps them in
 OUT; each task runs in a process of its own, one after another: the first time with those rows, the
-second after they were deleted, so that it reads the inventory. Scratch is the most that a task was
-seen to have below the system's temporary directory; processor seconds and MiB are above imports.
+second after they were deleted, so that it reads the inventory. Scratch is what tasks were seen to
+have below the system's temporary directory, together and at most; MiB are the most of one, above
+imports. Of its processor seconds half a one is what a process takes that is new to all this.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def row(chunks: int, kind: str, parts: int, rows: str, done: list[dict[str, Any]
         rows,
         f"{sum(cpu):.1f}",
         f"{max(cpu):.2f}",
+        f"{sum(one['scratch'] for one in done) / 1e6:.1f}",
         f"{max(one['scratch'] for one in done) / 1e6:.1f}",
         f"{max(one['mib'] for one in done):.0f}",
     ]
@@ -101,7 +103,7 @@ def main() -> None:
         print(json.dumps(call[what]()))
         return
     table = Table(title=f"{arguments.chunks:,} rows", box=None, title_justify="left")
-    columns = ("of", "parts", "rows", "cpu s", "dearest", "scratch MB", "MiB")
+    columns = ("of", "parts", "rows", "cpu s", "dearest", "scratch MB", "most", "MiB")
     for column in columns:
         table.add_column(column, justify="right")
     name = "benchmarks.inventory_tasks"

@@ -146,17 +146,7 @@ def do_task(
         output = open_output(task.out.url, options)
     _plan_of(task, output)  # refused before a claim is written in what is no OUT
     if task.start == task.stop:
-        return TaskResult(
-            (),
-            0,
-            0,
-            0,
-            task=task.name,
-            built=0,
-            requests_least=0,
-            seconds=0.0,
-            peak_memory=peak_memory(),
-        )
+        return _nothing(task)
     with claimed(output, task.name, task.stop - task.start, task.under) as claim:
         # In this order, and within: no update begins while there is a claim.
         refuse_between(output)
@@ -203,6 +193,21 @@ def do_task(
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(),
         notes=tuple(run.notes),
+    )
+
+
+def _nothing(task: Task) -> TaskResult:
+    """Return what a task of no partition comes to."""
+    return TaskResult(
+        (),
+        0,
+        0,
+        0,
+        task=task.name,
+        built=0,
+        requests_least=0,
+        seconds=0.0,
+        peak_memory=peak_memory(),
     )
 
 
