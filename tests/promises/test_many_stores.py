@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -371,6 +372,25 @@ def test_an_update_that_does_not_fit_says_what_an_update_can_do(tmp_path: Path) 
     shutil.rmtree(paths[2] / "air")
     with pytest.raises(parchunk.InputError, match=r"air: is not in .*build with other options \("):
         parchunk.update(tmp_path / "out", [paths[2]])
+
+
+def test_an_update_names_the_store_in_its_way_and_goes_on_without_it(tmp_path: Path) -> None:
+    """What a build may be told (--static first) an update may not; a pattern finds it each time."""
+    paths = months(tmp_path / "in", MONTHS | {"holes": False})
+    third = paths[2].rename(tmp_path / paths[2].name)
+    pattern = str(tmp_path / "in" / "*.zarr")
+    parchunk.build(parchunk.plan(pattern, concat="time"), tmp_path / "out")
+    third.rename(paths[2])
+    zarr.open_group(paths[2])["y"][...] = 99
+    said = f"keep {paths[2]} where {pattern} does not find it; or build with other options ("
+    with pytest.raises(parchunk.InputError, match=re.escape(said)) as refused:
+        parchunk.update(tmp_path / "out")
+    assert str(refused.value).endswith("OUT): --static first takes those of the first store that "
+                                       "has them")  # fmt: skip
+    paths[2].rename(third)
+    assert parchunk.update(tmp_path / "out").missing == 0
+    with pytest.raises(parchunk.InputError, match=re.escape(f"; or update without {third};")):
+        parchunk.update(tmp_path / "out", [third])
 
 
 @pytest.mark.parametrize("axis", [0, 1])

@@ -23,7 +23,8 @@ def keep_v3(array: ArraySpec) -> JSONObject:
     """
     if array.zarr_format != 3:
         raise UnsupportedFeatureError(
-            "a Zarr v2 array among references in Zarr v3", "leave out --format v3"
+            "a Zarr v2 array among references in Zarr v3",
+            "leave out --format v3 and --shards whole",
         )
     document = spell_v3(array)
     document["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "."}}

@@ -18,7 +18,7 @@ from parchunk.planning.joining.growing import grown_stores
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.labels import parse_labels
 from parchunk.planning.joining.members import Dataset
-from parchunk.planning.joining.misfits import MisfitError
+from parchunk.planning.joining.misfits import MisfitError, some_stores
 from parchunk.planning.joining.regions import plan_stores
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.labels import Labels
@@ -66,13 +66,6 @@ def plan_many(
         inline_coordinates=joining.inline,
         identity=source.identity,
     )
-
-
-#: What to do in an update, which joins as OUT was built.
-_AS_BUILT = (
-    "leave out arrays that came (--exclude) or stores; or build with other options (--overwrite, "
-    "or another OUT)"
-)
 
 
 def grown_many(
@@ -127,9 +120,7 @@ def grown_many(
     try:
         hierarchy, joined, source = _joined(found, joining, wishes, written, skip, to_match)
     except MisfitError as error:
-        if error.remedy:
-            raise
-        raise MisfitError(error.doing, error.misfits, _AS_BUILT) from None
+        raise _as_of_update(error, stores.given, found, set(known), seen, wishes) from None
     source = replace(source, options=old.location.options)
     labelled = Labels()
     if old.period is not None:
@@ -138,6 +129,38 @@ def grown_many(
         labelled = labels_of(now, source)
     grown = grown_stores(old, hierarchy, joined, labelled, may_shrink)
     return replace(grown, location=source.location, source=source, inventory=mark_of(source))
+
+
+def _as_of_update(
+    error: MisfitError,
+    given: Sequence[str],
+    found: FoundStores,
+    known: Collection[tuple[str, str]],
+    named: Collection[tuple[str, str]],
+    wishes: Wishes,
+) -> MisfitError:
+    """Return the error with what an update can do, which joins as OUT was built.
+
+    Stores that are neither ``known`` nor ``named`` came by a pattern of those ``given``.
+    """
+    pairs = zip(found.sources, found.below, strict=True)
+    places = [(wishes.root(source).url, below) for source, below in pairs]
+    came = [place for place in places if place not in known]
+    found_anew = [place for place in came if place not in named]
+    stores = (
+        f"update without {some_stores([url for url, _ in came])}" if came else "mend the stores"
+    )
+    if found_anew:
+        patterns = [text for text in given if parse_given(text).is_pattern]
+        of_them = some_stores([url for url, _ in found_anew])
+        stores = f"keep {of_them} where {' and '.join(patterns)} does not find it"
+    own = f": {error.remedy}" if error.remedy else ""
+    return MisfitError(
+        error.doing,
+        error.misfits,
+        f"leave out arrays that came (--exclude); or {stores}; or build with other options "
+        f"(--overwrite, or another OUT){own}",
+    )
 
 
 def changed_coordinates(plan: Plan, now: Dataset) -> list[str]:
