@@ -71,6 +71,29 @@ def test_regions_are_periods(tmp_path: Path, region: str, frequency: str) -> Non
     assert parchunk.plan(store, region=20).split == plan.split
 
 
+def test_periods_that_share_a_region_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Arrays of other chunks leave fewer regions than there are periods."""
+    store = write(tmp_path / "s.zarr", 40)
+    assert parchunk.plan(store, region="day").notes == ()
+    zarr.open_group(store)["g"].create_array(
+        "v", shape=(40,), chunks=(7,), dtype="f4", dimension_names=["time"]
+    )[:] = 1  # fmt: skip
+    plan = parchunk.plan(store, region="day")
+    assert regions(plan) == [(0, 14), (14, 28), (28, 40)]
+    (note,) = plan.notes
+    assert note == (
+        "20 periods of day lie in 3 regions, as regions begin where chunks of all arrays do: every "
+        "14 elements of time, with chunks of 1 (t), 2 (g/u), 7 (g/v); --exclude leaves arrays out "
+        "that are better built apart"
+    )
+    assert parchunk.plan(store, region="day", exclude="g/v").notes == ()
+    out = str(tmp_path / "out")
+    assert run(["build", str(store), out, "--region", "day", "--no-progress"]) == 0
+    assert f"note: {note}" in capsys.readouterr().out
+
+
 def test_so_many_days_count_from_the_first(tmp_path: Path) -> None:
     store = write(tmp_path / "s.zarr", 150, "360_day")
     plan = parchunk.plan(store, region="31D")

@@ -61,7 +61,7 @@ def notes_of(
     """Return lines that a user should read of a finished build, among them those of its ``run``."""
     return (
         *plan.hierarchy.warnings,
-        *plan.store_notes,
+        *plan.notes,
         *record_file_notes(plan),
         *format_notes(plan),
         *run,

@@ -264,7 +264,7 @@ def _notes(plan: Plan) -> Iterator[str]:
         yield f"left out: {name}: {reason}"
     for warning in plan.hierarchy.warnings:
         yield f"note: {warning}"
-    for note in (*plan.store_notes, *record_file_notes(plan)):
+    for note in (*plan.notes, *record_file_notes(plan)):
         yield f"note: {note}"
 
 

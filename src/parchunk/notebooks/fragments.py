@@ -57,7 +57,7 @@ def of_plan(plan: Plan) -> str:
     regions = [(region.index, f"{region.start:,} to {region.stop - 1:,}")
                for region in plan.regions]  # fmt: skip
     left = [f"{name}: {reason}" for name, reason in plan.hierarchy.left_out]
-    notes = [*plan.hierarchy.warnings, *plan.store_notes]
+    notes = [*plan.hierarchy.warnings, *plan.notes]
     return _whole(
         plan,
         _table("arrays", columns, rows),

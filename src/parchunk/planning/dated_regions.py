@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from parchunk.errors import InputError
 from parchunk.keys.numbers import Int64Array
+from parchunk.metadata.choosing import some_of
 from parchunk.metadata.spec import Hierarchy
 from parchunk.planning.choice import SPOILER_CHUNKS
 from parchunk.planning.growth import axis_of_new
@@ -25,6 +26,7 @@ from parchunk.planning.joining.regions import array_with_cuts, record_size_of
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.labels import Labels, calendar_of, coordinate_of
 from parchunk.planning.plan import MOST_PARTITIONS, ArrayPlan, Plan
+from parchunk.wording import counted
 
 #: Where each period of a label ends, counted from the end of its date.
 _ENDS = {"year": 6, "month": 3, "day": 0}
@@ -61,7 +63,8 @@ def with_dated_regions(made: Plan, labels: Labels, period: str, record_size: int
     """
     if made.split is None:
         raise InputError(f"--region {period}: nothing is split, as every array is in one piece")
-    cuts = _joined(made.stores, _cuts(made, labels, period, _base(made)))
+    begins = _begins(made, labels, period)
+    cuts = _joined(made.stores, _cuts(made, begins, _base(made)))
     arrays = tuple(array_with_cuts(array.spec, array.axis, cuts) for array in made.arrays)
     size = record_size_of(arrays, record_size)
     if record_size is None:
@@ -73,7 +76,26 @@ def with_dated_regions(made: Plan, labels: Labels, period: str, record_size: int
             f"--region {period}: periods differ in length, and leave record files of {size} rows "
             f"in {spoilt[0].name}, which has shards or another dimension first: give elements"
         )
-    return _checked(replace(made, arrays=arrays, cuts=cuts, record_size=size, period=period))
+    notes = _sharing(made, period, len(begins) + 1, len(cuts) - 1)
+    made = replace(made, arrays=arrays, cuts=cuts, record_size=size, period=period)
+    return _checked(replace(made, period_notes=notes))
+
+
+def _sharing(plan: Plan, period: str, periods: int, regions: int) -> tuple[str, ...]:
+    """Return what to say where chunks leave several periods in one region, if so."""
+    if regions >= periods:
+        return ()
+    chunks: dict[int, str] = {}
+    for array in plan.arrays:
+        if array.axis is not None:
+            chunks.setdefault(array.spec.chunks[array.axis], array.spec.name)
+    grids = some_of([f"{length:,} ({name})" for length, name in sorted(chunks.items())])
+    of = counted(periods, f"period of {period}", f"periods of {period}")
+    return (
+        f"{of} lie in {counted(regions, 'region')}, as regions begin where chunks of all arrays "
+        f"do: every {counted(_base(plan), 'element')} of {plan.split}, with chunks of {grids}; "
+        "--exclude leaves arrays out that are better built apart",
+    )
 
 
 def with_more_dates(old: Plan, hierarchy: Hierarchy, labels: Labels) -> Plan:
@@ -94,7 +116,7 @@ def with_more_dates(old: Plan, hierarchy: Hierarchy, labels: Labels) -> Plan:
     if not any(array.axis is not None for array in arrays):
         return replace(grown, split=None, period=None, cuts=(), region_length=0)
     remedy = "update again when all have one, or build anew (--overwrite, or another OUT)"
-    found = _cuts(grown, labels, old.period, base, remedy)
+    found = _cuts(grown, _begins(grown, labels, old.period, remedy), base)
     # Where they were they stay, whatever dates the coordinate has now.
     later = (cut for cut in found if cut >= old.cuts[-1])
     cuts = _joined(old.stores, (*old.cuts[:-1], *later, found[-1]))
@@ -165,11 +187,23 @@ def _base(plan: Plan) -> int:
     return lcm(*(array.spec.chunks[array.axis or 0] for array in split))
 
 
-def _cuts(
-    plan: Plan, labels: Labels, period: str, base: int, remedy: str = "give a length in elements"
-) -> tuple[int, ...]:
-    """Return the elements at which regions begin, and the end; ``remedy`` is for messages."""
-    extent = max(array.spec.shape[array.axis] for array in plan.arrays if array.axis is not None)
+def _extent(plan: Plan) -> int:
+    """Return the length of the split dimension."""
+    return max(array.spec.shape[array.axis] for array in plan.arrays if array.axis is not None)
+
+
+def _cuts(plan: Plan, begins: Sequence[int], base: int) -> tuple[int, ...]:
+    """Return the elements at which regions begin, where periods do so at some, and the end."""
+    extent = _extent(plan)
+    cuts = {-(-begin // base) * base for begin in begins}
+    return (0, *sorted(cut for cut in cuts if 0 < cut < extent), extent)
+
+
+def _begins(
+    plan: Plan, labels: Labels, period: str, remedy: str = "give a length in elements"
+) -> list[int]:
+    """Return the elements at which periods begin but the first; ``remedy`` is for messages."""
+    extent = _extent(plan)
     texts = labels.texts.slice(0, extent)
     match = _DATE.fullmatch(labels.of(0) or "")
     if match is None or texts.null_count or len(texts) < extent:
@@ -184,9 +218,8 @@ def _cuts(
         raise InputError(
             f"--region {period}: the elements of {plan.split} do not rise in time: {remedy}"
         )
-    begins = np.flatnonzero(np.diff(numbers)) + 1
-    cuts = {-(-begin // base) * base for begin in begins.tolist()}
-    return (0, *sorted(cut for cut in cuts if 0 < cut < extent), extent)
+    begins: list[int] = (np.flatnonzero(np.diff(numbers)) + 1).tolist()
+    return begins
 
 
 def _numbers(

@@ -247,6 +247,8 @@ class Plan(Shown):
     identity: str = "none"
     #: Where the plan was made from, opened; not part of what the plan says.
     source: Source | None = field(default=None, compare=False, repr=False)
+    #: What to say of periods that share a region; not part of what the plan says either.
+    period_notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def in_short(self) -> str:
@@ -300,9 +302,10 @@ class Plan(Shown):
         return self.stores.store_of(partition.array, None if elements is None else elements[0])
 
     @property
-    def store_notes(self) -> tuple[str, ...]:
-        """What was noticed when many stores were joined, a line each."""
-        return () if self.stores is None else self.stores.notes
+    def notes(self) -> tuple[str, ...]:
+        """What was noticed as many stores were joined, or regions made periods, a line each."""
+        of_stores = () if self.stores is None else self.stores.notes
+        return (*of_stores, *self.period_notes)
 
     def inline_threshold_of(self, array: str) -> int:
         """Return up to how many bytes an array's chunks are inlined: kept ones all are."""
