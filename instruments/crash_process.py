@@ -23,7 +23,8 @@ import zarr  # noqa: F401
 
 import parchunk.cli.audit
 import parchunk.cli.build
-import parchunk.cli.update  # noqa: F401
+import parchunk.cli.update
+import parchunk.public  # noqa: F401
 from instruments import forked
 from parchunk.cli.main import main
 from parchunk.out.local import LocalOutput
