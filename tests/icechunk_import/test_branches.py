@@ -168,3 +168,32 @@ def _members(repo: str | Path, branch: str) -> list[str]:
         return [name for name, _ in zarr.open_group(session.store, mode="r").members()]
     except FileNotFoundError:
         return []
+
+
+def test_an_array_of_others_is_not_taken_over_when_the_source_gets_one_of_its_name(
+    grow, build, opened, tmp_path
+):
+    """Of the same chunks and data type; one that an import made first, and others anew, is."""
+    source, repo = grow(4), str(tmp_path / "repo")
+    out = build(source, split="time", region=2)
+    parchunk.to_icechunk(out, repo)
+    options: dict[str, Any] = {"shape": (4,), "chunks": (1,), "dtype": "i4", "fill_value": 0}
+    store = icechunk.Repository.open(icechunk.local_filesystem_storage(repo))
+    session = store.writable_session("main")
+    root = zarr.open_group(session.store)
+    root.create_array("rain", dimension_names=["time"], **options)[...] = 9
+    del root["height"]
+    session.commit("theirs")
+    zarr.open_group(source).create_array("rain", dimension_names=["time"], **options)[...] = 5
+    parchunk.update(out)
+    for _ in range(2):
+        with pytest.raises(parchunk.InputError, match="an array 'rain' that is not parchunk's"):
+            parchunk.to_icechunk(out, repo)
+    assert opened(repo)["rain"][...].tolist() == [9] * 4
+    assert parchunk.to_icechunk(out, repo, exclude="rain").finished
+    assert opened(repo)["height"][3, 5] == 23
+    session = store.writable_session("main")
+    del zarr.open_group(session.store)["rain"]
+    session.commit("theirs no more")
+    assert parchunk.to_icechunk(out, repo).finished
+    assert opened(repo)["rain"][...].tolist() == [5] * 4

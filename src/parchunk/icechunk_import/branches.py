@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
@@ -68,6 +68,22 @@ class Branch:
                 if made is None or array in made:
                     return made is not None and entry is not None
         return False
+
+    def made_by_others(self, arrays: Set[str]) -> Set[str]:
+        """Return those of some arrays that commits of others made, and no import did.
+
+        Whatever expired counts as an import's.
+        """
+        by: dict[bool, set[str]] = {True: set(), False: set()}
+        with self._reported("read the history of"):
+            for imports in (False, True):
+                if imports and not by[False] & arrays:
+                    break  # few branches have commits of others, and those make few arrays
+                for commit in self._repository.ancestry(branch=self.name):
+                    entry = Entry.from_metadata(commit.metadata)
+                    if (entry is not None) is imports and (entry is None or entry.kind != "region"):
+                        by[imports] |= adapter.made_arrays(self._repository, commit) or set()
+        return (by[False] & arrays) - by[True]
 
     def at(self, snapshot: str) -> Any:
         """Return a session that reads one of its snapshots."""

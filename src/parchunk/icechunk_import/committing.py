@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -86,7 +86,7 @@ class Committer:
             base = None
             if work.entry.kind == "hierarchy":
                 base = branch.at(session.snapshot_id)
-                nodes = self._nodes(session, base).after_loss(self._history.lost)
+                nodes = self._nodes(work, session, base).after_loss(self._history.lost)
                 replacing = nodes.replaced
                 entry = replace(work.entry, reach=nodes.reach, kept=nodes.kept)
                 work = replace(work, entry=entry)
@@ -122,12 +122,15 @@ class Committer:
             return self._appending.shift(array)
         return (0,) * self._plan.by_name[array].spec.rank
 
-    def _nodes(self, session: Any, base: Any) -> Nodes:
+    def _nodes(self, work: PlannedCommit, session: Any, base: Any) -> Nodes:
         if self._appending is not None:
             return self._appending.extend(session)
         ours, imported = self._history.begun, self._branch.has_imported
+        others: Set[str] = frozenset()
+        if ours and not self._history.is_of(work.entry.arrays):
+            others = self._branch.made_by_others(self._plan.by_name.keys())
         return write_nodes(
-            session, base, self._branch.url, self._plan, self._documents, ours, imported
+            session, base, self._branch.url, self._plan, self._documents, ours, imported, others
         )
 
     def _commit(self, session: Any, work: PlannedCommit) -> str | None:

@@ -40,7 +40,8 @@ class Entry:
     have no chunk in common. A hierarchy knows two lengths of the split dimension from the arrays
     that it found: chunks from ``reach`` on had none before it (None where that was not looked
     for), and from ``kept`` on it took chunks away (None when it took none). ``left_out`` are the
-    arrays of the references that were not to be imported. ``append`` says where they were put, and
+    arrays of the references that were not to be imported, ``arrays`` names those that were, in a
+    digest. ``append`` says where they were put, and
     all elements here are counted from there.
     """
 
@@ -61,12 +62,14 @@ class Entry:
     kept: int | None = None
     left_out: tuple[str, ...] = ()
     append: Append | None = None
+    arrays: str | None = None
 
     def to_metadata(self) -> dict[str, Any]:
         """Return the commit's metadata."""
         values = asdict(self)
-        if self.append is None:
-            del values["append"]  # as an import of before said it, which others read
+        for name in ("append", "arrays"):
+            if values[name] is None:
+                del values[name]  # as an import of before said it, which others read
         return {KEY: {"version": VERSION, **values}}
 
     @classmethod
@@ -107,6 +110,11 @@ class History:
     def begun(self) -> bool:
         """Whether an import has set nodes."""
         return any(entry.kind == "hierarchy" for entry in self.entries)
+
+    def is_of(self, arrays: str | None) -> bool:
+        """Whether the newest hierarchy is of these arrays."""
+        newest = next((entry for entry in self.entries if entry.kind == "hierarchy"), None)
+        return newest is not None and newest.arrays is not None and newest.arrays == arrays
 
     def has(self, wanted: Entry) -> bool:
         """Whether the branch has just this content."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,13 +54,14 @@ def write_nodes(
     documents: V3Documents,
     ours: bool,
     is_imported: Callable[[str], bool],
+    of_others: Set[str] = frozenset(),
 ) -> Nodes:
     """Set groups and arrays in a session; return what was there before.
 
     ``base`` is a read-only session of what the branch has; ``ours`` says whether an import has
     set nodes there, and ``is_imported`` whether one has made an array. Such an array that is
     written whole, all in this commit, may get other chunks, codecs or another data type: it is
-    deleted, and made anew.
+    deleted, and made anew. Arrays ``of_others`` are theirs though imports have set nodes.
 
     Raises
     ------
@@ -75,10 +76,11 @@ def write_nodes(
         key = f"{name}/zarr.json" if name else "zarr.json"
         held = adapter.get(base.store, key)
         found = None if held is None else json.loads(held)
-        if found is not None and _is_remade(found, plan, name, document, ours, is_imported):
+        mine = ours and name not in of_others
+        if found is not None and _is_remade(found, plan, name, document, mine, is_imported):
             adapter.delete_node(session.store, name)
             found = None
-        if found is None or not _is_same(url, name, found, document, ours):
+        if found is None or not _is_same(url, name, found, document, mine):
             items[key] = json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
         if found is not None and name in documents.arrays:
             replaced.add(name)

@@ -67,7 +67,9 @@ def plan_commits(
         )
     built = built or plan
     left_out = tuple(sorted(built.by_name.keys() - plan.by_name.keys()))
-    found[0] = replace(found[0], entry=replace(found[0].entry, left_out=left_out))
+    arrays = hashlib.sha256(canonical(sorted(plan.by_name)).encode()).hexdigest()
+    entry = replace(found[0].entry, left_out=left_out, arrays=arrays)
+    found[0] = replace(found[0], entry=entry)
     return [
         replace(work, entry=replace(work.entry, layout=layout, fingerprint=built.fingerprint))
         for work in found
