@@ -127,6 +127,22 @@ def test_strays_are_of_the_regions_that_a_fresh_build_counts_them_in(
             assert told(out) == told(fresh)
 
 
+def test_strays_between_the_folders_of_tasks_are_told_by_one_of_them(tmp_path: Path) -> None:
+    source = tmp_path / "s"
+    source.mkdir()
+    written = Written(LocalStore(str(source)), 3)
+    written.resize((12, 2))
+    for tail in STRAYS:
+        written.put(tail)
+    plan = parchunk.plan(str(source), split=0, region=3, record_size=2)
+    parchunk.build(plan, str(tmp_path / "whole"))
+    for task in parchunk.tasks(plan, str(tmp_path / "parts"), parts=4):
+        parchunk.run_task(task)
+    parchunk.publish(str(tmp_path / "parts"))
+    assert told(tmp_path / "parts") == told(tmp_path / "whole")
+    assert len(told(tmp_path / "parts")[1]) == len(STRAYS)
+
+
 def test_strays_of_which_not_all_are_known_by_name_are_listed_again(tmp_path: Path) -> None:
     """All of them stand behind the last chunk in text order, which is another one now."""
     source, out = tmp_path / "s", tmp_path / "refs"
