@@ -150,7 +150,14 @@ def test_what_cannot_be_taken_is_named_in_one_line(words, call, store, out):
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("1", 1), ("1k", 1000), ("1KiB", 1024), (" 1.5 GiB ", 3 << 29), ("2MB", 2_000_000)],
+    [
+        ("1", 1),
+        ("1k", 1000),
+        ("1KiB", 1024),
+        (" 1.5 GiB ", 3 << 29),
+        ("2MB", 2_000_000),
+        ("1TiB", 1 << 40),
+    ],
 )
 def test_sizes(text, size):
     assert parse_size(text) == size

@@ -125,3 +125,16 @@ def test_the_rate_is_of_the_last_minutes() -> None:
     assert rate.take(400, 300) == 0  # the first look is too long ago
     assert rate.take(410, 700) == pytest.approx(40)
     assert rate.take(420, 0) is None  # an update made all of it due again
+
+
+def test_what_claims_call_themselves_is_text(begun: Path, tmp_path: Path, capsys: Any) -> None:
+    parchunk.build(parchunk.plan(tmp_path / "s.zarr", region=2), begun)
+    ended = replace(Holder.of_this_process("task"), host="\x1b[2Jhost", expires=time.time() - 1)
+    open_output(begun).put(
+        Claim(ended, "v region 2", 1).path, Claim(ended, "v region 2", 1).encode()
+    )
+    capsys.readouterr()
+    assert run(["status", str(begun), "--watch"]) == 0
+    said = capsys.readouterr().out
+    assert "stale: v region 2 by process" in said
+    assert "on \\x1b[2Jhost" in said

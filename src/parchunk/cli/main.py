@@ -69,7 +69,8 @@ class _Commands(click.Group):
 def cli() -> None:
     """Turn the listing of a native Zarr store into kerchunk Parquet references.
 
-    SRC, OUT and REPO are paths or s3:// gs:// az:// URLs. Credentials come from the environment.
+    SRC, OUT and REPO are paths or s3:// gs:// az:// URLs; SRC also https:// with --inventory or
+    --probe. Credentials come from the environment.
 
     Exit codes: 0 good, 1 findings or unfinished, 2 error, 130 interrupted.
     """

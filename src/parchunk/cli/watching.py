@@ -7,6 +7,7 @@ import time
 
 import click
 
+from parchunk.cli.tables import console, say
 from parchunk.out.advance import Advance, Observer
 from parchunk.out.claims import Claim
 from parchunk.out.output import Output
@@ -27,7 +28,7 @@ def watch(output: Output, every: float, as_json: bool) -> int:
     InputError, OutputError
         When OUT holds no build, or cannot be read.
     """
-    rate = Rate()
+    rate, out = Rate(), console()
     while True:
         # Read each time: an update may have another plan.
         plan = load_plan(output)
@@ -44,7 +45,7 @@ def watch(output: Output, every: float, as_json: bool) -> int:
             click.echo(json.dumps(_document(advance, under_way, speed, finished)))
         else:
             for line in _lines(advance, under_way, speed, finished):
-                click.echo(line)
+                say(out, line)
         if finished:
             return 0
         time.sleep(every)
