@@ -114,6 +114,8 @@ def test_an_array_that_came_to_a_consolidated_store(
     assert "newer than the consolidated metadata, and taken in: group 'g', array 'g/came'" in said
     assert told("audit", out, "--against-source")[0] == 0
     assert open_references(out)["g/came"][0, 0] == 7
+    # what is excluded is not taken in, nor said to be
+    assert "taken in" not in told("plan", store, "--exclude", "g/*")[1]
     # who asked for no more than is consolidated gets no more, and is told so
     for command in (("update", only, "--no-progress"), ("plan", store, "--consolidated", "only")):
         code, said = told(*command)

@@ -9,7 +9,7 @@ walked, level by level: see `parchunk.metadata.discovery`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from parchunk.errors import InputError, MetadataError, ShortListingError, SourceError
 from parchunk.metadata.broken import Broken
@@ -128,11 +128,12 @@ class _Walk:
             self._say_what_has_no_document(nodes)
         else:
             nodes = {**parse_entries(consolidated, root.zarr_format), "": root}
-        came = [] if consolidated is None else self._complete(nodes, look)
+        came: set[str] = set() if consolidated is None else self._complete(nodes, look)
         arrays = sorted(name for name, node in nodes.items() if node.is_array)
         left_out = look.left_out + self._in_other_format(nodes, look.left_out)
         where = self.reader.describe(self.group)
         wanted = select(where, arrays, left_out, include, exclude, matched)
+        self._say_what_came(came.intersection((*wanted, *ancestors(wanted))), nodes)
         inside = _arrays_inside_arrays(wanted, frozenset(arrays))
         unusable = {name: name_problem(name) or inside.get(name) for name in wanted}
         usable = [name for name in wanted if not unusable[name]]
@@ -212,17 +213,19 @@ class _Walk:
         except SourceError as error:
             raise SourceError(f"{error}; --consolidated only plans without listing") from None
         nodes.update(found)
-        if found:
+        self._say_what_has_no_document({**nodes, **dict.fromkeys(groups, nodes[""])})
+        return set(found)
+
+    def _say_what_came(self, names: Collection[str], nodes: Mapping[str, Node]) -> None:
+        """Say which nodes are taken in that consolidated metadata does not name."""
+        if names:
             kinds = ", ".join(
-                f"{'array' if node.is_array else 'group'} {name!r}"
-                for name, node in sorted(found.items())
+                f"{'array' if nodes[name].is_array else 'group'} {name!r}" for name in sorted(names)
             )
             self.warnings.append(
                 f"newer than the consolidated metadata, and taken in: {kinds}: consolidate the "
                 "store again, as those who read by it do not see them"
             )
-        self._say_what_has_no_document({**nodes, **dict.fromkeys(groups, nodes[""])})
-        return set(found)
 
     def _say_what_has_no_document(self, nodes: dict[str, Node]) -> None:
         """Name the folders that v3 has no groups for, and that are taken for groups."""
