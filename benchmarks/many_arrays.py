@@ -1,6 +1,6 @@
 """Memory and time of each command by the number of arrays: what an array costs it.
 
-    python -m benchmarks.many_arrays [--arrays FEW MANY] [--traced]     default: 4,000 and 16,000
+    python -m benchmarks.many_arrays [--arrays FEW MANY | N] [--traced]   default: 4,000 and 16,000
 
 References of arrays of 96 chunks, a thousand of them in a group, are built with in-process
 listings, and each command is run on them in a process of its own, which has run it on a few arrays
@@ -8,7 +8,7 @@ before. An update is of a copy of the references, and asks a server on loopback 
 arrays, or a group of 1,000 more. "MiB" is the growth of the peak resident size over imports and the
 source. "KiB an array" is its slope between FEW and MANY arrays, and "ms an array" that of processor
 seconds; "traced" is that of what Python and numpy had allocated at most, and kept, in a second run
-with `tracemalloc`.
+with `tracemalloc`. Of N arrays alone the whole growth is told, and all processor seconds.
 """
 
 from __future__ import annotations
@@ -126,10 +126,28 @@ def one(name: str, out: str, traced: bool) -> dict[str, Any]:
         return {"kept": kept / 2**20, "peak": peak / 2**20}
 
 
+def built(folder: str, *counts: int) -> None:
+    """Build references of so many arrays, unless they are there."""
+    for count in counts:
+        if not Path(f"{folder}/{count}").exists():
+            in_process("benchmarks.many_arrays", "build, nothing to do", f"{folder}/{count}", "")
+
+
+def print_whole(count: int, commands: list[str], folder: str | None) -> None:
+    """Print what commands take of so many arrays."""
+    print(f"| command, {count:,} arrays | MiB | processor seconds |")
+    with tempfile.TemporaryDirectory() as temporary:
+        place = folder or temporary
+        built(place, count)
+        for name in commands:
+            took = in_process("benchmarks.many_arrays", name, f"{place}/{count}", "")
+            print(f"| {name} | {took['mib']:.0f} | {took['cpu_seconds']:.1f} |", flush=True)
+
+
 def main() -> None:
     """Print the table, a line as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--arrays", nargs=2, type=int, default=[4_000, 16_000])
+    parser.add_argument("--arrays", nargs="+", type=int, default=[4_000, 16_000])
     parser.add_argument("--commands", nargs="+", default=list(COMMANDS), choices=COMMANDS)
     parser.add_argument("--dir", help="where references are written, and left")
     parser.add_argument("--traced", action="store_true", help="what Python had allocated, too")
@@ -139,17 +157,16 @@ def main() -> None:
         name, out, traced = arguments.one
         print(json.dumps(one(name, out, traced == "traced")))
         return
+    if len(arguments.arrays) == 1:
+        print_whole(arguments.arrays[0], arguments.commands, arguments.dir)
+        return
     few, many = arguments.arrays
     ways = ("", "traced") if arguments.traced else ("",)
     print(f"| command | MiB, {few:,} | MiB, {many:,} | KiB an array | ms an array |", end="")
     print(" traced, at most | kept |" if arguments.traced else "")
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.dir or temporary
-        for count in (few, many):
-            if not Path(f"{folder}/{count}").exists():
-                in_process(
-                    "benchmarks.many_arrays", "build, nothing to do", f"{folder}/{count}", ""
-                )
+        built(folder, few, many)
         for name in arguments.commands:
             low: dict[str, float] = {}
             high: dict[str, float] = {}
