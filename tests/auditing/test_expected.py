@@ -76,6 +76,8 @@ def test_dates_are_elements_where_they_are_told_so(folder):
         ("tyme=2001-01-01:2001-02-01", "no array has that dimension"),
         ("time=2001-01-01:100", "is not DIM=START:STOP"),
         ("time=2001-1-1:2001-02-01", "is not DIM=START:STOP"),
+        ("time=1000000:", "time=1000000:: time has .* elements, .* no chunk would be expected"),
+        (["time=:2", "time=2:"], "time=:2 and --expect time=2:: no element is in both"),
     ],
 )
 def test_dates_that_are_not_there_are_refused(folder, expect, said):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import permutations
 from typing import TypeVar
 
 from parchunk.auditing.expectation import Bound, Box, Expectation
@@ -95,7 +96,8 @@ class Policy:
         Raises
         ------
         InputError
-            Naming what is not in the plan; where dates cannot be told, or none is there.
+            Naming what is not in the plan; where dates cannot be told, or none is there; two
+            ranges of a dimension that have nothing in common.
         """
         self.check(plan)
         dimension = None if plan.split is None else plan.split.dimension
@@ -108,7 +110,11 @@ class Policy:
 
         return Policy(
             tuple(
-                replace(rule, expect=told(rule.expect), empty=tuple(map(told, rule.empty)))
+                replace(
+                    rule,
+                    expect=_in_common(told(rule.expect)),
+                    empty=tuple(map(told, rule.empty)),
+                )
                 for rule in self.rules
             )
         )
@@ -132,6 +138,9 @@ class Policy:
                         f"{one.given}: no array{' of these' if rule.given else ''} has that "
                         f"dimension; there are: {', '.join(sorted(known)) or 'none with names'}"
                     )
+            for one in rule.expect:
+                if isinstance(one, Expected):
+                    _require_some(one, specs)
 
     def allows_gaps(self, array: str) -> bool:
         """Whether any chunk of an array may be missing."""
@@ -176,6 +185,39 @@ class Policy:
 
 def _last(said: Sequence[_T | None]) -> _T | None:
     return next((one for one in reversed(said) if one is not None), None)
+
+
+def _require_some(expected: Expected, specs: Sequence[ArraySpec]) -> None:
+    """Refuse a range behind the end of all arrays: none of their chunks would be expected."""
+    longest = max(
+        length
+        for spec in specs
+        for name, length in zip(spec.dimension_names, spec.shape, strict=True)
+        if name == expected.dimension
+    )
+    if expected.start >= max(longest, 1):
+        raise InputError(
+            f"{expected.given}: {expected.dimension} has {longest:,} elements, counted from 0: no "
+            "chunk would be expected"
+        )
+
+
+def _in_common(ranges: tuple[Expected, ...]) -> tuple[Expected, ...]:
+    """Return ranges, of each dimension those that some element is in all of: else none were left.
+
+    Raises
+    ------
+    InputError
+        Naming two that exclude each other.
+    """
+    for one, other in permutations(ranges, 2):
+        last = other.stop if other.dimension == one.dimension else None
+        if last is not None and one.start >= last > other.start:
+            raise InputError(
+                f"{other.given} and {one.given}: no element is in both, so that no chunk would be "
+                "expected: give one range; what is meant to be empty within it, a --policy says"
+            )
+    return ranges
 
 
 def _bounds(spec: ArraySpec, where: Where, whole: bool = False) -> Box:
