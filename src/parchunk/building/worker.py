@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
@@ -38,6 +39,9 @@ from parchunk.writing.rows import RowSource
 from parchunk.writing.seams import Seams
 from parchunk.writing.shard_rows import ShardRows
 from parchunk.writing.written import Written
+
+#: Parts of a leg that wait to be written, at most: what waits takes more than what was listed.
+_WAITING = 100
 
 
 def build_jobs(
@@ -139,6 +143,9 @@ def _build_leg(
                 writes.append(hands.submit(write, at, position, part))
             while writes and writes[0].done():
                 writes.popleft().result()
+            if len(writes) >= _WAITING:
+                # All at once: to be woken for each takes longer. None is forgotten meanwhile.
+                all_unless(pools.stop, list(islice(writes, _WAITING // 2)))
     except ListingError:
         # What the walk had passed is complete: it need not be listed again.
         all_unless(pools.stop, writes)
