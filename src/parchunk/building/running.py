@@ -24,7 +24,10 @@ from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import Partition
 from parchunk.workers.processes import worker_processes
 
-#: Jobs whose coordinators wait side by side; each is a thread that mostly sleeps.
+#: Jobs whose coordinators wait side by side, each a thread that mostly sleeps: so many for each
+#: listing, as some are written while others are listed, ...
+_FOR_EACH_LISTING = 2
+#: ... and no more than these. What is held of their arrays is held of all of them.
 _JOBS_IN_FLIGHT = 32
 #: Seconds that Ctrl-C waits for writes under way.
 GRACE = 3.0
@@ -75,7 +78,9 @@ class Run:
 
         They add the receipts of small arrays to ``blocks``, unless each has its own.
         """
-        coordinators = ThreadPoolExecutor(_JOBS_IN_FLIGHT, thread_name_prefix="job")
+        at_once = min(_FOR_EACH_LISTING * concurrency, _JOBS_IN_FLIGHT)
+        # One more than there are jobs, for receipts that are due meanwhile.
+        coordinators = ThreadPoolExecutor(at_once + 1, thread_name_prefix="job")
         with Pools(concurrency) as pools:
             call = partial(
                 build_jobs,
@@ -100,7 +105,7 @@ class Run:
 
             try:
                 starts = ((ready.held, partial(submit, ready)) for ready in jobs)
-                self.drive(starts, _JOBS_IN_FLIGHT, most_held, tick=write_due)
+                self.drive(starts, at_once, most_held, tick=write_due)
                 self.drive([(0, write)], 1)
             except Exception:
                 pools.stop.set()
