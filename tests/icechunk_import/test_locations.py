@@ -59,6 +59,43 @@ def test_a_container_of_a_neighbour_does_not_count():
     assert Container.of(Location("/data/air/temp")).is_declared(config)
 
 
+@pytest.mark.parametrize(
+    ("url", "given", "theirs", "said"),
+    [
+        ("s3://b/a", {"endpoint": "http://here:1/"}, icechunk.s3_store(), "the provider, and"),
+        ("s3://b/a", {}, icechunk.s3_store(endpoint_url="http://there"), "chunks at the provider"),
+        ("s3://b/a", {}, icechunk.s3_store(endpoint_url="https://s3.eu-1.amazonaws.com"), None),
+        (
+            "s3://b/a",
+            {"endpoint": "http://here:1/"},
+            icechunk.s3_store(endpoint_url="http://here:1", allow_http=True, region="any"),
+            None,
+        ),
+        (
+            "az://b/a",
+            {"account_name": "one"},
+            icechunk.storage.azure_store(account="other"),
+            "from other, and these references are of chunks at one",
+        ),
+        ("az://b/a", {}, icechunk.storage.azure_store(account="other"), None),
+        ("gs://b/a", {"base_url": "http://here"}, icechunk.gcs_store(), "chunks at http://here"),
+        ("gs://b/a", {}, icechunk.gcs_store(), None),
+    ],
+)
+def test_a_container_that_reads_from_another_server_does_not_do(url, given, theirs, said):
+    config = icechunk.RepositoryConfig.default()
+    config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(f"{url[:5]}b/", theirs))
+    container = Container.of(Location(url, tuple(given.items())))
+    assert container.is_declared(config)
+    found = container.misdirected(config)
+    assert (found is None) if said is None else said in str(found)
+    if said is not None:
+        scope = {"ic": icechunk, "config": config}
+        code = container.code().replace("config = repo.config; ", "").partition("repo =")[0]
+        exec(code, scope)
+        assert container.misdirected(config) is None
+
+
 def test_options_of_the_source_reach_the_container():
     options = {
         "endpoint": "http://127.0.0.1:9",

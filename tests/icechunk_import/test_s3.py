@@ -73,6 +73,29 @@ def test_source_and_repository_in_s3(source, options, tmp_path, request):
     np.testing.assert_array_equal(group["a"][1:], root["a"][1:])
 
 
+def test_a_repository_that_reads_the_bucket_from_another_server_is_refused(
+    source, options, tmp_path
+):
+    import icechunk
+
+    root, url = source
+    out = str(tmp_path / "out")
+    parchunk.build(parchunk.plan(url, store_options=options), out)
+    config = icechunk.RepositoryConfig.default()
+    config.set_virtual_chunk_container(
+        icechunk.VirtualChunkContainer("s3://bkt/", icechunk.s3_store(region="us-east-1"))
+    )
+    storage = icechunk.local_filesystem_storage(str(tmp_path / "repo"))
+    repo = icechunk.Repository.create(storage, config=config)
+    with pytest.raises(parchunk.InputError, match=r"reads s3://bkt/ from the provider") as error:
+        parchunk.to_icechunk(out, repo)
+    exec(str(error.value).partition("and run: ")[2], {"repo": repo})
+    assert parchunk.to_icechunk(out, str(tmp_path / "repo")).finished
+    opened = parchunk.open_icechunk(tmp_path / "repo")
+    group = zarr.open_group(opened.readonly_session("main").store, mode="r")
+    np.testing.assert_array_equal(group["a"][...], root["a"][...])
+
+
 def test_no_secret_is_written(source, options, tmp_path, request, capsys):
     _, url = source
     secret = {"access_key_id": "AKIAHUSH", "secret_access_key": "HUSHHUSH"}

@@ -308,6 +308,19 @@ def is_anonymous(store: Any) -> bool:
     return bool(getattr(options, "anonymous", False))
 
 
+def server_of(store: Any) -> tuple[str, ...]:
+    """Return what names the server of a container's store: none where it is the provider's own."""
+    options = getattr(store, "_0", None)
+    names = ("google_base_url", "azure_storage_endpoint", "account")
+    found = (
+        [options.get(name) for name in names]
+        if isinstance(options, dict)
+        else [getattr(options, "endpoint_url", None)]
+    )
+    said = [str(one).rstrip("/") for one in found if one]
+    return tuple(one for one in said if not one.endswith(".amazonaws.com"))
+
+
 def local_access() -> Any:
     """Return the credential of local virtual chunks: 2.x has a word for it, 1.x takes None."""
     return _access("LocalFileSystemAccess")

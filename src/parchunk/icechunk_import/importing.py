@@ -321,6 +321,13 @@ def _open(
             f"reads no chunk from there: open it in Python as repo and run: import icechunk as ic; "
             f"{container.code()}"
         )
+    misdirected = container.misdirected(config)
+    if misdirected is not None:
+        raise InputError(
+            f"{url} {misdirected}: import into another REPO, or, where it has no chunks from there "
+            f"that are to stay, open it in Python as repo and run: import icechunk as ic; "
+            f"{container.code()}"
+        )
     if not created and not appended_to:
         split_manifests(config, plan)
     adapter.forget_manifests(config)

@@ -329,10 +329,29 @@ class Container:
 
     def is_declared(self, config: Any) -> bool:
         """Whether a repository's configuration has containers for all of this source's chunks."""
-        declared = config.virtual_chunk_containers or {}
-        return all(
-            any(one.base.startswith(c.url_prefix) for c in declared.values()) for one in self.every
-        )
+        return all(one._declared(config) is not None for one in self.every)
+
+    def _declared(self, config: Any) -> Any:
+        """Return the container of a repository that Icechunk takes for chunks here, or None."""
+        declared = (config.virtual_chunk_containers or {}).values()
+        mine = [one for one in declared if self.base.startswith(one.url_prefix)]
+        return max(mine, key=lambda one: len(one.url_prefix), default=None)
+
+    def misdirected(self, config: Any) -> str | None:
+        """Return what is said of a repository that reads chunks from another server, else None."""
+        ic = adapter.load()
+        for one in self.every:
+            container = one._declared(config)
+            if one.prefix.startswith("az:") and "account_name" not in one._options:
+                continue
+            theirs, ours = (adapter.server_of(s) for s in (container.store, one._store(ic)))
+            if theirs != ours:
+                there, here = (" ".join(server) or "the provider" for server in (theirs, ours))
+                return (
+                    f"reads {container.url_prefix} from {there}, and these references are of "
+                    f"chunks at {here}"
+                )
+        return None
 
 
 def chunk_key(array: str, index: Sequence[int]) -> str:
