@@ -132,6 +132,19 @@ def test_a_pattern_without_a_match_says_what_is_there() -> None:
         matches("p", ["a"], Source(MemoryStore(), "", "memory://s"))
 
 
+def test_a_remote_folder_with_a_bracket_is_said_how_to_be_written() -> None:
+    """Of a URL nobody looks whether there is such a folder: it is a pattern."""
+    store = MemoryStore()
+    store.put("in/br[a]ck/.zgroup", b"{}")
+    source = Source(store, "", "memory://s")
+    said = r"for the folder of that name write s3://b/in/br\[\[\]a\]ck$"
+    with pytest.raises(InputError, match=said):
+        matches("s3://b/in/br[a]ck", ["br[a]ck"], source.child("in"))
+    above, segments = split_pattern("s3://b/in/br[[]a]ck")
+    assert above == "s3://b/in"
+    assert matches("p", segments, source.child("in")) == ["br[a]ck"]
+
+
 def test_a_folder_with_a_bracket_is_no_pattern(tmp_path: Path) -> None:
     (tmp_path / "x[1].zarr").mkdir()
     assert is_there(f"{tmp_path}/x[1].zarr")

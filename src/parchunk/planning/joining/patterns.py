@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from glob import escape
 from typing import Protocol
 
 from parchunk.errors import InputError
@@ -46,6 +47,12 @@ def split_pattern(pattern: str) -> tuple[str, list[str]]:
     return scheme + separator + above, segments[first:]
 
 
+def _literally(pattern: str) -> str:
+    """Return the pattern that matches what is called like ``pattern``, and nothing else."""
+    scheme, separator, rest = pattern.partition("://")
+    return scheme + separator + escape(rest) if separator else escape(scheme)
+
+
 def is_there(pattern: str) -> bool:
     """Whether what looks like a pattern is the path of a folder that is so called."""
     return "://" not in pattern and local_path(pattern).exists()
@@ -65,6 +72,8 @@ def matches(pattern: str, segments: list[str], source: Directories) -> list[str]
     found = sorted(_below(source, "", segments, seen))
     if not found:
         there = f"there are {some_of(sorted(seen))}" if seen else "nothing is there"
+        if segments[0] in seen:
+            there = f"for the folder of that name write {_literally(pattern)}"
         raise InputError(f"{pattern} matches no folder: {there}")
     if len(found) > MOST_STORES:
         raise InputError(
