@@ -21,6 +21,7 @@ from tests.loopback import serving
 import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import OutputError
+from parchunk.stores import opening
 
 STORE = zarr_store([("t", (40_000,), (1,), ("time",))])
 
@@ -231,7 +232,7 @@ class RefusingS3(http.server.BaseHTTPRequestHandler):
 def test_a_store_that_refuses_to_keep_more(
     server: Server, capsys: pytest.CaptureFixture[str], refused: str, monkeypatch: Any
 ) -> None:
-    monkeypatch.setitem(parchunk.stores.opening.RETRY, "max_retries", 1)
+    monkeypatch.setitem(opening.RETRY, "max_retries", 1)
     handler = type("Handler", (RefusingS3,), {"objects": {}, "refused": refused})
     with serving(handler) as endpoint:
         options = (f"endpoint={endpoint}", "region=us-east-1", "skip_signature=true")
