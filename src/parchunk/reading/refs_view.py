@@ -9,7 +9,7 @@ from parchunk.metadata.names import RECORD_FILES
 from parchunk.metadata.shard_grid import extents
 from parchunk.out.output import OBJECTS
 from parchunk.planning.plan import ArrayPlan, Plan
-from parchunk.reading.sql_text import glob_escaped, nothing, text
+from parchunk.reading.sql_text import glob_escaped, nothing, text, texts
 
 _REFS_TYPES = {
     "array_name": "VARCHAR", "region": "BIGINT", "chunk_number": "BIGINT",
@@ -90,7 +90,7 @@ def _with_objects(
             f'SELECT *, CASE WHEN present THEN CAST({lost} AS {kind}) END AS "{column}"\n'
             f"FROM (\n{refs}\n) AS refs"
         )
-    files = ",\n  ".join(text(glob_escaped(f"{head}/{name}/") + RECORD_FILES) for name in kept)
+    files = texts(glob_escaped(f"{head}/{name}/") + RECORD_FILES for name in kept)
     split = "" if region == _NO_REGION else " AND refs.region = objects.region"
     return (
         f"SELECT refs.*, CASE WHEN present AND objects.chunk_number IS NULL THEN {lost}\n"
@@ -98,7 +98,7 @@ def _with_objects(
         f"FROM (\n{refs}\n) AS refs LEFT JOIN (\n"
         f"SELECT substring(parse_dirpath(filename), {len(head) + 2}) AS array_name,\n"
         f'  {region} AS region, {number} AS chunk_number, {column} AS "{column}"\n'
-        f"FROM read_parquet([\n  {files}\n],\n"
+        f"FROM read_parquet({files},\n"
         f"  filename = true, file_row_number = true, hive_partitioning = false){where}\n"
         ") AS objects ON refs.array_name = objects.array_name\n"
         f"  AND refs.chunk_number = objects.chunk_number{split}"
@@ -121,9 +121,9 @@ def _refs_of(
         "inlined": "raw IS NOT NULL",
     }
     selected = ",\n  ".join(f'{expression} AS "{name}"' for name, expression in columns.items())
-    files = ",\n  ".join(text(glob_escaped(f"{url}/{name}/") + RECORD_FILES) for name in names)
+    files = texts(glob_escaped(f"{url}/{name}/") + RECORD_FILES for name in names)
     return (
-        f"SELECT\n  {selected}\nFROM read_parquet([\n  {files}\n],\n"
+        f"SELECT\n  {selected}\nFROM read_parquet({files},\n"
         f"  filename = true, file_row_number = true, hive_partitioning = false){where}"
     )
 

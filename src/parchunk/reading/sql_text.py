@@ -11,6 +11,11 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def texts(values: Iterable[str]) -> str:
+    """Return a SQL list of strings as one constant: there may be very many."""
+    return f"from_json({text(json.dumps(list(values)))}, '[\"VARCHAR\"]')"
+
+
 def glob_escaped(path: str) -> str:
     """Return the glob that matches exactly this path."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in path)
