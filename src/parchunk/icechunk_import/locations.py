@@ -154,7 +154,10 @@ class Container:
         found: list[pa.StringArray] = []
         while True:
             old, new = self._beginnings(array, paths)
-            elsewhere = pc.index(pc.starts_with(paths, old), False).as_py()
+            begun = pc.starts_with(paths, old)
+            # not by pc.index, which imports pandas
+            all_are = pc.all(begun, min_count=0).as_py()
+            elsewhere = -1 if all_are else begun.to_pylist().index(False)
             mine = paths if elsewhere < 0 else paths.slice(0, elsewhere)
             if elsewhere == 0 or (
                 elsewhere > 0 and (not self.stores or mine.null_count == elsewhere)
