@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,3 +33,41 @@ def test_a_folder_that_goes_while_it_is_listed_is_no_error(
     monkeypatch.setattr(os, "walk", once)
     assert output.paths("claims") == ["claims/one"]
     assert gone
+
+
+def test_a_slow_disk_gets_many_writes_at_once_and_a_fast_one_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = LocalOutput(Location(str(tmp_path)))
+    output.prepare()
+    synced = os.fsync
+
+    def after(seconds: float) -> int:
+        clock = itertools.count(0, seconds)
+        monkeypatch.setattr("parchunk.out.local.time.perf_counter", lambda: next(clock))
+        return output.writes_at_once(8)
+
+    assert [after(0.0001), after(0.0035), after(1.0)] == [1, 4, 8]
+    monkeypatch.undo()
+    slow: list[int] = []
+
+    def sync(file: int) -> None:
+        slow.append(file)
+        time.sleep(0.01)
+        synced(file)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    assert output.writes_at_once(8) == 8
+    assert slow
+    assert not list((tmp_path / ".parchunk/tmp").iterdir())
+
+
+def test_where_nothing_can_be_written_the_first_write_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert LocalOutput(Location(f"{tmp_path}/file/out")).writes_at_once(8) == 8
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "out/.parchunk").mkdir(parents=True)
+    (tmp_path / "out/.parchunk/tmp").symlink_to(elsewhere)
+    assert LocalOutput(Location(f"{tmp_path}/out")).writes_at_once(8) == 8
+    assert not list(elsewhere.iterdir())

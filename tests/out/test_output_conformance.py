@@ -66,6 +66,13 @@ def test_what_is_put_is_got(output: Output) -> None:
     assert output.paths() == ["t/refs.0.parq"]
 
 
+def test_an_object_store_gets_as_many_writes_at_once_as_there_may_be(output: Output) -> None:
+    output.prepare()
+    most = output.writes_at_once(8)
+    assert most == 8 if output.costs_requests else 1 <= most <= 8
+    assert output.paths() == []
+
+
 def test_big_objects(output: Output) -> None:
     output.prepare()
     data = os.urandom(24 << 20)

@@ -57,6 +57,6 @@ def do_here(
         run.in_processes(ready, effort.processes)
     else:
         blocks = together(output, effort.shared, run.receipts.append, run.check)
-        run.in_threads(ready, most_held, effort.concurrency, blocks)
+        run.in_threads(ready, most_held, effort.concurrency, output, blocks)
     least = sum(receipt.requests_least for receipt in run.receipts[before:])
     return least if source.manner.remote else 0

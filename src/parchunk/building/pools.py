@@ -9,7 +9,6 @@ from copy import copy
 from typing import ParamSpec, TypeVar
 
 from parchunk.building.arrow_memory import SYSTEM_MEMORY
-from parchunk.building.hands import Hands
 from parchunk.cover.memory import TAKERS, WRITERS
 from parchunk.listing.wire.server import hang_up
 from parchunk.writing.inline_room import InlineRoom
@@ -28,13 +27,14 @@ class Pools:
     Meanwhile Arrow takes memory from the system.
     """
 
-    def __init__(self, concurrency: int) -> None:
+    def __init__(self, concurrency: int, small: int = 1) -> None:
+        """Make room for so many listings, and as many writes; for ``small`` of small partitions."""
         self.listings: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="listing")
         self.takers: Executor = ThreadPoolExecutor(TAKERS, thread_name_prefix="taker")
         self.writers: Executor = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
         self.fetches: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
         #: For small partitions: each is written from its rows to its receipt by one thread.
-        self.small: Executor = Hands(concurrency, "small")
+        self.small: Executor = ThreadPoolExecutor(small, thread_name_prefix="small")
         #: For others: each waits for the last of its record files.
         self.partitions: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
         #: Whose turn it is to read a page of small arrays.

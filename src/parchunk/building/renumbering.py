@@ -148,7 +148,7 @@ class Renumbering:
             if self.effort.processes > 1:
                 run.in_processes(ready, self.effort.processes)
             else:
-                run.in_threads(ready, most_held, self.effort.concurrency)
+                run.in_threads(ready, most_held, self.effort.concurrency, self.stage)
         finally:
             if run.writing:
                 self.lease.leave()

@@ -19,6 +19,7 @@ from parchunk.building.results import JobResult, Progress
 from parchunk.building.worker import build_jobs
 from parchunk.errors import OutputError
 from parchunk.listing.patience import Requests
+from parchunk.out.output import Output
 from parchunk.out.receipt_blocks import Together
 from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import Partition
@@ -72,6 +73,7 @@ class Run:
         jobs: Iterable[ReadyJobs],
         most_held: int,
         concurrency: int,
+        output: Output,
         blocks: Together | None = None,
     ) -> None:
         """Run jobs in this process, as many at once as fit the memory bound together.
@@ -81,7 +83,7 @@ class Run:
         at_once = min(_FOR_EACH_LISTING * concurrency, _JOBS_IN_FLIGHT)
         # One more than there are jobs, for receipts that are due meanwhile.
         coordinators = ThreadPoolExecutor(at_once + 1, thread_name_prefix="job")
-        with Pools(concurrency) as pools:
+        with Pools(concurrency, output.writes_at_once(concurrency)) as pools:
             call = partial(
                 build_jobs,
                 pools=pools,

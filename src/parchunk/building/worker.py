@@ -64,7 +64,9 @@ def build_jobs(
     """
     with contextlib.ExitStack() as stack:
         if pools is None:
-            pools = stack.enter_context(Pools(ready.share.concurrency))
+            most = ready.share.concurrency
+            small = ready.output.writes_at_once(most)
+            pools = stack.enter_context(Pools(most, small))
         return _build(ready, pools, Requests(total=requests), notify, blocks)
 
 

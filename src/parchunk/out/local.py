@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -37,6 +38,10 @@ from parchunk.stores.opening import Location
 _TEMPORARY = f"{OWN}/tmp"
 #: What lies in a folder that goes with the last of it.
 _OF_THEIR_FOLDER = (f"{CLAIMS}/", f"{BLOCKS}/", f"{INVENTORY}/")
+#: Files that are written to see how long one takes, ...
+_TRIED = 3
+#: ... and seconds of Python, about, that go with each small record file.
+_WORK = 0.001
 #: Tries to write an object while others clear the folder in which it is written, and to list one.
 _TRIES = 5
 
@@ -160,6 +165,28 @@ class LocalOutput(Output):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
+
+    def writes_at_once(self, most: int) -> int:
+        """Return how many small files to write at a time, by how long the quickest of some takes.
+
+        One to a fast disk, and all to a network file system that answers after some milliseconds.
+        """
+        try:
+            self.refuse_links([_TEMPORARY])
+            quickest = min(self._seconds_of_a_write() for _ in range(_TRIED))
+        except (OSError, OutputError):  # the first write says what is wrong
+            return most
+        return min(1 + int(quickest / _WORK), most)
+
+    def _seconds_of_a_write(self) -> float:
+        began = time.perf_counter()
+        temporary = f"{self.url}/{_TEMPORARY}/{uuid.uuid4().hex}"
+        try:
+            _write(temporary, b"parchunk sees how long a write takes")
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+        return time.perf_counter() - began
 
     def move(self, path: str, to: str) -> None:
         """Give one object another path, replacing what is there; none at ``path`` is fine."""

@@ -106,6 +106,14 @@ class Output(Protocol):
         """Write one object whole, replacing what is there; after an error that is untouched."""
         ...
 
+    def writes_at_once(self, most: int) -> int:
+        """Return how many small objects are best written at a time, of up to ``most``.
+
+        Threads that run Python take turns at every call that leaves it, and to wait for turns
+        costs more than to write to a fast disk; a slow one wants many writes under way.
+        """
+        ...
+
     def move(self, path: str, to: str) -> None:
         """Give one object another path, replacing what is there; none at ``path`` is fine.
 
