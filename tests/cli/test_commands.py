@@ -224,7 +224,7 @@ BAD = {
     "no value": (["s3://b/s", "{out}", "--store-option", "region"], "=VALUE"),
     "include": (["{src}", "{out}", "--include", "none*"], "none*"),
     "OUT a file": (["{src}", "{tmp}/file"], "file"),
-    "OUT below a file": (["{src}", "{tmp}/file/refs"], "file/refs"),
+    "OUT below a file": (["{src}", "{tmp}/file/refs"], "/file is a file: OUT must"),
     "OUT in SRC": (["{src}", "{src}/refs"], "inside SRC"),
     "OUT in SRC by a link": (["{src}", "{tmp}/link/refs"], "inside SRC"),
     "OUT is SRC": (["{src}", "{src}"], "SRC"),

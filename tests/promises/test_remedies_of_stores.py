@@ -1,5 +1,6 @@
 """What an audit says of stores with something amiss, done to the letter, makes them complete."""
 
+import json
 import os
 import re
 import shutil
@@ -212,6 +213,26 @@ def size_outliers(folder: Path) -> Case:
     return made.built()
 
 
+def uneven_labels(folder: Path) -> Case:
+    made = case(folder)
+    days = zarr.open_array(made.store / "time", mode="r+")
+    days[:] = [*range(12), *range(13, STEPS + 1)]
+    made.produce = lambda: days.__setitem__(slice(None), np.arange(STEPS))
+    return made.built()
+
+
+def chunkless(folder: Path) -> Case:
+    made = case(folder)
+    late = zarr.create_array(made.store / "late", shape=(2,), chunks=(1,), dtype="i4")
+    late[:] = 1
+    document = made.store / "late/zarr.json"
+    right = document.read_text()
+    document.write_text(json.dumps(json.loads(right) | {"shape": [0]}))
+    made.produce = lambda: document.write_text(right)
+    made.audit = ("--against-source",)
+    return made.built()
+
+
 def shared_ranges(folder: Path) -> Case:
     import google_crc32c
 
@@ -231,8 +252,7 @@ MADE: dict[str, Callable[[Path], Case]] = {
     for function in (
         impossible_size, undecodable, all_fill, ends_early, other_spelling, new_array, gone_array,
         new_chunks, rewritten_chunks, as_of_inventory, unverified, lacking, left_out, strays,
-        size_outliers,
-        shared_ranges,
+        size_outliers, shared_ranges, uneven_labels, chunkless,
     )
 }  # fmt: skip
 #: Notices of which nothing need be done, or that a look settles: they stay.
