@@ -43,6 +43,16 @@ def test_record_file_deleted(built):
     assert ".parchunk/receipts/t/1.json" in found[0].remedy
 
 
+def test_a_chunk_of_zero_bytes_is_no_policys_where_its_row_cannot_be_read(built):
+    for file in range(12):
+        (built.out / REFS.format(file)).unlink()
+    report = built.audit()
+    assert [f.message for f in report.findings if f.kind == "zero-sized"] == [
+        "t, region 2: 1 chunk is an object of zero bytes, as its receipt says"
+    ]
+    assert report.verdict.endswith("wrote; incomplete: 1 chunk of zero bytes stands")
+
+
 def test_the_remedy_repairs(own):
     (own.out / REFS.format(4)).write_bytes(b"")
     for finding in own.audit().findings:

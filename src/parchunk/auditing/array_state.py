@@ -198,11 +198,10 @@ class ArrayState:
 
     def coverage_findings(self, audited: ArrayAudit) -> list[Finding]:
         """Return gaps, zero-sized chunks, impossible sizes, outliers and strays as findings."""
-        zero_sized = {part.region: part.zero_sized for part in self.partitions if part.zero_sized}
         return [
             *gap_findings(self.spec, audited),
             *lacking_findings(self._plan, self._array, audited),
-            *zero_sized_findings(self.spec, audited, zero_sized),
+            *zero_sized_findings(self.spec, audited, self.partitions),
             *impossible_sizes(self._array, audited.sizes, self._plan.record_size),
             *outlier_findings(self.spec, audited),
             *stray_findings(audited),

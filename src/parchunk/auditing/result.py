@@ -222,9 +222,10 @@ class AuditReport(Shown, AuditCounts):
         if "unfinished" in gaps and not unfinished:
             said.append("unfinished: what is built is not published yet")
         lacks = [counted(gaps[kind], *words) for kind, words in _AMISS.items() if gaps[kind]]
-        if gaps["zero-sized"] and not self.missing:
+        if gaps["zero-sized"] and not gaps.keys() & (_MISSING - {"zero-sized"}):
             stand = "chunk of zero bytes stands", "chunks of zero bytes stand"
-            lacks.insert(0, f"{counted(gaps['zero-sized'], *stand)} where none is expected")
+            where = " where none is expected" if self.excused else ""
+            lacks.insert(0, f"{counted(gaps['zero-sized'], *stand)}{where}")
         elif gaps.keys() & _MISSING:
             share = self.missing / max(self.expected - self.excused - self.lacking, 1)
             missing = counted(self.missing, "chunk is", "chunks are")

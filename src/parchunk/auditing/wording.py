@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.findings import Finding, Severity, finding, rebuild
@@ -10,7 +11,7 @@ from parchunk.auditing.gaps import Gap, largest
 from parchunk.auditing.objects import objects_of
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.receipt_check import Audited
-from parchunk.auditing.result import ArrayAudit, percent
+from parchunk.auditing.result import ArrayAudit, PartitionAudit, percent
 from parchunk.metadata.choosing import some_of
 from parchunk.metadata.chunk_keys import chunk_key, chunk_label
 from parchunk.metadata.spec import ArraySpec
@@ -139,13 +140,19 @@ def early_ends(policy: Policy, plan: Plan, labels: Labels) -> Iterator[Finding]:
 
 
 def zero_sized_findings(
-    spec: ArraySpec, audited: ArrayAudit, by_region: Mapping[int | None, int]
+    spec: ArraySpec, audited: ArrayAudit, partitions: Iterable[PartitionAudit]
 ) -> Iterator[Finding]:
-    """Yield the regions that have zero-sized chunks, so many each; None is the whole array."""
+    """Yield the regions that have zero-sized chunks, and how many each."""
     what = objects_of(spec).zero_sized
-    for region, count in list(by_region.items())[:GAP_FINDINGS]:
+    for part in islice((part for part in partitions if part.zero_sized), GAP_FINDINGS):
+        region, count = part.region, part.zero_sized
         where = spec.name if region is None else f"{spec.name}, region {region}"
-        taken = "and counted as missing" if audited.missing else "where the policy expects none"
+        if part.missing:
+            taken = "and counted as missing"
+        elif part.excused:
+            taken = "where the policy expects none"
+        else:  # its rows cannot be read
+            taken = "as its receipt says"
         yield finding(
             "zero-sized",
             f"{where}: {counted(count, *what)}, {taken}",
