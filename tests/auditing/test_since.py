@@ -211,6 +211,7 @@ def test_of_a_store_the_temporary_references_are_not_compared(
     ("change", "said"),
     [
         (lambda document: None, "is not what parchunk audit --json prints of an audit"),
+        (lambda document: "[" * 100_000, "is not what parchunk audit --json prints of an audit"),
         (lambda document: {"error": "no"}, "is not what parchunk audit --json prints of an audit"),
         (lambda document: document | {"out": "/a", "source": "/b"}, "is of /a, references of /b"),
         (lambda document: document | {"findings": [{"what": 1}]}, "not what this parchunk"),
@@ -221,7 +222,8 @@ def test_of_a_store_the_temporary_references_are_not_compared(
 def test_what_is_no_audit_of_the_same_is_refused(
     out: Path, earlier: str, change: Any, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path(earlier).write_text(json.dumps(change(json.loads(Path(earlier).read_text()))))
+    changed = change(json.loads(Path(earlier).read_text()))
+    Path(earlier).write_text(changed if isinstance(changed, str) else json.dumps(changed))
     assert run(["audit", str(out), "--since", earlier]) == 2
     error = capsys.readouterr().err
     assert said in error

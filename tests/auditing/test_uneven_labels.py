@@ -1,5 +1,6 @@
 """Dates of the split dimension that step over some are told, and no others."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,7 +103,9 @@ def test_only_what_is_exactly_so_is_said(
     assert all(one.severity == "notice" and one.array == "time" for one in found)
 
 
-def test_a_month_that_no_store_has_is_told_and_is_no_error(tmp_path: Path) -> None:
+def test_a_month_that_no_store_has_is_told_and_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No chunk is missing: the coordinate steps over it."""
     months = [np.datetime64(f"2020-{month:02d}-01") for month in (1, 2, 4, 5, 6)]
     days = [int((month - np.datetime64("2019-12-01")).astype(int)) for month in months]
@@ -112,7 +115,17 @@ def test_a_month_that_no_store_has_is_told_and_is_no_error(tmp_path: Path) -> No
     assert report.exit_code == 0
     assert [(one.kind, one.count) for one in report.findings] == [("uneven-labels", 1)]
     assert "2020-02-01 then 2020-04-01" in report.findings[0].message
+    then = tmp_path / "then.json"
+    then.write_text(json.dumps(report.to_json()))
+    with monkeypatch.context() as patch:
+        patch.setattr("parchunk.auditing.run.labels_for", lambda *_: Labels())  # cannot be read
+        since = parchunk.audit(out, since=then).since
+    assert since is not None
+    assert (since.mended, [one.kind for one in since.unjudged]) == ((), ["uneven-labels"])
     # As the remedy says.
     written(source, [*days[:2], 91, *days[2:]])
     parchunk.update(out)
-    assert not parchunk.audit(out).findings
+    mended = parchunk.audit(out, since=then)
+    assert mended.since is not None
+    assert [one.kind for one in mended.since.mended] == ["uneven-labels"]
+    assert not mended.findings

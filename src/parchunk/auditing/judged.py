@@ -46,6 +46,8 @@ class Judged:
         if found.kind in DRAWN:
             decoded = self._report.decoded
             return decoded is not None and decoded.read == decoded.of
+        if found.kind == "uneven-labels":
+            return len(self._report.labels) > 0
         by_source = found.kind in _BY_SOURCE and not str(found.key).endswith(".parq")
         if found.severity == "change" or by_source or found.kind == "chunkless":
             return self._report.comparison is not None

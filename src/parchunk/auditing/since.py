@@ -161,7 +161,7 @@ def read_audit(path: str) -> dict[str, Any]:
         document = gathered(Path(path).read_bytes(), {("partitions",): lambda *_: None})
     except OSError as error:
         raise InputError(f"--since {path} cannot be read: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or not {"out", "findings", "arrays"} <= document.keys():
         raise InputError(f"--since {path} is not what parchunk audit --json prints of an audit")
