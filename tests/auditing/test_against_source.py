@@ -75,6 +75,7 @@ def test_a_listing_is_asked_once_for_each_array_without_chunks(tmp_path):
         report = parchunk.audit(tmp_path / "refs", against_source=True, source=source)
     told = {f.array: f for f in report.findings if f.kind == "chunkless"}
     assert {name: f.count for name, f in told.items()} == {"none": 1, "nothing": 998}
+    assert "1 object lies below it" in told["none"].message
     assert "998 objects or more lie below it" in told["nothing"].message
     assert report.comparison.requests == 3  # of `t`, and one of each
 

@@ -67,12 +67,13 @@ def _told(spec: ArraySpec, listing: Listing) -> Iterator[Finding]:
     paths = sorted(strays["path"].to_pylist())
     chunks = strays["reason"].to_pylist().count(OUTSIDE)
     more = " or more" if len(tails) >= listing.page else ""
+    lie = "lies" if len(paths) == 1 and not more else "lie"
     named = ", ".join(f"{spec.name}/{path}" for path in paths[:_NAMED])
     named += ", ..." if len(paths) > _NAMED or more else ""
     yield finding(
         "chunkless",
         f"{spec.name}: its shape ({grid_text(spec.shape)}) has no chunks, and "
-        f"{counted(len(paths), 'object')}{more} lie below it, {chunks:,} of them spelled as its "
+        f"{counted(len(paths), 'object')}{more} {lie} below it, {chunks:,} of them spelled as its "
         f"chunks are: {named}",
         "where that is data, have the producer write the array's shape, then run parchunk update "
         "OUT; else nothing need be done",
