@@ -81,6 +81,21 @@ def test_a_repository_lies_apart_from_what_it_is_made_of(
     assert tree(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("repo", "said"),
+    [("file", "no Icechunk repo"), ("file/repo", "Not a directory"), ("n" * 300, "name too long")],
+)
+def test_a_repository_whose_folder_cannot_be_made_is_one_line(
+    repo, said, grow, build, tmp_path, capsys
+):
+    """Icechunk panics there."""
+    (tmp_path / "file").touch()
+    out = build(grow(2), split="time", region=2)
+    there = str(tmp_path / repo)
+    assert said in assert_one_line([out, there], capsys)
+    assert "no Icechunk repo" in assert_one_line([out, there, "--append", "time"], capsys)
+
+
 @pytest.mark.slow  # icechunk tries again for half a minute
 def test_an_unreachable_repository_is_one_line(grow, build, capsys):
     options = ("endpoint=http://127.0.0.1:9", "access_key_id=a", "secret_access_key=HUSH")
@@ -95,6 +110,7 @@ def assert_one_line(arguments, capsys):
     assert shown.err.startswith("parchunk: ")
     assert "Traceback" not in shown.err
     assert "HUSH" not in shown.err + shown.out
+    return shown.err
 
 
 def test_without_the_extra_it_is_named(grow, build, tmp_path, monkeypatch, capsys):

@@ -11,7 +11,7 @@ from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container
-from parchunk.icechunk_import.repository import open_existing
+from parchunk.icechunk_import.repository import is_folder, open_existing
 from parchunk.icechunk_import.storage import storage_at
 from parchunk.stores.urls import is_http
 
@@ -61,7 +61,7 @@ def open_to_append(
         When there is no repository, or it cannot be reached.
     """
     storage, location = storage_at(repo, options)
-    there = location.scheme != "file" or Path(location.url).is_dir()
+    there = location.scheme != "file" or is_folder(Path(location.url))
     if there:  # Icechunk makes a folder where it looks for one
         with adapter.reported(f"open {location.url}", "check the URL, the options and the access"):
             there = adapter.load().Repository.exists(storage)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parchunk.errors import InputError
+from parchunk.errors import InputError, OutputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.manifests import manifest_length
@@ -39,15 +39,15 @@ def open_or_create(
     storage, location = storage_at(url, options)
     read = [("OUT", out), *stores_of(plan, plan.location)]
     folder = Path(location.url) if location.scheme == "file" else None
-    if folder is not None and not folder.exists():
-        require_apart("REPO", location, read)  # Icechunk makes the folder that it looks into
+    taken = f"{location.url} holds something that is no Icechunk repository: name another REPO"
+    if folder is not None and not is_folder(folder):
+        require_apart("REPO", location, read)
+        _make(folder, taken)
     with adapter.reported(f"open {location.url}", "check the URL, the options and the access"):
         if ic.Repository.exists(storage):
             return ic.Repository.open(storage), location.url, False
-    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"{location.url} holds something that is no Icechunk repository: name another REPO"
-        )
+    if folder is not None and any(folder.iterdir()):
+        raise InputError(taken)
     require_apart("REPO", location, read)
     config = ic.RepositoryConfig.default()
     for one in container.every:
@@ -57,10 +57,38 @@ def open_or_create(
         return ic.Repository.create(storage, config=config), location.url, True
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a local folder is there, whatever the path is."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _make(folder: Path, taken: str) -> None:
+    """Make the folder of a repository: Icechunk makes it where it looks, and panics if it cannot.
+
+    Raises
+    ------
+    InputError
+        Saying ``taken`` where a file is there.
+    OutputError
+        When it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(taken) from None
+    except OSError as error:
+        raise OutputError(
+            f"cannot create {folder}: {error.strerror}; name another REPO, or check the access"
+        ) from None
+
+
 def open_existing(url: str, options: Mapping[str, str] | None = None, **kwargs: Any) -> Any:
     """Return the repository at ``url``; ``kwargs`` go to `icechunk.Repository.open`."""
     storage, location = storage_at(url, options)
-    if location.scheme == "file" and not Path(location.url).is_dir():
+    if location.scheme == "file" and not is_folder(Path(location.url)):
         # Icechunk would make the folder, and then say that there is no repository in it.
         raise InputError(f"cannot open {location.url}: no repository is there: check the path")
     with adapter.reported(f"open {location.url}", "check the URL, the options and the access"):
