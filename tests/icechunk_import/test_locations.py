@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -94,6 +95,20 @@ def test_a_container_that_reads_from_another_server_does_not_do(url, given, thei
         code = container.code().replace("config = repo.config; ", "").partition("repo =")[0]
         exec(code, scope)
         assert container.misdirected(config) is None
+
+
+def test_paths_of_many_stores_are_told_apart_wherever_they_change():
+    stores = {f"/data/{name}": "" for name in "ab"}
+    container = replace(Container.of(Location("/data")), stores=stores)
+    runs = [("a", 1500), (None, 3), ("b", 5000), (None, 1), ("a", 1), ("b", 1024)]
+    paths = [name and f"/data/{name}/v/{at}" for name, count in runs for at in range(count)]
+    found = container.locations("v", pa.array(paths, pa.string()))
+    assert found.to_pylist() == [path and f"file://{path}" for path in paths]
+    assert container.locations("v", pa.array([], pa.string())).to_pylist() == []
+    for at in (0, 1023, 1024, 7000):
+        wrong = [*paths[:at], "/data/c/v/0", *paths[at:]]
+        with pytest.raises(parchunk.InputError, match="a reference lies outside of"):
+            container.locations("v", pa.array(wrong, pa.string()))
 
 
 def test_options_of_the_source_reach_the_container():

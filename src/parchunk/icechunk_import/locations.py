@@ -27,6 +27,8 @@ from parchunk.stores.urls import is_http, key_below
 #: Icechunk's scheme for each of ours.
 _SCHEMES = {"file": "file", "http": "http", "https": "https", **PROVIDERS}
 _SAFE = "/-_.~"
+#: Paths that are looked at together first.
+_WINDOW = 1_024
 
 
 #: Options of gs and az stores that are no credentials, as the library below icechunk spells them.
@@ -154,10 +156,7 @@ class Container:
         found: list[pa.StringArray] = []
         while True:
             old, new = self._beginnings(array, paths)
-            begun = pc.starts_with(paths, old)
-            # not by pc.index, which imports pandas
-            all_are = pc.all(begun, min_count=0).as_py()
-            elsewhere = -1 if all_are else begun.to_pylist().index(False)
+            elsewhere = _first_elsewhere(paths, old)
             mine = paths if elsewhere < 0 else paths.slice(0, elsewhere)
             if elsewhere == 0 or (
                 elsewhere > 0 and (not self.stores or mine.null_count == elsewhere)
@@ -360,3 +359,17 @@ class Container:
 def chunk_key(array: str, index: Sequence[int]) -> str:
     """Return the key of a chunk in a repository, where all arrays have the default keys."""
     return "/".join([array, "c", *map(str, index)])
+
+
+def _first_elsewhere(paths: pa.StringArray, beginning: str) -> int:
+    """Return the row of the first path that begins otherwise, -1 where all that are begin so.
+
+    It looks little further than that row: of many stores, each has a run of them.
+    """
+    at, window = 0, _WINDOW
+    while at < len(paths):
+        begun = pc.starts_with(paths.slice(at, window), beginning)
+        if not pc.all(begun, min_count=0).as_py():
+            return at + int(begun.to_pylist().index(False))  # not by pc.index: it imports pandas
+        at, window = at + window, 2 * window
+    return -1
