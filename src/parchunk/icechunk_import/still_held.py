@@ -7,7 +7,7 @@ there are commits that brought them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ def still_held(
     history: History,
     session: Any,
     plan: Plan,
-    nodes: Iterable[str],
+    nodes: Collection[str],
     work: Iterable[PlannedCommit],
     shift: Callable[[str], Sequence[int]] | None = None,
 ) -> History:
@@ -33,7 +33,7 @@ def still_held(
     """
     if not history.begun:
         return history
-    held = {name: _document(session, name) for name in nodes}
+    held = _shapes(session, nodes)
     ends: dict[str, int] = {}
 
     def is_there(partition: Partition) -> bool:
@@ -52,7 +52,7 @@ def still_held(
         for item in work
         if history.has(item.entry) and not all(map(is_there, item.partitions))
     }
-    if not gone and None not in held.values():
+    if not gone and len(held) == len(nodes):
         return history
     lost = min(gone - {None}, default=None)  # type: ignore[type-var]
     regions = {
@@ -73,16 +73,19 @@ def still_held_notes(history: History, branch: str) -> list[str]:
     ]
 
 
-def _document(session: Any, name: str) -> Mapping[str, Any] | None:
-    """Return the document of a node, None where it is not there."""
-    data = adapter.get(session.store, f"{name}/zarr.json" if name else "zarr.json")
-    found: Mapping[str, Any] | None = None if data is None else json.loads(data)
+def _shapes(session: Any, nodes: Iterable[str]) -> dict[str, Sequence[int] | None]:
+    """Return the shapes of the nodes that are there, None of groups: there may be very many."""
+    found: dict[str, Sequence[int] | None] = {}
+    for name in nodes:
+        data = adapter.get(session.store, f"{name}/zarr.json" if name else "zarr.json")
+        if data is not None:
+            shape = json.loads(data).get("shape")
+            found[name] = None if shape is None else tuple(shape)
     return found
 
 
-def _end(document: Mapping[str, Any] | None, plan: Plan, name: str, moved: Sequence[int]) -> int:
+def _end(shape: Sequence[int] | None, plan: Plan, name: str, moved: Sequence[int]) -> int:
     """Return up to which chunk along its axis an array is there; of a whole one 0 if it is cut."""
-    shape = None if document is None else document.get("shape")
     spec, axis = plan.by_name[name].spec, plan.by_name[name].axis
     if shape is None or len(shape) != spec.rank:
         return 0
