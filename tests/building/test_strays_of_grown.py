@@ -4,18 +4,23 @@ import itertools
 import json
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from obstore.store import LocalStore
 
 import parchunk
+from parchunk.building.carried_strays import KnownStrays
 from parchunk.listing.strays import KEPT
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipt_files import read_receipts
+from parchunk.out.receipts import strays_path
+from parchunk.planning.growth import carried
 
 Shape = tuple[int, int]
 
@@ -143,22 +148,75 @@ def test_strays_between_the_folders_of_tasks_are_told_by_one_of_them(tmp_path: P
     assert len(told(tmp_path / "parts")[1]) == len(STRAYS)
 
 
-def test_strays_of_which_not_all_are_known_by_name_are_listed_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("before", "now", "last"), [(5, 12, 9), (12, 5, 4)])
+def test_strays_of_which_not_all_are_known_by_name_are_listed_again(
+    tmp_path: Path, before: int, now: int, last: int
+) -> None:
     """All of them stand behind the last chunk in text order, which is another one now."""
     source, out = tmp_path / "s", tmp_path / "refs"
     source.mkdir()
     written = Written(LocalStore(str(source)), 3)
-    written.resize((5, 1))
+    written.resize((before, 1))
     beside = [f"a/c/README{number}" for number in range(KEPT + 1)]
     options: dict[str, Any] = {"split": 0, "region": 1, "record_size": 1}
     first = str(inventory(source, 0, beside))
     parchunk.build(parchunk.plan(str(source), inventory=first, **options), str(out))
-    written.resize((12, 1))
-    parchunk.update(str(out), inventory=str(inventory(source, 1, beside)))
+    written.resize((now, 1))
+    second = str(inventory(source, 1, beside))
+    parchunk.update(str(out), inventory=second, allow_shrink=True)
     reasons, _ = told(out)
     assert {key: sum(each.values()) for key, each in reasons.items() if each} == {
-        ("a", 9): KEPT + 1
+        ("a", last): KEPT + 1
     }
+
+
+def test_strays_of_a_partition_that_went_and_had_no_receipt_are_listed(tmp_path: Path) -> None:
+    """As after an update that was cut short: whose they are now, and how many, nobody knows."""
+    source, out = tmp_path / "s", tmp_path / "refs"
+    source.mkdir()
+    written = Written(LocalStore(str(source)), 3)
+    written.resize((12, 1))
+    written.put("9.tmp")
+    written.put("README")
+    options: dict[str, Any] = {"split": 0, "region": 1, "record_size": 1}
+    parchunk.build(parchunk.plan(str(source), **options), str(out))
+    assert read_receipts(open_output(str(out)), load_plan(open_output(str(out))))["a", 9].strays
+    (out / ".parchunk/receipts/a/9.json").unlink()
+    written.resize((5, 1))
+    parchunk.update(str(out), allow_shrink=True)
+    parchunk.build(parchunk.plan(str(source), **options), str(tmp_path / "fresh"))
+    assert told(out) == told(tmp_path / "fresh")
+    assert len(told(out)[1]) == 2
+
+
+@pytest.mark.parametrize("damage", [b"PAR1", None])
+def test_strays_that_are_damaged_or_of_more_partitions_are_listed_again(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    """None: an update that joined regions was killed between their strays and their receipt."""
+    source, out = tmp_path / "s", tmp_path / "refs"
+    source.mkdir()
+    written = Written(LocalStore(str(source)), 3)
+    written.resize((8, 1))
+    for tail in ("1.tmp", "3.tmp"):
+        written.put(tail)
+    plan = parchunk.plan(str(source), split=0, region=2, record_size=1)
+    parchunk.build(plan, str(out))
+    output = open_output(str(out))
+    old = load_plan(output)
+    array = old.arrays[0]
+    new = replace(old, region_length=4, arrays=(replace(array, region_chunks=4),))
+    joined = next(item for item in carried(old, new) if len(item.before) == 2)
+    paths = [strays_path(part) for part in joined.before]
+    receipts = read_receipts(output, old)
+    known = [receipts[part.key] for part in joined.before]
+    assert [one.strays for one in known] == [1, 1]
+    found = KnownStrays(old, new, receipts, output).of(joined, known, in_place=True)
+    assert found is not None
+    assert found.file is not None
+    assert sum(found.reasons.values()) == 2
+    output.put(paths[0], found.file if damage is None else damage)
+    assert KnownStrays(old, new, receipts, output).of(joined, known, in_place=True) is None
 
 
 def test_strays_of_the_last_of_many_stores_that_grew_are_counted_once(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from parchunk.keys.parsing import parse_paths
 from parchunk.keys.row_sets import Places, RowSet
 from parchunk.keys.space import KeySpace
-from parchunk.listing.strays import Strays, encode_strays, owners_of
+from parchunk.listing.strays import KEPT, Strays, encode_strays, owners_of
 from parchunk.out.output import Output
 from parchunk.out.receipts import Receipt, strays_path
 from parchunk.planning.growth import Carried
@@ -30,6 +30,8 @@ from parchunk.planning.plan import Partition, PartitionKey, Plan
 
 #: Which store of a plan, by what stays when others come before it; None: there is but one.
 _Store = tuple[str, str] | None
+#: What is kept of each.
+_NAMES = ["path", "size", "reason"]
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,16 @@ class KnownStrays:
     ) -> CarriedStrays | None:
         """Return the strays of a partition that is carried over; None: it is to be listed.
 
-        So it is where not all of them are known by name, which might be another's by now. With
-        ``in_place`` they need not be read where they lie.
+        So it is where not all of them are known by name, which might be another's by now, or where
+        they cannot be read. With ``in_place`` they need not be where they lie.
         """
         partition = item.partition
         moved = self._moved(partition.array)
         before = {part.key for part in item.before}
         came = moved.owned.get(partition.key, {})
-        if before & moved.unknown or came.keys() - before:
+        # Where chunks went, what stood before one of them stands before another's now.
+        unknown = moved.unknown if moved.shorter else moved.unknown & before
+        if unknown or came.keys() - before:
             return None
         reasons: Counter[str] = Counter()
         together, changed = Strays(), False
@@ -81,10 +85,11 @@ class KnownStrays:
                 reasons += mine.reasons
                 continue
             reasons += Counter(receipt.stray_reasons)
-            if not (same and len(known) == 1):
+            if receipt.strays and not (same and len(known) == 1):
                 table = _kept(self.output, part, receipt)
-                if table is not None:
-                    together.add(table)
+                if table is None:
+                    return None
+                together.add(table)
         lies_there = same and len(known) == 1 and not changed
         data = encode_strays(partition.array, together) if together.count else None
         return CarriedStrays(dict(sorted(reasons.items())), None if lies_there else data)
@@ -101,28 +106,26 @@ class KnownStrays:
 
     def _reckoned(self, name: str) -> _Moved:
         """Return where the strays of an array are now, as far as they may have moved."""
-        moved = _Moved()
         before, now = self.old.by_name[name], self.new.by_name[name]
+        sizes = zip(before.spec.grid, now.spec.grid, strict=True)
+        moved = _Moved(shorter=any(size < was for was, size in sizes))
         if before.spec.grid == now.spec.grid:
             return moved
         owners: dict[_Store, _Owners] = {}
         for part in before.partitions(self.old.record_size):
             receipt = self.receipts.get(part.key)
-            if receipt is None or not receipt.strays:
+            if not (moved.shorter if receipt is None else receipt.strays):
                 continue
             stores = dict(_stores_of(self.old, part))
             if all(_space(self.new, name, store) == was for store, was in stores.items()):
                 continue
-            if len(stores) > 1:
+            if receipt is None or len(stores) > 1:
                 moved.unknown.add(part.key)  # nobody has noted which store they are of
                 continue
             (store,) = stores
             if store not in owners:
                 owners[store] = _owners(self.new, name, store)
-            try:
-                table = _kept(self.output, part, receipt)
-            except (pa.ArrowException, KeyError):
-                table = None
+            table = _kept(self.output, part, receipt)
             if table is None or len(table) < receipt.strays:
                 moved.unknown.add(part.key)
                 continue
@@ -136,9 +139,11 @@ class KnownStrays:
 class _Moved:
     """Of an array: partitions of before whose strays are ``told``, or ``unknown``.
 
-    ``owned`` has those that are told, by their partition now and the one before.
+    ``owned`` has those that are told, by their partition now and the one before. ``shorter``: the
+    array is so along some axis, so that those that are unknown may be any partition's.
     """
 
+    shorter: bool = False
     told: set[PartitionKey] = field(default_factory=set)
     unknown: set[PartitionKey] = field(default_factory=set)
     owned: dict[PartitionKey, dict[PartitionKey, Strays]] = field(default_factory=dict)
@@ -217,8 +222,14 @@ def _owners(plan: Plan, array: str, store: _Store) -> _Owners:
 
 
 def _kept(output: Output, partition: Partition, receipt: Receipt) -> pa.Table | None:
-    """Return the strays of a partition that are kept by name; None where none are."""
-    data = output.get(strays_path(partition)) if receipt.strays else None
-    if data is None:
+    """Return the strays of a partition that are kept by name; None where they are not those.
+
+    So it is where they are damaged, or already those of more partitions together, whose receipt
+    was yet to be written.
+    """
+    data = output.get(strays_path(partition)) or b""
+    try:
+        table = pq.read_table(io.BytesIO(data)).select(_NAMES)
+    except (pa.ArrowException, OSError, KeyError):
         return None
-    return pq.read_table(io.BytesIO(data)).select(["path", "size", "reason"])
+    return table if len(table) == min(receipt.strays, KEPT) else None
