@@ -209,6 +209,8 @@ def test_rows_that_are_in_no_file(store: Path, tmp_path: Path, published: Publis
         parchunk.run_task(pickle.loads(task))
     parchunk.publish(tmp_path / "refs")
     assert published(tmp_path / "refs") == published(tmp_path / "wanted")
+    # The rows are gone, and nothing is to be looked for in them.
+    assert [parchunk.run_task(pickle.loads(task)).built for task in tasks] == [0, 0]
 
     (task, *_) = parchunk.tasks(plan, tmp_path / "lost", parts=1)
     shutil.rmtree(tmp_path / "lost" / INVENTORY)
@@ -222,15 +224,19 @@ def test_rows_that_are_damaged_gone_or_of_another_place(planned: Any, tmp_path: 
     output, source = open_output(str(out)), parchunk.Source.open(plan.location.url)
     assert kept_rows(plan, replace(source, prefix="deeper"), output) is None
     assert kept_rows(replace(plan, identity="time"), source, output) is None
-    assert kept_rows(plan, source, output) is not None
+    found = kept_rows(plan, source, output)
+    assert found is not None
     (rows,) = (out / INVENTORY).glob("*.parquet")
     whole = rows.read_bytes()
     rows.write_bytes(whole[:-9] + b"x" + whole[-8:])
     with pytest.raises(parchunk.OutputError, match=r"is damaged: delete .*/inventory, and run"):
         parchunk.run_task(task)
     rows.unlink()
-    with pytest.raises(parchunk.InputError, match="not there any more: the build was finished"):
+    with pytest.raises(parchunk.OutputError, match=r"is lost: delete .*/inventory, and run"):
         parchunk.run_task(task)
+    (out / INVENTORY / "index.json").unlink()
+    with pytest.raises(parchunk.InputError, match="not there any more: the build was finished"):
+        found.holds("t/c/0/0")
     (out / INVENTORY / "index.json").write_text("{")
     assert kept_rows(plan, source, output) is None
     assert parchunk.run_task(task).built == 10

@@ -151,12 +151,10 @@ def do_task(
         # In this order, and within: no update begins while there is a claim.
         refuse_between(output)
         plan = _plan_of(task, output)
-        source = _source_of(plan, task, output, source, store_options)
         partitions = list(partitions_in(plan, task.start, task.stop))
         keys = {partition.key for partition in partitions}
         done = settled_receipts(output, plan, only=keys)
         pending = [partition for partition in partitions if partition.key not in done]
-        require_few(source, sum(partition.objects.total for partition in pending))
 
         def note(now: Progress) -> None:
             claim.note(now.partitions, now.listed, now.requests, now.retries)
@@ -166,11 +164,14 @@ def do_task(
         effort = replace(task.effort, progress=note)
         run = Run(partitions, list(done.values()), note, began, claim.check)
         least = 0
-        try:
-            least = do_here(plan, source, output, pending, run, effort) if pending else 0
-        except RowsGoneError:
-            if keys - read_receipts(output, plan, only=keys).keys():
-                raise
+        if pending:  # else rows of an inventory may be gone: others have published it all
+            opened = _source_of(plan, task, output, source, store_options)
+            require_few(opened, sum(partition.objects.total for partition in pending))
+            try:
+                least = do_here(plan, opened, output, pending, run, effort)
+            except RowsGoneError:
+                if keys - read_receipts(output, plan, only=keys).keys():
+                    raise
         claim.check()
         if done:  # by a run before, which may have ended without a word
             forget_claims(output, [one for one in read_claims(output) if one.task == task.name])

@@ -115,14 +115,15 @@ class _Fetch:
     def __call__(self, piece: Piece) -> bytes:
         path = _path(piece)
         data = self.output.get(path)
-        if data is None:
+        if data is None and piece.digest.encode() not in (self.output.get(_INDEX) or b""):
             raise RowsGoneError(
                 f"{self.output.describe(path)}, rows of the inventory, is not there any more: the "
                 "build was finished or begun anew meanwhile; run the same again"
             )
-        if piece_digest(data) != piece.digest:
+        if data is None or piece_digest(data) != piece.digest:
             raise OutputError(
-                f"{self.output.describe(path)}, rows of the inventory, is damaged: delete "
+                f"{self.output.describe(path)}, rows of the inventory, is "
+                f"{'lost' if data is None else 'damaged'}: delete "
                 f"{self.output.describe(INVENTORY)}, and run the same again, which reads the "
                 "inventory itself"
             )
