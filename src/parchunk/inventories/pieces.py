@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from parchunk.inventories.sorted_objects import GROUP_ROWS, SortedObjects
 from parchunk.inventories.sorting import rows_writer
-from parchunk.inventories.workspace import Workspace
+from parchunk.inventories.workspace import Workspace, room_told
 
 #: Row groups of a piece: a million rows, some MB.
 GROUPS = 32
@@ -88,7 +88,7 @@ class Pieces:
 
     def _file(self, piece: Piece) -> str:
         """Return where a piece is on this machine; one is fetched at a time, as it is held then."""
-        with self._lock:
+        with self._lock, room_told():
             self._workspace = self._workspace or Workspace()
             path = self._workspace.path / f"{piece.digest}.parquet"
             if not path.exists():

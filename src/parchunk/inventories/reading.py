@@ -17,7 +17,7 @@ from parchunk.inventories.queries import Rows
 from parchunk.inventories.roots import DOCUMENTS, Root, as_given, found_root, in_bucket
 from parchunk.inventories.sorted_objects import SortedObjects, date_text
 from parchunk.inventories.sorting import Sorter, write_sorted
-from parchunk.inventories.workspace import Workspace
+from parchunk.inventories.workspace import Workspace, room_told
 
 #: Bytes that sorting may take unless a user chooses.
 MEMORY = 512 << 20
@@ -47,6 +47,7 @@ class InventoryFile(Protocol):
         """Return a part that it names as a manifest: beside it, or by its key in the bucket."""
 
 
+@room_told()
 def read_inventory(
     files: Sequence[InventoryFile], root: Root, memory: int, identity: str = "none"
 ) -> SortedObjects:
@@ -107,6 +108,7 @@ def _refuse_buckets(manifests: Sequence[tuple[str, Manifest]]) -> None:
         )
 
 
+@room_told()
 def sort_objects(
     objects: Any,
     root: Root,

@@ -7,15 +7,21 @@ its lock any more.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
+
+from parchunk.errors import SourceError
 
 _PREFIX = "parchunk-inventory-"
 _LOCK = "lock"
+#: What the system says where there is no room.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Workspace:
@@ -30,6 +36,26 @@ class Workspace:
         fcntl.flock(lock, fcntl.LOCK_EX)
         (self.path / "new").rename(self.path / _LOCK)
         self.close = weakref.finalize(self, _remove, self.path, lock, os.getpid())
+
+
+@contextlib.contextmanager
+def room_told() -> Iterator[None]:
+    """Turn an error for lack of room on disk into one that says what to do; for a `Workspace`.
+
+    Raises
+    ------
+    SourceError
+        Naming the system's temporary directory.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise SourceError(
+            f"the rows of the inventory do not fit into {tempfile.gettempdir()} "
+            f"({os.strerror(error.errno)}): make room there, or set TMPDIR to a folder with more"
+        ) from None
 
 
 def _remove(path: Path, lock: int, owner: int) -> None:
