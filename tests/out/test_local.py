@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from parchunk.errors import OutputError
 from parchunk.out.local import LocalOutput
 from parchunk.stores.opening import Location
 
@@ -71,3 +72,18 @@ def test_where_nothing_can_be_written_the_first_write_says_so(tmp_path: Path) ->
     (tmp_path / "out/.parchunk/tmp").symlink_to(elsewhere)
     assert LocalOutput(Location(f"{tmp_path}/out")).writes_at_once(8) == 8
     assert not list(elsewhere.iterdir())
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir(mode=0)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)  # permissions do not bind root
+        for name in ("mine", "mine/out"):
+            with pytest.raises(
+                OutputError, match=r"cannot look into .*mine.*ermission.*another OUT"
+            ):
+                LocalOutput(Location(f"{tmp_path}/{name}")).is_empty()
+    finally:
+        os.seteuid(user)

@@ -112,19 +112,28 @@ class LocalOutput(Output):
         ------
         InputError
             When it, or what it is to lie in, is a file, or a link to what is not there.
+        OutputError
+            When it may not be looked into.
         """
         root = self._at("")
-        there = next(path for path in (root, *root.parents) if path.exists() or path.is_symlink())
-        if not there.is_dir():
-            what = "a file" if there.exists() else "a link to what is not there"
-            raise InputError(f"{there} is {what}: OUT must be a folder; name another")
-        if there != root:
-            return True
         # A build that was killed before its plan was written has left these, and no more.
         own, left = self._at(OWN), {self._at(_TEMPORARY), self._at(LEASE)}
-        return all(
-            path == own and path.is_dir() and left >= set(path.iterdir()) for path in root.iterdir()
-        )
+        with failing(f"look into {self.url}", "give access, or name another OUT"):
+            places = (root, *root.parents)
+            there = next(path for path in places if path.exists() or path.is_symlink())
+            is_folder, is_there = there.is_dir(), there.exists()
+            empty = (
+                there != root
+                or not is_folder
+                or all(
+                    path == own and path.is_dir() and left >= set(path.iterdir())
+                    for path in root.iterdir()
+                )
+            )
+        if not is_folder:
+            what = "a file" if is_there else "a link to what is not there"
+            raise InputError(f"{there} is {what}: OUT must be a folder; name another")
+        return empty
 
     def prepare(self) -> None:
         """Create OUT's folder, and clear what a killed build left half-written."""
