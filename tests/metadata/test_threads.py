@@ -50,6 +50,21 @@ def test_the_first_item_that_fails_fails_all_and_those_far_behind_are_not_asked(
     assert len(asked) < 100_000
 
 
+def test_what_is_no_exception_is_no_answer() -> None:
+    """A panic in Rust is a BaseException in Python: what was asked then is not None."""
+
+    class Panic(BaseException):
+        pass
+
+    def answer(item: int) -> int:
+        if item == 3:
+            raise Panic
+        return item
+
+    with pytest.raises(Panic):
+        in_threads(answer, range(100))
+
+
 def test_whoever_is_interrupted_waits_for_no_more_than_is_under_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -38,10 +38,13 @@ def in_threads(function: Callable[[T], U], items: Iterable[T]) -> list[U]:
 
     threads = min(AT_ONCE, len(todo))
     with ThreadPoolExecutor(threads) as pool:
+        asking = [pool.submit(ask) for _ in range(threads)]
         try:
-            wait([pool.submit(ask) for _ in range(threads)])
+            wait(asking)
         finally:
             stop = True
     if failed:
         raise failed[min(failed)]
+    for one in asking:
+        one.result()  # raises what is no Exception, as where a library in Rust panics
     return found
