@@ -43,6 +43,22 @@ class Watched(FormulaListing):
         yield from batches
 
 
+class Panic(BaseException):
+    """What PyO3 makes of a panic in Rust: no Exception."""
+
+
+class Panicking(FormulaListing):
+    """A listing that panics once it is ``armed``."""
+
+    armed = False
+
+    def list(self, *arguments: Any, **options: Any) -> Iterator[Any]:
+        """Iterate over batches, or panic."""
+        if self.armed:
+            raise Panic
+        return super().list(*arguments, **options)
+
+
 LARGE = [(name, (150_000,), (1,), ("time",)) for name in ("a", "b", "c")]
 SMALL = [(f"a{n:03}", (960,), (1,), ("x",)) for n in range(60)]
 
@@ -95,3 +111,12 @@ def test_a_slow_walk_holds_no_other_array_back(
 def test_many_gather_less_each(listings: int, rows: int) -> None:
     assert batch_rows(listings) == rows
     assert batch_rows(1024) == PAGE_ROWS  # a page is whole, always
+
+
+@pytest.mark.parametrize("arrays", [LARGE, SMALL])
+def test_a_panic_in_a_library_is_not_waited_for(tmp_path: Path, arrays: list[Any]) -> None:
+    listing = Panicking(zarr_store(arrays))
+    plan = plan_of(listing)
+    listing.armed = True
+    with pytest.raises(Panic):
+        parchunk.build(plan, str(tmp_path / "r"))

@@ -134,13 +134,13 @@ class SharedListing:
         yield from (at for at in members if at not in left)
         if not ranges:
             return
-        passed: SimpleQueue[int | Exception | None] = SimpleQueue()
+        passed: SimpleQueue[int | BaseException | None] = SimpleQueue()
         stop = self.members[0].listing.stop
         future = self.pool.submit(self._follow, tallies, ranges, again, passed)
         complete = 0
         try:
             while (event := next_from(passed, stop)) is not None:
-                if isinstance(event, Exception):
+                if isinstance(event, BaseException):
                     raise event
                 for found in ranges[complete:event]:
                     left[found.owner] -= 1
@@ -155,7 +155,7 @@ class SharedListing:
         tallies: Sequence[Tally],
         ranges: Sequence[KeyRange],
         again: bool,
-        passed: SimpleQueue[int | Exception | None],
+        passed: SimpleQueue[int | BaseException | None],
     ) -> None:
         """Follow a walk over ranges; tell how many are complete, and its end."""
         try:
@@ -170,7 +170,7 @@ class SharedListing:
                     complete = now
                     passed.put(complete)
             passed.put(None)
-        except Exception as error:  # handed to the thread that waits for it
+        except BaseException as error:  # handed to the thread that waits for it, a panic, too
             passed.put(error)
 
     def _positions(self, at: int) -> range:

@@ -158,7 +158,7 @@ class ArrayListing:
             while left:
                 passed.put(Passed(at, left.pop()))
             passed.put(Passed(at))
-        except Exception as error:  # handed to the thread that waits for it
+        except BaseException as error:  # handed to the thread that waits for it, a panic, too
             passed.put(Passed(at, error=error))
         finally:
             # One that is cancelled and whose pool has ended would be waited for without an end.

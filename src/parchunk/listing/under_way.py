@@ -12,7 +12,7 @@ class Passed:
 
     walk: int
     rank: int | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 class UnderWay:
