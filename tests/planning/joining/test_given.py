@@ -143,6 +143,16 @@ def test_a_remote_folder_with_a_bracket_is_said_how_to_be_written() -> None:
     above, segments = split_pattern("s3://b/in/br[[]a]ck")
     assert above == "s3://b/in"
     assert matches("p", segments, source.child("in")) == ["br[a]ck"]
+    store.put("in/br[a]ck/c[1]/.zgroup", b"{}")
+    # Wildcards beside the name stay what they are, on whatever level it is.
+    for written, then in (
+        ("br[a]ck/c[*", "br[[]a]ck/c[*"),
+        ("br[[]a]ck/c[1]", "br[[]a]ck/c[[]1]"),
+        ("*/c[1]", "*/c[[]1]"),
+    ):
+        with pytest.raises(InputError) as raised:
+            matches(f"s3://b/in/{written}", written.split("/"), source.child("in"))
+        assert str(raised.value).endswith(f" write s3://b/in/{then}")
 
 
 def test_a_folder_with_a_bracket_is_no_pattern(tmp_path: Path) -> None:

@@ -47,10 +47,17 @@ def split_pattern(pattern: str) -> tuple[str, list[str]]:
     return scheme + separator + above, segments[first:]
 
 
-def _literally(pattern: str) -> str:
-    """Return the pattern that matches what is called like ``pattern``, and nothing else."""
-    scheme, separator, rest = pattern.partition("://")
-    return scheme + separator + escape(rest) if separator else escape(scheme)
+def _literally(pattern: str, segments: list[str], seen: list[str]) -> str | None:
+    """Return the pattern with those segments escaped that are what folders are called.
+
+    ``seen`` are folders that do not match, each the segment at its level. None: no segment is one.
+    """
+    names = [name.split("/") for name in seen]
+    levels = {len(name) - 1 for name in names if name[-1] == segments[len(name) - 1]}
+    if not levels:
+        return None
+    written = [escape(one) if at in levels else one for at, one in enumerate(segments)]
+    return pattern.rstrip("/").removesuffix("/".join(segments)) + "/".join(written)
 
 
 def is_there(pattern: str) -> bool:
@@ -72,8 +79,9 @@ def matches(pattern: str, segments: list[str], source: Directories) -> list[str]
     found = sorted(_below(source, "", segments, seen))
     if not found:
         there = f"there are {some_of(sorted(seen))}" if seen else "nothing is there"
-        if segments[0] in seen:
-            there = f"for the folder of that name write {_literally(pattern)}"
+        literal = _literally(pattern, segments, seen)
+        if literal is not None:
+            there = f"for the folder of that name write {literal}"
         raise InputError(f"{pattern} matches no folder: {there}")
     if len(found) > MOST_STORES:
         raise InputError(
