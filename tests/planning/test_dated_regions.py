@@ -89,6 +89,9 @@ def test_periods_that_share_a_region_are_told(
         "that are better built apart"
     )
     assert parchunk.plan(store, region="day", exclude="g/v").notes == ()
+    # Of arrays that are chunked alike none can be left out.
+    (alone,) = parchunk.plan(store, region="day", exclude=["t", "g/u"]).notes
+    assert alone.endswith("every 7 elements of time, with chunks of 7 (g/v)")
     out = str(tmp_path / "out")
     assert run(["build", str(store), out, "--region", "day", "--no-progress"]) == 0
     assert f"note: {note}" in capsys.readouterr().out

@@ -91,10 +91,11 @@ def _sharing(plan: Plan, period: str, periods: int, regions: int) -> tuple[str, 
             chunks.setdefault(array.spec.chunks[array.axis], array.spec.name)
     grids = some_of([f"{length:,} ({name})" for length, name in sorted(chunks.items())])
     of = counted(periods, f"period of {period}", f"periods of {period}")
+    apart = "; --exclude leaves arrays out that are better built apart" if len(chunks) > 1 else ""
     return (
         f"{of} lie in {counted(regions, 'region')}, as regions begin where chunks of all arrays "
-        f"do: every {counted(_base(plan), 'element')} of {plan.split}, with chunks of {grids}; "
-        "--exclude leaves arrays out that are better built apart",
+        f"do: every {counted(_base(plan), 'element')} of {plan.split}, with chunks of "
+        f"{grids}{apart}",
     )
 
 
