@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 from unittest import mock
@@ -192,6 +193,21 @@ def test_to_and_format(folder, tmp_path):
     assert (tmp_path / "y.csv").read_text() == "n\n4\n"
 
 
+def test_a_query_that_is_no_text_is_refused(folder):
+    for arguments, stdin in (([], b"SELECT '\xff'"), (["SELECT '\udcff'"], b"")):
+        ran = sql(folder, *arguments, stdin=stdin)
+        assert (ran.returncode, ran.stderr.count(b"\n")) == (2, 1)
+        assert b" is no text in " in ran.stderr
+
+
+def test_a_name_of_bytes_that_are_no_text_is_not_laid_on_the_encoding(folder, tmp_path):
+    shutil.copytree(folder / "refs", tmp_path / "\udcff" / "refs")
+    ran = sql(tmp_path / "\udcff", "--views")
+    assert ran.returncode == 2
+    said = b"parchunk: '\\udcff' is a byte of a name that is no text in UTF-8: rename it\n"
+    assert ran.stderr == said
+
+
 def test_what_the_encoding_of_a_terminal_lacks_is_spelled_and_of_data_refused(folder, tmp_path):
     query = "SELECT 'ü→' AS x"
     table = sql(folder, query, encoding="ascii")
@@ -203,7 +219,7 @@ def test_what_the_encoding_of_a_terminal_lacks_is_spelled_and_of_data_refused(fo
         ran = sql(folder, query, "--format", form, encoding="ascii")
         assert ran.returncode == 2
         assert ran.stderr.startswith(b"parchunk: the encoding of standard output (ascii) has no ")
-        assert ran.stderr.count(b"\n") == 1
+        assert ran.stderr.endswith(b": set PYTHONIOENCODING=utf-8\n")
         ran = sql(folder, query, "--to", str(tmp_path / f"x.{form}"), encoding="ascii")
         assert ran.returncode == 0
         assert "ü→" in (tmp_path / f"x.{form}").read_text("utf-8")

@@ -16,7 +16,7 @@ from parchunk.cli.interrupts import Interrupted, interrupts
 from parchunk.cli.streams import lasting_streams
 from parchunk.cli.version import version_text
 from parchunk.errors import ParchunkError
-from parchunk.showing.printable import printable
+from parchunk.showing.printable import can_show, printable
 from parchunk.stores.options import PUBLIC_OPTIONS
 from parchunk.stores.redaction import redact
 
@@ -140,12 +140,21 @@ def _run(arguments: list[str]) -> int:
     except ParchunkError as error:
         return _fail(redact(str(error), _secrets(arguments)), as_json)
     except UnicodeEncodeError as error:
-        lacks = f"the encoding of standard output ({error.encoding}) has no "
-        lacks += ascii(error.object[error.start])
-        return _fail(f"{lacks}: set PYTHONIOENCODING=utf-8, or give --to FILE", as_json)
+        return _fail(_lacking(error), as_json)
     except MemoryError:
         return _fail("out of memory: lower --memory, --workers or --concurrency", as_json)
     return code if isinstance(code, int) else 0
+
+
+def _lacking(error: UnicodeEncodeError) -> str:
+    """Return why standard output, or whatever else was to get text, does not take it."""
+    character = error.object[error.start]
+    if not can_show(character, "utf-8"):
+        return f"{character!a} is a byte of a name that is no text in UTF-8: rename it"
+    return (
+        f"the encoding of standard output ({error.encoding}) has no {character!a}: set "
+        "PYTHONIOENCODING=utf-8"
+    )
 
 
 def _interrupted(as_json: bool) -> int:

@@ -110,8 +110,16 @@ def command(
             with cancelling(connection.interrupt):
                 prompt(connection, partial(run_query, connection, form=form))
         else:
-            run_query(connection, sys.stdin.read() if query is None else query, form, to)
+            run_query(connection, _piped() if query is None else query, form, to)
     return 0
+
+
+def _piped() -> str:
+    """Return the query that standard input has."""
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise InputError(f"standard input is no text in {error.encoding}: give a query") from None
 
 
 def _form(to: Path | None) -> str:
@@ -133,6 +141,8 @@ def run_query(
     """Run statements and write the last one's result, if it has one."""
     import duckdb
 
+    if not can_show(query, "utf-8"):  # Python has surrogates for bytes that are no text
+        raise InputError("the query is no text in UTF-8: spell it so")
     try:
         statements = connection.extract_statements(query)
         for statement in statements:
