@@ -170,6 +170,26 @@ def test_strays_of_which_not_all_are_known_by_name_are_listed_again(
     }
 
 
+@pytest.mark.parametrize(("before", "now"), [(5, 12), (12, 5)])
+def test_of_very_many_strays_no_more_are_held_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int, now: int
+) -> None:
+    monkeypatch.setattr("parchunk.building.carried_strays.MOST_NAMED", 1)
+    source, out = tmp_path / "s", tmp_path / "refs"
+    source.mkdir()
+    written = Written(LocalStore(str(source)), 3)
+    written.resize((before, 1))
+    for tail in ("1.tmp", "2.tmp", "README"):
+        written.put(tail)
+    options: dict[str, Any] = {"split": 0, "region": 1, "record_size": 1}
+    parchunk.build(parchunk.plan(str(source), **options), str(out))
+    written.resize((now, 1))
+    parchunk.update(str(out), allow_shrink=True)
+    parchunk.build(parchunk.plan(str(source), **options), str(tmp_path / "fresh"))
+    assert told(out) == told(tmp_path / "fresh")
+    assert len(told(out)[1]) == 3
+
+
 def test_strays_of_a_partition_that_went_and_had_no_receipt_are_listed(tmp_path: Path) -> None:
     """As after an update that was cut short: whose they are now, and how many, nobody knows."""
     source, out = tmp_path / "s", tmp_path / "refs"

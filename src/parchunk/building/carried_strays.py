@@ -30,6 +30,8 @@ from parchunk.planning.plan import Partition, PartitionKey, Plan
 
 #: Which store of a plan, by what stays when others come before it; None: there is but one.
 _Store = tuple[str, str] | None
+#: Strays of one array that are held by name, about: those of partitions beyond are listed again.
+MOST_NAMED = 50 * KEPT
 #: What is kept of each.
 _NAMES = ["path", "size", "reason"]
 
@@ -112,6 +114,7 @@ class KnownStrays:
         if before.spec.grid == now.spec.grid:
             return moved
         owners: dict[_Store, _Owners] = {}
+        named = 0
         for part in before.partitions(self.old.record_size):
             receipt = self.receipts.get(part.key)
             if not (moved.shorter if receipt is None else receipt.strays):
@@ -119,8 +122,8 @@ class KnownStrays:
             stores = dict(_stores_of(self.old, part))
             if all(_space(self.new, name, store) == was for store, was in stores.items()):
                 continue
-            if receipt is None or len(stores) > 1:
-                moved.unknown.add(part.key)  # nobody has noted which store they are of
+            if receipt is None or len(stores) > 1 or named >= MOST_NAMED:
+                moved.unknown.add(part.key)  # of several: nobody has noted which they are of
                 continue
             (store,) = stores
             if store not in owners:
@@ -129,6 +132,7 @@ class KnownStrays:
             if table is None or len(table) < receipt.strays:
                 moved.unknown.add(part.key)
                 continue
+            named += len(table)
             moved.told.add(part.key)
             for key, some in owners[store].shared_out(table):
                 moved.owned.setdefault(key, {})[part.key] = some
