@@ -55,6 +55,21 @@ def test_what_others_took_away_is_imported_again(
     assert parchunk.to_icechunk(out, repo, publish=publish).commits == ()
 
 
+def test_an_array_that_others_made_anew_in_other_chunks_is_refused(grow, build, tmp_path):
+    repo = str(tmp_path / "repo")
+    out = build(grow(4), split="time", region=2, include=["air"])
+    parchunk.to_icechunk(out, repo)
+
+    def replace(root: zarr.Group) -> None:
+        held = root["air"]
+        del root["air"]
+        root.create_array("air", shape=held.shape, chunks=held.shape, dtype=held.dtype)
+
+    by_others(repo, replace)
+    with pytest.raises(parchunk.InputError, match="already has an array 'air' of other chunks"):
+        parchunk.to_icechunk(out, repo)
+
+
 def test_regions_of_an_array_that_was_made_anew_come_one_by_one(grow, build, opened, tmp_path):
     """The commit that makes it anew says that it is empty. A chunk that went is not left behind."""
     source, repo = grow(12), str(tmp_path / "repo")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.history import History
@@ -29,11 +29,12 @@ def still_held(
     """Return what of a history holds still, as a read-only ``session`` of the branch's tip says.
 
     The hierarchy does while all ``nodes`` are there, and a region while the arrays of its commit,
-    which is among ``work``, are as long as it needs. Chunks of an array are moved by its ``shift``.
+    which is among ``work``, have its chunks and are as long as it needs. Chunks of an array are
+    moved by its ``shift``.
     """
     if not history.begun:
         return history
-    held = _shapes(session, nodes)
+    held = _grids(session, nodes)
     ends: dict[str, int] = {}
 
     def is_there(partition: Partition) -> bool:
@@ -73,23 +74,36 @@ def still_held_notes(history: History, branch: str) -> list[str]:
     ]
 
 
-def _shapes(session: Any, nodes: Iterable[str]) -> dict[str, Sequence[int] | None]:
-    """Return the shapes of the nodes that are there, None of groups: there may be very many."""
-    found: dict[str, Sequence[int] | None] = {}
+class _Grid(NamedTuple):
+    """The shape of an array, and what its document says of its chunks'."""
+
+    shape: Sequence[int]
+    chunks: Any
+
+
+def _grids(session: Any, nodes: Iterable[str]) -> dict[str, _Grid | None]:
+    """Return the grids of the nodes that are there, None of groups: there may be very many."""
+    found: dict[str, _Grid | None] = {}
     for name in nodes:
         data = adapter.get(session.store, f"{name}/zarr.json" if name else "zarr.json")
         if data is not None:
-            shape = json.loads(data).get("shape")
-            found[name] = None if shape is None else tuple(shape)
+            said = json.loads(data)
+            found[name] = None
+            if "shape" in said:
+                chunks = said["chunk_grid"].get("configuration", {}).get("chunk_shape")
+                found[name] = _Grid(said["shape"], chunks)
     return found
 
 
-def _end(shape: Sequence[int] | None, plan: Plan, name: str, moved: Sequence[int]) -> int:
-    """Return up to which chunk along its axis an array is there; of a whole one 0 if it is cut."""
+def _end(grid: _Grid | None, plan: Plan, name: str, moved: Sequence[int]) -> int:
+    """Return up to which chunk along its axis an array is there; of a whole one 0 if it is cut.
+
+    One of other chunks is not there.
+    """
     spec, axis = plan.by_name[name].spec, plan.by_name[name].axis
-    if shape is None or len(shape) != spec.rank:
+    if grid is None or len(grid.shape) != spec.rank or grid.chunks != [*spec.reference_chunks]:
         return 0
-    sizes = zip(shape, spec.reference_chunks, moved, strict=True)
+    sizes = zip(grid.shape, spec.reference_chunks, moved, strict=True)
     there = [-(-int(size) // chunk) - by for size, chunk, by in sizes]
     wanted = list(spec.reference_grid)
     if axis is not None:
