@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zarr
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from obstore.store import LocalStore
@@ -146,6 +148,22 @@ def test_strays_between_the_folders_of_tasks_are_told_by_one_of_them(tmp_path: P
     parchunk.publish(str(tmp_path / "parts"))
     assert told(tmp_path / "parts") == told(tmp_path / "whole")
     assert len(told(tmp_path / "parts")[1]) == len(STRAYS)
+
+
+def test_a_file_in_place_of_a_folder_is_a_stray_to_tasks_too(tmp_path: Path) -> None:
+    array = zarr.create_array(
+        tmp_path / "s/a", shape=(4, 2, 2), chunks=(1, 1, 1), dtype="i1", fill_value=1
+    )
+    array[:] = 2
+    shutil.rmtree(tmp_path / "s/a/c/1")
+    (tmp_path / "s/a/c/1").write_bytes(b"x")
+    plan = parchunk.plan(tmp_path / "s/a", split=0, region=1)
+    assert parchunk.build(plan, tmp_path / "whole").missing == 4
+    for task in parchunk.tasks(plan, tmp_path / "parts", parts=4):
+        parchunk.run_task(task)
+    parchunk.publish(tmp_path / "parts")
+    assert told(tmp_path / "parts") == told(tmp_path / "whole")
+    assert len(told(tmp_path / "parts")[1]) == 1
 
 
 @pytest.mark.parametrize(("before", "now", "last"), [(5, 12, 9), (12, 5, 4)])

@@ -24,6 +24,7 @@ from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.probing import Prober
 from parchunk.listing.waiting import Cancelled
 from parchunk.listing.witness import Course, Witnesses
+from parchunk.metadata.names import ancestors
 from parchunk.stores.explaining import explain, is_final
 from parchunk.stores.source import Source
 
@@ -171,6 +172,8 @@ class Listing:
             When it failed `Patience.attempts` times.
         """
         path, above = self.path(directory), f"{base}/" if (base := self.path("")) else ""
+        if self._lies_in_object(directory):
+            return None, []  # to list that is an error, and not as if there were none
         try:
             found = self.patience.tried(
                 lambda: self.source.store.list_with_delimiter(path, return_arrow=True),
@@ -191,6 +194,14 @@ class Listing:
         tagged = self.source.identity == "etag"
         listed = rows_of(objects[0], tagged) if objects else None
         return listed, [each[len(above) :] for each in found["common_prefixes"]]
+
+    def _lies_in_object(self, directory: str) -> bool:
+        """Whether an object stands where a directory above ``directory`` would."""
+        return any(
+            self.source.holds_object("/".join(filter(None, (self.array, above))))
+            for above in ancestors([directory])
+            if above
+        )
 
     def has(self, tail: str) -> bool:
         """Whether an object with bytes is at ``tail`` of the array, asked of the object itself.
