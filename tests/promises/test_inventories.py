@@ -126,6 +126,28 @@ def test_an_update_may_list_again_what_an_inventory_showed(store: Path, tmp_path
     assert [receipt.inventory for receipt in made.receipts].count(None) == 1
 
 
+def test_an_audit_says_why_chunks_without_times_count_as_written_again(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, table = tmp_path / "out", tmp_path / "table.csv"
+    parchunk.build(parchunk.plan(store, inventory=taken(store, 1)), out)
+    rows = [f"{one.key},{one.size}" for one in objects_in(store, "s.zarr/")]
+    table.write_text("\n".join(["key,size", *rows, ""]))
+    stamp = datetime(2030, 1, 2, tzinfo=UTC).timestamp()
+    os.utime(table, (stamp, stamp))
+    report = parchunk.audit(out, against_source=True, inventory=table)
+    (changed,) = (one for one in report.findings if one.kind == "changed-chunks")
+    assert "18 written again in the same" in changed.message
+    assert report.comparison is not None
+    (why,) = (note for note in report.comparison.notes if "no time of their own" in note)
+    assert f"{len(rows)} objects have" in why
+    assert cli("audit", out, "--against-source", "--inventory", table) == 1
+    assert f"note: {why}" in " ".join(capsys.readouterr().out.split())
+    parchunk.update(out, inventory=table)
+    after = parchunk.audit(out, against_source=True, inventory=table)
+    assert {one.severity for one in after.findings} <= {"gap", "notice"}
+
+
 def test_an_audit_says_of_when_chunks_are(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     parchunk.build(parchunk.plan(store, inventory=taken(store, 1)), out)

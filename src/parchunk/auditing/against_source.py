@@ -104,7 +104,7 @@ def compare(
         tuple(findings),
         seen.lists + beside.lists if remote else 0,
         seen.least + beside.lists if remote else 0,
-        seen.notes,
+        (*(source.objects.notes if source.objects is not None else ()), *seen.notes),
         seen.indexes,
         seen.inlined,
         seen.listing,

@@ -70,6 +70,8 @@ def _print_findings(out: Console, found: AuditReport) -> None:
         out.print(f"and {count(len(entries) - _PRINTED)} more: --json lists them all")
     if found.comparison is not None and found.comparison.read_text:
         say(out, found.comparison.read_text)
+    for note in () if found.comparison is None else found.comparison.notes:
+        say(out, f"note: {note}")
     if found.comparison is not None and found.comparison.retries:
         requests = counted(found.comparison.requests, "LIST request")
         say(out, f"listed again with {requests}, {retried(found.comparison)}")

@@ -18,6 +18,7 @@ from parchunk.inventories.roots import DOCUMENTS, Root, as_given, found_root, in
 from parchunk.inventories.sorted_objects import SortedObjects, date_text
 from parchunk.inventories.sorting import Sorter, write_sorted
 from parchunk.inventories.workspace import Workspace, room_told
+from parchunk.wording import counted
 
 #: Bytes that sorting may take unless a user chooses.
 MEMORY = 512 << 20
@@ -223,8 +224,9 @@ def _sorted(
         notes.append(f"{where}: {twice:,} rows are in it twice, and count once")
     if sorter.untimed:
         notes.append(
-            f"{where}: {sorter.untimed:,} objects have no time of their own; they count as last "
-            "written no later than the inventory"
+            f"{where}: {counted(sorter.untimed, 'object has', 'objects have')} no time of their "
+            "own, and count as written when the inventory was taken: references of before it are "
+            "taken for out of date, though sizes are the same"
         )
     made = SortedObjects(str(file), count, digest, taken, dated_by, identity, workspace=workspace)
     if not any(made.holds(f"{folder}{root.example_folder}{name}") for name in DOCUMENTS):
