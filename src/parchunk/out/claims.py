@@ -20,6 +20,7 @@ from parchunk.errors import HeldError, OutputError
 from parchunk.out.holder import Holder
 from parchunk.out.lease import EXPIRY, RENEWAL
 from parchunk.out.output import CLAIMS, LEASE, PLAN, Output
+from parchunk.out.side_by_side import of_each
 
 #: Seconds that taking a claim away may take.
 _RELEASE = 5.0
@@ -211,12 +212,13 @@ def claimed(output: Output, task: str, partitions: int, under: str = "") -> Iter
 
 def read_claims(output: Output) -> list[Claim]:
     """Return all claims in OUT, also those that are over; what is none of them is left out."""
-    found = []
-    for path in output.paths(CLAIMS):
-        claim = Claim.decode(output.get(path) or b"")
-        if claim is not None and claim.path == path:
-            found.append(claim)
-    return found
+    paths = output.paths(CLAIMS)
+    claims = (Claim.decode(data or b"") for data in of_each(output, output.get, paths))
+    return [
+        claim
+        for path, claim in zip(paths, claims, strict=True)
+        if claim is not None and claim.path == path
+    ]
 
 
 def stale_claims(claims: Iterable[Claim]) -> tuple[Claim, ...]:
