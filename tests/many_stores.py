@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray
 import zarr
 
 from parchunk.metadata import read_hierarchy
@@ -124,3 +125,58 @@ def _in_store(array: JoinedArray, index: tuple[int, ...]) -> tuple[int, tuple[in
             own = (at - stretch.start) // length
             return stretch.store, (*index[: array.axis], own, *index[array.axis + 1 :])
     return None
+
+
+#: What `months` is told.
+MONTHS = {
+    "format": 2, "chunk": 1, "lengths": [4, 2, 6], "axis": 0, "shards": False, "holes": True,
+    "seed": 3,
+}  # fmt: skip
+
+
+def opened(path: Path, zarr_format: int) -> xarray.Dataset:
+    return xarray.open_zarr(path, consolidated=False, zarr_format=zarr_format, chunks=None).load()
+
+
+def stock(out: Path) -> xarray.Dataset:
+    """Open references as readers do that know nothing of parchunk."""
+    return xarray.open_dataset(
+        "reference://",
+        engine="zarr",
+        backend_kwargs={
+            "consolidated": True,
+            "storage_options": {"fo": str(out), "remote_protocol": "file"},
+        },
+    ).load()
+
+
+def months(folder: Path, made: dict[str, Any]) -> list[Path]:
+    """Write stores of hourly data that follow each other, as MONTHS says; return where."""
+    random = np.random.default_rng(made["seed"])
+    sizes, lengths = {"time": made["chunk"], "y": 2, "x": 3}, {"y": 4, "x": 6}
+    names = ["y", "x"]
+    names.insert(made["axis"], "time")
+    paths, begin = [], 0
+    for at, length in enumerate(made["lengths"]):
+        lengths["time"] = length
+        data = random.integers(0 if made["holes"] else 1, 3, [lengths[n] for n in names])
+        chunks = tuple(sizes[name] for name in names)
+        shards = tuple(sizes[name] * (2 if name == "time" else 1) for name in names)
+        fill: dict[str, Any] = {} if made["holes"] else {"fill_value": -1}
+        since = f"2000-01-{1 + begin // 24:02d} {begin % 24:02d}:00"
+        arrays = {
+            "air": Made(
+                data.astype("<i4"),
+                tuple(names),
+                chunks,
+                {"units": "K"},
+                shards if made["shards"] else None,
+                fill,
+            ),
+            "rain": Made(np.full((length, 4), at + 1), ("time", "y"), (2 * made["chunk"], 2)),
+            "time": Made(np.arange(length), ("time",), None, {"units": f"hours since {since}"}),
+            "y": Made(np.arange(4.0), ("y",)),
+        }
+        paths.append(write(folder / f"{at}.zarr", arrays, made["format"], title="months"))
+        begin += length
+    return paths
