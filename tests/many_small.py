@@ -9,6 +9,7 @@ import numpy as np
 import zarr
 from tests.made import named
 
+import parchunk
 from parchunk.errors import OutputError
 from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
@@ -31,6 +32,11 @@ def write_arrays(path: Path, steps: int = 4) -> Path:
             array = root.create_array(name, shape=(length,), chunks=(1,), dtype="i4", **how)
         array[...] = 1 + np.arange(length)
     return path
+
+
+def plan_of(source: Path) -> parchunk.Plan:
+    """Plan it with two regions of those that are split."""
+    return parchunk.plan(source, split="time", region=2, record_size=2)
 
 
 class Died(OutputError):

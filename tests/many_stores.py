@@ -127,7 +127,7 @@ def _in_store(array: JoinedArray, index: tuple[int, ...]) -> tuple[int, tuple[in
     return None
 
 
-#: What `months` is told.
+#: What `months` is told: hours of a chunk and of each store, where time stands, a seed of values.
 MONTHS = {
     "format": 2, "chunk": 1, "lengths": [4, 2, 6], "axis": 0, "shards": False, "holes": True,
     "seed": 3,
@@ -135,6 +135,7 @@ MONTHS = {
 
 
 def opened(path: Path, zarr_format: int) -> xarray.Dataset:
+    """Open a store itself."""
     return xarray.open_zarr(path, consolidated=False, zarr_format=zarr_format, chunks=None).load()
 
 
