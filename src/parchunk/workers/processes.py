@@ -26,10 +26,18 @@ class Processes(ProcessPoolExecutor):
         )
 
     def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]:
-        """Submit a call; workers that start on it do not see Ctrl-C, not even before `_quiet`."""
+        """Submit a call; workers that start on it do not see Ctrl-C, not even before `_quiet`.
+
+        Raises
+        ------
+        BrokenExecutor
+            When one cannot be started, too, as where another died at this moment.
+        """
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return super().submit(fn, *args, **kwargs)
+        except OSError as error:
+            raise BrokenExecutor(f"no worker could be started ({error})") from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
