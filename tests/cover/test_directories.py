@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from itertools import product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.cover.made_boxes import indices_in, region, some_boxes
@@ -71,28 +73,36 @@ def test_directories_by_example():
     assert whole_directories(KeySpace(grid, v2), []) == []
 
 
-@settings(deadline=None)
-@given(grids, st.sampled_from(["", "c"]), st.sampled_from([1, 5, 10_000]), st.data())
-def test_strays_of_what_is_wanted_are_in_directories_beside(grid, marker, limit, data):
+@pytest.mark.parametrize("marker", ["", "c"])
+@pytest.mark.parametrize("grid", [(12,), (12, 3), (3, 12), (11, 2, 3), (2, 11, 2)])
+def test_strays_of_what_is_wanted_are_in_directories_beside(grid, marker):
     """Whatever they are called, and wherever they lie: the next chunk in text order has them."""
     space = KeySpace(grid, KeyEncoding(marker, "/", len(grid)))
-    boxes = data.draw(some_boxes(grid))
-    whole = whole_directories(space, boxes, limit)
-    beside = directories_beside(space, whole)
-    assert not any(held_by(one, [two + "/"]) for one in whole for two in beside)
-    root = f"{marker}/" if marker else ""
-    segment = st.sampled_from(["", "0", "1", "2", "9", "10", "00", "1.tmp", "README", "~", "-1"])
-    tail = root + "/".join(filter(None, data.draw(st.lists(segment, min_size=1, max_size=4))))
-    keys = {space.key_at(rank) for rank in range(space.total)}
-    if tail in keys or tail == root or not whole:
-        return
-    owner = space.key_at(min(space.position(tail), space.total - 1))
-    wanted = {space.encoding.tail(index) for index in indices_in(boxes)}
-    if owner not in wanted or any(held_by(directory, [tail]) for directory in whole):
-        return
-    above = tail.split("/")[:-1]
-    shallow = [depth for depth in range(len(above) + 1) if "/".join(above[:depth]) in beside]
-    assert shallow
-    # It is met from the deepest of these: nothing between is one of chunks.
-    deepest = max(shallow)
-    assert deepest == len(above) or not holds_chunks(space, "/".join(above[: deepest + 1]))
+    keys = sorted(space.key_at(rank) for rank in range(space.total))
+    root, depths = [marker] if marker else [], range(len(grid) + 1)
+    heads = {"/".join([*root, *key.split("/")[len(root) :][:at]]) for key in keys for at in depths}
+    named = {head + more for head in heads for more in ("-", ".x", "0.x", "/!", "/00/x", "/~/0")}
+    below = f"{marker}/" if marker else ""
+    strays = {tail for tail in (one.removeprefix("/") for one in named) if tail.startswith(below)}
+    owners = {tail: keys[min(bisect(keys, tail), len(keys) - 1)] for tail in strays}
+    beside_some = 0
+    for axis, limit, length in product(range(len(grid)), [3, 10_000], [1, 2]):
+        for start in range(0, grid[axis], length):
+            box = region(grid, axis, start, min(start + length, grid[axis]))
+            whole = whole_directories(space, [box], limit)
+            beside = directories_beside(space, whole)
+            assert not any(held_by(one, [two + "/"]) for one in whole for two in beside)
+            wanted = {space.encoding.tail(index) for index in indices_in([box])}
+            for tail, owner in owners.items():
+                if owner not in wanted or any(held_by(directory, [tail]) for directory in whole):
+                    continue
+                above = tail.split("/")[:-1]
+                folders = ["/".join(above[:depth]) for depth in range(len(above) + 1)]
+                # It is met once: right in one of these, or below what is no directory of chunks.
+                met = [
+                    at for at, directory in enumerate(folders) if directory in beside
+                    and (at == len(above) or not holds_chunks(space, folders[at + 1]))
+                ]  # fmt: skip
+                assert len(met) == 1, (tail, owner, whole, beside)
+                beside_some += 1
+    assert beside_some or len(grid) == 1  # that one is listed whole
