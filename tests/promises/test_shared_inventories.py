@@ -234,12 +234,34 @@ def test_rows_that_are_damaged_gone_or_of_another_place(planned: Any, tmp_path: 
     rows.unlink()
     with pytest.raises(parchunk.OutputError, match=r"is lost: delete .*/inventory, and run"):
         parchunk.run_task(task)
+    index = json.loads((out / INVENTORY / "index.json").read_bytes())
     (out / INVENTORY / "index.json").unlink()
     with pytest.raises(parchunk.InputError, match="not there any more: the build was finished"):
         found.holds("t/c/0/0")
-    (out / INVENTORY / "index.json").write_text("{")
-    assert kept_rows(plan, source, output) is None
+    for damaged in ("{", json.dumps({**index, "pieces": [{**index["pieces"][0], "digest": 1}]})):
+        (out / INVENTORY / "index.json").write_text(damaged)
+        assert kept_rows(plan, source, output) is None
     assert parchunk.run_task(task).built == 10
+
+
+def test_an_update_that_is_refused_leaves_rows_to_tasks(
+    store: Path, inventory: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "refs"
+    plan = parchunk.plan(store, split="time", region=4, inventory=inventory)
+    (sent,) = [pickle.dumps(task) for task in parchunk.tasks(plan, out, parts=1)]
+    del plan
+    gc.collect()
+    inventory.unlink()
+    with pytest.raises(parchunk.InputError, match="99"):
+        parchunk.update(out, regions=[99])
+    assert parchunk.run_task(pickle.loads(sent)).built == 10
+    parchunk.publish(out)
+    # As where that was cut short before they were deleted.
+    (out / INVENTORY).mkdir()
+    (out / INVENTORY / "rows-0.parquet").touch()
+    parchunk.update(out)
+    assert not (out / INVENTORY).exists()
 
 
 def test_a_task_that_another_finished_meanwhile(

@@ -152,8 +152,6 @@ def update(
     load_plan(output)  # refused before a lease is taken in what is no OUT
     with alone_in(output) as lease:
         old = load_plan(output)
-        if old.inventory is not None:
-            forget_rows(output)  # of a build that was cut short right after it was published
         source = open_source(old, store_options, listing)
         refuse_overlap(old, source, output)
         given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
@@ -209,6 +207,8 @@ def update(
         asked = asked.joined(left[PREPARED_FOR]) if PREPARED_FOR in left else asked
         effort.most_held(source, new)  # refused before anything is written
         choose(source)
+        if old.inventory is not None:
+            forget_rows(output)  # of a build that was cut short: as it was published, or before
         if not changes.in_place:
             made = build_replacement(old, new, changes, asked, source, output, lease, effort, began)
             return replace(made, notes=(*told, *made.notes), before=was)

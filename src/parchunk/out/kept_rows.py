@@ -82,7 +82,8 @@ def _objects(output: Output, wanted: Mapping[str, Any]) -> SortedObjects | None:
     try:
         pieces = [Piece(**piece) for piece in index["pieces"]]
         count, taken = sum(piece.rows for piece in pieces), index["taken"]
-        if count != index["objects"] or {type(piece.first) for piece in pieces} - {str}:
+        texts = [text for piece in pieces for text in (piece.first, piece.digest)]
+        if count != index["objects"] or {*map(type, texts)} - {str}:
             return None
         return SortedObjects(
             "",
