@@ -10,7 +10,6 @@ one written last: in between nobody can open OUT, so that nobody sees a mixture.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from parchunk.metadata.names import record_number
 from parchunk.out.output import (
@@ -28,14 +27,15 @@ from parchunk.out.output import (
 )
 from parchunk.out.plan_file import load_plan
 from parchunk.out.prepared import discard_prepared, is_switching
+from parchunk.out.side_by_side import of_each
 from parchunk.planning.plan import Plan
 
 #: Says, within NEXT, that nothing of the layout before is left in OUT.
 _CLEARED = ".parchunk/cleared"
 #: What is moved after record files, and vouches for them or speaks of them.
 _WITH_FILES = (f"{RECEIPTS}/", f"{BLOCKS}/", f"{STRAYS}/")
-#: Objects of a store that are moved or deleted side by side.
-_AT_ONCE = 16
+#: Objects that are moved or deleted before one is waited for.
+_AHEAD = 1_000
 
 
 def finish_switch(output: Output, check: Callable[[], None]) -> None:
@@ -104,13 +104,6 @@ def _each(
     output: Output, act: Callable[[str], None], paths: Iterable[str], check: Callable[[], None]
 ) -> None:
     """Do something with every path, side by side where each is a request."""
-    if not output.costs_requests:
-        for count, path in enumerate(paths):
-            if count % 100 == 0:
-                check()
-            act(path)
-        return
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="switch") as pool:
-        for count, _ in enumerate(pool.map(act, paths)):
-            if count % 100 == 0:
-                check()
+    for count, _ in enumerate(of_each(output, act, list(paths), _AHEAD)):
+        if count % 100 == 0:
+            check()
