@@ -157,8 +157,9 @@ def rewriting_bounds(
     least = rest + record_size * read + READ_BYTES
     if memory < least:
         raise InputError(
-            f"--memory {memory} bytes is too little to read record files of {record_size} rows and "
-            f"write them anew{_taken(kept)}: give {-(-least // (1 << 20))}MiB or more"
+            f"--memory of {bytes_text(memory)} is too little to read record files of "
+            f"{record_size:,} rows and write them anew{_taken(kept)}: "
+            f"give {-(-least // (1 << 20))}MiB or more"
         )
     inline = InlineBound(_inline_bytes(memory, least, inlining), least)
     return inline, ReadingBound(memory - rest - inline.room, least)
