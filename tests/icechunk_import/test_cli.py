@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +17,9 @@ import zarr
 import parchunk
 from parchunk import extras
 from parchunk.cli.main import run
+from parchunk.icechunk_import.locations import Container
+from parchunk.icechunk_import.repository import open_or_create
+from parchunk.stores.opening import Location
 
 
 def test_it_imports_resumes_and_says_when_all_is_in(grow, build, tmp_path, capsys):
@@ -94,6 +99,22 @@ def test_a_repository_whose_folder_cannot_be_made_is_one_line(
     there = str(tmp_path / repo)
     assert said in assert_one_line([out, there], capsys)
     assert "no Icechunk repo" in assert_one_line([out, there, "--append", "time"], capsys)
+
+
+def test_a_folder_that_may_not_be_listed_is_no_repositorys(grow):
+    """Icechunk finds none in it; whether it is empty nobody can tell."""
+    plan = parchunk.plan(grow(2))
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o311)
+        user = os.geteuid()
+        try:
+            if user == 0:
+                os.seteuid(65534)  # permissions do not bind root
+            with pytest.raises(parchunk.OutputError, match=r"cannot list .*ermission.*another RE"):
+                open_or_create(name, plan, Container.of(plan.location), Location("/out"))
+        finally:
+            os.seteuid(user)
+            Path(name).chmod(0o755)
 
 
 @pytest.mark.slow  # icechunk tries again for half a minute

@@ -46,7 +46,7 @@ def open_or_create(
     with adapter.reported(f"open {location.url}", "check the URL, the options and the access"):
         if ic.Repository.exists(storage):
             return ic.Repository.open(storage), location.url, False
-    if folder is not None and any(folder.iterdir()):
+    if folder is not None and not _is_empty(folder):
         raise InputError(taken)
     require_apart("REPO", location, read)
     config = ic.RepositoryConfig.default()
@@ -82,6 +82,15 @@ def _make(folder: Path, taken: str) -> None:
     except OSError as error:
         raise OutputError(
             f"cannot create {folder}: {error.strerror}; name another REPO, or check the access"
+        ) from None
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError as error:
+        raise OutputError(
+            f"cannot list {folder}: {error.strerror}; name another REPO, or check the access"
         ) from None
 
 
