@@ -57,6 +57,11 @@ def test_what_lies_below_an_array_without_chunks_is_told(tmp_path):
     document = json.loads((source / "came/zarr.json").read_text())
     document["shape"] = [1, 4]
     (source / "came/zarr.json").write_text(json.dumps(document))
+    meanwhile = parchunk.audit(out, against_source=True)
+    assert {(f.array, f.kind) for f in meanwhile.findings} == {
+        (None, "source-metadata"),
+        ("odd", "chunkless"),
+    }
     assert parchunk.update(out).present == 4 + 2
     after = parchunk.audit(out, against_source=True)
     assert [f.array for f in after.findings if f.kind == "chunkless"] == ["odd"]

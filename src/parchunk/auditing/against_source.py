@@ -93,7 +93,7 @@ def compare(
     reporter.begin_listing(objects)
     seen = _compared(plan, output, source, done, allowed, hands, reporter)
     beside = Requests(total=reporter.requests)
-    findings += chunkless_findings(plan, source, beside, patience, concurrency)
+    findings += chunkless_findings(plan, now, source, beside, patience, concurrency)
     # In one order, however it was shared out.
     place = {array.spec.name: at for at, array in enumerate(plan.arrays)}
     regions = sorted(seen.regions, key=lambda one: (place[one.array], one.region or 0))

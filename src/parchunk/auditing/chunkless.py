@@ -16,6 +16,7 @@ from parchunk.keys.parsing import tails_of
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.strays import OUTSIDE, find_strays
 from parchunk.listing.walker import Listing
+from parchunk.metadata import Hierarchy
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
@@ -26,18 +27,25 @@ _NAMED = 3
 
 
 def chunkless_findings(
-    plan: Plan, source: Source, requests: Requests, patience: Patience, concurrency: int
+    plan: Plan,
+    now: Hierarchy,
+    source: Source,
+    requests: Requests,
+    patience: Patience,
+    concurrency: int,
 ) -> list[Finding]:
     """Return what lies below arrays of one store that have no chunks, by one LIST request each.
 
-    Nothing is asked of sources that can only be asked for chunks.
+    Nothing is asked of sources that can only be asked for chunks, nor of arrays that have some
+    ``now``, or are gone: what became of those is another finding.
 
     Raises
     ------
     ListingError
         When one cannot be listed.
     """
-    specs = [array.spec for array in plan.arrays if not array.spec.total]
+    empty = {spec.name for spec in now.arrays if not spec.total}
+    specs = [one.spec for one in plan.arrays if not one.spec.total and one.spec.name in empty]
     if not specs or plan.stores is not None or source.manner.probed:
         return []
     stop = threading.Event()
