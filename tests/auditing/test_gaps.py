@@ -206,6 +206,16 @@ def test_policies_decide_the_verdict(built):
             built.audit(**options)
 
 
+def test_a_chunk_of_zero_bytes_beside_one_that_no_policy_expects_is_missing_where_it_is_expected(
+    own,
+):
+    (own.source / "t/c/23/0/0").unlink()
+    parchunk.update(own.out, regions=1)
+    report = own.audit(expect=["time=0:21"])
+    (told,) = [found.message for found in report.findings if found.kind == "zero-sized"]
+    assert told.endswith("of zero bytes, and counted as missing where the policy expects chunks")
+
+
 def test_gaps_are_told_with_dates(built):
     found = [f.message for f in built.audit().findings if f.kind == "missing-chunks"]
     assert found == [

@@ -147,7 +147,9 @@ def zero_sized_findings(
     for part in islice((part for part in partitions if part.zero_sized), GAP_FINDINGS):
         region, count = part.region, part.zero_sized
         where = spec.name if region is None else f"{spec.name}, region {region}"
-        if part.missing:
+        if part.missing and part.excused:
+            taken = "and counted as missing where the policy expects chunks"
+        elif part.missing:
             taken = "and counted as missing"
         elif part.excused:
             taken = "where the policy expects none"
