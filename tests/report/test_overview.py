@@ -19,6 +19,7 @@ from parchunk.planning.labels import Labels
 from parchunk.report import html_page
 from parchunk.report.arrays import array_sections
 from parchunk.report.entries import entries_of
+from parchunk.report.overview import overview
 from parchunk.report.strips import BY_DESIGN, MISSING, THERE, strips_of
 from parchunk.report.ticks import ticks_along
 
@@ -105,7 +106,7 @@ def test_an_array_whose_picture_is_not_kept_is_drawn_by_its_counts(
 
 
 def test_of_very_many_arrays_those_that_lack_most_are_on_the_page(
-    report: parchunk.AuditReport,
+    report: parchunk.AuditReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = array_sections(report, most=2)
     assert [f"<h3>{name}</h3>" in shown for name in ("a", "b", "c", "scattered")] == [
@@ -113,6 +114,8 @@ def test_of_very_many_arrays_those_that_lack_most_are_on_the_page(
     ]  # fmt: skip
     assert "And 5 more arrays" in shown
     assert "more arrays" not in array_sections(report)
+    monkeypatch.setattr("parchunk.report.overview._DRAWN", 4)
+    assert "And 2 more arrays, of which 1 lacks something." in overview(report)
 
 
 def test_ticks_are_at_the_calendars_borders(report: parchunk.AuditReport) -> None:

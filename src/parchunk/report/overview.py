@@ -42,9 +42,8 @@ def _picture_of(found: Strips, linked: bool) -> Markup:
     ]
     rest = len(found.arrays) - len(drawn)
     lacking = sum(bool(array.missing or array.unread) for array in found.arrays[_DRAWN:])
-    more = (
-        f"And {counted(rest, 'more array')}, of which {lacking:,} lack something." if rest else ""
-    )
+    lack = counted(lacking, "lacks", "lack")
+    more = f"And {counted(rest, 'more array')}, of which {lack} something." if rest else ""
     return joined(
         [
             element(
