@@ -49,10 +49,11 @@ def test_what_others_took_away_is_imported_again(
     by_others(repo, deed)
     result = parchunk.to_icechunk(out, repo, publish=publish)
     assert [commit.region for commit in result.commits] == [None, *regions]
-    assert ("what an import had brought" in " ".join(result.notes)) == bool(regions)
+    assert "what an import had brought" in " ".join(result.notes)
     assert_equal(zarr.open_group(source, mode="r"), opened(repo))
     assert not parchunk.audit(out, icechunk=repo).findings
-    assert parchunk.to_icechunk(out, repo, publish=publish).commits == ()
+    last = parchunk.to_icechunk(out, repo, publish=publish)
+    assert (last.commits, last.notes) == ((), ())
 
 
 def test_an_array_that_others_made_anew_in_other_chunks_is_refused(grow, build, tmp_path):

@@ -97,7 +97,8 @@ class History:
     ``hierarchy`` and ``regions`` (by their starts) are the commits over whose chunks no later one
     went: of a region that was imported again in other bounds, neither the old chunks nor the old
     gaps are what they were. ``every`` has the commits of other imports, too. From ``lost`` on
-    others took chunks away with their arrays, None where they did not.
+    others took chunks away with their arrays, None where they did not. ``bereft`` says whether
+    they took any, of arrays that are not split, too.
     """
 
     entries: tuple[Entry, ...]
@@ -105,6 +106,7 @@ class History:
     regions: dict[int, Entry]
     every: tuple[Entry, ...] = ()
     lost: int | None = None
+    bereft: bool = False
 
     @property
     def begun(self) -> bool:

@@ -61,12 +61,12 @@ def still_held(
         for start, entry in history.regions.items()
         if lost is None or entry.range[1] <= lost
     }
-    return replace(history, hierarchy=None, regions=regions, lost=lost)
+    return replace(history, hierarchy=None, regions=regions, lost=lost, bereft=bool(gone))
 
 
 def still_held_notes(history: History, branch: str) -> list[str]:
     """Return what to say where a history does not hold any more."""
-    if history.lost is None:
+    if not history.bereft:
         return []
     return [
         f"branch {branch} had no more what an import had brought, as others deleted or shortened "
