@@ -215,6 +215,11 @@ def test_what_the_encoding_of_a_terminal_lacks_is_spelled_and_of_data_refused(fo
     shown = table.stdout.decode("ascii").splitlines()
     assert shown[0] == "+---------+"
     assert shown[4].startswith(r"| \xfc\u2192 ")
+    polish = sql(folder, "SELECT 'ñ→ł' AS x", encoding="iso8859-2")
+    assert polish.returncode == 0
+    assert "\\xf1\\u2192ł" in polish.stdout.decode("iso8859-2")
+    polish = sql(folder, "SELECT 'ñ' AS x", "--format", "csv", encoding="iso8859-2")
+    assert b"standard output (iso8859-2) has no '\\xf1'" in polish.stderr
     for form in ("csv", "json"):
         ran = sql(folder, query, "--format", form, encoding="ascii")
         assert ran.returncode == 2

@@ -152,7 +152,7 @@ def _lacking(error: UnicodeEncodeError) -> str:
     if not can_show(character, "utf-8"):
         return f"{character!a} is a byte of a name that is no text in UTF-8: rename it"
     return (
-        f"the encoding of standard output ({error.encoding}) has no {character!a}: set "
+        f"the encoding of standard output ({sys.stdout.encoding}) has no {character!a}: set "
         "PYTHONIOENCODING=utf-8"
     )
 

@@ -13,13 +13,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 
 class LastingStream:
     """A text stream that takes writes, and drops them, when its reader has gone."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: TextIO) -> None:
         """Pass on to ``stream`` what is written, for as long as somebody reads it."""
         self._stream = stream
         self.gone = False
@@ -34,11 +34,13 @@ class LastingStream:
             with self._until_gone():
                 try:
                     return self._stream.write(text)
-                except UnicodeEncodeError as error:
+                except UnicodeEncodeError:
                     if not self.escapes:
                         raise
-                    spelled = text.encode(error.encoding, "backslashreplace")
-                    return self._stream.write(spelled.decode(error.encoding))
+                    # Not what the error names: of each table of 256 characters that is "charmap".
+                    encoding = self._stream.encoding
+                    spelled = text.encode(encoding, "backslashreplace")
+                    return self._stream.write(spelled.decode(encoding))
         return len(text)
 
     def flush(self) -> None:
