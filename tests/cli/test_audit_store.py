@@ -106,11 +106,18 @@ def test_references_are_kept_where_that_is_asked(store, tmp_path, capfd):
         (["--against-source"], "are for references, not a store"),
         (["--include", "none"], "no array"),
         (["--split", "none"], "no array has that dimension"),
+        (["--policy", "none.toml"], "--policy none.toml cannot be read"),
+        (["--since", "none.json"], "--since none.json cannot be read"),
+        (["--decode", "none"], "--decode"),
+        (["--max-missing", "none"], "--max-missing"),
+        (["--expect", "none=0:1"], "no array has that dimension"),
     ],
 )
-def test_options_that_make_no_sense_of_a_store(store, options, said, capfd):
-    assert run(["audit", str(store), *options]) == 2
+def test_options_that_make_no_sense_of_a_store(store, tmp_path, options, said, capfd):
+    kept = tmp_path / "kept"
+    assert run(["audit", str(store), *options, "--keep", str(kept)]) == 2
     assert said in capfd.readouterr().err
+    assert not kept.exists(), "nothing is listed before that is said"
 
 
 def test_references_take_no_options_of_a_store(store, tmp_path, capfd):

@@ -23,6 +23,7 @@ from parchunk.cli.audit_store import (
     is_store,
     is_store_alone,
     native_references,
+    policy_of,
     references_of,
     refuse_beside_native,
     refuse_beside_store,
@@ -215,12 +216,14 @@ def command(
         chosen = {"memory": memory, **{name: of_store[name] for name in of_store if name != "keep"}}
         if native:
             refuse_beside_native(click.get_current_context())
-            where = stack.enter_context(native_references(asked, branch, repo_options, chosen))
+            where = stack.enter_context(
+                native_references(asked, branch, repo_options, chosen, policy_of(rules, since))
+            )
         elif store:
             refuse_beside_store(dask, bool(against_source or icechunk))
             chosen |= {"store_options": store_options, **of_source}
             chosen["consolidated"] = chosen["consolidated"] or "auto"
-            where = stack.enter_context(references_of(asked, keep, chosen))
+            where = stack.enter_context(references_of(asked, keep, chosen, policy_of(rules, since)))
         else:
             where = out
             refuse_store_options(of_store)

@@ -12,6 +12,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from parchunk.auditing.decoding import Sample
+from parchunk.auditing.policy import Policy
+from parchunk.auditing.policy_file import read_policy
+from parchunk.auditing.since import read_audit
 from parchunk.building.build import build
 from parchunk.cli.progress import progress_shown
 from parchunk.errors import InputError, OutputError
@@ -146,6 +150,24 @@ def refuse_beside_native(context: click.Context) -> None:
         raise InputError(f"--native reads the repository alone: leave out {' and '.join(told)}")
 
 
+def policy_of(rules: Mapping[str, Any], since: str | None) -> Policy:
+    """Return the policy of an audit, whose sample and earlier audit can be read, too.
+
+    Whoever misspells one of them is told before a store is listed, which may take hours.
+
+    Raises
+    ------
+    InputError
+        As the audit does.
+    """
+    if since is not None:
+        read_audit(since)
+    if rules["decode"] is not None:
+        Sample.parse(rules["decode"])
+    given = () if rules["policy"] is None else read_policy(rules["policy"])
+    return Policy.of(rules["expect"], rules["allow_missing"], rules["max_missing"], given)
+
+
 def _planned(store: str, chosen: Mapping[str, Any]) -> Plan:
     try:
         return make_plan(store, **chosen)
@@ -157,7 +179,11 @@ def _planned(store: str, chosen: Mapping[str, Any]) -> Plan:
 
 @contextmanager
 def native_references(
-    asked: Asked, branch: str, repo_options: Mapping[str, str], chosen: Mapping[str, Any]
+    asked: Asked,
+    branch: str,
+    repo_options: Mapping[str, str],
+    chosen: Mapping[str, Any],
+    policy: Policy,
 ) -> Iterator[str]:
     """Yield where references of the chunks of an Icechunk repository are, which nobody can read.
 
@@ -175,15 +201,17 @@ def native_references(
         # As they are: Icechunk holds v3 arrays, and chunks of the grid, which may be shards.
         kept = {"inline_coordinates": False, "zarr_format": 3, "shards": "whole"}
         more = {**chosen, **kept, "inventory": made.inventory, "consolidated": "ignore"}
-        with references_of(replace(asked, store=made.store), None, more) as where:
+        with references_of(replace(asked, store=made.store), None, more, policy) as where:
             yield where
 
 
 @contextmanager
-def references_of(asked: Asked, keep: str | None, chosen: Mapping[str, Any]) -> Iterator[str]:
+def references_of(
+    asked: Asked, keep: str | None, chosen: Mapping[str, Any], policy: Policy
+) -> Iterator[str]:
     """Yield where references of a store are: ``keep``, or a temporary folder that is deleted.
 
-    ``chosen`` is what planning is told.
+    ``chosen`` is what planning is told; what the ``policy`` of the audit names must be in the plan.
 
     Raises
     ------
@@ -191,6 +219,7 @@ def references_of(asked: Asked, keep: str | None, chosen: Mapping[str, Any]) -> 
         As planning and building do.
     """
     plan = _planned(asked.store, chosen)
+    policy.check(plan)
     with tempfile.TemporaryDirectory(prefix="parchunk-audit-") as folder:
         out = keep or f"{folder}/references"
         with progress_shown(asked.quiet, "listing") as progress:
