@@ -73,7 +73,7 @@ def do(folder: Path, number: int) -> dict[str, object]:
     return {**measured(run), "scratch": most}
 
 
-def row(chunks: int, kind: str, parts: int, rows: str, done: list[dict[str, Any]]) -> list[str]:
+def row(kind: str, parts: int, rows: str, done: list[dict[str, Any]]) -> list[str]:
     """Return what the tasks of a build took."""
     cpu = [one["cpu_seconds"] for one in done]
     return [
@@ -116,7 +116,7 @@ def main() -> None:
                 made = in_process(name, "plan", folder, out, parts)
                 for rows in (f"kept, {made['kept'] / 1e6:.1f} MB", "read again"):
                     done = [in_process(name, "do", folder, n) for n in range(made["tasks"])]
-                    table.add_row(*row(arguments.chunks, kind, parts, rows, done))
+                    table.add_row(*row(kind, parts, rows, done))
                     shutil.rmtree(Path(out, INVENTORY))
                     for receipt in Path(out).rglob("receipts/*/*.json"):
                         receipt.unlink()
