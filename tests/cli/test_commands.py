@@ -293,6 +293,35 @@ def test_bad_input_is_one_line_and_touches_nothing(
     assert tree(tmp_path) == before
 
 
+def test_names_that_no_file_can_have_and_links_that_go_round_are_one_line(
+    capsys: pytest.CaptureFixture[str],
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    long, loop, out = "n" * 300, tmp_path / "loop", tmp_path / "refs"
+    loop.symlink_to("loop")
+    parchunk.build(str(source), out)
+    monkeypatch.chdir(tmp_path)
+    before = {*tmp_path.rglob("*")}
+    for given, words in (
+        (["plan", f"g={long}"], "cannot read "),
+        (["plan", f"{source}/{long}*"], "matches no folder"),
+        (["plan", source, "--inventory", long], f"--inventory {long} cannot be read: File name"),
+        (["audit", out, "--report", f"{long}/x"], "too long"),
+        (["audit", out, "--report", loop], "levels of symbolic links"),
+        (["audit", source, "--keep", loop], "loop is a link to what is not there"),
+        (["sql", loop, "SELECT 1"], "levels of symbolic links"),
+        (["sql", out, "SELECT 1", "--to", f"{long}/x"], "too long"),
+        (["demo", long], "too long: name another folder"),
+        (["demo", loop], "loop"),
+    ):
+        code, _, err = call(capsys, *given)
+        assert (code, err.count("\n")) == (2, 1), given
+        assert words in err
+    assert {*tmp_path.rglob("*")} == before
+
+
 def test_another_plan_over_the_same_out(
     capsys: pytest.CaptureFixture[str], source: Path, tmp_path: Path, tree: Tree
 ) -> None:

@@ -32,18 +32,20 @@ def command(directory: str, no_progress: bool, as_json: bool) -> int:
     import xarray
 
     root = Path(directory)
-    if root.exists() and not root.is_dir():
-        raise InputError(f"{directory} is a file: name a folder")
-    if root.is_dir() and {p.name for p in root.iterdir()} - {"store.zarr", "refs.parquet"}:
-        raise InputError(f"{directory} holds something else: name another folder")
     out = console()
 
     def say(line: str) -> None:
         if not as_json:
             out.print(line)
 
-    say(f"1. writing a Zarr v3 store: {root / 'store.zarr'}")
-    made = demo_store.make_demo_store(root / "store.zarr")
+    try:
+        _refuse_used(root)
+        say(f"1. writing a Zarr v3 store: {root / 'store.zarr'}")
+        made = demo_store.make_demo_store(root / "store.zarr")
+    except OSError as error:
+        raise InputError(
+            f"cannot write into {directory}: {error.strerror or error}: name another folder"
+        ) from None
     say(f"   removed {len(made.removed)} chunks and left a stray, as real stores have")
     store, refs = (shlex.quote(str(path)) for path in (made.path, root / "refs.parquet"))
     say(f"2. parchunk plan {store} --region {demo_store.REGION}")
@@ -75,3 +77,11 @@ def command(directory: str, no_progress: bool, as_json: bool) -> int:
             say(f"   {line}")
     say(f"next: parchunk sql {refs}, and the README on your own store")
     return 0
+
+
+def _refuse_used(root: Path) -> None:
+    """Refuse a folder that holds anything but an earlier demo."""
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root} is a file: name a folder")
+    if root.is_dir() and {p.name for p in root.iterdir()} - {"store.zarr", "refs.parquet"}:
+        raise InputError(f"{root} holds something else: name another folder")

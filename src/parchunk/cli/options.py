@@ -57,7 +57,11 @@ def _format(ctx: click.Context, param: click.Parameter, value: str | None) -> in
 
 def _in_a_folder(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     # Said before the work is done that would be written.
-    if value is not None and not value.parent.is_dir():
+    try:
+        is_there = value is None or value.parent.is_dir()
+    except OSError as error:
+        raise InputError(f"cannot write {value}: {error.strerror}") from None
+    if value is not None and not is_there:
         raise InputError(f"cannot write {value}: there is no folder {value.parent}: make it first")
     return value
 

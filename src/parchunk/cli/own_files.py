@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,9 +30,9 @@ def refuse_own(out: str | Output, files: Iterable[Path | None], of_store: bool =
         where = out.url
     else:
         return
-    folder = Path(where).resolve()
+    folder = Path(os.path.realpath(where))  # which takes links that go round, too
     for file in files:
-        place = None if file is None else file.resolve()
+        place = None if file is None else Path(os.path.realpath(file))
         if place is None or folder not in place.parents:
             continue
         inside = place.relative_to(folder)

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 import shutil
 import sys
@@ -234,7 +235,7 @@ def _replacing(to: Path) -> Iterator[Path]:
     if to.exists() and not to.is_file():
         yield to
         return
-    to = to.resolve()
+    to = Path(os.path.realpath(to))
     part = to.with_name(f"{to.name}.part")
     try:
         yield part

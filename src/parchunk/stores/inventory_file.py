@@ -35,7 +35,11 @@ def open_inventory_file(
     """
     if "://" not in file or file.lower().startswith("file://"):
         path = Path(open_store(file).location.url)
-        if not path.is_file():
+        try:
+            is_file = path.is_file()
+        except OSError as error:
+            raise InputError(f"--inventory {file} cannot be read: {error.strerror}") from None
+        if not is_file:
             raise InputError(f"--inventory {file}: there is no such file: check the path")
         return LocalFile(path)
     scheme = file.partition("://")[0].lower()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from glob import iglob
-from pathlib import Path
 
 from parchunk.errors import InputError
 from parchunk.metadata.names import name_problem
@@ -46,7 +46,7 @@ def parse_given(text: str) -> GivenStore:
     match = _NAMED.fullmatch(text)
     if match is None or match["name"].startswith((".", "/", "~")):
         return GivenStore(text)
-    if Path(text).exists() or any(iglob(text)):  # noqa: PTH207 (Path's refuses some)
+    if os.path.exists(text) or any(iglob(text)):  # noqa: PTH110, PTH207 (Path's raise)
         return GivenStore(text)
     name = match["name"].strip("/")
     problem = name_problem(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -62,7 +63,7 @@ def _literally(pattern: str, segments: list[str], seen: list[str]) -> str | None
 
 def is_there(pattern: str) -> bool:
     """Whether what looks like a pattern is the path of a folder that is so called."""
-    return "://" not in pattern and local_path(pattern).exists()
+    return "://" not in pattern and os.path.exists(local_path(pattern))  # noqa: PTH110 (Path's raises)
 
 
 def matches(pattern: str, segments: list[str], source: Directories) -> list[str]:
