@@ -148,3 +148,4 @@ def test_the_dearest_part_of_a_local_store_is_no_cheaper_than_the_mean(source: s
     for parts in (1, 2, 3):
         shown = describe_parts(parchunk.plan(source, region=2), parts, 512 << 20, 8)
         assert float(str(shown["imbalance"])) >= 1
+        assert parts_text(shown).startswith("in 1 part;" if parts == 1 else f"in {parts} parts")

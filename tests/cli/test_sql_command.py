@@ -116,8 +116,9 @@ def test_command_explains_queries_in_any_format(folder):
 
 @pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.txt"])
 def test_a_file_is_replaced_by_a_whole_result_and_by_nothing_else(folder, tmp_path, name):
-    path = tmp_path / name
+    path, part = tmp_path / name, tmp_path / f"{name}.part"
     path.write_text("before")
+    part.write_text("somebody's")
     for query in (
         "SELECT nothing FROM missing",
         "CREATE TABLE x AS SELECT 1",
@@ -128,7 +129,8 @@ def test_a_file_is_replaced_by_a_whole_result_and_by_nothing_else(folder, tmp_pa
         assert path.read_text() == "before"
     assert sql(folder, "SELECT 1 AS one", "--to", str(path)).returncode == 0
     assert path.read_bytes() != b"before"
-    assert list(tmp_path.iterdir()) == [path]
+    assert set(tmp_path.iterdir()) == {path, part}
+    assert part.read_text() == "somebody's"
 
 
 def test_no_file_of_out_is_replaced(folder):

@@ -17,7 +17,7 @@ from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.planning.plan import Plan
 from parchunk.planning.stretches import partitions_in, stretch_name
-from parchunk.wording import count
+from parchunk.wording import count, counted
 
 
 def describe_parts(plan: Plan, parts: int, memory: int, concurrency: int) -> dict[str, object]:
@@ -79,7 +79,8 @@ def parts_text(shown: dict[str, object]) -> str:
             f"{price_text(float(str(shown['price_usd'])))}; "
             f"the dearest takes {time_text(float(str(shown['seconds'])))}"
         )
+    parts = counted(int(str(shown["parts"])), "part")
     return (
-        f"in {shown['parts']} parts{idle}{costs}; the dearest has {shown['imbalance']} times the "
+        f"in {parts}{idle}{costs}; the dearest has {shown['imbalance']} times the "
         f"mean ({shown['dearest']})"
     )

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -236,7 +237,7 @@ def _replacing(to: Path) -> Iterator[Path]:
         yield to
         return
     to = Path(os.path.realpath(to))
-    part = to.with_name(f"{to.name}.part")
+    part = to.with_name(f"parchunk-{uuid.uuid4().hex}.part")  # nobody else's
     try:
         yield part
         part.replace(to)
