@@ -20,7 +20,8 @@ from parchunk.inventories.parts import spooled_stream
 from parchunk.inventories.pieces import Piece, Pieces, pieces_of
 from parchunk.inventories.queries import Rows
 from parchunk.inventories.sorted_objects import SCHEMA, TAGGED, SortedObjects
-from parchunk.inventories.sorting import Sorter, run_bytes_within, write_sorted
+from parchunk.inventories.sorted_rows import write_sorted
+from parchunk.inventories.sorting import Sorter, run_bytes_within
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SEGMENTS = st.sampled_from(["a", "a-b", "a.b", "0", "10", "2", "c", "é", "zarr.json"])
@@ -33,9 +34,9 @@ def made(keys: list[str], cut: int, folder: Path) -> SortedObjects:
         [sorted(keys, key=str.encode), range(len(keys)), range(len(keys))], schema=SCHEMA
     )
     batches = (rows.slice(at, cut) for at in range(0, len(keys), cut))
-    count, digest, twice = write_sorted(batches, folder / "sorted.parquet", "it")
-    assert not twice
-    return SortedObjects(str(folder / "sorted.parquet"), count, digest, NOW)
+    written = write_sorted(batches, folder / "sorted.parquet", "it")
+    assert not written.twice
+    return SortedObjects(str(folder / "sorted.parquet"), written.count, written.digest, NOW)
 
 
 def below(keys: list[str], folder: str) -> list[str]:
@@ -109,7 +110,7 @@ def test_entity_tags_are_of_the_digest_and_go_with_their_keys(tmp_path: Path) ->
         rows = pa.record_batch(columns, schema=TAGGED)
         batches = (rows.slice(at, cut) for at in range(0, 8, cut))
         file = tmp_path / f"{cut}{last}.parquet"
-        _, digest, _ = write_sorted(batches, file, "it", "etag")
+        digest = write_sorted(batches, file, "it", "etag").digest
         digests.setdefault(last, set()).add(digest)
         assert pq.read_table(file).to_pydict() == rows.to_pydict()
     assert [len(found) for found in digests.values()] == [1, 1]
@@ -127,7 +128,7 @@ def test_runs_with_entity_tags_are_merged(tmp_path: Path) -> None:
     rows = Rows(part, columns_of(part.columns, "it", "etag"), identity="etag")
     sorter = Sorter([rows], tmp_path, 512 << 20, "it", run_bytes=1 << 20)
     file = tmp_path / "sorted.parquet"
-    write_sorted(sorter.batches("s/", "", NOW), file, "it", "etag")
+    write_sorted(sorter.batches("s/", ""), file, "it", "etag")
     sorter.close()
     assert len(list(tmp_path.glob("run-*.parquet"))) > 1
     found = pq.read_table(file)
@@ -145,9 +146,9 @@ def test_runs_are_merged(tmp_path: Path) -> None:
     rows = Rows(part, columns_of(part.columns, "it"))
     sorter = Sorter([rows], tmp_path, 512 << 20, "it", run_bytes=1)
     file = tmp_path / "sorted.parquet"
-    written, _, twice = write_sorted(sorter.batches("s/", "b/x/", NOW), file, "it")
+    written = write_sorted(sorter.batches("s/", "b/x/"), file, "it")
     sorter.close()
-    assert (written, twice) == (count, 7)
+    assert (written.count, written.twice, written.untimed) == (count, 7, 0)
     assert len(list(tmp_path.glob("run-*.parquet"))) > 8
     found = pq.read_table(file)
     wanted = np.array([f"b/x/t/{number}" for number in range(count)])

@@ -126,7 +126,7 @@ def test_an_update_may_list_again_what_an_inventory_showed(store: Path, tmp_path
     assert [receipt.inventory for receipt in made.receipts].count(None) == 1
 
 
-def test_an_audit_says_why_chunks_without_times_count_as_written_again(
+def test_an_audit_says_that_times_were_not_compared(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, table = tmp_path / "out", tmp_path / "table.csv"
@@ -136,8 +136,9 @@ def test_an_audit_says_why_chunks_without_times_count_as_written_again(
     stamp = datetime(2030, 1, 2, tzinfo=UTC).timestamp()
     os.utime(table, (stamp, stamp))
     report = parchunk.audit(out, against_source=True, inventory=table)
-    (changed,) = (one for one in report.findings if one.kind == "changed-chunks")
-    assert "18 written again in the same" in changed.message
+    (found,) = (one for one in report.findings if one.kind == "untimed")
+    assert "times not compared: the inventory has none of 18 objects" in found.message
+    assert "changed-chunks" not in {one.kind for one in report.findings}
     assert report.comparison is not None
     (why,) = (note for note in report.comparison.notes if "no time of their own" in note)
     assert f"{len(rows)} objects have" in why

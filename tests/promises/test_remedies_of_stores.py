@@ -166,6 +166,20 @@ def as_of_inventory(folder: Path) -> Case:
     return made.built("--inventory", taken(1))
 
 
+def untimed(folder: Path) -> Case:
+    made = case(folder).built()
+    rows, file = objects_in(made.store, "s.zarr/"), folder / "keys.csv"
+    made.audit = ("--against-source", "--inventory", str(file))
+
+    def listed(times: bool) -> None:
+        lines = [f"{row.key},{row.size},{row.modified if times else ''}" for row in rows]
+        file.write_text("\n".join(["key,size,last_modified", *lines, ""]))
+
+    listed(times=False)
+    made.produce = lambda: listed(times=True)
+    return made
+
+
 def unverified(folder: Path) -> Case:
     made = case(folder)
     (made.store / "t/c/7/1").unlink()
@@ -251,8 +265,8 @@ MADE: dict[str, Callable[[Path], Case]] = {
     function.__name__.replace("_", "-"): function
     for function in (
         impossible_size, undecodable, all_fill, ends_early, other_spelling, new_array, gone_array,
-        new_chunks, rewritten_chunks, as_of_inventory, unverified, lacking, left_out, strays,
-        size_outliers, shared_ranges, uneven_labels, chunkless,
+        new_chunks, rewritten_chunks, as_of_inventory, untimed, unverified, lacking, left_out,
+        strays, size_outliers, shared_ranges, uneven_labels, chunkless,
     )
 }  # fmt: skip
 #: Notices of which nothing need be done, or that a look settles: they stay.
@@ -265,6 +279,7 @@ def found(made: Case) -> dict[str, parchunk.auditing.Finding]:
         made.out,
         against_source="--against-source" in made.audit,
         decode=words.get("--decode"),
+        inventory=made.audit[2] if "--inventory" in made.audit else (),
         expect=words.get("--expect", ()),
         allow_missing=made.audit[made.audit.index("--allow-missing") + 1 :]
         if "--allow-missing" in made.audit

@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from parchunk.auditing.change_findings import change_findings
+from parchunk.auditing.change_findings import change_findings, untimed_findings
 from parchunk.auditing.changes import Comparison
 from parchunk.auditing.chunkless import chunkless_findings
 from parchunk.auditing.comparing import (
@@ -98,6 +98,7 @@ def compare(
     place = {array.spec.name: at for at, array in enumerate(plan.arrays)}
     regions = sorted(seen.regions, key=lambda one: (place[one.array], one.region or 0))
     findings += [change for region in regions for change in change_findings(region)]
+    findings += untimed_findings(seen.untimed, probed=source.manner.probed)
     remote = source.manner.remote
     return Comparison(
         tuple(regions),
@@ -110,6 +111,7 @@ def compare(
         seen.listing,
         seen.retries + beside.retries,
         seen.busy + beside.busy,
+        seen.untimed,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from parchunk.auditing.differences import RegionChanges
 from parchunk.auditing.findings import Finding, finding, listed_again
 from parchunk.auditing.objects import objects_of
+from parchunk.wording import counted
 
 #: What is kept of objects, in words.
 IDENTITY_WORDS = {"time": "times", "etag": "entity tags"}
@@ -70,20 +71,38 @@ def change_findings(region: RegionChanges) -> Iterator[Finding]:
         )
 
 
+def untimed_findings(count: int, probed: bool) -> list[Finding]:
+    """Return that the times of so many objects were not compared, as nothing says them."""
+    if not count:
+        return []
+    where, other = ("server", "--inventory FILE") if probed else ("inventory", "one")
+    return [
+        finding(
+            "untimed",
+            f"times not compared: the {where} has none of {counted(count, 'object')}, of the sizes "
+            "that were referenced; what was written again in the same size is not told",
+            f"audit with {other} that has times (a column last_modified) of all objects, to learn "
+            "of that, too",
+            count=count,
+        )
+    ]
+
+
 def _contradictions(region: RegionChanges, where: str) -> Iterator[Finding]:
     """Yield what the objects themselves say against the references, though none has changed."""
     found = region.contradicted
+    same = ", which have not changed since the build"
     for kind, numbers, said, remedy in (
         (
             "wrong-offset",
             found.index,
-            "references do not say what the indexes of {} shards say",
+            f"references do not say what the indexes of {{}} shards say{same}",
             f"run {listed_again(region.array, region.region)}",
         ),
         (
             "wrong-path",
             found.bytes,
-            "other bytes are inlined than {} objects have",
+            f"other bytes are inlined than {{}} objects have{same}",
             f"run {listed_again(region.array, region.region)}",
         ),
         (
@@ -99,8 +118,7 @@ def _contradictions(region: RegionChanges, where: str) -> Iterator[Finding]:
             more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
             yield finding(
                 kind,
-                f"{where}: {said.format(f'{len(numbers):,}')}, which have not changed since the "
-                f"build: {', '.join(keys)}{more}",
+                f"{where}: {said.format(f'{len(numbers):,}')}: {', '.join(keys)}{more}",
                 remedy,
                 array=region.array,
                 region=region.region,

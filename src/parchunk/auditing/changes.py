@@ -26,6 +26,8 @@ class Comparison:
     #: Requests that were tried again; of those, the ones that were too many for the store.
     retries: int = 0
     busy: int = 0
+    #: Objects of which nothing says whether they were modified since, that are the same otherwise.
+    untimed: int = 0
 
     @property
     def read_text(self) -> str:
@@ -47,6 +49,7 @@ class Comparison:
             "new": sum(len(region.new) for region in self.regions),
             "gone": sum(len(region.gone) for region in self.regions),
             "changed": sum(len(region.changed) for region in self.regions),
+            "untimed": self.untimed,
             "list_requests": self.requests,
             "list_requests_least": self.requests_least,
             "retries": self.retries,

@@ -64,6 +64,8 @@ class Compared:
     inlined: Reread = field(default_factory=Reread)
     #: Who listed, and why.
     listing: tuple[str, ...] = ()
+    #: Objects of which nothing says whether they were modified since.
+    untimed: int = 0
 
     @classmethod
     def total(cls, parts: Iterable[Compared]) -> Compared:
@@ -80,6 +82,7 @@ class Compared:
             indexes=Reread.total(one.indexes for one in every),
             inlined=Reread.total(one.inlined for one in every),
             listing=tuple(dict.fromkeys(name for one in every for name in one.listing)),
+            untimed=sum(one.untimed for one in every),
         )
 
 
@@ -142,6 +145,7 @@ def compare_partitions(
     listing_by: dict[str, None] = {}
     regions: list[RegionChanges] = []
     notes: list[str] = []
+    untimed = 0
     with (
         ThreadPoolExecutor(concurrency, thread_name_prefix="listing") as pool,
         ThreadPoolExecutor(TAKERS, thread_name_prefix="taker") as takers,
@@ -176,6 +180,7 @@ def compare_partitions(
                 notes += listed.notes
                 for each in compared:
                     regions += each.made()
+                    untimed += each.untimed
         except BaseException:
             stop.set()
             raise
@@ -190,6 +195,7 @@ def compare_partitions(
         contents.indexes,
         contents.inlined,
         tuple(listing_by),
+        untimed,
     )
 
 
@@ -235,7 +241,12 @@ class _Member:
 
     def take(self, output: Output, partition: int, part: ListedPart) -> None:
         """Compare a part of one of the partitions with its record files."""
-        self._differences[partition].take(output, part, self.listed.later(part.rows))
+        self._differences[partition].take(output, part, self.listed.times(part.rows))
+
+    @property
+    def untimed(self) -> int:
+        """Of how many objects nothing says whether they were modified since."""
+        return sum(found.untimed for found in self._differences)
 
     def made(self) -> list[RegionChanges]:
         """Return the differences of those partitions that have any."""

@@ -12,6 +12,7 @@ from parchunk.auditing.identities import differ, known, none_kept, read_kept
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob
 from parchunk.auditing.source_contents import ContentReader, Contradicted
+from parchunk.auditing.watching import Times
 from parchunk.cover.jobs import Expansion, Member
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.placement import Target
@@ -59,7 +60,9 @@ class RegionChanges:
 class Differences:
     """The differences found in one partition so far.
 
-    They are of rows of one store, which are written where ``target`` says.
+    They are of rows of one store, which are written where ``target`` says. Of ``untimed`` objects
+    nothing says whether they were modified since: they are the same as far as sizes go, and what
+    was read of them again.
     """
 
     item: Audited
@@ -68,6 +71,7 @@ class Differences:
     record_size: int
     contents: ContentReader
     identity: str
+    untimed: int = field(default=0, init=False)
     _contradicted: list[Contradicted] = field(default_factory=list, init=False)
     _jobs: dict[int, RecordJob] = field(default_factory=dict, init=False)
     _new: list[Int64Array] = field(default_factory=list, init=False)
@@ -76,7 +80,7 @@ class Differences:
     _rewritten: list[Int64Array] = field(default_factory=list, init=False)
     _overrun: list[Int64Array] = field(default_factory=list, init=False)
 
-    def take(self, output: Output, part: Part, later: Int64Array) -> None:
+    def take(self, output: Output, part: Part, times: Times) -> None:
         """Compare a part (a partition, or some of its rows) with its record files."""
         size = self.record_size
         if not self._jobs:
@@ -99,14 +103,19 @@ class Differences:
             self._gone.append(numbers[~there & (held > 0)])
             self._resized.append(numbers[both & (now != held)])
             same = both & (now == held)
-            since = np.isin(numbers, later, assume_unique=True)
+            since = np.isin(numbers, times.later, assume_unique=True)
+            untimed = np.isin(numbers, times.untimed, assume_unique=True)
             if kept is not None and part.identities is not None:
                 kept = kept[first : first + len(vector)]
                 versions = part.identities[begin : begin + len(vector)].raw
                 since = np.where(known(kept), differ(kept, versions), since)
-            self._rewritten.append(numbers[same & since])
+                untimed &= ~known(kept)
             altered = self.contents.check_chunks(self.spec, numbers, references, same & ~since)
-            self._contradicted.append(Contradicted(bytes=altered))
+            # What has other bytes and no time was written anew, and its reference is no damage.
+            anew = np.intersect1d(altered, numbers[untimed])
+            self._rewritten += [numbers[same & since], anew]
+            self.untimed += int(np.count_nonzero(same & untimed)) - len(anew)
+            self._contradicted.append(Contradicted(bytes=np.setdiff1d(altered, anew)))
 
     def made(self) -> RegionChanges | None:
         """Return the differences, or None when there are none."""
@@ -143,12 +152,12 @@ class ShardDifferences(Differences):
     rows: RowSet
     expansion: Expansion
 
-    def take(self, output: Output, part: Part, later: Int64Array) -> None:
+    def take(self, output: Output, part: Part, times: Times) -> None:
         """Compare the shards of a partition with all its record files."""
         objects = part.rows
         # Where the last reference into each shard ends; 0 is for shards without any.
         ends = np.zeros(objects.total, np.int64)
-        unknown = np.zeros(objects.total, bool)
+        lost = np.zeros(objects.total, bool)
         kept_of = None
         if part.identities is not None:
             kept_of = none_kept(part.identities.raw.dtype, objects.total)
@@ -158,7 +167,7 @@ class ShardDifferences(Differences):
             at = objects.positions(shard_numbers(self.spec, own))
             references = read_held(output, self.item.partition.array, job)
             if references is None:
-                unknown[at] = True  # damage, which is reported as that
+                lost[at] = True  # damage, which is reported as that
                 continue
             there = references.sizes > 0
             # An inlined chunk has no place in its shard, but shows that there was one.
@@ -169,33 +178,30 @@ class ShardDifferences(Differences):
         there, now = part.vector.present, part.vector.sizes
         held = ends > 0
         numbers = objects.numbers(0, objects.total)
-        since = np.isin(numbers, later, assume_unique=True)
+        since = np.isin(numbers, times.later, assume_unique=True)
+        untimed = np.isin(numbers, times.untimed, assume_unique=True)
         if kept_of is not None and part.identities is not None:
             since = np.where(known(kept_of), differ(kept_of, part.identities.raw), since)
-        new = there & ~held & ~unknown
+            untimed &= ~known(kept_of)
+        new = there & ~held & ~lost
         receipt = self.item.receipt
-        if unknown.any() or receipt is None or receipt.shards_present > np.count_nonzero(held):
+        if lost.any() or receipt is None or receipt.shards_present > np.count_nonzero(held):
             # Shards may be there without any inner chunk: only those modified since are new.
             new &= since
         short = there & held & (ends > now)
-        self._new.append(numbers[new])
-        self._gone.append(numbers[~there & held])
-        self._resized.append(numbers[short & since])
-        self._rewritten.append(numbers[there & held & since & ~short])
-        self._overrun.append(numbers[short & ~since])
         unchanged = there & ~new & ~since & ~short
-        self._contradicted.append(
-            self.contents.check_shards(
-                self.item,
-                self.spec,
-                self.rows,
-                self.target,
-                output,
-                part,
-                unchanged,
-                self.expansion,
-            )
+        found = self.contents.check_shards(
+            self.item, self.spec, self.rows, self.target, output, part, unchanged, self.expansion
         )
+        # What the indexes of those without a time say otherwise was written anew, and no damage.
+        anew = np.isin(numbers, np.union1d(found.index, found.bytes)) & untimed
+        self._new += [numbers[new], numbers[anew & ~held]]
+        self._gone.append(numbers[~there & held])
+        self._resized.append(numbers[short & (since | untimed)])
+        self._rewritten += [numbers[there & held & since & ~short], numbers[anew & held]]
+        self._overrun.append(numbers[short & ~(since | untimed)])
+        self.untimed += int(np.count_nonzero(unchanged & untimed & ~anew))
+        self._contradicted.append(found.without(numbers[anew]))
 
 
 def differences_of(

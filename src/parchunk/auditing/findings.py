@@ -55,6 +55,7 @@ KINDS: Mapping[str, Severity] = {
     "all-fill": "notice",
     "shared-ranges": "notice",
     "unverified": "notice",
+    "untimed": "notice",
     "as-of-inventory": "notice",
 }
 

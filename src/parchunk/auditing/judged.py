@@ -14,6 +14,10 @@ DRAWN = ("undecodable", "all-fill")
 _BY_SOURCE = ("wrong-offset", "wrong-path")
 #: Kinds that receipts tell, whatever became of record files.
 _BY_RECEIPT = ("strays", "zero-sized", "unverified")
+#: Kinds of changes that times tell, at least in part.
+_BY_TIME = ("changed-chunks", "rewritten-chunks", "new-chunks")
+#: Notices of what was listed again.
+_OF_LISTING = ("chunkless", "untimed")
 
 
 class Judged:
@@ -48,7 +52,10 @@ class Judged:
             return decoded is not None and decoded.read == decoded.of
         if found.kind == "uneven-labels":
             return len(self._report.labels) > 0
+        compared = self._report.comparison
         by_source = found.kind in _BY_SOURCE and not str(found.key).endswith(".parq")
-        if found.severity == "change" or by_source or found.kind == "chunkless":
-            return self._report.comparison is not None
+        if compared is not None and compared.untimed and (by_source or found.kind in _BY_TIME):
+            return False
+        if found.severity == "change" or by_source or found.kind in _OF_LISTING:
+            return compared is not None
         return True

@@ -88,6 +88,14 @@ class Contradicted:
         """Whether there are any."""
         return bool(len(self.index) or len(self.bytes) or len(self.unreadable))
 
+    def without(self, numbers: Int64Array) -> Contradicted:
+        """Return these but for some, of which index or bytes were found to be others."""
+        return replace(
+            self,
+            index=np.setdiff1d(self.index, numbers),
+            bytes=np.setdiff1d(self.bytes, numbers),
+        )
+
     @classmethod
     def joined(cls, found: Sequence[Contradicted]) -> Contradicted:
         """Return those of several parts of one partition, rising, each of them once."""

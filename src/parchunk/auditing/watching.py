@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -18,8 +19,22 @@ from parchunk.listing.tally import Sightings, Tally
 from parchunk.metadata.spec import ArraySpec
 
 
+@dataclass(frozen=True)
+class Times:
+    """Chunk numbers of one row set, rising, by when they were modified: ``later`` than a moment.
+
+    Those that are ``untimed`` may have been, as nothing says their times; all others were not.
+    """
+
+    later: Int64Array
+    untimed: Int64Array
+
+
 class _WatchedTally(Tally):
-    """A tally that also keeps which chunks were modified after a moment, by row set."""
+    """A tally that also keeps which chunks were modified after a moment, by row set.
+
+    Those of which it is not known, as they have no time of their own, are kept apart.
+    """
 
     def __init__(
         self,
@@ -34,6 +49,7 @@ class _WatchedTally(Tally):
         self._since = np.array(since, np.int64)
         self._earliest = int(self._since.min())
         self._later: dict[int, list[Int64Array]] = {}
+        self._untimed: dict[int, list[Int64Array]] = {}
         self._watch = threading.Lock()
         self._owners = {rows: owner for owner, rows in enumerate(self.row_sets)}
 
@@ -45,25 +61,28 @@ class _WatchedTally(Tally):
             return
         parsed = parse_paths(listed.paths.take(pa.array(rows)), self.base, self.spec.space)
         modified, numbers = listed.modified[rows], parsed.numbers
+        untimed = listed.without_time[rows]
         if parsed.chunks is not None:
-            modified = modified[parsed.chunks]
+            modified, untimed = modified[parsed.chunks], untimed[parsed.chunks]
         _, owners, mine = self._locate(numbers)
         if owners is None:
             owners = np.zeros(len(numbers), np.int64)
         newer = modified > self._since[owners]
         if mine is not None:
             newer &= mine
-        numbers, owners = numbers[newer], owners[newer]
         with self._watch:
-            for owner in np.unique(owners).tolist():
-                self._later.setdefault(owner, []).append(numbers[owners == owner])
+            for kept, which in ((self._later, newer & ~untimed), (self._untimed, newer & untimed)):
+                for owner in np.unique(owners[which]).tolist():
+                    kept.setdefault(owner, []).append(numbers[which & (owners == owner)])
 
-    def later(self, rows: RowSet) -> Int64Array:
-        """Return the chunk numbers of one row set that were modified later, and forget them."""
+    def times(self, rows: RowSet) -> Times:
+        """Return which chunks of one row set were modified later, and forget them."""
+        # By row set and not by position: a listing begun again has only those not yet done.
+        owner, none = self._owners[rows], np.empty(0, np.int64)
         with self._watch:
-            # By row set and not by position: a listing begun again has only those not yet done.
-            found = self._later.pop(self._owners[rows], [])
-        return np.unique(np.concatenate([np.empty(0, np.int64), *found]))
+            later, untimed = self._later.pop(owner, []), self._untimed.pop(owner, [])
+        found = np.unique(np.concatenate([none, *later]))
+        return Times(found, np.setdiff1d(np.concatenate([none, *untimed]), found))
 
 
 class WatchedListing(ArrayListing):
@@ -72,10 +91,10 @@ class WatchedListing(ArrayListing):
     since: Mapping[RowSet, int] = MappingProxyType({})
     tally: _WatchedTally | None = None
 
-    def later(self, rows: RowSet) -> Int64Array:
-        """Return chunk numbers of one row set that were modified since, rising."""
+    def times(self, rows: RowSet) -> Times:
+        """Return which chunks of one row set were modified since."""
         assert self.tally is not None
-        return self.tally.later(rows)
+        return self.tally.times(rows)
 
     def tally_of(self, row_sets: Sequence[RowSet]) -> Tally:
         """Return a watched tally, which is kept."""

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from parchunk.inventories.sorted_objects import GROUP_ROWS, SortedObjects
-from parchunk.inventories.sorting import rows_writer
+from parchunk.inventories.sorted_rows import rows_writer
 from parchunk.inventories.workspace import Workspace, room_told
 
 #: Row groups of a piece: a million rows, some MB.

@@ -16,7 +16,8 @@ from parchunk.inventories.parts import Part, recognised, small_document, spooled
 from parchunk.inventories.queries import Rows
 from parchunk.inventories.roots import DOCUMENTS, Root, as_given, found_root, in_bucket
 from parchunk.inventories.sorted_objects import SortedObjects, date_text
-from parchunk.inventories.sorting import Sorter, write_sorted
+from parchunk.inventories.sorted_rows import write_sorted
+from parchunk.inventories.sorting import Sorter
 from parchunk.inventories.workspace import Workspace, room_told
 from parchunk.wording import counted
 
@@ -201,16 +202,16 @@ def _sorted(
         begin = _beginning(root, bases, sorter.present, where)
         sorter.refuse_buckets(begin)
         folder = f"{root.prefix}/" if root.prefix else ""
-        batches = sorter.batches(begin, folder, taken)
+        batches = sorter.batches(begin, folder)
         identity = rows[0].identity
-        count, digest, twice = write_sorted(batches, file, where, identity)
-        if twice and not repeats:
+        written = write_sorted(batches, file, where, identity)
+        if written.twice and not repeats:
             raise InputError(
-                f"{where}: {twice:,} rows are in it twice, and the inventories were taken at "
-                "several times, so that what was deleted between is in the older ones: give the "
-                "newest alone"
+                f"{where}: {written.twice:,} rows are in it twice, and the inventories were taken "
+                "at several times, so that what was deleted between is in the older ones: give "
+                "the newest alone"
             )
-        if not count:
+        if not written.count:
             shown = ", ".join(map(repr, sorter.examples())) or "none"
             raise InputError(
                 f"{where} has no object below {root.url}: its keys are {shown}, and were looked "
@@ -220,15 +221,23 @@ def _sorted(
     finally:
         sorter.close()
     notes = []
-    if twice:
-        notes.append(f"{where}: {twice:,} rows are in it twice, and count once")
-    if sorter.untimed:
+    if written.twice:
+        notes.append(f"{where}: {written.twice:,} rows are in it twice, and count once")
+    if written.untimed:
         notes.append(
-            f"{where}: {counted(sorter.untimed, 'object has', 'objects have')} no time of their "
-            "own, and count as written when the inventory was taken: references of before it are "
-            "taken for out of date, though sizes are the same"
+            f"{where}: {counted(written.untimed, 'object has', 'objects have')} no time of their "
+            "own, and count as written when the inventory was taken, or before: audits compare "
+            "their sizes alone"
         )
-    made = SortedObjects(str(file), count, digest, taken, dated_by, identity, workspace=workspace)
+    made = SortedObjects(
+        str(file),
+        written.count,
+        written.digest,
+        taken,
+        dated_by,
+        identity,
+        workspace=workspace,
+    )
     if not any(made.holds(f"{folder}{root.example_folder}{name}") for name in DOCUMENTS):
         notes.append(
             f"{where} has no document of {root.url} ({', '.join(DOCUMENTS)}), as an inventory of "

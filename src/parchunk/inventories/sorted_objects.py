@@ -1,8 +1,8 @@
 """Sorted objects: the rows of an inventory below one folder of a store, looked into by key.
 
 They lie in a Parquet file of columns ``path`` (as the inventory spells it, a marker with its
-slash), ``size`` and ``modified``, and ``etag`` where it is wanted, whose row groups are found by
-their first keys.
+slash), ``size`` and ``modified`` (null where the inventory has no time), and ``etag`` where it is
+wanted, whose row groups are found by their first keys.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCHEMA = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
         pa.field("size", pa.uint64(), nullable=False),
-        pa.field("modified", pa.int64(), nullable=False),
+        pa.field("modified", pa.int64()),
     ]
 )
 #: With entity tags.

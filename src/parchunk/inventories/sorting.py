@@ -1,4 +1,4 @@
-"""Rows of an inventory's parts, read by DuckDB, sorted in bounded memory, and written to a file.
+"""Rows of an inventory's parts, read by DuckDB, and sorted in bounded memory.
 
 Runs that fit the memory are sorted one by one and merged: DuckDB's own sort was seen to run out of
 memory, now and then, where it had to spill.
@@ -7,21 +7,18 @@ memory, now and then, where it had to spill.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from parchunk.errors import InputError
 from parchunk.inventories.queries import UNREADABLE, Rows, quoted
 from parchunk.inventories.sorted_objects import GROUP_ROWS, SCHEMA, TAGGED, SortedObjects
+from parchunk.inventories.sorted_rows import rows_writer
 
 #: What is used beside DuckDB and runs: what writes rows, buffers of files, the allocator's slack.
 _BESIDE = 64 << 20
@@ -58,8 +55,6 @@ class Sorter:
         self._rows, self._where, self._folder = rows, where, folder
         self._identity = rows[0].identity
         self._schema = TAGGED if self._identity == "etag" else SCHEMA
-        #: Rows without a time, so far.
-        self.untimed = 0
         self._run_bytes = run_bytes or run_bytes_within(memory)
         within = max((memory - _BESIDE) // 2, _LEAST)
         self._paths: list[Path] = []
@@ -124,10 +119,10 @@ class Sorter:
         asked = f"SELECT key FROM ({self._queries[0]}) WHERE key IS NOT NULL LIMIT 3"
         return [key for (key,) in self._asked(asked)]
 
-    def batches(self, begin: str, folder: str, taken: datetime) -> Iterator[pa.RecordBatch]:
+    def batches(self, begin: str, folder: str) -> Iterator[pa.RecordBatch]:
         """Yield the rows whose keys begin with ``begin``, sorted, and below ``folder`` instead.
 
-        Rows without a time are as old as the inventory, at most: they get its time, ``taken``.
+        Of rows with one key, those without a time come last.
 
         Raises
         ------
@@ -137,15 +132,13 @@ class Sorter:
         path = f"{quoted(folder)} || substr(key, {len(begin) + 1})"
         below = f"starts_with(key, {quoted(begin)}) AND length(key) > {len(begin)}"
         wanted = f"key IS NULL OR ({below})"
-        known = round(taken.timestamp() * 1_000_000)
         runs: list[SortedObjects] = []
         held: list[pa.RecordBatch] = []
         size = 0
         with self._failures_told():
             for batch in self._read(path, wanted):
-                self.untimed += batch["modified"].null_count
                 self._refuse_undecided(batch)
-                rows = _checked(batch, known, self._where, self._identity)
+                rows = _checked(batch, self._where, self._identity)
                 held.append(rows)
                 size += rows.nbytes
                 if size >= self._run_bytes:
@@ -172,7 +165,10 @@ class Sorter:
     def _in_order(self, rows: Sequence[pa.RecordBatch]) -> pa.Table:
         """Return rows that fit the memory, sorted."""
         unsorted = pa.Table.from_batches(rows, self._schema)
-        return unsorted.take(pc.sort_indices(unsorted["path"])).combine_chunks()
+        untimed = unsorted["modified"].null_count
+        keys = ["path", "modified"] if 0 < untimed < len(unsorted) else ["path"]
+        order = pc.sort_indices(unsorted, [(key, "ascending") for key in keys])
+        return unsorted.take(order).combine_chunks()
 
     def _run(self, rows: Sequence[pa.RecordBatch], at: int) -> SortedObjects:
         """Write rows as a sorted run."""
@@ -245,40 +241,7 @@ def run_bytes_within(memory: int) -> int:
     return min(max((memory - _BESIDE) // 6, _LEAST_RUN), _MOST_RUN)
 
 
-def write_sorted(
-    batches: Iterable[pa.RecordBatch], file: Path, where: str, identity: str = "none"
-) -> tuple[int, str, int]:
-    """Write sorted rows; return how many there are, their digest, and how many came twice.
-
-    Raises
-    ------
-    InputError
-        Naming the key that comes twice with two sizes or times.
-    """
-    digest, count, twice = _Digest(), 0, 0
-    previous: pa.RecordBatch | None = None
-    with rows_writer(file, TAGGED if identity == "etag" else SCHEMA) as writer:
-        for batch in batches:
-            rows, repeated = _once(batch, previous, where)
-            twice += repeated
-            if rows.num_rows:
-                previous = rows.slice(rows.num_rows - 1)
-                digest.add(rows)
-                count += rows.num_rows
-                writer.write_batch(rows)
-    return count, digest.text, twice
-
-
-def rows_writer(file: Path | IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
-    """Return what writes rows, of which each batch is a row group."""
-    return pq.ParquetWriter(
-        file, schema, compression="zstd", compression_level=1, use_dictionary=False
-    )
-
-
-def _checked(
-    batch: pa.RecordBatch, taken: int, where: str, identity: str = "none"
-) -> pa.RecordBatch:
+def _checked(batch: pa.RecordBatch, where: str, identity: str = "none") -> pa.RecordBatch:
     """Return rows whose sizes are there, whose times can be read, and whose keys are paths."""
     paths, sizes, modified = (batch[name] for name in SCHEMA.names)  # and perhaps entity tags
     if paths.null_count:
@@ -300,7 +263,7 @@ def _checked(
             f"character, which no reader can ask for: {_LEAVE}"
         )
     _require_identity(batch, where, identity)
-    columns, schema = [paths, sizes, pc.fill_null(modified, taken)], SCHEMA
+    columns, schema = [paths, sizes, modified], SCHEMA
     if identity == "etag":
         columns, schema = [*columns, batch["etag"]], TAGGED
     return pa.RecordBatch.from_arrays(
@@ -326,67 +289,3 @@ def _require_identity(batch: pa.RecordBatch, where: str, identity: str) -> None:
 
 
 _LEAVE = "repair that row, or leave it out of a table that is given instead"
-
-
-def _once(
-    rows: pa.RecordBatch, previous: pa.RecordBatch | None, where: str
-) -> tuple[pa.RecordBatch, int]:
-    """Leave out rows that come again, and return how many; two that disagree are refused."""
-    if previous is not None:
-        rows = pa.concat_batches([previous, rows])
-    repeated = np.zeros(rows.num_rows, bool)
-    paths = rows["path"]
-    if rows.num_rows > 1:
-        equal = pc.equal(paths.slice(1), paths.slice(0, rows.num_rows - 1))
-        repeated[1:] = np.asarray(equal).astype(bool)
-    for at in np.flatnonzero(repeated).tolist() if repeated.any() else ():
-        for name in rows.schema.names[1:]:
-            one, other = rows[name][at - 1].as_py(), rows[name][at].as_py()
-            if one != other:
-                raise InputError(
-                    f"{where}: {paths[at].as_py()} comes twice, with two {name}s ({one} and "
-                    f"{other}): give one inventory, or a column is_latest that tells versions apart"
-                )
-    if previous is not None:
-        rows, repeated = rows.slice(1), repeated[1:]
-    count = int(repeated.sum())
-    return (rows.filter(pa.array(~repeated)) if count else rows), count
-
-
-class _Digest:
-    """A digest of rows that does not depend on how they come in batches."""
-
-    def __init__(self) -> None:
-        self._columns = [hashlib.blake2b(digest_size=16) for _ in range(4)]
-        self._tags = [hashlib.blake2b(digest_size=16) for _ in range(2)]
-        self._tagged = False
-
-    def add(self, rows: pa.RecordBatch) -> None:
-        data, lengths = _text_of(rows["path"])
-        numbers = (lengths, *(rows[name].to_numpy() for name in ("size", "modified")))
-        self._columns[0].update(data)
-        for column, values in zip(self._columns[1:], numbers, strict=True):
-            column.update(np.ascontiguousarray(values).tobytes())
-        if "etag" in rows.schema.names:
-            self._tagged = True
-            data, lengths = _text_of(pc.fill_null(rows["etag"], ""))
-            self._tags[0].update(data)
-            self._tags[1].update(lengths.tobytes())
-
-    @property
-    def text(self) -> str:
-        columns = [*self._columns, *(self._tags if self._tagged else ())]
-        whole = b"".join(column.digest() for column in columns)
-        return hashlib.blake2b(whole, digest_size=16).hexdigest()
-
-
-def _text_of(column: pa.StringArray) -> tuple[memoryview, NDArray[np.int32]]:
-    """Return the characters of all texts, and how many bytes of them each has."""
-    text = pa.concat_arrays([column]) if column.offset == 0 else column.take(_all(len(column)))
-    offsets = np.frombuffer(text.buffers()[1], np.int32, len(text) + 1)
-    data = memoryview(text.buffers()[2] or b"")[int(offsets[0]) : int(offsets[-1])]
-    return data, np.diff(offsets)
-
-
-def _all(count: int) -> pa.Array:
-    return pa.array(np.arange(count))

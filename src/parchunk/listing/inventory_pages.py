@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,9 +31,18 @@ class InventoryPages:
             if self.stop.is_set():
                 return
             spent.keys += len(rows)
-            paths = _paths(rows)
+            paths, times = _paths(rows), rows["modified"]
             tags = tags_of(rows["etag"], paths) if "etag" in rows.schema.names else None
-            yield Listed(paths, rows["size"].to_numpy(), rows["modified"].to_numpy(), tags)
+            untimed = None
+            if times.null_count:
+                untimed = np.asarray(pc.is_null(times)).astype(bool)
+                times = pc.fill_null(times, self._taken)
+            yield Listed(paths, rows["size"].to_numpy(), times.to_numpy(), tags, untimed)
+
+    @property
+    def _taken(self) -> int:
+        """When what it has was there, in microseconds: no object is younger."""
+        return round(self.objects.taken.timestamp() * 1_000_000)
 
 
 def _paths(rows: pa.RecordBatch) -> pa.StringArray:

@@ -25,13 +25,15 @@ class Listed:
     """A run of listed objects, in the order listed, as columns of one length.
 
     ``paths`` are as the store has them, ``sizes`` in bytes, ``modified`` in microseconds since the
-    epoch; ``tags`` are entity tags, where the source is to say them.
+    epoch; ``tags`` are entity tags, where the source is to say them. Of rows that are ``untimed``
+    it is only known that they are no younger; None: of all it is known when they were modified.
     """
 
     paths: pa.StringArray
     sizes: NDArray[np.uint64]
     modified: NDArray[np.int64]
     tags: Tags | None = None
+    untimed: NDArray[np.bool_] | None = None
 
     def slice(self, begin: int, end: int | None = None) -> Listed:
         """Return the rows from one place to another, or to the end."""
@@ -39,24 +41,33 @@ class Listed:
         tags = None if self.tags is None else self.tags[rows]
         length = None if end is None else end - begin
         paths = self.paths.slice(begin, length)
-        return Listed(paths, self.sizes[rows], self.modified[rows], tags)
+        untimed = None if self.untimed is None else self.untimed[rows]
+        return Listed(paths, self.sizes[rows], self.modified[rows], tags, untimed)
 
     def filter(self, keep: NDArray[np.bool_]) -> Listed:
         """Return the rows that are to be kept."""
         tags = None if self.tags is None else self.tags[keep]
         paths = self.paths.filter(pa.array(keep))
-        return Listed(paths, self.sizes[keep], self.modified[keep], tags)
+        untimed = None if self.untimed is None else self.untimed[keep]
+        return Listed(paths, self.sizes[keep], self.modified[keep], tags, untimed)
+
+    @property
+    def without_time(self) -> NDArray[np.bool_]:
+        """Which rows are untimed, shape (n,)."""
+        return np.zeros(len(self.paths), bool) if self.untimed is None else self.untimed
 
 
 def join(pages: list[Listed]) -> Listed:
     """Return the rows of pages, one or more, in one piece."""
     if len(pages) == 1:
         return pages[0]
+    timed = all(page.untimed is None for page in pages)
     return Listed(
         pa.concat_arrays([page.paths for page in pages]),
         np.concatenate([page.sizes for page in pages]),
         np.concatenate([page.modified for page in pages]),
         np.concatenate(tags) if (tags := [p.tags for p in pages if p.tags is not None]) else None,
+        None if timed else np.concatenate([page.without_time for page in pages]),
     )
 
 

@@ -66,7 +66,7 @@ class Prober:
             if answer is not None:
                 found.append((path, *answer))
         if found:
-            names, sizes, modified, tags = zip(*found, strict=True)
+            names, sizes, modified, tags, timed = zip(*found, strict=True)
             paths = pa.array(names, pa.string())
             tagged = self.source.identity == "etag"
             yield Listed(
@@ -74,6 +74,7 @@ class Prober:
                 np.array(sizes, np.uint64),
                 np.array(modified, np.int64),
                 tags_of(pa.array(tags, pa.string()), paths) if tagged else None,
+                None if all(timed) else ~np.array(timed),
             )
 
     def _path(self, tail: str) -> str:
@@ -89,8 +90,11 @@ class Prober:
                 "(--inventory FILE)"
             )
 
-    def _asked(self, path: str) -> tuple[int, int, str | None] | None:
-        """Return size, time of modification and entity tag of an object, None where none is."""
+    def _asked(self, path: str) -> tuple[int, int, str | None, bool] | None:
+        """Return what a server says of an object: size, time of modification and entity tag.
+
+        Last, whether it says when: else it was not later than now. None where there is none.
+        """
         try:
             meta = self.patience.tried(
                 lambda: self.source.answer(lambda: self._ask(path)),
@@ -112,9 +116,8 @@ class Prober:
         modified, size = meta["last_modified"].timestamp(), int(meta["size"])
         if size and not modified and self.source.identity == "time":
             raise ListingError(f"the server does not say when {path} was written: {OTHERWISE}")
-        # Servers need not say when: then it is not later than now.
         tag = meta.get("e_tag") if size else "-"
-        return size, round((modified or time.time()) * 1_000_000), tag
+        return size, round((modified or time.time()) * 1_000_000), tag, modified > 0
 
     def _ask(self, path: str) -> dict[str, Any]:
         go_on(self.stop)

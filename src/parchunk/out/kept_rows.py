@@ -23,7 +23,7 @@ from parchunk.stores.source import Source
 
 #: Sorts before the pieces, so that it is deleted before them.
 _INDEX = f"{INVENTORY}/index.json"
-_VERSION = 1
+_VERSION = 2
 
 
 class RowsGoneError(InputError):
