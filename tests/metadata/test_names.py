@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pytest
+import zarr
 
+import parchunk
 from parchunk.metadata.names import RECORD_FILES, name_problem, record_name, record_number
 
 
@@ -33,3 +38,58 @@ def test_other_names(name: str, number: int | None) -> None:
     assert record_number(f"a/{name}") is None
     if "\n" not in name:
         assert (name_problem(name) is None) == (number is None)
+
+
+#: Names that a store may well have, most of them odd.
+NAMES = (
+    *("air", "air.2", "c", "0", "00", "-1", "1.0", "g/c/0/c", "...", "..x", ".hid", ".Zarr", "z"),
+    *("x.z", "g.z/x", "x.zarray", "x.json", "{x}", "{0}", "{}", "[x]", "*y", "~", "%", "a%2Fb"),
+    *("a b", "a'b", 'a"b', "a|b", "@v", "$(x)", "#", "?", "e\u0301", "\u00e9", "日本", "reference"),
+    *(
+        "reference:x",
+        "base64:AA",
+        "file::x",
+        "ab:c",
+        "refs",
+        "memory::x",
+        "g/reference::x",
+        "data:x",
+    ),
+)
+
+
+DOCUMENT = {"zarr_format": 2, "shape": [1], "chunks": [1], "dtype": "|u1", "order": "C"} | {
+    "fill_value": 255, "filters": None, "compressor": None,
+}  # fmt: skip
+
+
+def write(folder: Path, names: tuple[str, ...]) -> str:
+    """Write a store of arrays of one value, each its place among the names."""
+    for number, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        (folder / name / ".zarray").write_text(json.dumps(DOCUMENT))
+        (folder / name / "0").write_bytes(bytes([number]))
+        for group in (folder / name).relative_to(folder).parents:
+            (folder / group / ".zgroup").write_text('{"zarr_format": 2}')
+    return str(folder)
+
+
+def test_stock_readers_find_the_chunks_of_every_name_that_is_taken(
+    tmp_path: Path, open_references: Callable[..., zarr.Group]
+) -> None:
+    source = write(tmp_path / "s", NAMES)
+    assert parchunk.build(parchunk.plan(source), str(tmp_path / "refs")).present == len(NAMES)
+    opened = open_references(tmp_path / "refs")
+    found = {name: int(opened[name][0]) for name in NAMES}
+    assert found == {name: number for number, name in enumerate(NAMES)}
+
+
+@pytest.mark.parametrize("name", [".zfoo", "g/.zx", ".z/x", "reference::x", "reference::g/x"])
+def test_names_that_stock_readers_misread_are_refused(tmp_path: Path, name: str) -> None:
+    """fsspec reads their chunks as fill values, or those of another array, without an error."""
+    source = write(tmp_path / "s", (name,))
+    with pytest.raises(parchunk.MetadataError, match=r"its name .* under another name there"):
+        parchunk.plan(source)
+    group, _, last = name.rpartition("/")
+    if group and last == "x":  # a group's own name is in no key of its references
+        assert [array.spec.name for array in parchunk.plan(source, group=group).arrays] == ["x"]

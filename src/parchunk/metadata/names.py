@@ -24,6 +24,9 @@ _RECORD_FILE = re.compile(r"refs\.([0-9]+)\.parq")
 _DRIVE = re.compile(r".:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
+#: fsspec takes what begins so for another spelling of the path behind it.
+_CHAINED = "reference::"
+
 MAX_SEGMENT_BYTES = 255
 """What common file systems take for one name."""
 
@@ -43,7 +46,30 @@ def record_number(name: str) -> int | None:
 
 
 def name_problem(name: str) -> str | None:
-    """Return why ``name`` (of an array, ``/`` between its segments) cannot be used, or None."""
+    """Return why ``name`` (of an array, ``/`` between its segments) cannot be used, or None.
+
+    Besides what no folder of OUT may be called: fsspec, by which references are read, takes keys
+    with a segment that begins with ``.z`` for metadata, and finds none of their chunks.
+    """
+    problem = path_problem(name)
+    if problem:
+        return problem
+    hidden = next((one for one in name.split("/") if one.startswith(".z")), None)
+    if hidden is not None:
+        return (
+            f"its name has the segment {hidden[:20]!r}, and of what begins with '.z' readers of "
+            "references find no chunk; write the array under another name there"
+        )
+    if name.startswith(_CHAINED):
+        return (
+            f"its name begins with {_CHAINED!r}, which readers of references drop; write the array "
+            "under another name there"
+        )
+    return None
+
+
+def path_problem(name: str) -> str | None:
+    """Return why ``name`` cannot be part of a path, of a group that is read, say, or None."""
     try:
         encoded = [segment.encode() for segment in name.split("/")]
     except UnicodeEncodeError:

@@ -17,7 +17,7 @@ from parchunk.metadata.choosing import is_named, select, some_of
 from parchunk.metadata.consolidated import MODES, parse_entries
 from parchunk.metadata.discovery import Discovery, LeftOut
 from parchunk.metadata.document import shorten
-from parchunk.metadata.names import ancestors, name_problem
+from parchunk.metadata.names import ancestors, name_problem, path_problem
 from parchunk.metadata.nodes import Node, agreed, made_up_group, parse_array, parse_group
 from parchunk.metadata.oddities import oddities
 from parchunk.metadata.reader import NoMetadataError, Reader
@@ -106,7 +106,7 @@ class _Walk:
         self.reader = reader
         self.refuse_broken = refuse_broken
         self.group = group.strip("/")
-        problem = name_problem(self.group) if self.group else None
+        problem = path_problem(self.group) if self.group else None
         if problem:
             raise InputError(
                 f"group {shorten(self.group)} cannot be read: {problem}: check --group"
@@ -204,7 +204,7 @@ class _Walk:
         groups = {
             name
             for name in groups
-            if name not in arrays and name not in inside and not (name and name_problem(name))
+            if name not in arrays and name not in inside and not (name and path_problem(name))
         }
         try:
             found = look.below(sorted(groups), arrays | groups)

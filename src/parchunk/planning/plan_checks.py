@@ -11,7 +11,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from parchunk.metadata.consolidated import MODES
-from parchunk.metadata.names import name_problem
+from parchunk.metadata.names import name_problem, path_problem
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.joining.stores_check import check_stores
 from parchunk.stores.identity import IDENTITIES
@@ -54,7 +54,7 @@ def check_document(document: Any) -> None:
     _require(type(document) is dict, "the document")
     _text(document["source"], "source")
     _text(document["group"], "group")
-    _require(not document["group"] or name_problem(document["group"]) is None, "group")
+    _require(not document["group"] or path_problem(document["group"]) is None, "group")
     _text(document["fingerprint"], "fingerprint")
     options = document["source_options"]
     _require(type(options) is dict and PUBLIC_OPTIONS.issuperset(options), "source_options")
