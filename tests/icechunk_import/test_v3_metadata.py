@@ -182,8 +182,20 @@ def edited(tmp_path, build) -> Any:
         ({"filters": [{"id": "categorize", "labels": ["a"], "dtype": "<U1"}]}, "codec categorize"),
         ({"dtype": ">i4", "filters": [{"id": "delta", "dtype": ">i4"}]}, "big-endian elements"),
         (
-            {"filters": [{"id": "quantize", "digits": 1, "dtype": "<f8", "astype": "<f4"}]},
+            {
+                "dtype": "<f8",
+                "filters": [{"id": "quantize", "digits": 1, "dtype": "<f8", "astype": "<f4"}],
+            },
             "filter 'quantize' to another data type",
+        ),
+        (
+            {"dtype": "|u1", "filters": [{"id": "delta", "dtype": "|u1", "astype": "<i4"}]},
+            "a filter that makes <i4 of single bytes",
+        ),
+        ({"filters": [{"id": "delta", "dtype": ">i4"}]}, "filter 'delta' of big-endian elements"),
+        (
+            {"dtype": "<f4", "filters": [{"id": "delta", "dtype": "<i4"}]},
+            "filter 'delta' that gives back elements of <i4 where they are <f4",
         ),
         ({"dtype": [["x", ">i4"]]}, "structured dtype with big-endian fields"),
         (

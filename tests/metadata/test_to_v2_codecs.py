@@ -101,6 +101,68 @@ def test_lossy_filters(store, reread) -> None:
     assert [item["id"] for item in document["filters"]] == ["bitround", "quantize"]
 
 
+def _numcodec(name: str, **configuration) -> dict:
+    return {"name": f"numcodecs.{name}", "configuration": configuration}
+
+
+@pytest.mark.parametrize(
+    ("data_type", "endian", "filters", "said"),
+    [
+        ("int32", "little", [_numcodec("delta", dtype="<u4")], ""),
+        ("int32", "little", [_numcodec("delta", dtype=">i4")], "big-endian elements"),
+        ("float32", "little", [_numcodec("delta", dtype="<i4")], "gives back elements of <i4"),
+        (
+            "float64",
+            "little",
+            [_numcodec("fixedscaleoffset", offset=0, scale=10, dtype="<f8", astype=">i2")],
+            "big-endian elements",
+        ),
+        (
+            "uint8",
+            "big",
+            [_numcodec("astype", encode_dtype="<i8", decode_dtype="|u1")],
+            "an array filter with big-endian elements",
+        ),
+        (
+            "float32",
+            "little",
+            [_numcodec("quantize", digits=1, dtype="<f4", astype="<f8")],
+            "'quantize' to another data type",
+        ),
+        (
+            "float64",
+            "little",
+            [
+                _numcodec("astype", encode_dtype="<f4", decode_dtype="<f8"),
+                _numcodec("quantize", digits=1),
+            ],
+            "codec 'quantize' without its dtype",
+        ),
+        ("int32", "little", [_numcodec("delta", dtype="nope")], "with the dtype nope"),
+    ],
+)
+def test_filters_that_v2_reads_otherwise_are_refused(
+    zarr_json, data_type, endian, filters, said
+) -> None:
+    """What v3 converts by value, v2 takes bit by bit."""
+    serializer = {"name": "bytes", "configuration": {"endian": endian}}
+    array = parse_v3_array(
+        "a", zarr_json(data_type=data_type, fill_value=0, codecs=[*filters, serializer])
+    )
+    if not said:
+        assert convert_array(array)["filters"] == [{"id": "delta", "dtype": "<u4"}]
+        return
+    with pytest.raises(UnsupportedFeatureError, match=said):
+        convert_array(array)
+
+
+def test_filters_of_another_type_of_the_same_bits(store, reread) -> None:
+    codec = _numcodec("delta", dtype="<i8")
+    array = write(store, sample("<M8[s]", (7, 9)), (3, 4), filters=[codec])
+    again, _ = reread(store)
+    assert bits(again[...]) == bits(array[...])
+
+
 def test_packbits(store, reread) -> None:
     filters = [{"name": "numcodecs.packbits", "configuration": {}}]
     array = write(store, sample("bool", (8, 9)), (4, 3), filters=filters)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from parchunk.metadata.data_type import needs_endian, object_codec, v2_name, with_endian
 from parchunk.metadata.document import shorten
+from parchunk.metadata.filters import stored_elements
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import JSONObject
 from parchunk.metadata.v2 import v2_itemsize
@@ -47,7 +48,12 @@ BYTES_CODECS = frozenset(
 _BARE = (ARRAY_FILTERS | BYTES_CODECS) - {"packbits", "blosc", "crc32c", "gzip", "zstd"}
 
 # What zarr-python fills in from the array's data type when the document leaves it out.
-_DTYPE_DEFAULTS = {"fixedscaleoffset": "dtype", "quantize": "dtype", "astype": "decode_dtype"}
+_DEFAULTS = {
+    "fixedscaleoffset": "dtype",
+    "quantize": "dtype",
+    "astype": "decode_dtype",
+    "shuffle": "elementsize",
+}
 
 _BLOSC_SHUFFLE = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 _BLOSC_NAMES = frozenset({"lz4", "lz4hc", "blosclz", "snappy", "zlib", "zstd"})
@@ -77,9 +83,9 @@ def convert_pipeline(
     what v2 cannot express exactly.
     """
     before, serializer, after = _split(codecs)
-    order, filters = _convert_array_codecs(before, chunks, zdtype)
-    stored, first = _convert_serializer(serializer, filters, zdtype)
-    chain = first + [_convert_bytes_codec(codec, zdtype) for codec in after]
+    order, filters, elements = _convert_array_codecs(before, chunks, zdtype)
+    stored, first = _convert_serializer(serializer, filters, zdtype, elements)
+    chain = first + [_convert_bytes_codec(codec, zdtype, elements) for codec in after]
     # v2 has any number of filters and one compressor, which is decoded first. The codec of a
     # variable-length type must be a filter: readers look for it there.
     compressor = chain.pop() if len(chain) > (object_codec(zdtype) is not None) else None
@@ -119,12 +125,15 @@ def numcodecs_name(name: str) -> str | None:
 
 def _convert_array_codecs(
     codecs: Sequence[Extension], chunks: tuple[int, ...], zdtype: Any
-) -> tuple[Literal["C", "F"], list[JSONObject]]:
+) -> tuple[Literal["C", "F"], list[JSONObject], Any]:
+    """Return the order, the filters, and NumPy's type of the elements that the last one stores."""
     axes = list(range(len(chunks)))
     filters: list[JSONObject] = []
+    elements = zdtype.to_native_dtype()
     for codec in codecs:
         if codec.name != "transpose":
-            filters.append(_numcodec(codec, zdtype))
+            filters.append(_numcodec(codec, zdtype, elements))
+            elements = stored_elements(filters[-1], elements)
             continue
         permutation = _permutation(codec, len(chunks))
         if filters and _memory_order(permutation, chunks) != "C":
@@ -133,7 +142,7 @@ def _convert_array_codecs(
     order = _memory_order(axes, chunks)
     if order is None:
         raise UnsupportedFeatureError(f"transpose {axes} is neither C nor F order")
-    return order, filters
+    return order, filters, elements
 
 
 def _permutation(codec: Extension, rank: int) -> list[int]:
@@ -165,7 +174,7 @@ def _memory_order(axes: Sequence[int], chunks: tuple[int, ...]) -> Literal["C", 
 
 
 def _convert_serializer(
-    codec: Extension, filters: Sequence[JSONObject], zdtype: Any
+    codec: Extension, filters: Sequence[JSONObject], zdtype: Any, elements: Any
 ) -> tuple[Any, list[JSONObject]]:
     """Return the data type as stored, and what the serializer adds before the bytes codecs."""
     wanted = object_codec(zdtype)
@@ -182,7 +191,7 @@ def _convert_serializer(
     if numcodecs_name(codec.name) is not None:
         if filters:
             raise UnsupportedFeatureError(f"filters before the codec {codec.name!r}")
-        return zdtype, [_numcodec(codec, zdtype)]
+        return zdtype, [_numcodec(codec, zdtype, elements)]
     endian = codec.configuration.get("endian")
     if endian is None:
         if needs_endian(zdtype):
@@ -194,7 +203,7 @@ def _convert_serializer(
     if endian not in ("little", "big"):
         raise UnsupportedFeatureError(f"codec 'bytes' with the byte order {shorten(endian)}")
     stored = with_endian(zdtype, endian)
-    if filters and endian == "big" and v2_name(stored) != v2_name(with_endian(zdtype, "little")):
+    if filters and endian == "big" and elements.newbyteorder() != elements:
         # v2 readers would apply the filter to elements of the wrong byte order, in silence
         raise UnsupportedFeatureError(
             "an array filter with big-endian elements has no Zarr v2 spelling"
@@ -202,19 +211,24 @@ def _convert_serializer(
     return stored, []
 
 
-def _convert_bytes_codec(codec: Extension, zdtype: Any) -> JSONObject:
+def _convert_bytes_codec(codec: Extension, zdtype: Any, elements: Any) -> JSONObject:
     convert = _CORE_BYTES_CODECS.get(codec.name)
-    return convert(codec.configuration) if convert else _numcodec(codec, zdtype)
+    return convert(codec.configuration) if convert else _numcodec(codec, zdtype, elements)
 
 
-def _numcodec(codec: Extension, zdtype: Any) -> JSONObject:
+def _numcodec(codec: Extension, zdtype: Any, elements: Any) -> JSONObject:
+    """Return numcodecs' configuration; ``elements`` is the type of what the codec is given."""
     name = numcodecs_name(codec.name)
     config = {key: value for key, value in codec.configuration.items() if key != "id"}
-    if name == "shuffle" and config.get("elementsize") is None:
-        config["elementsize"] = v2_itemsize(v2_name(zdtype))
-    default = _DTYPE_DEFAULTS.get(name or "")
+    default = _DEFAULTS.get(name or "")
     if default and config.get(default) is None:
-        config[default] = v2_name(zdtype)
+        if elements != zdtype.to_native_dtype():
+            # zarr-python 3.1 takes the array's type for it, 3.4 that of what the codec is given
+            raise UnsupportedFeatureError(
+                f"codec {name!r} without its {default}, after a filter that changes the data type"
+            )
+        dtype = v2_name(zdtype)
+        config[default] = v2_itemsize(dtype) if default == "elementsize" else dtype
     return {"id": name, **config}
 
 
