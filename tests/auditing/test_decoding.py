@@ -47,6 +47,7 @@ def kinds(report) -> Counter:
         (3, False, {"inline_threshold": 10_000}),
         (3, True, {}),
         (3, True, {"shards": "whole"}),
+        (3, True, {"zarr_format": 3}),
     ],
 )
 def test_what_is_whole_decodes(tmp_path, zarr_format, shards, options):

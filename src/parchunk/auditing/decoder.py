@@ -11,8 +11,8 @@ from parchunk.errors import InputError
 from parchunk.metadata.chunk_keys import chunk_index
 from parchunk.metadata.data_type import quiet
 from parchunk.metadata.document import shorten
+from parchunk.metadata.dual import keep_v3
 from parchunk.metadata.spec import ArraySpec, canonical
-from parchunk.metadata.spelling_v3 import spell_v3
 from parchunk.metadata.to_v2 import convert_array
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
@@ -40,7 +40,7 @@ class Decoder:
         # The first may have been given, and be another than the plan's.
         self._places = {plan.location.url: source} | {one.url: one for one in source.beside}
         self._v3 = plan.hierarchy.written_format == 3 and spec.zarr_format == 3
-        document = spell_v3(spec) if self._v3 else convert_array(spec)
+        document = keep_v3(spec) if self._v3 else convert_array(spec)
         self._document = canonical(document).encode()
 
     def _place_of(self, path: str) -> tuple[Source, str]:
@@ -86,7 +86,7 @@ class Decoder:
 
         spec = self._spec
         index = chunk_index(spec, number)
-        key = spec.keys.tail(index) if self._v3 else ".".join(map(str, index or (0,)))
+        key = ".".join(map(str, index or (0,)))
         held = {"zarr.json" if self._v3 else ".zarray": self._document, key: data}
         where = tuple(
             slice(at * size, min((at + 1) * size, extent))
