@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 import zarr
-from tests.recorder import recorder
+from instruments.recorder import recorder
 
 import parchunk
 from parchunk.icechunk_import import adapter

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.recorder import Recorder, recorder
+from instruments.recorder import Recorder, recorder
 
 from parchunk.cli.main import run
 from parchunk.errors import HeldError

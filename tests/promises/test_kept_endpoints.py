@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
-from tests.recorder import Recorder, recorder
+from instruments.recorder import Recorder, recorder
 
 import parchunk
 from parchunk.cli.main import run

@@ -7,19 +7,36 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import html
 import re
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 #: Signs of credentials in a request, whoever they are from.
 SIGNS = ("authorization", "x-amz-security-token", "encryption-key", "customer-key")
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a request: whether it is done, and answered; ``busy``: by a 503 instead.
+
+    ``then`` is called before the client can know.
+    """
+
+    done: bool = True
+    answered: bool = True
+    busy: bool = False
+    then: Callable[[], None] | None = None
 
 
 @dataclass
@@ -35,8 +52,14 @@ class Recorder:
     #: Writes that are done, but whose answer never comes: how many, of paths that end so.
     unanswered: int = 0
     unanswered_at: str = ""
-    #: When all objects were modified, in seconds.
-    modified: float = 1_700_000_000
+    #: When all objects were modified, in seconds; None: when their files were.
+    modified: float | None = 1_700_000_000
+    #: What becomes of each request, by its method and path, if not what it asks for.
+    fate: Callable[[str, str], Fate | None] = lambda *_: None
+    #: Is told of each object that was written or deleted, before anything else happens.
+    changed: Callable[[str], None] = lambda _: None
+    #: Keys on a page of a listing.
+    page: int = 1000
     #: Where it is given, writes of Icechunk's manifests wait there for each other.
     meeting: threading.Barrier | None = None
 
@@ -57,6 +80,17 @@ def recorder(folder: Path) -> Iterator[Recorder]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def parse_request(self) -> bool:
+            self.fate = Fate()
+            if not super().parse_request():
+                return False
+            self.fate = record.fate(self.command, self.path) or Fate()
+            if self.fate.done and not self.fate.busy:
+                return True
+            self.rfile.read(int(self.headers.get("content-length", "0")))
+            self.answer(503, b"<Error><Code>SlowDown</Code></Error>")
+            return False
+
         def do_GET(self) -> None:
             headers = "".join(f"\n{name}: {value}" for name, value in self.headers.items())
             text = f"{self.command} {self.path}{headers}".lower()
@@ -68,12 +102,16 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             path = unquote(url.path).removeprefix("/devstoreaccount1").strip("/")
             if "list-type" in query or query.get("comp") == "list":
-                self.answer(200, listing(folder / path, query))
+                with lock:
+                    page = listing(folder / path, query, record)
+                self.answer(200, page)
                 return
+            file = folder / path
             with lock:  # an object is there whole or not at all
-                found = (folder / path).read_bytes() if (folder / path).is_file() else None
+                found = file.read_bytes() if file.is_file() else None
+                modified = modified_of(file, record) if found is not None else 0.0
             if found is not None:
-                self.answer(200, found)
+                self.answer(200, found, modified=modified)
             else:
                 self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
 
@@ -81,7 +119,11 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             body = self.rfile.read(int(self.headers.get("content-length", "0")))
             copied = self.headers.get("x-amz-copy-source")
             if copied:
-                body = (folder / unquote(copied).strip("/")).read_bytes()
+                copy = folder / unquote(copied).strip("/")
+                if not copy.is_file():
+                    self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+                    return
+                body = copy.read_bytes()
             file = folder / unquote(urlsplit(self.path).path).strip("/")
             match, none = self.headers.get("if-match"), self.headers.get("if-none-match")
             if record.meeting is not None and "/manifests/" in self.path:
@@ -98,7 +140,10 @@ def recorder(folder: Path) -> Iterator[Recorder]:
                     self.answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
                     return
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(body)
+                whole = folder / f".{threading.get_ident()}"  # who looks at the folder sees all
+                whole.write_bytes(body)
+                whole.replace(file)
+                record.changed(file.relative_to(folder).as_posix())
                 lost = record.unanswered > 0 and self.path.endswith(record.unanswered_at)
                 record.unanswered -= lost
             if lost:
@@ -113,28 +158,45 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             bucket = folder / urlsplit(self.path).path.strip("/")
             keys = re.findall("<Key>(.*?)</Key>", body)
             for key in keys:
-                (bucket / key).unlink(missing_ok=True)
+                self.remove(bucket / html.unescape(key))
             deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
             self.answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode())
 
         def do_DELETE(self) -> None:
-            (folder / unquote(urlsplit(self.path).path).strip("/")).unlink(missing_ok=True)
+            self.remove(folder / unquote(urlsplit(self.path).path).strip("/"))
             self.answer(204, b"")
+
+        def remove(self, file: Path) -> None:
+            with lock:
+                file.unlink(missing_ok=True)
+                record.changed(file.relative_to(folder).as_posix())
 
         do_HEAD = do_GET  # noqa: N815 (the name is http.server's)
 
-        def answer(self, status: int, body: bytes, etag: str = "") -> None:
+        def answer(
+            self, status: int, body: bytes, etag: str = "", modified: float | None = None
+        ) -> None:
+            if self.fate.then is not None:
+                self.fate.then()
+            if not self.fate.answered:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            if modified is None:
+                modified = time.time() if record.modified is None else record.modified
             wanted = self.headers.get("range") or self.headers.get("x-ms-range")
             size, etag = len(body), etag or tag(body)
             if wanted and status == 200 and size:
                 first, _, last = wanted.removeprefix("bytes=").partition("-")
+                if not first:
+                    first, last = str(max(size - int(last), 0)), ""
                 stop = min(int(last) + 1 if last else size, size)
                 body, status = body[int(first) : stop], 206
             self.send_response(status)
             if status == 206:
                 self.send_header("content-range", f"bytes {first}-{stop - 1}/{size}")
             self.send_header("content-length", str(len(body)))
-            self.send_header("last-modified", formatdate(record.modified, usegmt=True))
+            self.send_header("last-modified", formatdate(modified, usegmt=True))
             self.send_header("etag", etag)
             self.send_header("x-ms-blob-type", "BlockBlob")
             self.end_headers()
@@ -145,7 +207,12 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             pass
 
     lock = threading.Lock()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Say nothing of clients that were killed."""
+
+    server = Quiet(("127.0.0.1", 0), Handler)
     record = Recorder(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -162,34 +229,75 @@ def tag(data: bytes) -> str:
     return f'"{hashlib.md5(data).hexdigest()}"'
 
 
-def listing(bucket: Path, query: dict[str, str]) -> bytes:
-    """Return one page with everything that a list request asks for, of S3 or of Azure."""
-    prefix, after = query.get("prefix", ""), query.get("start-after", "")
-    found, common = [], set()
-    for path in sorted(p.relative_to(bucket).as_posix() for p in bucket.rglob("*") if p.is_file()):
+def modified_of(file: Path, record: Recorder) -> float:
+    """Return when an object was modified, in seconds."""
+    return file.stat().st_mtime if record.modified is None else record.modified
+
+
+def listing(bucket: Path, query: dict[str, str], record: Recorder) -> bytes:
+    """Return one page of what a list request of S3 asks for, or all that one of Azure does."""
+    prefix = query.get("prefix", "")
+    after = max(query.get("start-after", ""), query.get("continuation-token", ""))
+    found, common, more = [], set(), ""
+    below = bucket / prefix.rpartition("/")[0]
+    for path in sorted(p.relative_to(bucket).as_posix() for p in below.rglob("*") if p.is_file()):
         if not path.startswith(prefix) or path <= after:
             continue
         head, slash, _ = path[len(prefix) :].partition("/")
-        if slash and query.get("delimiter"):
-            common.add(f"{prefix}{head}/")
+        folder = f"{prefix}{head}/" if slash and query.get("delimiter") else ""
+        if folder in common or (folder and folder <= after):
+            continue
+        if "comp" not in query and len(found) + len(common) == record.page:
+            more = max([*common, *(last.path for last in found[-1:])])
+            break
+        if folder:
+            common.add(folder)
         else:
-            found.append((path, (bucket / path).stat().st_size))
-    if "comp" in query:
-        blobs = "".join(
-            f"<Blob><Name>{escape(path)}</Name><Properties>"
-            f"<Last-Modified>{formatdate(1_700_000_000, usegmt=True)}</Last-Modified>"
-            f"<Content-Length>{size}</Content-Length><Content-Type>x</Content-Type><Etag>1</Etag>"
-            "</Properties></Blob>"
-            for path, size in found
-        )
-        blobs += "".join(f"<BlobPrefix><Name>{escape(p)}</Name></BlobPrefix>" for p in common)
-        return f"<EnumerationResults><Blobs>{blobs}</Blobs></EnumerationResults>".encode()
-    contents = "".join(
-        f"<Contents><Key>{escape(path)}</Key><LastModified>2023-11-14T22:13:20.000Z</LastModified>"
-        f'<ETag>"1"</ETag><Size>{size}</Size></Contents>'
-        for path, size in found
+            found.append(Entry.of(bucket / path, path, record))
+    write = azure_page if "comp" in query else s3_page
+    return write(found, sorted(common), more).encode()
+
+
+class Entry(NamedTuple):
+    """An object in a listing; ``modified`` in seconds."""
+
+    path: str
+    size: int
+    modified: float
+    tag: str
+
+    @classmethod
+    def of(cls, file: Path, path: str, record: Recorder) -> Entry:
+        """Return the entry of a file."""
+        etag = '"1"' if record.modified is not None else tag(file.read_bytes())
+        return cls(escape(path), file.stat().st_size, modified_of(file, record), escape(etag))
+
+
+def s3_page(found: list[Entry], common: list[str], more: str) -> str:
+    """Return a page; ``more`` is the token of the next one, empty for the last."""
+    page = "".join(
+        f"<Contents><Key>{each.path}</Key><LastModified>"
+        f"{datetime.fromtimestamp(each.modified, UTC):%Y-%m-%dT%H:%M:%S.000Z}</LastModified>"
+        f"<ETag>{each.tag}</ETag><Size>{each.size}</Size></Contents>"
+        for each in found
     )
-    contents += "".join(
-        f"<CommonPrefixes><Prefix>{escape(p)}</Prefix></CommonPrefixes>" for p in sorted(common)
+    page += "".join(
+        f"<CommonPrefixes><Prefix>{escape(prefix)}</Prefix></CommonPrefixes>" for prefix in common
     )
-    return f"<ListBucketResult>{contents}</ListBucketResult>".encode()
+    if more:
+        page += "<IsTruncated>true</IsTruncated>"
+        page += f"<NextContinuationToken>{escape(more)}</NextContinuationToken>"
+    return f"<ListBucketResult>{page}</ListBucketResult>"
+
+
+def azure_page(found: list[Entry], common: list[str], _: str) -> str:
+    """Return the only page."""
+    blobs = "".join(
+        f"<Blob><Name>{each.path}</Name><Properties>"
+        f"<Last-Modified>{formatdate(each.modified, usegmt=True)}</Last-Modified>"
+        f"<Content-Length>{each.size}</Content-Length><Content-Type>x</Content-Type>"
+        f"<Etag>{each.tag}</Etag></Properties></Blob>"
+        for each in found
+    )
+    blobs += "".join(f"<BlobPrefix><Name>{escape(p)}</Name></BlobPrefix>" for p in common)
+    return f"<EnumerationResults><Blobs>{blobs}</Blobs></EnumerationResults>"
