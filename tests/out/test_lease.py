@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from obstore.store import MemoryStore
 import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import HeldError
+from parchunk.out.claims import Claimed, clear_claims, forget_claims, read_claims
 from parchunk.out.holder import Holder
 from parchunk.out.lease import Lease, held
 from parchunk.out.opening import open_output
@@ -54,7 +55,7 @@ def write_lease(output: Output, **changes: Any) -> Holder:
     assert seen is not None
     holder = Holder.decode(seen)
     assert holder is not None
-    holder = replace(holder, **changes)
+    holder = replace(holder, lasts=0.0, **changes)
     output.put_if(LEASE, holder.encode(), None)
     return holder
 
@@ -90,6 +91,67 @@ def test_of_many_that_start_together_one_works(output: Output) -> None:
     assert (len(won), len(lost)) == (1, 7)
     won[0].release()
     assert output.is_empty()
+
+
+@contextlib.contextmanager
+def clock_of_another_machine(monkeypatch: pytest.MonkeyPatch, askew: float) -> Iterator[None]:
+    """Have the clock of this process be that of another machine meanwhile, which is askew."""
+    now = time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: now() + askew)
+        patched.setattr(socket, "gethostname", lambda: "elsewhere")
+        yield
+
+
+#: Seconds by which another machine's clock is ahead; none of them lets a lease seem to last.
+ASKEW = [-100.0, -5000.0, 5000.0]
+
+
+@pytest.mark.parametrize("askew", ASKEW)
+def test_a_lease_of_a_machine_with_another_clock_is_given_back(
+    output: Output, monkeypatch: pytest.MonkeyPatch, askew: float
+) -> None:
+    """It lasts by the clock of the store; once it does not any more, it is taken over."""
+    with clock_of_another_machine(monkeypatch, askew):
+        theirs = Lease(output, expiry=3)
+        theirs.take()
+    before = output.get(LEASE)
+    with pytest.raises(HeldError, match=r"on elsewhere.*whose clock is not this machine's"):
+        Lease(output).take()
+    assert output.get(LEASE) == before
+    theirs.confirm()
+    theirs.leave()
+    theirs.release()
+    with clock_of_another_machine(monkeypatch, askew):
+        again = Lease(output, expiry=0.01)
+        again._put(theirs._version)
+    time.sleep(0.05)
+    with held(output) as mine:
+        mine.confirm()
+
+
+@pytest.mark.parametrize("askew", ASKEW)
+def test_a_claim_of_a_machine_with_another_clock_holds(
+    output: Output, monkeypatch: pytest.MonkeyPatch, askew: float
+) -> None:
+    """So do claims of tasks against a build, and its lease against them."""
+    output.prepare()
+    with clock_of_another_machine(monkeypatch, askew):
+        claim = Claimed(output, "t region 3", 1)
+        claim.take()
+    with held(output):
+        with pytest.raises(HeldError, match="tasks are at work in it"):
+            clear_claims(output)
+        forget_claims(output)
+        assert len(read_claims(output)) == 1
+    claim.release()
+    assert not read_claims(output)
+    with clock_of_another_machine(monkeypatch, askew):
+        lease = Lease(output)
+        lease.take()
+    with pytest.raises(HeldError, match="is being built by another process"):
+        Claimed(output, "t region 3", 1).take()
+    lease.release()
 
 
 def test_of_many_one_takes_an_expired_lease_over(output: Output) -> None:

@@ -144,7 +144,9 @@ def test_a_success_whose_answer_was_lost(server: Recorder, conditions: str, expi
     if expired:
         with held(output):
             data = holder_in(output)
-        output.put(LEASE, replace(data, id="old", host="elsewhere", expires=1.0).encode())
+        output.put(
+            LEASE, replace(data, id="old", host="elsewhere", expires=1.0, lasts=0.0).encode()
+        )
     server.unanswered, server.unanswered_at = 1, "lease.json"
     with held(output) as lease:
         assert server.unanswered == 0

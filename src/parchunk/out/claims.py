@@ -12,7 +12,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -175,7 +175,7 @@ class Claimed:
     def _refuse_others(self) -> None:
         data = self._output.get(LEASE)
         holder = None if data is None else Holder.decode(data)
-        if holder is not None and holder.is_over(time.time()):
+        if holder is not None and holder.is_over(time.time()) and not self._lasts(holder):
             holder = None
         if self._under:
             if holder is None or holder.id != self._under:
@@ -183,12 +183,22 @@ class Claimed:
         elif holder is not None and not holder.is_brief:
             self._lost = f"OUT is being built by another process ({holder}): wait for it"
 
+    def _lasts(self, holder: Holder) -> bool:
+        """Whether a lease lasts by the clock of the store, which has just written the claim."""
+        if not holder.may_go_on(0.0):
+            return False
+        lease, mine = self._output.stat(LEASE), self._output.stat(self._claim.path)
+        if lease is None or mine is None:
+            return False
+        return holder.may_go_on((mine[1] - lease[1]).total_seconds())
+
     def _is_out(self) -> bool:
         return time.monotonic() > self._until[0] or time.time() > self._until[1]
 
     def _put(self) -> None:
         monotonic, now = time.monotonic(), time.time()
-        holder = replace(self._claim.holder, expires=round(now + self._expiry, 3))
+        expires = round(now + self._expiry, 3)
+        holder = replace(self._claim.holder, expires=expires, lasts=self._expiry)
         self._output.put(self._claim.path, replace(self._claim, holder=holder).encode())
         self._until = (monotonic + self._expiry, now + self._expiry)
 
@@ -239,7 +249,8 @@ def clear_claims(output: Output) -> None:
         Naming who is at work.
     """
     claims = read_claims(output)
-    alive = [claim for claim in claims if not claim.is_over]
+    over = {claim.path for claim in _over(output, claims)}
+    alive = [claim for claim in claims if claim.path not in over]
     if alive:
         others = f", and {len(alive) - 1} more" if len(alive) > 1 else ""
         until = time.gmtime(max(claim.holder.expires for claim in alive))
@@ -250,8 +261,27 @@ def clear_claims(output: Output) -> None:
     forget_claims(output, claims)
 
 
+def _over(output: Output, claims: Collection[Claim]) -> list[Claim]:
+    """Return those that nobody works on, by this clock and by that of the store.
+
+    The latter is as late, at least, as when the last of them was written, or the lease of OUT.
+    """
+    over = [claim for claim in claims if claim.is_over]
+    if not any(claim.holder.may_go_on(0.0) for claim in over):
+        return over
+    found = {path: output.stat(path) for path in (LEASE, *(claim.path for claim in claims))}
+    written = {path: stat[1] for path, stat in found.items() if stat is not None}
+    now = max(written.values(), default=None)
+    return [
+        claim
+        for claim in over
+        if now is None
+        or claim.path not in written
+        or not claim.holder.may_go_on((now - written[claim.path]).total_seconds())
+    ]
+
+
 def forget_claims(output: Output, claims: Iterable[Claim] | None = None) -> None:
     """Delete the claims that are over, of which nobody else would."""
-    for claim in read_claims(output) if claims is None else claims:
-        if claim.is_over:
-            output.delete(claim.path)
+    for claim in _over(output, [*(read_claims(output) if claims is None else claims)]):
+        output.delete(claim.path)

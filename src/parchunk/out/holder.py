@@ -30,6 +30,8 @@ class Holder:
     conditional: bool = True
     #: What it is held for: to ``build``, or for a moment to ``plan`` or to ``publish``.
     purpose: str = "build"
+    #: Seconds that it lasts from when it was written; 0: nobody knows.
+    lasts: float = 0.0
 
     @classmethod
     def of_this_process(cls, purpose: str = "build") -> Holder:
@@ -71,6 +73,7 @@ class Holder:
                 expires=float(document["expires"]),
                 conditional=document.get("conditional", True) is not False,
                 purpose=str(document.get("purpose", "build"))[:200],
+                lasts=float(document.get("lasts", 0.0)),
             )
         except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
             return None
@@ -83,6 +86,13 @@ class Holder:
     def is_over(self, now: float) -> bool:
         """Whether the lease binds nobody any more: expired, or its process is dead."""
         return not now < self.expires < now + _LONGEST or self._is_dead()
+
+    def may_go_on(self, age: float) -> bool:
+        """Whether it still binds, although it is over by a clock that may be wrong, as this one.
+
+        ``age`` is how many seconds ago it was written, by the clock of OUT's store.
+        """
+        return age < self.lasts <= _LONGEST and not self._is_dead()
 
     def _is_dead(self) -> bool:
         if (self.host, self.space) != (socket.gethostname(), _process_space()) or self.pid < 1:

@@ -4,9 +4,8 @@ A lease is ``OUT/.parchunk/lease.json``, created only if it is not there and ren
 still the one that was written, so of two builds one works. A store that ignores such conditions is
 found out when the lease is taken: there it is read before each renewal. It expires, so a killed
 build blocks nobody for long; one whose process is known to be dead, on this host, blocks nobody at
-all. Clocks of hosts may differ: a lease that was taken over too early is noticed by its holder's
-next renewal and before it publishes, and both have then written the same bytes, or ``--overwrite``
-was given.
+all. Clocks of hosts may differ: who takes a lease over that has expired by his own looks how long
+before his the other one was written, by the clock of the store, and gives back one that lasts.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from parchunk.errors import HeldError, OutputError
 from parchunk.out.holder import Holder
@@ -76,7 +76,7 @@ class Lease:
         """
         tries, until = _TRIES, time.monotonic() + wait
         while tries > 0:
-            seen = self._output.get_version(LEASE)
+            seen, holder, before = self._output.get_version(LEASE), None, None
             if seen is not None:
                 holder = Holder.decode(seen[0])
                 if holder is not None and holder.id == self._holder.id:
@@ -91,7 +91,10 @@ class Lease:
                         f"{self._output.url} is being built by another process ({holder}): "
                         "wait for it, or name another OUT"
                     )
+                before = self._output.stat(LEASE)
             if self._put_or_find(None if seen is None else seen[1]):
+                if seen is not None and holder is not None and before is not None:
+                    self._give_back_if_early(holder, seen[0], before[1])
                 self._begin()
                 return
             if time.monotonic() >= until:
@@ -158,11 +161,24 @@ class Lease:
                 with contextlib.suppress(OutputError):
                     self._give_back(self._version)
 
+    def _give_back_if_early(self, other: Holder, lease: bytes, written: datetime) -> None:
+        """Give a lease back to the one that it was taken from, if it lasts by the store's clock."""
+        now = self._output.stat(LEASE)
+        if now is None or not other.may_go_on((now[1] - written).total_seconds()):
+            return
+        version, self._version = self._version, None
+        self._output.put_if(LEASE, lease, version)
+        raise HeldError(
+            f"{self._output.url} is being built by another process ({other.pid} on {other.host}), "
+            "whose clock is not this machine's: set the clocks, and wait for it, or name another "
+            "OUT"
+        )
+
     def _give_back(self, version: str) -> None:
         try:
             self._output.delete_if(LEASE, version)
         except OutputError:  # who may write may not always delete
-            ended = replace(self._holder, expires=0.0)
+            ended = replace(self._holder, expires=0.0, lasts=0.0)
             self._output.put_if(LEASE, ended.encode(), version)
 
     def _begin(self) -> None:
@@ -242,7 +258,8 @@ class Lease:
 
     def _put(self, version: str | None) -> bool:
         monotonic, now = time.monotonic(), time.time()
-        holder = replace(self._holder, expires=round(now + self._expiry, 3))
+        expires = round(now + self._expiry, 3)
+        holder = replace(self._holder, expires=expires, lasts=self._expiry)
         put = self._output.put_if(LEASE, holder.encode(), version)
         if put is None:
             return False
