@@ -260,16 +260,17 @@ def test_files_that_are_no_files(
 
 
 def test_receipts_are_trusted_by_a_resume(copied: Callable[[], tuple[Path, Path]]) -> None:
-    """Done-ness is known from receipts only: a record file that is gone is the audit's to find."""
+    """A record file that is there is not read: one that is damaged is the audit's to find."""
     source, out = copied()
+    whole = (out / "air/refs.0.parq").read_bytes()
     (out / ".zmetadata").unlink()
-    (out / "air/refs.0.parq").unlink()
+    (out / "air/refs.0.parq").write_bytes(b"")
     assert said_by("build", str(source), str(out), "--region", "4")[0] == 0
-    assert not (out / "air/refs.0.parq").exists()
+    assert not (out / "air/refs.0.parq").read_bytes()
     # Without its receipt, the partition is done again.
     (out / ".parchunk/receipts/air/0.json").unlink()
     assert said_by("build", str(source), str(out), "--region", "4")[0] == 0
-    assert (out / "air/refs.0.parq").exists()
+    assert (out / "air/refs.0.parq").read_bytes() == whole
 
 
 def test_receipts_and_plans_cut_at_every_byte(

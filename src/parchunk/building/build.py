@@ -10,6 +10,7 @@ from os import PathLike
 from typing import Any, cast
 
 from parchunk.arguments.lenient import called, lenient, refuse_options
+from parchunk.building.carrying import forget
 from parchunk.building.doing import do_here
 from parchunk.building.effort import Effort
 from parchunk.building.elsewhere import do_elsewhere
@@ -26,6 +27,7 @@ from parchunk.listing.patience import Patience
 from parchunk.out.claims import forget_claims
 from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease
+from parchunk.out.lost_files import lost_files, lost_notes
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.receipt_files import settled_receipts
@@ -34,7 +36,7 @@ from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.inventory import require_few, require_inventory
 from parchunk.planning.many_sources import StoreLike
-from parchunk.planning.plan import Partition, Plan
+from parchunk.planning.plan import Partition, PartitionKey, Plan
 from parchunk.planning.source_again import open_source
 from parchunk.stores.source import Source
 from parchunk.wording import counted
@@ -141,7 +143,13 @@ def build(
     with alone_in(output) as lease:
         begun = begin_output(plan, output, overwrite)
         go_on_without(begun, output)
-        result = carry_out(begun, source, output, lease, effort, began)
+        done = settled_receipts(output, begun)
+        lost = lost_files(output, done.values())
+        if lost:
+            forget(begun, output, lambda partition, _: partition.key in lost)
+            done = {key: receipt for key, receipt in done.items() if key not in lost}
+        result = carry_out(begun, source, output, done, lease, effort, began)
+        result = replace(result, notes=(*result.notes, *lost_notes(lost)))
     joined = () if begun.stores is None else begun.stores.kept
     if set(plan.inlined_coordinates).difference(joined) and not begun.inline_coordinates:
         return replace(result, notes=(*result.notes, _NOT_INLINE))
@@ -149,16 +157,23 @@ def build(
 
 
 def carry_out(
-    plan: Plan, source: Source, output: Output, lease: Lease, effort: Effort, began: float
+    plan: Plan,
+    source: Source,
+    output: Output,
+    done: Mapping[PartitionKey, Receipt],
+    lease: Lease,
+    effort: Effort,
+    began: float,
 ) -> BuildResult:
-    """List and write what has no receipt yet, and publish; ``began`` is by the monotonic clock.
+    """List and write what is not ``done``, by the receipts in OUT that are settled, and publish.
+
+    ``began`` is by the monotonic clock.
 
     Raises
     ------
     ParchunkError, KeyboardInterrupt
         As `build` does.
     """
-    done = settled_receipts(output, plan)
     partitions = list(plan.partitions())
     pending = [p for p in partitions if p.key not in done]
     require_few(source, sum(partition.objects.total for partition in pending))

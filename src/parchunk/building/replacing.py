@@ -14,7 +14,7 @@ from parchunk.building.staging import begin_stage, carry_to
 from parchunk.out.labels import keep_labels
 from parchunk.out.lease import Lease
 from parchunk.out.output import Output
-from parchunk.out.receipt_files import read_receipts
+from parchunk.out.receipt_files import read_receipts, settled_receipts
 from parchunk.out.switching import switch
 from parchunk.out.unfinished import Unfinished
 from parchunk.planning.changes import Changes
@@ -70,7 +70,8 @@ def build_replacement(
     renumbering = Renumbering(old, new, source, output, stage, kept, strays, effort, lease, began)
     # Slabs of many stores would be several walks each: those arrays are listed whole.
     listed = renumbering.carry_out(sorted(changes.moved)) if new.stores is None else None
-    result = carry_out(new, source, stage, lease, effort, began)
+    done = settled_receipts(stage, new)
+    result = carry_out(new, source, stage, done, lease, effort, began)
     lease.confirm()
     switch(output, lease.check)
     # Now that the record files of a coordinate are where they belong.

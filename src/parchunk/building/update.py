@@ -33,11 +33,12 @@ from parchunk.out.counts import Counts
 from parchunk.out.inventory_date import refuse_older
 from parchunk.out.kept_rows import forget_rows
 from parchunk.out.known import forget_known
+from parchunk.out.lost_files import lost_files, lost_notes
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREPARED_FOR, PREVIOUS, ROOT, UPDATE, Output
 from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
-from parchunk.out.receipt_files import read_receipts
+from parchunk.out.receipt_files import read_receipts, settled_receipts
 from parchunk.out.receipts import Receipt
 from parchunk.out.root import is_published_root
 from parchunk.out.unfinished import Unfinished, save_unfinished
@@ -84,9 +85,9 @@ def update(
     """Bring the references in ``out`` up to what their source holds now.
 
     Listed and written are: regions and arrays that came since, regions whose last chunks were
-    partly filled, regions with missing chunks, whole arrays of up to one page of keys, and
-    ``regions`` and ``arrays``. Everything else is taken to be what it was: `parchunk.audit` with
-    ``against_source=True`` tells whether it is.
+    partly filled, regions with missing chunks or of which OUT lost a file, whole arrays of up to
+    one page of keys, and ``regions`` and ``arrays``. Everything else is taken to be what it was:
+    `parchunk.audit` with ``against_source=True`` tells whether it is.
 
     Readers see the references as they were until all of it is done, but for chunks that fill gaps:
     those they see region by region. An update that was killed, or failed, is finished by the next,
@@ -192,6 +193,8 @@ def update(
             new = replace(new, inventory=mark_of(source))
         receipts = read_receipts(output, old)
         refuse_older(old, receipts.values(), source)
+        lost = lost_files(output, receipts.values())
+        told = (*told, *lost_notes(lost))
         whole = len(receipts) == partition_count(old) and output.get(UPDATE) is None
         was = _by_array(old, receipts.values()) if whole else None
         asked = replace(
@@ -199,7 +202,7 @@ def update(
             regions=tuple(sorted(set(cast(Iterable[int], regions)))),
             arrays=tuple(sorted({*arrays, *to_list_anew(old, new, output)})),
             gaps=gaps and repair is None,
-            partitions=tuple(repair or ()),
+            partitions=tuple(dict.fromkeys((*(repair or ()), *lost))),
             only=repair is not None,
             skip_unsupported=skip_unsupported,
         )
@@ -214,7 +217,8 @@ def update(
             return replace(made, notes=(*told, *made.notes), before=was)
         notes = [*told, *_begin(asked, old, new, output, source.manner.page)]
         discard_prepared(output)  # which said what is to be listed anew: that is kept by now
-        result = carry_out(new, source, output, lease, effort, began)
+        done = settled_receipts(output, new)
+        result = carry_out(new, source, output, done, lease, effort, began)
         return replace(result, notes=(*notes, *result.notes), before=was)
 
 

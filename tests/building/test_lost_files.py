@@ -1,0 +1,100 @@
+"""Record files that others deleted from OUT: updates and builds that run again write them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zarr
+from tests.made import grow
+
+import parchunk
+
+Published = Callable[[Path], dict[str, bytes]]
+IDENTITY = ".parchunk/objects/air/refs.4.parq"
+
+
+@pytest.fixture
+def built(tmp_path: Path, published: Published) -> Callable[..., tuple[Path, parchunk.Plan]]:
+    """Return what builds OUT of a grown store."""
+    source = tmp_path / "s.zarr"
+
+    def build(identity: str = "none") -> tuple[Path, parchunk.Plan]:
+        grow(source, 24)
+        plan = parchunk.plan(str(source), split="time", region=8, record_size=4, identity=identity)
+        out = tmp_path / "refs"
+        parchunk.build(plan, str(out))
+        return out, plan
+
+    return build
+
+
+def told(result: parchunk.BuildResult) -> list[str]:
+    return [note for note in result.notes if "had gone" in note]
+
+
+@pytest.mark.parametrize("command", ["update", "build"])
+@pytest.mark.parametrize(
+    ("identity", "lost"), [("none", "air/refs.2.parq"), ("time", IDENTITY), ("none", "rain")]
+)
+def test_a_lost_file_is_written_again(
+    built: Callable[..., tuple[Path, parchunk.Plan]],
+    published: Published,
+    command: str,
+    identity: str,
+    lost: str,
+) -> None:
+    out, plan = built(identity)
+    whole = published(out)
+    gone = sorted((out / lost).iterdir()) if (out / lost).is_dir() else [out / lost]
+    for path in gone:
+        path.unlink()
+    if command == "update":
+        result = parchunk.update(str(out), gaps=False)
+    else:
+        result = parchunk.build(plan, str(out))
+    assert published(out) == whole
+    (note,) = told(result)
+    assert f"{gone[0].relative_to(out).as_posix()}" in note
+    assert parchunk.audit(str(out)).findings == ()
+    # Of that partition alone, and the whole arrays that every update looks at.
+    arrays = sum(array.axis is None for array in plan.arrays) * (command == "update")
+    assert result.built == arrays + len(gone)
+    assert told(parchunk.update(str(out))) == []
+
+
+def test_a_lost_file_is_written_where_a_replacement_is_prepared(
+    built: Callable[..., tuple[Path, parchunk.Plan]], tmp_path: Path, published: Published
+) -> None:
+    out, _ = built()
+    root = zarr.open_group(tmp_path / "s.zarr", mode="a")
+    rain = root["rain"]
+    assert isinstance(rain, zarr.Array)
+    rain.resize((24, 12))  # `rain` is renumbered, `air` stays where it is
+    for lost in ("air/refs.2.parq", "rain/refs.1.parq"):
+        (out / lost).unlink()
+    (note,) = told(parchunk.update(str(out), gaps=False))
+    assert "2 files of 2 partitions" in note
+    fresh = parchunk.plan(str(tmp_path / "s.zarr"), split="time", region=8, record_size=4)
+    parchunk.build(fresh, str(tmp_path / "fresh"))
+    assert published(out) == published(tmp_path / "fresh")
+
+
+def test_lost_files_are_written_by_the_update_after_one_that_was_killed(
+    built: Callable[..., tuple[Path, parchunk.Plan]],
+    tmp_path: Path,
+    published: Published,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, _ = built()
+    whole = published(out)
+    (out / "air/refs.2.parq").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.update.carry_out", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(str(out))
+    parchunk.update(str(out), gaps=False)
+    assert published(out) == whole
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
