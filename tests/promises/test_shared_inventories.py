@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +23,7 @@ from instruments.inventories import FORMATS, objects_in
 
 import parchunk
 from parchunk.cli.main import run
+from parchunk.inventories.reading import read_inventory
 from parchunk.out.kept_rows import kept_rows
 from parchunk.out.opening import open_output
 from parchunk.out.output import INVENTORY
@@ -190,6 +192,52 @@ def test_parts_have_the_same_inventory_or_are_refused(
     assert run([*build, given, "--part", "1/2"]) == 0
     assert published(tmp_path / "refs") == wanted
     assert not (tmp_path / "refs" / INVENTORY).exists()
+
+
+def test_of_parts_that_begin_at_once_one_reads_it(
+    inventory: Path,
+    wanted: dict[str, bytes],
+    server: HttpServer,
+    tmp_path: Path,
+    published: Published,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, start, read = tmp_path / "refs", threading.Barrier(3), []
+
+    def counted(*given: Any) -> Any:
+        read.append(1)
+        return read_inventory(*given)
+
+    monkeypatch.setattr("parchunk.planning.inventory.read_inventory", counted)
+    build = ["build", f"{server.url}/s.zarr", str(out), "--split", "time", "--region", "4"]
+    build += ["--json", "--store-option", "timeout=30s", "--inventory", str(inventory)]
+
+    def part(number: int) -> int:
+        start.wait()
+        return run([*build, "--part", f"{number}/3"])
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(part, (1, 2, 3))) == [0, 0, 0]
+    assert len(read) == 1
+    assert published(out) == wanted
+    assert not (out / INVENTORY).exists()
+    capsys.readouterr()
+
+
+def test_a_part_that_is_refused_writes_nothing(
+    store: Path, inventory: Path, tmp_path: Path
+) -> None:
+    part = ["--inventory", str(inventory), "--part", "1/2"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").touch()
+    for out in (store / "refs", tmp_path / "mine"):
+        before = sorted(tmp_path.rglob("*"))
+        assert run(["build", str(store), str(out), *part]) == 2
+        assert sorted(tmp_path.rglob("*")) == before
+    inventory.write_text("key,size\nx")
+    assert run(["build", str(store), str(tmp_path / "refs"), *part]) == 2
+    assert open_output(str(tmp_path / "refs")).is_empty()
 
 
 def test_rows_that_are_in_no_file(store: Path, tmp_path: Path, published: Published) -> None:

@@ -5,13 +5,15 @@ Each divides the plan for itself, in the same way, and whoever finds the last re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import cast
 
 from parchunk.arguments.lenient import called, lenient
 from parchunk.building.effort import Effort
+from parchunk.building.preflight import refuse_foreign
 from parchunk.building.protocol import begin_shared, left_to_do, publish
 from parchunk.building.results import BuildResult, Progress, TaskResult
 from parchunk.building.tasks import do_task, task_of
@@ -19,9 +21,11 @@ from parchunk.cover.dividing import parts_of
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.patience import Patience
-from parchunk.out.kept_rows import keep_rows, rows_given
+from parchunk.out.kept_rows import keep_rows
 from parchunk.out.opening import open_output
-from parchunk.out.output import Output
+from parchunk.out.output import SORTING, Output
+from parchunk.out.sorting_turn import Turn, sorting_turn
+from parchunk.planning.apart import require_apart
 from parchunk.planning.inventory import as_inventory
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
@@ -53,11 +57,12 @@ def build_part(
     patience: Patience | None = None,
     output_options: Mapping[str, str] | None = None,
     progress: Callable[[Progress], None] | bool | None = None,
+    turn: Turn | None = None,
 ) -> PartResult:
     """Do what has no receipt yet of part ``part`` (from 1) of ``of``; publish if it is the last.
 
     A part may be repeated, and run twice at the same time. ``memory`` and ``concurrency`` are for
-    this part.
+    this part. A ``turn`` to sort the inventory ends once its rows are kept.
 
     Raises
     ------
@@ -75,6 +80,8 @@ def build_part(
     assert source is not None
     if of > 1 and source.objects is not None and left_to_do(plan, output):
         keep_rows(source, output)
+    if turn is not None:
+        turn.end()
     stretch = parts_of(plan, source.manner, of)[part - 1]
     task = task_of(plan, source, output, effort, stretch, part, of)
     done = do_task(task, source, output, called(progress))
@@ -82,7 +89,8 @@ def build_part(
     return PartResult(part, of, done, left, None if left else publish(output, source=source))
 
 
-def source_as_kept(
+@contextlib.contextmanager
+def inventory_turn(
     source: str,
     out: str,
     inventory: Sequence[str],
@@ -90,17 +98,24 @@ def source_as_kept(
     identity: str = "none",
     store_options: Mapping[str, str] | None = None,
     output_options: Mapping[str, str] | None = None,
-) -> Source | None:
-    """Return a source with the rows of an inventory as another part has kept them in ``out``.
+) -> Iterator[tuple[Source | None, Turn]]:
+    """Yield a source with the rows of an inventory as another part has kept them in ``out``.
 
-    None where none has, or where the files of the inventory are others by now: it is to be read.
+    None where none has, or where the files of the inventory are others by now: it is to be read,
+    and the turn that comes with it is this part's. Waits for one that reads it already.
 
     Raises
     ------
     InputError, OutputError, SourceError
-        Naming what cannot be opened, or a file that is not there.
+        Naming what cannot be opened, or a file that is not there; an OUT that is none, or that lies
+        in the source.
     """
     opened = replace(Source.open(source, store_options), identity=identity)
     origin = as_inventory(inventory, inventory_root).origin(opened, store_options)
-    found = rows_given(origin, identity, open_output(out, output_options))
-    return None if found is None else opened.listed_by(found)
+    output = open_output(out, output_options)
+    # Refused before anything is written, as a build is.
+    require_apart("OUT", output.location, [("SRC", opened.location)])
+    output.refuse_links([SORTING])
+    refuse_foreign(output)
+    with sorting_turn(origin, identity, output) as turn:
+        yield (None if turn.rows is None else opened.listed_by(turn.rows)), turn

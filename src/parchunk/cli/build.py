@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
 from parchunk.building.build import build
-from parchunk.building.part import build_part, source_as_kept
+from parchunk.building.part import build_part, inventory_turn
 from parchunk.cli.dask import dask_client, dask_option
 from parchunk.cli.many import joining_options, stores_given
 from parchunk.cli.options import (
@@ -24,10 +25,11 @@ from parchunk.cli.part import share_of, show_part
 from parchunk.cli.progress import progress_shown
 from parchunk.cli.summary import show_summary
 from parchunk.listing.patience import Patience
+from parchunk.out.sorting_turn import Turn
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.many_sources import is_many
-from parchunk.stores.source import Source
+from parchunk.planning.plan import Plan
 
 
 @click.command("build", short_help="Write kerchunk Parquet references for SRC into OUT.")
@@ -76,29 +78,27 @@ def command(
     """
     share = None if part is None else share_of(part, workers, overwrite, dask)
     stores: Any = stores_given(src, sources, "SRC and OUT")
-    if share is not None and isinstance(stores, str):
-        stores = _as_kept(stores, out, planning, store_options, output_options)
-    plan = make_plan(
-        stores,
-        **planning,
-        memory=memory,
-        store_options=None if isinstance(stores, Source) else store_options,
-    )
+    planning.update(memory=memory)
+    patience = Patience(attempts=attempts, lists_per_second=max_lists_per_second)
     if share is not None:
-        with progress_shown(no_progress or as_json, "building") as progress:
-            done = build_part(
-                plan,
-                out,
-                *share,
-                memory=memory,
-                concurrency=concurrency,
-                trust_listing=trust_listing,
-                patience=Patience(attempts=attempts, lists_per_second=max_lists_per_second),
-                output_options=output_options,
-                progress=progress,
-            )
+        with _planned_part(stores, out, planning, store_options, output_options) as begun:
+            plan, turn = begun
+            with progress_shown(no_progress or as_json, "building") as progress:
+                done = build_part(
+                    plan,
+                    out,
+                    *share,
+                    memory=memory,
+                    concurrency=concurrency,
+                    trust_listing=trust_listing,
+                    patience=patience,
+                    output_options=output_options,
+                    progress=progress,
+                    turn=turn,
+                )
         show_part(done, as_json, store_options, output_options)
         return 0
+    plan = make_plan(stores, **planning, store_options=store_options)
     with (
         progress_shown(no_progress or as_json, "building") as progress,
         dask_client(dask) as client,
@@ -112,7 +112,7 @@ def command(
             workers=workers,
             trust_listing=trust_listing,
             overwrite=overwrite,
-            patience=Patience(attempts=attempts, lists_per_second=max_lists_per_second),
+            patience=patience,
             output_options=output_options,
             progress=progress,
         )
@@ -120,22 +120,29 @@ def command(
     return 0
 
 
-def _as_kept(
-    src: str,
+@contextlib.contextmanager
+def _planned_part(
+    stores: Any,
     out: str,
-    planning: dict[str, Any],
+    planning: Mapping[str, Any],
     store_options: Mapping[str, str],
     output_options: Mapping[str, str],
-) -> str | Source:
-    """Return a store with its inventory, which ``planning`` then names no more, if OUT keeps it."""
+) -> Iterator[tuple[Plan, Turn | None]]:
+    """Yield the plan of a part, and its turn where it has sorted the inventory for all of them.
+
+    Of one store whose rows OUT keeps, it is not read again.
+    """
     joining = Joining(planning["concat"], planning["stack"], planning["merge"])
-    if not planning["inventory"] or planning["probe"] or is_many(src, joining):
-        return src
+    many = not isinstance(stores, str) or is_many(stores, joining)
+    if many or not planning["inventory"] or planning["probe"]:
+        yield make_plan(stores, **planning, store_options=store_options), None
+        return
     given = {name: planning[name] for name in ("inventory", "inventory_root", "identity")}
-    found = source_as_kept(
-        src, out, **given, store_options=store_options, output_options=output_options
-    )
-    if found is None:
-        return src
-    planning.update(inventory=(), inventory_root=None)
-    return found
+    with inventory_turn(
+        stores, out, **given, store_options=store_options, output_options=output_options
+    ) as (kept, turn):
+        if kept is None:
+            yield make_plan(stores, **planning, store_options=store_options), turn
+        else:
+            read = {**planning, "inventory": (), "inventory_root": None}
+            yield make_plan(kept, **read), turn

@@ -15,7 +15,7 @@ from typing import Any
 from parchunk.errors import InputError, OutputError
 from parchunk.inventories.pieces import Piece, Pieces, piece_digest, pieces_of
 from parchunk.inventories.sorted_objects import Origin, SortedObjects
-from parchunk.out.output import INVENTORY, Output
+from parchunk.out.output import INVENTORY, SORTING, Output
 from parchunk.out.side_by_side import of_each
 from parchunk.planning.inventory import mark_of
 from parchunk.planning.plan import Plan
@@ -99,7 +99,7 @@ def _objects(output: Output, wanted: Mapping[str, Any]) -> SortedObjects | None:
 
 def forget_rows(output: Output) -> None:
     """Delete what is kept of an inventory: the build that was shared is done."""
-    paths = output.paths(INVENTORY)
+    paths = [*output.paths(INVENTORY), SORTING]
     if _INDEX in paths:
         output.delete(_INDEX)
         paths.remove(_INDEX)

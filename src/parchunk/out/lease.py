@@ -46,8 +46,11 @@ class Lease:
         expiry: float = EXPIRY,
         renewal: float = RENEWAL,
         purpose: str = "build",
+        path: str = LEASE,
     ) -> None:
+        """Prepare; nothing is written before it is taken. ``path`` is where it lies below OUT."""
         self._output = output
+        self._path = path
         self._expiry = expiry
         self._renewal = renewal
         self._lock = threading.Lock()
@@ -76,7 +79,7 @@ class Lease:
         """
         tries, until = _TRIES, time.monotonic() + wait
         while tries > 0:
-            seen, holder, before = self._output.get_version(LEASE), None, None
+            seen, holder, before = self._output.get_version(self._path), None, None
             if seen is not None:
                 holder = Holder.decode(seen[0])
                 if holder is not None and holder.id == self._holder.id:
@@ -91,7 +94,7 @@ class Lease:
                         f"{self._output.url} is being built by another process ({holder}): "
                         "wait for it, or name another OUT"
                     )
-                before = self._output.stat(LEASE)
+                before = self._output.stat(self._path)
             if self._put_or_find(None if seen is None else seen[1]):
                 if seen is not None and holder is not None and before is not None:
                     self._give_back_if_early(holder, seen[0], before[1])
@@ -134,7 +137,7 @@ class Lease:
         self.check()
         # A store that ignores conditions lets every renewal succeed: what is there now counts.
         with self._lock:
-            self._compare(self._output.get_version(LEASE))
+            self._compare(self._output.get_version(self._path))
         self.check()
 
     @property
@@ -163,11 +166,11 @@ class Lease:
 
     def _give_back_if_early(self, other: Holder, lease: bytes, written: datetime) -> None:
         """Give a lease back to the one that it was taken from, if it lasts by the store's clock."""
-        now = self._output.stat(LEASE)
+        now = self._output.stat(self._path)
         if now is None or not other.may_go_on((now[1] - written).total_seconds()):
             return
         version, self._version = self._version, None
-        self._output.put_if(LEASE, lease, version)
+        self._output.put_if(self._path, lease, version)
         raise HeldError(
             f"{self._output.url} is being built by another process ({other.pid} on {other.host}), "
             "whose clock is not this machine's: set the clocks, and wait for it, or name another "
@@ -176,21 +179,21 @@ class Lease:
 
     def _give_back(self, version: str) -> None:
         try:
-            self._output.delete_if(LEASE, version)
+            self._output.delete_if(self._path, version)
         except OutputError:  # who may write may not always delete
             ended = replace(self._holder, expires=0.0, lasts=0.0)
-            self._output.put_if(LEASE, ended.encode(), version)
+            self._output.put_if(self._path, ended.encode(), version)
 
     def _begin(self) -> None:
         """Find out whether the store honours conditions, and renew from now on."""
-        honoured, version = self._output.try_condition(LEASE, self._holder.encode())
+        honoured, version = self._output.try_condition(self._path, self._holder.encode())
         if not honoured:
             self._holder = replace(self._holder, conditional=False)
             self._version = version or self._version
             # Written once more, so that all who read it know; then it is seen who came last.
             self._renew()
             with self._lock:
-                self._compare(self._output.get_version(LEASE))
+                self._compare(self._output.get_version(self._path))
             self.check()
         self._thread.start()
 
@@ -229,7 +232,8 @@ class Lease:
             if self._lost or self._stop.is_set():
                 return False
             try:
-                if not (self._holder.conditional or self._compare(self._output.get_version(LEASE))):
+                seen = self._holder.conditional or self._output.get_version(self._path)
+                if seen is not True and not self._compare(seen):
                     return False
                 if self._put(self._version):
                     return True
@@ -239,12 +243,12 @@ class Lease:
                 return False
             # An answer that was lost on its way may have been a success.
             with contextlib.suppress(OutputError):
-                self._compare(self._output.get_version(LEASE))
+                self._compare(self._output.get_version(self._path))
             return False
 
     def _output_lease(self) -> tuple[Holder, str] | None:
         try:
-            seen = self._output.get_version(LEASE)
+            seen = self._output.get_version(self._path)
         except OutputError:
             return None
         holder = None if seen is None else Holder.decode(seen[0])
@@ -260,7 +264,7 @@ class Lease:
         monotonic, now = time.monotonic(), time.time()
         expires = round(now + self._expiry, 3)
         holder = replace(self._holder, expires=expires, lasts=self._expiry)
-        put = self._output.put_if(LEASE, holder.encode(), version)
+        put = self._output.put_if(self._path, holder.encode(), version)
         if put is None:
             return False
         self._holder, self._version = holder, put

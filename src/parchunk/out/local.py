@@ -29,6 +29,7 @@ from parchunk.out.output import (
     INVENTORY,
     LEASE,
     RESUME,
+    SORTING,
     Output,
     clearing_order,
     failing,
@@ -117,7 +118,7 @@ class LocalOutput(Output):
         """
         root = self._at("")
         # A build that was killed before its plan was written has left these, and no more.
-        own, left = self._at(OWN), {self._at(_TEMPORARY), self._at(LEASE)}
+        own, left = self._at(OWN), {*map(self._at, (_TEMPORARY, LEASE, SORTING))}
         with failing(f"look into {self.url}", "give access, or name another OUT"):
             places = (root, *root.parents)
             there = next(path for path in places if path.exists() or path.is_symlink())

@@ -22,6 +22,8 @@ PREVIOUS = f"{OWN}/previous.json"
 #: What the update that is under way was asked.
 UPDATE = f"{OWN}/update.json"
 LEASE = f"{OWN}/lease.json"
+#: Who sorts the inventory for all parts, and until when.
+SORTING = f"{OWN}/sorting.json"
 #: What tasks are at work on, by whoever works on them.
 CLAIMS = f"{OWN}/claims"
 #: What an update prepares that will take the place of what is published, all at once.
@@ -45,7 +47,7 @@ LABELS = f"{OWN}/labels.parquet"
 ROOT = ".zmetadata"
 PREPARED_ROOT = f"{NEXT}/{ROOT}"
 #: Files and folders of OUT that are of no array, and folders that have one of each array's name.
-OF_OUT = (ROOT, PLAN, PREVIOUS, UPDATE, LEASE, NEXT, LABELS, BLOCKS, INVENTORY)
+OF_OUT = (ROOT, PLAN, PREVIOUS, UPDATE, LEASE, SORTING, NEXT, LABELS, BLOCKS, INVENTORY)
 BY_ARRAY = (RECEIPTS, STRAYS, KNOWN, OBJECTS)
 #: What to do when a write fails.
 RESUME = "make room or give access, then run the same command again to resume"

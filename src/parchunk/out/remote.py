@@ -10,7 +10,7 @@ from typing import ClassVar
 from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 from obstore.store import ObjectStore
 
-from parchunk.out.output import LEASE, RESUME, Output, clearing_order, failing
+from parchunk.out.output import LEASE, RESUME, SORTING, Output, clearing_order, failing
 from parchunk.stores.explaining import status
 from parchunk.stores.opening import Location
 
@@ -73,11 +73,11 @@ class RemoteOutput(Output):
             return any(found["path"].endswith(suffix) for page in pages for found in page)
 
     def is_empty(self) -> bool:
-        """Whether OUT holds nothing but a lease."""
-        lease = self._key(LEASE)
+        """Whether OUT holds nothing but a lease, and whose turn it is to sort an inventory."""
+        left = {self._key(LEASE), self._key(SORTING)}
         with failing(f"list {self.url}"):
             pages = self.store.list(self.prefix, chunk_size=2)
-            return all(found["path"] == lease for page in pages for found in page)
+            return all(found["path"] in left for page in pages for found in page)
 
     def prepare(self) -> None:
         """Do nothing: there are no folders, and nothing is ever half-written."""
