@@ -11,6 +11,7 @@ import pytest
 import xarray
 import zarr
 from tests.many_stores import Made, write
+from zarr.core.dtype import VariableLengthBytes
 
 import parchunk
 from parchunk.planning.joining.misfits import MisfitError
@@ -108,6 +109,41 @@ def test_missing_values_are_none_in_other_units_too(
         found = parchunk.open_dataset(tmp_path / "out").valid.values
     np.testing.assert_array_equal(found, np.concatenate(expected))
     assert np.isnat(found).sum() == 2
+
+
+def test_a_fill_value_of_v2_counts_in_place_of_the_attribute(tmp_path: Path) -> None:
+    """As xarray takes it: a 7 is a value here, whatever ``_FillValue`` says."""
+    attributes = {"_FillValue": 7, "missing_value": 1}
+    arrays = {
+        "p": Made(np.array([1, 2, 7, 3]), ("time",), None, attributes, None, {"fill_value": 3})
+    }
+    paths = [write(tmp_path / f"{at}.zarr", arrays, 2) for at in range(2)]
+    parchunk.build(parchunk.plan(paths, concat="time"), tmp_path / "out")
+    with warnings.catch_warnings():  # xarray says where it masks several values
+        warnings.simplefilter("ignore", xarray.SerializationWarning)
+        expected = [opened(path).p.values for path in paths]
+        found = parchunk.open_dataset(tmp_path / "out").p.values
+    np.testing.assert_array_equal(expected[0], [np.nan, 2, 7, np.nan])
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+
+
+def test_values_that_are_not_written_anew_are_refused_with_what_helps(tmp_path: Path) -> None:
+    paths = []
+    for at in range(2):
+        root = zarr.open_group(tmp_path / f"{at}.zarr", mode="w", zarr_format=2)
+        array = root.create_array(
+            "p",
+            shape=(2,),
+            chunks=(2,),
+            dtype=VariableLengthBytes(),
+            attributes={"_ARRAY_DIMENSIONS": ["time"]},
+        )
+        array[:] = np.array([b"a", b"b"], object)
+        paths.append(tmp_path / f"{at}.zarr")
+    with pytest.raises(MisfitError, match=r"p: its values are not .*--no-inline-coordinates"):
+        parchunk.plan(paths, concat="time")
+    plan = parchunk.plan(paths, concat="time", inline_coordinates=False)
+    assert parchunk.build(plan, tmp_path / "out").present == 2
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

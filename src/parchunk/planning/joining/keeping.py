@@ -70,9 +70,17 @@ def keep(
     fill = _fill(doing, wanted, holdings, joined, mask)
     if mask.any():
         joined = np.where(mask, np.array(fill[0], joined.dtype), joined)
-    return write_values(
-        spec.name, joined, spec.dimension_names, attributes, spec.zarr_format, fill[1]
-    )
+    try:
+        return write_values(
+            spec.name, joined, spec.dimension_names, attributes, spec.zarr_format, fill[1]
+        )
+    except ZARR_ERRORS as error:
+        raise MisfitError(
+            doing,
+            [f"{spec.name}: its values are not written anew ({shorten(str(error), 100)})"],
+            "take them where they are with --no-inline-coordinates, or leave the array out with "
+            "--exclude",
+        ) from None
 
 
 def check_order(

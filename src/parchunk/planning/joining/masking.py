@@ -29,14 +29,14 @@ def sentinels_of(spec: ArraySpec, is_coordinate: bool) -> tuple[list[Any], Any]:
     """Return the numbers that stand for none, and the fill value that the document has or needs.
 
     They are the attribute ``_FillValue``, or of a v2 array its fill value, which xarray takes for
-    that; and the attribute ``missing_value``, one number or several. A coordinate of its own
+    it; and the attribute ``missing_value``, one number or several. A coordinate of its own
     dimension has no holes that could be meant, and 0, the fill value of most, is a value of many:
     its document's fill value is none of them, and None.
     """
     document = _document_fill(spec)
     fill = _number(spec.attributes.get("_FillValue"))
     if spec.zarr_format == 2:
-        if fill is None and not is_coordinate:
+        if document is not None and not is_coordinate:
             fill = document
         document = fill
     several = spec.attributes.get("missing_value")
