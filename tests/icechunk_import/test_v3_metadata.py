@@ -176,6 +176,13 @@ def edited(tmp_path, build) -> Any:
     return make
 
 
+def test_names_of_some_dimensions_stay(edited, opened, tmp_path):
+    out = edited(zattrs='{"_ARRAY_DIMENSIONS": [null, "x"]}', shape=[4, 1], chunks=[2, 1])
+    parchunk.to_icechunk(out, str(tmp_path / "repo"))
+    found = opened(tmp_path / "repo")["a"]
+    assert found.metadata.dimension_names == (None, "x")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

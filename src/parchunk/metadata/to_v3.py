@@ -118,7 +118,7 @@ def _convert_v2(array: ArraySpec) -> JSONObject:
     source = spell_v2(array)
     filters: list[JSONObject] = list(source.get("filters") or ())
     zdtype = _data_type(source["dtype"], filters)
-    named = None not in array.dimension_names and array.rank > 0
+    named = any(name is not None for name in array.dimension_names)
     attributes = {k: v for k, v in array.attributes.items() if k != DIMENSIONS}
     document: JSONObject = {
         "zarr_format": 3,
