@@ -17,8 +17,10 @@ from benchmarks import icechunk_crashes
 from instruments.s3_server import new_bucket
 from tests.examples import TIMES
 
+import icechunk
 import parchunk
 from instruments import forked
+from parchunk.icechunk_import import adapter
 
 
 def import_killed_during_a_commit(out: str, repo: str, number: int, delay: float) -> None:
@@ -38,6 +40,35 @@ def import_killed_during_a_commit(out: str, repo: str, number: int, delay: float
 
     icechunk.Session.commit = commit
     parchunk.to_icechunk(out, repo)
+
+
+@pytest.mark.parametrize("left", ["snapshots", "transactions"])
+@pytest.mark.parametrize("where", ["disk", pytest.param("S3", marks=pytest.mark.s3)])
+def test_a_repository_whose_creation_was_cut_short_is_created(
+    where, left, grow, build, tmp_path, request, assert_equal
+):
+    """With icechunk 2; the other one cannot, and what to do is said."""
+    source = grow(8)
+    out, repo, options = build(source, split="time", region=4), tmp_path / "repo", None
+    whole = tmp_path / "whole"
+    icechunk.Repository.create(icechunk.local_filesystem_storage(str(whole)))
+    data = (whole / "snapshots/1CECHNKREP0F1RSTCMT0").read_bytes()
+    name = f"{left}/1CECHNKREP0F1RSTCMT0"
+    if where == "disk":
+        (repo / left).mkdir(parents=True)
+        (repo / name).write_bytes(data)
+    else:
+        bucket = request.getfixturevalue("bucket")
+        bucket.put(f"repo/{name}", data)
+        repo, options = f"s3://{bucket.name}/repo", bucket.options
+    if not adapter.goes_on_creating():
+        with pytest.raises(parchunk.InputError, match="whose creation was cut short: delete it"):
+            parchunk.to_icechunk(out, str(repo), repo_options=options)
+        return
+    result = parchunk.to_icechunk(out, str(repo), repo_options=options)
+    assert (result.created, result.finished) == (True, True)
+    held = parchunk.open_icechunk(str(repo), repo_options=options).readonly_session("main")
+    assert_equal(zarr.open_group(source, mode="r"), zarr.open_group(held.store, mode="r"))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ icechunk is imported when the first of them is called, as it is an optional extr
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import (
     AsyncIterator,
@@ -54,6 +55,17 @@ def load() -> Any:
 def takes_arrays() -> bool:
     """Whether this icechunk sets references from arrays (2.x), or one object a chunk (1.x)."""
     return hasattr(load().IcechunkStore, "set_virtual_refs_arr")
+
+
+def goes_on_creating() -> bool:
+    """Whether this icechunk can create a repository where one was begun (2.x)."""
+    return "check_clean_root" in inspect.signature(load().Repository.create).parameters
+
+
+def create(storage: Any, config: Any, begun: bool) -> Any:
+    """Create a repository; where one was ``begun`` that is none yet, go on with it."""
+    options = {"check_clean_root": False} if begun else {}
+    return load().Repository.create(storage, config=config, **options)
 
 
 def errors() -> tuple[type[Exception], ...]:

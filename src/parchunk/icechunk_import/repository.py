@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import obstore
 
 from parchunk.errors import InputError, OutputError
 from parchunk.icechunk_import import adapter
@@ -13,7 +16,10 @@ from parchunk.icechunk_import.manifests import manifest_length
 from parchunk.icechunk_import.storage import storage_at
 from parchunk.planning.apart import require_apart, stores_of
 from parchunk.planning.plan import Plan
-from parchunk.stores.opening import Location
+from parchunk.stores.opening import Location, open_store
+
+#: What Icechunk writes of a new repository before there is one.
+_BEGUN = ("snapshots/1CECHNKREP0F1RSTCMT0", "transactions/1CECHNKREP0F1RSTCMT0")
 
 
 def open_or_create(
@@ -25,13 +31,14 @@ def open_or_create(
 ) -> tuple[Any, str, bool]:
     """Return the repository at ``url``, what to call it, and whether it was created.
 
-    A new one declares the container and splits manifests along the regions.
+    A new one declares the container and splits manifests along the regions. One whose creation was
+    cut short is created.
 
     Raises
     ------
     InputError
-        When a local folder there holds something else, or a new one would lie in the source or in
-        ``out``, or around them.
+        When a local folder there holds something else, what was begun cannot be gone on with, or a
+        new one would lie in the source or in ``out``, or around them.
     OutputError
         When the storage cannot be reached or written.
     """
@@ -46,15 +53,22 @@ def open_or_create(
     with adapter.reported(f"open {location.url}", "check the URL, the options and the access"):
         if ic.Repository.exists(storage):
             return ic.Repository.open(storage), location.url, False
-    if folder is not None and not _is_empty(folder):
+    begun = _is_begun(location.url, options)
+    if folder is not None and not (begun or _is_empty(folder)):
         raise InputError(taken)
+    if begun and not adapter.goes_on_creating():
+        raise InputError(
+            f"{location.url} holds the beginning of a repository whose creation was cut short: "
+            "delete it, or name another REPO"
+        )
     require_apart("REPO", location, read)
     config = ic.RepositoryConfig.default()
     for one in container.every:
         config.set_virtual_chunk_container(one.virtual_chunk_container())
     split_manifests(config, plan)
-    with adapter.reported(f"create {location.url}", "check the URL, the options and the access"):
-        return ic.Repository.create(storage, config=config), location.url, True
+    remedy = "name another REPO, or check the options and the access"
+    with adapter.reported(f"create {location.url}", remedy):
+        return adapter.create(storage, config, begun), location.url, True
 
 
 def is_folder(path: Path) -> bool:
@@ -63,6 +77,17 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:
         return False
+
+
+def _is_begun(url: str, options: Mapping[str, str] | None) -> bool:
+    """Whether there is what a creation leaves that was cut short, where there is no repository."""
+    opened = open_store(url, options)
+    for name in _BEGUN:
+        # Whatever keeps it from being looked at, creating says.
+        with contextlib.suppress(obstore.exceptions.BaseError, FileNotFoundError):
+            opened.store.head(f"{opened.prefix}/{name}".lstrip("/"))
+            return True
+    return False
 
 
 def _make(folder: Path, taken: str) -> None:
