@@ -46,7 +46,7 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.prepared import refuse_between
-from parchunk.out.receipts import listings
+from parchunk.out.receipts import Receipt, listings
 from parchunk.out.under_way import read_under_way
 from parchunk.planning.inventory import MOST_PROBED, as_inventory
 from parchunk.planning.labels import Labels
@@ -158,18 +158,16 @@ def audit(
     check_unit(by)
     rate = None if max_lists_per_second == math.inf else max_lists_per_second
     if not against_source:
-        refuse_idle(
-            "--against-source",
-            {
-                "--inventory": inventory,
-                "--inventory-root": inventory_root is not None,
-                "--probe": probe,
-                "--probe-limit": probe_limit != MOST_PROBED,
-                "--listing": listing is not None,
-                "--consolidated": consolidated is not None,
-                "--max-lists-per-second": rate is not None,
-            },
-        )
+        of_listing = {
+            "--inventory": inventory,
+            "--inventory-root": inventory_root is not None,
+            "--probe": probe,
+            "--probe-limit": probe_limit != MOST_PROBED,
+            "--listing": listing is not None,
+            "--consolidated": consolidated is not None,
+            "--max-lists-per-second": rate is not None,
+        }
+        refuse_idle("--against-source", of_listing)
         refuse_idle("--against-source or --decode", {"source=": source and decode is None})
     if icechunk is None:
         refuse_idle("--icechunk", {"--branch": branch != "main", "--repo-option": repo_options})
@@ -218,38 +216,56 @@ def audit(
         repository, differences = against_repository(output, icechunk, branch, repo_options)
         findings += differences
     findings.sort(key=_importance)
-    built = BuildCounts.total(receipts)
-    report = AuditReport(
-        **AuditCounts.total(arrays.audited).values(),
-        url=output.url,
-        source=plan.location.url,
-        audited=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        plan=plan,
+    report = replace(
+        _report(plan, output, labels, arrays, receipts, now),
         findings=tuple(findings),
-        arrays=tuple(arrays.audited),
-        partitions=tuple(arrays.partitions),
-        stores=coverage_by_store(plan, arrays.along, arrays.audited, labels),
-        completeness=arrays.completeness(),
         published=under_way.published,
-        record_files=arrays.files,
-        record_bytes=arrays.file_bytes,
-        list_requests=built.requests,
-        list_requests_least=built.requests_least if built.requests else 0,
-        retries=built.retries,
-        build_seconds=built.seconds,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(children=workers > 1),
-        labels=labels,
         periods=_periods(unit, plan, labels, arrays, agreed),
         comparison=comparison,
         repository=repository,
-        listings=listings(receipts),
         decoded=decoded,
     )
     if earlier is None:
         return report
     imported = icechunk is not None
     return replace(report, since=compared(report, str(since), earlier, imported=imported))
+
+
+def _report(
+    plan: Plan,
+    output: Output,
+    labels: Labels,
+    arrays: AllArrays,
+    receipts: Sequence[Receipt],
+    began: datetime,
+) -> AuditReport:
+    """Return what the arrays, as they were read, and the receipts come to; nothing was found."""
+    built = BuildCounts.total(receipts)
+    return AuditReport(
+        **AuditCounts.total(arrays.audited).values(),
+        url=output.url,
+        source=plan.location.url,
+        audited=began.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        plan=plan,
+        findings=(),
+        arrays=tuple(arrays.audited),
+        partitions=tuple(arrays.partitions),
+        stores=coverage_by_store(plan, arrays.along, arrays.audited, labels),
+        completeness=arrays.completeness(),
+        published=False,
+        record_files=arrays.files,
+        record_bytes=arrays.file_bytes,
+        list_requests=built.requests,
+        list_requests_least=built.requests_least if built.requests else 0,
+        retries=built.retries,
+        build_seconds=built.seconds,
+        seconds=0.0,
+        peak_memory=0,
+        labels=labels,
+        listings=listings(receipts),
+    )
 
 
 def _plan_of(output: Output) -> Plan:

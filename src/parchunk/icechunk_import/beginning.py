@@ -1,8 +1,11 @@
-"""Beginning an append, or going on with one: on a branch aside, published when all is in."""
+"""Beginning an import or an append, or going on with one: an append on a branch aside.
+
+What lies aside is published when all of it is in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from parchunk.errors import InputError
@@ -10,6 +13,7 @@ from parchunk.icechunk_import.appending import (
     Appending,
     appended_before,
     origin_of,
+    refuse_appended,
     refuse_imported,
 )
 from parchunk.icechunk_import.branches import Branch
@@ -27,12 +31,46 @@ from parchunk.reading.rows import Receipts
 
 @dataclass(frozen=True)
 class Begun:
-    """An append under way: ``side`` is where it goes on, None where all is in already."""
+    """An import under way, of which ``history`` has what is in; ``appending`` where it appends.
+
+    ``side`` is the branch aside where it goes on; None where it goes on without one, or where all
+    of an append is in already.
+    """
 
     side: Branch | None
     history: History
-    appending: Appending
-    work: list[PlannedCommit]
+    appending: Appending | None
+    work: Sequence[PlannedCommit]
+
+
+def begin_import(
+    plan: Plan,
+    documents: V3Documents,
+    work: Sequence[PlannedCommit],
+    target: Branch,
+    publish: bool,
+    anew: bool,
+) -> Begun:
+    """Return how to import ``work``: aside where it is to be ``publish``ed, and is not all in.
+
+    ``anew``: what is in is imported, too.
+
+    Raises
+    ------
+    InputError
+        When it would cut off what was appended; nothing is written then.
+    """
+    nodes = (*documents.groups, *documents.arrays)
+
+    def history_of(branch: Branch) -> History:
+        return still_held(branch.history(), branch.at(branch.tip()), plan, nodes, work)
+
+    history, side = history_of(target), None
+    if publish and (anew or not _all_in(work, history)):
+        side = target.side()
+        history = history_of(side)
+    refuse_appended(history, work, plan, target.url)
+    return Begun(side, history, None, work)
 
 
 def begin_append(
@@ -59,7 +97,7 @@ def begin_append(
         appending = Appending(plan, said)
         planned = appending.commits(work, receipts)
         history = _still_held(history, target, appending, planned)
-        if all(item.is_in(history) for item in planned):
+        if _all_in(planned, history):
             return Begun(None, history, appending, planned)
     side = target.begun_aside()
     if side is not None:
@@ -78,6 +116,10 @@ def begin_append(
         in_out = ValuesInOut(output, plan, receipts)
         appending = fit(plan, documents, dimension, held, in_out, said)
     return Begun(side or target.side(), history, appending, appending.commits(work, receipts))
+
+
+def _all_in(work: Iterable[PlannedCommit], history: History) -> bool:
+    return all(item.is_in(history) for item in work)
 
 
 def _still_held(

@@ -14,14 +14,12 @@ from parchunk.arguments.lenient import called, lenient
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.ahead import set_ahead
-from parchunk.icechunk_import.appending import refuse_appended
-from parchunk.icechunk_import.beginning import begin_append
+from parchunk.icechunk_import.beginning import begin_append, begin_import
 from parchunk.icechunk_import.branches import Branch
 from parchunk.icechunk_import.calls import Calls, Reading, one_ahead
 from parchunk.icechunk_import.committing import Committer
 from parchunk.icechunk_import.crews import crew_of
 from parchunk.icechunk_import.forks import Forked
-from parchunk.icechunk_import.history import History
 from parchunk.icechunk_import.limits import USUAL, Limits
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import Budget, budget
@@ -31,7 +29,7 @@ from parchunk.icechunk_import.refusals import check_memory, check_references
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult, Reporter
 from parchunk.icechunk_import.selecting import select
-from parchunk.icechunk_import.still_held import still_held, still_held_notes
+from parchunk.icechunk_import.still_held import still_held_notes
 from parchunk.icechunk_import.storage import refuse_secrets
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
@@ -146,6 +144,8 @@ def to_icechunk(
     adapter.load()
     if not branch:
         raise InputError("--branch is empty: a branch must have a name")
+    if append is not None:
+        _refuse_some(regions is not None, anew)
     require_workers(workers)
     began = time.monotonic()
     output = open_output(out, output_options)
@@ -156,12 +156,6 @@ def to_icechunk(
     )
     container = Container.of_plan(plan)
     work = plan_commits(plan, receipts, documents, container, checksum, built)
-    if append is not None and regions is not None:
-        raise InputError("--regions with --append: all regions are appended: leave it out")
-    if append is not None and anew:
-        raise InputError(
-            "--anew with --append: what is appended is put behind what is there, once: leave it out"
-        )
     chosen = choose(plan, cast("Iterable[int] | None", regions))
     wanted = [item for item in work if item.entry.region in chosen]
     check_references(plan, wanted, max_references)
@@ -178,23 +172,14 @@ def to_icechunk(
         planned.together,
     )
     target = Branch(repository, url, branch)
-    appending = None
     with target.without_traces():
-        if append is not None:
-            begun = begin_append(output, plan, receipts, documents, work, append, target)
-            side, history, appending, work = begun.side, begun.history, begun.appending, begun.work
+        if append is None:
+            begun = begin_import(plan, documents, work, target, publish, anew)
         else:
-            nodes = (*documents.groups, *documents.arrays)
-
-            def history_of(one: Branch) -> History:
-                return still_held(one.history(), one.at(one.tip()), plan, nodes, work)
-
-            history = history_of(target)
-            side = target.side() if publish and (anew or not _all_in(work, history)) else None
-            history = history if side is None else history_of(side)
-            refuse_appended(history, work, plan, url)
+            begun = begin_append(output, plan, receipts, documents, work, append, target)
+    side, history, appending = begun.side, begun.history, begun.appending
     again = chosen if anew else frozenset[int | None]()
-    lacking = [item for item in work if item.entry.region in again or not item.is_in(history)]
+    lacking = [item for item in begun.work if item.entry.region in again or not item.is_in(history)]
     to_do = {item.entry.region: item for item in lacking if item.entry.region in chosen}
     remaining = tuple(
         item.entry.region
@@ -230,6 +215,16 @@ def to_icechunk(
         ),
         code=_opening(plan, url, branch, repo_options),
     )
+
+
+def _refuse_some(regions: bool, anew: bool) -> None:
+    """Refuse to append some regions alone, or those that are there once more."""
+    if regions:
+        raise InputError("--regions with --append: all regions are appended: leave it out")
+    if anew:
+        raise InputError(
+            "--anew with --append: what is appended is put behind what is there, once: leave it out"
+        )
 
 
 def _budget(
@@ -275,10 +270,6 @@ def _done(
             yield item, calls
     if crew is not None:
         yield from set_ahead(committer, work[len(here) :], crew)
-
-
-def _all_in(work: Iterable[PlannedCommit], history: History) -> bool:
-    return all(item.is_in(history) for item in work)
 
 
 def _publish(target: Branch, side: Branch | None, remaining: Sequence[int]) -> bool:
