@@ -1,13 +1,14 @@
 """Row sets against the sets of numbers that they stand for."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parchunk.keys.row_sets import RowSet
+from parchunk.keys.row_sets import Places, RowSet
 
 
 @st.composite
@@ -21,8 +22,12 @@ def row_sets(draw: st.DrawFn) -> tuple[tuple[int, ...], RowSet]:
     if outer == 1 and draw(st.booleans()):
         total = math.prod(grid)
         start = draw(st.integers(0, total))
-        return grid, RowSet(total, start, draw(st.integers(start, total)))
-    return grid, RowSet(grid[axis] * inner, low * inner, high * inner, 0, outer)
+        # Of a single run the period does not matter.
+        period = draw(st.sampled_from([total, 1, 7]))
+        return grid, RowSet(period, start, draw(st.integers(start, total)))
+    first = draw(st.integers(0, outer - 1))
+    count = draw(st.integers(1, outer - first))
+    return grid, RowSet(grid[axis] * inner, low * inner, high * inner, first, count)
 
 
 def members(rows: RowSet) -> list[int]:
@@ -46,6 +51,8 @@ def test_numbers_and_positions(drawn: tuple[tuple[int, ...], RowSet], data: st.D
     where = {number: position for position, number in enumerate(expected)}
     for number in range(math.prod(grid)):
         assert rows.position(number) == where.get(number)
+    found = rows.positions(np.arange(math.prod(grid))).tolist()
+    assert found == [where.get(number, -1) for number in range(math.prod(grid))]
     if expected:
         position = data.draw(st.integers(0, len(expected) - 1))
         assert rows.number(position) == expected[position]
@@ -92,3 +99,36 @@ def test_slices_cut_between_record_files(
 def test_a_period_that_no_axis_has_is_refused() -> None:
     with pytest.raises(ValueError, match="no axis of"):
         RowSet(7, 0, 2, 0, 3).boxes((4, 5, 6))
+
+
+@st.composite
+def disjoint_row_sets(draw: st.DrawFn) -> tuple[int, list[RowSet]]:
+    """How many chunks there are, and some slices of some regions of one axis, in any order."""
+    outer, size, inner = (draw(st.integers(1, 5)) for _ in range(3))
+    borders = sorted({0, size, *draw(st.sets(st.integers(0, size)))})
+    regions = [
+        RowSet(size * inner, low * inner, high * inner, 0, outer) for low, high in pairwise(borders)
+    ]
+    most = draw(st.integers(1, outer * size * inner))
+    slices = [rows for region in regions for rows in region.slices(most, inner)]
+    return outer * size * inner, draw(st.permutations(slices))[: draw(st.integers(1, len(slices)))]
+
+
+@settings(deadline=None, max_examples=300)
+@given(disjoint_row_sets())
+def test_places_tell_whose_a_chunk_is_and_where_it_stands(drawn: tuple[int, list[RowSet]]) -> None:
+    total, sets = drawn
+    owners, offsets, mask = Places(sets).of(np.arange(total))
+    assert (owners is None) == (len(sets) == 1)
+    owned = np.ones(total, bool) if mask is None else mask
+    assert (mask is None) == bool(owned.all())
+    for number in range(total):
+        places = [(at, rows.position(number)) for at, rows in enumerate(sets)]
+        mine = [place for place in places if place[1] is not None]
+        owner = 0 if owners is None else int(owners[number])
+        assert ([(owner, int(offsets[number]))] if owned[number] else []) == mine
+
+
+def test_places_are_of_row_sets_of_one_period() -> None:
+    with pytest.raises(ValueError, match="one period"):
+        Places([RowSet(6, 0, 2), RowSet(4, 2, 4), RowSet(6, 4, 6)])
