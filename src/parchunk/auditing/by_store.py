@@ -12,8 +12,9 @@ from parchunk.planning.joining.lacking import within
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
 
-#: The counts that are known of each store, in this order.
-_COUNTED = ("expected", "present", "missing", "excused", "lacking", "unread")
+#: What tables say of each store in words, and the counts that are known of it, in this order.
+WORDS = ("store", "elements")
+COUNTED = ("expected", "present", "missing", "excused", "lacking", "unread")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +44,15 @@ class StoreAudit(AuditCounts):
             return self.label
         return f"{self.start:,} to {self.stop:,}"
 
+    @property
+    def row(self) -> tuple[object, ...]:
+        """What tables have of it."""
+        return (self.url, self.elements_text, *(getattr(self, name) for name in COUNTED))
+
     def to_json(self) -> dict[str, Any]:
         """Return the store as JSON values."""
         place = {name: getattr(self, name) for name in ("store", "url", "start", "stop")}
-        counts = {name: getattr(self, name) for name in _COUNTED}
+        counts = {name: getattr(self, name) for name in COUNTED}
         return {**place, "labels": self.label or None, **counts}
 
 
@@ -92,5 +98,5 @@ def most_telling(stores: Sequence[StoreAudit], most: int) -> list[StoreAudit]:
 
 def _more(store: StoreAudit, counts: AuditCounts) -> StoreAudit:
     return replace(
-        store, **{name: getattr(store, name) + getattr(counts, name) for name in _COUNTED}
+        store, **{name: getattr(store, name) + getattr(counts, name) for name in COUNTED}
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from parchunk.auditing import AuditReport
-from parchunk.auditing.by_store import most_telling
+from parchunk.auditing.by_store import COUNTED, WORDS, most_telling
 from parchunk.auditing.periods import PERIOD_COLUMNS, Periods, period_rows
 from parchunk.auditing.since import Since
 from parchunk.cli.strips_shown import print_strips
@@ -129,23 +129,8 @@ def _print_arrays(out: Console, found: AuditReport) -> None:
 def _print_stores(out: Console, found: AuditReport) -> None:
     """Print coverage by store: of those that are not whole, or of all where they are few."""
     whole = sum(store.whole for store in found.stores)
-    rows = [
-        (
-            store.url,
-            store.elements_text,
-            store.expected,
-            store.present,
-            store.missing,
-            store.excused,
-            store.lacking,
-            store.unread,
-        )
-        for store in most_telling(found.stores, _STORES)
-    ]
-    columns = (
-        "store", "elements", "expected >", "present >", "missing >", "excused >", "lacking >",
-        "unread >",
-    )  # fmt: skip
+    rows = [store.row for store in most_telling(found.stores, _STORES)]
+    columns = (*WORDS, *(f"{name} >" for name in COUNTED))
     out.print()
     out.print(table("", *telling(columns, rows, always=5)))
     rest = len(found.stores) - len(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parchunk.auditing.by_store import most_telling
+from parchunk.auditing.by_store import COUNTED, WORDS, most_telling
 from parchunk.auditing.gaps import largest
 from parchunk.auditing.result import ArrayAudit, AuditReport, PartitionAudit
 from parchunk.report.array_pictures import array_pictures
@@ -70,27 +70,12 @@ def _stores(report: AuditReport) -> Markup:
     """Return the coverage by store: of those that are not whole first, and not of all."""
     if not report.stores:
         return Markup("")
-    rows = [
-        (
-            store.url,
-            store.elements_text,
-            store.expected,
-            store.present,
-            store.missing,
-            store.excused,
-            store.lacking,
-            store.unread,
-        )
-        for store in most_telling(report.stores, _STORES)
-    ]
+    rows = [store.row for store in most_telling(report.stores, _STORES)]
     whole = sum(store.whole for store in report.stores)
     caption = f"Chunks by store: {whole:,} of {len(report.stores):,} stores are whole"
     if len(report.stores) > _STORES:
         caption += f"; {_STORES:,} are shown, those that are not whole first"
-    columns = (
-        "store", "elements", "expected", "present", "missing", "excused", "lacking", "unread",
-    )  # fmt: skip
-    return data_table(caption, *telling(columns, rows, always=5))
+    return data_table(caption, *telling((*WORDS, *COUNTED), rows, always=5))
 
 
 def _array(

@@ -217,19 +217,13 @@ class Concatenation:
                 bounded = self.found.get(self.bounds.get(name, ""))
                 if bounded is not None:
                     check_shared_units(work.misfits, found.parts, bounded.parts, work.labels)
-        work.check()
-        hierarchy = work.hierarchy(joined.spec for joined in arrays.values())
-        kept = {spec.name for spec in hierarchy.arrays}
-        return Joined(
-            hierarchy=hierarchy,
-            dimension=self.dimension,
-            borders=borders,
-            arrays={name: joined for name, joined in arrays.items() if name in kept},
-            labels=tuple(work.labels),
-            order=tuple(range(len(work.labels))) if self.order is None else self.order,
-            to_read=tuple(one for one in to_read if one.joined.spec.name in kept),
-            to_compare=tuple(one for one in to_compare if one.name in kept),
-            notes=work.notes.lines,
+        return work.joined(
+            arrays,
+            self.dimension,
+            borders,
+            order=self.order,
+            to_read=to_read,
+            to_compare=to_compare,
         )
 
     def _axis(self, spec: ArraySpec) -> int | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from parchunk.errors import InputError
 from parchunk.metadata.names import ancestors
 from parchunk.metadata.nodes import made_up_group, parse_group
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, Refusal
 from parchunk.planning.joining.comparing import compare_groups
-from parchunk.planning.joining.members import Member
+from parchunk.planning.joining.members import Joined, JoinedArray, Member, ToCompare, ToRead
 from parchunk.planning.joining.misfits import MisfitError, Misfits, Notes, some_stores
 
 JOINS = ("exact", "inner", "outer")
@@ -69,7 +69,41 @@ class Gathering:
         if self.misfits.found:
             raise MisfitError(self.doing, self.misfits.found)
 
-    def hierarchy(self, arrays: Iterable[ArraySpec]) -> Hierarchy:
+    def joined(
+        self,
+        arrays: Mapping[str, JoinedArray],
+        dimension: str | None,
+        borders: tuple[int, ...],
+        *,
+        order: tuple[int, ...] | None = None,
+        to_read: Iterable[ToRead] = (),
+        to_compare: Iterable[ToCompare] = (),
+    ) -> Joined:
+        """Return the dataset of those ``arrays`` that no store refuses or skips.
+
+        The stores are in the ``order`` given, or as they came.
+
+        Raises
+        ------
+        MisfitError
+            With all misfits.
+        """
+        self.check()
+        hierarchy = self._hierarchy(joined.spec for joined in arrays.values())
+        kept = {spec.name for spec in hierarchy.arrays}
+        return Joined(
+            hierarchy=hierarchy,
+            dimension=dimension,
+            borders=borders,
+            arrays={name: joined for name, joined in arrays.items() if name in kept},
+            labels=tuple(self.labels),
+            order=tuple(range(len(self.labels))) if order is None else order,
+            to_read=tuple(one for one in to_read if one.joined.spec.name in kept),
+            to_compare=tuple(one for one in to_compare if one.name in kept),
+            notes=self.notes.lines,
+        )
+
+    def _hierarchy(self, arrays: Iterable[ArraySpec]) -> Hierarchy:
         """Return the hierarchy of all stores together, which has these arrays."""
         if self._first is None:
             raise InputError(f"{self.doing}: no store is given")

@@ -50,29 +50,16 @@ def merge(members: Iterable[Member], doing: str = "--merge") -> Joined:
         work.misfits.say(
             f"Zarr format 2 in {formats[2]}, 3 in {formats[3]} (merge stores of one format)"
         )
-    work.check()
     arrays = {
         name: JoinedArray(reference.spec, None, (Stretch(next(iter(parts)), 0, 0),))
         for name, (reference, parts) in sorted(found.items())
     }
-    hierarchy = work.hierarchy(joined.spec for joined in arrays.values())
-    if not work.labels:
-        raise InputError(f"{doing}: no store is given")
-    kept = {spec.name for spec in hierarchy.arrays}
-    return Joined(
-        hierarchy=hierarchy,
-        dimension=None,
-        borders=(),
-        arrays={name: joined for name, joined in arrays.items() if name in kept},
-        labels=tuple(work.labels),
-        order=tuple(range(len(work.labels))),
-        to_compare=tuple(
-            ToCompare(name, tuple(parts.items()))
-            for name, (_, parts) in sorted(found.items())
-            if len(parts) > 1 and name in kept
-        ),
-        notes=work.notes.lines,
-    )
+    to_compare = [
+        ToCompare(name, tuple(parts.items()))
+        for name, (_, parts) in sorted(found.items())
+        if len(parts) > 1
+    ]
+    return work.joined(arrays, None, (), to_compare=to_compare)
 
 
 def below(hierarchy: Hierarchy, group: str) -> Hierarchy:

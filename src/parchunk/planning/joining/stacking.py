@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
-from parchunk.errors import InputError
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.joining.bounds import bounds_of, check_shared_units
@@ -108,8 +107,6 @@ class Stacking:
     def joined(self) -> Joined:
         """Return the dataset, or raise what keeps the stores apart."""
         work, count = self.work, len(self.work.labels)
-        if not count:
-            raise InputError(f"{work.doing}: no store is given")
         arrays: dict[str, JoinedArray] = {}
         to_read: list[ToRead] = []
         to_compare: list[ToCompare] = []
@@ -139,20 +136,8 @@ class Stacking:
             bounded = self.found.get(self.bounds.get(name, ""))
             if bounded is not None:
                 check_shared_units(work.misfits, found.parts, bounded.parts, work.labels)
-        work.check()
-        hierarchy = work.hierarchy(joined.spec for joined in arrays.values())
-        kept = {spec.name for spec in hierarchy.arrays}
-        return Joined(
-            hierarchy=hierarchy,
-            dimension=self.dimension,
-            borders=tuple(range(count + 1)),
-            arrays={name: joined for name, joined in arrays.items() if name in kept},
-            labels=tuple(work.labels),
-            order=tuple(range(count)),
-            to_read=tuple(one for one in to_read if one.joined.spec.name in kept),
-            to_compare=tuple(one for one in to_compare if one.name in kept),
-            notes=work.notes.lines,
-        )
+        borders = tuple(range(count + 1))
+        return work.joined(arrays, self.dimension, borders, to_read=to_read, to_compare=to_compare)
 
     def _may_stay(self, name: str, spec: ArraySpec, count: int) -> bool:
         """Whether an array is a coordinate, small enough to be read from each store."""
