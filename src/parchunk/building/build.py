@@ -28,6 +28,7 @@ from parchunk.out.claims import forget_claims
 from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease
 from parchunk.out.lost_files import lost_files, lost_notes
+from parchunk.out.many_receipts import ManyReceipts
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.receipt_files import settled_receipts
@@ -36,7 +37,7 @@ from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.inventory import require_few, require_inventory
 from parchunk.planning.many_sources import StoreLike
-from parchunk.planning.plan import Partition, PartitionKey, Plan
+from parchunk.planning.plan import Partition, Plan
 from parchunk.planning.source_again import open_source
 from parchunk.stores.source import Source
 from parchunk.wording import counted
@@ -143,11 +144,11 @@ def build(
     with alone_in(output) as lease:
         begun = begin_output(plan, output, overwrite)
         go_on_without(begun, output)
-        done = settled_receipts(output, begun)
-        lost = lost_files(output, done.values())
+        done = ManyReceipts(settled_receipts(output, begun).values())
+        lost = lost_files(output, done)
         if lost:
             forget(begun, output, lambda partition, _: partition.key in lost)
-            done = {key: receipt for key, receipt in done.items() if key not in lost}
+            done = ManyReceipts(receipt for receipt in done if receipt.key not in lost)
         result = carry_out(begun, source, output, done, lease, effort, began)
         result = replace(result, notes=(*result.notes, *lost_notes(lost)))
     joined = () if begun.stores is None else begun.stores.kept
@@ -160,7 +161,7 @@ def carry_out(
     plan: Plan,
     source: Source,
     output: Output,
-    done: Mapping[PartitionKey, Receipt],
+    done: ManyReceipts,
     lease: Lease,
     effort: Effort,
     began: float,
@@ -174,10 +175,11 @@ def carry_out(
     ParchunkError, KeyboardInterrupt
         As `build` does.
     """
-    partitions = list(plan.partitions())
-    pending = [p for p in partitions if p.key not in done]
+    keys = {receipt.key for receipt in done}
+    pending = [partition for partition in plan.partitions() if partition.key not in keys]
     require_few(source, sum(partition.objects.total for partition in pending))
-    run = Run(partitions, list(done.values()), effort.progress, began, lease.check)
+    del keys  # of very many partitions they take more than what is kept of their receipts
+    run = Run(plan.partitions(), done, effort.progress, began, lease.check)
     try:
         if effort.executor is not None:
             least = do_elsewhere(plan, source, output, run, effort, lease.id)
@@ -188,7 +190,7 @@ def carry_out(
             lease.leave()
     if effort.executor is not None:
         forget_claims(output)  # of workers that died
-    _refuse_unbuilt(partitions, run.receipts, output)
+    _refuse_unbuilt(plan.partitions(), run.receipts, output)
     publish_root(plan, source, output, run.receipts, lease.confirm)
     finish_update(plan, output)
     run.report()
@@ -196,7 +198,7 @@ def carry_out(
         **Counts.total(run.receipts).values(),
         url=output.url,
         plan=plan,
-        receipts=tuple(run.receipts),
+        receipts=run.receipts,
         built=len(pending),
         requests=run.requests.lists,
         requests_least=least,

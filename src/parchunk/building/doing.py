@@ -50,7 +50,7 @@ def do_here(
     )
     ready = ready_jobs(plan, jobs, pending, output, share, known)
     before = len(run.receipts)
-    run.receipts += write_storeless(plan, output, pending)
+    run.receipts.extend(write_storeless(plan, output, pending))
     if pending:
         run.notes += effort.notes
     if effort.processes > 1:

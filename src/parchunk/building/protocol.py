@@ -26,6 +26,7 @@ from parchunk.out.claims import clear_claims, forget_claims
 from parchunk.out.counts import Counts
 from parchunk.out.kept_rows import keep_rows
 from parchunk.out.lease import held
+from parchunk.out.many_receipts import ManyReceipts
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
@@ -91,7 +92,7 @@ def tasks(
         refuse_options("store_options", "plan", plan.source)
     plan = begin_shared(plan, output, effort, store_options, listing, overwrite)
     assert plan.source is not None
-    done = read_receipts(output, plan).keys()
+    done = set(read_receipts(output, plan))
     left = (one.objects.total for one in plan.partitions() if one.key not in done)
     require_few(plan.source, sum(left))
     found = tasks_of(plan, plan.source, output, effort, parts, done)
@@ -197,8 +198,9 @@ def publish(
         finish_switch(output, lease.check)
         plan = load_plan(output)
         found = read_receipts(output, plan)
-        receipts = list(found.values())
-        if left := undone(plan, found):
+        receipts, left = ManyReceipts(found.values()), undone(plan, found)
+        del found  # of very many partitions it takes ten times as much as what is kept of it
+        if left:
             raise InputError(
                 f"{output.url} is not published: {_listed(left)} have no receipt yet; run their "
                 "tasks again, or the same build as one"
@@ -211,7 +213,7 @@ def publish(
             **Counts.total(receipts).values(),
             url=output.url,
             plan=plan,
-            receipts=tuple(receipts),
+            receipts=receipts,
             built=0,
             requests=0,
             requests_least=0,

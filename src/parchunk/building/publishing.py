@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from parchunk.errors import SourceChangedError
 from parchunk.metadata.meaning import differences, same_meaning
@@ -22,7 +22,7 @@ def publish_root(
     plan: Plan,
     source: Source,
     output: Output,
-    receipts: Iterable[Receipt],
+    receipts: Collection[Receipt],
     confirm: Callable[[], None] | None = None,
 ) -> None:
     """Write the root, which makes the references a store, if the source is still what it was.
@@ -37,6 +37,17 @@ def publish_root(
     OutputError
         When OUT cannot be written.
     """
+    _refuse_changed(plan, source)
+    root = published_root(plan, receipts)
+    keep_labels(plan, output, source, receipts)
+    if confirm is not None:
+        confirm()
+    if output.get(ROOT) != root:
+        output.put(ROOT, root)
+    output.tidy()
+
+
+def _refuse_changed(plan: Plan, source: Source) -> None:
     now = read_again(plan, source, arrays_to_come=False)
     if not same_meaning(plan.hierarchy, now):
         changed = "; ".join(differences(plan.hierarchy, now)[:3])
@@ -45,14 +56,6 @@ def publish_root(
             "published; "
             "run parchunk update if it grew; else build again (--overwrite, or another OUT)"
         )
-    receipts = list(receipts)
-    root = published_root(plan, receipts)
-    keep_labels(plan, output, source, receipts)
-    if confirm is not None:
-        confirm()
-    if output.get(ROOT) != root:
-        output.put(ROOT, root)
-    output.tidy()
 
 
 def notes_of(

@@ -13,6 +13,7 @@ from parchunk.building.results import BuildResult
 from parchunk.building.staging import begin_stage, carry_to
 from parchunk.out.labels import keep_labels
 from parchunk.out.lease import Lease
+from parchunk.out.many_receipts import ManyReceipts
 from parchunk.out.output import Output
 from parchunk.out.receipt_files import read_receipts, settled_receipts
 from parchunk.out.switching import switch
@@ -70,7 +71,7 @@ def build_replacement(
     renumbering = Renumbering(old, new, source, output, stage, kept, strays, effort, lease, began)
     # Slabs of many stores would be several walks each: those arrays are listed whole.
     listed = renumbering.carry_out(sorted(changes.moved)) if new.stores is None else None
-    done = settled_receipts(stage, new)
+    done = ManyReceipts(settled_receipts(stage, new).values())
     result = carry_out(new, source, stage, done, lease, effort, began)
     lease.confirm()
     switch(output, lease.check)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from parchunk.out.counts import Counts
@@ -63,7 +63,7 @@ class BuildResult(Shown, Counts):
 
     url: str
     plan: Plan = field(repr=False)
-    receipts: tuple[Receipt, ...] = field(repr=False)
+    receipts: Sequence[Receipt] = field(repr=False)
     built: int
     requests: int
     requests_least: int

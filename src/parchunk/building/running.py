@@ -19,6 +19,7 @@ from parchunk.building.results import JobResult, Progress
 from parchunk.building.worker import build_jobs
 from parchunk.errors import OutputError
 from parchunk.listing.patience import Requests
+from parchunk.out.many_receipts import ManyReceipts
 from parchunk.out.output import Output
 from parchunk.out.receipt_blocks import Together
 from parchunk.out.receipts import Receipt
@@ -45,7 +46,7 @@ class Run:
     def __init__(
         self,
         partitions: Iterable[Partition],
-        done: list[Receipt],
+        done: Iterable[Receipt],
         progress: Callable[[Progress], None] | None,
         began: float,
         check: Callable[[], None],
@@ -56,13 +57,14 @@ class Run:
         self._flying: dict[Future[JobResult], int] = {}
         #: Whether a write still hangs, somewhere, though the build has ended.
         self.writing = False
-        totals = [partition.rows.total for partition in partitions]
-        self.partitions_total, self.chunks_total = len(totals), sum(totals)
-        self.receipts = done
-        self._before = sum(receipt.expected for receipt in done)
+        self.partitions_total = self.chunks_total = 0
+        for partition in partitions:
+            self.partitions_total += 1
+            self.chunks_total += partition.rows.total
+        self.receipts = ManyReceipts(done)
+        self._before = self.receipts.expected
         self.requests = Requests()
         self.notes: list[str] = []
-        self._summed = self._chunks = 0
         self._progress = progress
         #: What makes progress say what others have done, too.
         self.watch: Callable[[Progress], Progress] | None = None
@@ -173,7 +175,7 @@ class Run:
 
     def add(self, result: JobResult) -> None:
         """Take in what was built in another process."""
-        self.receipts += result.receipts
+        self.receipts.extend(result.receipts)
         self.requests.add(
             lists=result.requests,
             keys=result.keys,
@@ -187,14 +189,10 @@ class Run:
         """Tell the caller how far the build is."""
         if self._progress is None:
             return
-        # Only the new ones are looked at: there may be a hundred thousand.
-        while self._summed < len(self.receipts):
-            self._chunks += self.receipts[self._summed].expected
-            self._summed += 1
         now = Progress(
-            partitions=self._summed,
+            partitions=len(self.receipts),
             partitions_total=self.partitions_total,
-            chunks=self._chunks,
+            chunks=self.receipts.expected,
             chunks_total=self.chunks_total,
             listed=self.requests.keys,
             requests=self.requests.lists,

@@ -162,7 +162,7 @@ def do_task(
                 progress(now)
 
         effort = replace(task.effort, progress=note)
-        run = Run(partitions, list(done.values()), note, began, claim.check)
+        run = Run(partitions, done.values(), note, began, claim.check)
         least = 0
         if pending:  # else rows of an inventory may be gone: others have published it all
             opened = _source_of(plan, task, output, source, store_options)

@@ -34,12 +34,12 @@ from parchunk.out.inventory_date import refuse_older
 from parchunk.out.kept_rows import forget_rows
 from parchunk.out.known import forget_known
 from parchunk.out.lost_files import lost_files, lost_notes
+from parchunk.out.many_receipts import ManyReceipts
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, PREPARED_FOR, PREVIOUS, ROOT, UPDATE, Output
 from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipt_files import read_receipts, settled_receipts
-from parchunk.out.receipts import Receipt
 from parchunk.out.root import is_published_root
 from parchunk.out.unfinished import Unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
@@ -191,12 +191,8 @@ def update(
             refuse_unasked(wanted, changes, allow_shrink, allow_gone)
             new = grown(wanted, hierarchy, source)
             new = replace(new, inventory=mark_of(source))
-        receipts = read_receipts(output, old)
-        refuse_older(old, receipts.values(), source)
-        lost = lost_files(output, receipts.values())
+        was, lost = _before(old, output, source)
         told = (*told, *lost_notes(lost))
-        whole = len(receipts) == partition_count(old) and output.get(UPDATE) is None
-        was = _by_array(old, receipts.values()) if whole else None
         asked = replace(
             _came(old, new),
             regions=tuple(sorted(set(cast(Iterable[int], regions)))),
@@ -217,17 +213,32 @@ def update(
             return replace(made, notes=(*told, *made.notes), before=was)
         notes = [*told, *_begin(asked, old, new, output, source.manner.page)]
         discard_prepared(output)  # which said what is to be listed anew: that is kept by now
-        done = settled_receipts(output, new)
+        done = ManyReceipts(settled_receipts(output, new).values())
         result = carry_out(new, source, output, done, lease, effort, began)
         return replace(result, notes=(*notes, *result.notes), before=was)
 
 
-def _by_array(plan: Plan, receipts: Iterable[Receipt]) -> dict[str, Counts]:
-    """Return what each array of a plan came to."""
+def _before(
+    plan: Plan, output: Output, source: Source
+) -> tuple[dict[str, Counts] | None, dict[PartitionKey, list[str]]]:
+    """Return what each array of a plan came to, and the files that are gone, by partition.
+
+    The former is None where an update of it was cut short.
+
+    Raises
+    ------
+    InputError
+        When what stands for the listing is older than what is there.
+    """
+    receipts = read_receipts(output, plan)
+    refuse_older(plan, receipts.values(), source)
+    lost = lost_files(output, receipts.values())
+    if len(receipts) != partition_count(plan) or output.get(UPDATE) is not None:
+        return None, lost
     found: dict[str, list[Counts]] = {name: [] for name in plan.by_name}
-    for receipt in receipts:
+    for receipt in receipts.values():
         found[receipt.array].append(receipt)
-    return {name: Counts.total(some) for name, some in found.items()}
+    return {name: Counts.total(some) for name, some in found.items()}, lost
 
 
 def _several(stores: StoreLike | Sequence[StoreLike]) -> Sequence[StoreLike]:

@@ -18,12 +18,10 @@ def lost_files(output: Output, receipts: Iterable[Receipt]) -> dict[PartitionKey
     OUT is listed once for it, a request for each thousand of its files; none is read, so that one
     that was altered is none of these.
     """
-    receipts = list(receipts)
-    if not receipts:
-        return {}
-    there = set(output.paths())
+    there: set[str] | None = None
     found: dict[PartitionKey, list[str]] = {}
     for receipt in receipts:
+        there = set(output.paths()) if there is None else there
         for file in receipt.record_files:
             paths = [record_path(receipt.array, file.index)]
             if file.objects:
