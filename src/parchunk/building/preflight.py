@@ -66,6 +66,8 @@ def begin_output(plan: Plan, output: Output, overwrite: bool, shared: bool = Fal
         else:
             if not shared:
                 output.prepare()
+            if old.fingerprint == plan.fingerprint and old.location == plan.location:
+                return plan  # and no other one that says the same of very many arrays
             return replace(old, source=plan.source)
     output.prepare()
     save_plan(plan, output)

@@ -55,11 +55,12 @@ def parse_entries(entries: JSONObject, zarr_format: int) -> dict[str, Node]:
         # "/.zgroup" is of no node, ".zgroup" is of the root
         if last in {".zarray", ".zattrs", ".zgroup"} and (name or "/" not in key):
             found.setdefault(name, {})[sys.intern(last)] = entry
-    return {
-        name: v2_node(name, documents)
-        for name, documents in found.items()
-        if documents.keys() & {".zarray", ".zgroup"}
-    }
+    nodes = {}
+    for name in list(found):
+        documents = found.pop(name)  # of very many arrays they take as much as the nodes
+        if documents.keys() & {".zarray", ".zgroup"}:
+            nodes[name] = v2_node(name, documents)
+    return nodes
 
 
 def entries_below(entries: JSONObject, group: str, zarr_format: int) -> JSONObject:

@@ -123,12 +123,14 @@ class _Walk:
     ) -> Hierarchy:
         root, consolidated = self._root()
         look = self._discovery(root)
+        came: set[str] = set()
         if consolidated is None:
             nodes = {**look.below([""], ()), "": root}
             self._say_what_has_no_document(nodes)
         else:
-            nodes = {**parse_entries(consolidated, root.zarr_format), "": root}
-        came: set[str] = set() if consolidated is None else self._complete(nodes, look)
+            nodes = consolidated
+            nodes[""] = root
+            came = self._complete(nodes, look)
         arrays = sorted(name for name, node in nodes.items() if node.is_array)
         left_out = look.left_out + self._in_other_format(nodes, look.left_out)
         where = self.reader.describe(self.group)
@@ -147,7 +149,7 @@ class _Walk:
     def read_known(self, names: Sequence[str]) -> Hierarchy:
         root, consolidated = self._root()
         look = self._discovery(root)
-        nodes = {} if consolidated is None else parse_entries(consolidated, root.zarr_format)
+        nodes = {} if consolidated is None else consolidated
         nodes[""] = root
         inside = _arrays_inside_arrays(names, frozenset(n for n in nodes if nodes[n].is_array))
         unusable = {name: name_problem(name) or inside.get(name) for name in names}
@@ -178,13 +180,15 @@ class _Walk:
 
     # Finding nodes
 
-    def _root(self) -> tuple[Node, JSONObject | None]:
-        """Return the node of the group and its consolidated metadata, if it has any that counts."""
+    def _root(self) -> tuple[Node, dict[str, Node] | None]:
+        """Return the node of the group, and those that consolidated metadata which counts names."""
         found = RootReader(self.reader, self.group, self.mode, self._key)
         root, consolidated = found.read()
         self.warnings += found.warnings
         self.beside = found.beside
-        return root, consolidated
+        if consolidated is None:
+            return root, None
+        return root, parse_entries(consolidated, root.zarr_format)
 
     def _discovery(self, root: Node) -> Discovery:
         return Discovery(self.reader, self._key, root.zarr_format, root.documented)
