@@ -2,6 +2,7 @@
 
 import html
 import json
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from markdown_it import MarkdownIt
 from tests.examples import examples
 
 import parchunk
-from parchunk.auditing.since import ranges_beyond
+from parchunk.auditing.since import ranges_beyond, read_audit
 from parchunk.cli.main import run
 from parchunk.report.markdown import markdown, text
 
@@ -229,6 +230,22 @@ def test_what_is_no_audit_of_the_same_is_refused(
     assert said in error
     assert "InputError" not in error
     assert error.count("\n") == 1
+
+
+def test_very_many_arrays_that_are_alike_take_little(earlier: str, tmp_path: Path) -> None:
+    audit = json.loads(Path(earlier).read_text())
+    many = [{**audit["arrays"][0], "array": f"group/a{number}"} for number in range(1_000)]
+    path = tmp_path / "many.json"
+    path.write_text(json.dumps({**audit, "arrays": many}))
+    del many
+    tracemalloc.start()
+    try:
+        read = read_audit(str(path))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(read["arrays"]) == 1_000
+    assert taken < 250 * 1_000
 
 
 def test_findings_are_known_again_by_file_and_counted(out: Path, earlier: str) -> None:

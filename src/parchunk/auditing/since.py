@@ -12,12 +12,15 @@ from parchunk.auditing.findings import Finding
 from parchunk.auditing.judged import DRAWN, Judged
 from parchunk.auditing.result import ArrayAudit, AuditReport
 from parchunk.errors import InputError
-from parchunk.metadata.gathering import gathered
+from parchunk.metadata.gathering import Take, gathered
+from parchunk.metadata.sharing import shared
 from parchunk.planning.labels import Labels
 from parchunk.wording import changes_text
 
-#: What is counted of an array, then and now.
+#: What is counted of an array, then and now, ...
 _COUNTED = ("expected", "present", "missing", "excused", "unread")
+#: ... and what else is compared of it.
+_COMPARED = (*_COUNTED, "gap_count", "gaps", "unjudged_chunks")
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,10 @@ class Since:
 
 
 def read_audit(path: str) -> dict[str, Any]:
-    """Return an audit as ``parchunk audit --json`` printed it.
+    """Return an audit as ``parchunk audit --json`` printed it, without what is not compared.
+
+    Of its ``arrays`` there are pairs, of a name and what is compared: there may be very many, most
+    of them alike.
 
     Raises
     ------
@@ -158,7 +164,11 @@ def read_audit(path: str) -> dict[str, Any]:
         When it is not that.
     """
     try:
-        document = gathered(Path(path).read_bytes(), {("partitions",): lambda *_: None})
+        takes: Mapping[tuple[str, ...], Take] = {
+            ("partitions",): lambda *_: None,
+            ("arrays",): _taken,
+        }
+        document = gathered(Path(path).read_bytes(), takes)
     except OSError as error:
         raise InputError(f"--since {path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
@@ -166,6 +176,12 @@ def read_audit(path: str) -> dict[str, Any]:
     if not isinstance(document, dict) or not {"out", "findings", "arrays"} <= document.keys():
         raise InputError(f"--since {path} is not what parchunk audit --json prints of an audit")
     return document
+
+
+def _taken(_: Any, array: Any) -> tuple[str, Mapping[str, Any]]:
+    if not isinstance(array, dict) or not isinstance(array.get("array"), str):
+        raise ValueError("an array without a name")
+    return array["array"], shared({name: array[name] for name in _COMPARED if name in array})
 
 
 def compared(
@@ -187,7 +203,7 @@ def compared(
                 f"an audit of {report.source}"
             )
         before = [Finding(**found) for found in then["findings"]]
-        arrays = {array["array"]: array for array in then["arrays"]}
+        arrays = dict(then["arrays"])
         since = _since(report, then.get("audited"), str(then["verdict"]), before, arrays)
         judged = Judged(report, arrays, imported)
         return replace(
