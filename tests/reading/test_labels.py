@@ -60,6 +60,29 @@ def test_every_view_that_tells_a_place_tells_its_dates(tmp_path):
     assert labels == [("time", at, date(at)) for at in range(STEPS)]
 
 
+def test_dates_of_gaps_in_arrays_of_several_chunk_lengths(tmp_path):
+    write(tmp_path / "store")
+    root = zarr.open_group(tmp_path / "store", mode="a")
+    for name, length in (("u", LENGTH), ("v", 6), ("w", 6)):
+        field = root.create_array(
+            name, shape=(STEPS,), chunks=(length,), dtype="f4", dimension_names=("time",)
+        )
+        field[...] = 1
+    root.create_array("x", shape=(2,), chunks=(1,), dtype="f4", dimension_names=("x",))
+    for key in ("t/c/1/3", "u/c/2", "v/c/2", "w/c/3"):
+        (tmp_path / "store" / key).unlink()
+    with parchunk.connect(build(tmp_path)) as made:
+        found = made.execute("SELECT chunk_key, label FROM missing ORDER BY chunk_key").fetchall()
+    assert found == [
+        ("t/c/1/3", date(9)),
+        ("u/c/2", date(6)),
+        ("v/c/2", date(12)),
+        ("w/c/3", date(18)),
+        ("x/c/0", None),
+        ("x/c/1", None),
+    ]
+
+
 def test_labels_follow_the_source_when_it_is_updated(tmp_path):
     write(tmp_path / "store")
     out = build(tmp_path)

@@ -30,18 +30,26 @@ def labels_of_range(row: str = "") -> str:
 
 
 def first_element(plan: Plan) -> str:
-    """Return the first element along the split dimension of the chunk that a row of refs is."""
-    alike: dict[tuple[int, int], list[str]] = {}
+    """Return the first element along the split dimension of the chunk that a row of refs is.
+
+    Of arrays that are alike in that, most are told by not being others: there may be very many.
+    """
+    alike: dict[str, list[str]] = {}
     for array in plan.arrays:
         axis = None if plan.split is None else plan.split.axis_in(array.spec)
+        first = "NULL::BIGINT"
         if axis is not None:
-            place = axis + 1, array.spec.reference_chunks[axis]
-            alike.setdefault(place, []).append(text(array.spec.name))
+            first = f"chunk_index[{axis + 1}] * {array.spec.reference_chunks[axis]}"
+        alike.setdefault(first, []).append(text(array.spec.name))
+    if not alike:
+        return "NULL::BIGINT"
+    most = max(alike, key=lambda first: len(alike[first]))
     cases = "".join(
-        f" WHEN array_name IN ({', '.join(names)}) THEN chunk_index[{place}] * {length}"
-        for (place, length), names in alike.items()
+        f" WHEN array_name IN ({', '.join(names)}) THEN {first}"
+        for first, names in alike.items()
+        if first != most
     )
-    return f"CASE{cases} END" if cases else "NULL::BIGINT"
+    return f"CASE{cases} ELSE {most} END" if cases else most
 
 
 def _label(element: str) -> str:
