@@ -37,11 +37,13 @@ def short_count(number: int) -> str:
 
 def bytes_text(number: float) -> str:
     """Return bytes in binary units, three digits: ``1.53 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.3g} {unit}"
+    units = ["PiB", "TiB", "GiB", "MiB", "KiB", "B"]
+    while round(number) >= 1024 and len(units) > 1:
+        units.pop()
         number /= 1024
-    return f"{number:.3g} PiB"
+    # Three digits of 1,000 to 1,023 would be a power of ten.
+    digits = ".0f" if units[-1] == "B" or number >= 999.5 else ".3g"
+    return f"{number:{digits}} {units[-1]}"
 
 
 def duration(seconds: float) -> str:
