@@ -74,6 +74,19 @@ def test_other_locations_and_kinds(imported, tmp_path):
     assert found == (wanted if adapter.takes_arrays() else wanted[1:])
 
 
+def test_every_chunk_that_was_written_over_is_found(imported):
+    """A sample of none: bytes beside references are told of all chunks, where icechunk tells it."""
+    out, repo = imported
+
+    def edit(store) -> None:
+        adapter.put(store, {"air/c/9/0/0": bytes(24), "air/c/10/1/1": bytes(24)})
+
+    change(repo, edit)
+    found = [(f.region, f.kind, f.chunks) for f in compare_with_repo(out, repo, sample=0).findings]
+    wanted = [(2, "type", ((9, 0, 0), (10, 1, 1)))]
+    assert found == (wanted if adapter.takes_arrays() else [])
+
+
 def test_other_metadata_and_absent_arrays(imported):
     out, repo = imported
 

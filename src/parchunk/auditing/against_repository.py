@@ -19,7 +19,8 @@ class AgainstRepository:
     """What was compared: of ``chunks`` whether they are there, of ``sampled`` what they refer to.
 
     ``snapshot`` is the tip of ``branch`` then; ``equal``, whether no difference was found. Icechunk
-    1 tells only whether a chunk is a reference: ``located`` says whether places were compared.
+    1 tells only whether a chunk is a reference, and not of all at once: ``located`` says whether
+    places were compared, and of every chunk whether it is one.
     """
 
     branch: str
@@ -33,12 +34,14 @@ class AgainstRepository:
     def text(self) -> str:
         """What was compared, in a line."""
         found = "holds what is referenced" if self.equal else "differs"
-        how = (
-            "what they refer to" if self.located else "being references (Icechunk 1 tells no more)"
+        all_by, how = (
+            ("being there, as references or bytes", "what they refer to")
+            if self.located
+            else ("being there", "being references (Icechunk 1 tells no more)")
         )
         return (
             f"branch {self.branch} of the repository {found}: compared were "
-            f"{counted(self.chunks, 'chunk')} by being there, and {self.sampled:,} of them by {how}"
+            f"{counted(self.chunks, 'chunk')} by {all_by}, and {self.sampled:,} of them by {how}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def against_repository(
 ) -> tuple[AgainstRepository, list[Finding]]:
     """Return what was compared, and a finding for every difference and for what was not.
 
-    Counts of every chunk are compared, and a sample of references by what they point to.
+    Every chunk is compared by being there, and a sample of references by what they point to.
 
     Raises
     ------

@@ -258,11 +258,12 @@ def _specs(
 class Held:
     """Chunks that an array has: indices of shape (n, rank), and with 2.x what they are.
 
-    ``locations`` is ``""`` for chunks whose bytes are in the repository; 1.x does not tell, and
-    then all but the indices are None.
+    ``locations`` is ``""`` for chunks whose bytes are in the repository, those that are not
+    ``virtual``; 1.x does not tell, and then all but the indices are None.
     """
 
     indices: NDArray[np.int64]
+    virtual: NDArray[np.bool_] | None = None
     locations: list[str] | None = None
     offsets: NDArray[np.uint64] | None = None
     lengths: NDArray[np.uint64] | None = None
@@ -287,10 +288,11 @@ async def _held(session: Any, path: str, rank: int) -> AsyncIterator[Held]:
         async for indices, kinds, paths, offsets, lengths, _ in session.store.array_chunk_iterator(
             path
         ):
-            virtual = (kinds == _VIRTUAL).tolist()
-            locations = [at if is_so else "" for at, is_so in zip(paths, virtual, strict=True)]
+            virtual = kinds == _VIRTUAL
+            whose = zip(paths, virtual.tolist(), strict=True)
+            locations = [at if is_so else "" for at, is_so in whose]
             shaped = indices.astype(np.int64).reshape(len(kinds), rank)
-            yield Held(shaped, locations, offsets, lengths)
+            yield Held(shaped, virtual, locations, offsets, lengths)
         return
     found: list[Sequence[int]] = []
     async for index in session.chunk_coordinates(path):

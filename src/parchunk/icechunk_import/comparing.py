@@ -1,4 +1,8 @@
-"""Comparing references in OUT with what a repository's branch holds: counts, and a sample."""
+"""Comparing references in OUT with what a repository's branch holds.
+
+Every chunk is compared by its presence and, where icechunk tells that of all, by being a reference
+or bytes; a sample by what it refers to.
+"""
 
 from __future__ import annotations
 
@@ -100,9 +104,9 @@ def compare_with_repo(
 ) -> RepoComparison:
     """Compare a finished build with a branch of a repository, region by region.
 
-    Every chunk is compared by its presence; ``sample`` references of each partition by what they
-    are (virtual or not) and, with icechunk 2.x, which tells it, by location, offset and length.
-    Nothing is read from the source.
+    Every chunk is compared by its presence and, with icechunk 2.x, by what it is (virtual or not);
+    ``sample`` references of each partition by location, offset and length, or with icechunk 1.x,
+    which tells no more, by what they are. Nothing is read from the source.
 
     Raises
     ------
@@ -154,9 +158,9 @@ def compare_with_repo(
                 sampled += len(check.sampled)
             shift = (0,) * spec.rank if appending is None else appending.shift(spec.name)
             sought = {number for check in checks for number in check.sampled}
-            held, references = _held(session, spec, sought, shift)
+            held = _held(session, spec, sought, shift)
             for check in checks:
-                findings += check.against(held, references)
+                findings += check.against(held)
     return RepoComparison(
         branch,
         session.snapshot_id,
@@ -179,14 +183,10 @@ def _not_compared(history: History, appending: Appending | None) -> tuple[str, .
     return next((entry.left_out for entry in hierarchies), ())
 
 
-def _held(
-    session: Any, spec: ArraySpec, wanted: set[int], shift: Sequence[int]
-) -> tuple[NDArray[np.int64], dict[int, _Reference]]:
-    """Return the numbers of the chunks that an array has in the branch, and some references.
-
-    In the branch its chunks are moved by ``shift``.
-    """
+def _held(session: Any, spec: ArraySpec, wanted: set[int], shift: Sequence[int]) -> _Held:
+    """Return the chunks that an array has in the branch, where they are moved by ``shift``."""
     numbers: list[NDArray[np.int64]] = []
+    virtual: list[NDArray[np.bool_]] = []
     references: dict[int, _Reference] = {}
     path = f"/{spec.name}"
     sought = np.array(sorted(wanted), np.int64)
@@ -195,16 +195,22 @@ def _held(
         inside = np.all((own >= 0) & (own < np.array(spec.reference_grid, np.int64)), axis=1)
         batch = ravel(np.where(inside[:, None], own, 0), spec.reference_grid)
         numbers.append(batch[inside])
+        if held.virtual is not None:
+            virtual.append(held.virtual[inside])
         for row in np.flatnonzero(inside & np.isin(batch, sought)).tolist():
             number = int(batch[row])
             if held.locations is None or held.offsets is None or held.lengths is None:
-                virtual = adapter.is_virtual(session, path, held.indices[row].tolist())
-                references[number] = _Reference(virtual)
+                is_so = adapter.is_virtual(session, path, held.indices[row].tolist())
+                references[number] = _Reference(is_so)
             else:
                 location = held.locations[row]
                 at = (location, int(held.offsets[row]), int(held.lengths[row]))
                 references[number] = _Reference(bool(location), at if location else None)
-    return (np.concatenate(numbers) if numbers else np.empty(0, np.int64)), references
+    return _Held(
+        np.concatenate(numbers) if numbers else np.empty(0, np.int64),
+        np.concatenate(virtual) if len(virtual) == len(numbers) > 0 else None,
+        references,
+    )
 
 
 @dataclass(frozen=True)
@@ -213,6 +219,18 @@ class _Reference:
 
     virtual: bool
     at: tuple[str, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The chunks that an array has by number, which of them are virtual, and what some refer to.
+
+    ``virtual`` is None where icechunk does not tell it of all.
+    """
+
+    numbers: NDArray[np.int64]
+    virtual: NDArray[np.bool_] | None
+    references: Mapping[int, _Reference]
 
 
 class _Partition:
@@ -230,6 +248,7 @@ class _Partition:
         self._partition = partition
         self._container = container
         self._present = np.zeros(partition.rows.total, bool)
+        self._inlined = np.zeros(partition.rows.total, bool)
         self._at = 0
         total = partition.rows.total
         count = min(sample, total)
@@ -242,6 +261,7 @@ class _Partition:
         """Take the next rows of the partition."""
         end = self._at + len(rows)
         self._present[self._at : end] = rows.referenced | rows.inlined
+        self._inlined[self._at : end] = rows.inlined
         for position in self._chosen[(self._chosen >= self._at) & (self._chosen < end)]:
             row = int(position) - self._at
             if rows.inlined[row]:
@@ -252,17 +272,20 @@ class _Partition:
                 self.sampled[rows.begin + row] = _Reference(True, at)
         self._at = end
 
-    def against(
-        self, held: NDArray[np.int64], references: Mapping[int, _Reference]
-    ) -> list[RepoFinding]:
-        """Return what differs from the chunks that the branch has, and some of its references."""
+    def against(self, held: _Held) -> list[RepoFinding]:
+        """Return what differs from the chunks that the branch has."""
         there = np.zeros(len(self._present), bool)
-        where = self._partition.rows.positions(held)
-        there[where[where >= 0]] = True
+        where = self._partition.rows.positions(held.numbers)
+        ours = where >= 0
+        there[where[ours]] = True
+        other = np.zeros(len(self._present), bool)
+        if held.virtual is not None:
+            other[where[ours]] = held.virtual[ours] == self._inlined[where[ours]]
         found = []
         for kind, differ, message in (
             ("missing", self._present & ~there, "referenced, but not in the repository"),
             ("extra", there & ~self._present, "in the repository, but not referenced"),
+            ("type", self._present & other, "inlined on one side only"),
         ):
             rows = np.flatnonzero(differ)
             if len(rows):
@@ -270,11 +293,13 @@ class _Partition:
                 found.append(self._finding(kind, len(rows), message, numbers))
         kinds: list[int] = []
         elsewhere: list[int] = []
-        for number, ours in self.sampled.items():
-            theirs = references.get(number)
-            if theirs is not None and theirs.virtual != ours.virtual:
-                kinds.append(number)
-            elif theirs is not None and theirs.at is not None and theirs.at != ours.at:
+        for number, expected in self.sampled.items():
+            theirs = held.references.get(number)
+            if theirs is None:
+                continue
+            if theirs.virtual != expected.virtual:
+                kinds += [number] if held.virtual is None else []
+            elif theirs.at is not None and theirs.at != expected.at:
                 elsewhere.append(number)
         for kind, wrong, message in (
             ("type", kinds, "of the sample are inlined on one side only"),
