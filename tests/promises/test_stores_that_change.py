@@ -110,6 +110,30 @@ def test_what_stores_lost_is_taken_out_where_that_is_allowed(tmp_path: Path) -> 
     assert not (out / "u").exists()
 
 
+def test_a_store_that_was_withdrawn_is_named_and_nothing_else(tmp_path: Path) -> None:
+    paths = [store(tmp_path / f"{at}.zarr", 4 * at, 4) for at in range(4)]
+    pattern, out = str(tmp_path / "*.zarr"), tmp_path / "out"
+    parchunk.build(parchunk.plan(pattern, concat="time"), out)
+    with pytest.raises(parchunk.InputError, match=r"\(stores by a pattern, in quotes there, named"):
+        parchunk.build(parchunk.plan(paths, concat="time"), out)
+    paths[1].rename(tmp_path / "withdrawn")
+    with pytest.raises(parchunk.InputError, match=rf"\({paths[1]} is gone\): references cannot be"):
+        parchunk.update(out)
+    # No update takes that in, so that nothing says to run one.
+    told = {one.kind: one.remedy for one in parchunk.audit(out, against_source=True).findings}
+    assert "no update is made" in told["gone-chunks"]
+    assert not any("run parchunk update" in remedy for remedy in told.values())
+    with pytest.raises(parchunk.InputError, match=rf"\(only there: 1 store \({paths[1]}\)\)"):
+        parchunk.build(parchunk.plan(pattern, concat="time"), out)
+    parchunk.build(parchunk.plan(pattern, concat="time"), out, overwrite=True)
+    with parchunk.open_dataset(out) as found:
+        xarray.testing.assert_equal(found.load(), joined([paths[0], *paths[2:]]))
+    paths[2].rename(tmp_path / "aside")
+    store(paths[1], 4, 4)
+    with pytest.raises(parchunk.InputError, match=rf"{paths[2]} is gone; {paths[3]} is not where"):
+        parchunk.update(out)
+
+
 def test_an_array_that_one_store_lost_is_said(tmp_path: Path) -> None:
     paths = [store(tmp_path / f"{at}", 8 * at, 8, names="tu") for at in range(2)]
     out = tmp_path / "out"

@@ -83,7 +83,7 @@ def compare(
     source = replace(source or open_source(plan, store_options), identity=plan.identity)
     if listing is not None:
         source = replace(source, listing=listing)
-    now, changes = _as_it_is(plan, source, consolidated, store_options)
+    now, changes, updatable = _as_it_is(plan, source, consolidated, store_options)
     findings = [*array_findings(plan, now), *changes, *_metadata_findings(plan, now, source)]
     patience = Patience(lists_per_second=math.inf if rate is None else rate)
     allowed = Allowed(memory, concurrency, 1, patience, Shares.of(plan, done, sample))
@@ -97,7 +97,7 @@ def compare(
     # In one order, however it was shared out.
     place = {array.spec.name: at for at, array in enumerate(plan.arrays)}
     regions = sorted(seen.regions, key=lambda one: (place[one.array], one.region or 0))
-    findings += [change for region in regions for change in change_findings(region)]
+    findings += [change for one in regions for change in change_findings(one, updatable)]
     findings += untimed_findings(seen.untimed, probed=source.manner.probed)
     remote = source.manner.remote
     return Comparison(
@@ -134,19 +134,22 @@ def _as_it_is(
     source: Source,
     consolidated: str | None,
     store_options: Mapping[str, str] | None,
-) -> tuple[Hierarchy, list[Finding]]:
-    """Return the source's hierarchy now, and what is other in some of many stores."""
+) -> tuple[Hierarchy, list[Finding], bool]:
+    """Return the source's hierarchy now, what is other in some of many stores, if they still fit.
+
+    What does not fit any more is refused by an update.
+    """
     if plan.stores is None:
-        return read_again(plan, source, consolidated=consolidated), []
+        return read_again(plan, source, consolidated=consolidated), [], True
     try:
         joined = rejoined(plan, source, consolidated)
     except InputError as error:
         # One is gone, or they fit no more: their chunks are listed all the same.
-        return plan.hierarchy, [_misfit(source, error)]
+        return plan.hierarchy, [_misfit(source, error)], False
     names = changed_coordinates(plan, joined)
     came = stores_that_came(plan, store_options)
     hierarchy = skip_refused(joined.hierarchy) if plan.hierarchy.skipped else joined.hierarchy
-    return hierarchy, [
+    findings = [
         *(
             finding(
                 "source-metadata",
@@ -178,6 +181,7 @@ def _as_it_is(
             if urls
         ),
     ]
+    return hierarchy, findings, True
 
 
 def _misfit(source: Source, error: InputError) -> Finding:

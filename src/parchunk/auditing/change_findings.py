@@ -16,14 +16,21 @@ _REMEDY = {
     "new": "run parchunk update OUT",
     "gone": "have the producer restore them, as readers of the references fail here; or run {}, "
     "after which they count as missing",
-    "changed": "run {}: readers ask for the old sizes",
+    "changed": "run {}: readers ask for the old {}",
     "rewritten": "run {}, which keeps what they are now; an Icechunk repository that pins them "
     "needs parchunk to-icechunk after that",
 }
+#: Where an update is refused, as stores are no longer one dataset: what can be done about these.
+_WITHOUT_UPDATE = {
+    "new": "see what became of the stores first: until they are one dataset again no update is "
+    "made",
+    "gone": "have the producer restore them, as readers of the references fail here; until the "
+    "stores are one dataset again no update is made",
+}
 
 
-def change_findings(region: RegionChanges) -> Iterator[Finding]:
-    """Yield what is to be said of one partition's differences."""
+def change_findings(region: RegionChanges, updatable: bool = True) -> Iterator[Finding]:
+    """Yield what is to be said of one partition's differences; updates may be refused for now."""
     where = region.array if region.region is None else f"{region.array}, region {region.region}"
     objects = objects_of(region.spec)
     if len(region.overrun):
@@ -63,12 +70,22 @@ def change_findings(region: RegionChanges) -> Iterator[Finding]:
         yield finding(
             f"{kind}-chunks",
             f"{where}: {told}{detail}: {', '.join(keys)}{more}",
-            _REMEDY[kind].format(listed_again(region.array, region.region)),
+            _remedy(region, kind, updatable),
             array=region.array,
             region=region.region,
             key=keys[0],
             count=len(numbers),
         )
+
+
+def _remedy(region: RegionChanges, kind: str, updatable: bool) -> str:
+    """Return what to do about one kind of differences."""
+    if not updatable:
+        return _WITHOUT_UPDATE["gone" if kind == "gone" else "new"]
+    if kind == "changed" and region.spec.inner_chunks is None and not len(region.resized):
+        kind = "rewritten"  # of the sizes that readers ask for
+    asked = "sizes" if region.spec.inner_chunks is None else "ranges"
+    return _REMEDY[kind].format(listed_again(region.array, region.region), asked)
 
 
 def untimed_findings(count: int, probed: bool) -> list[Finding]:

@@ -7,6 +7,7 @@ from parchunk.metadata.spec import canonical
 from parchunk.planning.joining.misfits import some_stores
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.plan import Plan
+from parchunk.wording import counted
 
 
 def plan_differences(old: Plan, new: Plan) -> list[str]:
@@ -66,13 +67,11 @@ def store_differences(old: StoreSet | None, new: StoreSet | None) -> list[str]:
         return [] if old is new else ["one store there and many now, or the other way round"]
     found = []
     if old.joining != new.joining:
-        found.append(f"{old.joining} there, {new.joining} now, or its options")
+        found += old.joining.differences(new.joining)
     mine, theirs = [one.url for one in old.stores], [one.url for one in new.stores]
     gone, came = [u for u in mine if u not in {*theirs}], [u for u in theirs if u not in {*mine}]
-    found += [f"{len(gone)} stores are only there ({some_stores(gone)})"] if gone else []
-    found += (
-        [f"{len(came)} stores are new ({some_stores(came)}): update takes them in"] if came else []
-    )
+    found += [f"only there: {counted(len(gone), 'store')} ({some_stores(gone)})"] if gone else []
+    found += [f"new: {counted(len(came), 'store')} ({some_stores(came)})"] if came else []
     if not found and old.stores != new.stores:
         found.append("the order or the lengths of the stores")
     if not found and old.kept != new.kept:

@@ -98,14 +98,20 @@ def _store_problems(old: StoreSet, new: StoreSet, may_shrink: bool) -> list[str]
     for number, some in enumerate(old.ranges):
         now = series[number] if number < len(series) else []
         last = some[-1] if old.joining.dimension is not None else None
-        for place, at in enumerate(some):
+        place = moved = 0  # what is behind a store that is gone lies that much further forward
+        for at in some:
             one = old.stores[at]
             if (one.url, one.below) not in there:
                 found.append(f"{one.url} is gone")
+                moved -= one.stop - one.start
                 continue
             is_last = at == last
-            problem = _problem(one, now[place : place + 1], is_last, is_last and may_shrink)
+            its = replace(one, start=one.start + moved, stop=one.stop + moved)
+            held = now[place : place + 1]
+            problem = _problem(its, held, is_last, is_last and may_shrink)
             found += [problem] if problem else []
+            moved += held[0].stop - its.stop if held and held[0].url == one.url else 0
+            place += 1
     return found
 
 

@@ -77,6 +77,25 @@ class Joining:
             return f"--stack {self.stack}{merged}"
         return "--merge"
 
+    def differences(self, other: Joining) -> list[str]:
+        """Return what differs from ``other``, which is now, a phrase each."""
+        found = [f"{self} there, {other} now"] if str(self) != str(other) else []
+        for option, there, now in (
+            ("--labels", ",".join(self.labels), ",".join(other.labels)),
+            ("--join", self.join, other.join),
+            ("--static", self.static, other.static),
+        ):
+            if there != now:
+                words = shorten(there) or "none", shorten(now) or "none"
+                found.append(f"{option} {words[0]} there, {words[1]} now")
+        if self.inline != other.inline:
+            found.append(f"--{'' if self.inline else 'no-'}inline-coordinates there, and not now")
+        if self.by_pattern != other.by_pattern:
+            one_by_one, pattern = "named one by one", "by a pattern, in quotes"
+            there, now = (pattern, one_by_one) if self.by_pattern else (one_by_one, pattern)
+            found.append(f"stores {there} there, {now} now")
+        return found
+
     def check(self, count: int, named: bool) -> None:
         """Refuse ``count`` stores without a word on how they are to be put together.
 
