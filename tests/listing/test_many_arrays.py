@@ -191,6 +191,27 @@ def test_a_job_that_ends_at_any_write_is_resumed(
     assert list((out / ".parchunk").glob("tmp/*")) == []
 
 
+def test_arrays_before_one_that_cannot_be_written_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = parchunk.plan(parchunk.Source(FormulaListing(many()), "", "s3://b"))  # type: ignore[arg-type]
+    put, written = LocalOutput.put, list[str]()
+
+    def failing(self: LocalOutput, path: str, data: bytes) -> None:
+        if path.endswith(".parq"):
+            if len(written) == 40:
+                raise parchunk.OutputError("no room")
+            written.append(path)
+        put(self, path, data)
+
+    monkeypatch.setattr(LocalOutput, "put", failing)
+    with pytest.raises(parchunk.OutputError, match="no room"):
+        parchunk.build(plan, str(tmp_path / "r"))
+    assert {name for name, _ in receipts_in(tmp_path / "r")} == {
+        path.rpartition("/")[0] for path in written
+    }
+
+
 class Watched(Executor):
     """Runs tasks in threads, and keeps them."""
 

@@ -35,6 +35,8 @@ class Pools:
         self.fetches: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
         #: For small partitions: each is written from its rows to its receipt by one thread.
         self.small: Executor = ThreadPoolExecutor(small, thread_name_prefix="small")
+        #: Whether they are written some at a time: else some would wait for others' writes.
+        self.together = small == 1
         #: For others: each waits for the last of its record files.
         self.partitions: Executor = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
         #: Whose turn it is to read a page of small arrays.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 
 from parchunk.building.ledger import Ledger
-from parchunk.building.pools import Here, Pools
+from parchunk.building.pools import Pools
 from parchunk.building.ready_jobs import Leg, ReadyJobs
 from parchunk.building.receipting import Costs
 from parchunk.building.results import JobResult
@@ -20,6 +22,7 @@ from parchunk.cover.jobs import Member
 from parchunk.errors import ListingError, OutputError
 from parchunk.keys.placement import Target
 from parchunk.keys.row_sets import RowSet
+from parchunk.listing.job import JobListing
 from parchunk.listing.patience import Requests
 from parchunk.listing.shard_reading import ShardReader
 from parchunk.listing.size_vector import SizeVector
@@ -30,11 +33,12 @@ from parchunk.out.counts import Counts
 from parchunk.out.known import last_known
 from parchunk.out.receipt_blocks import Together
 from parchunk.out.receipts import Receipt
+from parchunk.planning.plan import PartitionKey
 from parchunk.writing.absent_rows import AbsentRows
 from parchunk.writing.inline_room import Inlining
 from parchunk.writing.known_file import KnownFile
 from parchunk.writing.plain_rows import PlainRows
-from parchunk.writing.record_writer import RecordWriter
+from parchunk.writing.record_writer import RecordWriter, write_together
 from parchunk.writing.rows import RowSource
 from parchunk.writing.seams import Seams
 from parchunk.writing.shard_rows import ShardRows
@@ -42,6 +46,13 @@ from parchunk.writing.written import Written
 
 #: Parts of a leg that wait to be written, at most: what waits takes more than what was listed.
 _WAITING = 100
+#: Parts of small arrays that are written together, at most, where one thread writes them all, ...
+_TOGETHER = 25
+#: ... and rows of them, about.
+_ROWS_TOGETHER = 5_000
+
+#: A member, the position of a partition in it, and a part of that.
+_Listed: TypeAlias = tuple[int, int, Part]
 
 
 def build_jobs(
@@ -120,34 +131,31 @@ def _build_leg(
 ) -> list[str]:
     """List one leg and write what it brings; return lines that a user should read."""
     listed = leg.listing(ready.source, ready.share, pools, counted)
-    # What lasts is written while the walk goes on, at whatever pace OUT takes.
-    hands, within = (pools.small, pools.here) if listed.lasting else (Here(), pools)
-    members = [
-        _Writer(ready, leg, at, within, counted, seams) for at in range(len(leg.job.members))
+    within = pools.here if listed.lasting else pools
+    makers = [
+        partial(_part_writer, ready, leg, at, within, counted, seams)
+        for at in range(len(leg.job.members))
     ]
-
-    def begin(at: int, position: int, part: Part) -> Callable[[], None]:
-        key, ordered = leg.job.members[at].partitions[position].key, listed.members[at].ordered
-        # What somebody else has done meanwhile is left as it is.
-        finish = Written if ledger.is_others(key) else members[at].begin(part)
-        return lambda: ledger.take(key, finish(), ordered)
-
-    def write(at: int, position: int, part: Part) -> None:
-        begin(at, position, part)()
-
+    writing = _LegWriting(
+        leg, listed, ledger, [_Writer(*one) for one in zip(leg.job.members, makers, strict=True)]
+    )
+    most = _TOGETHER if listed.lasting and pools.together else 1
     writes: deque[Future[None]] = deque()
     try:
-        for at, position, part in listed.parts():
-            if leg.job.members[at].expansion is not None and not listed.lasting:
+        for parts in _some_of(listed, most):
+            if listed.lasting:
+                # It is written while the walk goes on, at whatever pace OUT takes.
+                writes.append(pools.small.submit(writing.write, parts))
+            elif leg.job.members[parts[0][0]].expansion is not None:
                 # The next shards are read while these rows are written: both take long.
-                writes.append(pools.partitions.submit(begin(at, position, part)))
+                writes.append(pools.partitions.submit(writing.begin(*parts[0])))
             else:
-                writes.append(hands.submit(write, at, position, part))
+                writing.begin(*parts[0])()
             while writes and writes[0].done():
                 writes.popleft().result()
-            if len(writes) >= _WAITING:
+            if len(writes) * most >= _WAITING:
                 # All at once: to be woken for each takes longer. None is forgotten meanwhile.
-                all_unless(pools.stop, list(islice(writes, _WAITING // 2)))
+                all_unless(pools.stop, list(islice(writes, len(writes) // 2)))
     except ListingError:
         # What the walk had passed is complete: it need not be listed again.
         all_unless(pools.stop, writes)
@@ -156,35 +164,86 @@ def _build_leg(
         all_unless(pools.stop, writes)
     finally:
         # Those that are cancelled are not waited for: their pool may have ended.
-        wait([writing for writing in writes if not writing.cancel()])
+        wait([one for one in writes if not one.cancel()])
     return listed.notes
 
 
-class _Writer:
-    """Writes the parts of a member; different ones may be written at the same time."""
+def _some_of(listed: JobListing, most: int) -> Iterator[list[_Listed]]:
+    """Yield parts as they are listed, ``most`` at a time, and fewer where they are long."""
+    some: list[_Listed] = []
+    rows = 0
+    try:
+        for one in listed.parts():
+            some.append(one)
+            rows += one[2].rows.total
+            if len(some) >= most or rows >= _ROWS_TOGETHER:
+                yield some
+                some, rows = [], 0
+    except ListingError:
+        # What the walk had passed is complete.
+        if some:
+            yield some
+        raise
+    if some:
+        yield some
 
-    def __init__(
-        self,
-        ready: ReadyJobs,
-        leg: Leg,
-        at: int,
-        pools: Pools,
-        counted: Requests,
-        seams: Seams | None,
-    ) -> None:
-        member = leg.job.members[at]
-        self._make = partial(_part_writer, ready, leg, at, pools, counted, seams)
+
+class _Writer:
+    """What writes the parts of a member; different ones may be written at the same time."""
+
+    def __init__(self, member: Member, make: Callable[[], RecordWriter]) -> None:
+        self._make = make
         self._writer: RecordWriter | None = None
         self._left = sum(len(walked.units) for walked in member.passes)
 
-    def begin(self, part: Part) -> Callable[[], Written]:
-        """Begin to write a part; return what waits for the rest, and returns what was written."""
-        writer = self._writer = self._writer or self._make()
-        finish = writer.begin(part)
+    def one(self) -> RecordWriter:
+        """Return what writes one part more."""
+        writer = self._writer or self._make()
         self._left -= 1
-        if not self._left:
-            self._writer = None  # it keeps the spelling of paths, and there may be many members
-        return finish
+        # It keeps the spelling of paths, and there may be many members.
+        self._writer = writer if self._left else None
+        return writer
+
+
+@dataclass(frozen=True)
+class _LegWriting:
+    """How the parts of a leg are written, and told to the ledger; ``writers`` are its members'.
+
+    What somebody else has done meanwhile is left as it is.
+    """
+
+    leg: Leg
+    listed: JobListing
+    ledger: Ledger
+    writers: Sequence[_Writer]
+
+    def begin(self, at: int, position: int, part: Part) -> Callable[[], None]:
+        """Begin to write a part; return what waits for the rest."""
+        others = self._is_others(at, position)
+        finish = Written if others else self.writers[at].one().begin(part)
+        return lambda: self._take(at, position, finish())
+
+    def write(self, parts: Sequence[_Listed]) -> None:
+        """Write parts of small arrays."""
+        mine = []
+        for at, position, part in parts:
+            if self._is_others(at, position):
+                self._take(at, position, Written())
+            else:
+                mine.append((at, position, part))
+        write_together(
+            [(self.writers[at].one(), part) for at, _, part in mine],
+            lambda which, written: self._take(*mine[which][:2], written),
+        )
+
+    def _take(self, at: int, position: int, written: Written) -> None:
+        self.ledger.take(self._key(at, position), written, self.listed.members[at].ordered)
+
+    def _is_others(self, at: int, position: int) -> bool:
+        return self.ledger.is_others(self._key(at, position))
+
+    def _key(self, at: int, position: int) -> PartitionKey:
+        return self.leg.job.members[at].partitions[position].key
 
 
 def _part_writer(

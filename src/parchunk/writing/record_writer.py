@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from parchunk.keys.numbers import Int64Array
 from parchunk.keys.placement import Target
 from parchunk.listing.tally import Part
 from parchunk.out.counts import Counts
@@ -22,6 +24,20 @@ from parchunk.writing.inline_room import Inlining
 from parchunk.writing.rows import FileRows, Piece, RowSource
 from parchunk.writing.seams import Fragment, Seams, numbers_of
 from parchunk.writing.written import FileWritten, Written
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A record file before it is encoded: ``small`` are the rows of each fragment to be inlined.
+
+    ``inlined`` are the sizes of those chunks.
+    """
+
+    index: int
+    numbers: Int64Array
+    fragments: list[Fragment]
+    small: list[NDArray[np.bool_]]
+    inlined: Int64Array
 
 
 class RecordWriter:
@@ -92,11 +108,8 @@ class RecordWriter:
         except BaseException:
             _cancel(jobs)
             raise
-        found_again = Counts(found_again=part.found_again)
-        written.counts = Counts.total([written.counts, self._source.counts(part), found_again])
+        self._count(part, written)
         written.index_requests += self._source.requests - before
-        written.strays.merge(part.strays)
-        written.modified = part.modified
 
         def finish() -> Written:
             try:
@@ -107,8 +120,37 @@ class RecordWriter:
 
         return finish
 
+    def _count(self, part: Part, written: Written) -> None:
+        """Count in what is known of a part beside the rows of its record files."""
+        found_again = Counts(found_again=part.found_again)
+        written.counts = Counts.total([written.counts, self._source.counts(part), found_again])
+        written.strays.merge(part.strays)
+        written.modified = part.modified
+
     def _write_file(self, piece: Piece, begin: int) -> FileWritten | None:
         """Write a record file; None where some of its rows are not known yet."""
+        file = self._file(piece, begin)
+        if file is None:
+            return None
+        with self._inlining.held(self._target.array, file.index, file.inlined):
+            return self._put(file, encode(_joined(file)))
+
+    def _only_file(self, part: Part) -> _File | None:
+        """Return the record file of a part; None where there are more, or it waits for anything."""
+        if self._seams is not None or not 0 < part.rows.total <= self._record_size:
+            return None
+        (piece,) = self._source.pieces(part)
+        file = self._file(piece, 0)
+        return None if file is None or len(file.inlined) else file
+
+    def _written(self, part: Part, found: FileWritten) -> Written:
+        """Return what was written of a part that is one record file."""
+        written = Written(found.counts, files=[found.record])
+        self._count(part, written)
+        return written
+
+    def _file(self, piece: Piece, begin: int) -> _File | None:
+        """Return the rows of a record file; None where some of them are not known yet."""
         end = min(begin + self._record_size, piece.rows.total)
         numbers, target = piece.rows.numbers(begin, end), self._target
         fragment = Fragment(target.numbers(numbers), piece, piece.file(begin, numbers))
@@ -125,16 +167,18 @@ class RecordWriter:
         inlined = np.concatenate(
             [one.rows.sizes[small] for one, small in zip(fragments, each, strict=True)]
         )
+        return _File(index, rows_of, fragments, each, inlined)
+
+    def _put(self, file: _File, data: bytes) -> FileWritten:
+        """Write a record file that is encoded, and what is kept of its objects before."""
+        index, fragments = file.index, file.fragments
         objects = self._put_objects(index, fragments) if self._identity != "none" else ""
-        with self._inlining.held(target.array, index, inlined):
-            data = encode(_joined(fragments, each))
-            self._output.put(record_path(target.array, index), data)
-            present = sum(int(np.count_nonzero(one.rows.present)) for one in fragments)
-            record = RecordFile(index, len(rows_of), present, len(data), digest(data), objects)
-            del data
+        self._output.put(record_path(self._target.array, index), data)
+        present = sum(int(np.count_nonzero(one.rows.present)) for one in fragments)
+        record = RecordFile(index, len(file.numbers), present, len(data), digest(data), objects)
         counts = Counts(
             present=present,
-            inlined=len(inlined),
+            inlined=len(file.inlined),
             bytes=sum(int(one.rows.sizes.sum()) for one in fragments),
         )
         return FileWritten(record, Counts.total([counts, *(one.rows.counts for one in fragments)]))
@@ -147,6 +191,39 @@ class RecordWriter:
         data = encode_objects(self._identity, column, shared)
         self._output.put(objects_path(self._target.array, index), data)
         return digest(data)
+
+
+def write_together(
+    parts: Sequence[tuple[RecordWriter, Part]], take: Callable[[int, Written], None]
+) -> None:
+    """Write parts of arrays whose rows are known from listings; ``take`` is told what of each.
+
+    What is done for one is done for all before anything else is: a processor that does the same
+    again takes two thirds of the time for it.
+
+    Raises
+    ------
+    OutputError, SourceError
+        As `RecordWriter.write`. What was written before has been taken.
+    """
+    alone: list[int] = []
+    files: list[tuple[int, _File]] = []
+    for at, (writer, part) in enumerate(parts):
+        file = writer._only_file(part)
+        if file is None:
+            alone.append(at)
+        else:
+            files.append((at, file))
+    encoded = [(at, file, encode(_joined(file))) for at, file in files]
+    done: list[tuple[int, FileWritten]] = []
+    try:
+        for at, file, data in encoded:
+            done.append((at, parts[at][0]._put(file, data)))
+    finally:
+        for at, found in done:
+            take(at, parts[at][0]._written(parts[at][1], found))
+    for at in alone:
+        take(at, parts[at][0].write(parts[at][1]))
 
 
 def _kept(rows: FileRows, identity: str) -> pa.Array:
@@ -173,10 +250,11 @@ def _gather(jobs: list[Future[FileWritten | None]], written: Written) -> None:
             written.counts += done.counts
 
 
-def _joined(fragments: list[Fragment], small: list[NDArray[np.bool_]]) -> References:
+def _joined(file: _File) -> References:
     """Return the rows of a record file as they are written."""
     each = [
-        _references(one.piece, one.rows, which) for one, which in zip(fragments, small, strict=True)
+        _references(one.piece, one.rows, which)
+        for one, which in zip(file.fragments, file.small, strict=True)
     ]
     if len(each) == 1:
         return each[0]
