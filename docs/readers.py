@@ -246,7 +246,8 @@ def page(found: dict[tuple[int, str], dict[str, str]]) -> str:
         "masks the fill value, too, and warns of several fill values |",
         "",
         "The build says which arrays are of the last two kinds. Of the former VirtualiZarr reads",
-        "missing chunks of floats as NaN, as that is what null is to it.",
+        "missing chunks of floats as NaN, as that is what null is to it. Complex numbers have no",
+        "`_FillValue` in v2: where no chunk is missing, the references have it as fill value.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -8,6 +8,7 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from parchunk.metadata import (
     kerchunk_metadata,
@@ -151,6 +152,31 @@ def test_xarray_reads_what_it_reads_in_the_source(reopen, drawn, missing) -> Non
     differing = ~np.isclose(got, wanted, rtol=1e-6, atol=1e-6, equal_nan=True)
     assert np.isnan(got[differing]).all()
     assert (stored[differing] == fill).all()
+
+
+@pytest.mark.skipif(
+    Version(xr.__version__) < Version("2026.4"), reason="older xarray opens no such array of v3"
+)
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("fill", [0, 2 - 1j])
+@pytest.mark.parametrize("masked", [0, 2 - 1j, complex(np.nan, np.inf), None])
+def test_complex_numbers_are_masked_by_the_fill_value(store, reopen, masked, fill, missing) -> None:
+    """In v2 xarray heeds no ``_FillValue`` of theirs: what it says is the fill value, or said."""
+    attributes = {} if masked is None else {"_FillValue": np.complex64(masked)}
+    values = np.array([1j, 7, 0, 2 - 1j, np.nan, 3], "c8")
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        xr.Dataset({"a": ("x", values, attributes)}).to_zarr(
+            store, zarr_format=3, consolidated=False,
+            encoding={"a": {"chunks": (2,), "fill_value": np.complex64(fill)}},
+        )  # fmt: skip
+    if missing:
+        del store._store_dict["a/c/0"]
+    source = xr.open_dataset(store, engine="zarr", consolidated=False)["a"].load()
+    hierarchy, found = reopen(store, () if missing else {"a"})
+    (array,) = hierarchy.arrays
+    assert not missing or masks_alike(array) is (masked == fill or (masked is None and not fill))
+    if not missing or masks_alike(array):
+        assert same(found["a"], source)
 
 
 def test_null_fill_changes_nothing_else(store, reader_of) -> None:

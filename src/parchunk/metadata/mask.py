@@ -10,11 +10,15 @@ never read, and null in its place keeps both its values and its mask. Where some
   what ``_FillValue`` does in v3;
 - any other fill value is masked, as missing chunks must read as it. ``missing_value`` beside it
   keeps what the source masks from being taken for data.
+
+Of complex numbers xarray heeds no attribute in v2. Where no chunk is missing, what ``_FillValue``
+says is their fill value.
 """
 
 from __future__ import annotations
 
 import base64
+import math
 import struct
 from typing import Any
 
@@ -34,7 +38,8 @@ def masks_other_values(array: ArraySpec) -> bool:
         return False
     zdtype = read_data_type(array.document["data_type"])
     fill = _fill(array, zdtype)
-    masked = plain_mask(array).get(MASK)
+    pair = _complex_mask(array)
+    masked = plain_mask(array).get(MASK) if pair is None else pair
     if masked is None:
         # NaN may stand for NaN, and the rest is text and time that xarray does not mask by value
         return bool(fill == fill)
@@ -46,7 +51,11 @@ def masks_other_values(array: ArraySpec) -> bool:
 
 def masks_alike(array: ArraySpec) -> bool:
     """Whether the mask can be the source's though chunks are missing; see `keep_mask`."""
-    return not masks_other_values(array) or null_reads_as_fill(array) or _masked_beside_nan(array)
+    if not masks_other_values(array):
+        return True
+    if _complex_mask(array) is not None:
+        return False
+    return null_reads_as_fill(array) or _masked_beside_nan(array)
 
 
 def keep_mask(
@@ -59,6 +68,11 @@ def keep_mask(
     if not masks_other_values(array):
         return document, attributes
     attributes = {**attributes, **plain_mask(array)}
+    pair = _complex_mask(array)
+    if pair is not None:
+        # In v2 xarray heeds no attribute of complex numbers, but the fill value.
+        spelled = [_spelled(pair.real), _spelled(pair.imag)]
+        return ({**document, "fill_value": spelled} if whole else document), attributes
     if whole or null_reads_as_fill(array):
         return {**document, "fill_value": None}, attributes
     masked = attributes.get(MASK)
@@ -113,6 +127,25 @@ def _double(text: str) -> float | None:
     except (ValueError, struct.error):
         return None
     return number
+
+
+def _complex_mask(array: ArraySpec) -> complex | None:
+    """Return the ``_FillValue`` of a v3 array of complex numbers: two of base64 to xarray."""
+    value = array.attributes.get(MASK)
+    dtype = v2_name(read_data_type(array.document["data_type"]))
+    if not (isinstance(dtype, str) and dtype[1] == "c" and isinstance(value, list)):
+        return None
+    parts = [_double(part) for part in value if isinstance(part, str)]
+    if len(parts) != 2 or parts[0] is None or parts[1] is None:
+        return None
+    return complex(parts[0], parts[1])
+
+
+def _spelled(number: float) -> float | str:
+    """Return a number as v2 spells it in a fill value, for which JSON may have no word."""
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
 def _fill(array: ArraySpec, zdtype: Any) -> Any:

@@ -108,8 +108,9 @@ def mask_notes(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
     missing = incomplete(receipts)
     specs = [array.spec for array in plan.arrays if array.spec.name in missing]
     changed = [spec for spec in specs if masks_other_values(spec)]
-    masked = [spec.name for spec in changed if not masks_alike(spec)]
-    null = [spec.name for spec in changed if null_reads_as_fill(spec)]
+    alike = {spec.name for spec in changed if masks_alike(spec)}
+    masked = [spec.name for spec in changed if spec.name not in alike]
+    null = [spec.name for spec in changed if spec.name in alike and null_reads_as_fill(spec)]
     notes = []
     if masked:
         notes.append(
