@@ -84,9 +84,11 @@ def test_stock_readers_find_the_chunks_of_every_name_that_is_taken(
     assert found == {name: number for number, name in enumerate(NAMES)}
 
 
-@pytest.mark.parametrize("name", [".zfoo", "g/.zx", ".z/x", "reference::x", "reference::g/x"])
+@pytest.mark.parametrize(
+    "name", [".zfoo", "g/.zx", ".z/x", "reference::x", "reference::g/x", "x/0?versionId=1"]
+)
 def test_names_that_stock_readers_misread_are_refused(tmp_path: Path, name: str) -> None:
-    """fsspec reads their chunks as fill values, or those of another array, without an error."""
+    """Their chunks read as fill values, or as those of another array, without an error."""
     source = write(tmp_path / "s", (name,))
     with pytest.raises(parchunk.MetadataError, match=r"its name .* under another name there"):
         parchunk.plan(source)

@@ -26,6 +26,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 #: fsspec takes what begins so for another spelling of the path behind it.
 _CHAINED = "reference::"
+#: What s3fs and adlfs take for the version of the object before it, in keys of any case.
+_VERSION = "?versionid="
 
 MAX_SEGMENT_BYTES = 255
 """What common file systems take for one name."""
@@ -64,6 +66,11 @@ def name_problem(name: str) -> str | None:
         return (
             f"its name begins with {_CHAINED!r}, which readers of references drop; write the array "
             "under another name there"
+        )
+    if _VERSION in name.lower():
+        return (
+            f"its name has {_VERSION!r}, which readers of objects take for the end of the key; "
+            "write the array under another name there"
         )
     return None
 
