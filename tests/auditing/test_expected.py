@@ -115,6 +115,37 @@ def test_a_dimension_that_ends_before_what_is_expected_is_a_finding(tmp_path):
     assert parchunk.audit(tmp_path / "refs", expect=wanted).complete
 
 
+@pytest.mark.parametrize(
+    ("expect", "said"),
+    [
+        ("time=0:48", "time has 40 elements, and chunks are expected to 48"),
+        ("x=0:1000", "x has 2 elements, and chunks are expected to 1,000"),
+        ("time=0:40", None),
+        (["time=0:48", "time=8:"], "time has 40 elements, and chunks are expected to 48"),
+        (["time=0:48", "time=0:40"], None),  # what they have in common is there
+        (["time=0:48", "time=2001-01-01:2001-01-08"], None),
+    ],
+)
+def test_elements_that_are_expected_behind_the_end_are_a_finding(tmp_path, expect, said):
+    write(tmp_path / "store", np.arange(40) * 6)
+    parchunk.build(parchunk.plan(tmp_path / "store", split="time", region=8), tmp_path / "refs")
+    report = parchunk.audit(tmp_path / "refs", expect=expect)
+    found = [item.message for item in report.findings if item.kind == "ends-early"]
+    assert found == [said] * (said is not None)
+    assert report.complete is (said is None)
+
+
+def test_arrays_that_end_before_what_is_expected_are_named(tmp_path):
+    """One that lags behind the others, of as long a dimension as they have."""
+    write(tmp_path / "store", np.arange(40) * 6)
+    zarr.open_group(tmp_path / "store")["t"].resize((36, 2))
+    parchunk.build(parchunk.plan(tmp_path / "store", split="time"), tmp_path / "refs")
+    found = parchunk.audit(tmp_path / "refs", expect="time=0:40").findings
+    assert [item.message for item in found if item.kind == "ends-early"] == [
+        "time has 36 elements, and chunks of t are expected to 40"
+    ]
+
+
 def test_elements_are_as_they_were():
     assert parse_expected("a=b=1:2") == Expected("a=b", 1, 2)
     assert parse_expected("2015=:3") == Expected("2015", 0, 3)

@@ -78,17 +78,16 @@ class Policy:
         allowed = [Rule(glob, f"--allow-missing {glob}", gaps=True) for glob in allow_missing]
         return cls((*before, *of_all, *allowed))
 
-    def dates(self, specs: Sequence[ArraySpec]) -> dict[ExpectedDates, list[str]]:
-        """Return where chunks are expected, as far as dates say it, and of which arrays.
+    def ends(self, spec: ArraySpec) -> list[list[Where]]:
+        """Return the ranges with an end in which chunks of an array are expected, by dimension.
 
-        There is nothing of that in what `for_plan` returns.
+        Dates are there no more in what `for_plan` returns.
         """
-        found: dict[ExpectedDates, list[str]] = {}
-        for spec in specs:
-            for one in self._expected(spec.name):
-                if isinstance(one, ExpectedDates) and one.dimension in spec.dimension_names:
-                    found.setdefault(one, []).append(spec.name)
-        return found
+        found: dict[str, list[Where]] = {}
+        for one in self._expected(spec.name):
+            if one.stop is not None and one.dimension in spec.dimension_names:
+                found.setdefault(one.dimension, []).append(one)
+        return list(found.values())
 
     def for_plan(self, plan: Plan, labels: Labels) -> Policy:
         """Return the policy with all dates as elements, by the labels of the split dimension.

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from parchunk.auditing.audit_counts import AuditCounts
+from parchunk.auditing.expected import ExpectedDates
 from parchunk.auditing.findings import Finding, Severity, finding, rebuild
 from parchunk.auditing.gaps import Gap, largest
 from parchunk.auditing.objects import objects_of
-from parchunk.auditing.policy import Policy
+from parchunk.auditing.policy import Policy, Where
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.result import ArrayAudit, PartitionAudit, percent
 from parchunk.metadata.choosing import some_of
@@ -124,19 +125,35 @@ def lacking_findings(plan: Plan, array: ArrayPlan, audited: ArrayAudit) -> Itera
 
 
 def early_ends(policy: Policy, plan: Plan, labels: Labels) -> Iterator[Finding]:
-    """Yield the dimensions that end before the last date that a policy expects."""
+    """Yield the dimensions that end before the last date, or element, that a policy expects."""
     specs = [array.spec for array in plan.arrays]
-    for dates, arrays in policy.dates(specs).items():
-        last = dates.ends_early(labels)
-        if last is None:
-            continue
-        along = sum(dates.dimension in spec.dimension_names for spec in specs)
+    found: dict[tuple[Where, str], list[str]] = {}
+    for spec in specs:
+        for ranges in policy.ends(spec):
+            ends = [_early_end(one, spec, labels) for one in ranges]
+            if None in ends:  # what all of them have in common ends there
+                continue
+            for one, end in zip(ranges, ends, strict=True):
+                found.setdefault((one, end or ""), []).append(spec.name)
+    for (one, end), arrays in found.items():
+        along = sum(one.dimension in spec.dimension_names for spec in specs)
         of = "" if len(arrays) == along else f" of {some_of(arrays)}"
+        to = f"{one.stop:,}" if isinstance(one.stop, int) else one.stop
         yield finding(
             "ends-early",
-            f"{dates.dimension} ends at {last}, and chunks{of} are expected to {dates.stop}",
+            f"{one.dimension} {end}, and chunks{of} are expected to {to}",
             "have the producer append, then run parchunk update OUT; or expect none later",
         )
+
+
+def _early_end(where: Where, spec: ArraySpec, labels: Labels) -> str | None:
+    """Return what there is along a dimension of an array, where a range with an end goes on."""
+    if isinstance(where, ExpectedDates):
+        last = where.ends_early(labels)
+        return None if last is None else f"ends at {last}"
+    sizes = zip(spec.dimension_names, spec.shape, strict=True)
+    size = min(size for name, size in sizes if name == where.dimension)
+    return f"has {counted(size, 'element')}" if size < (where.stop or 0) else None
 
 
 def zero_sized_findings(
