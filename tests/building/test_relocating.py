@@ -139,8 +139,6 @@ def test_what_is_not_there_is_refused_and_nothing_is_touched(
     refused()
     assert "array air: fill_value -1, now 3" in said[-1]
     shutil.copytree(moved, tmp_path / "old/s.zarr")
-    with pytest.raises(InputError, match="already"):
-        parchunk.relocate(out, tmp_path / "old/s.zarr")
     (out / ".parchunk/receipts/air/1.json").unlink()
     with pytest.raises(InputError, match="unfinished"):
         parchunk.relocate(out, moved)
@@ -181,9 +179,29 @@ def test_cut_short_anywhere_it_is_finished_by_the_next(
     assert run(["relocate", str(out), str(moved)]) == 0, "which is said to be what finishes it"
     assert "is in its place now" in capsys.readouterr().out
     assert published(out) == published(fresh)
-    assert run(["relocate", str(out), str(moved)]) == 2
-    assert "already" in capsys.readouterr().err
+    receipts = [path.stat().st_mtime_ns for path in (out / ".parchunk/receipts").rglob("*.json")]
+    assert run(["relocate", str(out), str(moved)]) == 0, "as after success"
+    said = capsys.readouterr().out
+    assert said == f"{out}: the references are to {moved} already: there was nothing to do\n"
+    now = [path.stat().st_mtime_ns for path in (out / ".parchunk/receipts").rglob("*.json")]
+    assert receipts == now
     assert not (out / ".parchunk/next").exists()
+
+
+def test_one_to_elsewhere_that_was_cut_short_is_dropped_where_all_is_to_stay(
+    out: Path, store: Path, moved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(moved, store, dirs_exist_ok=True)
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.relocating.publish_root", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.relocate(out, moved)
+    done = parchunk.relocate(out, store)
+    assert (done.before, done.now, done.record_files) == (str(store), str(store), 0)
+    assert run(["status", str(out)]) == 0
+    (out / ".parchunk/receipts/air/1.json").unlink()
+    with pytest.raises(InputError, match="unfinished"):
+        parchunk.relocate(out, store)
 
 
 @pytest.mark.parametrize("what", ["array", "group"])
@@ -214,6 +232,10 @@ def test_from_a_folder_into_a_bucket(
             store.put(f"s.zarr/{path.relative_to(moved)}", path.read_bytes())
     done = parchunk.relocate(out, f"s3://{bucket.name}/s.zarr", store_options=bucket.options)
     assert done.checked > 0
+    again, other = ({**bucket.options, **more} for more in ({}, {"region": "eu-west-1"}))
+    assert parchunk.relocate(out, done.now, store_options=again).record_files == 0
+    with pytest.raises(InputError, match="already, reached in another manner"):
+        parchunk.relocate(out, done.now, store_options=other)
     kinds = {
         found.kind
         for found in parchunk.audit(
@@ -221,14 +243,14 @@ def test_from_a_folder_into_a_bucket(
         ).findings
     }
     assert kinds <= {"missing-chunks", "zero-sized", "strays"}
-    again = f"s3://{bucket.name}/refs"
+    refs = f"s3://{bucket.name}/refs"
     plan = parchunk.plan(str(moved), **OPTIONS)
-    parchunk.build(plan, again, output_options=bucket.options)
+    parchunk.build(plan, refs, output_options=bucket.options)
     parchunk.relocate(
-        again, f"s3://{bucket.name}/s.zarr", store_options=bucket.options,
+        refs, f"s3://{bucket.name}/s.zarr", store_options=bucket.options,
         output_options=bucket.options,
     )  # fmt: skip
-    kinds = {found.kind for found in parchunk.audit(again, output_options=bucket.options).findings}
+    kinds = {found.kind for found in parchunk.audit(refs, output_options=bucket.options).findings}
     assert kinds <= {"missing-chunks", "zero-sized", "strays"}
 
 

@@ -35,12 +35,15 @@ class MovedStores:
     apart: str = ""
 
 
-class AlreadyThereError(InputError):
-    """The references are to ``place`` already."""
+Options = tuple[tuple[str, str], ...]
 
-    def __init__(self, message: str, place: str) -> None:
+
+class AlreadyThereError(InputError):
+    """The references are to ``place`` already, which was opened with ``options`` now."""
+
+    def __init__(self, message: str, place: str, options: Options = ()) -> None:
         super().__init__(message)
-        self.place = place
+        self.place, self.options = place, options
 
 
 def with_folder(

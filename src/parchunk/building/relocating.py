@@ -36,7 +36,7 @@ from parchunk.out.lease import Lease
 from parchunk.out.opening import open_output
 from parchunk.out.output import PREVIOUS, ROOT, UPDATE, Output
 from parchunk.out.plan_file import load_plan
-from parchunk.out.prepared import is_relocation, is_switching
+from parchunk.out.prepared import discard_prepared, is_relocation, is_switching
 from parchunk.out.receipt_files import ReceiptWriter, read_receipts, settled_receipts
 from parchunk.out.receipts import Receipt, check_counts, strays_path
 from parchunk.out.switching import switch
@@ -64,7 +64,7 @@ class Relocation(Shown):
     """What a relocation came to: from ``before`` to ``now``, both URLs.
 
     ``checked`` chunks were looked at in the new place; ``record_files`` were written. ``notes``
-    are what a user should know.
+    are what a user should know. Both are one URL where nothing was left to do.
     """
 
     url: str
@@ -131,9 +131,8 @@ def relocate(
         try:
             moved = _elsewhere(old, url, store, store_options)
         except AlreadyThereError as error:
-            if was_cut_short:
-                return Relocation(output.url, error.place, error.place, 0, 0, (_FINISHED,))
-            raise
+            note = _FINISHED if was_cut_short else _nothing_to_do(error, old, output)
+            return Relocation(output.url, error.place, error.place, 0, 0, (note,))
         new, source = moved.plan, moved.plan.source
         assert source is not None
         refuse_overlap(new, source, output)
@@ -158,6 +157,31 @@ def _dropped(old: Plan) -> tuple[str, ...]:
     )
 
 
+def _nothing_to_do(error: AlreadyThereError, plan: Plan, output: Output) -> str:
+    """Return what to say where the references are where they are to be, as by a second run.
+
+    What one to elsewhere that was cut short has prepared is deleted.
+
+    Raises
+    ------
+    InputError
+        When they are to be reached in another manner there, or OUT is no finished build.
+    """
+    kept = dict(plan.location.options)
+    # Whether requests are signed is the reader's, and no part of where they go.
+    given = {key: value for key, value in error.options if key != "skip_signature"}
+    if any(kept.get(key) != value for key, value in given.items()):
+        raise InputError(
+            f"{error}, reached in another manner (endpoint, region): relocate tells where chunks "
+            "are, and leaves that as it is; give --store-option to each command, or build anew "
+            "(--overwrite, or another OUT)"
+        )
+    _finished(plan, output)
+    if is_relocation(output):
+        discard_prepared(output)
+    return f"{error}: there was nothing to do"
+
+
 def _elsewhere(
     plan: Plan,
     url: str | PathLike[str] | Source,
@@ -177,7 +201,8 @@ def _elsewhere(
         new = replace(plan, location=source.location, source=source, identity="none")
         moved = MovedStores(new, (0,), plan.location.url, source.url)
     if moved.now == moved.before:
-        raise AlreadyThereError(f"the references are to {moved.now} already", moved.now)
+        now, manner = moved.now, moved.plan.location.options
+        raise AlreadyThereError(f"the references are to {now} already", now, manner)
     return moved
 
 

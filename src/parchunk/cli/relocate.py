@@ -63,6 +63,9 @@ def command(
         click.echo(json.dumps(asdict(done)))
         return 0
     shown = console()
+    if done.before == done.now:
+        say(shown, f"{done.url}: {'; '.join(done.notes)}")
+        return 0
     say(shown, f"{done.url}: references to {done.before} are to {done.now} now")
     say(
         shown,
