@@ -21,6 +21,20 @@ def test_a_branch_is_made_from_main(grow, build, opened, tmp_path):
     assert opened(tmp_path / "repo", "daily")["air"][3, 3, 5] == 96
 
 
+def test_a_branch_is_not_made_beside_a_tag_of_its_name(grow, build, tmp_path):
+    out = build(grow(4), split="time", region=2)
+    repo = str(tmp_path / "repo")
+    parchunk.to_icechunk(out, repo)
+    store = parchunk.open_icechunk(repo)
+    store.create_tag("v1", store.lookup_branch("main"))
+    for how in ({}, {"publish": True}):
+        with pytest.raises(parchunk.InputError, match=r"v1 is a tag of .*/repo, which") as error:
+            parchunk.to_icechunk(out, repo, branch="v1", **how)
+    assert set(store.list_branches()) == {"main"}
+    exec(str(error.value).partition("and run: ")[2], {"repo": store})
+    assert parchunk.to_icechunk(out, repo, branch="v1").commits == ()
+
+
 def test_a_refused_import_leaves_no_branch_and_the_remedy_works(grow, build, tmp_path):
     """A branch that is made has what main has: to name another one would be refused, too."""
     repo = tmp_path / "repo"

@@ -92,6 +92,21 @@ def test_a_repository_that_reads_the_bucket_from_another_server_is_refused(
     exec(str(error.value).partition("and run: ")[2], {"repo": repo})
     assert parchunk.to_icechunk(out, str(tmp_path / "repo")).finished
     opened = parchunk.open_icechunk(tmp_path / "repo")
+    assert parchunk.audit(out, icechunk=opened).repository.equal
+    # Somebody declares another one since: every reference is what it was, and leads elsewhere.
+    elsewhere = opened.reopen(config=config)
+    report = parchunk.audit(out, icechunk=elsewhere)
+    (found,) = [one for one in report.findings if one.kind == "repository"]
+    assert found.message == (
+        "the repository reads s3://bkt/ from the provider, and these references are of chunks at "
+        + options["endpoint"]
+    )
+    assert not report.repository.equal
+    config.clear_virtual_chunk_containers()
+    (none,) = parchunk.audit(out, icechunk=opened.reopen(config=config)).findings
+    assert none.message.startswith("the repository has no virtual chunk container for s3://bkt/")
+    exec(found.remedy.partition("and run: ")[2], {"repo": elsewhere})
+    assert parchunk.audit(out, icechunk=str(tmp_path / "repo")).repository.equal
     group = zarr.open_group(opened.readonly_session("main").store, mode="r")
     np.testing.assert_array_equal(group["a"][...], root["a"][...])
 

@@ -79,7 +79,17 @@ def against_repository(
         )
         for name in (() if compared.appended else compared.left_out)
     ]
-    differences = [
+    differences = []
+    if compared.unreachable is not None:
+        differences = [
+            finding(
+                "repository",
+                f"the repository {compared.unreachable}",
+                "import into another REPO, or, where it has no chunks from there that are to stay, "
+                f"open it in Python as repo and run: import icechunk as ic; {compared.declaring}",
+            )
+        ]
+    differences += [
         finding(
             "repository",
             f"{difference.array}"

@@ -25,8 +25,15 @@ class Branch:
         #: Branches that were made by this one, or for it, and where each began.
         self._made: dict[str, str] = {}
         with self._reported("find"):
-            if name not in repository.list_branches():
-                self._make(name, str(repository.lookup_branch("main")))
+            if name in repository.list_branches():
+                return
+            if name in repository.list_tags():
+                raise InputError(
+                    f"{name} is a tag of {url}, which stays at its snapshot: give another "
+                    f"--branch; or, for a branch that is called as the tag is, open it in Python "
+                    f"as repo and run: repo.create_branch({name!r}, repo.lookup_tag({name!r}))"
+                )
+            self._make(name, str(repository.lookup_branch("main")))
 
     def _make(self, name: str, snapshot: str) -> None:
         self._repository.create_branch(name, snapshot)

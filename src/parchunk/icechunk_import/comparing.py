@@ -83,11 +83,15 @@ class RepoComparison:
     located: bool = True
     #: Where what was appended since by another came from, which no import goes over.
     behind: str | None = None
+    #: Why whoever reads the repository does not come to the chunks that OUT refers to.
+    unreachable: str | None = None
+    #: The Python that mends that, for a repository ``repo``.
+    declaring: str = ""
 
     @property
     def equal(self) -> bool:
         """Whether nothing was found."""
-        return not self.findings
+        return not self.findings and self.unreachable is None
 
 
 @lenient
@@ -106,7 +110,8 @@ def compare_with_repo(
 
     Every chunk is compared by its presence and, with icechunk 2.x, by what it is (virtual or not);
     ``sample`` references of each partition by location, offset and length, or with icechunk 1.x,
-    which tells no more, by what they are. Nothing is read from the source.
+    which tells no more, by what they are; and whether the repository reads them from the server
+    that OUT's chunks are at. Nothing is read from the source.
 
     Raises
     ------
@@ -131,6 +136,7 @@ def compare_with_repo(
     container = Container.of_plan(plan)
     findings: list[RepoFinding] = []
     compared = partitions = sampled = 0
+    refers = False
     random = np.random.default_rng(seed)
     for array in plan.arrays:
         spec = array.spec
@@ -152,6 +158,7 @@ def compare_with_repo(
                 check = _Partition(spec, partition, container, random, sample)
                 for rows in read_rows(output, partition, receipt.record_files, plan.record_size):
                     check.add(rows)
+                    refers = refers or bool(np.any(rows.referenced))
                 checks.append(check)
                 partitions += 1
                 compared += partition.rows.total
@@ -172,7 +179,16 @@ def compare_with_repo(
         appended=appending is not None,
         located=adapter.takes_arrays(),
         behind=None if behind is None else behind.origin,
+        unreachable=_unreachable(container, repository.config) if refers else None,
+        declaring=container.code(),
     )
+
+
+def _unreachable(container: Container, config: Any) -> str | None:
+    """Return why references of a repository lead to other chunks than OUT's, or to none."""
+    if container.is_declared(config):
+        return container.misdirected(config)
+    return f"has no virtual chunk container for {container.words}"
 
 
 def _not_compared(history: History, appending: Appending | None) -> tuple[str, ...]:

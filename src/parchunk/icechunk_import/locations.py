@@ -340,7 +340,10 @@ class Container:
         return max(mine, key=lambda one: len(one.url_prefix), default=None)
 
     def misdirected(self, config: Any) -> str | None:
-        """Return what is said of a repository that reads chunks from another server, else None."""
+        """Return what is said of a repository that reads chunks from another server, else None.
+
+        It is one in which all of them are declared.
+        """
         ic = adapter.load()
         for one in self.every:
             container = one._declared(config)
