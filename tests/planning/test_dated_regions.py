@@ -1,6 +1,7 @@
 """Regions by the calendar: planned, built, grown, audited, and refused where there are no dates."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -113,16 +114,13 @@ def test_they_are_built_grown_and_read(
     tmp_path: Path, axis: int, how: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, out = write(tmp_path / "s.zarr", 100, axis=axis, **how), tmp_path / "out"
-    assert run(["build", str(store), str(out), "--region", "month", "--no-progress"]) == 0
-    assert run(["build", str(store), str(out), "--region", "month", "--no-progress"]) == 0
+    built = ["build", str(store), str(out), "--region", "month", "--no-progress"]
+    built += ["--record-size", "1"] * axis  # which ends wherever a row of the array does
+    assert run(built) == 0
+    assert run(built) == 0
     assert "0 built now" in capsys.readouterr().out
-    if axis:
-        with pytest.raises(parchunk.InputError, match=r"more than grow .* \(month\) only grow"):
-            parchunk.update(write(store, 160, axis=axis) and out)
-        assert parchunk.status(out).finished
-        return
-    for steps in (117, 118, 160, 400):
-        write(store, steps, **how)
+    for steps in (117, 160) if axis else (117, 118, 160, 400):
+        write(store, steps, axis=axis, **how)
         done = parchunk.update(out)
         begins = starts(steps, "M")
         assert [region.start for region in done.plan.regions] == begins
@@ -145,6 +143,41 @@ def test_they_are_built_grown_and_read(
             path.relative_to(tmp_path / "fresh"): path.read_bytes()
             for path in (tmp_path / "fresh").rglob("refs.*.parq")
         }
+
+
+def test_months_stay_where_arrays_grow_along_another_axis_shrink_and_go(
+    tmp_path: Path,
+) -> None:
+    """What is written is what a fresh build writes; other chunks would have others."""
+    store, out = write(tmp_path / "s.zarr", 160), tmp_path / "out"
+    before = parchunk.build(parchunk.plan(store, region="month"), out).plan
+    root = zarr.open_group(store, mode="a")
+    field, other, time = root["t"], root["g/u"], root["time"]
+    for array in (field, other, time):
+        assert isinstance(array, zarr.Array)
+    field.resize((160, 7))
+    field[:, 4:] = np.ones((160, 3))
+    assert parchunk.update(out).plan.cuts == before.cuts
+    for array in (field, other, time):
+        array.resize((130, *array.shape[1:]))
+    shutil.rmtree(store / "g/u")
+    with pytest.raises(parchunk.InputError, match="give --allow-gone --allow-shrink"):
+        parchunk.update(out)
+    done = parchunk.update(out, allow_shrink=True, allow_gone=True)
+    assert regions(done.plan) == [(0, 44), (44, 100), (100, 130)]
+    size = done.plan.record_size
+    fresh = parchunk.plan(store, region="month", record_size=size)
+    parchunk.build(fresh, tmp_path / "fresh")
+    ours, wanted = (
+        {path.relative_to(at): path.read_bytes() for path in at.rglob("refs.*.parq")}
+        for at in (out, tmp_path / "fresh")
+    )
+    assert ours == wanted
+    assert parchunk.audit(out, against_source=True, by="month").findings == ()
+    shutil.rmtree(store / "t")
+    root.create_array("t", shape=(130, 7), chunks=(2, 7), dtype="f4", dimension_names=["time", "x"])
+    with pytest.raises(parchunk.InputError, match=r"another kind \(t has .* \(month\) begin where"):
+        parchunk.update(out)
 
 
 def test_an_array_that_came_with_chunks_of_another_length_is_whole(tmp_path: Path) -> None:

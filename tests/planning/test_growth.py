@@ -192,7 +192,9 @@ def test_what_is_no_growth_is_told_by_name(now: list[ArraySpec], said: str) -> N
     old = plan_of(spec("t", (9, 6), (2, 3)))
     changes = changes_of(old, Hierarchy(tuple(now), ()))
     assert not changes.in_place
-    (problem,) = changes.problems()
+    named = {**changes.other, **changes.shrunk, **changes.renumbered}
+    named |= dict.fromkeys(changes.gone, "is gone")
+    (problem,) = (f"{name} {what}" for name, what in named.items())
     assert said in problem
     assert any(problem in note for note in changes.notes()) == (
         "grew" not in said and "shorter" not in said

@@ -44,13 +44,6 @@ class Changes:
         """The arrays whose chunks mean what they did, at other places."""
         return frozenset(self.renumbered) | frozenset(self.shrunk)
 
-    def problems(self) -> list[str]:
-        """Return all of them, a phrase each."""
-        found = [f"{name} is gone" for name in self.gone]
-        for group in (self.other, self.shrunk, self.renumbered):
-            found += [f"{name} {what}" for name, what in group.items()]
-        return found
-
     def notes(self) -> list[str]:
         """Return lines on what was done with them."""
         found = [f"{name} {what}: it was built anew" for name, what in self.other.items()]

@@ -102,7 +102,8 @@ def _sharing(plan: Plan, period: str, periods: int, regions: int) -> tuple[str, 
 def with_more_dates(old: Plan, hierarchy: Hierarchy, labels: Labels) -> Plan:
     """Return a plan of periods for its source as it is now; regions and record size stay.
 
-    Behind them come those of later periods; the last region may have become longer.
+    Behind them come those of later periods; the last region may have become longer. Of a source
+    that became shorter, regions behind its end are gone, and the last one may be shorter.
 
     Raises
     ------

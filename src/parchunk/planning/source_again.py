@@ -175,11 +175,12 @@ def grown(plan: Plan, hierarchy: Hierarchy, source: Source) -> Plan:
     """
     if plan.period is None:
         return grown_plan(plan, hierarchy)
-    problems = changes_of(plan, hierarchy).problems()
+    problems = [f"{name} {what}" for name, what in changes_of(plan, hierarchy).other.items()]
     if problems:
         raise InputError(
-            f"{plan.location.url} did more than grow ({'; '.join(problems[:3])}), and regions that "
-            f"are periods ({plan.period}) only grow: build anew (--overwrite, or another OUT)"
+            f"{plan.location.url} has chunks of another kind ({'; '.join(problems[:3])}), and "
+            f"regions that are periods ({plan.period}) begin where those before do: build anew "
+            "(--overwrite, or another OUT)"
         )
     now = replace(plan, hierarchy=hierarchy, arrays=tuple(map(ArrayPlan, hierarchy.arrays)))
     return with_more_dates(plan, hierarchy, labels_of(now, source))

@@ -30,16 +30,15 @@ def grown_stores(
     ------
     InputError
         Naming stores that are gone, moved or became shorter; arrays whose references would have to
-        be written in other record files; where regions are periods, whatever is no growth.
+        be written in other record files; where regions are periods, those of other chunks.
     """
     before = old.stores
     assert before is not None
     problems = _store_problems(before, stores, may_shrink)
     if old.period is not None:
-        changes = changes_of(old, hierarchy)
         # A coordinate that was the same in all stores may differ in one that came.
-        other = {name: what for name, what in changes.other.items() if name not in stores.kept}
-        problems += replace(changes, other=other).problems()
+        other = changes_of(old, hierarchy).other.items()
+        problems += [f"{name} {what}" for name, what in other if name not in stores.kept]
     if problems:
         raise InputError(
             f"the stores of {old.location.url} did more than grow ({'; '.join(problems[:3])}"
