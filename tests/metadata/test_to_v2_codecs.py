@@ -185,6 +185,17 @@ def test_bare_names_are_numcodecs_own(zarr_json) -> None:
     assert document["compressor"] == {"id": "zlib", "level": 1}
 
 
+@pytest.mark.parametrize("name", ["bytes", "transpose", "gzip", "zstd", "blosc"])
+def test_configurations_that_are_not_known_are_refused(zarr_json, name) -> None:
+    """They may mean anything, and the format says not to read on."""
+    fields = {"bytes": {"endian": "little"}, "transpose": {"order": [0, 1]}}.get(name, {})
+    plain = [{"name": "bytes", "configuration": {"endian": "little"}}]
+    odd = {"name": name, "configuration": fields | {"odd": 1}}
+    codecs = {"bytes": [odd], "transpose": [odd, *plain]}.get(name, [*plain, odd])
+    with pytest.raises(UnsupportedFeatureError, match=rf"'{name}' with .* its own kind \('odd'\)"):
+        convert_array(parse_v3_array("a", zarr_json(codecs=codecs)))
+
+
 @settings(deadline=None)
 @given(st.data())
 def test_transposes_that_move_nothing_are_taken(data) -> None:

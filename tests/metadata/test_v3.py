@@ -181,6 +181,14 @@ def test_missing_fields(zarr_json, field) -> None:
             "separator -",
         ),
         ({"chunk_key_encoding": {"name": "v2", "configuration": {"separator": [1]}}}, "separator"),
+        (
+            {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1], "at": 1}}},
+            r"chunk grid 'regular' with a configuration of its own kind \('at'\)",
+        ),
+        (
+            {"chunk_key_encoding": {"name": "default", "configuration": {"suffix": ".x"}}},
+            "chunk key encoding 'default' with a configuration of its own kind",
+        ),
     ],
 )
 def test_what_has_no_grid_or_no_keys_is_refused(zarr_json, changes, feature) -> None:

@@ -75,6 +75,19 @@ def parse_extension(value: object, what: str) -> Extension:
     return Extension(value["name"], configuration)
 
 
+def require_known(extension: Extension, what: str, *fields: str) -> None:
+    """Refuse an extension whose configuration has other than ``fields``.
+
+    The format says that who does not know a field must not read on: it may mean anything.
+    """
+    unknown = sorted(extension.configuration.keys() - set(fields))
+    if unknown:
+        raise UnsupportedFeatureError(
+            f"{what} {shorten(extension.name)!r} with a configuration of its own kind "
+            f"({shorten(unknown[0])!a})"
+        )
+
+
 def parse_codecs(value: object) -> tuple[Extension, ...]:
     """Return the codecs of an array or of the inside of a shard."""
     if not isinstance(value, list) or not value:
@@ -125,6 +138,7 @@ def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
     if grid.name != "regular":
         raise UnsupportedFeatureError(f"chunk grid {shorten(grid.name)} is not regular")
     require(grid.configuration, "chunk_shape")
+    require_known(grid, "chunk grid", "chunk_shape")
     chunks = parse_chunks(grid.configuration["chunk_shape"], shape, "chunk_shape")
     codecs = parse_codecs(document["codecs"])
     # null is how some writers spell that there are none
@@ -178,6 +192,7 @@ def _dimension_names(
 def _keys(encoding: Extension, rank: int) -> KeyEncoding:
     if encoding.name not in ("default", "v2"):
         raise UnsupportedFeatureError(f"chunk key encoding {shorten(encoding.name)} is not known")
+    require_known(encoding, "chunk key encoding", "separator")
     default = encoding.name == "default"
     separator = encoding.configuration.get("separator", "/" if default else ".")
     if separator not in ("/", "."):
