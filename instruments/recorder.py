@@ -79,6 +79,8 @@ def recorder(folder: Path) -> Iterator[Recorder]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # A body is sent behind its head, and would wait for that to be acknowledged.
+        disable_nagle_algorithm = True
 
         def parse_request(self) -> bool:
             self.fate = Fate()
