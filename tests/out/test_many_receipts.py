@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parchunk.out.many_receipts import ManyReceipts
+from parchunk.out.counts import Counts, names_of
+from parchunk.out.many_receipts import ManyReceipts, each
 from parchunk.out.receipts import Receipt, RecordFile
 
 BASE = Receipt(
@@ -28,6 +29,7 @@ BASE = Receipt(
     verified=True,
     ordered=True,
 )
+FIELDS = [name for name in names_of(Receipt) if name != "record_files"]
 counts = st.integers(0, (1 << 63) - 1)
 digests = st.one_of(
     st.binary(min_size=16, max_size=16).map(bytes.hex),
@@ -63,6 +65,11 @@ def test_what_comes_out_is_what_was_put_in(
     assert [str(one.to_json()) for one in kept] == [str(one.to_json()) for one in all_of_them]
     assert len(kept) == len(all_of_them)
     assert kept.expected == sum(one.expected for one in all_of_them)
+    names = data.draw(st.lists(st.sampled_from(FIELDS), min_size=1, max_size=3))
+    fields = [tuple(getattr(one, name) for name in names) for one in all_of_them]
+    for held in (kept, all_of_them):
+        assert list(each(held, *names)) == fields
+    assert kept.counts == Counts.total(all_of_them)
     part = data.draw(st.slices(len(all_of_them)))
     assert kept[part] == all_of_them[part]
     if all_of_them:

@@ -25,10 +25,9 @@ from parchunk.errors import OutputError
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
 from parchunk.out.claims import forget_claims
-from parchunk.out.counts import Counts
 from parchunk.out.lease import Lease
 from parchunk.out.lost_files import lost_files, lost_notes
-from parchunk.out.many_receipts import ManyReceipts
+from parchunk.out.many_receipts import ManyReceipts, each
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.receipt_files import settled_receipts
@@ -195,7 +194,7 @@ def carry_out(
     finish_update(plan, output)
     run.report()
     return BuildResult(
-        **Counts.total(run.receipts).values(),
+        **run.receipts.counts.values(),
         url=output.url,
         plan=plan,
         receipts=run.receipts,
@@ -225,7 +224,7 @@ def _refuse_unbuilt(
     OutputError
         Naming one of them: a fault in parchunk.
     """
-    done = {receipt.key for receipt in receipts}
+    done = set(each(receipts, "array", "region"))
     left = [partition for partition in partitions if partition.key not in done]
     if left:
         raise OutputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from parchunk.building.effort import Effort
 from parchunk.building.ready_jobs import ready_jobs
@@ -58,5 +59,5 @@ def do_here(
     else:
         blocks = together(output, effort.shared, run.receipts.append, run.check)
         run.in_threads(ready, most_held, effort.concurrency, output, blocks)
-    least = sum(receipt.requests_least for receipt in run.receipts[before:])
+    least = sum(least for (least,) in islice(run.receipts.each("requests_least"), before, None))
     return least if source.manner.remote else 0

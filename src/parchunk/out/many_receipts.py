@@ -9,7 +9,7 @@ from itertools import chain, islice, repeat
 from operator import eq
 from typing import Any, Generic, TypeVar, overload
 
-from parchunk.out.counts import fields_of, names_of
+from parchunk.out.counts import Counts, fields_of, names_of
 from parchunk.out.receipts import Receipt, RecordFile
 
 #: Receipts that become columns together.
@@ -70,6 +70,19 @@ class ManyReceipts(Sequence[Receipt]):
             return list(self)[at]
         return next(self._behind(range(len(self))[at]))
 
+    def each(self, *names: str) -> Iterator[tuple[Any, ...]]:
+        """Yield some fields of each, not its record files: no receipt is made for it."""
+        with self._lock:
+            blocks, last = tuple(self._blocks), tuple(self._last)
+        yield from chain.from_iterable(block.each(names) for block in blocks)
+        yield from _fields(last, names)
+
+    @property
+    def counts(self) -> Counts:
+        """What all of them count together."""
+        kind: type = Counts
+        return Counts(**{name: sum(v for (v,) in self.each(name)) for name in names_of(kind)})
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
             return NotImplemented
@@ -89,6 +102,15 @@ class ManyReceipts(Sequence[Receipt]):
         return islice(there, first % self._together, None)
 
 
+def each(receipts: Iterable[Receipt], *names: str) -> Iterator[tuple[Any, ...]]:
+    """Yield some fields of each receipt, not its record files, however they are held."""
+    return receipts.each(*names) if isinstance(receipts, ManyReceipts) else _fields(receipts, names)
+
+
+def _fields(receipts: Iterable[Receipt], names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    return (tuple(getattr(receipt, name) for name in names) for receipt in receipts)
+
+
 class _Block:
     """Some receipts as columns, and their record files as columns of their own."""
 
@@ -101,6 +123,10 @@ class _Block:
         for values in self._receipts.rows():
             values["record_files"] = tuple(islice(files, values["record_files"]))
             yield Receipt(**values)
+
+    def each(self, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+        """Yield some fields of each."""
+        return self._receipts.each(names)
 
 
 class _Columns(Generic[_T]):
@@ -117,6 +143,11 @@ class _Columns(Generic[_T]):
         """Yield the fields of each value by name."""
         for row in islice(zip(*self._columns, strict=False), self._count):
             yield dict(zip(self._names, row, strict=True))
+
+    def each(self, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+        """Yield some fields of each value."""
+        held = dict(zip(self._names, self._columns, strict=True))
+        return islice(zip(*map(held.__getitem__, names), strict=False), self._count)
 
     def values(self) -> Iterator[_T]:
         """Yield the values."""

@@ -14,6 +14,7 @@ from parchunk.metadata import (
 from parchunk.metadata.gathering import gathered
 from parchunk.metadata.sharing import shared_value
 from parchunk.metadata.spec import canonical
+from parchunk.out.many_receipts import each
 from parchunk.out.receipts import Receipt
 from parchunk.out.record_files import is_root_document, root_document
 from parchunk.planning.plan import Plan
@@ -133,4 +134,4 @@ def _some(names: list[str]) -> str:
 
 def incomplete(receipts: Iterable[Receipt]) -> set[str]:
     """Return the arrays of which some chunk is missing."""
-    return {receipt.array for receipt in receipts if receipt.missing}
+    return {array for array, missing in each(receipts, "array", "missing") if missing}

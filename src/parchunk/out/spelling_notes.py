@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from parchunk.keys.encoding import KeyEncoding, Separator
 from parchunk.metadata.spec import ArraySpec
+from parchunk.out.many_receipts import each
 from parchunk.out.output import Output
 from parchunk.out.receipts import Receipt, strays_path
 from parchunk.planning.plan import Plan
@@ -25,18 +26,18 @@ def spelling_notes(plan: Plan, receipts: Iterable[Receipt], output: Output) -> d
 
     Read are the strays that OUT keeps by name; a file that cannot be read says nothing.
     """
-    suspects: defaultdict[str, list[Receipt]] = defaultdict(list)
-    for receipt in receipts:
-        if receipt.missing and receipt.strays:
-            suspects[receipt.array].append(receipt)
+    suspects: defaultdict[str, list[tuple[int | None, int]]] = defaultdict(list)
+    for name, region, missing, strays in each(receipts, "array", "region", "missing", "strays"):
+        if missing and strays:
+            suspects[name].append((region, strays))
     notes = {}
     for name, found in suspects.items():
         array = plan.by_name[name]
         paths: list[str] = []
-        for receipt in found[:_LOOKED_AT]:
-            partition = array.partition(receipt.region, plan.record_size)
+        for region, _ in found[:_LOOKED_AT]:
+            partition = array.partition(region, plan.record_size)
             paths += _kept(output.get(strays_path(partition)))
-        complete = len(paths) == sum(receipt.strays for receipt in found)
+        complete = len(paths) == sum(strays for _, strays in found)
         note = _note(array.spec, paths, "" if complete else "at least ")
         if note is not None:
             notes[name] = f"{name}: {note}"
