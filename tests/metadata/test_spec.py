@@ -5,14 +5,34 @@ import pickle
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parchunk.errors import InputError
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.metadata import ArraySpec, GroupSpec, Hierarchy, Refusal
 from parchunk.metadata.meaning import hierarchy_digest
+from parchunk.metadata.spec import canonical, spelled_alike
 from parchunk.metadata.v2 import parse_v2_array
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-1, 1)
+    | st.sampled_from([0.0, -0.0, 1.0, float("nan")]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("ab", max_size=1), inner),
+    max_leaves=3,
+)
+
+
+@settings(max_examples=50)
+@given(values, values)
+def test_values_are_spelled_alike_whose_canonical_spelling_is_the_same(
+    one: object, other: object
+) -> None:
+    assert spelled_alike(one, other) == (canonical(one) == canonical(other))
+    assert spelled_alike(one, json.loads(json.dumps(one)))
+    assert spelled_alike({"a": one, "b": other}, {"b": other, "a": one})
 
 
 def spec(shape: tuple[int, ...], chunks: tuple[int, ...], **changes: object) -> ArraySpec:

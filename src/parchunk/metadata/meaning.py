@@ -17,7 +17,14 @@ from parchunk.metadata.data_type import ZARR_ERRORS, quiet
 from parchunk.metadata.document import shorten
 from parchunk.metadata.readable import read_document
 from parchunk.metadata.refused import UnsupportedFeatureError
-from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, canonical
+from parchunk.metadata.spec import (
+    ArraySpec,
+    GroupSpec,
+    Hierarchy,
+    JSONObject,
+    canonical,
+    spelled_alike,
+)
 from parchunk.metadata.spelling import spell_v2, spell_v2_dtype
 from parchunk.metadata.spelling_v3 import spell_v3
 
@@ -75,8 +82,7 @@ def _spelled_alike(old: Hierarchy, new: Hierarchy) -> bool:
         (len(old.groups), len(old.arrays)) == (len(new.groups), len(new.arrays))
         and (old.refused, old.skipped) == (new.refused, new.skipped)
         and all(
-            canonical(one.to_json()) == canonical(other.to_json())
-            for one, other in zip(*nodes, strict=True)
+            spelled_alike(one.to_json(), other.to_json()) for one, other in zip(*nodes, strict=True)
         )
     )
 

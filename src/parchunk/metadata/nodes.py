@@ -16,9 +16,12 @@ from parchunk.metadata.document import (
     require_format,
     shorten,
 )
-from parchunk.metadata.spec import ArraySpec, GroupSpec, JSONObject, canonical
+from parchunk.metadata.spec import ArraySpec, GroupSpec, JSONObject, spelled_alike
 from parchunk.metadata.v2 import parse_v2_array
 from parchunk.metadata.v3 import parse_v3_array
+
+#: Fields that say nothing where they are empty.
+_OPTIONAL = frozenset({"attributes", "storage_transformers", "dimension_names"})
 
 
 @dataclass(slots=True)
@@ -152,8 +155,15 @@ def parse_group(node: Node) -> GroupSpec:
     )
 
 
-def agreed(node: Node) -> str:
-    """Return what two copies of a document must share, their harmless differences left out."""
-    optional = {"attributes", "storage_transformers", "dimension_names"}
-    document = {key: value for key, value in node.document.items() if value or key not in optional}
-    return canonical([node.is_array, document, node.attributes, node.problem])
+def agree(one: Node, other: Node) -> bool:
+    """Whether two copies of a node's documents say the same, harmless differences left out."""
+    return spelled_alike(_parts(one), _parts(other)) or spelled_alike(
+        _parts(one, _OPTIONAL), _parts(other, _OPTIONAL)
+    )
+
+
+def _parts(node: Node, optional: frozenset[str] = frozenset()) -> list[object]:
+    document = node.document
+    if optional:
+        document = {key: value for key, value in document.items() if value or key not in optional}
+    return [node.is_array, document, node.attributes, node.problem]

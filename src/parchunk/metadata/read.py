@@ -18,7 +18,7 @@ from parchunk.metadata.consolidated import MODES, parse_entries
 from parchunk.metadata.discovery import Discovery, LeftOut
 from parchunk.metadata.document import shorten
 from parchunk.metadata.names import ancestors, name_problem, path_problem
-from parchunk.metadata.nodes import Node, agreed, made_up_group, parse_array, parse_group
+from parchunk.metadata.nodes import Node, agree, made_up_group, parse_array, parse_group
 from parchunk.metadata.oddities import oddities
 from parchunk.metadata.reader import NoMetadataError, Reader
 from parchunk.metadata.refused import UnsupportedFeatureError
@@ -269,7 +269,7 @@ class _Walk:
             if own is None:
                 continue
             have.append(name)
-            if listed is not None and agreed(own) != agreed(listed):
+            if listed is not None and not agree(own, listed):
                 self.warnings.append(
                     f"{kind} {name!r}: the consolidated metadata disagrees with its own, "
                     "which counts: consolidate the store again"
