@@ -133,7 +133,8 @@ class RecordWriter:
         if file is None:
             return None
         with self._inlining.held(self._target.array, file.index, file.inlined):
-            return self._put(file, encode(_joined(file)))
+            data = encode(_joined(file))
+            return self._found(file, data, self._put(file, data))
 
     def _only_file(self, part: Part) -> _File | None:
         """Return the record file of a part; None where there are more, or it waits for anything."""
@@ -169,19 +170,29 @@ class RecordWriter:
         )
         return _File(index, rows_of, fragments, each, inlined)
 
-    def _put(self, file: _File, data: bytes) -> FileWritten:
-        """Write a record file that is encoded, and what is kept of its objects before."""
-        index, fragments = file.index, file.fragments
-        objects = self._put_objects(index, fragments) if self._identity != "none" else ""
-        self._output.put(record_path(self._target.array, index), data)
-        present = sum(int(np.count_nonzero(one.rows.present)) for one in fragments)
-        record = RecordFile(index, len(file.numbers), present, len(data), digest(data), objects)
+    def _put(self, file: _File, data: bytes) -> str:
+        """Write a record file that is encoded, and what is kept of its objects before.
+
+        Return the digest of that, empty where nothing is.
+        """
+        kept = self._identity != "none"
+        objects = self._put_objects(file.index, file.fragments) if kept else ""
+        self._output.put(record_path(self._target.array, file.index), data)
+        return objects
+
+    def _found(self, file: _File, data: bytes, objects: str) -> FileWritten:
+        """Return what was written of a record file."""
+        rows = [one.rows for one in file.fragments]
+        present = sum(int(np.count_nonzero(one.present)) for one in rows)
+        record = RecordFile(
+            file.index, len(file.numbers), present, len(data), digest(data), objects
+        )
         counts = Counts(
             present=present,
             inlined=len(file.inlined),
-            bytes=sum(int(one.rows.sizes.sum()) for one in fragments),
+            bytes=sum(int(one.sizes.sum()) for one in rows),
         )
-        return FileWritten(record, Counts.total([counts, *(one.rows.counts for one in fragments)]))
+        return FileWritten(record, Counts.total([counts, *(one.counts for one in rows)]))
 
     def _put_objects(self, index: int, fragments: list[Fragment]) -> str:
         """Write what is kept of a record file's objects; return its digest."""
@@ -206,24 +217,26 @@ def write_together(
     OutputError, SourceError
         As `RecordWriter.write`. What was written before has been taken.
     """
-    alone: list[int] = []
-    files: list[tuple[int, _File]] = []
-    for at, (writer, part) in enumerate(parts):
-        file = writer._only_file(part)
-        if file is None:
-            alone.append(at)
-        else:
-            files.append((at, file))
-    encoded = [(at, file, encode(_joined(file))) for at, file in files]
-    done: list[tuple[int, FileWritten]] = []
+    each = [writer._only_file(part) for writer, part in parts]
+    files = [(at, file) for at, file in enumerate(each) if file is not None]
+    joined = [_joined(file) for _, file in files]
+    encoded = list(map(encode, joined))
+    del joined
+    put: list[str] = []
     try:
-        for at, file, data in encoded:
-            done.append((at, parts[at][0]._put(file, data)))
+        for (at, file), data in zip(files, encoded, strict=True):
+            put.append(parts[at][0]._put(file, data))
     finally:
-        for at, found in done:
-            take(at, parts[at][0]._written(parts[at][1], found))
-    for at in alone:
-        take(at, parts[at][0].write(parts[at][1]))
+        found = [
+            (at, parts[at][0]._found(file, data, objects))
+            for (at, file), data, objects in zip(files, encoded, put, strict=False)
+        ]
+        written = [(at, parts[at][0]._written(parts[at][1], one)) for at, one in found]
+        for at, one in written:
+            take(at, one)
+    for at, (writer, part) in enumerate(parts):
+        if each[at] is None:
+            take(at, writer.write(part))
 
 
 def _kept(rows: FileRows, identity: str) -> pa.Array:
