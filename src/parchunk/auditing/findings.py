@@ -64,6 +64,8 @@ KINDS: Mapping[str, Severity] = {
 class Finding:
     """One finding. ``message`` and ``remedy`` are for people; the rest is for programs.
 
+    ``kind`` is a word of docs/audit.md; ``severity`` is ``"damage"``, ``"change"``, ``"gap"`` or
+    ``"notice"``, of which the last leaves the references complete.
     ``region`` is None for a whole array and where no region is meant; ``key`` is a path below
     OUT, or a chunk key of the source, that shows what is meant. ``count`` is how many rows,
     chunks or files it is about.

@@ -97,8 +97,21 @@ class ArrayAudit(AuditCounts):
 class AuditReport(Shown, AuditCounts):
     """The audit of one OUT, and the counts of all its arrays.
 
-    ``audited`` is when it began, in UTC. ``list_requests`` and the like are those of the builds,
-    from the receipts. ``seconds`` and ``peak_memory`` (bytes, of this process) are the audit's own.
+    ``url`` is OUT, ``source`` the store that its ``plan`` is of; ``published`` says whether stock
+    readers can open it. ``findings`` are what is wrong or notable, the gravest first. ``arrays``,
+    ``partitions`` and ``stores`` (of a plan of several) have the counts of each, ``periods`` of
+    each year, month, day or hour where that was asked. ``completeness`` is up to where nothing is
+    missing along the split dimension, None where there is none; ``labels`` are its coordinates.
+
+    ``audited`` is when it began, in UTC. ``record_files`` of ``record_bytes`` were read.
+    ``list_requests`` (the fewest that could list as much are ``list_requests_least``), ``retries``,
+    ``build_seconds`` and ``listings`` (partitions by who listed them, and why) are those of the
+    builds, from the receipts. ``seconds`` and ``peak_memory`` (bytes, of this process) are the
+    audit's own.
+
+    ``comparison``, ``repository``, ``decoded`` and ``since`` are what was found against the source,
+    in an Icechunk repository, in chunks that were decoded, and since an earlier audit; None where
+    that was not asked. ``of_store``: a store was audited, by references that were not kept.
     """
 
     url: str
@@ -122,14 +135,10 @@ class AuditReport(Shown, AuditCounts):
     labels: Labels = field(repr=False, compare=False)
     periods: Periods | None = field(default=None, repr=False)
     decoded: Decoded | None = field(default=None, repr=False)
-    #: What is other than in an earlier audit.
     since: Since | None = field(default=None, repr=False)
-    #: What was audited is the store: references were made for that, and not kept.
     of_store: bool = False
     comparison: Comparison | None = field(default=None, repr=False)
-    #: What of an Icechunk repository was compared.
     repository: AgainstRepository | None = field(default=None, repr=False)
-    #: Partitions by who listed them as they were built, and why.
     listings: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @property

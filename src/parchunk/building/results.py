@@ -16,6 +16,8 @@ from parchunk.wording import counted
 class Progress:
     """How far a build is. ``partitions`` and ``chunks`` count those done before, too.
 
+    ``partitions_total`` and ``chunks_total`` are all of the plan. This run has met ``listed`` keys
+    by ``requests`` LIST requests, ``retries`` of them tried again, in ``seconds``.
     ``before`` are the chunks that were done when it began.
     """
 
@@ -57,8 +59,13 @@ class Progress:
 class BuildResult(Shown, Counts):
     """What a finished build came to, over all its runs (``receipts`` and counts) and in this one.
 
-    ``requests``, ``requests_least``, ``gets``, ``retries``, ``seconds`` and ``peak_memory`` (bytes,
-    of this process and its largest worker) are this run's; the others are the whole output's.
+    ``url`` is the output, of ``plan``. Of its ``receipts``, one a partition, ``built`` were written
+    in this run, in ``seconds``. That took ``requests`` LIST requests (the fewest that could list as
+    much are ``requests_least``), ``gets`` for indexes of shards, and ``heads`` for chunks that were
+    asked for one by one. ``retries`` were tried again, ``busy`` of them as there were too many for
+    the store. ``peak_memory`` is in bytes, of this process and its largest worker. ``listing`` says
+    who listed the source, and why; ``notes`` are lines that a user should read. ``before`` are the
+    counts by array before an update, None where there was no finished build.
     """
 
     url: str
@@ -72,13 +79,9 @@ class BuildResult(Shown, Counts):
     seconds: float
     peak_memory: int
     notes: tuple[str, ...]
-    #: Who listed the source, and why.
     listing: str = ""
-    #: Requests for single chunks, where each was asked for by itself.
     heads: int = 0
-    #: Of ``retries``, requests that were too many for the store.
     busy: int = 0
-    #: Of an update: what was there before, by array, where it was finished.
     before: Mapping[str, Counts] | None = field(default=None, repr=False)
 
     @property

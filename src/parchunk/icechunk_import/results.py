@@ -56,11 +56,13 @@ class Commit:
 
 @dataclass(frozen=True, repr=False)
 class ImportResult(Shown):
-    """What an import came to.
+    """What an import came to, in ``seconds``.
 
-    ``commits`` were made now; ``regions_in`` of ``regions_total`` are on ``branch`` after it, and
-    ``remaining`` are the numbers of the others. ``on_side`` names the branch that holds an import
-    to be published while regions are still out.
+    ``url`` is the repository, ``created`` by it or there before. ``commits`` were made now;
+    ``regions_in`` of ``regions_total`` are on ``branch`` after it, and ``remaining`` are the
+    numbers of the others. Of an import that is to be published, ``on_side`` names the branch that
+    holds it while regions are still out, and it is ``published`` once none are. ``notes`` are lines
+    that a user should read, ``code`` is the Python that opens the result.
     """
 
     url: str

@@ -31,10 +31,10 @@ class Counts:
     sizes. ``strays`` are listed objects that are no chunks. ``found_again`` chunks were missed by
     the first listing and found by the second one.
 
-    Of an expanded sharded array these count inner chunks, and the last three its shards:
-    ``empty_entries`` are inner chunks missing from shards that are there, so that
-    ``missing - empty_entries - zero_sized`` of them lie in absent shards. They are 0 for other
-    arrays.
+    Of an expanded sharded array these count inner chunks. ``shards_present`` of its
+    ``shards_expected`` are there, and ``empty_entries`` are inner chunks missing from those, so
+    that ``missing - empty_entries - zero_sized`` of them lie in absent shards. These three are 0
+    for other arrays.
     """
 
     expected: int = 0

@@ -34,9 +34,12 @@ class ArrayStatus:
 
 @dataclass(frozen=True, repr=False)
 class Status(Shown):
-    """A build's state: ``published`` when stock readers can open it.
+    """The state of the build in ``url``, of ``plan``: ``published`` when stock readers can open it.
 
-    ``under_way`` says who works in OUT, and whether an update has begun and not ended.
+    ``arrays`` have the counts of each. ``under_way`` says who works in OUT, and whether an update
+    has begun and not ended. ``inventory`` is the date of the oldest one that partitions are of,
+    None where all were listed; ``listings`` counts partitions by who listed them, and why.
+    ``latest`` is the latest step at which nothing is missing, None unless finished and split.
     """
 
     url: str
@@ -44,11 +47,8 @@ class Status(Shown):
     arrays: tuple[ArrayStatus, ...]
     published: bool
     under_way: UnderWay
-    #: The date of the oldest inventory that partitions are of; None where all were listed.
     inventory: str | None = None
-    #: The latest step at which nothing is missing; None unless finished and split.
     latest: LatestStep | None = None
-    #: Partitions by who listed them, and why.
     listings: Mapping[str, int] = field(default_factory=dict)
 
     @property
