@@ -150,6 +150,27 @@ def part_of_a_store(place: Place, wanted: Undisturbed) -> str:
     return ""
 
 
+def kill(
+    begin: Callable[[Path, Step | None], Command],
+    folder: Path,
+    kill_at: Step | None,
+    moments: Sequence[float],
+) -> str:
+    """Let a command kill itself at a step, or kill it after some seconds, again and again.
+
+    ``begin`` starts it with a folder of its own. Returns the name of the step.
+    """
+    for number, after in enumerate(moments or (None,)):
+        killed = begin(folder / f"killed-{number}", kill_at)
+        if after is not None:
+            time.sleep(after)
+            killed.kill()
+        code, _, error = killed.end()
+        assert code == KILLED or (moments and code == 0), error
+        assert kill_at is None or kill_at.name in killed.steps
+    return "a random moment" if kill_at is None else kill_at.name
+
+
 def check(
     wanted: Undisturbed,
     place: Place,
@@ -163,16 +184,7 @@ def check(
     """
     reader = Reader(place, partial(part_of_a_store, place, wanted))
     with serve(store(), latency=0.02 if moments else 0, process=False) as server, reader.looking():
-        step = ""
-        for number, after in enumerate(moments or (None,)):
-            killed = start(server, place, folder / f"killed-{number}", kill_at)
-            if after is not None:
-                time.sleep(after)
-                killed.kill()
-            code, _, error = killed.end()
-            assert code == KILLED or (moments and code == 0), error
-            step = "a random moment" if kill_at is None else kill_at.name
-            assert kill_at is None or step in killed.steps
+        step = kill(partial(start, server, place), folder, kill_at, moments)
         files = place.files()
         done = receipts_in(files)
         server.reset()

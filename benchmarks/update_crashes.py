@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,9 +28,9 @@ from instruments.synthetic.zarr_stores import zarr_store
 
 from benchmarks.crash_places import Place
 from benchmarks.crashes import (
-    KILLED,
     REGION,
     Reader,
+    kill,
     kill_and_print,
     seen_by_readers,
     start,
@@ -137,14 +136,7 @@ def check(
     latency = 0.02 if moments else 0
     reader = Reader(place, partial(neither_old_nor_new, place, wanted))
     with serve(store(AFTER), latency=latency, process=False) as server, reader.looking():
-        step = "a random moment" if kill_at is None else kill_at.name
-        for number, after in enumerate(moments or (None,)):
-            killed = start_update(server, place, folder / f"killed-{number}", kill_at)
-            if after is not None:
-                time.sleep(after)
-                killed.kill()
-            code, _, error = killed.end()
-            assert code == KILLED or (moments and code == 0), error
+        step = kill(partial(start_update, server, place), folder, kill_at, moments)
         kept = ".parchunk/update.json" in place.files()
         code, said, error = start_update(
             server, place, folder / "again", asked=() if kept else ASKED
