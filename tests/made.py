@@ -53,6 +53,19 @@ NUMBERS = ["i1", "u1", "<i2", ">i4", "<u8", "<f2", ">f4", "<f8", "bool", "<c8", 
 TIMES = ["<M8[s]", ">M8[ns]", "<m8[h]"]
 
 
+def write_three_arrays(path: Path) -> None:
+    """Write a store of two arrays of single elements along ``time``, of which one lacks a chunk,
+    and a scalar.
+    """
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    for name, shape in {"v": (20, 10), "w": (20, 3), "crs": ()}.items():
+        names = ["time", "x"][: len(shape)]
+        root.create_array(
+            name, shape=shape, chunks=(1,) * len(shape), dtype="u1", dimension_names=names
+        )[...] = 7
+    (path / "v" / "c" / "3" / "3").unlink()
+
+
 def fill_of(dtype: np.dtype[Any], choice: str) -> Any:
     if choice == "none" and dtype.kind != "b":
         return None

@@ -181,3 +181,15 @@ def months(folder: Path, made: dict[str, Any]) -> list[Path]:
         paths.append(write(folder / f"{at}.zarr", arrays, made["format"], title="months"))
         begin += length
     return paths
+
+
+def assert_views_agree(con: Any) -> None:
+    """Assert that a connection counts by region in record files what its receipts say."""
+    counted = con.sql(
+        "SELECT array_name, region, count(*), count(*) FILTER (present) FROM refs\n"
+        "WHERE region IS NOT NULL GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    assert counted == con.sql(
+        "SELECT array_name, region, expected, present FROM coverage\n"
+        "WHERE region IS NOT NULL AND expected > 0 ORDER BY ALL"
+    ).fetchall()  # fmt: skip

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zarr
 from obstore.store import MemoryStore
+from tests.made import write_three_arrays
 
 import parchunk
 from parchunk.building.effort import Effort
@@ -20,13 +20,7 @@ Published = Callable[[Path], dict[str, bytes]]
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("executors") / "s.zarr"
-    root = zarr.open_group(path, mode="w", zarr_format=3)
-    for name, shape in {"v": (20, 10), "w": (20, 3), "crs": ()}.items():
-        names = ["time", "x"][: len(shape)]
-        root.create_array(
-            name, shape=shape, chunks=(1,) * len(shape), dtype="u1", dimension_names=names
-        )[...] = 7
-    (path / "v" / "c" / "3" / "3").unlink()
+    write_three_arrays(path)
     return str(path)
 
 

@@ -15,6 +15,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.made import write_three_arrays
 
 import parchunk
 from parchunk.building.tasks import do_task
@@ -35,13 +36,7 @@ from parchunk.reading.status import read_status
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tasks") / "s.zarr"
-    root = zarr.open_group(path, mode="w", zarr_format=3)
-    for name, shape in {"v": (20, 10), "w": (20, 3), "crs": ()}.items():
-        names = ["time", "x"][: len(shape)]
-        root.create_array(
-            name, shape=shape, chunks=(1,) * len(shape), dtype="u1", dimension_names=names
-        )[...] = 7
-    (path / "v" / "c" / "3" / "3").unlink()
+    write_three_arrays(path)
     (path / "v" / "c" / "9" / "note.txt").write_text("stray")
     return path
 

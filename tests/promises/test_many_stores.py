@@ -13,7 +13,7 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
-from tests.many_stores import MONTHS, months, opened, stock
+from tests.many_stores import MONTHS, assert_views_agree, months, opened, stock
 
 import parchunk
 
@@ -81,14 +81,7 @@ def test_views_and_audit_know_the_stores(
         "WHERE path IS NOT NULL AND NOT starts_with(path, url || '/')"
     ).fetchall()
     assert wrong == [(0,)]
-    counted = con.sql(
-        "SELECT array_name, region, count(*), count(*) FILTER (present) FROM refs\n"
-        "WHERE region IS NOT NULL GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
-    assert counted == con.sql(
-        "SELECT array_name, region, expected, present FROM coverage\n"
-        "WHERE region IS NOT NULL ORDER BY ALL"
-    ).fetchall()  # fmt: skip
+    assert_views_agree(con)
     report = parchunk.audit(tmp_path / "out", allow_missing="air")
     assert report.findings == ()
     gone = next(path for path in (paths[1] / "rain").rglob("*") if path.name.startswith("0"))

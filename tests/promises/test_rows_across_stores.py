@@ -15,7 +15,7 @@ import pytest
 import xarray
 from instruments.s3_server import S3Bucket
 from tests.full_output import full
-from tests.many_stores import Made, as_one_store, join, write
+from tests.many_stores import Made, as_one_store, assert_views_agree, join, write
 
 import parchunk
 from parchunk.errors import OutputError
@@ -258,14 +258,7 @@ def test_an_audit_looks_into_each_store(tmp_path: Path) -> None:
 
 def test_views_count_whole_record_files(whole: Path) -> None:
     con = parchunk.connect(whole)
-    counted = con.sql(
-        "SELECT array_name, region, count(*), count(*) FILTER (present) FROM refs\n"
-        "WHERE region IS NOT NULL GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
-    assert counted == con.sql(
-        "SELECT array_name, region, expected, present FROM coverage\n"
-        "WHERE region IS NOT NULL AND expected > 0 ORDER BY ALL"
-    ).fetchall()  # fmt: skip
+    assert_views_agree(con)
     assert con.sql("SELECT store FROM regions ORDER BY region").fetchall() == [
         (0,), (0,), (1,), (2,), (2,), (3,), (4,),
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
-from tests.many_stores import Made, write
+from tests.many_stores import Made, assert_views_agree, write
 
 import parchunk
 from parchunk.errors import InputError
@@ -79,14 +79,7 @@ def test_groups_are_joined_each(tmp_path: Path, zarr_format: int) -> None:
     assert harmful(out) == []
     con = parchunk.connect(out)
     assert con.sql("SELECT DISTINCT store FROM regions").fetchall() == [(None,)]
-    counted = con.sql(
-        "SELECT array_name, region, count(*), count(*) FILTER (present) FROM refs\n"
-        "WHERE region IS NOT NULL GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
-    assert counted == con.sql(
-        "SELECT array_name, region, expected, present FROM coverage\n"
-        "WHERE region IS NOT NULL AND expected > 0 ORDER BY ALL"
-    ).fetchall()  # fmt: skip
+    assert_views_agree(con)
     for receipt in (out / ".parchunk" / "receipts").rglob("[12].json"):
         receipt.unlink()
     assert parchunk.build(parchunk.plan(given, concat="time", region=10), out).built == 2
