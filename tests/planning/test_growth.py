@@ -318,6 +318,7 @@ def test_more_partitions_than_receipts_are_kept_for_are_joined() -> None:
     new = grown_plan(old, Hierarchy((replace(before, shape=(5_000_001,)),), ()))
     assert new.region_length == 2
     assert new.arrays[0].regions == 2_500_001
+    assert grown_plan(old, Hierarchy((before,), ())) == old
 
 
 def test_more_chunks_than_numbers_are_refused_before_anything_is_written() -> None:
