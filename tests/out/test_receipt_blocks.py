@@ -28,6 +28,7 @@ from parchunk.out.receipt_blocks import (
     encode_block,
     folder_of,
     lines_of,
+    places_in_blocks,
     places_of,
     put_block,
 )
@@ -273,12 +274,33 @@ def test_a_block_is_as_it_was_for_all_other_lines(built: Built, output: Output) 
     first, second, third = list(built.receipts.values())[:3]
     path = put_block(output, built.held(first, second, third))
     assert path == put_block(output, built.held(first, second, third))
-    data = (output.get(path) or b"") + b"no receipt\n"
+    odd = b'no receipt\n{"array": ["g1/a1"], "region": 0}\n'
+    data = (output.get(path) or b"") + odd
     assert data.startswith(encode_block([first, second, third]))
     output.put(path, data)
     drop_lines(output, {second.key, ("g9/none", None)}, [path])
-    assert output.get(path) == encode_block([first, third]) + b"no receipt\n"
-    assert [line.number for line in lines_of(data)] == [1, 2, 3, 4]
+    assert output.get(path) == encode_block([first, third]) + odd
+    assert [line.number for line in lines_of(data)] == [1, 2, 3, 4, 5]
+
+
+def test_a_block_that_others_write_all_the_time_is_given_up(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = in_memory()
+    receipt, other = itertools.islice(built.receipts.values(), 2)
+    path = put_block(output, built.held(receipt, other))
+    before = output.get(path)
+    monkeypatch.setattr(RemoteOutput, "put_if", lambda *_: None)
+    with pytest.raises(OutputError, match=r"by several at once: run again"):
+        drop_lines(output, {receipt.key}, [path])
+    assert output.get(path) == before
+
+
+def test_an_array_of_five_thousand_chunks_is_small(built: Built) -> None:
+    plan, (first, *others) = built.plan, built.plan.arrays
+    for chunks, held in ((5_000, 18), (5_001, 17)):
+        large = replace(first, spec=replace(first.spec, shape=(chunks,), chunks=(1,)))
+        assert len(places_in_blocks(replace(plan, arrays=(large, *others)))) == held
 
 
 def test_only_blocks_that_may_speak_of_them_are_read(built: Built) -> None:
@@ -327,6 +349,8 @@ def test_a_receipt_waits_for_few_and_not_for_long(
     assert sizes(all_of_them) == [7, 10, 10]
     monkeypatch.setattr(receipt_blocks, "MOST_BYTES", 5_000)
     assert max(sizes(all_of_them)) < 8
+    monkeypatch.setattr(receipt_blocks, "MOST_SECONDS", 600.0)
+    assert min(sizes(all_of_them)) > 1
     monkeypatch.setattr(receipt_blocks, "MOST_SECONDS", -1.0)
     assert sizes(all_of_them) == [1] * 27
     output = in_memory()
