@@ -8,9 +8,11 @@ import os
 import pickle
 import shutil
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,10 @@ from instruments.inventories import FORMATS, objects_in
 
 import parchunk
 from parchunk.cli.main import run
+from parchunk.inventories.pieces import pieces_of
 from parchunk.inventories.reading import read_inventory
 from parchunk.out.kept_rows import kept_rows
+from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
 from parchunk.out.output import INVENTORY
 
@@ -238,6 +242,41 @@ def test_a_part_that_is_refused_writes_nothing(
     inventory.write_text("key,size\nx")
     assert run(["build", str(store), str(tmp_path / "refs"), *part]) == 2
     assert open_output(str(tmp_path / "refs")).is_empty()
+
+
+def test_tasks_fetch_no_piece_without_a_key_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 1,200 steps of ten chunks, in thirteen pieces; each region has 100 steps."""
+    store, out = tmp_path / "s.zarr", tmp_path / "refs"
+    shape = {"shape": (1200, 10), "chunks": (1, 1), "dimension_names": ("time", "x")}
+    zarr.open_group(store, mode="w").create_array("t", dtype="u1", **shape)
+    keys = sorted(f"t/c/{step}/{x}" for step in range(1200) for x in range(10))
+    rows = pa.table({"key": ["zarr.json", "t/zarr.json", *keys], "size": [1] * 12_002})
+    opened = parchunk.Source.open(str(store))
+    source = parchunk.Source(opened.store, opened.prefix, opened.url, objects=rows)
+    cut = partial(pieces_of, groups=1, group=1_000)
+    monkeypatch.setattr("parchunk.out.kept_rows.pieces_of", cut)
+    plan = parchunk.plan(source, split="time", region=100)
+    tasks = parchunk.tasks(plan, out, parts=12)
+    index = json.loads((out / INVENTORY / "index.json").read_bytes())
+    firsts = [piece["first"].rpartition("s.zarr/")[2] for piece in index["pieces"]]
+    names = [f"{INVENTORY}/rows-{piece['digest']}.parquet" for piece in index["pieces"]]
+    place = {key: bisect_right(firsts, key) - 1 for key in keys}
+
+    got: list[str] = []
+    get = LocalOutput.get
+    monkeypatch.setattr(LocalOutput, "get", lambda self, path: got.append(path) or get(self, path))
+    counts = []
+    for task in (tasks[0], tasks[1], tasks[7]):
+        got.clear()
+        parchunk.run_task(pickle.loads(pickle.dumps(task)))
+        fetched = [names.index(path) for path in got if path in names]
+        steps = range(100 * task.start, 100 * task.stop)
+        needed = {place[f"t/c/{step}/{x}"] for step in steps for x in range(10)}
+        assert sorted(fetched) == sorted(needed)
+        counts.append(len(fetched))
+    assert counts == [12, 4, 2]
 
 
 def test_rows_that_are_in_no_file(store: Path, tmp_path: Path, published: Published) -> None:
