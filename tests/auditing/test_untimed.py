@@ -228,6 +228,20 @@ def test_it_is_the_same_whenever_it_was_copied(tmp_path: Path) -> None:
     assert parchunk.build(plan, out).built == 1
 
 
+@pytest.mark.parametrize("never", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", ""])
+def test_what_tools_write_for_no_time_is_none(tmp_path: Path, never: str) -> None:
+    """rclone says the first of year 1, or of 1970, of objects of which the server says no time."""
+    store, out, file = written(tmp_path), tmp_path / "out", tmp_path / "list.json"
+    parchunk.build(store, out)
+    rows = [
+        {"Path": row.key, "Size": row.size, "ModTime": never}
+        for row in objects_in(store, "s.zarr/")
+    ]
+    file.write_text(json.dumps(rows))
+    report = parchunk.audit(out, against_source=True, inventory=file)
+    assert [(one.kind, one.count) for one in report.findings] == [("untimed", 12)]
+
+
 def test_a_row_with_a_time_counts_before_one_without(tmp_path: Path) -> None:
     store = written(tmp_path)
     some = table(store, range(0, STEPS, 2))

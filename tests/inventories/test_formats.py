@@ -1,5 +1,7 @@
 """Inventories of every format, of a real store: the same record files as from its listing."""
 
+import gzip
+import hashlib
 import json
 import os
 import time
@@ -53,6 +55,21 @@ def listed(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> parchunk.B
 @pytest.fixture(scope="module")
 def objects(bucket: Path) -> list[Object]:
     return objects_in(bucket, "")
+
+
+def test_a_manifest_may_have_parts_of_no_rows(
+    bucket: Path, objects: list[Object], listed: parchunk.BuildResult, tmp_path: Path
+) -> None:
+    manifest = FORMATS["S3 CSV"](tmp_path, objects, "bucket")
+    document, empty = json.loads(manifest.read_text()), gzip.compress(b"")
+    folder = Path(document["files"][0]["key"]).parent
+    next(tmp_path.rglob("*.csv.gz")).with_name("none.csv.gz").write_bytes(empty)
+    md5 = hashlib.md5(empty, usedforsecurity=False).hexdigest()
+    part = {"key": str(folder / "none.csv.gz"), "size": len(empty), "MD5checksum": md5}
+    document["files"].insert(0, part)
+    manifest.write_text(json.dumps(document))
+    plan = parchunk.plan(bucket / "data/s.zarr", split="time", region=5, inventory=manifest)
+    assert_same(parchunk.build(plan, tmp_path / "out"), listed)
 
 
 def files(out: str, ending: str) -> dict[str, bytes]:

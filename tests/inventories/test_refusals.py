@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,36 @@ def test_a_packed_table_that_was_cut_off(
     refused(bucket, cut(path, 0.9), "cut off")
 
 
+def test_a_table_that_was_cut_off_on_its_way_to_gzip(bucket: Path, tmp_path: Path) -> None:
+    """The file is whole, and the last size is not: 12 of 128 bytes."""
+    path = tmp_path / "objects.csv.gz"
+    path.write_bytes(gzip.compress(b"key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,12"))
+    refused(bucket, path, "does not end with a line's end")
+
+
+@pytest.mark.parametrize("spelled", ["my%20air", "my+air"])
+def test_keys_that_are_spelled_as_in_a_url(tmp_path: Path, spelled: str) -> None:
+    """Most names are spelled alike, so that all but some arrays would be there."""
+    store, table = tmp_path / "s.zarr", tmp_path / "objects.csv"
+    group = zarr.open_group(store, mode="w", zarr_format=2)
+    for name in ("my air", "t"):
+        group.create_array(name, shape=(6,), chunks=(1,), dtype="i4")[:] = 1
+    rows = "".join(f"{one.key},{one.size}\n" for one in objects_in(store, "s.zarr/"))
+    table.write_text("key,size\n" + rows)
+    assert [array.spec.name for array in parchunk.plan(store, inventory=table).arrays] == [
+        "my air",
+        "t",
+    ]
+    table.write_text("key,size\n" + rows.replace("my air", spelled))
+    match = re.escape(f"no object of my air, and some below {spelled}: its keys are spelled as in")
+    refused(tmp_path, table, match)
+    # What consolidated metadata names is known to be there.
+    zarr.consolidate_metadata(store)
+    refused(tmp_path, table, match, consolidated="only")
+    with pytest.raises(parchunk.ParchunkError, match=r"lacks .*my air, whose metadata"):
+        parchunk.plan(store, inventory=table)
+
+
 TABLES: dict[str, tuple[str, str]] = {
     "no sizes": ("key,length\ns.zarr/t/0,4\n", r"no column of sizes .*it has 'key', 'length'"),
     "no keys": ("object,size\ns.zarr/t/0,4\n", "no column of keys"),
@@ -120,9 +151,15 @@ TABLES: dict[str, tuple[str, str]] = {
         r"t/0 comes twice, with two sizes \(4 and 5\)",
     ),
     "two times": (
-        "key,size,mtime\ns.zarr/.zgroup,2,2026-01-01\ns.zarr/.zgroup,2,2026-01-02\n",
+        "key,size,mtime\ns.zarr/.zgroup,2,2026-01-01T00:00\ns.zarr/.zgroup,2,2026-01-02T00:00\n",
         "comes twice, with two modifieds",
     ),
+    "versions of which none is said to be the latest": (
+        "key,size,version_id\ns.zarr/.zgroup,2,a\ns.zarr/t/0,4,a\ns.zarr/t/0,4,b\n",
+        "1 rows are in it twice, of versions, and nothing says which one is the latest",
+    ),
+    "a size beyond all": (f"key,size\ns.zarr/.zgroup,2\ns.zarr/t/0,{2**63}\n", "has no size"),
+    "a day": ("key,size,mtime\ns.zarr/.zgroup,2,2026-01-01\n", "cannot be read, or is a day"),
     "no time": ("key,size,mtime\ns.zarr/.zgroup,2,soon\n", "the time of .*.zgroup cannot be read"),
     "an empty segment": ("key,size\ns.zarr/.zgroup,2\ns.zarr/t//0,4\n", "empty, '.' or '..'"),
     "dots": ("key,size\ns.zarr/.zgroup,2\ns.zarr/../t/0,4\n", "empty, '.' or '..'"),
@@ -143,6 +180,10 @@ def test_a_table_with_a_fault(name: str, bucket: Path, tmp_path: Path) -> None:
 
 DOCUMENTS: dict[str, tuple[object, str]] = {
     "a part of a listing": ({"Contents": [], "NextToken": "x"}, "a part of a listing"),
+    "spelled as in a URL": (
+        {"Contents": [], "EncodingType": "url"},
+        "EncodingType is 'url'.: list without --encoding-type",
+    ),
     "one level": (
         {"Contents": [], "CommonPrefixes": [{"Prefix": "s.zarr/"}]},
         "a listing of one level .*without --delimiter",

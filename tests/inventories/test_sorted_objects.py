@@ -140,7 +140,7 @@ def test_runs_are_merged(tmp_path: Path) -> None:
     count = 300_000
     numbers = np.random.default_rng(0).permutation(count)
     keys = pc.binary_join_element_wise("s/t", pa.array(numbers).cast(pa.string()), "/")
-    table = pa.table({"key": keys, "size": numbers, "last_modified": numbers})
+    table = pa.table({"key": keys, "size": numbers, "last_modified": numbers + 1})
     again = pa.concat_tables([table, table.slice(0, 7), pa.table({**other_keys(table)})])
     part = spooled_stream(again, "it", tmp_path / "part.parquet")
     rows = Rows(part, columns_of(part.columns, "it"))

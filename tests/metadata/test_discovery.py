@@ -104,6 +104,22 @@ def test_arrays_of_the_other_format_are_named(
     assert Hierarchy.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_document_that_is_listed_and_not_there(reader_of, document, zarr_format) -> None:
+    """As one that was deleted since an inventory, or that this spells in another way."""
+    objects = {"zarr.json" if zarr_format == 3 else ".zgroup": GROUP[zarr_format]}
+    reader = reader_of(
+        objects | {f"{name}/{ARRAY[zarr_format]}": document[zarr_format] for name in ("a", "b")}
+    )
+    get = reader.get
+    reader.get = lambda key: None if key.startswith("b/") else get(key)
+    found = read_hierarchy(reader)
+    assert names(found) == ["a"]
+    ((name, reason),) = found.left_out
+    assert name == "b"
+    assert f"its {ARRAY[zarr_format]} is listed, and is not there to be read" in reason
+
+
 def test_both_formats_at_the_root(reader_of, document) -> None:
     """v3 counts; what only v2 has is named, whether it has a document of its own or not."""
     v2 = consolidated(2, {"both": document[2], "old": document[2], "listed": document[2]})

@@ -55,6 +55,11 @@ class Columns:
         return self.latest is None and self.deleted is not None and _plain(self.deleted) == _MARKER
 
     @property
+    def ambiguous(self) -> bool:
+        """Whether it has versions, and nothing says which one readers see."""
+        return self.version is not None and self.latest is None and self.gone is None
+
+    @property
     def names(self) -> list[str]:
         """The columns that are read."""
         return [name for name in self.__dict__.values() if name is not None]

@@ -66,6 +66,11 @@ def _first_object(text: _Text, where: str) -> Generator[dict[str, Any], None, bo
             f"{where} is a listing of one level (it has CommonPrefixes): give all that is below, "
             "without --delimiter"
         )
+    if members.get("EncodingType"):
+        raise InputError(
+            f"{where} has keys that are spelled as in a URL (EncodingType is "
+            f"{str(members['EncodingType'])[:20]!r}): list without --encoding-type"
+        )
     for name in ("IsTruncated", "NextToken", "NextContinuationToken"):
         if members.get(name):
             raise InputError(

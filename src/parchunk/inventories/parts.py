@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +30,8 @@ _OTHERS = {
 }
 #: Rows that are held while a stream of them is written to a file.
 _ROWS = 50_000
+#: Bytes that are unpacked at a time.
+_BLOCK = 1 << 20
 #: Bytes of a manifest, at most: it names parts, some thousands.
 _MANIFEST = 1 << 24
 
@@ -94,6 +97,8 @@ def recognised(
         with _text_of(path, packed) as file:
             return _spooled_objects(json_objects(file, name), name, spool)
     if not start:
+        if header is not None and sure:  # as where a manifest has a part for no rows
+            return Part(name, path, header, text=True, header=False, packed=packed)
         raise InputError(f"{name} is empty: {_WHOLE}")
     if not sure:
         _refuse_unended(path, name, packed)
@@ -207,15 +212,23 @@ def _first_text(path: Path, name: str) -> str:
 
 def _refuse_unended(path: Path, name: str, packed: bool) -> None:
     """Refuse a table whose last line may have been cut off amid a number."""
-    if packed:
-        return  # gzip has an end of its own
-    with path.open("rb") as file:
-        file.seek(-1, io.SEEK_END)
-        if file.read(1) not in (b"\n", b"\r"):
-            raise InputError(
-                f"{name} does not end with a line's end, so it may have been cut off: give the "
-                "whole file, or end its last line"
-            )
+    last = b""
+    if packed:  # what was cut off before it was packed, as on its way to gzip, is whole as a file
+        try:
+            with gzip.open(path) as text:
+                while block := text.read(_BLOCK):
+                    last = block[-1:]
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{name} cannot be unpacked ({_first(error)}): {_WHOLE}") from None
+    else:
+        with path.open("rb") as file:
+            file.seek(-1, io.SEEK_END)
+            last = file.read(1)
+    if last not in (b"\n", b"\r"):
+        raise InputError(
+            f"{name} does not end with a line's end, so it may have been cut off: give the whole "
+            "file, or end its last line"
+        )
 
 
 def _first(error: BaseException) -> str:

@@ -15,6 +15,8 @@ _LINE = 1 << 18
 _BUFFER = 1 << 22
 #: Stands for a time that cannot be read.
 UNREADABLE = -(1 << 62)
+#: What tools write of objects that have no time, as does 0: the first moment of the year 1.
+_YEAR_ONE = -62_135_596_800_000_000
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ class Rows:
             wanted.append(f"(({unversioned}) OR {self._yes(columns.latest)})")
         if self.bucket is not None and columns.bucket is not None:
             wanted.append(f"{self._text(columns.bucket)} = {quoted(self.bucket)}")
-        modified = (
-            "CAST(NULL AS BIGINT)" if columns.modified is None else self._time(columns.modified)
-        )
+        modified = "CAST(NULL AS BIGINT)"
+        if columns.modified is not None:
+            modified = f"nullif(nullif({self._time(columns.modified)}, 0), {_YEAR_ONE})"
         bucket = "NULL" if columns.bucket is None else self._text(columns.bucket)
         etag = "" if columns.etag is None else f", {self._text(columns.etag)} AS etag"
         where = " AND ".join(wanted) or "true"
@@ -117,20 +119,27 @@ class Rows:
         )
 
     def _whole(self, name: str) -> str:
-        """Return a column of whole numbers, null where there is none."""
+        """Return a column of whole numbers that a size can be, null where there is none."""
+        column, text = self._column(name), self._text(name)
         if pa.types.is_integer(self._type(name)):
-            return f"TRY_CAST({self._column(name)} AS UBIGINT)"
-        text = self._text(name)
-        if pa.types.is_floating(self._type(name)):
+            found = f"TRY_CAST({column} AS BIGINT)"
+        elif pa.types.is_floating(self._type(name)):
             # As pandas writes whole numbers of which some are missing.
-            column = self._column(name)
-            return f"CASE WHEN {column} = floor({column}) THEN TRY_CAST({column} AS UBIGINT) END"
-        return f"CASE WHEN regexp_full_match({text}, '[0-9]+') THEN TRY_CAST({text} AS UBIGINT) END"
+            found = f"CASE WHEN {column} = floor({column}) THEN TRY_CAST({column} AS BIGINT) END"
+        else:
+            digits = f"regexp_full_match({text}, '[0-9]+')"
+            found = f"CASE WHEN {digits} THEN TRY_CAST({text} AS BIGINT) END"
+        return f"TRY_CAST({found} AS UBIGINT)"
 
     def _time(self, name: str) -> str:
-        """Return a column of times in microseconds since the epoch, in UTC; null where unknown."""
+        """Return a column of times in microseconds since the epoch, in UTC; null where unknown.
+
+        A day is none: what was written again on it could not be told.
+        """
         kind, column = self._type(name), self._column(name)
-        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        if pa.types.is_date(kind):
+            return f"CASE WHEN {column} IS NOT NULL THEN {UNREADABLE} END"
+        if pa.types.is_timestamp(kind):
             zoned = pa.types.is_timestamp(kind) and kind.tz is not None
             return f"epoch_us(CAST({column} AS {'TIMESTAMPTZ' if zoned else 'TIMESTAMP'}))"
         if pa.types.is_integer(kind):
@@ -138,6 +147,7 @@ class Rows:
         text = self._text(name)
         return (
             f"CASE WHEN coalesce({text}, '') = '' THEN NULL "
+            f"WHEN regexp_full_match({text}, '\\d{{4}}-\\d\\d-\\d\\d') THEN {UNREADABLE} "
             f"WHEN regexp_full_match({text}, '[0-9]{{9,19}}') THEN "
             f"{_of_epoch(f'TRY_CAST({text} AS HUGEINT)')} "
             f"ELSE coalesce(epoch_us(TRY_CAST({text} AS TIMESTAMPTZ)), "

@@ -211,6 +211,12 @@ def _sorted(
                 "at several times, so that what was deleted between is in the older ones: give "
                 "the newest alone"
             )
+        if written.twice and any(one.columns.ambiguous for one in rows):
+            raise InputError(
+                f"{where}: {written.twice:,} rows are in it twice, of versions, and nothing says "
+                "which one is the latest, or whether it was deleted: give an inventory with a "
+                "column is_latest, or a table of the latest versions alone, each once"
+            )
         if not written.count:
             shown = ", ".join(map(repr, sorter.examples())) or "none"
             raise InputError(
@@ -225,9 +231,8 @@ def _sorted(
         notes.append(f"{where}: {written.twice:,} rows are in it twice, and count once")
     if written.untimed:
         notes.append(
-            f"{where}: {counted(written.untimed, 'object has', 'objects have')} no time of their "
-            "own, and count as written when the inventory was taken, or before: audits compare "
-            "their sizes alone"
+            f"{where}: it has no time of {counted(written.untimed, 'object')}, which count as "
+            "written when the inventory was taken, or before: audits compare their sizes alone"
         )
     made = SortedObjects(
         str(file),

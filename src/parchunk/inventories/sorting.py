@@ -253,7 +253,8 @@ def _checked(batch: pa.RecordBatch, where: str, identity: str = "none") -> pa.Re
     if pc.any(unreadable).as_py():
         key = paths.filter(unreadable)[0].as_py()
         raise InputError(
-            f"{where}: the time of {key} cannot be read: write times as 2026-11-29T00:00:00Z"
+            f"{where}: the time of {key} cannot be read, or is a day: write times as "
+            "2026-11-29T00:00:00Z, or leave that column out"
         )
     odd = pc.match_substring_regex(pc.replace_substring_regex(paths, "/$", ""), _ODD)
     if pc.any(odd).as_py():

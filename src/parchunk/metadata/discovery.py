@@ -11,7 +11,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from parchunk.errors import MetadataError, UnreadableFolderError
-from parchunk.metadata.folder_keys import example_chunk, folders_of, holds_documents
+from parchunk.metadata.folder_keys import (
+    ARRAY_DOCUMENTS,
+    example_chunk,
+    folders_of,
+    holds_documents,
+)
 from parchunk.metadata.nodes import Node, read_v2_node, read_v3_node
 from parchunk.metadata.reader import Reader
 from parchunk.metadata.threads import in_threads
@@ -140,6 +145,15 @@ class Discovery:
             keys, whole = self.reader.first_keys(self.key(name))
         except UnreadableFolderError as error:
             return self._not_entered(name, f"it has no metadata, and {error}")
+        own = sorted(ARRAY_DOCUMENTS & {*keys})
+        if own:
+            why = (
+                f"its {own[0]} is listed, and is not there to be read: it was deleted since, or "
+                "its name is another"
+            )
+            if own == [".zarray"]:
+                return _Seen(name, left_out=LeftOut(name, why, True))
+            return self._not_entered(name, why)
         documents = holds_documents(keys)
         if name.rpartition("/")[2].startswith("."):
             if whole and not documents:

@@ -26,6 +26,7 @@ from parchunk.planning.inventory import (
     as_inventory,
     consolidated_for,
     mark_of,
+    refuse_encoded,
 )
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.labels import parse_labels
@@ -181,6 +182,7 @@ def plan(
     hierarchy, source, lone_array = _read(
         source, group, include, exclude, consolidated, skip_unsupported
     )
+    refuse_encoded(source, hierarchy)
     hierarchy = as_wanted(hierarchy, shards, zarr_format)
     if skip_unsupported:
         hierarchy = skip_refused(hierarchy)

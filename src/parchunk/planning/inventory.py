@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from parchunk.arguments.idle import refuse_idle
 from parchunk.errors import InputError
 from parchunk.inventories.reading import MEMORY, InventoryFile, read_inventory
 from parchunk.inventories.roots import Root
 from parchunk.inventories.sorted_objects import Origin
+from parchunk.metadata import Hierarchy
 from parchunk.stores.inventory_file import open_inventory_file
 from parchunk.stores.source import Source
 
@@ -136,6 +138,41 @@ def require_inventory(mark: InventoryMark | None, source: Source) -> None:
     raise InputError(
         f"this plan is of {mark}, which is not at hand: plan again, with that inventory"
     )
+
+
+def refuse_encoded(source: Source, hierarchy: Hierarchy) -> None:
+    """Refuse an inventory whose keys are spelled as in a URL, where its maker says nothing of it.
+
+    Of most names nobody would notice; arrays with others would lack all of their chunks, or be
+    left out.
+
+    Raises
+    ------
+    InputError
+        Naming an array, and how the inventory spells it.
+    """
+    if source.objects is None:
+        return
+    there = [(spec.name, spelled) for spec in hierarchy.arrays for spelled in _encoded(spec.name)]
+    left_out = {name for name, _ in hierarchy.left_out}
+    # Of an array it is the folder of its chunks that shows no document.
+    for spelled in sorted({*left_out, *(name.rpartition("/")[0] for name in left_out)} - {""}):
+        for name in {unquote(spelled), unquote_plus(spelled)} - {spelled}:
+            if any(source.get(f"{name}/{last}") is not None for last in ("zarr.json", ".zarray")):
+                there.append((name, spelled))
+    for name, spelled in there:
+        has_name, has_spelled = (source.first_keys(each)[0] for each in (name, spelled))
+        if has_spelled and not has_name:
+            raise InputError(
+                f"the inventory of {source.objects.date} has no object of {name}, and some below "
+                f"{spelled}: its keys are spelled as in a URL; give it with keys as the store has "
+                "them, or a manifest.json of CSV files, which says so"
+            )
+
+
+def _encoded(name: str) -> set[str]:
+    """Return how a URL may spell a name, other than it is."""
+    return {quote(name), quote_plus(name, safe="/")} - {name}
 
 
 def consolidated_for(source: Source, consolidated: str) -> str:

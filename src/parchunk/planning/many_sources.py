@@ -15,7 +15,7 @@ from parchunk.metadata import (
     RootIsArrayError,
     read_hierarchy,
 )
-from parchunk.planning.inventory import Inventory
+from parchunk.planning.inventory import Inventory, refuse_encoded
 from parchunk.planning.joining.dataset import join_stores
 from parchunk.planning.joining.given import GivenStore, parse_given, refuse_duplicates
 from parchunk.planning.joining.joining import Joining
@@ -199,7 +199,9 @@ def read_one(
         Naming the store.
     """
     try:
-        return read_hierarchy(source, group, include, exclude, consolidated, matched)
+        found = read_hierarchy(source, group, include, exclude, consolidated, matched)
+        refuse_encoded(source.child(group) if group else source, found)
+        return found
     except RootIsArrayError as error:
         raise InputError(
             f"{error.url} is an array, and stores that are joined are groups: give the group above "

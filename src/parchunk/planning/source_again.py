@@ -22,6 +22,7 @@ from parchunk.planning.growth import grown_plan
 from parchunk.planning.inventory import (
     Inventory,
     consolidated_for,
+    refuse_encoded,
 )
 from parchunk.planning.many_sources import (
     refuse_buckets,
@@ -122,6 +123,7 @@ def read_again(
             matched=matched,
             refuse_broken=refuse_broken,
         )
+        refuse_encoded(source, read)
         for glob in to_match:
             if glob not in matched:
                 raise InputError(
