@@ -5,9 +5,11 @@ import datetime
 import numpy as np
 import pyarrow as pa
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import parchunk
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.labels import Labels, label_values
@@ -20,6 +22,30 @@ def labels(values, absent=None, **attributes) -> Labels:
     spec = ArraySpec("t", 3, shape, shape, "<i8", 8, ("t",), keys, attributes, {})
     none = np.zeros(shape, bool) if absent is None else np.array(absent)
     return Labels(pa.concat_arrays(list(label_values(values, spec, none))))
+
+
+GROUPS = ["alone/", "copy/", ""]
+
+
+def write(store, group, units, values) -> None:
+    """Write an array of four steps, the second missing, and a coordinate where there is one."""
+    root = zarr.open_group(store, mode="a", zarr_format=3)
+    v = root.create_array(
+        f"{group}v", shape=(4,), chunks=(1,), dtype="i4", dimension_names=("time",), fill_value=0
+    )
+    v[:] = [1, 0, 1, 1]
+    if values is not None:
+        time = root.create_array(
+            f"{group}time", shape=(4,), chunks=(3,), dtype="i4", dimension_names=("time",),
+            attributes={"units": units},
+        )  # fmt: skip
+        time[:] = values
+
+
+def missing(out) -> list[tuple[str, str | None]]:
+    with parchunk.connect(out) as connection:
+        rows = connection.execute("SELECT array_name, label FROM missing").fetchall()
+    return sorted(rows)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +116,30 @@ def test_dates_are_those_of_python(values, unit):
         assert wanted.startswith(found.of(at))
         rest = wanted[len(found.of(at)) :]
         assert not rest.strip("0:. "), "nothing is lost of any of them"
+
+
+@pytest.mark.parametrize("inlined", [True, False])
+def test_groups_with_coordinates_of_their_own_share_dates_only_where_these_are_the_same(
+    tmp_path, inlined
+):
+    """Hours of the root are no dates of a group's days; a copy, in other units too, is one."""
+    store = tmp_path / "s.zarr"
+    for group, units, values in (
+        ("", "hours since 2000-01-01", np.arange(4) * 24),
+        ("copy/", "days since 1999-12-31", np.arange(4) + 1),
+        ("alone/", "", None),
+    ):
+        write(store, group, units, values)
+    options = {"region": "day", "inline_coordinates": inlined}
+    parchunk.build(parchunk.plan(store, **options), tmp_path / "same")
+    assert missing(tmp_path / "same") == [(f"{group}v", "2000-01-02") for group in GROUPS]
+    write(store, "daily/", "days since 1990-01-01", np.arange(4))
+    with pytest.raises(parchunk.InputError, match=r"\(time, copy/time, daily/time do not say the"):
+        parchunk.plan(store, **options)
+    parchunk.build(parchunk.plan(store, inline_coordinates=inlined), tmp_path / "other")
+    assert {label for _, label in missing(tmp_path / "other")} == {None}
+    with pytest.raises(parchunk.InputError, match=r"daily/time do not say the same\): audit"):
+        parchunk.audit(tmp_path / "other", by="day")
+    one = parchunk.plan(store, group="daily", **options)
+    parchunk.build(one, tmp_path / "one")
+    assert missing(tmp_path / "one") == [("v", "1990-01-02")]

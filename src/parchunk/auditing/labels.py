@@ -38,7 +38,7 @@ def labels_for(
     def read() -> None:
         try:
             source = open_source(plan, store_options)
-            found.append(Labels(pa.concat_arrays(list(read_coordinate(plan, output, source)))))
+            found.append(read_coordinate(plan, output, source))
         except (ParchunkError, pa.ArrowException):
             return
 

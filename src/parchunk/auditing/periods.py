@@ -123,8 +123,10 @@ def check_unit(unit: str | None) -> None:
         raise InputError(f"--by {unit}: give {', '.join(UNITS[:-1])} or {UNITS[-1]}")
 
 
-def require_dates(unit: str, dimension: str | None, labels: Labels) -> re.Match[str]:
-    """Return the first date of a dimension's elements.
+def require_dates(
+    unit: str, dimension: str | None, labels: Labels, without: str = "they have no labels"
+) -> re.Match[str]:
+    """Return the first date of a dimension's elements; ``without`` is why they have no labels.
 
     Raises
     ------
@@ -136,7 +138,7 @@ def require_dates(unit: str, dimension: str | None, labels: Labels) -> re.Match[
     first = next(iter(labels.texts.drop_null()), None)
     match = None if first is None else _DATE.fullmatch(first.as_py())
     if match is None:
-        said = "they have no labels" if first is None else f"they are such as {first.as_py()!r}"
+        said = without if first is None else f"they are such as {first.as_py()!r}"
         raise InputError(
             f"--by {unit}: the elements of {dimension} have no dates ({said}): audit without --by, "
             f"or see docs/sql.md for which coordinates are told as dates"

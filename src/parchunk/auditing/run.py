@@ -49,7 +49,7 @@ from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import Receipt, listings
 from parchunk.out.under_way import read_under_way
 from parchunk.planning.inventory import MOST_PROBED, as_inventory
-from parchunk.planning.labels import Labels
+from parchunk.planning.labels import Labels, without_labels
 from parchunk.planning.plan import Plan
 from parchunk.planning.source_again import open_source
 from parchunk.stores.source import Source
@@ -315,7 +315,7 @@ def _unit(by: str | None, plan: Plan, labels: Labels) -> str | None:
     if by == FITTING:
         return fitting_unit(dimension, labels)
     if by is not None:
-        require_dates(by, dimension, labels)
+        require_dates(by, dimension, labels, without_labels(plan))
     return by
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from parchunk.out.output import LABELS, Output
 from parchunk.out.receipts import Receipt
 from parchunk.out.record_files import record_path
 from parchunk.planning.joining.values import read_objects, values_of
-from parchunk.planning.labels import Labels, coordinate_of, label_values
+from parchunk.planning.labels import Labels, coordinates_of, label_values, labels_of_all
 from parchunk.planning.plan import Plan
 from parchunk.stores.oversized import Oversized
 from parchunk.stores.source import Source
@@ -34,6 +34,8 @@ SCHEMA = pa.schema(
         pa.field("label", pa.string()),
     ]
 )
+#: Labels that are written at once.
+_AT_ONCE = 100_000
 #: Under which key of its metadata the file says what it was made of.
 _MADE_OF = b"parchunk_labels"
 
@@ -48,11 +50,11 @@ def keep_labels(plan: Plan, output: Output, source: Source, receipts: Iterable[R
     OutputError
         When OUT cannot be written.
     """
-    spec = coordinate_of(plan)
-    if spec is None:
+    names = {spec.name for spec in coordinates_of(plan)}
+    if not names:
         output.delete(LABELS)
         return
-    own = [receipt for receipt in receipts if receipt.array == spec.name]
+    own = [receipt for receipt in receipts if receipt.array in names]
     made_of = json.dumps(
         [
             plan.fingerprint,
@@ -64,10 +66,10 @@ def keep_labels(plan: Plan, output: Output, source: Source, receipts: Iterable[R
     if there is not None and _made_of(there) == made_of:
         return
     try:
-        parts = list(read_coordinate(plan, output, source))
+        labels = read_coordinate(plan, output, source)
     except ParchunkError:
-        parts, made_of = [], b""  # the next time it may be to be had
-    output.put(LABELS, _encoded(str(plan.split), parts, made_of))
+        labels, made_of = Labels(), b""  # the next time it may be to be had
+    output.put(LABELS, _encoded(str(plan.split), labels, made_of))
 
 
 def read_labels(output: Output) -> Labels | None:
@@ -89,19 +91,23 @@ def holds_labels(output: Output) -> bool:
     return data is not None and _made_of(data) is not None
 
 
-def read_coordinate(plan: Plan, output: Output, source: Source) -> Iterable[pa.StringArray]:
-    """Yield the labels of the split dimension, decoded from its coordinate, some at a time.
+def read_coordinate(plan: Plan, output: Output, source: Source) -> Labels:
+    """Return the labels of the split dimension, decoded from its coordinate.
 
-    Chunks that OUT keeps inline are taken from there, all others are read from the source.
+    Chunks that OUT keeps inline are taken from there, all others are read from the source. There
+    are no labels where groups have coordinates that do not say the same.
 
     Raises
     ------
     SourceError, OutputError
         When it cannot be read.
     """
-    spec = coordinate_of(plan)
-    if spec is None:
-        return
+    return labels_of_all(_labels(plan, output, source, spec) for spec in coordinates_of(plan))
+
+
+def _labels(
+    plan: Plan, output: Output, source: Source, spec: ArraySpec
+) -> Iterator[pa.StringArray]:
     absent = np.zeros(spec.shape[0], bool)
     size = spec.reference_chunks[0]
     objects = {}
@@ -141,7 +147,7 @@ def _fetched(source: Source, path: str) -> bytes:
     return data
 
 
-def _encoded(dimension: str, parts: Iterable[pa.StringArray], made_of: bytes) -> bytes:
+def _encoded(dimension: str, labels: Labels, made_of: bytes) -> bytes:
     sink = io.BytesIO()
     with pq.ParquetWriter(
         sink,
@@ -150,12 +156,11 @@ def _encoded(dimension: str, parts: Iterable[pa.StringArray], made_of: bytes) ->
         use_dictionary=["dimension"],
         column_encoding={"element": "DELTA_BINARY_PACKED", "label": "DELTA_BYTE_ARRAY"},
     ) as writer:
-        begin = 0
-        for part in parts:
+        for begin in range(0, len(labels), _AT_ONCE):
+            part = labels.texts.slice(begin, _AT_ONCE)
             elements = np.arange(begin, begin + len(part), dtype=np.int64)
             names = pa.array([dimension], pa.string()).take(pa.array(np.zeros(len(part), np.int64)))
             writer.write_table(pa.Table.from_arrays([names, elements, part], schema=SCHEMA))
-            begin += len(part)
     return sink.getvalue()
 
 

@@ -24,7 +24,7 @@ from parchunk.planning.growth import axis_of_new
 from parchunk.planning.joining.calendars import days_of
 from parchunk.planning.joining.regions import array_with_cuts, record_size_of
 from parchunk.planning.joining.store_set import StoreSet
-from parchunk.planning.labels import Labels, calendar_of, coordinate_of
+from parchunk.planning.labels import Labels, calendar_of, coordinate_of, without_labels
 from parchunk.planning.plan import MOST_PARTITIONS, ArrayPlan, Plan
 from parchunk.wording import counted
 
@@ -209,7 +209,7 @@ def _begins(
     texts = labels.texts.slice(0, extent)
     match = _DATE.fullmatch(labels.of(0) or "")
     if match is None or texts.null_count or len(texts) < extent:
-        what = "it has no coordinate that can be read"
+        what = without_labels(plan)
         if len(texts):
             what = f"they are such as {labels.of(0)!r}" if match is None else "not all have one"
         raise InputError(

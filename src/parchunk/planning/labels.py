@@ -6,7 +6,7 @@ the dates do, and what begins a label is its year, month, day or hour. Nothing h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -41,24 +41,56 @@ _NUMPY_UNITS = {
 def coordinate_of(plan: Plan) -> ArraySpec | None:
     """Return the split dimension's coordinate: the array along it alone that is named like it.
 
-    None where there is none, where several groups have their own, or where it is too long. Series
-    side by side whose coordinates are kept, and the same, have one.
+    None where there is none, where several groups have their own of other lengths, or where it is
+    too long. Where there are several, they have to say the same (`coordinates_of`).
     """
+    return next(iter(coordinates_of(plan)), None)
+
+
+def coordinates_of(plan: Plan) -> tuple[ArraySpec, ...]:
+    """Return the split dimension's coordinate, and those of other groups that must say the same.
+
+    That is for who reads them to see. Those of series side by side that are kept, and the same,
+    count once; none of many stores are read to be compared.
+    """
+    named = own_coordinates(plan)
+    kept = {} if plan.stores is None else plan.stores.kept
+    found = [*named[:1], *(spec for spec in named[1:] if not _is_same(spec, named[0], kept))]
+    if len(found) > 1 and plan.stores is not None:
+        return ()
+    if len({spec.shape for spec in found}) > 1 or sum(spec.total for spec in found) > MOST_CHUNKS:
+        return ()
+    return () if found and found[0].shape[0] > MOST_ELEMENTS else tuple(found)
+
+
+def own_coordinates(plan: Plan) -> list[ArraySpec]:
+    """Return the coordinates of the split dimension in all groups; that of the root comes first."""
     dimension = None if plan.split is None else plan.split.dimension
-    if dimension is None:
-        return None
-    named = [
+    named = (
         array.spec
         for array in plan.arrays
         if is_coordinate_of_own(array.spec) and array.spec.dimension_names[0] == dimension
-    ]
-    found = [spec for spec in named if spec.name == dimension] or named
-    kept = {} if plan.stores is None else plan.stores.kept
-    if found and all(_is_same(spec, found[0], kept) for spec in found):
-        found = found[:1]
-    if len(found) != 1 or found[0].total > MOST_CHUNKS or found[0].shape[0] > MOST_ELEMENTS:
-        return None
-    return found[0]
+    )
+    return sorted(named, key=lambda spec: spec.name != dimension)
+
+
+def labels_of_all(each: Iterable[Iterable[pa.StringArray]]) -> Labels:
+    """Return the labels that several coordinates have in common; none where they differ."""
+    found: Labels | None = None
+    for parts in each:
+        labels = Labels(pa.concat_arrays([*parts] or [Labels().texts]))
+        if found is not None and not labels.texts.equals(found.texts):
+            return Labels()
+        found = labels
+    return found or Labels()
+
+
+def without_labels(plan: Plan) -> str:
+    """Return why the elements of the split dimension have no labels, for messages."""
+    named = [spec.name for spec in own_coordinates(plan)]
+    if len(named) < 2:
+        return "it has no coordinate that can be read"
+    return f"{', '.join(named[:3])}{', ...' if len(named) > 3 else ''} do not say the same"
 
 
 def _is_same(one: ArraySpec, other: ArraySpec, kept: Mapping[str, bytes | None]) -> bool:

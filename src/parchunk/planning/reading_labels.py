@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.joining.store_view import own_array
 from parchunk.planning.joining.values import read_objects, values_of
-from parchunk.planning.labels import Labels, coordinate_of, label_values
+from parchunk.planning.labels import Labels, coordinates_of, label_values, labels_of_all
 from parchunk.planning.many_sources import sources_of
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
@@ -21,24 +22,24 @@ from parchunk.stores.source import Source
 def labels_of(plan: Plan, source: Source) -> Labels:
     """Return the labels of the split dimension as its coordinate says now; none without one.
 
-    There are none, either, where a chunk of the coordinate or a store of it is missing.
+    There are none, either, where a chunk of the coordinate or a store of it is missing, and where
+    groups have coordinates that do not say the same.
 
     Raises
     ------
     SourceError
         When the coordinate is there and cannot be read.
     """
-    spec = coordinate_of(plan)
-    if spec is None:
-        return Labels()
+    return labels_of_all(_labels(plan, spec, source) for spec in coordinates_of(plan))
+
+
+def _labels(plan: Plan, spec: ArraySpec, source: Source) -> Iterator[pa.StringArray]:
     if plan.stores is None:
         values = _values(source, spec)
     else:
         values = _joined_values(plan.stores, spec, source)
-    if values is None or len(values) != spec.shape[0]:
-        return Labels()
-    absent = np.zeros(spec.shape[0], bool)
-    return Labels(pa.concat_arrays([*label_values(values, spec, absent)] or [Labels().texts]))
+    if values is not None and len(values) == spec.shape[0]:
+        yield from label_values(values, spec, np.zeros(spec.shape[0], bool))
 
 
 def _values(source: Source, spec: ArraySpec) -> NDArray[Any] | None:
