@@ -90,6 +90,20 @@ def test_merged_stores_whose_coordinate_is_one_chunk_grow(tmp_path: Path) -> Non
     check(out, xarray.merge(own))
 
 
+def test_a_store_that_is_gone_is_left_out_as_its_refusal_says(tmp_path: Path) -> None:
+    paths = [store(tmp_path / f"{at}", 8 * at, 8) for at in range(3)]
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan(paths, concat="time"), out)
+    with pytest.raises(parchunk.InputError, match="nothing is there") as misspelled:
+        parchunk.update(out, str(tmp_path / "misspelled"))
+    assert "gone for good" not in str(misspelled.value)
+    shutil.rmtree(paths[2])
+    with pytest.raises(parchunk.InputError, match=rf"{paths[2]}: nothing.*anew \(--overwrite"):
+        parchunk.update(out)
+    parchunk.build(parchunk.plan(paths[:2], concat="time"), out, overwrite=True)
+    check(out, joined(paths[:2]))
+
+
 def test_what_stores_lost_is_taken_out_where_that_is_allowed(tmp_path: Path) -> None:
     paths = [store(tmp_path / f"{at}", 8 * at, 8, names="tu") for at in range(2)]
     out = tmp_path / "out"

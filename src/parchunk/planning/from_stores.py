@@ -32,6 +32,7 @@ from parchunk.planning.many_sources import (
     sources_above,
     sources_of,
 )
+from parchunk.planning.no_store import NothingThereError
 from parchunk.planning.plan import ArrayPlan, Plan
 from parchunk.planning.reading_labels import labels_of
 from parchunk.planning.wanted import as_wanted
@@ -121,6 +122,13 @@ def grown_many(
         hierarchy, joined, source = _joined(found, joining, wishes, written, skip, to_match)
     except MisfitError as error:
         raise _as_of_update(error, stores.given, found, set(known), seen, wishes) from None
+    except NothingThereError as error:
+        if error.url not in {url for url, _ in known}:
+            raise
+        raise InputError(
+            f"{error}; if it is gone for good, build the references of the others anew "
+            "(--overwrite, or another OUT)"
+        ) from None
     source = replace(source, options=old.location.options)
     labelled = Labels()
     if old.period is not None:

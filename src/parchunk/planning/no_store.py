@@ -18,6 +18,12 @@ _SHOWN, _NAMED = 5, 10
 _LOOKED, _AT_ONCE = 24, 8
 
 
+class NothingThereError(InputError):
+    """There is nothing at ``url`` where a store should be."""
+
+    url = ""
+
+
 def explained(source: Source, error: NoMetadataError) -> InputError:
     """Return the error, or a better one by what is at its URL.
 
@@ -43,7 +49,13 @@ def explained(source: Source, error: NoMetadataError) -> InputError:
             "are made to native Zarr stores"
         )
     why = _stores_below(source, error, keys) or _reason(error.url, keys)
-    return error if why is None else InputError(f"{str(error).partition(': check')[0]}: {why}")
+    if why is None:
+        return error
+    kind = InputError if keys else NothingThereError
+    found = kind(f"{str(error).partition(': check')[0]}: {why}")
+    if isinstance(found, NothingThereError):
+        found.url = error.url
+    return found
 
 
 def _is_icechunk(source: Source, folder: str, keys: list[str]) -> bool:
