@@ -225,7 +225,11 @@ def test_it_is_the_same_whenever_it_was_copied(tmp_path: Path) -> None:
     (out / ".parchunk/receipts/t/1.json").unlink()
     stamp([file], datetime(2020, 1, 4, tzinfo=UTC))
     plan = parchunk.plan(store, split="time", region=4, inventory=file)
-    assert parchunk.build(plan, out).built == 1
+    made = parchunk.build(plan, out)
+    assert made.built == 1
+    # As of when it was first looked at: what was written since has changed.
+    assert {receipt.inventory for receipt in made.receipts} == {"2020-01-03T00:00:00Z"}
+    assert {receipt.last_modified for receipt in made.receipts} == {int(TAKEN.timestamp()) * 10**6}
 
 
 @pytest.mark.parametrize("never", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", ""])

@@ -142,6 +142,7 @@ def build(
     require_inventory(plan.inventory, source)
     with alone_in(output) as lease:
         begun = begin_output(plan, output, overwrite)
+        source = require_inventory(begun.inventory, source)
         go_on_without(begun, output)
         done = ManyReceipts(settled_receipts(output, begun).values())
         lost = lost_files(output, done)

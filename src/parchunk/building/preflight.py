@@ -67,6 +67,8 @@ def begin_output(plan: Plan, output: Output, overwrite: bool, shared: bool = Fal
             if not shared:
                 output.prepare()
             if old.fingerprint == plan.fingerprint and old.location == plan.location:
+                if old.inventory != plan.inventory:  # of another date, by a copy of its file
+                    return replace(plan, inventory=old.inventory)
                 return plan  # and no other one that says the same of very many arrays
             return replace(old, source=plan.source)
     output.prepare()

@@ -130,7 +130,7 @@ def begin_shared(
         finish_switch(output, lease.check)
         begun = begin_output(plan, output, overwrite, shared=True)
         go_on_without(begun, output)
-    return replace(begun, source=source)
+    return replace(begun, source=require_inventory(begun.inventory, source))
 
 
 @lenient

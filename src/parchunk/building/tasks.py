@@ -237,8 +237,7 @@ def _source_of(
     if task.inventory is not None:
         digest = "" if plan.inventory is None else plan.inventory.digest
         opened = listed_again(replace(plan, source=None), opened, task.inventory, digest, options)
-    require_inventory(plan.inventory, opened)
-    return opened
+    return require_inventory(plan.inventory, opened)
 
 
 def _plan_of(task: Task, output: Output) -> Plan:

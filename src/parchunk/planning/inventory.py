@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -122,19 +123,23 @@ def mark_of(source: Source) -> InventoryMark | None:
     return None if objects is None else InventoryMark(objects.date, objects.count, objects.digest)
 
 
-def require_inventory(mark: InventoryMark | None, source: Source) -> None:
-    """Check that a source is listed in the way that its plan says.
+def require_inventory(mark: InventoryMark | None, source: Source) -> Source:
+    """Return a source that is listed in the way that its plan says.
+
+    Rows that the plan is of are as old as it says, though a copy of their file is younger: chunks
+    without a time of their own count as written by then, and what was written since has changed.
 
     Raises
     ------
     InputError
         When the plan is of an inventory, and the source is not, or of another one.
     """
-    if mark is None or mark_of(source) == mark:
-        return
     now = mark_of(source)
+    if mark is None or now == mark:
+        return source
     if now is not None and now.digest == mark.digest:
-        return
+        taken = min(source.objects.taken, datetime.fromisoformat(mark.taken))
+        return source.listed_by(replace(source.objects, taken=taken))
     raise InputError(
         f"this plan is of {mark}, which is not at hand: plan again, with that inventory"
     )
