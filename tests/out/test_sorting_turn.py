@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -115,36 +114,37 @@ def test_one_whose_clock_is_behind_is_left_alone(output: Output) -> None:
     assert Holder.decode(output.get(SORTING) or b"") == other
 
 
-def while_held(output: Output, act: Callable[[], None], origin: Origin = ORIGIN) -> module.Turn:
-    """Return what comes to one that begins while another sorts, which then acts and ends."""
+def begun_meanwhile(output: Output, origin: Origin) -> module.Turn:
+    """Begin as another part, and come out of it at once; return what it begins with."""
+    with sorting_turn(origin, "none", output) as found:
+        return replace(found)
+
+
+def test_where_it_failed_nobody_waits_for_the_next(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, wait = threading.Event(), module._wait_for
+
+    def noted(holder: Holder, where: Output) -> None:
+        waiting.set()
+        wait(holder, where)
+
+    monkeypatch.setattr(module, "_wait_for", noted)
     with ThreadPoolExecutor(1) as pool, sorting_turn(ORIGIN, "none", output) as turn:
-        assert turn.lease is not None
-
-        def other() -> module.Turn:
-            with sorting_turn(origin, "none", output) as found:
-                return replace(found)
-
-        begun = pool.submit(other)
-        time.sleep(0.1)
-        waited = not begun.done()
-        act()
+        begun = pool.submit(begun_meanwhile, output, ORIGIN)
+        assert waiting.wait(60)
+        assert not begun.done()
         turn.end()
         found = begun.result()
-        assert waited == (origin == ORIGIN)
-        return found
-
-
-def test_where_it_failed_nobody_waits_for_the_next(output: Output) -> None:
-    found = while_held(output, lambda: None)
     assert (found.rows, found.lease) == (None, None)
 
 
 def test_nobody_waits_for_another_inventory(output: Output) -> None:
-    other = replace(ORIGIN, marks=("5 bytes",))
-    found = while_held(output, lambda: None, other)
-    assert (found.rows, found.lease) == (None, None)
-    with sorting_turn(replace(ORIGIN, marks=("",)), "none", output) as turn:
-        assert (turn.rows, turn.lease) == (None, None)  # one that cannot be told from others
+    with sorting_turn(ORIGIN, "none", output) as turn:
+        assert turn.lease is not None
+        for marks in ("5 bytes", ""):  # another one, and one that cannot be told from others
+            found = begun_meanwhile(output, replace(ORIGIN, marks=(marks,)))
+            assert (found.rows, found.lease) == (None, None)
 
 
 def test_one_that_has_lost_its_turn_goes_on(output: Output, source: parchunk.Source) -> None:
