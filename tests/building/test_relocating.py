@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,9 @@ def test_it_is_what_a_build_in_the_new_place_writes(
 ) -> None:
     fresh = tmp_path / "fresh"
     parchunk.build(parchunk.plan(str(moved), **OPTIONS), str(fresh))
+    for stale in (parchunk.update, partial(parchunk.audit, against_source=True)):
+        with pytest.raises(InputError, match="if it moved, parchunk relocate OUT URL says where"):
+            stale(out)
     done = parchunk.relocate(out, moved)
     assert (done.before, done.now) == (str(tmp_path / "old" / "s.zarr"), str(moved))
     assert done.record_files == len(list(out.rglob("refs.*.parq")))

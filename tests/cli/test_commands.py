@@ -239,6 +239,7 @@ BAD = {
     "too many chunks": (["{tmp}/huge", "{out}"], "huge/v"),
     "name above": (["{tmp}/above", "{out}"], ".."),
     "no OUT": (["{src}"], "OUT"),
+    "nothing": ([], "Missing argument 'OUT': see parchunk build --help"),
     "unknown flag": (["{src}", "{out}", "--frobnicate"], "--frobnicate"),
 }
 

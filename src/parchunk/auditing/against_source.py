@@ -47,7 +47,7 @@ from parchunk.planning.from_stores import (
 from parchunk.planning.inventory import require_few
 from parchunk.planning.joining.misfits import MisfitError, some_of, some_stores
 from parchunk.planning.plan import Plan
-from parchunk.planning.source_again import open_source, read_again
+from parchunk.planning.source_again import open_source, read_again, told_of_moves
 from parchunk.planning.stretches import partitions_in, stretch_name
 from parchunk.stores.source import Source
 from parchunk.wording import counted
@@ -140,7 +140,8 @@ def _as_it_is(
     What does not fit any more is refused by an update.
     """
     if plan.stores is None:
-        return read_again(plan, source, consolidated=consolidated), [], True
+        with told_of_moves():
+            return read_again(plan, source, consolidated=consolidated), [], True
     try:
         joined = rejoined(plan, source, consolidated)
     except InputError as error:

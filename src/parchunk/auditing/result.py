@@ -210,7 +210,8 @@ class AuditReport(Shown, AuditCounts):
                 apart.append(f"{counted(self.lacking, 'is', 'are')} in no store")
             others = f" ({', '.join(apart)})" if apart else ""
             left = sum(found.kind == "left-out" for found in self.findings)
-            more = f"; {left:,} of the source's nodes are left out, see the notices" if left else ""
+            nodes = counted(left, "node of the source is", "nodes of the source are")
+            more = f"; {nodes} left out, see the notices" if left else ""
             if self.of_store:
                 return f"complete: every expected chunk{others} is there{more}"
             return (

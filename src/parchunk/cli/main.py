@@ -134,7 +134,7 @@ def _run(arguments: list[str]) -> int:
         click.echo(shown.format_message())
         return 0
     except click.ClickException as error:
-        return _fail(redact(error.format_message(), _secrets(arguments)), as_json)
+        return _fail(redact(_with_help(error), _secrets(arguments)), as_json)
     except (click.Abort, KeyboardInterrupt, Interrupted):
         return _interrupted(as_json)
     except ParchunkError as error:
@@ -144,6 +144,18 @@ def _run(arguments: list[str]) -> int:
     except MemoryError:
         return _fail("out of memory: lower --memory, --workers or --concurrency", as_json)
     return code if isinstance(code, int) else 0
+
+
+def _with_help(error: click.ClickException) -> str:
+    """Return what click says of a command line, and where what is right is told if it does not."""
+    said = error.format_message()
+    generic = isinstance(error, (click.MissingParameter, click.NoSuchOption)) or said.startswith(
+        ("No such command", "Got unexpected extra")
+    )
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None or not generic or "Did you mean" in said:
+        return said
+    return f"{said.rstrip('.')}: see {context.command_path} --help"
 
 
 def _lacking(error: UnicodeEncodeError) -> str:

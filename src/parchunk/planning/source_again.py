@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from parchunk.errors import InputError
 from parchunk.metadata import (
     Hierarchy,
+    NoMetadataError,
     read_array,
     read_hierarchy,
     read_known,
@@ -145,6 +147,15 @@ def read_again(
     return skip_refused(as_wanted(read, plan.shards, plan.hierarchy.written_format))
 
 
+@contextmanager
+def told_of_moves() -> Iterator[None]:
+    """Say of a store that is no more where it was what takes in that it moved."""
+    try:
+        yield
+    except NoMetadataError as error:
+        raise InputError(f"{error}; if it moved, parchunk relocate OUT URL says where to") from None
+
+
 def read_as_planned(
     plan: Plan, source: Source, skip_unsupported: bool = False, to_match: Collection[str] = ()
 ) -> Hierarchy:
@@ -158,7 +169,8 @@ def read_as_planned(
     SourceError, MetadataError, UnsupportedError
         As for `parchunk.plan`.
     """
-    read = read_again(plan, source, refuse_broken=skip_unsupported, to_match=to_match)
+    with told_of_moves():
+        read = read_again(plan, source, refuse_broken=skip_unsupported, to_match=to_match)
     hierarchy = as_wanted(read, plan.shards, plan.hierarchy.written_format)
     if skip_unsupported:
         hierarchy = skip_refused(hierarchy)

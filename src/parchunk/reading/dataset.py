@@ -123,8 +123,9 @@ def _refuse_levels(hierarchy: Hierarchy, group: str, url: str, dropped: Any) -> 
     odd = [names[array.name] for array in disagreeing(arrays)]
     if odd:
         raise InputError(
-            f"{url}: arrays of {group or 'the root'!r} have other lengths along dimensions of one "
-            "name, as levels of an image do, and xarray takes one of these at a time: for "
+            f"{url}: arrays of {repr(group) if group else 'the root'} have other lengths along "
+            "dimensions of one name, as levels of an image do, and xarray takes one of these at a "
+            "time: for "
             f"{names[arrays[0].name]!r} give drop_variables={[*out, *odd]!r}"
         ) from None
 
