@@ -52,6 +52,25 @@ NUMBERS = ["i1", "u1", "<i2", ">i4", "<u8", "<f2", ">f4", "<f8", "bool", "<c8", 
 
 TIMES = ["<M8[s]", ">M8[ns]", "<m8[h]"]
 
+TEXTS = ["S3", "<U2", ">U2"]
+
+
+#: Of numcodecs: the first two take elements, the others bytes.
+FILTERS = ["delta", "fixedscaleoffset", "shuffle", "crc32"]
+
+
+def filter_of(choice: str | None, dtype: np.dtype[Any]) -> dict[str, Any] | None:
+    """Return the configuration of a filter without loss, None where there is none for a type."""
+    size = dtype.itemsize
+    whole = dtype.kind in "iu" and 1 < size < 8
+    if choice == "delta" and whole:
+        return {"id": "delta", "dtype": dtype.str}
+    if choice == "fixedscaleoffset" and whole:
+        return {"id": choice, "offset": 0, "scale": 1, "dtype": dtype.str, "astype": "<i8"}
+    if choice == "shuffle":
+        return {"id": "shuffle", "elementsize": size}
+    return {"id": "crc32"} if choice == "crc32" else None
+
 
 def write_three_arrays(path: Path) -> None:
     """Write a store of two arrays of single elements along ``time``, of which one lacks a chunk,
@@ -69,6 +88,10 @@ def write_three_arrays(path: Path) -> None:
 def fill_of(dtype: np.dtype[Any], choice: str) -> Any:
     if choice == "none" and dtype.kind != "b":
         return None
+    if dtype.kind in "SU":
+        return dtype.type("" if choice == "zero" else "-") if dtype.kind == "U" else b"-"
+    if choice == "infinite":
+        return {"f": -np.inf, "c": complex(np.nan, np.inf)}.get(dtype.kind, 0)
     if choice == "odd":
         return {"f": np.nan, "c": complex(1, 2), "b": True, "i": 7, "u": 7}.get(dtype.kind, 0)
     return dtype.type(0) if dtype.kind not in "Mm" else np.array(0, dtype)[()]
@@ -92,16 +115,16 @@ def arrays(draw: st.DrawFn, zarr_format: int) -> dict[str, Any]:
     longest = {0: 1, 1: 25, 2: 13, 3: 7, 4: 4}[rank]
     shape = tuple(draw(st.lists(st.integers(1, longest), min_size=rank, max_size=rank)))
     chunks = tuple(draw(st.integers(1, max(size // 2, 1))) for size in shape)
-    dtype = draw(st.sampled_from(NUMBERS + (TIMES if zarr_format == 2 else [])))
+    dtype = draw(st.sampled_from(NUMBERS + TEXTS + (TIMES if zarr_format == 2 else [])))
     compressors: list[Any] = [None, "v2" if zarr_format == 2 else "v3"]
     return {
         "shape": shape,
         "chunks": chunks,
         "dtype": dtype,
-        "fill": draw(st.sampled_from(["zero", "odd", "none"])),
+        "fill": draw(st.sampled_from(["zero", "odd", "infinite", "none"])),
         "order": draw(st.sampled_from("CF")),
         "compressor": draw(st.sampled_from([None, "zlib", "zstd", "blosc"])),
-        "delta": draw(st.booleans()),
+        "filter": draw(st.sampled_from([None, *FILTERS])),
         "separator": draw(st.sampled_from("./")),
         "encoding": "v2" if zarr_format == 2 else draw(st.sampled_from(["default", "v2"])),
         "seed": draw(st.integers(0, 99)),
@@ -121,8 +144,8 @@ def write_array(group: zarr.Group, name: str, made: dict[str, Any], zarr_format:
             "blosc": numcodecs.Blosc("lz4"),
         }
         options["compressors"] = codecs.get(made["compressor"])
-        delta = made["delta"] and dtype.kind in "iu" and dtype.itemsize > 1
-        options["filters"] = [numcodecs.Delta(dtype=dtype.str)] if delta else None
+        used = filter_of(made["filter"], dtype)
+        options["filters"] = None if used is None else [numcodecs.get_codec(used)]
         options["order"] = made["order"]
     else:
         if made["fill"] == "none":
@@ -132,10 +155,17 @@ def write_array(group: zarr.Group, name: str, made: dict[str, Any], zarr_format:
             "zstd": zarr.codecs.ZstdCodec(level=1),
             "blosc": zarr.codecs.BloscCodec(cname="lz4"),
         }
-        options["compressors"] = codecs.get(made["compressor"])
+        compressor = codecs.get(made["compressor"])
+        options["compressors"] = after = [] if compressor is None else [compressor]
+        options["filters"] = before = []
         if made["order"] == "F" and len(made["shape"]) > 1:
             order = tuple(reversed(range(len(made["shape"]))))
-            options["filters"] = [zarr.codecs.TransposeCodec(order=order)]
+            before.append(zarr.codecs.TransposeCodec(order=order))
+        # Of elements of the other byte order they are refused.
+        used = filter_of(made["filter"], dtype.newbyteorder("<"))
+        if used is not None and dtype.str[0] != ">":
+            codec = {"name": f"numcodecs.{used.pop('id')}", "configuration": used}
+            before.append(codec) if "dtype" in used else after.insert(0, codec)
         if made["shape"]:
             options["dimension_names"] = [f"d{axis}" for axis in range(len(made["shape"]))]
     array = group.create_array(
@@ -155,7 +185,9 @@ def stores(draw: st.DrawFn) -> dict[str, Any]:
     zarr_format = draw(st.sampled_from([2, 3]))
     names = draw(
         st.lists(
-            st.sampled_from(["air", "air_temp", "c", "0", "g/air", "g/h/t", "g2/x y#%?é"]),
+            st.sampled_from(
+                ["air", "air_temp", "c", "0", "..x", "g/air", "g/h/t", "g2/x y#%?é", "x.z/{0}"]
+            ),
             min_size=1,
             max_size=3,
             unique=True,
