@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import html
+import json
 import re
 import socket
 import threading
@@ -22,6 +23,25 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+#: Store options by which each cloud's clients come to a server at an endpoint.
+CLOUDS: dict[str, Callable[[str], dict[str, str]]] = {
+    "s3": lambda at: {"endpoint": at, "region": "us-east-1", "skip_signature": "true"},
+    # Writes to Google are never without credentials: these are of no account, and sent empty.
+    "gs": lambda at: {
+        "base_url": at,
+        "service_account_key": json.dumps(
+            {"gcs_base_url": at, "disable_oauth": True}
+            | dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+        ),
+    },
+    "az": lambda at: {
+        "account_name": "devstoreaccount1",
+        "endpoint": f"{at}/devstoreaccount1",
+        "skip_signature": "true",
+    },
+}
+#: Headers that name what is copied.
+COPY_SOURCES = ("x-amz-copy-source", "x-goog-copy-source", "x-ms-copy-source")
 #: Signs of credentials in a request, whoever they are from.
 SIGNS = ("authorization", "x-amz-security-token", "encryption-key", "customer-key")
 
@@ -47,7 +67,7 @@ class Recorder:
     requests: list[str] = field(default_factory=list)
     #: Requests without credentials are refused.
     closed: bool = False
-    #: What is done with If-Match and If-None-Match: "honour", "ignore", or "refuse" with a 501.
+    #: What is done with If-Match and the like: "honour", "ignore", or "refuse" with a 501.
     conditions: str = "honour"
     #: Writes that are done, but whose answer never comes: how many, of paths that end so.
     unanswered: int = 0
@@ -60,6 +80,8 @@ class Recorder:
     changed: Callable[[str], None] = lambda _: None
     #: Keys on a page of a listing.
     page: int = 1000
+    #: How often each object was written, which is its generation on Google.
+    generations: dict[Path, int] = field(default_factory=dict)
     #: Where it is given, writes of Icechunk's manifests wait there for each other.
     meeting: threading.Barrier | None = None
 
@@ -102,7 +124,7 @@ def recorder(folder: Path) -> Iterator[Recorder]:
                 return
             url = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
-            path = unquote(url.path).removeprefix("/devstoreaccount1").strip("/")
+            path = place(url.path)
             if "list-type" in query or query.get("comp") == "list":
                 with lock:
                     page = listing(folder / path, query, record)
@@ -113,25 +135,29 @@ def recorder(folder: Path) -> Iterator[Recorder]:
                 found = file.read_bytes() if file.is_file() else None
                 modified = modified_of(file, record) if found is not None else 0.0
             if found is not None:
-                self.answer(200, found, modified=modified)
+                self.answer(200, found, modified=modified, file=file)
             else:
                 self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
 
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", "0")))
-            copied = self.headers.get("x-amz-copy-source")
+            copied = next(filter(None, map(self.headers.get, COPY_SOURCES)), None)
             if copied:
-                copy = folder / unquote(copied).strip("/")
+                copy = folder / place(urlsplit(copied).path)
                 if not copy.is_file():
                     self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
                     return
                 body = copy.read_bytes()
-            file = folder / unquote(urlsplit(self.path).path).strip("/")
+            file = folder / place(urlsplit(self.path).path)
             match, none = self.headers.get("if-match"), self.headers.get("if-none-match")
             if record.meeting is not None and "/manifests/" in self.path:
                 record.meeting.wait()
             with lock:
                 there = tag(file.read_bytes()) if file.is_file() else None
+                generation = self.headers.get("x-goog-if-generation-match")
+                if generation is not None:  # of none it is 0
+                    match, none = None, None if generation == str(self.generation(file)) else "*"
+                    there = there or "none"
                 if (match or none) and record.conditions == "refuse":
                     self.answer(501, b"<Error><Code>NotImplemented</Code></Error>")
                     return
@@ -145,6 +171,7 @@ def recorder(folder: Path) -> Iterator[Recorder]:
                 whole = folder / f".{threading.get_ident()}"  # who looks at the folder sees all
                 whole.write_bytes(body)
                 whole.replace(file)
+                record.generations[file] = record.generations.get(file, 0) + 1
                 record.changed(file.relative_to(folder).as_posix())
                 lost = record.unanswered > 0 and self.path.endswith(record.unanswered_at)
                 record.unanswered -= lost
@@ -153,7 +180,10 @@ def recorder(folder: Path) -> Iterator[Recorder]:
                 self.connection.shutdown(socket.SHUT_RDWR)
             else:
                 said = f"<CopyObjectResult><ETag>{tag(body)}</ETag></CopyObjectResult>".encode()
-                self.answer(200, said if copied else b"", tag(body))
+                # Azure answers what is accepted or created, with nothing.
+                azure = "x-ms-version" in self.headers
+                status = (202 if copied else 201) if azure else 200
+                self.answer(status, said if copied and not azure else b"", tag(body), file=file)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", "0"))).decode()
@@ -165,18 +195,26 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             self.answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode())
 
         def do_DELETE(self) -> None:
-            self.remove(folder / unquote(urlsplit(self.path).path).strip("/"))
-            self.answer(204, b"")
+            self.remove(folder / place(urlsplit(self.path).path))
+            self.answer(202 if "x-ms-version" in self.headers else 204, b"")
 
         def remove(self, file: Path) -> None:
             with lock:
                 file.unlink(missing_ok=True)
                 record.changed(file.relative_to(folder).as_posix())
 
+        def generation(self, file: Path) -> int:
+            return record.generations.get(file, 1) if file.is_file() else 0
+
         do_HEAD = do_GET  # noqa: N815 (the name is http.server's)
 
         def answer(
-            self, status: int, body: bytes, etag: str = "", modified: float | None = None
+            self,
+            status: int,
+            body: bytes,
+            etag: str = "",
+            modified: float | None = None,
+            file: Path | None = None,
         ) -> None:
             if self.fate.then is not None:
                 self.fate.then()
@@ -201,6 +239,8 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             self.send_header("last-modified", formatdate(modified, usegmt=True))
             self.send_header("etag", etag)
             self.send_header("x-ms-blob-type", "BlockBlob")
+            if file is not None:
+                self.send_header("x-goog-generation", str(self.generation(file)))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
@@ -226,6 +266,11 @@ def recorder(folder: Path) -> Iterator[Recorder]:
         server.server_close()
 
 
+def place(path: str) -> str:
+    """Return where the object of a request's path is; Azure's emulator has an account first."""
+    return unquote(path).removeprefix("/devstoreaccount1").strip("/")
+
+
 def tag(data: bytes) -> str:
     """Return an object's entity tag."""
     return f'"{hashlib.md5(data).hexdigest()}"'
@@ -237,9 +282,9 @@ def modified_of(file: Path, record: Recorder) -> float:
 
 
 def listing(bucket: Path, query: dict[str, str], record: Recorder) -> bytes:
-    """Return one page of what a list request of S3 asks for, or all that one of Azure does."""
+    """Return one page of what a list request asks for."""
     prefix = query.get("prefix", "")
-    after = max(query.get("start-after", ""), query.get("continuation-token", ""))
+    after = max(query.get(name, "") for name in ("start-after", "continuation-token", "marker"))
     found, common, more = [], set(), ""
     below = bucket / prefix.rpartition("/")[0]
     for path in sorted(p.relative_to(bucket).as_posix() for p in below.rglob("*") if p.is_file()):
@@ -249,7 +294,7 @@ def listing(bucket: Path, query: dict[str, str], record: Recorder) -> bytes:
         folder = f"{prefix}{head}/" if slash and query.get("delimiter") else ""
         if folder in common or (folder and folder <= after):
             continue
-        if "comp" not in query and len(found) + len(common) == record.page:
+        if len(found) + len(common) == record.page:
             more = max([*common, *(last.path for last in found[-1:])])
             break
         if folder:
@@ -292,8 +337,8 @@ def s3_page(found: list[Entry], common: list[str], more: str) -> str:
     return f"<ListBucketResult>{page}</ListBucketResult>"
 
 
-def azure_page(found: list[Entry], common: list[str], _: str) -> str:
-    """Return the only page."""
+def azure_page(found: list[Entry], common: list[str], more: str) -> str:
+    """Return a page; ``more`` is the marker of the next one, empty for the last."""
     blobs = "".join(
         f"<Blob><Name>{each.path}</Name><Properties>"
         f"<Last-Modified>{formatdate(each.modified, usegmt=True)}</Last-Modified>"
@@ -302,4 +347,5 @@ def azure_page(found: list[Entry], common: list[str], _: str) -> str:
         for each in found
     )
     blobs += "".join(f"<BlobPrefix><Name>{escape(p)}</Name></BlobPrefix>" for p in common)
-    return f"<EnumerationResults><Blobs>{blobs}</Blobs></EnumerationResults>"
+    marker = f"<NextMarker>{escape(more)}</NextMarker>"
+    return f"<EnumerationResults><Blobs>{blobs}</Blobs>{marker}</EnumerationResults>"

@@ -6,13 +6,14 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
+from instruments.recorder import CLOUDS, recorder
 from instruments.s3_server import S3Bucket
 from obstore.store import MemoryStore, S3Store
 
@@ -23,7 +24,7 @@ from parchunk.out.output import LEASE, NEXT, PLAN, RECEIPTS, ROOT, STRAYS, Outpu
 from parchunk.out.remote import RemoteOutput
 from parchunk.stores.opening import Location
 
-KINDS = ["local", "memory", pytest.param("s3", marks=pytest.mark.s3)]
+KINDS = ["local", "memory", pytest.param("s3", marks=pytest.mark.s3), "gs"]
 #: Names that arrays have, and what stands in their files' names.
 NAMES = [
     "t/refs.0.parq", "deep/er/t/refs.10.parq", "air temp/x", "Ä/ñ", "a+b=c&d/x", "50%/%41", "#1/x",
@@ -32,8 +33,19 @@ NAMES = [
 
 
 @pytest.fixture(params=KINDS)
-def output(request: pytest.FixtureRequest, tmp_path: Path) -> Output:
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Output]:
     """An OUT that is not there yet."""
+    if request.param == "gs":
+        (tmp_path / "served" / "bucket").mkdir(parents=True)
+        with recorder(tmp_path / "served") as server:
+            server.modified, server.page = None, 5
+            options = CLOUDS["gs"](server.endpoint)
+            yield open_output("gs://bucket/some where/out", options)
+        return
+    yield _elsewhere(request, tmp_path)
+
+
+def _elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Output:
     if request.param == "local":
         return open_output(tmp_path / "some where" / "out")
     if request.param == "memory":
@@ -73,6 +85,7 @@ def test_an_object_store_gets_as_many_writes_at_once_as_there_may_be(output: Out
     assert output.paths() == []
 
 
+@pytest.mark.parametrize("output", KINDS[:-1], indirect=True)  # that server takes none in parts
 def test_big_objects(output: Output) -> None:
     output.prepare()
     data = os.urandom(24 << 20)
@@ -136,6 +149,7 @@ def test_a_folder_is_no_prefix_of_a_name(output: Output) -> None:
     assert not output.holds("ai", ".parq")
 
 
+@pytest.mark.parametrize("output", KINDS[:-1], indirect=True)  # that server has small pages
 def test_many_objects_are_all_listed(output: Output) -> None:
     output.prepare()
     wanted = sorted(f"t/refs.{number}.parq" for number in range(1010))

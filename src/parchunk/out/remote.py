@@ -1,18 +1,25 @@
-"""An OUT below a prefix of an object store, which puts objects whole by itself."""
+"""An OUT below a prefix of an object store, which puts objects whole by itself.
+
+A version of an object is called by its entity tag; on Google by its generation, as conditions there
+can be on nothing else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
-from obstore.store import ObjectStore
+from obstore.store import GCSStore, ObjectStore
 
 from parchunk.out.output import LEASE, RESUME, SORTING, Output, clearing_order, failing
 from parchunk.stores.explaining import status
 from parchunk.stores.opening import Location
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta, PutMode, PutResult
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,11 @@ class RemoteOutput(Output):
                 return None
 
     def get_version(self, path: str) -> tuple[bytes, str] | None:
-        """Return the bytes of an object and its entity tag, or None when there is none."""
+        """Return the bytes of an object and its version, or None when there is none."""
         with failing(f"read {self.describe(path)}"):
             try:
                 found = self.store.get(self._key(path))
-                return bytes(found.bytes()), str(found.meta["e_tag"])
+                return bytes(found.bytes()), self._version(found.meta)
             except FileNotFoundError:
                 return None
 
@@ -110,7 +117,7 @@ class RemoteOutput(Output):
         key = self._key(path)
         with failing(f"write {self.describe(path)}", RESUME):
             try:
-                put = self.store.put(key, data, mode={"e_tag": seen} if seen else "create")
+                put = self.store.put(key, data, mode=self._if_still(seen))
             except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                 return None
             except Exception as error:
@@ -120,14 +127,14 @@ class RemoteOutput(Output):
                 if (None if now is None else now[1]) != seen:
                     return None
                 put = self.store.put(key, data)
-            return str(put["e_tag"])
+            return self._version(put)
 
     def try_condition(self, path: str, data: bytes) -> tuple[bool, str | None]:
         """Write an object that is there on the condition that it is not."""
         with failing(f"write {self.describe(path)}"):
             try:
                 put = self.store.put(self._key(path), data, mode="create")
-                return False, str(put["e_tag"])
+                return False, self._version(put)
             except (AlreadyExistsError, PreconditionError):
                 return True, None
             except Exception as error:
@@ -160,6 +167,16 @@ class RemoteOutput(Output):
 
     def refuse_links(self, paths: Iterable[str]) -> None:
         """Do nothing: an object store has no links."""
+
+    def _version(self, found: ObjectMeta | PutResult) -> str:
+        """Return what the version of an object is called, that was read or written."""
+        return str(found["version" if isinstance(self.store, GCSStore) else "e_tag"])
+
+    def _if_still(self, seen: str | None) -> PutMode:
+        """Return how an object is put that is still of a version; None: that is not there."""
+        if seen is None:
+            return "create"
+        return {"version": seen} if isinstance(self.store, GCSStore) else {"e_tag": seen}
 
     def _key(self, path: str) -> str:
         return f"{self.prefix}/{path}" if path else self.prefix

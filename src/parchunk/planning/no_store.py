@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 
 from parchunk.errors import InputError, ParchunkError
 from parchunk.metadata import NoMetadataError
 from parchunk.metadata.folder_keys import ARRAY_DOCUMENTS, GROUP_DOCUMENTS, example_chunk
 from parchunk.metadata.names import OWN
+from parchunk.metadata.threads import in_threads
 from parchunk.stores.source import Source
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z")
 #: Names that a message lists, of objects and of stores.
 _SHOWN, _NAMED = 5, 10
-#: Folders that are looked at for stores, and at once.
-_LOOKED, _AT_ONCE = 24, 8
+#: Folders that are looked at for stores.
+_LOOKED = 24
 
 
 class NothingThereError(InputError):
@@ -79,10 +79,9 @@ def _stores_below(source: Source, error: NoMetadataError, keys: list[str]) -> st
     above = "/".join((error.url, nearest.rpartition("/")[0])).rstrip("/")
     try:
         names = sorted(source.list_dir(folder)[0])
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="stores") as pool:
-            looked = names[:_LOOKED]
-            ours = pool.map(lambda name: _is_store(source, f"{folder}/{name}".strip("/")), looked)
-            stores = [name for name, is_one in zip(looked, ours, strict=True) if is_one]
+        looked = names[:_LOOKED]
+        ours = in_threads(lambda name: _is_store(source, f"{folder}/{name}".strip("/")), looked)
+        stores = [name for name, is_one in zip(looked, ours, strict=True) if is_one]
     except ParchunkError:
         return None
     first = nearest.rpartition("/")[2]
