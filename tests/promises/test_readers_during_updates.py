@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import fsspec
 import numpy as np
 import pytest
 import zarr
 from instruments.crash_process import Step
+from zarr.storage import FsspecStore
 
 import parchunk
 from instruments import crash_process
@@ -330,3 +332,33 @@ def test_the_root_says_which_plan_is_published(tmp_path: Path) -> None:
         parchunk.open_dataset(str(out))
     (out / ROOT).unlink()
     assert published_plan(output) is None
+
+
+@pytest.mark.parametrize("shards", ["expand", "whole"])
+def test_an_append_within_a_shard_is_not_noticed_until_the_update(
+    tmp_path: Path, shards: str
+) -> None:
+    """What docs/shards.md says of it: bytes of other inner chunks, or an error."""
+    source = zarr.create_array(
+        tmp_path / "in.zarr/a", shape=(10, 4), chunks=(2, 2), shards=(20, 4), dtype="i4",
+        compressors=None,
+    )  # fmt: skip
+    source[...] = 1
+    zarr.open_group(tmp_path / "in.zarr", mode="a")
+    out = tmp_path / "refs"
+
+    def read() -> Any:
+        options = {"fo": str(out), "remote_protocol": "file", "skip_instance_cache": True}
+        references = fsspec.filesystem("reference", asynchronous=True, **options)
+        return zarr.open_group(FsspecStore(references, read_only=True, path=""), mode="r")["a"][...]
+
+    parchunk.build(parchunk.plan(str(tmp_path / "in.zarr"), shards=shards), str(out))
+    source.resize((20, 4))
+    source[10:] = 2
+    if shards == "whole":
+        with pytest.raises(ValueError, match="checksum"):
+            read()
+    else:
+        assert np.unique(read()).tolist() == [1, 2]
+    parchunk.update(str(out))
+    np.testing.assert_array_equal(read(), source[...])
