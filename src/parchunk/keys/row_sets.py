@@ -171,7 +171,7 @@ class Places:
             if run is not None:
                 mine &= (run >= rows.first) & (run < rows.first + rows.count)
                 offsets += (run - rows.first) * rows.run
-            return None, offsets, None if mine.all() else mine
+            return None, offsets, None if np.count_nonzero(mine) == len(mine) else mine
         if self._adjoining:
             owners = np.searchsorted(self._starts, within, side="right") - 1
             mine = (within >= self._starts[0]) & (within < self._stops[-1])

@@ -62,7 +62,7 @@ class PathBuilder:
     ) -> pa.StringArray:
         """Return the paths of ``numbers``, shape (n,); null where ``present``, if given, is not."""
         paths = self._build(numbers)
-        if present is None or present.all():
+        if present is None or np.count_nonzero(present) == len(present):
             return paths
         valid = pa.py_buffer(np.packbits(present, bitorder="little"))
         return pa.StringArray.from_buffers(len(paths), *paths.buffers()[1:], null_bitmap=valid)
@@ -175,22 +175,28 @@ def _spell(numbers: Int64Array, axes: tuple[int, ...], separator: str) -> pa.Str
 
 def _follow_each_other(numbers: Int64Array) -> bool:
     count = len(numbers)
-    return bool(numbers[-1] - numbers[0] == count - 1 and (np.diff(numbers) == 1).all())
+    if numbers[-1] - numbers[0] != count - 1:
+        return False
+    return int(np.count_nonzero(numbers[1:] > numbers[:-1])) == count - 1
 
 
 @dataclass(frozen=True)
 class FewKeys:
-    """The tails of some chunks: as an ``array``, as texts, and their bounds in bytes."""
+    """The tails of some chunks: as an ``array``, as texts, and their bounds in bytes.
+
+    ``steps`` are 0, 1, 2, ..., as many as there are bounds.
+    """
 
     array: pa.StringArray
     texts: list[str]
     bounds: NDArray[np.int32]
+    steps: NDArray[np.int32]
 
     @classmethod
     def of(cls, array: pa.StringArray) -> FewKeys:
         """Take an array without nulls."""
         bounds = np.frombuffer(array.buffers()[1], np.int32, len(array) + 1)
-        return cls(array, array.to_pylist(), bounds)
+        return cls(array, array.to_pylist(), bounds, np.arange(len(bounds), dtype=np.int32))
 
     def below(self, base: str, first: int, stop: int) -> pa.StringArray:
         """Return the tails from one position to another, with ``base`` before each."""
@@ -198,7 +204,7 @@ class FewKeys:
         data = f"{base}{base.join(self.texts[first:stop])}".encode()
         width = np.int32(len(base.encode()))
         bounds = self.bounds[first : stop + 1] - self.bounds[first]
-        bounds += np.arange(stop - first + 1, dtype=np.int32) * width
+        bounds += self.steps[: stop - first + 1] * width
         return pa.StringArray.from_buffers(stop - first, pa.py_buffer(bounds), pa.py_buffer(data))
 
 

@@ -39,7 +39,7 @@ class SizeVector:
         """
         codes, before = sizes + _ONE, self._codes[rows]
         self._codes[rows] = np.maximum(before, codes)
-        if np.any(self._codes[rows] < codes):
+        if np.count_nonzero(self._codes[rows] < codes):
             np.maximum.at(self._codes, rows, codes)
         return len(before) - int(np.count_nonzero(before))
 

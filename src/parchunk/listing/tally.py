@@ -181,7 +181,7 @@ class Tally:
         if len(parsed.others):
             self._take_strays(listed, parsed.others, sightings)
         positions, owners, mine = self._locate(parsed.numbers)
-        if self._released.any():
+        if np.count_nonzero(self._released):
             held = ~self._released[owners if owners is not None else 0]
             mine = held & (True if mine is None else mine)
             mine = np.broadcast_to(mine, positions.shape)

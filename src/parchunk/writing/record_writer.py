@@ -190,7 +190,7 @@ class RecordWriter:
         counts = Counts(
             present=present,
             inlined=len(file.inlined),
-            bytes=sum(int(one.sizes.sum()) for one in rows),
+            bytes=sum(int(np.add.reduce(one.sizes)) for one in rows),
         )
         return FileWritten(record, Counts.total([counts, *(one.counts for one in rows)]))
 
@@ -284,11 +284,13 @@ def _references(piece: Piece, rows: FileRows, small: NDArray[np.bool_]) -> Refer
     count = len(rows.present)
     raw, referenced = pa.nulls(count, pa.binary()), rows.present
     sizes, offsets = rows.sizes, rows.offsets
-    if small.any():
+    if np.count_nonzero(small):
         raw = column(piece.fetch(rows, small))
         referenced = referenced & ~small
         sizes, offsets = np.where(small, 0, sizes), np.where(small, 0, offsets)
     paths = (
-        piece.paths(rows.objects, referenced) if referenced.any() else pa.nulls(count, pa.string())
+        piece.paths(rows.objects, referenced)
+        if np.count_nonzero(referenced)
+        else pa.nulls(count, pa.string())
     )
     return References(paths, offsets, sizes, raw)
