@@ -31,6 +31,14 @@ def test_unchanged(own):
     assert not any(f.severity == "change" for f in report.findings)
 
 
+def test_what_cannot_be_read_is_damage_and_no_change(own):
+    file = own.out / "t/refs.0.parq"
+    file.write_bytes(file.read_bytes()[:-9])
+    report, named = changes(own)
+    assert named == {}
+    assert {f.array for f in report.findings if f.severity == "damage"} == {"t"}
+
+
 def test_what_lies_below_an_array_without_chunks_is_told(tmp_path):
     """The producer writes chunks, and says later how many; nothing of it is listed by a build."""
     source, out = tmp_path / "s", str(tmp_path / "refs")

@@ -1,6 +1,7 @@
 """The audit and the views of expanded sharded arrays, with zarr-python's stores."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,15 @@ def test_shards_new_gone_and_rewritten_are_named(store):
     assert report.comparison.to_json()["new"] == 1
 
 
+def test_a_shard_whose_chunks_were_all_inlined_is_gone(store):
+    out = built(store, inline_threshold=1000)
+    (store / "a/c/2/0").unlink()
+    report = parchunk.audit(out, against_source=True)
+    assert report.inlined == 18
+    changes = [(f.kind, f.key) for f in report.findings if f.severity == "change"]
+    assert changes == [("gone-chunks", "a/c/2/0")]
+
+
 def test_a_reference_past_the_end_of_its_shard_is_damage(store):
     out = built(store)
 
@@ -194,6 +204,22 @@ def test_a_shard_that_became_shorter_has_changed(store):
     assert not said(report, "wrong-offset")
     (message,) = said(report, "changed-chunks")
     assert "1 end before" in message
+    (region,) = report.comparison.regions
+    assert (region.resized.tolist(), region.rewritten.tolist()) == ([1], [])
+
+
+@pytest.mark.parametrize(("later", "new"), [(3600, ["a/c/1/1"]), (-3600, [])])
+def test_beside_what_cannot_be_read_only_shards_that_came_since_are_new(store, later, new):
+    """Others may be there without any inner chunk: what says so cannot be read."""
+    plan = parchunk.plan(str(store), split="time", region=4, record_size=2)
+    out = parchunk.build(plan, str(store.parent / "refs")).url
+    file = Path(out) / "a/refs.4.parq"  # of shard (1, 0)
+    file.write_bytes(file.read_bytes()[:-9])
+    shutil.copy(store / "a/c/2/1", store / "a/c/1/1")
+    now = (store / "a/c/2/1").stat().st_mtime + later
+    os.utime(store / "a/c/1/1", (now, now))
+    report = parchunk.audit(out, against_source=True)
+    assert [f.key for f in report.findings if f.severity == "change"] == new
 
 
 def test_a_shard_of_nothing_but_empty_entries_is_not_new(store):

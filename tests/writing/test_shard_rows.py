@@ -193,6 +193,12 @@ def test_regions_resume_and_equal_an_undisturbed_build(tmp_path: Path, workers: 
     assert {p.name: p.read_bytes() for p in (tmp_path / "refs/a").iterdir()} == wanted
 
 
+def test_more_shards_than_one_thread_decodes_together_are_all_there(tmp_path: Path) -> None:
+    case = Case((3 * 66, 2), (2, 2), (1, 2), holes=0.0)
+    write(tmp_path / "s.zarr", case)
+    check(tmp_path / "s.zarr", tmp_path / "refs", case, concurrency=1)
+
+
 def test_absent_shards_are_told_from_empty_entries(tmp_path: Path) -> None:
     case = Case((40, 24), (8, 12), (2, 3))
     root = tmp_path / "s.zarr"
