@@ -4,9 +4,11 @@
 
 An S3 Inventory as of `benchmarks.inventories`. One process plans, sorts the rows and keeps them in
 OUT; each task runs in a process of its own, one after another: the first time with those rows, the
-second after they were deleted, so that it reads the inventory. Scratch is what tasks were seen to
-have below the system's temporary directory, together and at most; MiB are the most of one, above
-imports. Of its processor seconds half a one is what a process takes that is new to all this.
+second after they were deleted, so that it reads the inventory. Pieces of the rows are those that
+all tasks fetched together, and the one that fetched most of them, of all there are. Scratch is what
+tasks were seen to have below the system's temporary directory, together and at most; MiB are the
+most of one, above imports. Of its processor seconds half a one is what a process takes that is new
+to all this.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ def plan(folder: Path, out: str, parts: int) -> dict[str, object]:
         tasks = parchunk.tasks(made, out, parts=parts)
         for number, task in enumerate(tasks):
             (folder / f"task-{number}").write_bytes(pickle.dumps(task))
-        return {"tasks": len(tasks), "kept": bytes_below(Path(out, INVENTORY))}
+        kept = Path(out, INVENTORY)
+        pieces = len([*kept.glob("rows-*.parquet")])
+        return {"tasks": len(tasks), "kept": bytes_below(kept), "pieces": pieces}
 
     return measured(run)
 
@@ -59,27 +63,31 @@ def plan(folder: Path, out: str, parts: int) -> dict[str, object]:
 def do(folder: Path, number: int) -> dict[str, object]:
     """Do one of the tasks; say how much lies in the temporary directory before that is left."""
     task = pickle.loads((folder / f"task-{number}").read_bytes())
-    most = 0
+    most = pieces = 0
 
     def look(_: object) -> None:
-        nonlocal most
-        scratch = Path(tempfile.gettempdir())
-        most = max(most, *(bytes_below(path) for path in scratch.glob("parchunk-inventory-*")), 0)
+        nonlocal most, pieces
+        scratch = [*Path(tempfile.gettempdir()).glob("parchunk-inventory-*")]
+        most = max(most, *map(bytes_below, scratch), 0)
+        pieces = max(pieces, *(len([*path.glob("*.parquet")]) for path in scratch), 0)
 
     def run() -> dict[str, object]:
         result = parchunk.run_task(task, progress=look)
         return {"built": result.built}
 
-    return {**measured(run), "scratch": most}
+    return {**measured(run), "scratch": most, "pieces": pieces}
 
 
-def row(kind: str, parts: int, rows: str, done: list[dict[str, Any]]) -> list[str]:
-    """Return what the tasks of a build took."""
-    cpu = [one["cpu_seconds"] for one in done]
+def row(
+    kind: str, parts: int, rows: str, pieces: int | None, done: list[dict[str, Any]]
+) -> list[str]:
+    """Return what the tasks of a build took; of so many ``pieces``, where there are some."""
+    cpu, fetched = [one["cpu_seconds"] for one in done], [one["pieces"] for one in done]
     return [
         kind,
         str(parts),
         rows,
+        "" if pieces is None else f"{sum(fetched)}, {max(fetched)} of {pieces}",
         f"{sum(cpu):.1f}",
         f"{max(cpu):.2f}",
         f"{sum(one['scratch'] for one in done) / 1e6:.1f}",
@@ -103,7 +111,7 @@ def main() -> None:
         print(json.dumps(call[what]()))
         return
     table = Table(title=f"{arguments.chunks:,} rows", box=None, title_justify="left")
-    columns = ("of", "parts", "rows", "cpu s", "dearest", "scratch MB", "most", "MiB")
+    columns = ("of", "parts", "rows", "pieces", "cpu s", "dearest", "scratch MB", "most", "MiB")
     for column in columns:
         table.add_column(column, justify="right")
     name = "benchmarks.inventory_tasks"
@@ -114,9 +122,10 @@ def main() -> None:
             for parts in arguments.parts:
                 shutil.rmtree(out, ignore_errors=True)
                 made = in_process(name, "plan", folder, out, parts)
-                for rows in (f"kept, {made['kept'] / 1e6:.1f} MB", "read again"):
+                kept = f"kept, {made['kept'] / 1e6:.1f} MB"
+                for rows, pieces in ((kept, made["pieces"]), ("read again", None)):
                     done = [in_process(name, "do", folder, n) for n in range(made["tasks"])]
-                    table.add_row(*row(kind, parts, rows, done))
+                    table.add_row(*row(kind, parts, rows, pieces, done))
                     shutil.rmtree(Path(out, INVENTORY))
                     for receipt in Path(out).rglob("receipts/*/*.json"):
                         receipt.unlink()

@@ -96,8 +96,8 @@ def untimed_findings(count: int, probed: bool) -> list[Finding]:
     return [
         finding(
             "untimed",
-            f"times not compared: the {where} has none of {counted(count, 'object')}, of the sizes "
-            "that were referenced; what was written again in the same size is not told",
+            f"times not compared: the {where} has none of {counted(count, 'object')}; sizes are "
+            "compared, and what was written again in the same size is not told",
             f"audit with {other} that has times (a column last_modified) of all objects, to learn "
             "of that, too",
             count=count,
