@@ -191,6 +191,8 @@ def carry_out(
     if effort.executor is not None:
         forget_claims(output)  # of workers that died
     _refuse_unbuilt(plan.partitions(), run.receipts, output)
+    built = len(pending)
+    del pending
     publish_root(plan, source, output, run.receipts, lease.confirm)
     finish_update(plan, output)
     run.report()
@@ -199,7 +201,7 @@ def carry_out(
         url=output.url,
         plan=plan,
         receipts=run.receipts,
-        built=len(pending),
+        built=built,
         requests=run.requests.lists,
         requests_least=least,
         gets=run.requests.gets,

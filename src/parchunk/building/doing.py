@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from parchunk.building.effort import Effort
@@ -10,6 +10,7 @@ from parchunk.building.ready_jobs import ready_jobs
 from parchunk.building.receipting import together
 from parchunk.building.running import Run
 from parchunk.building.storeless import write_storeless
+from parchunk.cover.jobs import Job
 from parchunk.cover.limits import USUAL
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
@@ -47,7 +48,7 @@ def do_here(
     jobs = (
         (work, job)
         for work in store_works(plan, source, pending, effort.processes, rows_known)
-        for job in work.jobs(most_held, width, limits)
+        for job in _taken(work.jobs(most_held, width, limits))
     )
     ready = ready_jobs(plan, jobs, pending, output, share, known)
     before = len(run.receipts)
@@ -61,3 +62,10 @@ def do_here(
         run.in_threads(ready, most_held, effort.concurrency, output, blocks)
     least = sum(least for (least,) in islice(run.receipts.each("requests_least"), before, None))
     return least if source.manner.remote else 0
+
+
+def _taken(jobs: list[Job]) -> Iterator[Job]:
+    """Yield jobs, and hold none that was yielded: of very many arrays they take much."""
+    jobs.reverse()
+    while jobs:
+        yield jobs.pop()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 
 from parchunk.keys.row_sets import RowSet
 
 
+@lru_cache(maxsize=1_024)  # very many arrays are alike, and hold one value
 def whole(total: int) -> RowSet:
     """Return all chunk numbers of an array of ``total`` chunks."""
     return RowSet(max(total, 1), 0, total)
@@ -18,6 +20,7 @@ def span(grid: tuple[int, ...], axis: int, low: int, high: int) -> RowSet:
     return RowSet(max(grid[axis] * inner, 1), low * inner, high * inner, 0, prod(grid[:axis]))
 
 
+@lru_cache(maxsize=1_024)
 def run(grid: tuple[int, ...], axis: int, low: int, high: int, record_size: int) -> RowSet:
     """Return the chunk numbers of the region from ``low`` to ``high`` along ``axis``.
 
