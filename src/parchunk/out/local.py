@@ -14,11 +14,11 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from parchunk.errors import InputError, OutputError
 from parchunk.metadata.names import OWN
@@ -35,6 +35,8 @@ from parchunk.out.output import (
     failing,
 )
 from parchunk.stores.opening import Location
+
+T = TypeVar("T")
 
 _TEMPORARY = f"{OWN}/tmp"
 #: What lies in a folder that goes with the last of it.
@@ -81,30 +83,26 @@ class LocalOutput(Output):
     def paths(self, below: str = "") -> list[str]:
         """Return all objects below a folder of OUT, sorted."""
         with failing(f"list {self.describe(below)}"):
-            found = sorted(self._files(below))
+            found = self._looked(below, sorted)
             return [path for path in found if not path.startswith(f"{_TEMPORARY}/")]
 
-    def _files(self, below: str) -> list[str]:
-        """Return what lies below a folder; again where a folder of it goes meanwhile."""
+    def _looked(self, below: str, look: Callable[[Iterator[str]], T]) -> T:
+        """Look at what lies below a folder; again where a folder of it goes meanwhile."""
         for _ in range(_TRIES - 1):
             with contextlib.suppress(FileNotFoundError):
-                return self._walked(below)
-        return self._walked(below)
+                return look(self._walked(below))
+        return look(self._walked(below))
 
-    def _walked(self, below: str) -> list[str]:
+    def _walked(self, below: str) -> Iterator[str]:
         top, skip = f"{self.url}/{below}" if below else self.url, len(self.url) + 1
-        if not os.path.isdir(top):
-            return []
-        return [
-            f"{folder}/{name}"[skip:]
-            for folder, _, names in os.walk(top, onerror=_unless_forbidden)
-            for name in names
-        ]
+        if os.path.isdir(top):
+            for folder, _, names in os.walk(top, onerror=_unless_forbidden):
+                yield from (f"{folder}/{name}"[skip:] for name in names)
 
     def holds(self, below: str, suffix: str) -> bool:
         """Whether any object below a folder of OUT has a name that ends with ``suffix``."""
         with failing(f"list {self.describe(below)}"):
-            return any(self._at(below).rglob(f"*{suffix}"))
+            return self._looked(below, lambda paths: any(path.endswith(suffix) for path in paths))
 
     def is_empty(self) -> bool:
         """Whether OUT is not there, or holds nothing but a lease and the place to write one.
