@@ -73,17 +73,15 @@ class SharedListing:
 
     def _walked(self) -> Iterator[tuple[int, list[Part]]]:
         """Yield each member with its parts, on a store that lists in order."""
-        tallies = [
-            member.tally_of(walked.row_sets)
-            for member, walked in zip(self.members, self.passes, strict=True)
-        ]
+        tallies = _Tallies(self.members, self.passes)
         ranges: list[KeyRange] = []
         for at, (member, walked) in enumerate(zip(self.members, self.passes, strict=True)):
             ranges += ranges_of(member.spec, walked.spans, at)
         doubted: dict[int, GapCheck] = {}
-        for at in self._followed(tallies, ranges, range(len(tallies)), again=False):
+        for at in self._followed(tallies, ranges, range(len(self.members)), again=False):
             if self.members[at].trust:
                 yield at, self._parts(tallies, at, {})
+                tallies.let_go(at)
                 continue
             doubted[at] = self._check(tallies[at], at)
             yield from self._settled(tallies, doubted, at)
@@ -104,16 +102,15 @@ class SharedListing:
                 yield from self._settled(tallies, doubted, at)
 
     def _settled(
-        self, tallies: list[Tally], doubted: dict[int, GapCheck], at: int
+        self, tallies: _Tallies, doubted: dict[int, GapCheck], at: int
     ) -> Iterator[tuple[int, list[Part]]]:
         """Yield a member and its parts if no gap of it is to be listed again."""
         if doubted[at].settled():
             found_again = self.members[at].found_again(doubted.pop(at))
             yield at, self._parts(tallies, at, found_again)
+            tallies.let_go(at)
 
-    def _parts(
-        self, tallies: Sequence[Tally], at: int, found_again: Mapping[int, int]
-    ) -> list[Part]:
+    def _parts(self, tallies: _Tallies, at: int, found_again: Mapping[int, int]) -> list[Part]:
         """Return all parts of a member, none of which is in doubt."""
         tally, positions = tallies[at], self._positions(at)
         parts = [tally.part(position, found_again.get(position, 0)) for position in positions]
@@ -123,7 +120,7 @@ class SharedListing:
 
     def _followed(
         self,
-        tallies: Sequence[Tally],
+        tallies: _Tallies,
         ranges: Sequence[KeyRange],
         members: Sequence[int],
         *,
@@ -152,7 +149,7 @@ class SharedListing:
 
     def _follow(
         self,
-        tallies: Sequence[Tally],
+        tallies: _Tallies,
         ranges: Sequence[KeyRange],
         again: bool,
         passed: SimpleQueue[int | BaseException | None],
@@ -176,7 +173,7 @@ class SharedListing:
     def _positions(self, at: int) -> range:
         return range(len(self.passes[at].units))
 
-    def _absent(self, tallies: Sequence[Tally], members: Sequence[int]) -> int:
+    def _absent(self, tallies: _Tallies, members: Sequence[int]) -> int:
         return sum(tallies[at].absent(where) for at in members for where in self._positions(at))
 
     def _check(self, tally: Tally, at: int) -> GapCheck:
@@ -197,6 +194,30 @@ class SharedListing:
             return self._left_out or any(tally.amid_gaps(at, 1, LONG) for at in positions)
 
         return GapCheck(tally, positions, contradicted)
+
+
+class _Tallies:
+    """The tallies of members: each from when something is asked of it first until it is let go.
+
+    So there are not those of all members at once, of which a walk is at one.
+    """
+
+    def __init__(self, members: Sequence[ArrayListing], passes: Sequence[Pass]) -> None:
+        self._members, self._passes = members, passes
+        self._made: dict[int, Tally] = {}
+        self._gone: set[int] = set()
+
+    def __getitem__(self, at: int) -> Tally:
+        # From two threads, but never about one member at the same time: see `_followed`.
+        assert at not in self._gone
+        if at not in self._made:
+            self._made[at] = self._members[at].tally_of(self._passes[at].row_sets)
+        return self._made[at]
+
+    def let_go(self, at: int) -> None:
+        """Let the tally of a member go, all of which is known and handed on."""
+        self._gone.add(at)
+        self._made.pop(at, None)
 
 
 def follow_ranges(
