@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import shutil
 from collections import Counter
@@ -113,6 +114,23 @@ def test_it_is_what_single_receipts_say(source: Path, wanted: Path, tmp_path: Pa
     put_block(output, [(0, replace(receipt, record_files=receipt.record_files[:1]))])
     left = [row for row in rows if row[0] != "g0/a0"]
     assert parchunk.connect(out).sql(query).fetchall() == left
+
+
+def test_nothing_that_is_done_is_held_by_itself(source: Path, tmp_path: Path) -> None:
+    # What holds itself goes only when Python looks for that, which is seldom where much is held.
+    parchunk.build(plan_of(source), tmp_path / "first")  # imports
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        parchunk.build(plan_of(source), tmp_path / "refs")
+        gc.collect()
+        held = {type(one).__name__ for one in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not held & {"Job", "Ledger", "Member", "Node", "Owned", "Receipt", "Tally"}
 
 
 def test_requests_to_out_are_few(source: Path) -> None:

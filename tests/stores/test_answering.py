@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import obstore
@@ -186,3 +188,28 @@ def test_a_listing_that_hangs_counts_until_it_ends(
     for one in set(threading.enumerate()) - before:
         one.join(10)
     assert not hanging.is_full()
+
+
+def test_what_is_raised_holds_nothing_once_it_is_caught() -> None:
+    class Held:
+        pass
+
+    def ask(held: Held) -> None:
+        raise FileNotFoundError(held is None)
+
+    def asks() -> weakref.ref[Held]:
+        held = Held()
+        with suppress(FileNotFoundError):
+            answer(lambda: ask(held), 10)
+        return weakref.ref(held)
+
+    gc.collect()
+    gc.disable()
+    try:
+        held = asks()
+        until = time.monotonic() + 10
+        while held() is not None and time.monotonic() < until:  # the thread that asked ends
+            time.sleep(0.001)
+        assert held() is None
+    finally:
+        gc.enable()

@@ -29,7 +29,7 @@ class Ledger:
         blocks: Together | None = None,
     ) -> None:
         """Expect every unit of every leg, and every run of rows that no store has."""
-        self._ready, self._costs, self._notify = ready, costs, notify
+        self._ready, self._costs = ready, costs
         self._owned = {one.partition.key: one for one in ready.owned}
         self._left = Counter(
             member.partitions[unit.partition].key
@@ -46,9 +46,16 @@ class Ledger:
         self._others: dict[PartitionKey, bool] = {}
         places = {one.partition.array: one.place for one in ready.owned if one.place is not None}
         self._look = Others(ready.output, ready.fingerprint, places)
-        self._receipting = Receipting(ready, self._receipted, blocks)
         self._lock = threading.Lock()
-        self.receipts: list[Receipt] = []
+        self.receipts = receipts = list[Receipt]()
+
+        def receipted(receipt: Receipt) -> None:
+            receipts.append(receipt)
+            if notify:
+                notify(receipt)
+
+        # No method: two that hold each other stay with all that they know of very many arrays.
+        self._receipting = Receipting(ready, receipted, blocks)
 
     def is_others(self, key: PartitionKey) -> bool:
         """Whether somebody else has done a partition meanwhile: then nothing of it is written.
@@ -97,8 +104,3 @@ class Ledger:
             When they cannot be written.
         """
         self._receipting.end()
-
-    def _receipted(self, receipt: Receipt) -> None:
-        self.receipts.append(receipt)
-        if self._notify:
-            self._notify(receipt)

@@ -131,6 +131,11 @@ def answer(ask: Callable[[], _T], quiet: float) -> _T:
         ) from None
     _ASKERS.give(asker)
     if error is not None:
-        raise error
+        try:
+            raise error
+        finally:
+            # It holds this frame, and those of who asked, with all that they hold: in a ring no
+            # longer than until it is caught.
+            del error
     result: _T = found
     return result
