@@ -84,6 +84,10 @@ def refused() -> list[tuple[str, Any]]:
     some = {"region": "somewhere"}
     return [
         ("plan=None: give a path or a URL", lambda s, o: parchunk.build(None, o)),
+        (
+            "plan=<list>: give a path or a URL, or of several stores what",
+            lambda s, o: parchunk.build([str(s)], o),
+        ),
         ("plan=<list>: give a path", lambda s, o: parchunk.build([s], o)),
         ("plan=<object>: give", lambda s, o: parchunk.build(object(), o)),
         ("plan=<LocalOutput>: give a path", lambda s, o: parchunk.build(open_output(str(o)), o)),

@@ -58,6 +58,8 @@ def test_arrays_whose_dimensions_have_no_names_are_named(tmp_path: Path, zarr_fo
     parchunk.build(str(tmp_path / "s"), tmp_path / "out")
     with pytest.raises(parchunk.InputError, match="no names: 'plain': read them with zarr-python"):
         parchunk.open_dataset(tmp_path / "out")
+    with pytest.raises(parchunk.InputError, match="out has no group 'h': there are g"):
+        parchunk.open_dataset(tmp_path / "out", group="h")
     with parchunk.open_dataset(tmp_path / "out", group="/g/") as opened:
         assert opened["named"].dims == ("x",)
 

@@ -86,7 +86,9 @@ def _path(name: str, given: Any) -> Any:
     kinds = {kind.__name__ for kind in type(given).__mro__}
     if kinds & _OPENED.get(name, set()) or (isinstance(given, str) and given.strip()):
         return given
-    raise InputError(f"{name}={_shown(given)}: give a path or a URL")
+    several = name == "plan" and isinstance(given, (list, tuple, Mapping))
+    what = ", or of several stores what parchunk.plan(...) returns" if several else ""
+    raise InputError(f"{name}={_shown(given)}: give a path or a URL{what}")
 
 
 def _stores(name: str, given: Any) -> Any:

@@ -65,8 +65,9 @@ def open_dataset(
     Raises
     ------
     InputError
-        When OUT is no build, or an unfinished one; when arrays of the group name no dimensions,
-        or some are to be left out as xarray takes only one length of a dimension.
+        When OUT is no build, or an unfinished one, or has no such group; when arrays of the group
+        name no dimensions, or some are to be left out as xarray takes only one length of a
+        dimension.
     MissingExtraError
         Naming the extra to install.
     """
@@ -82,6 +83,7 @@ def open_dataset(
     if plan is None:
         raise InputError(f"{output.url} is unfinished: run its build again to resume, then open it")
     path = (group or "").strip("/")
+    _require_group(plan.hierarchy, path, output.url)
     _require_named_dimensions(plan.hierarchy, path, output.url)
     references = fsspec.filesystem(
         "reference",
@@ -128,6 +130,14 @@ def _refuse_levels(hierarchy: Hierarchy, group: str, url: str, dropped: Any) -> 
             "time: for "
             f"{names[arrays[0].name]!r} give drop_variables={[*out, *odd]!r}"
         ) from None
+
+
+def _require_group(hierarchy: Hierarchy, group: str, url: str) -> None:
+    """Refuse a group that there is not."""
+    there = [one.name for one in hierarchy.groups if one.name]
+    if group and group not in there:
+        what = f"there are {some_of(there)}" if there else "there is none below the root"
+        raise InputError(f"{url} has no group {group!r}: {what}")
 
 
 def _require_named_dimensions(hierarchy: Hierarchy, group: str, url: str) -> None:
