@@ -136,6 +136,14 @@ def test_neither_is_an_error_of_one_line(tmp_path, capfd):
     assert len(capfd.readouterr().err.strip().splitlines()) == 1
 
 
+def test_a_pattern_of_several_is_refused_with_what_can_be_done(store, tmp_path, capfd):
+    """An audit has no words for how they go together, so that it asks for none."""
+    (tmp_path / "store2").symlink_to(store)
+    assert run(["audit", str(tmp_path / "store*")]) == 2
+    said = "is 2 stores, and an audit of SRC is of one: parchunk build makes"
+    assert said in capfd.readouterr().err
+
+
 def test_no_remedy_speaks_of_references_that_are_gone(store, tmp_path):
     parchunk.build(str(store), tmp_path / "out")
     report = parchunk.audit(tmp_path / "out")

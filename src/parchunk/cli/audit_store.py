@@ -24,6 +24,7 @@ from parchunk.metadata.names import OWN
 from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, ROOT
 from parchunk.planning.from_source import plan as make_plan
+from parchunk.planning.joining.joining import UnjoinedError
 from parchunk.planning.plan import Plan
 from parchunk.stores.urls import is_http
 
@@ -171,6 +172,11 @@ def policy_of(rules: Mapping[str, Any], since: str | None) -> Policy:
 def _planned(store: str, chosen: Mapping[str, Any]) -> Plan:
     try:
         return make_plan(store, **chosen)
+    except UnjoinedError as error:
+        raise InputError(
+            f"{store} is {str(error).partition(':')[0]}, and an audit of SRC is of one: parchunk "
+            "build makes references of them (--concat, --stack or --merge): audit those, or each"
+        ) from None
     except InputError as error:
         if str(error).startswith("no Zarr metadata"):
             raise InputError(f"{store} holds no parchunk build, and {error}") from None

@@ -12,6 +12,10 @@ from parchunk.planning.joining.gathering import check_join
 STATIC = ("equal", "first")
 
 
+class UnjoinedError(InputError):
+    """Stores of which nobody said how they are put together."""
+
+
 @dataclass(frozen=True)
 class Joining:
     """``concat`` (a dimension) or ``stack`` (a new dimension), with or without ``merge``, or none.
@@ -103,11 +107,11 @@ class Joining:
 
         Raises
         ------
-        InputError
+        UnjoinedError
             Naming the options.
         """
         if count > 1 and not named and self.dimension is None and not self.merge:
-            raise InputError(
+            raise UnjoinedError(
                 f"{count:,} stores: say how they go together: --concat DIM (one after another), "
                 "--stack DIM (a new dimension) or --merge (side by side)"
             )
