@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from parchunk.keys.row_sets import Places, RowSet
 
@@ -114,7 +115,7 @@ def disjoint_row_sets(draw: st.DrawFn) -> tuple[int, list[RowSet]]:
     return outer * size * inner, draw(st.permutations(slices))[: draw(st.integers(1, len(slices)))]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(120))
 @given(disjoint_row_sets())
 def test_places_tell_whose_a_chunk_is_and_where_it_stands(drawn: tuple[int, list[RowSet]]) -> None:
     total, sets = drawn

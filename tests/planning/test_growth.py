@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.made import spec
 
 from parchunk.errors import InputError
@@ -127,7 +128,7 @@ def test_what_is_carried_over_was_known_chunk_by_chunk(data: st.DataObject) -> N
             assert not (full and whole)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(200))
 @given(data=st.data())
 def test_several_arrays_grow_out_of_their_regions_together(data: st.DataObject) -> None:
     """Plans as they are made, for stores of named dimensions, with arrays that come."""
