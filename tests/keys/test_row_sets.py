@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
 
@@ -117,6 +117,7 @@ def disjoint_row_sets(draw: st.DrawFn) -> tuple[int, list[RowSet]]:
 
 @settings(deadline=None, max_examples=examples(120))
 @given(disjoint_row_sets())
+@example((8, [RowSet(8, 2, 3), RowSet(8, 3, 5), RowSet(8, 5, 7)]))  # adjoining, amid others
 def test_places_tell_whose_a_chunk_is_and_where_it_stands(drawn: tuple[int, list[RowSet]]) -> None:
     total, sets = drawn
     owners, offsets, mask = Places(sets).of(np.arange(total))
