@@ -187,12 +187,26 @@ def recorder(folder: Path) -> Iterator[Recorder]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", "0"))).decode()
+            if "comp=batch" in self.path:
+                self.answer(202, self.batch(body), kind="multipart/mixed; boundary=answers")
+                return
             bucket = folder / urlsplit(self.path).path.strip("/")
             keys = re.findall("<Key>(.*?)</Key>", body)
             for key in keys:
                 self.remove(bucket / html.unescape(key))
             deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
             self.answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode())
+
+        def batch(self, body: str) -> bytes:
+            """Do the deletions that Azure is asked for in one request; return its answers."""
+            found = ""
+            for number, path in enumerate(re.findall(r"^DELETE (\S+) HTTP", body, re.MULTILINE)):
+                file = folder / place(urlsplit(path).path)
+                status = "202 Accepted" if file.is_file() else "404 Not Found"
+                self.remove(file)
+                head = f"Content-Type: application/http\r\nContent-ID: {number}\r\n\r\n"
+                found += f"--answers\r\n{head}HTTP/1.1 {status}\r\nx-ms-version: 1\r\n\r\n"
+            return f"{found}--answers--\r\n".encode()
 
         def do_DELETE(self) -> None:
             self.remove(folder / place(urlsplit(self.path).path))
@@ -215,6 +229,7 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             etag: str = "",
             modified: float | None = None,
             file: Path | None = None,
+            kind: str = "",
         ) -> None:
             if self.fate.then is not None:
                 self.fate.then()
@@ -239,6 +254,8 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             self.send_header("last-modified", formatdate(modified, usegmt=True))
             self.send_header("etag", etag)
             self.send_header("x-ms-blob-type", "BlockBlob")
+            if kind:
+                self.send_header("content-type", kind)
             if file is not None:
                 self.send_header("x-goog-generation", str(self.generation(file)))
             self.end_headers()

@@ -1,4 +1,4 @@
-"""Source and OUT in Google Cloud Storage, as a server on loopback speaks it, page by page."""
+"""Source and OUT with Google and Azure, as a server on loopback speaks as they do, page by page."""
 
 from __future__ import annotations
 
@@ -25,17 +25,22 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_build_is_updated_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["gs", "az"])
+def test_a_build_is_updated_there(tmp_path: Path, scheme: str) -> None:
     """Its receipts lie in blocks, of which an update writes those anew that it saw."""
     served = tmp_path / "served"
     source = write_arrays(served / "bucket" / "s.zarr")
     with recorder(served) as server:
         server.modified, server.page = None, 40
-        options = CLOUDS["gs"](server.endpoint)
+        options = CLOUDS[scheme](server.endpoint)
         plan = parchunk.plan(
-            "gs://bucket/s.zarr", split="time", region=2, record_size=2, store_options=options
+            f"{scheme}://bucket/s.zarr",
+            split="time",
+            region=2,
+            record_size=2,
+            store_options=options,
         )
-        out = "gs://bucket/refs"
+        out = f"{scheme}://bucket/refs"
         built = parchunk.build(plan, out, output_options=options)
         assert (built.present, built.missing) == (63, 0)
         assert list((served / "bucket/refs/.parchunk/blocks").rglob("*"))
@@ -64,12 +69,13 @@ def _written(served: Path) -> list[Path]:
     return [path for path in (served / "bucket" / "refs").rglob("*") if path.is_file()]
 
 
-def test_a_lease_is_renewed_there(tmp_path: Path) -> None:
-    """That is a write on the condition that nobody else has written, by generation."""
+@pytest.mark.parametrize("scheme", ["gs", "az"])
+def test_a_lease_is_renewed_there(tmp_path: Path, scheme: str) -> None:
+    """That is a write on the condition that nobody has written; with Google, by generation."""
     (tmp_path / "bucket").mkdir()
     with recorder(tmp_path) as server:
         server.modified = None
-        output = open_output("gs://bucket/refs", CLOUDS["gs"](server.endpoint))
+        output = open_output(f"{scheme}://bucket/refs", CLOUDS[scheme](server.endpoint))
         with held(output, expiry=60.0, renewal=0.05) as lease:
             assert lease.notes == ()
             file, until = tmp_path / "bucket/refs" / LEASE, time.monotonic() + 30
