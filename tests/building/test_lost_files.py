@@ -8,6 +8,7 @@ import zarr
 from tests.made import grow
 
 import parchunk
+from parchunk.cli.main import run
 
 Published = Callable[[Path], dict[str, bytes]]
 IDENTITY = ".parchunk/objects/air/refs.4.parq"
@@ -94,6 +95,28 @@ def test_lost_files_are_written_by_the_update_after_one_that_was_killed(
             parchunk.update(str(out))
     parchunk.update(str(out), gaps=False)
     assert published(out) == whole
+
+
+def test_what_lost_files_is_not_published_and_the_remedy_works(
+    built: Callable[..., tuple[Path, parchunk.Plan]],
+    published: Published,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Parts take what has a receipt for done; who finds all of them looks before it publishes."""
+    out, plan = built()
+    whole = published(out)
+    (out / ".zmetadata").unlink()
+    (out / "air/refs.2.parq").unlink()
+    given = ["build", plan.location.url, str(out), "--split", "time", "--region", "8"]
+    given += ["--record-size", "4", "--no-progress"]
+    assert run([*given, "--part", "1/1"]) == 2
+    said = capsys.readouterr().err
+    assert "is not published: 1 file of 1 partition had gone from OUT (air/refs.2.parq)" in said
+    assert "run the same build as one, without parts" in said
+    assert not (out / ".zmetadata").exists()
+    assert run(given) == 0
+    assert published(out) == whole
+    assert run([*given, "--part", "1/1"]) == 0
 
 
 def _killed(*_: object) -> None:

@@ -26,6 +26,7 @@ from parchunk.out.claims import clear_claims, forget_claims
 from parchunk.out.counts import Counts
 from parchunk.out.kept_rows import keep_rows
 from parchunk.out.lease import held
+from parchunk.out.lost_files import lost_files, lost_text
 from parchunk.out.many_receipts import ManyReceipts
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
@@ -43,6 +44,8 @@ from parchunk.stores.source import Source
 
 #: Seconds to wait for others that plan or publish: longer than a lease of one that was killed.
 WAIT = 90.0
+#: What to do where others deleted record files: tasks take what has a receipt for done.
+_ANEW = "run the same build as one, without parts: it lists and writes them again"
 
 
 @lenient
@@ -185,7 +188,7 @@ def publish(
     Raises
     ------
     InputError
-        While receipts are missing: it says which.
+        While receipts are missing, or record files that they speak of: it says which.
     SourceChangedError
         When the source's metadata has changed since it was planned: nothing is published.
     HeldError, OutputError, SourceError
@@ -205,6 +208,8 @@ def publish(
                 f"{output.url} is not published: {_listed(left)} have no receipt yet; run their "
                 "tasks again, or the same build as one"
             )
+        if lost := lost_files(output, receipts):
+            raise InputError(f"{output.url} is not published: {lost_text(lost)}; {_ANEW}")
         source = source or open_source(plan, store_options)
         forget_claims(output)  # before: who watches until it is published sees none
         publish_root(plan, source, output, receipts, lease.confirm)

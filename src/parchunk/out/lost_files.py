@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from parchunk.out.object_files import objects_path
 from parchunk.out.output import Output
@@ -32,14 +32,16 @@ def lost_files(output: Output, receipts: Iterable[Receipt]) -> dict[PartitionKey
     return found
 
 
-def lost_notes(lost: dict[PartitionKey, list[str]]) -> tuple[str, ...]:
+def lost_notes(lost: Mapping[PartitionKey, Sequence[str]]) -> tuple[str, ...]:
     """Return what a user should know of files that were gone, once they are written again."""
+    return (f"{lost_text(lost)}: they were listed and written again",) if lost else ()
+
+
+def lost_text(lost: Mapping[PartitionKey, Sequence[str]]) -> str:
+    """Return in words which files are gone."""
     paths = [path for some in lost.values() for path in some]
-    if not paths:
-        return ()
     more = ", ..." if len(paths) > 3 else ""
     return (
         f"{counted(len(paths), 'file')} of {counted(len(lost), 'partition')} had gone from OUT "
-        f"({', '.join(paths[:3])}{more}) though receipts say that they were written: they were "
-        "listed and written again",
+        f"({', '.join(paths[:3])}{more}) though receipts say that they were written"
     )
