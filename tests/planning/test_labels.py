@@ -140,6 +140,12 @@ def test_groups_with_coordinates_of_their_own_share_dates_only_where_these_are_t
     assert {label for _, label in missing(tmp_path / "other")} == {None}
     with pytest.raises(parchunk.InputError, match=r"daily/time do not say the same\): audit"):
         parchunk.audit(tmp_path / "other", by="day")
+    year = zarr.create_array(
+        store / "mean/v", shape=(2,), chunks=(1,), dtype="i4", dimension_names=("time",)
+    )
+    year[:] = 1
+    with pytest.raises(parchunk.InputError, match=r"\(daily/time is of another group than arrays"):
+        parchunk.plan(store, include=["daily/*", "mean/v"], **options)
     one = parchunk.plan(store, group="daily", **options)
     parchunk.build(one, tmp_path / "one")
     assert missing(tmp_path / "one") == [("v", "1990-01-02")]

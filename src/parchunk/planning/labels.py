@@ -6,7 +6,7 @@ the dates do, and what begins a label is its year, month, day or hour. Nothing h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -51,7 +51,8 @@ def coordinates_of(plan: Plan) -> tuple[ArraySpec, ...]:
     """Return the split dimension's coordinate, and those of other groups that must say the same.
 
     That is for who reads them to see. Those of series side by side that are kept, and the same,
-    count once; none of many stores are read to be compared.
+    count once; none of many stores are read to be compared. Nor is there one where a group that has
+    none, nor lies below one that has, has arrays of another length along the dimension.
     """
     named = own_coordinates(plan)
     kept = {} if plan.stores is None else plan.stores.kept
@@ -60,7 +61,23 @@ def coordinates_of(plan: Plan) -> tuple[ArraySpec, ...]:
         return ()
     if len({spec.shape for spec in found}) > 1 or sum(spec.total for spec in found) > MOST_CHUNKS:
         return ()
-    return () if found and found[0].shape[0] > MOST_ELEMENTS else tuple(found)
+    if not found or found[0].shape[0] > MOST_ELEMENTS or _is_of_others(plan, named):
+        return ()
+    return tuple(found)
+
+
+def _is_of_others(plan: Plan, named: Sequence[ArraySpec]) -> bool:
+    """Whether a split array is in no group of a coordinate, nor below one, and as long as none."""
+    groups = {spec.name.rpartition("/")[0] for spec in named}
+    lengths = {spec.shape[0] for spec in named}
+    if "" in groups:
+        return False
+    return any(
+        array.axis is not None
+        and array.spec.shape[array.axis] not in lengths
+        and not any(f"{array.spec.name}/".startswith(f"{group}/") for group in groups)
+        for array in plan.arrays
+    )
 
 
 def own_coordinates(plan: Plan) -> list[ArraySpec]:
@@ -88,6 +105,8 @@ def labels_of_all(each: Iterable[Iterable[pa.StringArray]]) -> Labels:
 def without_labels(plan: Plan) -> str:
     """Return why the elements of the split dimension have no labels, for messages."""
     named = [spec.name for spec in own_coordinates(plan)]
+    if named and _is_of_others(plan, own_coordinates(plan)):
+        return f"{named[0]} is of another group than arrays of other lengths"
     if len(named) < 2:
         return "it has no coordinate that can be read"
     return f"{', '.join(named[:3])}{', ...' if len(named) > 3 else ''} do not say the same"
