@@ -23,8 +23,8 @@ class Interrupted(BaseException):
 
 
 @contextlib.contextmanager
-def interrupts(give_up: Callable[[], object], grace: float = GRACE) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into `Interrupted`; end the process after ``grace``.
+def interrupts(give_up: Callable[[], object]) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into `Interrupted`; end the process after `GRACE`.
 
     Later ones are ignored, also after this context, so that nothing disturbs the orderly end of
     the process. ``give_up`` is called before it is ended, from another thread, as this one may hang
@@ -53,7 +53,7 @@ def interrupts(give_up: Callable[[], object], grace: float = GRACE) -> Iterator[
             if _cancel and signal.SIGINT in numbers and signal.SIGTERM not in numbers:
                 _cancel[-1]()
             elif signal.SIGINT in numbers or signal.SIGTERM in numbers:
-                if not over.wait(grace):
+                if not over.wait(GRACE):
                     for child in multiprocessing.active_children():
                         child.kill()
                     give_up()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from parchunk.planning.plan import ArrayPlan, Plan
 
+#: Arrays of a group that are named where there are more.
+_NAMED = 3
+
 
 def alike(plan: Plan) -> list[tuple[ArrayPlan, ...]]:
     """Return the arrays in groups of equal type, shape, chunks and regions, each in plan order."""
@@ -24,9 +27,9 @@ def alike(plan: Plan) -> list[tuple[ArrayPlan, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def names_text(group: tuple[ArrayPlan, ...], named: int = 3) -> str:
+def names_text(group: tuple[ArrayPlan, ...]) -> str:
     """Return the names of a group, not all of many."""
     names = [array.spec.name for array in group]
-    if len(names) <= named + 1:
+    if len(names) <= _NAMED + 1:
         return ", ".join(names)
-    return f"{', '.join(names[:named])} and {len(names) - named:,} more"
+    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more"
