@@ -90,7 +90,7 @@ def test_one_that_was_killed_is_taken_over(
     later = time.time() + 60
     changes = {
         "dead": {"host": socket.gethostname(), "pid": 2**22 + 1, "expires": later},
-        "expired": {"host": "elsewhere", "expires": time.time() - 1, "lasts": 0.0},
+        "expired": {"host": "elsewhere", "expires": time.time() - 9, "lasts": 0.0},
         "expiring": {"host": "elsewhere", "expires": time.time() + 0.3, "lasts": 0.3},
     }[how]
     killed = write_turn(output, **changes)
@@ -107,7 +107,7 @@ def test_one_that_was_killed_is_taken_over(
 
 def test_one_whose_clock_is_behind_is_left_alone(output: Output) -> None:
     """By the clock of OUT's store it lasts, and both sort."""
-    changes = {"host": "elsewhere", "expires": time.time() - 1, "lasts": 30.0}
+    changes = {"host": "elsewhere", "expires": time.time() - 9, "lasts": 30.0}
     other = write_turn(output, **changes)
     with sorting_turn(ORIGIN, "none", output) as turn:
         assert (turn.rows, turn.lease) == (None, None)

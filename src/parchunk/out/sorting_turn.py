@@ -25,6 +25,9 @@ from parchunk.out.output import SORTING, Output
 #: Seconds that a turn lasts unless it is renewed, and between two renewals: a killed one keeps all
 #: others waiting for so long, where it ran on another machine.
 EXPIRY, RENEWAL = 30.0, 8.0
+#: Seconds more until one that has expired is taken over: by the clock of OUT's store it was written
+#: somewhat later, and who comes too early gives it back.
+_GRACE = 2.0
 #: Seconds between two looks at whose turn it is: they grow, as a large inventory takes long.
 _FIRST, _LONGEST = 0.2, 5.0
 _GROWTH = 1.5
@@ -68,23 +71,23 @@ def sorting_turn(origin: Origin, identity: str, output: Output) -> Iterator[Turn
 
 def _turn(origin: Origin, identity: str, output: Output) -> Turn:
     purpose = f"sort {_digest(origin, identity)}"
-    waited = refused = False
+    waited, refused_by = False, ""
     while (rows := rows_given(origin, identity, output)) is None:
         holder = _holder(output)
-        if holder is not None and not holder.is_over(time.time()):
+        if holder is not None and not _is_over(holder):
             if holder.purpose != purpose:
                 return Turn()  # another inventory: the plan that is there will refuse one of them
             _wait_for(holder, output)
             waited = True
             continue
         # The one before has failed; or it lasts by its own clock, which is not this one's.
-        if refused if holder is not None else waited:
+        if holder.id == refused_by if holder is not None else waited:
             return Turn()
         lease = Lease(output, EXPIRY, RENEWAL, purpose, SORTING)
         try:
             lease.take()
         except HeldError:  # perhaps as others came at the same moment
-            refused = True
+            refused_by = "" if holder is None else holder.id
             continue
         if (rows := rows_given(origin, identity, output)) is None:
             return Turn(lease=lease)
@@ -96,10 +99,14 @@ def _wait_for(holder: Holder, output: Output) -> None:
     """Wait until a holder does not hold the turn any more."""
     pause = _FIRST
     now: Holder | None = holder
-    while now is not None and now.id == holder.id and not now.is_over(time.time()):
+    while now is not None and now.id == holder.id and not _is_over(now):
         time.sleep(random.uniform(pause / 2, pause))
         pause = min(pause * _GROWTH, _LONGEST)
         now = _holder(output)
+
+
+def _is_over(holder: Holder) -> bool:
+    return holder.is_over(time.time() - _GRACE)
 
 
 def _holder(output: Output) -> Holder | None:
