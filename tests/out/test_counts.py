@@ -16,7 +16,9 @@ from parchunk.out.counts import BuildCounts, Counts
 
 NAMES = [field.name for field in fields(BuildCounts)]
 
-counted = st.builds(BuildCounts, **{name: st.integers(0, 1 << 60) for name in NAMES})
+counted = st.just(BuildCounts()) | st.builds(
+    BuildCounts, **{name: st.integers(0, 1 << 60) for name in NAMES}
+)
 
 
 @given(st.lists(counted, max_size=4))

@@ -54,9 +54,17 @@ class Counts:
         """Return the sums of these fields over values that have them."""
         kind: type = cls
         names = names_of(kind)
+        take = fields_of(kind)
+        alone: Self | None = None
         sums: Iterable[Any] | None = None
-        for found in map(fields_of(kind), counted):
-            sums = found if sums is None else list(map(add, sums, found))
+        for value in counted:
+            found = take(value)
+            if sums is None:
+                alone, sums = value, found
+            elif any(found):  # most of what is added to one small array's is nothing
+                alone, sums = None, list(map(add, sums, found))
+        if alone is not None and type(alone) is cls:
+            return alone
         return cls() if sums is None else cls(**dict(zip(names, sums, strict=True)))
 
     def __add__(self, other: Counts) -> Counts:
