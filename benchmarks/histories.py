@@ -1,6 +1,6 @@
 """Random histories of OUT and its source on object storage, with kills, lost answers and 503s.
 
-    python -m benchmarks.histories [--histories N] [--first N] [--imports SHARE]
+    python -m benchmarks.histories [--histories N] [--first N] [--imports SHARE] [--beside SHARE]
 
 Each seed draws a store, or several that are joined, and what happens to it: it grows, shrinks, is
 respelled, written anew, copied elsewhere; arrays come, go or get other chunks; stores come and go.
@@ -42,13 +42,14 @@ def main() -> None:
     parser.add_argument("--histories", type=int, default=50)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--imports", type=float, default=0.35)
+    parser.add_argument("--beside", type=float, default=0.15)
     given = parser.parse_args()
     be_quick()
     began, wrong, counts = time.monotonic(), 0, Counter[str]()
     for seed in range(given.first, given.first + given.histories):
         with (
             tempfile.TemporaryDirectory() as folder,
-            history(seed, Path(folder), given.imports) as one,
+            history(seed, Path(folder), given.imports, given.beside) as one,
         ):
             try:
                 live(one)

@@ -63,8 +63,11 @@ class End:
 class History:
     """One history, drawn by a seed; ``fresh`` are the rows of a build from the source now."""
 
-    def __init__(self, seed: int, folder: Path, server: Recorder, imports: float = 0.0) -> None:
+    def __init__(
+        self, seed: int, folder: Path, server: Recorder, imports: float, beside: float
+    ) -> None:
         self.dice = dice = random.Random(seed)
+        self._beside = beside
         self.folder, self.server = folder, server
         server.conditions = dice.choices(("honour", "ignore", "refuse"), (8, 1, 1))[0]
         server.page = dice.choice((1000, 1000, 7))
@@ -72,11 +75,10 @@ class History:
         self.source = Source.drawn(folder / "served/bucket/src", dice)
         self.repository = Repository(self.options)
         self.out = folder / "served/bucket/refs"
-        self.commands = Commands(
-            self.source, self.repository, self.options, self.out,
-            identity=dice.choice(("none", "none", "time", "etag")),
-            imports=dice.random() < imports and server.conditions == "honour",
-        )  # fmt: skip
+        imported = dice.random() < imports and server.conditions == "honour"
+        self.commands = Commands.drawn_of(
+            self.source, self.repository, self.options, self.out, imported, dice
+        )
         self._askew = dice.choice((0.0, 0.0, 0.0, -100.0, 100.0, 5000.0))
         self.told: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -95,7 +97,11 @@ class History:
         local = [str(self.source.folder / name) for name in self.source.names]
         urls, options = (self.commands.urls, self.options) if there else (local, None)
         store = urls if self.source.joined else urls[0]
-        plan = parchunk.plan(store, store_options=options, **self.commands.asked)
+        try:
+            plan = parchunk.plan(store, store_options=options, **self.commands.asked)
+        except parchunk.InputError:  # as the grids are now, a build does not fit these any more
+            self.commands.region = self.commands.record_size = None
+            plan = parchunk.plan(store, store_options=options, **self.commands.asked)
         parchunk.build(plan, str(out))
         before = "" if there else str(self.source.folder)
         return all_rows(out, before), out
@@ -114,7 +120,7 @@ class History:
         if self.commands.imports and dice.random() < 0.15:
             self.tell("repository", self.repository.befall(dice))
         command = self.commands.drawn(dice)
-        beside = [self.commands.drawn(dice)] if dice.random() < 0.15 else []
+        beside = [self.commands.drawn(dice)] if dice.random() < self._beside else []
         meanwhile = dice.random() < 0.1 and not self.commands.has_moved
         self.run([command, *beside], dice.choice(KINDS), meanwhile)
 
@@ -154,7 +160,7 @@ class History:
             self.tell(f"({kind})", words, f"-> {end.code} {killed_at}", end.error[-600:])
             self._judge(end)
         self._settle(ends, strictly=was_calm and not meanwhile and len(ends) == 1)
-        if hosts[0][0]:
+        if hosts[0][0] or "cut" in kind:
             self.let_time_pass()
         if dice.random() < 0.4:
             self._audit()
@@ -199,6 +205,7 @@ class History:
     def _judge(self, end: End) -> None:
         """Refuse ends that may not be, and what readers saw meanwhile."""
         self.counts[f"{end.command[0]} {end.code}"] += 1
+        self.counts["cut short"] += end.code < 0 or "403" in end.error
         if end.code not in (0, 1, 2, -signal.SIGKILL):
             raise Wrong(f"exit code {end.code}: {end.error}")
         if "Traceback" in end.error or (end.code == 2 and "\n" in end.error):
@@ -289,9 +296,14 @@ class History:
 
 
 @contextmanager
-def history(seed: int, folder: Path, imports: float = 0.0) -> Iterator[History]:
-    """Begin the history of a seed in a folder."""
+def history(
+    seed: int, folder: Path, imports: float = 0.0, beside: float = 0.15
+) -> Iterator[History]:
+    """Begin the history of a seed in a folder.
+
+    ``imports`` is how likely it is imported, and ``beside`` how many commands have one beside them.
+    """
     (folder / "served/bucket").mkdir(parents=True)
     with recorder(folder / "served") as server:
         server.modified = None
-        yield History(seed, folder, server, imports)
+        yield History(seed, folder, server, imports, beside)

@@ -12,9 +12,8 @@ from benchmarks.history_source import Source
 
 #: OUT, for commands.
 OUT = "s3://bucket/refs"
-#: What a build is asked, of one store or of several.
-_SINGLE: dict[str, Any] = {"split": "time", "region": 8, "record_size": 4}
-_JOINED: dict[str, Any] = {"concat": "time", "region": 4, "record_size": 4}
+#: Lengths of regions, and rows of record files, which may end amid a store.
+_REGIONS, _SIZES = (4, 8, 16), (None, 3, 4, 4, 5)
 
 
 @dataclass
@@ -31,12 +30,41 @@ class Commands:
     out: Path
     identity: str
     imports: bool
+    region: int | None
+    record_size: int | None
     place: int = 0
+
+    @classmethod
+    def drawn_of(
+        cls,
+        source: Source,
+        repository: Repository,
+        options: dict[str, str],
+        out: Path,
+        imports: bool,
+        dice: random.Random,
+    ) -> Commands:
+        """Return those of a history, with options of its builds."""
+        return cls(
+            source, repository, options, out,
+            identity=dice.choice(("none", "none", "time", "etag")),
+            imports=imports,
+            region=dice.choice(_REGIONS),
+            record_size=dice.choice(_SIZES),
+        )  # fmt: skip
 
     @property
     def asked(self) -> dict[str, Any]:
         """What builds are asked."""
-        return {**(_JOINED if self.source.joined else _SINGLE), "identity": self.identity}
+        asked: dict[str, Any] = {"identity": self.identity}
+        for name, value in (("region", self.region), ("record_size", self.record_size)):
+            if value is not None:
+                asked[name] = value
+        if self.source.stacked:
+            return {"stack": "run", "identity": self.identity}
+        if self.source.joined:
+            return {"concat": "time", **asked}
+        return {"split": "time", **asked}
 
     @property
     def urls(self) -> list[str]:

@@ -127,7 +127,10 @@ def values(one: History) -> dict[str, Any]:
     found = {}
     for name in stores[0].array_keys():
         theirs = [np.asarray(store[name][...]) for store in stores]
-        found[name] = np.concatenate(theirs) if one.source.joined else theirs[0]
+        if not one.source.joined or (one.source.stacked and name == "time"):
+            found[name] = theirs[0]
+        else:
+            found[name] = (np.stack if one.source.stacked else np.concatenate)(theirs)
     return found
 
 

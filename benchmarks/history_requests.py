@@ -18,8 +18,8 @@ from parchunk.stores import opening
 
 #: What happens to a command, by what its kind says: see `Trouble`.
 KINDS = (
-    "whole", "whole", "lost", "busy", "busy kill", "kill after lost",
-    *("kill", "kill after") * 3,
+    "whole", "whole", "lost", "busy", "busy kill", "kill after lost", "kill", "kill after",
+    *("cut", "cut after") * 5,
 )  # fmt: skip
 #: Where OUT and REPO are in requests, which are disturbed; those for the source are not.
 _OURS = re.compile(r"/bucket(/(refs|repo)/|\?delete)")
@@ -49,7 +49,8 @@ def child(arguments: list[str], host: str, askew: float) -> None:
 class Trouble:
     """What happens to the writes of a command: ``kind`` says it in words.
 
-    ``kill``: it is killed at the ``at``-th one, which is not done, or is (``after``). ``lost``:
+    ``kill``: it is killed at the ``at``-th one, which is not done, or is (``after``). ``cut``: from
+    then on it is refused all, which leaves as much in OUT, and needs no other process. ``lost``:
     answers of some never come. ``busy``: some get a 503. Of two commands ``delay`` has all wait for
     a moment, and ``stall`` the ``at``-th one until ``go_on``. While there is no ``gate`` all wait.
     """
@@ -70,6 +71,8 @@ class Trouble:
         if not _OURS.match(path):
             return None
         self.gate.wait(_LONGEST)
+        if "cut" in self.kind and self.count >= self.at:
+            return Fate(status=403)
         if method not in ("PUT", "DELETE", "POST"):
             return None
         with self.lock:
@@ -80,11 +83,13 @@ class Trouble:
         if "stall" in self.kind and number == self.at:
             self.stalled.set()
             self.go_on.wait(_LONGEST)
+        if "cut" in self.kind and number == self.at:
+            return None if "after" in self.kind else Fate(status=403)
         if "kill" in self.kind and number == self.at:
             self.killed_at = f"{method} {path}"
             return Fate(done="after" in self.kind, answered=False, then=self.kill)
         if "lost" in self.kind and chance < 0.15:
             return Fate(answered=False)
         if "busy" in self.kind and self.at <= number < self.at + 4:
-            return Fate(busy=True)
+            return Fate(status=503)
         return None

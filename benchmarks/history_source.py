@@ -23,8 +23,9 @@ COMING = {"hail": (5, (1, 1)), "fog": (6, (8, 2)), "ice": (6, (2, 6))}
 class Source:
     """A store, or several that are joined along ``time``, in folders below ``folder``.
 
-    ``joined`` is how many stores there are, 0 for one that is not joined. ``moved`` counts how
-    often they were copied elsewhere, where they are from then on.
+    ``joined`` is how many stores there are, 0 for one that is not joined; ``stacked``: each is one
+    index of a new dimension. ``moved`` counts how often they were copied elsewhere, where they are
+    from then on.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class Source:
     joined: int
     small: int
     sharded: bool
+    stacked: bool = False
     moved: int = 0
     stamp: int = 0
     changes: list[str] = field(default_factory=list)
@@ -49,6 +51,7 @@ class Source:
             small=16 if not joined and dice.random() < 0.2 else 0,
             sharded=False,
         )
+        source.stacked = bool(joined) and dice.random() < 0.3
         source.sharded = source.zarr_format == 3 and dice.random() < 0.25
         for at in range(max(joined, 1)):
             source._write(at, MONTH if joined else dice.choice((12, 20)))
@@ -87,7 +90,7 @@ class Source:
     def _grow(self) -> str:
         by = self.dice.randint(1, 9)
         root = self._last()
-        if self.joined and root["air"].shape[0] > 3 * MONTH:
+        if self.stacked or (self.joined and root["air"].shape[0] > 3 * MONTH):
             return "nothing"
         for name in ("air", "rain", "time", "cloud", *COMING):
             if name in root:
@@ -205,9 +208,10 @@ class Source:
 
     def _write(self, at: int, steps: int) -> None:
         root: Any = zarr.open_group(self._path(at), mode="w", zarr_format=self.zarr_format)
+        first = 0 if self.stacked else at * MONTH
         self._make(root, "air", (steps, 6), (2, 3), compressed=True)
         self._make(root, "rain", (steps, 6), (4, 6))
-        self._make(root, "time", (steps,), (MONTH if self.joined else 100,), start=at * MONTH)
+        self._make(root, "time", (steps,), (MONTH if self.joined else 100,), start=first)
         if self.sharded:
             self._make(root, "cloud", (steps, 6), (2, 3), shards=(4, 6))
         for number in range(self.small):

@@ -48,14 +48,14 @@ SIGNS = ("authorization", "x-amz-security-token", "encryption-key", "customer-ke
 
 @dataclass(frozen=True)
 class Fate:
-    """What becomes of a request: whether it is done, and answered; ``busy``: by a 503 instead.
+    """What becomes of a request: whether it is done, and answered, or by a ``status`` instead.
 
     ``then`` is called before the client can know.
     """
 
     done: bool = True
     answered: bool = True
-    busy: bool = False
+    status: int = 0
     then: Callable[[], None] | None = None
 
 
@@ -109,10 +109,10 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             if not super().parse_request():
                 return False
             self.fate = record.fate(self.command, self.path) or Fate()
-            if self.fate.done and not self.fate.busy:
+            if self.fate.done and not self.fate.status:
                 return True
             self.rfile.read(int(self.headers.get("content-length", "0")))
-            self.answer(503, b"<Error><Code>SlowDown</Code></Error>")
+            self.answer(self.fate.status or 503, b"<Error><Code>Refused</Code></Error>")
             return False
 
         def do_GET(self) -> None:
