@@ -116,6 +116,7 @@ def test_positions_of_strays_that_real_stores_have(grid, style):
         ".zarray", ".zattrs", ".zattrs~", "zarr.json", "0/0/0/0/0", "0.0.0.0.0", "1.", "1/", "1..",
         "10.tmp", "c/10.tmp", "9" * 5000, "0" * 5000, "c/" + "1" * 5000, "1\x00", "\x00", "1é", "é",
         "𝟏", "c/𝟏", "２", "1:0", "c/1:0", "-1", "1e3", " 1",
+        "0~", "c/0~", "c.0~", "00~", "x", "c/x",
     ]  # fmt: skip
     for stray in strays:
         assert KeySpace(grid, encoding).position(stray) == bisect_left(tails, stray.encode()), stray
@@ -150,6 +151,10 @@ def test_what_is_outside_is_refused():
     with pytest.raises(IndexError):
         ranks_of((2, 3), np.array([-1]))
     assert ranks_of((3, 0), np.array([], np.int64)).tolist() == []
+    for ranks in ([0, 6], [-1, 0]):
+        with pytest.raises(IndexError):
+            numbers_at((2, 3), np.array(ranks))
+    assert numbers_at((3, 0), np.array([], np.int64)).tolist() == []
 
 
 def test_big_grids_of_real_stores():
