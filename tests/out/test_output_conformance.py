@@ -366,6 +366,14 @@ def test_errors_name_the_url(broken: list[Output]) -> None:
         assert "\n" not in str(error.value)
 
 
+def test_who_may_not_read_is_told_of_the_option_that_is_for_out(tmp_path: Path) -> None:
+    with recorder(tmp_path) as server:
+        server.closed = True
+        given = {"endpoint": server.endpoint, "region": "us-east-1", "skip_signature": "true"}
+        with pytest.raises(OutputError, match=r"denied .*--output-option skip_signature=true"):
+            open_output("s3://bucket/refs", given).get("x")
+
+
 def test_errors_of_a_folder_name_its_path(tmp_path: Path) -> None:
     output = open_output(tmp_path / "out")
     output.prepare()

@@ -190,5 +190,6 @@ def failing(what: str, remedy: str = "") -> Iterator[None]:
     except OutputError:
         raise
     except Exception as error:
-        said = explain(error) + (f"; {remedy}" if remedy else "")
+        said = explain(error).replace("--store-option", "--output-option")
+        said += f"; {remedy}" if remedy else ""
         raise OutputError(f"cannot {what}: {said}") from None
