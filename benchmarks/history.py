@@ -26,6 +26,8 @@ from instruments import forked
 from parchunk.cli.main import run
 from parchunk.out.opening import open_output
 
+#: What a command ends with that Ctrl-C was meant for, or what has the histories end.
+INTERRUPTED = 128 + signal.SIGINT
 OPTIONS = {"region": "us-east-1", "skip_signature": "true"}
 
 
@@ -170,6 +172,8 @@ class History:
         said = io.StringIO()
         with redirect_stderr(said), redirect_stdout(io.StringIO()):
             code = run(command)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         return End(command, code, said.getvalue().strip())
 
     def _in_processes(
