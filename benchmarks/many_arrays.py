@@ -5,10 +5,12 @@
 References of arrays of 96 chunks, a thousand of them in a group, are built with in-process
 listings, and each command is run on them in a process of its own, which has run it on a few arrays
 before. An update is of a copy of the references, and asks a server on loopback that has the same
-arrays, or a group of 1,000 more. "MiB" is the growth of the peak resident size over imports and the
-source. "KiB an array" is its slope between FEW and MANY arrays, and "ms an array" that of processor
-seconds; "traced" is that of what Python and numpy had allocated at most, and kept, in a second run
-with `tracemalloc`. Of N arrays alone the whole growth is told, and all processor seconds.
+arrays, or a group of 1,000 more. "the store alone" is what a build with its plan asks of the
+in-process store, which is part of what that takes: all keys, and all documents twice. "MiB" is the
+growth of the peak resident size over imports and the source. "KiB an array" is its slope between
+FEW and MANY arrays, and "ms an array" that of processor seconds; "traced" is that of what Python
+and numpy had allocated at most, and kept, in a second run with `tracemalloc`. Of N arrays alone the
+whole growth is told, and all processor seconds.
 """
 
 from __future__ import annotations
@@ -54,6 +56,15 @@ def build(out: str, source: parchunk.Source) -> None:
     parchunk.build(parchunk.plan(source), out)
 
 
+def asked(source: parchunk.Source) -> None:
+    """Have the store list all keys, and give all documents twice, as plan and build have it."""
+    listing: Any = source.store
+    for _ in listing.list(chunk_size=10_000, return_arrow=True):
+        pass
+    for key in 2 * list(listing.store.documents()):
+        listing.get(key)
+
+
 def update(out: str, options: dict[str, str]) -> None:
     """Bring the references up to what the store holds."""
     parchunk.update(out, store_options=options)
@@ -65,6 +76,7 @@ UPDATES = {"update, nothing to do": 0, "update, a group more": 1_000}
 #: What is measured, by name; each is given OUT and its source, or how that is reached, which was
 #: made before. A build begins anew in each process, whatever another one has left.
 COMMANDS: dict[str, Callable[[str, Any], object]] = {
+    "the store alone": lambda out, source: asked(source),
     "plan": lambda out, source: parchunk.plan(source),
     "build": lambda out, source: build(f"{out}.{os.getpid()}", source),
     "build, nothing to do": build,
