@@ -81,17 +81,18 @@ def read_every_row(folder: Path, rows: int) -> list[object]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_row_comes_back_through_fsspec(tmp_path: Path, kind: str) -> None:
-    made = references(kind, MANY)
-    write(tmp_path / "refs", made, record_size=MANY)
+@pytest.mark.parametrize("rows", [2, 128, 129, MANY])
+def test_every_row_comes_back_through_fsspec(tmp_path: Path, kind: str, rows: int) -> None:
+    made = references(kind, rows)
+    write(tmp_path / "refs", made, record_size=rows)
     wanted = [
         raw if raw is not None else None if path is None else [path, 0, int(size)]
         for path, size, raw in zip(
             made.path.to_pylist(), made.size, made.raw.to_pylist(), strict=True
         )
     ]
-    found = read_every_row(tmp_path / "refs", MANY)
-    assert [row for row in range(MANY) if found[row] != wanted[row]] == []
+    found = read_every_row(tmp_path / "refs", rows)
+    assert [row for row in range(rows) if found[row] != wanted[row]] == []
 
 
 def test_files_of_two_kinds_and_a_short_last_one(tmp_path: Path) -> None:
@@ -187,6 +188,16 @@ def _page_header(data: bytes, at: int) -> tuple[Any, int]:
 def _encoding(header: Any) -> int:
     page = header.data_page_header or header.dictionary_page_header
     return int(page.encoding)
+
+
+@pytest.mark.parametrize("kind", ["dense", "holes", "missing"])
+def test_a_few_rows_take_a_block_of_a_disk_and_no_zstandard(kind: str) -> None:
+    data = encode(references(kind, 128))
+    assert len(data) <= 4096
+    columns = pq.read_metadata(io.BytesIO(data)).row_group(0)
+    assert {columns.column(at).compression for at in range(4)} == {"SNAPPY"}
+    many = pq.read_metadata(io.BytesIO(encode(references(kind, 129)))).row_group(0)
+    assert {many.column(at).compression for at in range(4)} == {"ZSTD"}
 
 
 def test_equal_rows_give_equal_bytes() -> None:

@@ -33,6 +33,8 @@ SCHEMA = pa.schema(
         pa.field("raw", pa.binary()),
     ]
 )
+#: Rows up to which references take a block of a disk however they are compressed.
+_FEW = 128
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,15 @@ def encode(references: References) -> bytes:
     # when it grows, which would be too much of inlined chunks.
     plain = references.raw.null_count == len(references.raw)
     sink: Any = pa.BufferOutputStream() if plain else io.BytesIO()
+    # For a few rows Zstandard is set up for longer than all else takes: there may be very many.
+    few = plain and len(table) <= _FEW
     with pq.ParquetWriter(
         sink,
         table.schema,
         version="1.0",
         data_page_version="1.0",
-        compression="zstd",
-        compression_level=1,
+        compression="snappy" if few else "zstd",
+        compression_level=None if few else 1,
         use_dictionary=dictionaries,
         dictionary_pagesize_limit=2**31 - 1,
         # Without statistics fastparquet cannot tell that there are no nulls, and makes floats.
