@@ -114,6 +114,18 @@ def masked_arrays(draw: Any) -> tuple[Any, dict[str, Any], Any]:
     return raw, attributes, dtype.type(fill)
 
 
+def written(store: Any, values: Any, attributes: Any, fill: Any, missing: bool) -> xr.DataArray:
+    """Return what xarray reads of an array in a v3 store that it writes, a chunk missing."""
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        xr.Dataset({"a": ("x", values, attributes)}).to_zarr(
+            store, zarr_format=3, consolidated=False,
+            encoding={"a": {"chunks": (2,), "fill_value": fill, "compressors": None}},
+        )  # fmt: skip
+    if missing:
+        del store._store_dict["a/c/0"]
+    return xr.open_dataset(store, engine="zarr", consolidated=False)["a"].load()
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=masked_arrays(), missing=st.booleans())
 @example(  # the two encodings of xarray that most stores have
@@ -131,15 +143,7 @@ def test_xarray_reads_what_it_reads_in_the_source(reopen, drawn, missing) -> Non
     """Whatever the mask, the fill value and the packing, with a chunk missing or none."""
     raw, attributes, fill = drawn
     store = zarr.storage.MemoryStore()
-    written = xr.Dataset({"a": ("x", raw, attributes)})
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        written.to_zarr(
-            store, zarr_format=3, consolidated=False,
-            encoding={"a": {"chunks": (2,), "fill_value": fill, "compressors": None}},
-        )  # fmt: skip
-    if missing:
-        del store._store_dict["a/c/0"]
-    source = xr.open_dataset(store, engine="zarr", consolidated=False)["a"].load()
+    source = written(store, raw, attributes, fill, missing)
     hierarchy, found = reopen(store, () if missing else {"a"})
     (array,) = hierarchy.arrays
     if not missing or masks_alike(array):
@@ -164,14 +168,7 @@ def test_complex_numbers_are_masked_by_the_fill_value(store, reopen, masked, fil
     """In v2 xarray heeds no ``_FillValue`` of theirs: what it says is the fill value, or said."""
     attributes = {} if masked is None else {"_FillValue": np.complex64(masked)}
     values = np.array([1j, 7, 0, 2 - 1j, np.nan, 3], "c8")
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        xr.Dataset({"a": ("x", values, attributes)}).to_zarr(
-            store, zarr_format=3, consolidated=False,
-            encoding={"a": {"chunks": (2,), "fill_value": np.complex64(fill)}},
-        )  # fmt: skip
-    if missing:
-        del store._store_dict["a/c/0"]
-    source = xr.open_dataset(store, engine="zarr", consolidated=False)["a"].load()
+    source = written(store, values, attributes, np.complex64(fill), missing)
     hierarchy, found = reopen(store, () if missing else {"a"})
     (array,) = hierarchy.arrays
     assert not missing or masks_alike(array) is (masked == fill or (masked is None and not fill))

@@ -23,7 +23,6 @@ from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
 from parchunk.out.claims import clear_claims, forget_claims
-from parchunk.out.counts import Counts
 from parchunk.out.kept_rows import keep_rows
 from parchunk.out.lease import held
 from parchunk.out.lost_files import lost_files, lost_text
@@ -215,7 +214,7 @@ def publish(
         publish_root(plan, source, output, receipts, lease.confirm)
         finish_update(plan, output)
         return BuildResult(
-            **Counts.total(receipts).values(),
+            **receipts.counts.values(),
             url=output.url,
             plan=plan,
             receipts=receipts,

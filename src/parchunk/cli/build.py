@@ -81,21 +81,22 @@ def command(
     planning.update(memory=memory)
     patience = Patience(attempts=attempts, lists_per_second=max_lists_per_second)
     if share is not None:
-        with _planned_part(stores, out, planning, store_options, output_options) as begun:
-            plan, turn = begun
-            with progress_shown(no_progress or as_json, "building") as progress:
-                done = build_part(
-                    plan,
-                    out,
-                    *share,
-                    memory=memory,
-                    concurrency=concurrency,
-                    trust_listing=trust_listing,
-                    patience=patience,
-                    output_options=output_options,
-                    progress=progress,
-                    turn=turn,
-                )
+        with (
+            _planned_part(stores, out, planning, store_options, output_options) as (plan, turn),
+            progress_shown(no_progress or as_json, "building") as progress,
+        ):
+            done = build_part(
+                plan,
+                out,
+                *share,
+                memory=memory,
+                concurrency=concurrency,
+                trust_listing=trust_listing,
+                patience=patience,
+                output_options=output_options,
+                progress=progress,
+                turn=turn,
+            )
         show_part(done, as_json, store_options, output_options)
         return 0
     plan = make_plan(stores, **planning, store_options=store_options)
