@@ -247,3 +247,18 @@ def test_no_coordinate_gives_no_labels(tmp_path):
     report = parchunk.audit(str(tmp_path / "out"))
     assert report.complete
     assert report.verdict.startswith("complete")
+
+
+def test_allowed_gaps_of_one_array_say_nothing_of_another(tmp_path):
+    for name in "ab":
+        made = zarr.create_array(
+            tmp_path / "s.zarr" / name, shape=(10, 3), chunks=(1, 3), dtype="i4", zarr_format=2,
+            attributes={"_ARRAY_DIMENSIONS": ["time", "x"]},
+        )  # fmt: skip
+        made[:] = 1
+    zarr.open_group(tmp_path / "s.zarr", mode="a", zarr_format=2)
+    (tmp_path / "s.zarr/a/9.0").write_bytes(b"")
+    (tmp_path / "s.zarr/b/3.0").write_bytes(b"")
+    parchunk.build(tmp_path / "s.zarr", tmp_path / "out")
+    found = parchunk.audit(tmp_path / "out", allow_missing=["b"], expect=["time=0:8"])
+    assert found.verdict == "incomplete: 1 chunk of zero bytes stands where none is expected"

@@ -24,6 +24,8 @@ from tests.examples import examples
 import parchunk
 from parchunk.auditing.changes import Comparison
 from parchunk.cli.main import run
+from parchunk.inventories.reading import sort_objects
+from parchunk.inventories.roots import Root
 
 STEPS = 12
 #: What obstore says of a server that gives no time.
@@ -284,3 +286,10 @@ def test_a_server_need_not_say_times(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (found,) = report.findings
     assert (found.kind, found.severity, found.count) == ("untimed", "notice", 12)
     assert "the server has none" in found.message
+
+
+@pytest.mark.parametrize("identity", ["none", "etag"])
+def test_a_note_says_that_sizes_alone_are_compared_where_they_are(identity: str) -> None:
+    table = pa.table({"key": [".zgroup", "a"], "size": [1, 2], "etag": ["x", "y"]})
+    notes = sort_objects(table, Root("s3://b"), 512 << 20, identity=identity).notes
+    assert ("sizes alone" in notes[0]) == (identity == "none")

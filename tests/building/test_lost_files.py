@@ -1,5 +1,6 @@
 """Record files that others deleted from OUT: updates and builds that run again write them."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,54 @@ def test_lost_files_are_written_by_the_update_after_one_that_was_killed(
             parchunk.update(str(out))
     parchunk.update(str(out), gaps=False)
     assert published(out) == whole
+
+
+def test_so_are_those_that_go_before_the_receipts_that_speak_of_them_are_there(
+    built: Callable[..., tuple[Path, parchunk.Plan]],
+    tmp_path: Path,
+    published: Published,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, _ = built()
+    grow(tmp_path / "s.zarr", 32)
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.update.carry_over", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(str(out))
+    (out / "air/refs.1.parq").unlink()
+    (note,) = told(parchunk.update(str(out), gaps=False))
+    assert "air/refs.1.parq" in note
+    fresh = parchunk.plan(str(tmp_path / "s.zarr"), split="time", region=8, record_size=4)
+    parchunk.build(fresh, str(tmp_path / "fresh"))
+    assert published(out) == published(tmp_path / "fresh")
+    assert told(parchunk.update(str(out))) == []
+
+
+@pytest.mark.parametrize("command", ["update", "build"])
+def test_so_are_the_names_of_strays(
+    built: Callable[..., tuple[Path, parchunk.Plan]], tmp_path: Path, command: str
+) -> None:
+    grow(tmp_path / "s.zarr", 24)
+    (tmp_path / "s.zarr/air/c").mkdir(exist_ok=True)
+    (tmp_path / "s.zarr/air/c/left.tmp").write_bytes(b"x")
+    out, plan = built()
+    (kept,) = (out / ".parchunk/strays").rglob("*.parquet")
+    data = kept.read_bytes()
+    kept.unlink()
+    done = parchunk.update(str(out)) if command == "update" else parchunk.build(plan, str(out))
+    (note,) = told(done)
+    assert kept.relative_to(out).as_posix() in note
+    assert kept.read_bytes() == data
+
+
+def test_nothing_is_said_to_be_written_of_what_is_gone_from_the_source(
+    built: Callable[..., tuple[Path, parchunk.Plan]], tmp_path: Path
+) -> None:
+    out, _ = built()
+    (out / "rain/refs.1.parq").unlink()
+    shutil.rmtree(tmp_path / "s.zarr/rain")
+    result = parchunk.update(str(out), allow_gone=True)
+    assert (told(result), "rain" in result.plan.by_name) == ([], False)
 
 
 def test_what_lost_files_is_not_published_and_the_remedy_works(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -69,6 +70,21 @@ def test_a_repository_whose_creation_was_cut_short_is_created(
     assert (result.created, result.finished) == (True, True)
     held = parchunk.open_icechunk(str(repo), repo_options=options).readonly_session("main")
     assert_equal(zarr.open_group(source, mode="r"), zarr.open_group(held.store, mode="r"))
+
+
+def test_a_repository_that_lost_its_beginning_is_no_creation_cut_short(grow, build, tmp_path):
+    """As one that is being copied: what others committed would be gone, or deleted as was said."""
+    out, repo = build(grow(8), split="time", region=4), tmp_path / "repo"
+    made = icechunk.Repository.create(icechunk.local_filesystem_storage(str(repo)))
+    session = made.writable_session("main")
+    zarr.open_group(session.store, mode="w")
+    session.commit("of others")
+    (repo / "repo").unlink(missing_ok=True)  # icechunk 2
+    shutil.rmtree(repo / "refs", ignore_errors=True)  # icechunk 1
+    there = sorted(repo.rglob("*"))
+    with pytest.raises(parchunk.InputError, match="is no Icechunk repository: name another REPO"):
+        parchunk.to_icechunk(out, str(repo))
+    assert sorted(repo.rglob("*")) == there
 
 
 @pytest.mark.slow

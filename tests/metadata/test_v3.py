@@ -189,6 +189,31 @@ def test_missing_fields(zarr_json, field) -> None:
             {"chunk_key_encoding": {"name": "default", "configuration": {"suffix": ".x"}}},
             "chunk key encoding 'default' with a configuration of its own kind",
         ),
+        (
+            {"codecs": [{"name": "bytes", "configuration": {"endian": "little", "x": 1}}]},
+            r"codec 'bytes' with a configuration of its own kind \('x'\)",
+        ),
+        (
+            {"codecs": [{"name": "vlen-utf8", "configuration": {"x": 1}}]},
+            "codec 'vlen-utf8' with a configuration of its own kind",
+        ),
+        (
+            {
+                "codecs": [
+                    {
+                        "name": "sharding_indexed",
+                        "configuration": {
+                            "chunk_shape": [1],
+                            "codecs": ["bytes"],
+                            "index_codecs": [
+                                {"name": "bytes", "configuration": {"endian": "big", "x": 1}}
+                            ],
+                        },
+                    }
+                ]
+            },
+            r"codec 'bytes' with a configuration of its own kind \('x'\)",
+        ),
     ],
 )
 def test_what_has_no_grid_or_no_keys_is_refused(zarr_json, changes, feature) -> None:

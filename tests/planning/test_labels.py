@@ -138,7 +138,7 @@ def test_groups_with_coordinates_of_their_own_share_dates_only_where_these_are_t
         parchunk.plan(store, **options)
     parchunk.build(parchunk.plan(store, inline_coordinates=inlined), tmp_path / "other")
     assert {label for _, label in missing(tmp_path / "other")} == {None}
-    with pytest.raises(parchunk.InputError, match=r"daily/time do not say the same\): audit"):
+    with pytest.raises(parchunk.InputError, match=r"daily/time do not say the same, or "):
         parchunk.audit(tmp_path / "other", by="day")
     year = zarr.create_array(
         store / "mean/v", shape=(2,), chunks=(1,), dtype="i4", dimension_names=("time",)

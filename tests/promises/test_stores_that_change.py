@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,25 @@ def test_what_stores_lost_is_taken_out_where_that_is_allowed(tmp_path: Path) -> 
     parchunk.update(out, allow_gone=True)
     check(out, joined(paths))
     assert not (out / "u").exists()
+
+
+def test_nor_does_damage_of_the_others_say_to_run_an_update_that_is_refused(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{at}.zarr" for at in range(2)]
+    for path in paths:
+        made = zarr.open_group(path, mode="w", zarr_format=3).create_array(
+            "v", shape=(8, 3), shards=(4, 3), chunks=(1, 3), dtype="i4",
+            dimension_names=("time", "x"),
+        )  # fmt: skip
+        made[:] = 1
+    parchunk.build(parchunk.plan(paths, concat="time"), tmp_path / "out")
+    shard = paths[0] / "v/c/0/0"
+    then = shard.stat()
+    shard.write_bytes(shard.read_bytes()[:10])
+    os.utime(shard, ns=(then.st_atime_ns, then.st_mtime_ns))
+    shutil.rmtree(paths[1])
+    found = parchunk.audit(tmp_path / "out", against_source=True).findings
+    assert "wrong-offset" in {one.kind for one in found}
+    assert not any("run parchunk update" in one.remedy for one in found)
 
 
 def test_a_store_that_was_withdrawn_is_named_and_nothing_else(tmp_path: Path) -> None:

@@ -33,19 +33,22 @@ def change_findings(region: RegionChanges, updatable: bool = True) -> Iterator[F
     """Yield what is to be said of one partition's differences; updates may be refused for now."""
     where = region.array if region.region is None else f"{region.array}, region {region.region}"
     objects = objects_of(region.spec)
+    anew = f"run {listed_again(region.array, region.region)}"
+    if not updatable:
+        anew = _WITHOUT_UPDATE["new"]
     if len(region.overrun):
         keys = region.keys(region.overrun[:3])
         yield finding(
             "wrong-offset",
             f"{where}: references reach past the end of {len(region.overrun):,} shards that have "
             f"not changed since the build: {', '.join(keys)}",
-            f"run {listed_again(region.array, region.region)}",
+            anew,
             array=region.array,
             region=region.region,
             key=keys[0],
             count=len(region.overrun),
         )
-    yield from _contradictions(region, where)
+    yield from _contradictions(region, where, anew)
     kept = region.identity != "none"
     for kind, numbers, said in (
         ("new", region.new, "are in the source and not in the references"),
@@ -105,7 +108,7 @@ def untimed_findings(count: int, probed: bool) -> list[Finding]:
     ]
 
 
-def _contradictions(region: RegionChanges, where: str) -> Iterator[Finding]:
+def _contradictions(region: RegionChanges, where: str, again: str) -> Iterator[Finding]:
     """Yield what the objects themselves say against the references, though none has changed."""
     found = region.contradicted
     same = ", which have not changed since the build"
@@ -114,20 +117,19 @@ def _contradictions(region: RegionChanges, where: str) -> Iterator[Finding]:
             "wrong-offset",
             found.index,
             f"references do not say what the indexes of {{}} shards say{same}",
-            f"run {listed_again(region.array, region.region)}",
+            again,
         ),
         (
             "wrong-path",
             found.bytes,
             f"other bytes are inlined than {{}} objects have{same}",
-            f"run {listed_again(region.array, region.region)}",
+            again,
         ),
         (
             "changed-chunks",
             found.unreadable,
             "the indexes of {} shards are damaged",
-            "have the producer write these shards anew, then run "
-            f"{listed_again(region.array, region.region)}",
+            f"have the producer write these shards anew, then {again}",
         ),
     ):
         if len(numbers):

@@ -234,8 +234,9 @@ class AuditReport(Shown, AuditCounts):
         lacks = [counted(gaps[kind], *words) for kind, words in _AMISS.items() if gaps[kind]]
         if gaps["zero-sized"] and not gaps.keys() & (_MISSING - {"zero-sized"}):
             stand = "chunk of zero bytes stands", "chunks of zero bytes stand"
-            of_these = [part.excused for part in self.partitions if part.zero_sized]
-            where = " where none is expected" if all(of_these) else ""
+            lenient = {array.array for array in self.arrays if array.allowed}
+            of_these = [p for p in self.partitions if p.zero_sized and p.array not in lenient]
+            where = " where none is expected" if all(p.excused for p in of_these) else ""
             lacks.insert(0, f"{counted(gaps['zero-sized'], *stand)}{where}")
         elif gaps.keys() & _MISSING:
             share = self.missing / max(self.expected - self.excused - self.lacking, 1)

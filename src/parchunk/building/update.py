@@ -191,7 +191,10 @@ def update(
             refuse_unasked(wanted, changes, allow_shrink, allow_gone)
             new = grown(wanted, hierarchy, source)
             new = replace(new, inventory=mark_of(source))
+        taken_up(old, output)  # else receipts that speak of lost files may come only later
         was, lost = _before(old, output, source)
+        there = {partition.key for partition in new.partitions()} if lost else set()
+        lost = {key: paths for key, paths in lost.items() if key in there}
         told = (*told, *lost_notes(lost))
         asked = replace(
             _came(old, new),

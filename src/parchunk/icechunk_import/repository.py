@@ -19,7 +19,7 @@ from parchunk.planning.plan import Plan
 from parchunk.stores.opening import Location, open_store
 
 #: What Icechunk writes of a new repository before there is one.
-_BEGUN = ("snapshots/1CECHNKREP0F1RSTCMT0", "transactions/1CECHNKREP0F1RSTCMT0")
+_BEGUN = {"snapshots/1CECHNKREP0F1RSTCMT0", "transactions/1CECHNKREP0F1RSTCMT0"}
 
 
 def open_or_create(
@@ -80,13 +80,16 @@ def is_folder(path: Path) -> bool:
 
 
 def _is_begun(url: str, options: Mapping[str, str] | None) -> bool:
-    """Whether there is what a creation leaves that was cut short, where there is no repository."""
+    """Whether all that is there is what a creation leaves that was cut short.
+
+    Beside anything else it is a repository that lost its beginning, or is being copied.
+    """
     opened = open_store(url, options)
-    for name in _BEGUN:
-        # Whatever keeps it from being looked at, creating says.
-        with contextlib.suppress(obstore.exceptions.BaseError, FileNotFoundError):
-            opened.store.head(f"{opened.prefix}/{name}".lstrip("/"))
-            return True
+    prefix = f"{opened.prefix}/".lstrip("/")
+    # Whatever keeps it from being looked at, creating says.
+    with contextlib.suppress(obstore.exceptions.BaseError, FileNotFoundError):
+        found = next(iter(opened.store.list(prefix, chunk_size=len(_BEGUN) + 1)), [])
+        return bool(found) and {one["path"].removeprefix(prefix) for one in found} <= _BEGUN
     return False
 
 

@@ -232,7 +232,8 @@ def _sorted(
     if written.untimed:
         notes.append(
             f"{where}: it has no time of {counted(written.untimed, 'object')}, which count as "
-            "written when the inventory was taken, or before: audits compare their sizes alone"
+            "written when the inventory was taken, or before"
+            + ("" if identity == "etag" else ": audits compare their sizes alone")
         )
     made = SortedObjects(
         str(file),

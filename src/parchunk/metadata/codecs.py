@@ -18,7 +18,7 @@ from parchunk.metadata.filters import stored_elements
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import JSONObject
 from parchunk.metadata.v2 import v2_itemsize
-from parchunk.metadata.v3 import Extension, require_known
+from parchunk.metadata.v3 import Extension
 
 _PREFIX = "numcodecs."
 
@@ -53,13 +53,6 @@ _DEFAULTS = {
     "quantize": "dtype",
     "astype": "decode_dtype",
     "shuffle": "elementsize",
-}
-
-#: What configures a core codec, but for crc32c, of which zarr-python takes anything.
-_FIELDS = {
-    "blosc": ("blocksize", "clevel", "cname", "shuffle", "typesize"),
-    "gzip": ("level",),
-    "zstd": ("checksum", "level"),
 }
 
 _BLOSC_SHUFFLE = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
@@ -153,7 +146,6 @@ def _convert_array_codecs(
 
 
 def _permutation(codec: Extension, rank: int) -> list[int]:
-    require_known(codec, "codec", "order")
     order = codec.configuration.get("order")
     if order == "C":
         return list(range(rank))
@@ -200,7 +192,6 @@ def _convert_serializer(
         if filters:
             raise UnsupportedFeatureError(f"filters before the codec {codec.name!r}")
         return zdtype, [_numcodec(codec, zdtype, elements)]
-    require_known(codec, "codec", "endian")
     endian = codec.configuration.get("endian")
     if endian is None:
         if needs_endian(zdtype):
@@ -224,8 +215,6 @@ def _convert_bytes_codec(codec: Extension, zdtype: Any, elements: Any) -> JSONOb
     convert = _CORE_BYTES_CODECS.get(codec.name)
     if convert is None:
         return _numcodec(codec, zdtype, elements)
-    if codec.name in _FIELDS:
-        require_known(codec, "codec", *_FIELDS[codec.name])
     return convert(codec.configuration)
 
 

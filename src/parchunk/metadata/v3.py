@@ -75,6 +75,19 @@ def parse_extension(value: object, what: str) -> Extension:
     return Extension(value["name"], configuration)
 
 
+#: What configures a codec of the format, but for crc32c, of which zarr-python takes anything.
+CODEC_FIELDS = {
+    "blosc": ("blocksize", "clevel", "cname", "shuffle", "typesize"),
+    "bytes": ("endian",),
+    "endian": ("endian",),
+    "gzip": ("level",),
+    "transpose": ("order",),
+    "vlen-bytes": (),
+    "vlen-utf8": (),
+    "zstd": ("checksum", "level"),
+}
+
+
 def require_known(extension: Extension, what: str, *fields: str) -> None:
     """Refuse an extension whose configuration has other than ``fields``.
 
@@ -92,7 +105,11 @@ def parse_codecs(value: object) -> tuple[Extension, ...]:
     """Return the codecs of an array or of the inside of a shard."""
     if not isinstance(value, list) or not value:
         raise MetadataError(f"has codecs that are not a list of one or more: {shorten(value)}")
-    return tuple(parse_extension(item, "codec") for item in value)
+    codecs = tuple(parse_extension(item, "codec") for item in value)
+    for codec in codecs:
+        if codec.name in CODEC_FIELDS:
+            require_known(codec, "codec", *CODEC_FIELDS[codec.name])
+    return codecs
 
 
 def parse_inner_chunks(

@@ -258,7 +258,8 @@ def clear_claims(output: Output) -> None:
             f"{output.url}: tasks are at work in it ({alive[0]}{others}): wait for them; those "
             f"that were killed are over at {time.strftime('%Y-%m-%d %H:%M:%S UTC', until)}"
         )
-    forget_claims(output, claims)
+    for claim in claims:
+        output.delete(claim.path)
 
 
 def _over(output: Output, claims: Collection[Claim]) -> list[Claim]:
@@ -269,8 +270,9 @@ def _over(output: Output, claims: Collection[Claim]) -> list[Claim]:
     over = [claim for claim in claims if claim.is_over]
     if not any(claim.holder.may_go_on(0.0) for claim in over):
         return over
-    found = {path: output.stat(path) for path in (LEASE, *(claim.path for claim in claims))}
-    written = {path: stat[1] for path, stat in found.items() if stat is not None}
+    paths = [LEASE, *(claim.path for claim in claims)]
+    found = zip(paths, of_each(output, output.stat, paths), strict=True)
+    written = {path: stat[1] for path, stat in found if stat is not None}
     now = max(written.values(), default=None)
     return [
         claim

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from parchunk.out.object_files import objects_path
 from parchunk.out.output import Output
-from parchunk.out.receipts import Receipt
+from parchunk.out.receipts import Receipt, strays_of
 from parchunk.out.record_files import record_path
 from parchunk.planning.plan import PartitionKey
 from parchunk.wording import counted
@@ -22,13 +22,14 @@ def lost_files(output: Output, receipts: Iterable[Receipt]) -> dict[PartitionKey
     found: dict[PartitionKey, list[str]] = {}
     for receipt in receipts:
         there = set(output.paths()) if there is None else there
+        paths = [strays_of(receipt.key)] if receipt.strays else []
         for file in receipt.record_files:
-            paths = [record_path(receipt.array, file.index)]
+            paths.append(record_path(receipt.array, file.index))
             if file.objects:
                 paths.append(objects_path(receipt.array, file.index))
-            gone = [path for path in paths if path not in there]
-            if gone:
-                found.setdefault(receipt.key, []).extend(gone)
+        gone = [path for path in paths if path not in there]
+        if gone:
+            found[receipt.key] = gone
     return found
 
 

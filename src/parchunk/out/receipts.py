@@ -126,7 +126,13 @@ def receipt_path(partition: PartitionKey) -> str:
 
 def strays_path(partition: Partition) -> str:
     """Return the path of a partition's kept strays below OUT."""
-    return f"{STRAYS}/{partition.array}/{partition.name}.parquet"
+    return strays_of(partition.key)
+
+
+def strays_of(partition: PartitionKey) -> str:
+    """Return the same of a partition that is known by its key."""
+    array, region = partition
+    return f"{STRAYS}/{array}/{'whole' if region is None else region}.parquet"
 
 
 def listings(receipts: Iterable[Receipt]) -> dict[str, int]:

@@ -104,12 +104,13 @@ def labels_of_all(each: Iterable[Iterable[pa.StringArray]]) -> Labels:
 
 def without_labels(plan: Plan) -> str:
     """Return why the elements of the split dimension have no labels, for messages."""
-    named = [spec.name for spec in own_coordinates(plan)]
-    if named and _is_of_others(plan, own_coordinates(plan)):
-        return f"{named[0]} is of another group than arrays of other lengths"
+    named = own_coordinates(plan)
+    if named and _is_of_others(plan, named):
+        return f"{named[0].name} is of another group than arrays of other lengths"
     if len(named) < 2:
         return "it has no coordinate that can be read"
-    return f"{', '.join(named[:3])}{', ...' if len(named) > 3 else ''} do not say the same"
+    names = ", ".join(spec.name for spec in named[:3])
+    return f"{names}{', ...' if len(named) > 3 else ''} do not say the same, or cannot be read"
 
 
 def _is_same(one: ArraySpec, other: ArraySpec, kept: Mapping[str, bytes | None]) -> bool:

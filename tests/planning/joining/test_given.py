@@ -50,6 +50,11 @@ def test_what_is_no_store(text: str) -> None:
             parse_given(text)
 
 
+def test_a_group_of_which_readers_find_no_chunk_is_to_be_another() -> None:
+    with pytest.raises(InputError, match=r"below that group: .* find no chunk: give another$"):
+        parse_given("a/.zfoo=s3://b/x.zarr")
+
+
 def test_a_file_of_stores() -> None:
     text = "# months\ns3://b/1.zarr\n\n  s3://b/2.zarr   # the second\ncam=s3://b/3#4.zarr\r\n"
     assert read_sources(io.StringIO(text), "-") == [

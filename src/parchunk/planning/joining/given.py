@@ -51,7 +51,8 @@ def parse_given(text: str) -> GivenStore:
     name = match["name"].strip("/")
     problem = name_problem(name)
     if problem:
-        raise InputError(f"{name}=: a store cannot be put below that group: {problem}")
+        why = problem.partition(";")[0]  # what follows is for arrays that have their name
+        raise InputError(f"{name}=: a store cannot be put below that group: {why}: give another")
     return GivenStore(match["url"], name)
 
 
