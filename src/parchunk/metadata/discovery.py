@@ -19,7 +19,7 @@ from parchunk.metadata.folder_keys import (
 )
 from parchunk.metadata.nodes import Node, read_v2_node, read_v3_node
 from parchunk.metadata.reader import Reader
-from parchunk.metadata.threads import in_threads
+from parchunk.stores.side_by_side import in_threads
 
 MAX_LEVELS = 64
 """Groups within groups. More are taken for a circle of links."""

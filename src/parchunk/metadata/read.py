@@ -30,7 +30,7 @@ from parchunk.metadata.spec import (
     JSONObject,
     Refusal,
 )
-from parchunk.metadata.threads import in_threads
+from parchunk.stores.side_by_side import in_threads
 
 TRIES = 4
 """Readings of a hierarchy whose listings lack what is there, before giving up."""

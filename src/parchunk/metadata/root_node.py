@@ -18,7 +18,7 @@ from parchunk.metadata.names import ancestors
 from parchunk.metadata.nodes import Node, made_up_group, read_v2_node, read_v3_node
 from parchunk.metadata.reader import NoMetadataError, Reader, RootIsArrayError
 from parchunk.metadata.spec import JSONObject
-from parchunk.metadata.threads import in_threads
+from parchunk.stores.side_by_side import in_threads
 
 
 @dataclass

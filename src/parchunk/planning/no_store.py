@@ -8,7 +8,7 @@ from parchunk.errors import InputError, ParchunkError
 from parchunk.metadata import NoMetadataError
 from parchunk.metadata.folder_keys import ARRAY_DOCUMENTS, GROUP_DOCUMENTS, example_chunk
 from parchunk.metadata.names import OWN
-from parchunk.metadata.threads import in_threads
+from parchunk.stores.side_by_side import in_threads
 from parchunk.stores.source import Source
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z")

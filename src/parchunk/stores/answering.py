@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -108,12 +111,66 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_ASKERS.__init__)  # type: ignore[misc]
 
 
+class Waiting:
+    """What a thread that is looked after waits for: it asks by itself, and may be left."""
+
+    def __init__(self) -> None:
+        #: Whether nobody looks after it any more, nor wants what it finds.
+        self.is_left = False
+        self._late = math.inf
+        self._request: Request | None = None
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a request of it is under way."""
+        return self._request is not None
+
+    def ask(self, ask: Callable[[], _T], quiet: float) -> _T:
+        """Return what ``ask`` returns, in this thread."""
+        if self.is_left:
+            raise UnansweredError("nobody wants an answer any more")
+        request = self._request = Request()
+        self._late = time.monotonic() + quiet
+        try:
+            return ask()
+        finally:
+            self._late = math.inf
+            self._request = None
+            request.end()
+
+    def is_left_if_late(self) -> bool:
+        """Leave the thread if a request has had no answer for too long; return whether it has."""
+        request = self._request
+        if request is None or time.monotonic() < self._late:
+            return False
+        self.is_left = True
+        request.leave()
+        return True
+
+
+class _Here(threading.local):
+    waiting: Waiting | None = None
+
+
+_HERE = _Here()
+
+
+@contextmanager
+def looked_after(waiting: Waiting) -> Iterator[None]:
+    """Ask in this thread from now on: somebody else looks whether ``waiting`` is late."""
+    before, _HERE.waiting = _HERE.waiting, waiting
+    try:
+        yield
+    finally:
+        _HERE.waiting = before
+
+
 def answer(ask: Callable[[], _T], quiet: float) -> _T:
     """Return what ``ask`` returns, or raise what it raises, if that is within ``quiet`` seconds.
 
     Requests of obstore cannot be interrupted, and go on for ever where a client was given no
     time-out, or a listing never ends. A thread that is left behind only reads, and ends with its
-    request or with the process.
+    request or with the process. In one that is looked after, that is this thread.
 
     Raises
     ------
@@ -122,6 +179,9 @@ def answer(ask: Callable[[], _T], quiet: float) -> _T:
     """
     if HANGING.is_full():
         raise UnansweredError(TOO_MANY)
+    waiting = _HERE.waiting
+    if waiting is not None and not waiting.is_asking:
+        return waiting.ask(ask, quiet)
     asker = _ASKERS.take()
     try:
         found, error = asker.ask(ask, quiet)

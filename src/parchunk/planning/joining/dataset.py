@@ -12,7 +12,6 @@ from parchunk.errors import InputError
 from parchunk.metadata.names import documents_of
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec
-from parchunk.metadata.threads import in_threads
 from parchunk.planning.joining.bounds import sharing_units, units_of
 from parchunk.planning.joining.concatenation import Concatenation
 from parchunk.planning.joining.equality import differing
@@ -35,6 +34,7 @@ from parchunk.planning.joining.series import Series, sort_out
 from parchunk.planning.joining.side_by_side import side_by_side
 from parchunk.planning.joining.stacked_array import stacked_spec
 from parchunk.planning.joining.values import KeptArray, ObjectReader, read_values
+from parchunk.stores.side_by_side import in_threads
 
 
 def join_stores(
