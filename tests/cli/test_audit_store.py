@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import zarr
 from instruments.http_server import served
+from instruments.synthetic.server import serve
+from instruments.synthetic.zarr_stores import zarr_documents, zarr_store
 
 import parchunk
 from parchunk.auditing.findings import KINDS
@@ -118,6 +120,37 @@ def test_options_that_make_no_sense_of_a_store(store, tmp_path, options, said, c
     assert run(["audit", str(store), *options, "--keep", str(kept)]) == 2
     assert said in capfd.readouterr().err
     assert not kept.exists(), "nothing is listed before that is said"
+
+
+@pytest.mark.parametrize(
+    ("units", "options", "said"),
+    [
+        (None, ["--by=day"], "have no dates (it has no coordinate that can be read)"),
+        (None, ["--expect=time=2001-01:2001-02"], "the elements of time have no dates"),
+        ("m", ["--by=day"], "have no dates (they are such as '0')"),
+        ("days since 2001-01-01", ["--expect=time=2002-01:"], "is between these dates"),
+        ("days since 2001-01-01", ["--by=day"], ""),
+    ],
+)
+def test_dates_that_there_are_not_are_refused_before_chunks_are_listed(
+    tmp_path, capfd, units, options, said
+):
+    array = ("t", (6, 2), (1, 1), ("time", "x"))
+    documents = zarr_documents([array, *([("time", (6,), (6,), ("time",))] if units else [])])
+    if units:
+        named = {"units": units, "_ARRAY_DIMENSIONS": ["time"]}
+        bare = json.loads(documents["time/.zarray"]) | {"compressor": None}
+        documents["time/.zattrs"] = json.dumps(named).encode()
+        documents["time/.zarray"] = json.dumps(bare).encode()
+        documents["time/0"] = np.arange(6, dtype="<f4").tobytes()
+    with serve(zarr_store([array], extra=documents), process=False) as server:
+        for each in (f"endpoint={server.endpoint}", "skip_signature=true"):
+            options = [*options, "--store-option", each]
+        options += ["--consolidated=ignore", "--no-progress"]
+        assert run(["audit", "s3://formula", *options]) == (2 if said else 0)
+        assert said in capfd.readouterr().err
+        recursive = [one for one in server.lists() if one["delimiter"] is None]
+    assert bool(recursive) == (not said), "documents are found without one"
 
 
 def test_references_take_no_options_of_a_store(store, tmp_path, capfd):

@@ -19,7 +19,8 @@ from parchunk.auditing.gaps import Steps
 from parchunk.auditing.policy import Policy
 from parchunk.errors import InputError
 from parchunk.keys.numbers import Int64Array
-from parchunk.planning.labels import Labels
+from parchunk.planning.labels import Labels, without_labels
+from parchunk.planning.plan import Plan
 from parchunk.wording import counted
 
 UNITS = ("year", "month", "day", "hour")
@@ -123,7 +124,23 @@ def check_unit(unit: str | None) -> None:
         raise InputError(f"--by {unit}: give {', '.join(UNITS[:-1])} or {UNITS[-1]}")
 
 
-def require_dates(
+def unit_of(by: str | None, plan: Plan, labels: Labels) -> str | None:
+    """Return the periods to tell of a plan's split dimension: of `FITTING` those that fit, if any.
+
+    Raises
+    ------
+    InputError
+        When others are asked, and there are no dates.
+    """
+    dimension = None if plan.split is None else plan.split.dimension
+    if by == FITTING:
+        return _fitting_unit(dimension, labels)
+    if by is not None:
+        _require_dates(by, dimension, labels, without_labels(plan))
+    return by
+
+
+def _require_dates(
     unit: str, dimension: str | None, labels: Labels, without: str = "they have no labels"
 ) -> re.Match[str]:
     """Return the first date of a dimension's elements; ``without`` is why they have no labels.
@@ -146,7 +163,7 @@ def require_dates(
     return match
 
 
-def fitting_unit(dimension: str | None, labels: Labels) -> str | None:
+def _fitting_unit(dimension: str | None, labels: Labels) -> str | None:
     """Return the finest of years, months and days of which a page has room for all.
 
     None where the dimension's elements have no dates.
@@ -218,7 +235,7 @@ def _named(
     unit: str, dimension: str | None, labels: Labels, extent: int
 ) -> tuple[list[str | None], Int64Array]:
     """Return the periods in order, and which of them each element is in."""
-    match = require_dates(unit, dimension, labels)
+    match = _require_dates(unit, dimension, labels)
     known = labels.texts.slice(0, extent)
     # All labels are spelled down to the same unit: what follows a period is as long in all.
     end = match.end(unit) if match[unit] is not None else match.end("day")

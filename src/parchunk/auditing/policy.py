@@ -78,6 +78,11 @@ class Policy:
         allowed = [Rule(glob, f"--allow-missing {glob}", gaps=True) for glob in allow_missing]
         return cls((*before, *of_all, *allowed))
 
+    @property
+    def has_dates(self) -> bool:
+        """Whether it names dates, for which the labels of the split dimension are needed."""
+        return any(isinstance(one, ExpectedDates) for rule in self.rules for one in rule.ranges)
+
     def ends(self, spec: ArraySpec) -> list[list[Where]]:
         """Return the ranges with an end in which chunks of an array are expected, by dimension.
 

@@ -21,14 +21,7 @@ from parchunk.auditing.decoding import Decoded, Sample, decode_sample
 from parchunk.auditing.findings import Finding
 from parchunk.auditing.labels import labels_for
 from parchunk.auditing.of_all import findings_of_all
-from parchunk.auditing.periods import (
-    FITTING,
-    Periods,
-    check_unit,
-    fitting_unit,
-    periods_of,
-    require_dates,
-)
+from parchunk.auditing.periods import Periods, check_unit, periods_of, unit_of
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.policy_file import read_policy
 from parchunk.auditing.progress import AuditProgress, Reporter
@@ -49,7 +42,7 @@ from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import Receipt, listings
 from parchunk.out.under_way import read_under_way
 from parchunk.planning.inventory import MOST_PROBED, as_inventory
-from parchunk.planning.labels import Labels, without_labels
+from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
 from parchunk.planning.source_again import open_source
 from parchunk.stores.source import Source
@@ -182,7 +175,7 @@ def audit(
     plan = _plan_of(output)
     labels = labels_for(plan, output, store_options)
     agreed = asked.for_plan(plan, labels)
-    unit = _unit(by, plan, labels)
+    unit = unit_of(by, plan, labels)  # refused before anything is read
     under_way = read_under_way(output)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
     files = sum(-(-item.partition.rows.total // plan.record_size) for item in done)
@@ -307,16 +300,6 @@ def _decoded(
         return None
     opened = source or open_source(plan, store_options)
     return decode_sample(plan, output, done, opened, sample, concurrency, hands)
-
-
-def _unit(by: str | None, plan: Plan, labels: Labels) -> str | None:
-    """Return the periods to tell; refuse them where there are no dates, before anything is read."""
-    dimension = None if plan.split is None else plan.split.dimension
-    if by == FITTING:
-        return fitting_unit(dimension, labels)
-    if by is not None:
-        require_dates(by, dimension, labels, without_labels(plan))
-    return by
 
 
 def _periods(

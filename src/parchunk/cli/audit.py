@@ -201,7 +201,10 @@ def command(
 
         adapter.quiet_logs()  # written to standard output, before what --json prints
     quiet = no_progress or as_json
-    asked = Asked(out, memory, concurrency, workers, max_lists_per_second, output_options, quiet)
+    # A page for people has the periods that there is room for.
+    by = by or (FITTING if report is not None else None)
+    rate = max_lists_per_second
+    asked = Asked(out, by, memory, concurrency, workers, rate, output_options, quiet)
     with ExitStack() as stack:
         store = not native and is_store(out, store_options, output_options)
         named = native or is_store_alone(out)
@@ -237,8 +240,7 @@ def command(
             icechunk=icechunk,
             branch="main" if native else branch,
             repo_options={} if native else repo_options,
-            # A page for people has the periods that there is room for.
-            by=by or (FITTING if report is not None else None),
+            by=by,
             since=None if native else since,
             store_options=store_options,
             output_options=output_options,

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from parchunk.auditing.decoding import Sample
+from parchunk.auditing.periods import FITTING, unit_of
 from parchunk.auditing.policy import Policy
 from parchunk.auditing.policy_file import read_policy
 from parchunk.auditing.since import read_audit
@@ -25,7 +26,9 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import PLAN, ROOT
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.joining.joining import UnjoinedError
+from parchunk.planning.labels import coordinate_of
 from parchunk.planning.plan import Plan
+from parchunk.planning.reading_labels import labels_of
 from parchunk.stores.urls import is_http
 
 #: Options of `parchunk audit` that are about the store alone, as they are spelled.
@@ -63,9 +66,12 @@ _NOT_NATIVE = {
 
 @dataclass(frozen=True)
 class Asked:
-    """The ``store`` to audit, and how much its listing may take: ``rate`` pages a second."""
+    """The ``store`` to audit, ``by`` which periods, and how much its listing may take: ``rate``
+    pages a second.
+    """
 
     store: str
+    by: str | None
     memory: int
     concurrency: int
     workers: int
@@ -183,6 +189,26 @@ def _planned(store: str, chosen: Mapping[str, Any]) -> Plan:
         raise
 
 
+def _check_dates(plan: Plan, by: str | None, policy: Policy) -> None:
+    """Refuse dates that an audit would refuse, before a store is listed, which may take hours.
+
+    Where a chunk of the coordinate is missing, its labels are known when all is listed only.
+
+    Raises
+    ------
+    InputError
+        As the audit does.
+    SourceError
+        When the coordinate cannot be read.
+    """
+    if plan.source is None or (by in (None, FITTING) and not policy.has_dates):
+        return
+    labels = labels_of(plan, plan.source)
+    if len(labels) or coordinate_of(plan) is None:
+        policy.for_plan(plan, labels)
+        unit_of(by, plan, labels)
+
+
 @contextmanager
 def native_references(
     asked: Asked,
@@ -226,6 +252,7 @@ def references_of(
     """
     plan = _planned(asked.store, chosen)
     policy.check(plan)
+    _check_dates(plan, asked.by, policy)
     with tempfile.TemporaryDirectory(prefix="parchunk-audit-") as folder:
         out = keep or f"{folder}/references"
         with progress_shown(asked.quiet, "listing") as progress:
