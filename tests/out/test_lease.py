@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,22 @@ def write_lease(output: Output, **changes: Any) -> Holder:
     assert seen is not None
     holder = Holder.decode(seen)
     assert holder is not None
-    holder = replace(holder, lasts=0.0, **changes)
+    holder = replace(holder, **({"lasts": 0.0} | changes))
     output.put_if(LEASE, holder.encode(), None)
     return holder
+
+
+def holder_in(output: Output) -> Holder:
+    """Return who holds the lease of OUT."""
+    holder = Holder.decode(output.get(LEASE) or b"")
+    assert holder is not None
+    return holder
+
+
+def seconds_until(said: str) -> float:
+    """Return how far in the future a time is that a message tells."""
+    then = datetime.strptime(said, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+    return (then - datetime.now(UTC)).total_seconds()
 
 
 def test_one_of_two_holds(output: Output) -> None:
@@ -115,10 +129,12 @@ def test_a_lease_of_a_machine_with_another_clock_is_given_back(
     with clock_of_another_machine(monkeypatch, askew):
         theirs = Lease(output, expiry=3)
         theirs.take()
-    before = output.get(LEASE)
+    before = holder_in(output)
     with pytest.raises(HeldError, match=r"on elsewhere.*whose clock is not this machine's"):
         Lease(output).take()
-    assert output.get(LEASE) == before
+    after = holder_in(output)
+    assert replace(after, lasts=before.lasts) == before
+    assert 0 < after.lasts < before.lasts  # else those who look in vain would keep it for ever
     theirs.confirm()
     theirs.leave()
     theirs.release()
@@ -131,6 +147,51 @@ def test_a_lease_of_a_machine_with_another_clock_is_given_back(
 
 
 @pytest.mark.parametrize("askew", ASKEW)
+def test_a_killed_one_of_a_machine_with_another_clock_is_waited_for(
+    output: Output, monkeypatch: pytest.MonkeyPatch, askew: float
+) -> None:
+    """As it was there for a moment only, and others who wait do not prolong it."""
+    with clock_of_another_machine(monkeypatch, askew):
+        killed = Lease(output, expiry=1, renewal=100, purpose="publish")
+        killed.take()
+    other = Lease(output)
+    with pytest.raises(HeldError, match="whose clock is not this machine's"):
+        other.take(0.2)
+    with held(output, wait=30) as mine:
+        mine.confirm()
+    killed.leave()
+    killed.release()
+
+
+def written_ago(tmp_path: Path, path: str, seconds: float) -> None:
+    """Have an object of OUT written so many seconds ago, by the clock of its store."""
+    then = time.time() - seconds
+    os.utime(tmp_path / "out" / path, (then, then))
+
+
+def test_one_that_expired_a_moment_ago_is_waited_for(tmp_path: Path) -> None:
+    """By the clock of the store it lasts still: it came there after its holder looked at his."""
+    output = output_in("local", tmp_path)
+    ending = write_lease(output, host="elsewhere", expires=time.time() - 0.1, lasts=4.0)
+    written_ago(tmp_path, LEASE, 3.9)
+    with held(output) as lease:
+        assert time.time() > ending.expires + 0.39
+        lease.confirm()
+    write_lease(output, host="elsewhere", expires=time.time() - 0.1, lasts=4.0)
+    written_ago(tmp_path, LEASE, 3.9)
+    task = Claimed(output, "t region 3", 1)
+    task.take()
+    task.release()
+    output.delete(LEASE)
+    ended = replace(task._claim.holder, host="elsewhere", expires=time.time() - 0.1, lasts=4.0)
+    output.put(task._claim.path, replace(task._claim, holder=ended).encode())
+    written_ago(tmp_path, task._claim.path, 3.9)
+    with held(output):
+        clear_claims(output)
+        assert not read_claims(output)
+
+
+@pytest.mark.parametrize("askew", ASKEW)
 def test_a_claim_of_a_machine_with_another_clock_holds(
     output: Output, monkeypatch: pytest.MonkeyPatch, askew: float
 ) -> None:
@@ -140,8 +201,10 @@ def test_a_claim_of_a_machine_with_another_clock_holds(
         claim = Claimed(output, "t region 3", 1)
         claim.take()
     with held(output):
-        with pytest.raises(HeldError, match="tasks are at work in it"):
+        with pytest.raises(HeldError, match="tasks are at work in it") as error:
             clear_claims(output)
+        over = str(error.value).rpartition("are over at ")[2]
+        assert 0 < seconds_until(over) <= 60  # by this clock, which is his who reads it
         forget_claims(output)
         assert len(read_claims(output)) == 1
     claim.release()

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from parchunk.errors import HeldError, OutputError
-from parchunk.out.holder import Holder
+from parchunk.out.holder import Holder, pause
 from parchunk.out.lease import EXPIRY, RENEWAL
 from parchunk.out.output import CLAIMS, LEASE, PLAN, Output
 from parchunk.out.side_by_side import of_each
@@ -93,7 +93,7 @@ class Claimed:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._lost = ""
-        self._until = (0.0, 0.0)
+        self._until, self._put_at = (0.0, 0.0), 0.0
         self._plan: object = None
         self._written = False
         self._thread = threading.Thread(target=self._renew_on, name="claim", daemon=True)
@@ -173,8 +173,10 @@ class Claimed:
                 return False
 
     def _refuse_others(self) -> None:
-        data = self._output.get(LEASE)
-        holder = None if data is None else Holder.decode(data)
+        holder = self._holder_of_lease()
+        while holder is not None and holder.is_ending(time.time()):
+            pause()
+            holder = self._holder_of_lease()
         if holder is not None and holder.is_over(time.time()) and not self._lasts(holder):
             holder = None
         if self._under:
@@ -183,14 +185,19 @@ class Claimed:
         elif holder is not None and not holder.is_brief:
             self._lost = f"OUT is being built by another process ({holder}): wait for it"
 
+    def _holder_of_lease(self) -> Holder | None:
+        data = self._output.get(LEASE)
+        return None if data is None else Holder.decode(data)
+
     def _lasts(self, holder: Holder) -> bool:
-        """Whether a lease lasts by the clock of the store, which has just written the claim."""
+        """Whether a lease lasts by the clock of the store, which has written the claim since."""
         if not holder.may_go_on(0.0):
             return False
         lease, mine = self._output.stat(LEASE), self._output.stat(self._claim.path)
         if lease is None or mine is None:
             return False
-        return holder.may_go_on((mine[1] - lease[1]).total_seconds())
+        age = (mine[1] - lease[1]).total_seconds() + time.monotonic() - self._put_at
+        return holder.may_go_on(age)
 
     def _is_out(self) -> bool:
         return time.monotonic() > self._until[0] or time.time() > self._until[1]
@@ -200,6 +207,7 @@ class Claimed:
         expires = round(now + self._expiry, 3)
         holder = replace(self._claim.holder, expires=expires, lasts=self._expiry)
         self._output.put(self._claim.path, replace(self._claim, holder=holder).encode())
+        self._put_at = time.monotonic()
         self._until = (monotonic + self._expiry, now + self._expiry)
 
 
@@ -248,12 +256,15 @@ def clear_claims(output: Output) -> None:
     HeldError
         Naming who is at work.
     """
-    claims = read_claims(output)
-    over = {claim.path for claim in _over(output, claims)}
-    alive = [claim for claim in claims if claim.path not in over]
+    began, claims = time.monotonic(), read_claims(output)
+    while _are_ending(claims):
+        pause()
+        claims = read_claims(output)
+    left = _seconds_left(output, claims, time.monotonic() - began)
+    alive = [claim for claim in claims if left[claim.path]]
     if alive:
         others = f", and {len(alive) - 1} more" if len(alive) > 1 else ""
-        until = time.gmtime(max(claim.holder.expires for claim in alive))
+        until = time.gmtime(time.time() + max(left.values()))
         raise HeldError(
             f"{output.url}: tasks are at work in it ({alive[0]}{others}): wait for them; those "
             f"that were killed are over at {time.strftime('%Y-%m-%d %H:%M:%S UTC', until)}"
@@ -262,28 +273,45 @@ def clear_claims(output: Output) -> None:
         output.delete(claim.path)
 
 
-def _over(output: Output, claims: Collection[Claim]) -> list[Claim]:
-    """Return those that nobody works on, by this clock and by that of the store.
+def _are_ending(claims: Collection[Claim]) -> bool:
+    """Whether it is known in a moment that all of them are over."""
+    now = time.time()
+    return all(claim.holder.is_over(now) for claim in claims) and any(
+        claim.holder.is_ending(now) for claim in claims
+    )
 
-    The latter is as late, at least, as when the last of them was written, or the lease of OUT.
+
+def _seconds_left(
+    output: Output, claims: Collection[Claim], later: float = 0.0
+) -> dict[str, float]:
+    """Return for how long each still binds, by path; 0.0: nobody works on it.
+
+    One that is over by this clock may not be by that of the store, which is as late, at least, as
+    when the last of them was written, or the lease of OUT; so many seconds ``later``, at least.
     """
-    over = [claim for claim in claims if claim.is_over]
-    if not any(claim.holder.may_go_on(0.0) for claim in over):
-        return over
+    clock = time.time()
+    left = {
+        claim.path: 0.0 if claim.holder.is_over(clock) else claim.holder.expires - clock
+        for claim in claims
+    }
+    doubtful = [claim for claim in claims if not left[claim.path] and claim.holder.may_go_on(0.0)]
+    if not doubtful:
+        return left
     paths = [LEASE, *(claim.path for claim in claims)]
     found = zip(paths, of_each(output, output.stat, paths), strict=True)
     written = {path: stat[1] for path, stat in found if stat is not None}
     now = max(written.values(), default=None)
-    return [
-        claim
-        for claim in over
-        if now is None
-        or claim.path not in written
-        or not claim.holder.may_go_on((now - written[claim.path]).total_seconds())
-    ]
+    for claim in doubtful:
+        if now is not None and claim.path in written:
+            age = (now - written[claim.path]).total_seconds() + later
+            left[claim.path] = claim.holder.lasts - age if claim.holder.may_go_on(age) else 0.0
+    return left
 
 
 def forget_claims(output: Output, claims: Iterable[Claim] | None = None) -> None:
     """Delete the claims that are over, of which nobody else would."""
-    for claim in _over(output, [*(read_claims(output) if claims is None else claims)]):
-        output.delete(claim.path)
+    found = [*(read_claims(output) if claims is None else claims)]
+    left = _seconds_left(output, found)
+    for claim in found:
+        if not left[claim.path]:
+            output.delete(claim.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import time
 import uuid
@@ -13,6 +14,12 @@ from typing import Any
 
 #: Longest expiry believed: one from a broken clock must not lock OUT for ever.
 _LONGEST = 3600.0
+#: Seconds that a lease which has expired is left alone for, where it lasts for long enough. By the
+#: clock of OUT's store it was written somewhat later, after a request had come there, and that
+#: clock may count whole seconds only: it lasts by it a moment longer than its holder says.
+_GRACE = 2.0
+#: How much of what a lease lasts that is, at most.
+_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,14 @@ class Holder:
         """Whether the lease binds nobody any more: expired, or its process is dead."""
         return not now < self.expires < now + _LONGEST or self._is_dead()
 
+    def may_be_taken(self, now: float) -> bool:
+        """Whether another may take it over: it is over, and not only since a moment ago."""
+        return self.is_over(now - min(_GRACE, max(self.lasts, 0.0) * _SHARE))
+
+    def is_ending(self, now: float) -> bool:
+        """Whether it has expired a moment ago, so that it is known in a moment if it is over."""
+        return self.is_over(now) and not self.may_be_taken(now)
+
     def may_go_on(self, age: float) -> bool:
         """Whether it still binds, although it is over by a clock that may be wrong, as this one.
 
@@ -110,6 +125,11 @@ class Holder:
         """Return what a message calls it."""
         until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.expires))
         return f"process {self.pid} on {self.host}, until {until} unless it renews that"
+
+
+def pause() -> None:
+    """Wait a moment for another who holds something, as long as others do not."""
+    time.sleep(random.uniform(0.1, 0.5))
 
 
 def _process_space() -> str:

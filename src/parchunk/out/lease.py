@@ -5,13 +5,13 @@ still the one that was written, so of two builds one works. A store that ignores
 found out when the lease is taken: there it is read before each renewal. It expires, so a killed
 build blocks nobody for long; one whose process is known to be dead, on this host, blocks nobody at
 all. Clocks of hosts may differ: who takes a lease over that has expired by his own looks how long
-before his the other one was written, by the clock of the store, and gives back one that lasts.
+before his the other one was written, by the clock of the store, and gives back one that lasts, for
+what is left of it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from parchunk.errors import HeldError, OutputError
-from parchunk.out.holder import Holder
+from parchunk.out.holder import Holder, pause
 from parchunk.out.output import LEASE, Output
 
 #: Seconds that a lease lasts unless it is renewed...
@@ -78,6 +78,7 @@ class Lease:
             When OUT cannot be written.
         """
         tries, until = _TRIES, time.monotonic() + wait
+        kept: tuple[str, float] = ("", 0.0)  # whose lease lasts, and until when
         while tries > 0:
             seen, holder, before = self._output.get_version(self._path), None, None
             if seen is not None:
@@ -86,25 +87,50 @@ class Lease:
                     self._hold(holder, seen[1])  # a success whose answer was lost on its way
                     self._begin()
                     return
-                if holder is not None and not holder.is_over(time.time()):
-                    if holder.is_brief and time.monotonic() < until:
-                        time.sleep(random.uniform(0.1, 0.5))
-                        continue
-                    raise HeldError(
-                        f"{self._output.url} is being built by another process ({holder}): "
-                        "wait for it, or name another OUT"
-                    )
+                if holder is not None and self._waits_for(holder, kept, until):
+                    pause()
+                    continue
                 before = self._output.stat(self._path)
             if self._put_or_find(None if seen is None else seen[1]):
-                if seen is not None and holder is not None and before is not None:
-                    self._give_back_if_early(holder, seen[0], before[1])
-                self._begin()
-                return
+                left = 0.0
+                if holder is not None and before is not None:
+                    left = self._give_back_if_early(holder, before[1])
+                if not left:
+                    self._begin()
+                    return
+                assert holder is not None
+                kept = (holder.id, time.monotonic() + left)
+                if not holder.is_brief:
+                    raise self._of_another_clock(holder)
+                continue
             if time.monotonic() >= until:
                 tries -= 1
         raise HeldError(
             f"{self._output.url} is being taken by several builds at once: run again in a minute"
         )
+
+    def _waits_for(self, holder: Holder, kept: tuple[str, float], until: float) -> bool:
+        """Whether the lease that another holds is to be waited for, and not to be taken over.
+
+        Raises
+        ------
+        HeldError
+            When it lasts, and was waited for long enough.
+        """
+        now = time.time()
+        waited = time.monotonic() >= until
+        if holder.id == kept[0] and time.monotonic() < kept[1]:
+            if waited:
+                raise self._of_another_clock(holder)
+            return True
+        if holder.may_be_taken(now):
+            return False
+        if not holder.is_ending(now) and (waited or not holder.is_brief):
+            raise HeldError(
+                f"{self._output.url} is being built by another process ({holder}): "
+                "wait for it, or name another OUT"
+            )
+        return True
 
     def check(self) -> None:
         """Make sure that the lease is still held, without a request unless it has run out.
@@ -164,14 +190,22 @@ class Lease:
                 with contextlib.suppress(OutputError):
                     self._give_back(self._version)
 
-    def _give_back_if_early(self, other: Holder, lease: bytes, written: datetime) -> None:
-        """Give a lease back to the one that it was taken from, if it lasts by the store's clock."""
+    def _give_back_if_early(self, other: Holder, written: datetime) -> float:
+        """Give a lease back to the one that it was taken from, if it lasts by the store's clock.
+
+        Return how many seconds are left of it: it does not last longer for having been taken.
+        """
         now = self._output.stat(self._path)
-        if now is None or not other.may_go_on((now[1] - written).total_seconds()):
-            return
+        age = 0.0 if now is None else (now[1] - written).total_seconds()
+        if now is None or not other.may_go_on(age):
+            return 0.0
         version, self._version = self._version, None
-        self._output.put_if(self._path, lease, version)
-        raise HeldError(
+        left = min(other.lasts, other.lasts - age)
+        self._output.put_if(self._path, replace(other, lasts=left).encode(), version)
+        return left
+
+    def _of_another_clock(self, other: Holder) -> HeldError:
+        return HeldError(
             f"{self._output.url} is being built by another process ({other.pid} on {other.host}), "
             "whose clock is not this machine's: set the clocks, and wait for it, or name another "
             "OUT"

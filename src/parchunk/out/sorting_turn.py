@@ -25,9 +25,6 @@ from parchunk.out.output import SORTING, Output
 #: Seconds that a turn lasts unless it is renewed, and between two renewals: a killed one keeps all
 #: others waiting for so long, where it ran on another machine.
 EXPIRY, RENEWAL = 30.0, 8.0
-#: Seconds more until one that has expired is taken over: by the clock of OUT's store it was written
-#: somewhat later, and who comes too early gives it back.
-_GRACE = 2.0
 #: Seconds between two looks at whose turn it is: they grow, as a large inventory takes long.
 _FIRST, _LONGEST = 0.2, 5.0
 _GROWTH = 1.5
@@ -106,7 +103,7 @@ def _wait_for(holder: Holder, output: Output) -> None:
 
 
 def _is_over(holder: Holder) -> bool:
-    return holder.is_over(time.time() - _GRACE)
+    return holder.may_be_taken(time.time())
 
 
 def _holder(output: Output) -> Holder | None:
