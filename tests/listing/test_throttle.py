@@ -10,8 +10,8 @@ from obstore.store import S3Store
 
 from parchunk.errors import InputError
 from parchunk.listing.patience import Patience
-from parchunk.listing.same_store import SameStore
 from parchunk.listing.throttle import Pace, Throttle, throttle_of
+from parchunk.stores.same_store import SameStore
 
 
 def test_half_as_many_once_a_rush_and_one_more_a_round() -> None:

@@ -11,14 +11,11 @@ import pytest
 from instruments.synthetic.faults import Fault
 from instruments.synthetic.server import Server, serve
 from instruments.synthetic.zarr_stores import zarr_store
-from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
+from obstore.store import S3Store
 from tests.made import check_exact
 
 import parchunk
 from parchunk.cli.main import run
-from parchunk.listing.asking import store_at_once
-from parchunk.listing.same_store import SameStore
-from parchunk.stores.options import environment_mark
 
 STORE = zarr_store([(f"v{n}", (60, 100), (1, 1), ("time", "x")) for n in range(16)])
 SMALL = zarr_store([("v", (60, 100), (1, 1), ("time", "x"))])
@@ -114,27 +111,3 @@ def test_an_audit_says_that_the_store_was_too_busy(
         assert against["too_busy"] == against["retries"] == 2
     else:
         assert "2 retries (2 as the store was too busy)" in said
-
-
-def given() -> Any:
-    """Return credentials as a caller's own function does."""
-    return {"access_key_id": "a", "secret_access_key": "b", "expires_at": None}
-
-
-@pytest.mark.parametrize(
-    "store",
-    [
-        S3Store("b", region="us-east-1", skip_signature=True),
-        S3Store("b", region="us-east-1", credential_provider=given),
-        GCSStore("b", skip_signature=True),
-        AzureStore("b", account_name="a", skip_signature=True),
-    ],
-)
-def test_stores_that_say_at_once_what_goes_wrong_are_the_same_otherwise(store: Any) -> None:
-    made = store_at_once(SameStore(store), environment_mark())
-    assert made.retry_config["max_retries"] == 0
-    for what in ("config", "prefix", "client_options", "credential_provider"):
-        assert getattr(made, what) == getattr(store, what)
-    assert store_at_once(SameStore(store), environment_mark() + 1) is None  # it would ask another
-    assert store_at_once(SameStore(made), environment_mark()) is None
-    assert store_at_once(SameStore(MemoryStore()), environment_mark()) is None

@@ -1,16 +1,16 @@
 """Leases where the store of OUT ignores conditions, and where answers are lost."""
 
 import contextlib
+import pickle
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from instruments.recorder import Recorder, recorder
+from instruments.recorder import Fate, Recorder, recorder
 
 from parchunk.cli.main import run
 from parchunk.errors import HeldError
@@ -18,15 +18,6 @@ from parchunk.out.holder import Holder
 from parchunk.out.lease import IGNORED, Lease, held
 from parchunk.out.opening import open_output
 from parchunk.out.output import LEASE, Output
-from parchunk.stores import opening
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused conditions are answered by 501, which clients take for an outage of minutes."""
-    monkeypatch.setitem(opening.RETRY, "max_retries", 2)
-    quick = {"init_backoff": timedelta(milliseconds=5), "max_backoff": timedelta(milliseconds=20)}
-    monkeypatch.setitem(opening.RETRY, "backoff", {**quick, "base": 2})
 
 
 @pytest.fixture
@@ -69,6 +60,38 @@ def test_conditions_are_tried(server: Recorder, conditions: str, notes: tuple[st
             Lease(output).take()
         lease.confirm()
     assert output.get(LEASE) is None
+
+
+@pytest.mark.parametrize(
+    ("conditions", "writes"), [("honour", 2), ("ignore", 3), ("refuse", 5)], ids=str
+)
+def test_a_store_that_knows_no_conditions_is_asked_for_each_once(
+    server: Recorder, conditions: str, writes: int
+) -> None:
+    """It says so by a 501, which clients take for an outage of minutes.
+
+    The lease, the try of a condition, and the lease that says what came of it: each is written on a
+    condition first, and the lease once more where that is refused.
+    """
+    asked: list[str] = []
+
+    def noted(method: str, path: str) -> None:
+        asked.extend([path] * (method == "PUT"))
+
+    server.conditions, server.fate = conditions, noted
+    with held(output_of(server)):
+        assert len(asked) == writes
+        taken = pickle.loads(pickle.dumps(output_of(server)))
+        assert taken.put_if("there", b"one", None)
+        assert len(asked) - writes == (2 if conditions == "refuse" else 1)
+
+
+def test_an_outage_is_waited_for(server: Recorder) -> None:
+    fates = [Fate(done=False, status=503), Fate(done=False, status=503)]
+    server.fate = lambda method, _: fates.pop() if fates and method == "PUT" else None
+    with held(output_of(server)) as lease:
+        assert not fates
+        lease.confirm()
 
 
 @pytest.mark.parametrize("conditions", ["ignore", "refuse"])

@@ -16,16 +16,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from obstore.store import AzureStore, GCSStore, S3Store
-
 from parchunk.listing.batches import Batches, Stalled
 from parchunk.listing.pages import PAGE_ROWS, Spent
-from parchunk.listing.same_store import SameStore
 from parchunk.listing.throttle import BUSY, Throttle
 from parchunk.listing.wire.reaching import NotHere, limits_of
 from parchunk.listing.wire.server import Limits
+from parchunk.stores.at_once import store_at_once
 from parchunk.stores.explaining import is_final, status
-from parchunk.stores.options import environment_mark
+from parchunk.stores.same_store import SameStore
 from parchunk.stores.source import Source
 
 
@@ -101,28 +99,6 @@ def open_stream(store: Any, prefix: str, after: str | None, rows: int) -> Iterat
 
 def _is_busy(error: Exception) -> bool:
     return status(error) in {str(code) for code in BUSY}
-
-
-@lru_cache(maxsize=32)
-def store_at_once(same: SameStore, environment: int) -> Any:
-    """Return a store that says at once what goes wrong; None where there can be none, or is."""
-    store = same.store
-    if not isinstance(store, S3Store | GCSStore | AzureStore) or environment != environment_mark():
-        return None
-    retry: dict[str, Any] = dict(store.retry_config or {})
-    if retry.get("max_retries") == 0:
-        return None
-    made: dict[str, Any] = {
-        "prefix": store.prefix,
-        "config": store.config,
-        "client_options": store.client_options,
-        "retry_config": retry | {"max_retries": 0},
-        "credential_provider": store.credential_provider,
-    }
-    try:
-        return type(store)(**made)
-    except Exception:  # obstore raises several unrelated classes here
-        return None
 
 
 @lru_cache(maxsize=32)

@@ -7,7 +7,7 @@ import threading
 import time
 from functools import lru_cache
 
-from parchunk.listing.same_store import SameStore
+from parchunk.stores.same_store import SameStore
 
 #: Statuses that say that requests are too many.
 BUSY = frozenset({429, 503})

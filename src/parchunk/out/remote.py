@@ -7,16 +7,19 @@ can be on nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 from obstore.store import GCSStore, ObjectStore
 
 from parchunk.out.output import LEASE, RESUME, SORTING, Output, clearing_order, failing
-from parchunk.stores.explaining import status
+from parchunk.stores.at_once import store_at_once
+from parchunk.stores.explaining import is_final, status
 from parchunk.stores.opening import Location
+from parchunk.stores.options import environment_mark
+from parchunk.stores.same_store import SameStore
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, PutMode, PutResult
@@ -32,9 +35,15 @@ class RemoteOutput(Output):
     location: Location
     store: ObjectStore
     prefix: str
+    #: What the environment said of stores when ``store`` was made.
+    environment: int = field(default_factory=environment_mark, repr=False, compare=False)
 
     opens_by_path: ClassVar[bool] = False
     costs_requests: ClassVar[bool] = True
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Take what was pickled; the store has been made anew, as the environment is here."""
+        self.__dict__.update(state, environment=environment_mark())
 
     def get(self, path: str) -> bytes | None:
         """Return the object at ``path``, or None when there is none."""
@@ -110,14 +119,14 @@ class RemoteOutput(Output):
     def below(self, folder: str) -> RemoteOutput:
         """Return a folder of OUT as an Output of its own."""
         location = replace(self.location, url=f"{self.url}/{folder}")
-        return RemoteOutput(location, self.store, self._key(folder))
+        return replace(self, location=location, prefix=self._key(folder))
 
     def put_if(self, path: str, data: bytes, seen: str | None) -> str | None:
         """Write one object whole if it is still the version ``seen`` (None: if there is none)."""
         key = self._key(path)
         with failing(f"write {self.describe(path)}", RESUME):
             try:
-                put = self.store.put(key, data, mode=self._if_still(seen))
+                put = self._put_on(self._if_still(seen), key, data)
             except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                 return None
             except Exception as error:
@@ -133,7 +142,7 @@ class RemoteOutput(Output):
         """Write an object that is there on the condition that it is not."""
         with failing(f"write {self.describe(path)}"):
             try:
-                put = self.store.put(self._key(path), data, mode="create")
+                put = self._put_on("create", self._key(path), data)
                 return False, self._version(put)
             except (AlreadyExistsError, PreconditionError):
                 return True, None
@@ -167,6 +176,20 @@ class RemoteOutput(Output):
 
     def refuse_links(self, paths: Iterable[str]) -> None:
         """Do nothing: an object store has no links."""
+
+    def _put_on(self, condition: PutMode, key: str, data: bytes) -> PutResult:
+        """Put an object on a condition; a store that knows none is not asked again and again."""
+        at_once: Any = store_at_once(SameStore(self.store), self.environment)
+        if at_once is not None:
+            try:
+                put: PutResult = at_once.put(key, data, mode=condition)
+                return put
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+                raise
+            except Exception as error:
+                if _is_unknown(error) or is_final(error):
+                    raise
+        return self.store.put(key, data, mode=condition)
 
     def _version(self, found: ObjectMeta | PutResult) -> str:
         """Return what the version of an object is called, that was read or written."""
