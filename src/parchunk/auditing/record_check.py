@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parchunk.auditing.audit_counts import AuditCounts
+from parchunk.auditing.edges import Edges
 from parchunk.auditing.encodings import encoding_problem
 from parchunk.auditing.expectation import Expectation, inside
 from parchunk.auditing.findings import Finding, finding, rebuild
@@ -120,6 +121,7 @@ class RecordChecker:
         self._expectation = expectation
         self._lacking = lacking
         self._fixed = fixed_chunk_bytes(spec)
+        self._edges = Edges(spec)
         self._inline_threshold = inline_threshold
         self._paths = paths
         self._identity = identity
@@ -255,7 +257,7 @@ class RecordChecker:
         counted = sizes > 0
         if not counted.all():
             sizes, numbers = sizes[counted], numbers[counted]
-        result.sizes.take(sizes, numbers)
+        result.sizes.take(sizes, numbers, self._edges.shares(numbers))
 
     def _check_ranges(self, result: RecordResult, name: str, rows: _Rows) -> Int64Array:
         """Name what is wrong with ranges and inlined bytes; return chunks' sizes, 0 of absent."""

@@ -3,6 +3,9 @@
 The histogram's bins are equal in the logarithm, 64 to an octave, and each has its mean, so a median
 read off it is within 1.1 % of the true one, for any number of chunks and whatever order they came
 in. It is exact where the middle bins hold equal sizes: below 90 bytes, and without compression.
+
+A chunk of which the array fills a share has a size anywhere between that share of the usual one and
+all of it, as what fills it up compresses well or not: it is no outlier there.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ _MAD = 1.4826
 #: What all share that have met nothing.
 _NONE: Int64Array = np.zeros(0, np.int64)
 _NO_BYTES: NDArray[np.float64] = np.zeros(0)
+_NO_SMALL: list[tuple[int, int, int]] = []
 _NO_EXAMPLES: list[tuple[int, int]] = []
 
 
@@ -38,7 +42,8 @@ _NO_EXAMPLES: list[tuple[int, int]] = []
 class Outliers:
     """How many sizes lie far from the median, the limits in bytes, and some of them.
 
-    ``examples`` are (chunk number, size), those farthest from the median.
+    ``examples`` are (chunk number, size), those farthest from the median. ``low`` is the limit of
+    full chunks, of others their share of it.
     """
 
     median: int
@@ -57,7 +62,10 @@ class Sizes:
 
     ``counts`` are of sizes in ``2 ** ([b, b + 1) / PER_OCTAVE)`` for each bin ``b`` of ``bins``,
     which rise, and ``bytes`` their sums, shape (n,) each: only bins that hold some, as there may be
-    a hundred thousand arrays.
+    a hundred thousand arrays. ``edges`` are of chunks of which the array fills a part, in order:
+    ``BINS`` times the bin of the size, and the bin of the size that a full one would have;
+    ``edge_counts`` is how many have both. ``smallest`` are (size of a full one, number, size), and
+    ``largest`` (size, number).
     """
 
     fixed: int | None = None
@@ -66,13 +74,20 @@ class Sizes:
     bins: NDArray[np.signedinteger] = field(default_factory=lambda: _NONE)
     counts: NDArray[np.signedinteger] = field(default_factory=lambda: _NONE)
     bytes: NDArray[np.float64] = field(default_factory=lambda: _NO_BYTES)
-    smallest: list[tuple[int, int]] = field(default_factory=list)
+    edges: NDArray[np.signedinteger] = field(default_factory=lambda: _NONE)
+    edge_counts: NDArray[np.signedinteger] = field(default_factory=lambda: _NONE)
+    smallest: list[tuple[int, int, int]] = field(default_factory=list)
     largest: list[tuple[int, int]] = field(default_factory=list)
     _median: int | None = None
     _count: int | None = None
 
-    def take(self, sizes: Int64Array, numbers: Int64Array) -> None:
-        """Add chunks by size and number; all sizes are 1 or more."""
+    def take(
+        self, sizes: Int64Array, numbers: Int64Array, shares: NDArray[np.float64] | None = None
+    ) -> None:
+        """Add chunks by size and number; all sizes are 1 or more.
+
+        ``shares`` is how much of each the array fills (`Edges.shares`), None for all of all.
+        """
         if not len(sizes):
             return
         if self.fixed is not None:
@@ -81,24 +96,30 @@ class Sizes:
             first = other[np.argsort(numbers[other], kind="stable")[:KEPT]]
             found = zip(numbers[first].tolist(), sizes[first].tolist(), strict=True)
             self.wrong_examples = sorted([*self.wrong_examples, *found])[:KEPT]
-        places = (np.log2(sizes) * PER_OCTAVE).astype(np.int64)
-        np.minimum(places, BINS - 1, out=places)
+        places = _bins_of(sizes)
+        full = sizes
+        if shares is not None:
+            part = np.flatnonzero(shares < 1)
+            as_full = (sizes[part] / shares[part]).astype(np.int64)
+            self._add_edges(*_counted(places[part] * BINS + _bins_of(as_full)))
+            full = sizes.copy()
+            full[part] = as_full
         low = int(places.min())
         places -= low
         counts = np.bincount(places)
         used = np.flatnonzero(counts)
         sums: NDArray[np.float64] = np.bincount(places, sizes).astype(np.float64, copy=False)
         self._add(used + low, counts[used], sums[used])
-        if len(sizes) > 2 * KEPT:
-            order = np.argpartition(sizes, (KEPT, len(sizes) - KEPT - 1))
-            ends = np.concatenate((order[:KEPT], order[-KEPT:]))
-            sizes, numbers = sizes[ends], numbers[ends]
-        kept = list(zip(sizes.tolist(), numbers.tolist(), strict=True))
-        self._keep(kept, kept)
+        most = _ends(sizes)
+        least = most if full is sizes else _ends(full)
+        columns = (full[least], numbers[least], sizes[least])
+        small = list(zip(*(column.tolist() for column in columns), strict=True))
+        self._keep(small, list(zip(sizes[most].tolist(), numbers[most].tolist(), strict=True)))
 
     def merge(self, other: Sizes) -> None:
         """Add what another one has met."""
         self._add(other.bins, other.counts, other.bytes)
+        self._add_edges(other.edges, other.edge_counts)
         self.wrong += other.wrong
         self.wrong_examples = sorted(self.wrong_examples + other.wrong_examples)[:KEPT]
         self._keep(other.smallest, other.largest)
@@ -110,7 +131,8 @@ class Sizes:
         """
         self._median, self.bytes = self.median, _NO_BYTES
         self.bins, self.counts = least(self.bins), least(self.counts)
-        self.smallest = self.largest = _NO_EXAMPLES
+        self.edges = self.edge_counts = _NONE
+        self.smallest, self.largest = _NO_SMALL, _NO_EXAMPLES
         self.wrong_examples = self.wrong_examples or _NO_EXAMPLES
 
     def drop(self) -> None:
@@ -129,7 +151,17 @@ class Sizes:
         together[theirs] += sums
         self.bins, self.counts, self.bytes = both, found, together
 
-    def _keep(self, small: list[tuple[int, int]], large: list[tuple[int, int]]) -> None:
+    def _add_edges(self, edges: Int64Array, counts: Int64Array) -> None:
+        if not len(edges):
+            return
+        if not len(self.edges):
+            self.edges, self.edge_counts = edges, counts
+            return
+        both, place = np.unique(np.concatenate([self.edges, edges]), return_inverse=True)
+        found = np.bincount(place, np.concatenate([self.edge_counts, counts]), len(both))
+        self.edges, self.edge_counts = both, found.astype(np.int64)
+
+    def _keep(self, small: list[tuple[int, int, int]], large: list[tuple[int, int]]) -> None:
         self.smallest = sorted(self.smallest + small)[:KEPT]
         self.largest = sorted(self.largest + large, key=lambda p: (-p[0], p[1]))[:KEPT]
 
@@ -169,11 +201,14 @@ class Sizes:
         usual = int(distances[order[_place_of(self.counts[order], (total - 1) // 2)]])
         far = max(_DEVIATIONS * _MAD * usual, _OCTAVES * PER_OCTAVE)
         count = int(self.counts[distances > far].sum())
+        of_parts, as_full = np.divmod(self.edges, BINS)
+        usual_part = (of_parts < middle - far) & (as_full >= middle - far)
+        count -= int(self.edge_counts[usual_part].sum())
         if not count:
             return None
         low = int(2 ** (max(middle - far, 0) / PER_OCTAVE))
         high = int(2 ** ((middle + far + 1) / PER_OCTAVE))
-        examples = [(number, size) for size, number in self.smallest if size <= low]
+        examples = [(number, size) for full, number, size in self.smallest if full <= low]
         examples += [(number, size) for size, number in self.largest if size >= high]
         return Outliers(self.median, low, high, count, tuple(examples))
 
@@ -190,6 +225,29 @@ class Sizes:
             (int(2 ** (start / PER_OCTAVE)), int(2 ** ((start + width) / PER_OCTAVE)), int(count))
             for start, count in zip(starts, counts.tolist(), strict=True)
         ]
+
+
+def _bins_of(sizes: Int64Array) -> Int64Array:
+    places: Int64Array = (np.log2(sizes) * PER_OCTAVE).astype(np.int64)
+    return np.minimum(places, BINS - 1, out=places)
+
+
+def _counted(values: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Return what values there are, in order, and how many of each; sorting takes longer."""
+    low = values.min()
+    if values.max() - low > 16 * len(values):
+        return np.unique(values, return_counts=True)
+    counts = np.bincount(values - low)
+    used = np.flatnonzero(counts)
+    return used + low, counts[used]
+
+
+def _ends(values: Int64Array) -> NDArray[np.intp]:
+    """Return the places of the `KEPT` least values and the `KEPT` greatest ones, in no order."""
+    if len(values) <= 2 * KEPT:
+        return np.arange(len(values))
+    order = np.argpartition(values, (KEPT, len(values) - KEPT - 1))
+    return np.concatenate((order[:KEPT], order[-KEPT:]))
 
 
 def _place_of(counts: NDArray[np.signedinteger], rank: int) -> int:

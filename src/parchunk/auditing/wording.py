@@ -197,8 +197,7 @@ def outlier_findings(spec: ArraySpec, audited: ArrayAudit) -> Iterator[Finding]:
         f"{spec.name}: {counted(far.count, 'chunk is', 'chunks are')} far from the usual "
         f"{far.median:,} bytes, "
         f"below {far.low:,} or above {far.high:,}: {examples}",
-        "read one of them: constant data, and a chunk of which the array fills a part, are small "
-        "by nature; a cut-off write is not",
+        "read one of them: constant data are small by nature, a cut-off write is not",
         array=spec.name,
         key=chunk_key(spec, far.examples[0][0]) if far.examples else None,
         count=far.count,
