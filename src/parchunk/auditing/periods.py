@@ -134,7 +134,7 @@ def unit_of(by: str | None, plan: Plan, labels: Labels) -> str | None:
     """
     dimension = None if plan.split is None else plan.split.dimension
     if by == FITTING:
-        return _fitting_unit(dimension, labels)
+        return fitting_unit(dimension, labels)
     if by is not None:
         _require_dates(by, dimension, labels, without_labels(plan))
     return by
@@ -163,7 +163,7 @@ def _require_dates(
     return match
 
 
-def _fitting_unit(dimension: str | None, labels: Labels) -> str | None:
+def fitting_unit(dimension: str | None, labels: Labels) -> str | None:
     """Return the finest of years, months and days of which a page has room for all.
 
     None where the dimension's elements have no dates.
