@@ -293,12 +293,12 @@ class _Walk:
         for name in names:
             kind = "array" if nodes[name].is_array else "group"
             self.warnings.append(
-                f"{kind} {name!r} is in the consolidated metadata only: used as it is there"
+                f"{kind} {name!r} is in the consolidated metadata only"
                 + (
-                    ", though it has no objects at all: consolidate the store again, or leave it "
+                    ", and has no objects at all: consolidate the store again, or leave it "
                     "out with --exclude"
                     if name in self.absent
-                    else ""
+                    else ": used as it is there"
                 )
             )
 

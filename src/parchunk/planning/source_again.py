@@ -17,6 +17,7 @@ from parchunk.metadata import (
     skip_refused,
 )
 from parchunk.metadata.document import shorten
+from parchunk.metadata.names import ancestors
 from parchunk.planning.changes import changes_of
 from parchunk.planning.dated_regions import with_more_dates
 from parchunk.planning.from_stores import rejoined
@@ -136,15 +137,25 @@ def read_again(
         skipped = [name for name, _ in plan.hierarchy.skipped]
         names = [array.spec.name for array in plan.arrays]
         read = read_known(root, plan.group, sorted(names + skipped), how, refuse_broken)
-    went = set(read.absent) - set(plan.hierarchy.absent)
-    read = replace(
-        read,
-        arrays=tuple(array for array in read.arrays if array.name not in went),
-        absent=tuple(name for name in read.absent if name not in went),
-    )
+    read = _without_lost(read, set(read.absent) - set(plan.hierarchy.absent))
     if not plan.hierarchy.skipped:
         return read
     return skip_refused(as_wanted(read, plan.shards, plan.hierarchy.written_format))
+
+
+def _without_lost(read: Hierarchy, went: Collection[str]) -> Hierarchy:
+    """Return a hierarchy without arrays of which nothing is left, and groups of nothing else."""
+    if not went:
+        return read
+    arrays = tuple(array for array in read.arrays if array.name not in went)
+    refused = [refusal.name for refusal in read.refused]
+    groups = set(ancestors([*(array.name for array in arrays), *refused]))
+    return replace(
+        read,
+        arrays=arrays,
+        groups=tuple(group for group in read.groups if group.name in groups),
+        absent=tuple(name for name in read.absent if name not in went),
+    )
 
 
 @contextmanager
