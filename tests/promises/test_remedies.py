@@ -184,6 +184,35 @@ def test_a_repository_of_what_was(out: Path, source: Path, tmp_path: Path) -> No
     assert run(["audit", str(out), "--icechunk", repo]) == 0
 
 
+def test_an_array_that_is_gone_and_stays_in_a_repository(
+    out: Path, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of others' arrays nothing is said."""
+    pytest.importorskip("icechunk")
+    repo = str(tmp_path / "repo")
+    assert not parchunk.to_icechunk(str(out), repo).notes
+    opened = parchunk.open_icechunk(repo)
+    session = opened.writable_session("main")
+    zarr.open_group(session.store).create_array("theirs", shape=(), dtype="i4")
+    session.commit("by others")
+    shutil.rmtree(source / "g" / "whole")
+    assert run(["update", str(out), "--allow-gone"]) == 0
+    (note,) = parchunk.to_icechunk(str(out), repo).notes
+    (found,) = parchunk.audit(str(out), icechunk=repo).findings
+    assert (found.kind, found.array, found.severity) == ("repository", "g/whole", "notice")
+    assert run(["audit", str(out), "--icechunk", repo]) == 0
+    assert "g/whole is on branch main" in capsys.readouterr().out
+    code = found.remedy.partition("run: ")[2]
+    assert note.startswith("g/whole is on branch main")
+    assert note.endswith(code)
+    exec(code, {"repo": opened})
+    assert not parchunk.audit(str(out), icechunk=repo).findings
+    assert not parchunk.to_icechunk(str(out), repo).notes
+    left = zarr.open_group(opened.readonly_session("main").store, mode="r")
+    assert "theirs" in left
+    assert "g/whole" not in left
+
+
 def test_damage_of_more_files_than_are_named(tmp_path: Path) -> None:
     source, out = tmp_path / "store", tmp_path / "out"
     write(source, 108)

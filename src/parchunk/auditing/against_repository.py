@@ -79,6 +79,18 @@ def against_repository(
         )
         for name in (() if compared.appended else compared.left_out)
     ]
+    left_out += [
+        finding(
+            "repository",
+            f"{name} is on branch {branch} of the repository from an earlier import, and not in "
+            "the references any more",
+            "nothing, if it is to stay; where it is gone for good, open REPO in Python as repo and "
+            f"run: {code}",
+            severity="notice",
+            array=name,
+        )
+        for name, code in compared.left_behind.items()
+    ]
     differences = []
     if compared.unreachable is not None:
         differences = [

@@ -20,6 +20,7 @@ from parchunk.icechunk_import.branches import Branch
 from parchunk.icechunk_import.fitting import fit
 from parchunk.icechunk_import.held_arrays import HeldArrays
 from parchunk.icechunk_import.history import Entry, History
+from parchunk.icechunk_import.left_behind import left_behind
 from parchunk.icechunk_import.out_values import ValuesInOut
 from parchunk.icechunk_import.planned_commits import PlannedCommit
 from parchunk.icechunk_import.still_held import still_held
@@ -34,13 +35,15 @@ class Begun:
     """An import under way, of which ``history`` has what is in; ``appending`` where it appends.
 
     ``side`` is the branch aside where it goes on; None where it goes on without one, or where all
-    of an append is in already.
+    of an append is in already. ``left`` are arrays of earlier imports that are not in OUT any more,
+    where the hierarchy is to be imported.
     """
 
     side: Branch | None
     history: History
     appending: Appending | None
     work: Sequence[PlannedCommit]
+    left: tuple[str, ...] = ()
 
 
 def begin_import(
@@ -70,7 +73,11 @@ def begin_import(
         side = target.side()
         history = history_of(side)
     refuse_appended(history, work, plan, target.url)
-    return Begun(side, history, None, work)
+    left: tuple[str, ...] = ()
+    if not work[0].is_in(history):
+        entry = work[0].entry
+        left = left_behind(side or target, history, {*plan.by_name, *entry.left_out}, entry.arrays)
+    return Begun(side, history, None, work, left)
 
 
 def begin_append(

@@ -76,6 +76,18 @@ class Branch:
                     return made is not None and entry is not None
         return False
 
+    def imported(self) -> Set[str]:
+        """Return the arrays that imports made, unless others made them anew; of any source."""
+        by: dict[str, bool] = {}
+        with self._reported("read the history of"):
+            for commit in self._repository.ancestry(branch=self.name):
+                entry = Entry.from_metadata(commit.metadata)
+                if entry is not None and entry.kind == "region":
+                    continue  # those make no arrays
+                for array in adapter.made_arrays(self._repository, commit) or ():
+                    by.setdefault(array, entry is not None)
+        return {array for array, was_import in by.items() if was_import}
+
     def made_by_others(self, arrays: Set[str]) -> Set[str]:
         """Return those of some arrays that commits of others made, and no import did.
 

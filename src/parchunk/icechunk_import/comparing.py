@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,9 @@ from parchunk.icechunk_import.appending import (
     newest_append,
     origin_of,
 )
-from parchunk.icechunk_import.history import History, read_history
+from parchunk.icechunk_import.branches import Branch
+from parchunk.icechunk_import.history import History, digest_of, read_history
+from parchunk.icechunk_import.left_behind import how_to_delete, left_behind
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.repository import open_existing
 from parchunk.icechunk_import.selecting import only_of
@@ -87,6 +89,8 @@ class RepoComparison:
     unreachable: str | None = None
     #: The Python that mends that, for a repository ``repo``.
     declaring: str = ""
+    #: Arrays of earlier imports that OUT has no more and the branch has, and what deletes each.
+    left_behind: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def equal(self) -> bool:
@@ -129,7 +133,11 @@ def compare_with_repo(
     behind = appended_behind(history, plan) if said is None else None
     left_out = _not_compared(history, appending)
     # Those that have no form in Icechunk are among what was left out.
-    plan = only_of(plan, plan.by_name.keys() - set(left_out))
+    built, plan = plan, only_of(plan, plan.by_name.keys() - set(left_out))
+    left: tuple[str, ...] = ()
+    if appending is None:
+        on = Branch(repository, "the repository", branch)
+        left = left_behind(on, history, built.by_name, digest_of(plan.by_name))
     documents = v3_documents(plan.hierarchy, drop_non_finite=True)  # no repository has any
     container = Container.of_plan(plan)
     findings: list[RepoFinding] = []
@@ -179,6 +187,7 @@ def compare_with_repo(
         behind=None if behind is None else behind.origin,
         unreachable=_unreachable(container, repository.config) if refers else None,
         declaring=container.code(),
+        left_behind={name: how_to_delete(name, branch) for name in left},
     )
 
 

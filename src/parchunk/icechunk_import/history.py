@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from parchunk.metadata.spec import canonical
 
 #: The key of a commit's metadata under which parchunk's lies.
 KEY = "parchunk"
@@ -113,6 +116,11 @@ class History:
         """Whether an import has set nodes."""
         return any(entry.kind == "hierarchy" for entry in self.entries)
 
+    @property
+    def array_digests(self) -> set[str | None]:
+        """What names the arrays of each hierarchy; None where one of before does not say it."""
+        return {entry.arrays for entry in self.entries if entry.kind == "hierarchy"}
+
     def is_of(self, arrays: str | None) -> bool:
         """Whether the newest hierarchy is of these arrays."""
         newest = next((entry for entry in self.entries if entry.kind == "hierarchy"), None)
@@ -147,6 +155,11 @@ class History:
                 if reach is not None and reach <= start:
                     return False
         return bool(self.entries) and reach != 0
+
+
+def digest_of(arrays: Iterable[str]) -> str:
+    """Return what names some arrays in a hierarchy."""
+    return hashlib.sha256(canonical(sorted(arrays)).encode()).hexdigest()
 
 
 def _append(said: Any) -> Append:

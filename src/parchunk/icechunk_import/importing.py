@@ -20,6 +20,7 @@ from parchunk.icechunk_import.calls import Calls, Reading, one_ahead
 from parchunk.icechunk_import.committing import Committer
 from parchunk.icechunk_import.crews import crew_of
 from parchunk.icechunk_import.forks import Forked
+from parchunk.icechunk_import.left_behind import left_behind_notes
 from parchunk.icechunk_import.limits import USUAL, Limits
 from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import Budget, budget
@@ -211,6 +212,7 @@ def to_icechunk(
             *documents.notes,
             *(appending.notes if appending else ()),
             *still_held_notes(history, branch),
+            *left_behind_notes(begun.left, branch),
             *notes,
         ),
         code=_opening(plan, url, branch, repo_options),

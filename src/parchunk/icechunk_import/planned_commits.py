@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from parchunk.errors import InputError
-from parchunk.icechunk_import.history import Entry, History
+from parchunk.icechunk_import.history import Entry, History, digest_of
 from parchunk.icechunk_import.locations import Container
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import canonical
@@ -67,8 +67,7 @@ def plan_commits(
         )
     built = built or plan
     left_out = tuple(sorted(built.by_name.keys() - plan.by_name.keys()))
-    arrays = hashlib.sha256(canonical(sorted(plan.by_name)).encode()).hexdigest()
-    entry = replace(found[0].entry, left_out=left_out, arrays=arrays)
+    entry = replace(found[0].entry, left_out=left_out, arrays=digest_of(plan.by_name))
     found[0] = replace(found[0], entry=entry)
     return [
         replace(work, entry=replace(work.entry, layout=layout, fingerprint=built.fingerprint))
