@@ -10,6 +10,7 @@ from parchunk.out.labels import keep_labels
 from parchunk.out.output import ROOT, Output
 from parchunk.out.receipts import Receipt
 from parchunk.out.root import format_notes, mask_notes, published_root
+from parchunk.out.shard_notes import shard_notes
 from parchunk.out.size_notes import size_notes
 from parchunk.out.spelling_notes import spelling_notes
 from parchunk.planning.joining.regions import record_file_notes
@@ -67,6 +68,7 @@ def notes_of(
         *plan.notes,
         *record_file_notes(plan),
         *format_notes(plan),
+        *shard_notes(plan),
         *run,
         *mask_notes(plan, receipts),
         *size_notes(plan, receipts),
