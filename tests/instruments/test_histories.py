@@ -23,7 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_history_of_kills_ends_with_the_bytes_of_a_fresh_build(tmp_path: Path) -> None:
     """`python -m benchmarks.histories` has many more, and longer ones."""
-    with history(1030, tmp_path) as one:
+    with history(1033, tmp_path) as one:
         for kind in ("kill after", "busy"):
             one.change("source")
             one.run([one.commands.drawn(one.dice)], kind)
