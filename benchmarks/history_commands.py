@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,10 @@ class Commands:
         """Whether readers can open OUT, and no update is under way or was cut short."""
         own = self.out / ".parchunk"
         busy = [own / "update.json", own / "previous.json", own / "next/.parchunk/plan.json"]
+        asked = own / "next/.parchunk/asked.json"
+        if asked.exists():  # what is prepared is for the plan that is there, unless it is in place
+            plans = [json.loads(path.read_text()) for path in (asked, own / "plan.json")]
+            busy += [asked] if plans[0]["fingerprint"] == plans[1]["fingerprint"] else []
         return self.is_published and not any(path.exists() for path in busy)
 
     @property

@@ -14,11 +14,13 @@ from tests.promises.damage import DAMAGE, OF_DAMAGE, edit, follow, write
 
 import parchunk
 from parchunk.auditing.findings import Finding
+from parchunk.building import staging
 from parchunk.cli.main import run
+from parchunk.out import switching
 from parchunk.out.holder import Holder
 from parchunk.out.lease import held
 from parchunk.out.opening import open_output
-from parchunk.out.output import LEASE
+from parchunk.out.output import LEASE, PREPARED_FOR, PREPARED_PLAN
 
 
 @pytest.fixture
@@ -101,6 +103,65 @@ def test_an_update_that_was_cut_short_is_no_damage(
     assert run(["update", str(out)]) == 0
     assert run(["status", str(out)]) == 0
     assert run(["audit", str(out)]) == 0
+
+
+def chunk_otherwise(source: Path) -> None:
+    """Write an array anew in other chunks: what is there is replaced by the next update."""
+    array = zarr.create_array(
+        source / "g/whole", shape=(4,), chunks=(2,), dtype="i4", zarr_format=2, overwrite=True
+    )
+    array.attrs["_ARRAY_DIMENSIONS"] = ["x"]
+    array[:] = 1
+
+
+def kill(*_: object) -> None:
+    raise _KilledError
+
+
+@pytest.mark.parametrize("command", ["update", "relocate"])
+def test_one_that_was_cut_short_when_it_had_said_what_it_was_asked(
+    command: str,
+    out: Path,
+    source: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has prepared nothing yet of what is to take the place of what is published."""
+    moved = source.with_name("moved")
+    shutil.copytree(source, moved)
+    if command == "update":
+        chunk_otherwise(source)
+    with monkeypatch.context() as patched:
+        patched.setattr(staging, "save_plan", kill)
+        with pytest.raises(_KilledError):
+            parchunk.update(str(out)) if command == "update" else parchunk.relocate(str(out), moved)
+    assert (out / PREPARED_FOR).exists()
+    assert not (out / PREPARED_PLAN).exists()
+    capsys.readouterr()
+    assert run(["status", str(out)]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("a relocation" if command == "relocate" else "an update") + " was cut short" in said
+    [found] = parchunk.audit(str(out)).findings
+    assert found.kind == "unfinished"
+    assert f"parchunk {command}" in found.remedy
+    assert run([command, str(out), *([str(moved)] if command == "relocate" else [])]) == 0
+    assert run(["status", str(out)]) == 0
+    assert run(["audit", str(out)]) == 0
+
+
+def test_one_that_was_cut_short_when_all_was_in_place(
+    out: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunk_otherwise(source)
+    with monkeypatch.context() as patched:
+        patched.setattr(switching, "discard_prepared", kill)
+        with pytest.raises(_KilledError):
+            parchunk.update(str(out))
+    assert (out / PREPARED_FOR).exists()
+    assert run(["status", str(out)]) == 0
+    assert run(["audit", str(out)]) == 0
+    assert run(["update", str(out)]) == 0
+    assert not (out / PREPARED_FOR).exists()
 
 
 def test_an_update_that_is_running_is_waited_for(

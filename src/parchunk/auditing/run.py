@@ -176,7 +176,7 @@ def audit(
     labels = labels_for(plan, output, store_options)
     agreed = asked.for_plan(plan, labels)
     unit = unit_of(by, plan, labels)  # refused before anything is read
-    under_way = read_under_way(output)
+    under_way = read_under_way(output, plan)
     done, undone, findings = read_partitions(plan, output, under_way.updating)
     files = sum(-(-item.partition.rows.total // plan.record_size) for item in done)
     reporter = Reporter(called(progress), AuditProgress(0, files))

@@ -22,7 +22,7 @@ from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.publishing import publish_root
 from parchunk.building.relocation_sample import Sample
 from parchunk.building.rewriting import Rewriting
-from parchunk.building.staging import asked_before, begin_stage, to_list_anew
+from parchunk.building.staging import begin_stage, to_list_anew
 from parchunk.building.store_paths import object_paths
 from parchunk.cover.memory import DEFAULT_MEMORY
 from parchunk.errors import InputError
@@ -40,7 +40,7 @@ from parchunk.out.prepared import discard_prepared, is_relocation, is_switching
 from parchunk.out.receipt_files import ReceiptWriter, read_receipts, settled_receipts
 from parchunk.out.receipts import Receipt, check_counts, strays_path
 from parchunk.out.switching import switch
-from parchunk.out.unfinished import Unfinished
+from parchunk.out.unfinished import Unfinished, asked_before
 from parchunk.planning.from_stores import changed_coordinates, rejoined
 from parchunk.planning.plan import ArrayPlan, PartitionKey, Plan
 from parchunk.planning.source_again import read_again

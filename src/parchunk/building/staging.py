@@ -24,7 +24,13 @@ from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipt_files import ReceiptWriter, settled_receipts
 from parchunk.out.receipts import Receipt, strays_path
-from parchunk.out.unfinished import Unfinished, read_unfinished, save_unfinished
+from parchunk.out.unfinished import (
+    Unfinished,
+    asked_before,
+    read_prepared_for,
+    read_unfinished,
+    save_unfinished,
+)
 from parchunk.planning.changes import seen_otherwise
 from parchunk.planning.growth import carried
 from parchunk.planning.plan import PartitionKey, Plan
@@ -53,15 +59,6 @@ def go_on_without(plan: Plan, output: Output) -> None:
         # A build of this plan takes none of them in: the next update does.
         save_unfinished(asked if unfinished is None else asked.joined(unfinished), output)
     discard_prepared(output)
-
-
-def asked_before(plan: Plan, output: Output) -> Unfinished | None:
-    """Return what was asked of one that was cut short while it prepared what replaces ``plan``'s.
-
-    A relocation asks for nothing.
-    """
-    saved = _read(output)
-    return saved if saved is not None and saved.fingerprint == plan.fingerprint else None
 
 
 def cut_short(plan: Plan, output: Output) -> dict[str, Unfinished]:
@@ -125,7 +122,7 @@ def begin_stage(new: Plan, output: Output, asked: Unfinished) -> Output:
     output.prepare()
     stage = output.below(NEXT)
     clear_claims(stage)
-    saved = _read(output)
+    saved = read_prepared_for(output)
     prepared = _plan_of(stage)
     is_of_new = prepared is not None and prepared.fingerprint == new.fingerprint
     stage.prepare()
@@ -174,12 +171,4 @@ def _plan_of(stage: Output) -> Plan | None:
     try:
         return load_plan(stage)
     except InputError:
-        return None
-
-
-def _read(output: Output) -> Unfinished | None:
-    """Return what the prepared is for, and which plan it goes on from."""
-    try:
-        return Unfinished.from_json(json.loads(output.get(PREPARED_FOR) or b""))
-    except (ValueError, KeyError, TypeError, RecursionError, InputError):
         return None

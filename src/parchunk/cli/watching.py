@@ -33,7 +33,7 @@ def watch(output: Output, every: float, as_json: bool) -> int:
         # Read each time: an update may have another plan.
         plan = load_plan(output)
         # What is published was done before, and its claims forgotten.
-        under_way = read_under_way(output)
+        under_way = read_under_way(output, plan)
         advance = Observer(output, plan).look()
         speed = rate.take(time.monotonic(), advance.chunks)
         finished = (

@@ -9,6 +9,8 @@ from parchunk.out.claims import Claim, read_claims
 from parchunk.out.holder import Holder
 from parchunk.out.output import LEASE, PREPARED_PLAN, PREPARED_ROOT, PREVIOUS, ROOT, UPDATE, Output
 from parchunk.out.prepared import is_relocation
+from parchunk.out.unfinished import asked_before
+from parchunk.planning.plan import Plan
 from parchunk.wording import counted
 
 #: What is there while an update is, and after one that was cut short.
@@ -68,13 +70,15 @@ class UnderWay:
         return f"{what} {how}: {left}{seen}"
 
 
-def read_under_way(output: Output) -> UnderWay:
-    """Return what is going on in OUT."""
+def read_under_way(output: Output, plan: Plan) -> UnderWay:
+    """Return what is going on in OUT, which has this plan."""
     data = output.get(LEASE)
     holder = None if data is None else Holder.decode(data)
     if holder is not None and holder.is_over(time.time()):
         holder = None
     updating = any(output.get(path) is not None for path in _UPDATING)
+    # That is the first that is written, and may be the last that is left once all is in place.
+    updating = updating or asked_before(plan, output) is not None
     asked = any(output.get(path) is not None for path in (PREVIOUS, UPDATE))
     relocating = updating and not asked and is_relocation(output)
     claims = tuple(claim for claim in read_claims(output) if not claim.is_over)

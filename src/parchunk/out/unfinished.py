@@ -1,11 +1,13 @@
 """OUT/.parchunk/update.json: what an update was asked, for whoever has to finish it.
 
 It is written before anything else is, and deleted when the new root is published: while it is
-there an update is under way, or was cut short.
+there an update is under way, or was cut short. One that prepares what takes the place of what is
+published says it in OUT/.parchunk/next instead, and goes by it as long as OUT has the plan before.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +15,7 @@ from parchunk.errors import InputError
 from parchunk.metadata.spreading import Each, spread
 from parchunk.out.kept_rows import forget_rows
 from parchunk.out.known import forget_known
-from parchunk.out.output import PREVIOUS, UPDATE, Output
+from parchunk.out.output import PREPARED_FOR, PREVIOUS, UPDATE, Output
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.planning.plan_document import parse_document, read_plan, takes_of_plan
 
@@ -155,6 +157,23 @@ def read_unfinished(output: Output) -> Unfinished | None:
             f"({type(error).__name__}): delete it, and run parchunk update with what is to be "
             "listed again (--regions, --arrays)"
         ) from None
+
+
+def read_prepared_for(output: Output) -> Unfinished | None:
+    """Return what the prepared is for, and which plan it goes on from; None where nothing is."""
+    try:
+        return Unfinished.from_json(json.loads(output.get(PREPARED_FOR) or b""))
+    except (ValueError, KeyError, TypeError, RecursionError, InputError):
+        return None
+
+
+def asked_before(plan: Plan, output: Output) -> Unfinished | None:
+    """Return what was asked of one that was cut short while it prepared what replaces ``plan``'s.
+
+    A relocation asks for nothing.
+    """
+    saved = read_prepared_for(output)
+    return saved if saved is not None and saved.fingerprint == plan.fingerprint else None
 
 
 def save_unfinished(unfinished: Unfinished, output: Output) -> None:

@@ -122,7 +122,7 @@ def read_status(output: Output) -> Status:
         for array in plan.arrays
         for receipts in [by_array[array.spec.name]]
     )
-    under_way = read_under_way(output)
+    under_way = read_under_way(output, plan)
     dated = oldest(found.values())
     listed = listings(found.values())
     status = Status(output.url, plan, arrays, under_way.published, under_way, dated, None, listed)
