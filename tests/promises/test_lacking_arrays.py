@@ -53,7 +53,7 @@ def test_what_a_store_got_since_is_found_and_taken_in(
     out = tmp_path / "out"
     built = parchunk.build(plan_of(paths, stores_apart=1 if together else len(paths)), out)
     assert len(built.plan.regions) == (1 if together and not axis and not sharded else 3)
-    assert built.missing == 6
+    assert (built.missing, built.lacking) == (6, 6)
     found = parchunk.audit(out, against_source=True)
     assert [one.kind for one in found.findings] == ["lacking"]
     assert "| missing | lacking | bytes |" in markdown(found)

@@ -16,6 +16,7 @@ from tests.examples import examples
 from tests.many_stores import MONTHS, assert_views_agree, months, opened, stock
 
 import parchunk
+from parchunk.cli.summary import print_summary, summary
 
 
 @st.composite
@@ -203,7 +204,9 @@ def test_the_audit_tells_of_stores_that_came_by_the_pattern(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_what_a_store_lacks_reads_as_fill_value(tmp_path: Path, axis: int) -> None:
+def test_what_a_store_lacks_reads_as_fill_value(
+    tmp_path: Path, axis: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     paths = months(tmp_path / "in", MONTHS | {"axis": axis, "holes": False})
     lacking = opened(paths[1], 2)
     shutil.rmtree(paths[1] / "air")
@@ -217,6 +220,10 @@ def test_what_a_store_lacks_reads_as_fill_value(tmp_path: Path, axis: int) -> No
     parts = [opened(paths[0], 2).air, lacking.air.where(False), opened(paths[2], 2).air]
     xarray.testing.assert_equal(found.air, xarray.concat(parts, "time"))
     lacking = result.missing
+    print_summary(result)
+    said = f"{lacking} missing ({lacking} of them lacking, as their stores have no such array)"
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert f"{lacking} missing ({lacking} of them lacking)" in result.in_short
     report = parchunk.audit(tmp_path / "out")
     assert (report.missing, report.lacking, report.exit_code) == (0, lacking, 0)
     (finding,) = report.findings
@@ -233,7 +240,8 @@ def test_what_a_store_lacks_reads_as_fill_value(tmp_path: Path, axis: int) -> No
     # What is gone from another store is missing, and of that store.
     chunk = next(file for file in sorted((paths[2] / "air").iterdir()) if file.name[0] != ".")
     chunk.unlink()
-    parchunk.build(plan, tmp_path / "again")
+    again = parchunk.build(plan, tmp_path / "again")
+    assert (summary(again)["missing"], summary(again)["lacking"]) == (lacking + 1, lacking)
     report = parchunk.audit(tmp_path / "again")
     assert (report.missing, report.lacking, report.exit_code) == (1, lacking, 1)
     assert [one.missing for one in report.stores] == [0, 0, 1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from parchunk.out.counts import Counts
 from parchunk.out.receipts import Receipt
+from parchunk.planning.joining.lacking import lacking_total
 from parchunk.planning.plan import Plan
 from parchunk.showing.values import Shown
 from parchunk.wording import counted
@@ -104,11 +105,18 @@ class BuildResult(Shown, Counts):
         }
 
     @property
+    def lacking(self) -> int:
+        """The missing chunks that no store has, as theirs lacks the array (``--join outer``)."""
+        return lacking_total(self.plan)
+
+    @property
     def in_short(self) -> str:
         """The result in one line."""
+        lack = f" ({self.lacking:,} of them lacking)" if self.lacking else ""
         return (
             f"{self.url}: {self.present:,} of {self.expected:,} chunks present, "
-            f"{self.missing:,} missing; {self.built:,} of {len(self.receipts):,} partitions built"
+            f"{self.missing:,} missing{lack}; {self.built:,} of {len(self.receipts):,} partitions "
+            "built"
         )
 
     @property

@@ -30,6 +30,7 @@ def summary(result: BuildResult) -> dict[str, Any]:
         "expected": result.expected,
         "present": result.present,
         "missing": result.missing,
+        "lacking": result.lacking,
         "zero_sized": result.zero_sized,
         "shards": result.shards,
         "shards_present": result.shards_present,
@@ -84,7 +85,7 @@ def print_summary(
         out,
         f"{count(result.present)} of {count(result.expected)} chunks present "
         f"({bytes_text(result.bytes)}), {count(result.missing)} missing"
-        + (f" ({count(result.zero_sized)} of them empty objects)" if result.zero_sized else "")
+        + _missing_apart(result)
         + f", {counted(result.strays, 'stray')}",
     )
     if result.changes is not None:
@@ -123,6 +124,16 @@ def print_summary(
     options = told_options("store_options", result.plan.location.url, store_options)
     options += told_options("output_options", result.url, output_options)
     out.print(f"open it: {opening_code(result.plan, result.url, options)}")
+
+
+def _missing_apart(result: BuildResult) -> str:
+    """Return how many of the missing chunks are not just absent, for those that there are."""
+    found = {
+        "lacking, as their stores have no such array": result.lacking,
+        "empty objects": result.zero_sized,
+    }
+    said = [f"{count(number)} of them {what}" for what, number in found.items() if number]
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def retried(result: BuildResult | TaskResult | Comparison) -> str:

@@ -39,6 +39,18 @@ def within(ranges: Sequence[tuple[int, int]], low: int, high: int) -> int:
     return sum(max(min(stop, high) - max(start, low), 0) for start, stop in ranges)
 
 
+def lacking_total(plan: Plan) -> int:
+    """Return how many chunks of all arrays no store has."""
+    total = 0
+    for array in plan.arrays if plan.stores is not None else ():
+        ranges = lacking_ranges(plan, array.spec.name)
+        if ranges:
+            grid, axis = array.spec.reference_grid, array.axis or 0
+            others = prod((*grid[:axis], *grid[axis + 1 :]))
+            total += sum(high - low for low, high in ranges) * others
+    return total
+
+
 def lacking_rows(plan: Plan, array: str, rows: RowSet) -> int:
     """Return how many of some rows of an array are chunks that no store has."""
     ranges = lacking_ranges(plan, array)
