@@ -7,11 +7,9 @@ import csv
 import io
 import json
 import math
-import os
 import re
 import shutil
 import sys
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +22,7 @@ from parchunk.cli.options import file_option, json_option, output_option
 from parchunk.cli.own_files import refuse_own
 from parchunk.cli.sql_prompt import prompt
 from parchunk.cli.streams import as_it_is, stop_if_gone
+from parchunk.cli.whole_file import replacing
 from parchunk.errors import InputError
 from parchunk.out.opening import open_output
 from parchunk.reading.sql import connect, contents, message_of, viewed_plan
@@ -212,7 +211,7 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, form: str, to: Pat
         raise InputError("Parquet is no text: give --to FILE, or send it into a pipe")
     try:
         if to is not None:
-            with _replacing(to) as path:
+            with replacing(to) as path:
                 _write_file(connection, query, form, path)
         elif form == "parquet":
             _write_parquet(connection, query, sys.stdout.buffer)
@@ -225,24 +224,6 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, form: str, to: Pat
         raise
     except OSError as error:
         raise InputError(f"cannot write {to or 'the result'}: {error.strerror or error}") from None
-
-
-@contextlib.contextmanager
-def _replacing(to: Path) -> Iterator[Path]:
-    """Yield the file to write, which takes the place of ``to`` when it is whole.
-
-    A query that fails leaves what was there. Pipes and devices are written themselves.
-    """
-    if to.exists() and not to.is_file():
-        yield to
-        return
-    to = Path(os.path.realpath(to))
-    part = to.with_name(f"parchunk-{uuid.uuid4().hex}.part")  # nobody else's
-    try:
-        yield part
-        part.replace(to)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_file(connection: duckdb.DuckDBPyConnection, query: str, form: str, path: Path) -> None:

@@ -9,8 +9,9 @@ import socket
 import time
 import uuid
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
+
+from parchunk.out.processes import is_gone, process_space, started
 
 #: Longest expiry believed: one from a broken clock must not lock OUT for ever.
 _LONGEST = 3600.0
@@ -47,8 +48,8 @@ class Holder:
             id=uuid.uuid4().hex,
             host=socket.gethostname(),
             pid=os.getpid(),
-            started=_started(os.getpid()),
-            space=_process_space(),
+            started=started(os.getpid()),
+            space=process_space(),
             taken=round(time.time(), 3),
             expires=0.0,
             purpose=purpose,
@@ -110,16 +111,9 @@ class Holder:
         return age < self.lasts <= _LONGEST and not self._is_dead()
 
     def _is_dead(self) -> bool:
-        if (self.host, self.space) != (socket.gethostname(), _process_space()) or self.pid < 1:
+        if (self.host, self.space) != (socket.gethostname(), process_space()):
             return False  # only the processes that this one can see
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except (OSError, OverflowError):
-            return False
-        # A process of the same number that began at another time is another process.
-        return self.started != _started(self.pid) != ""
+        return is_gone(self.pid, self.started)
 
     def __str__(self) -> str:
         """Return what a message calls it."""
@@ -130,20 +124,3 @@ class Holder:
 def pause() -> None:
     """Wait a moment for another who holds something, as long as others do not."""
     time.sleep(random.uniform(0.1, 0.5))
-
-
-def _process_space() -> str:
-    """Return which processes this one can see: containers may share a host's name."""
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """Return when a process began, in whatever unit the system has, or nothing."""
-    try:
-        # Fields after the command, which is in parentheses and may hold spaces; the 22nd of all.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError, UnicodeDecodeError):
-        return ""
