@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from parchunk.arguments.idle import refuse_idle
 from parchunk.arguments.lenient import called, lenient
-from parchunk.auditing.against_repository import against_repository
+from parchunk.auditing.against_repository import AgainstRepository, against_repository
 from parchunk.auditing.all_arrays import AllArrays, read_arrays
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.by_store import coverage_by_store
@@ -41,7 +41,7 @@ from parchunk.out.plan_file import load_plan
 from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import Receipt, listings
 from parchunk.out.under_way import read_under_way
-from parchunk.planning.inventory import MOST_PROBED, as_inventory
+from parchunk.planning.inventory import MOST_PROBED, Inventory, as_inventory
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
 from parchunk.planning.source_again import open_source
@@ -151,25 +151,15 @@ def audit(
     check_unit(by)
     rate = None if max_lists_per_second == math.inf else max_lists_per_second
     if not against_source:
-        of_listing = {
-            "--inventory": inventory,
-            "--inventory-root": inventory_root is not None,
-            "--probe": probe,
-            "--probe-limit": probe_limit != MOST_PROBED,
-            "--listing": listing is not None,
-            "--consolidated": consolidated is not None,
-            "--max-lists-per-second": rate is not None,
-        }
-        refuse_idle("--against-source", of_listing)
+        _refuse_of_listing(
+            inventory, inventory_root, probe, probe_limit, listing, consolidated, rate
+        )
         refuse_idle("--against-source or --decode", {"source=": source and decode is None})
     if icechunk is None:
         refuse_idle("--icechunk", {"--branch": branch != "main", "--repo-option": repo_options})
     given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
-    source = _opened(source, store_options)
-    if workers > 1 and executor is None and source is not None and source.manner.in_memory:
-        raise InputError("a store in memory cannot be reached by other processes: use --workers 1")
-    rules = () if policy is None else read_policy(str(policy))
-    asked = Policy.of(expect, allow_missing, max_missing, rules)
+    source = _opened(source, store_options, workers > 1 and executor is None)
+    asked = _policy_of(expect, allow_missing, max_missing, policy)
     sample = None if decode is None else Sample.parse(decode)
     output = open_output(out, output_options)
     plan = _plan_of(output)
@@ -185,16 +175,14 @@ def audit(
             plan, output, agreed, done, undone, labels, memory, hands, reporter, unit is not None
         )
         receipts = [item.receipt for item in done if item.receipt]
-        of_all = findings_of_all(plan, output, agreed, under_way, undone, receipts)
-        findings += [*early_ends(asked, plan, labels), *of_all, *arrays.findings]
+        findings += [*arrays.findings, *early_ends(asked, plan, labels)]
         findings += uneven_labels(plan, labels)
+        findings += findings_of_all(plan, output, agreed, under_way, undone, receipts)
         comparison = None
         if against_source:
             from parchunk.auditing.against_source import compare
 
-            if given.given:
-                source = open_source(replace(plan, source=source), store_options, listing, given)
-                refuse_older(plan, receipts, source)
+            source = _listed_by(given, plan, receipts, source, store_options, listing)
             comparison = compare(
                 plan, output, done, source, store_options, memory, concurrency, consolidated,
                 listing, rate=rate, hands=hands, reporter=reporter,
@@ -202,17 +190,13 @@ def audit(
             findings += comparison.findings
         decoded = _decoded(sample, plan, output, done, source, store_options, concurrency, hands)
         findings += [] if decoded is None else decoded.findings
-    if any(found.severity == "damage" for found in findings):
-        _refuse_written(plan, output, under_way.updating, done)
-    repository = None
-    if icechunk is not None:
-        repository, differences = against_repository(output, icechunk, branch, repo_options)
-        findings += differences
+    _refuse_written(plan, output, under_way.updating, done, findings)
+    repository, differences = _in_repository(icechunk, output, branch, repo_options)
+    findings += differences
     findings.sort(key=_importance)
     report = replace(
-        _report(plan, output, labels, arrays, receipts, now),
+        _report(plan, output, labels, arrays, receipts, now, under_way.published),
         findings=tuple(findings),
-        published=under_way.published,
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(children=workers > 1),
         periods=_periods(unit, plan, labels, arrays, agreed),
@@ -220,10 +204,43 @@ def audit(
         repository=repository,
         decoded=decoded,
     )
-    if earlier is None:
-        return report
-    imported = icechunk is not None
-    return replace(report, since=compared(report, str(since), earlier, imported=imported))
+    if earlier is not None:
+        news = compared(report, str(since), earlier, imported=icechunk is not None)
+        report = replace(report, since=news)
+    return report
+
+
+def _policy_of(
+    expect: str | Sequence[str],
+    allow_missing: str | Sequence[str],
+    max_missing: float | str | None,
+    policy: str | PathLike[str] | None,
+) -> Policy:
+    """Return what may be missing, by a file and by what is given beside it."""
+    rules = () if policy is None else read_policy(str(policy))
+    return Policy.of(expect, allow_missing, max_missing, rules)
+
+
+def _refuse_of_listing(
+    inventory: str | Sequence[str],
+    inventory_root: str | None,
+    probe: bool,
+    probe_limit: int,
+    listing: str | None,
+    consolidated: str | None,
+    rate: float | None,
+) -> None:
+    """Refuse what says how a source is listed, where none is."""
+    given = {
+        "--inventory": inventory,
+        "--inventory-root": inventory_root is not None,
+        "--probe": probe,
+        "--probe-limit": probe_limit != MOST_PROBED,
+        "--listing": listing is not None,
+        "--consolidated": consolidated is not None,
+        "--max-lists-per-second": rate is not None,
+    }
+    refuse_idle("--against-source", given)
 
 
 def _report(
@@ -233,6 +250,7 @@ def _report(
     arrays: AllArrays,
     receipts: Sequence[Receipt],
     began: datetime,
+    published: bool,
 ) -> AuditReport:
     """Return what the arrays, as they were read, and the receipts come to; nothing was found."""
     built = BuildCounts.total(receipts)
@@ -247,7 +265,7 @@ def _report(
         partitions=tuple(arrays.partitions),
         stores=coverage_by_store(plan, arrays.along, arrays.audited, labels),
         completeness=arrays.completeness(),
-        published=False,
+        published=published,
         record_files=arrays.files,
         record_bytes=arrays.file_bytes,
         list_requests=built.requests,
@@ -267,8 +285,16 @@ def _plan_of(output: Output) -> Plan:
     return load_plan(output)
 
 
-def _refuse_written(plan: Plan, output: Output, updating: bool, done: Sequence[Audited]) -> None:
+def _refuse_written(
+    plan: Plan,
+    output: Output,
+    updating: bool,
+    done: Sequence[Audited],
+    findings: Sequence[Finding],
+) -> None:
     """Refuse to call damage what a build or an update wrote meanwhile: receipts go before files."""
+    if not any(found.severity == "damage" for found in findings):
+        return
     now = load_plan(output)
     if now.fingerprint != plan.fingerprint or read_partitions(plan, output, updating)[0] != done:
         raise InputError(
@@ -278,11 +304,44 @@ def _refuse_written(plan: Plan, output: Output, updating: bool, done: Sequence[A
 
 
 def _opened(
-    source: Source | str | PathLike[str] | None, store_options: Mapping[str, str] | None
+    source: Source | str | PathLike[str] | None,
+    store_options: Mapping[str, str] | None,
+    by_others: bool,
 ) -> Source | None:
-    if source is None or isinstance(source, Source):
+    """Return the source that is named, opened; ``by_others``: processes beside this one read it."""
+    if source is not None and not isinstance(source, Source):
+        source = Source.open(str(source), store_options)
+    if by_others and source is not None and source.manner.in_memory:
+        raise InputError("a store in memory cannot be reached by other processes: use --workers 1")
+    return source
+
+
+def _listed_by(
+    given: Inventory,
+    plan: Plan,
+    receipts: Sequence[Receipt],
+    source: Source | None,
+    store_options: Mapping[str, str] | None,
+    listing: str | None,
+) -> Source | None:
+    """Return the source with what is ``given`` in place of its listing, no older than OUT."""
+    if not given.given:
         return source
-    return Source.open(str(source), store_options)
+    opened = open_source(replace(plan, source=source), store_options, listing, given)
+    refuse_older(plan, receipts, opened)
+    return opened
+
+
+def _in_repository(
+    icechunk: str | Repository | None,
+    output: Output,
+    branch: str,
+    repo_options: Mapping[str, str] | None,
+) -> tuple[AgainstRepository | None, list[Finding]]:
+    """Return how a repository compares, and what that comes to, where one is given."""
+    if icechunk is None:
+        return None, []
+    return against_repository(output, icechunk, branch, repo_options)
 
 
 def _decoded(

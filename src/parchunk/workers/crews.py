@@ -62,12 +62,10 @@ def in_order(
     calls: Iterable[Call],
     at_once: int,
     done: Callable[[int], None] | None = None,
-    again: str = "run again",
 ) -> Iterator[Any]:
     """Yield what calls come to in their order, while ``at_once`` of them are under way or wait.
 
-    ``done`` is told the size of each as soon as it has ended. ``again`` is what to do where workers
-    died.
+    ``done`` is told the size of each as soon as it has ended.
 
     Raises
     ------
@@ -79,7 +77,7 @@ def in_order(
     rest = iter(calls)
 
     def end(call: Call, future: Future[Any]) -> None:
-        result_of(future, call.name, again)  # an error does not wait for its turn
+        result_of(future, call.name, "run again")  # an error does not wait for its turn
         ended.add(future)
         if done:
             done(call.size)
