@@ -154,10 +154,11 @@ def plan(
     length = None if isinstance(region, str) else region
     given = as_inventory(inventory, inventory_root, cast(int, memory), probe, probe_limit)
     check_identity(identity)
+    group = group.strip("/")
+    wishes = Wishes(group, tuple(include), tuple(exclude), shards, consolidated)
     if is_many(source, joining):
         found = find_stores(source, store_options).asked(identity, listing)
         found = listed_stores(found, given, group, store_options)
-        wishes = Wishes(group.strip("/"), tuple(include), tuple(exclude), shards, consolidated)
         return plan_many(
             found,
             replace(joining, by_pattern=found.by_pattern),
@@ -171,22 +172,9 @@ def plan(
             inline_threshold=cast(int, inline_threshold),
         )
     refuse_idle("--concat, --stack or --merge", {"--static": static != "equal"})
-    if not isinstance(source, Source):
-        source = Source.open(str(source), store_options)
-    if listing is not None:
-        source = replace(source, listing=listing)
-    source = replace(source, identity=identity)
-    group = group.strip("/")
-    source = given.of(source, store_options, group)
-    consolidated = consolidated_for(source, consolidated)
-    hierarchy, source, lone_array = _read(
-        source, group, include, exclude, consolidated, skip_unsupported
-    )
-    refuse_encoded(source, hierarchy)
-    hierarchy = as_wanted(hierarchy, shards, zarr_format)
-    if skip_unsupported:
-        hierarchy = skip_refused(hierarchy)
-    require_supported(hierarchy)
+    source = given.of(_opened(source, store_options, listing, identity), store_options, group)
+    wishes = replace(wishes, consolidated=consolidated_for(source, consolidated))
+    hierarchy, source, lone_array = _read(source, wishes, zarr_format, skip_unsupported)
     made = make_plan(
         hierarchy,
         source.location,
@@ -202,35 +190,50 @@ def plan(
         made,
         source=source,
         inventory=mark_of(source),
-        include=tuple(include),
-        exclude=tuple(exclude),
+        include=wishes.include,
+        exclude=wishes.exclude,
         lone_array=lone_array,
         shards=shards,
-        consolidated=consolidated,
+        consolidated=wishes.consolidated,
         inline_coordinates=inline_coordinates,
         identity=identity,
     )
 
 
+def _opened(
+    source: Stores,
+    store_options: Mapping[str, str] | None,
+    listing: str | None,
+    identity: str,
+) -> Source:
+    """Return the source that is named, as it is to be listed and what is to be kept of objects."""
+    if not isinstance(source, Source):
+        source = Source.open(str(source), store_options)
+    if listing is not None:
+        source = replace(source, listing=listing)
+    return replace(source, identity=identity)
+
+
 def _read(
-    source: Source,
-    group: str,
-    include: str | Sequence[str],
-    exclude: str | Sequence[str],
-    consolidated: str,
-    refuse_broken: bool,
+    source: Source, wishes: Wishes, zarr_format: int | None, skip_unsupported: bool
 ) -> tuple[Hierarchy, Source, bool]:
-    """Return the hierarchy of a group, the source with its root there, and if it is a lone array.
+    """Return a group's hierarchy as it is wanted, the source with its root there, and if it is a
+    lone array.
 
     Of an array that is the root itself, the source's root is one level up.
     """
+    root, lone_array = wishes.root(source), False
+    named = (wishes.group, wishes.include, wishes.exclude, wishes.consolidated)
     try:
-        hierarchy = read_hierarchy(
-            source, group, include, exclude, consolidated, refuse_broken=refuse_broken
-        )
-        return hierarchy, source.child(group) if group else source, False
+        hierarchy = read_hierarchy(source, *named, refuse_broken=skip_unsupported)
     except RootIsArrayError:
-        above, name = (source.child(group) if group else source).parent()
-        return read_array(above, name), above, True
+        root, name = root.parent()
+        hierarchy, lone_array = read_array(root, name), True
     except NoMetadataError as error:
         raise explained(source, error) from None
+    refuse_encoded(root, hierarchy)
+    hierarchy = as_wanted(hierarchy, wishes.shards, zarr_format)
+    if skip_unsupported:
+        hierarchy = skip_refused(hierarchy)
+    require_supported(hierarchy)
+    return hierarchy, root, lone_array
