@@ -59,6 +59,8 @@ def test_what_is_put_is_got(output: Output) -> None:
     output.put("t/refs.0.parq", memoryview(b"a view")[2:])
     assert output.get("t/refs.0.parq") == b"view"
     assert output.paths() == ["t/refs.0.parq"]
+    assert output.sizes("t") == {"t/refs.0.parq": 4 if output.costs_requests else None}
+    assert output.sizes("other") == {}
 
 
 def test_an_object_store_gets_as_many_writes_at_once_as_there_may_be(output: Output) -> None:

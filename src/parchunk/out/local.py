@@ -86,6 +86,10 @@ class LocalOutput(Output):
             found = self._looked(below, sorted)
             return [path for path in found if not path.startswith(f"{_TEMPORARY}/")]
 
+    def sizes(self, below: str = "") -> dict[str, int | None]:
+        """Return all objects below a folder of OUT; each would have to be asked for its size."""
+        return dict.fromkeys(self.paths(below))
+
     def _looked(self, below: str, look: Callable[[Iterator[str]], T]) -> T:
         """Look at what lies below a folder; again where a folder of it goes meanwhile."""
         for _ in range(_TRIES - 1):

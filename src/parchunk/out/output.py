@@ -92,6 +92,10 @@ class Output(Protocol):
         """Return all objects below a folder of OUT, sorted."""
         ...
 
+    def sizes(self, below: str = "") -> dict[str, int | None]:
+        """Return all objects below a folder of OUT with their sizes, where listing them says it."""
+        ...
+
     def holds(self, below: str, suffix: str) -> bool:
         """Whether any object below a folder of OUT has a name that ends with ``suffix``."""
         ...

@@ -76,11 +76,19 @@ class RemoteOutput(Output):
 
         What a store lists beside them is left out: what is found here may be deleted.
         """
+        return sorted(self.sizes(below))
+
+    def sizes(self, below: str = "") -> dict[str, int | None]:
+        """Return all objects below a folder of OUT with their sizes."""
         folder, skip = self._key(below) + "/", len(self.prefix) + 1
         with failing(f"list {self.describe(below)}"):
             pages = self.store.list(self._key(below))
-            found = (each["path"] for page in pages for each in page)
-            return sorted(path[skip:] for path in found if path.startswith(folder))
+            found = (each for page in pages for each in page)
+            return {
+                each["path"][skip:]: each["size"]
+                for each in found
+                if each["path"].startswith(folder)
+            }
 
     def holds(self, below: str, suffix: str) -> bool:
         """Whether any object below a folder of OUT has a name that ends with ``suffix``."""
