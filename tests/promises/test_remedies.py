@@ -20,7 +20,7 @@ from parchunk.out import switching
 from parchunk.out.holder import Holder
 from parchunk.out.lease import held
 from parchunk.out.opening import open_output
-from parchunk.out.output import LEASE, PREPARED_FOR, PREPARED_PLAN
+from parchunk.out.output import LEASE, PREPARED_FOR, PREPARED_PLAN, PREPARED_ROOT
 
 
 @pytest.fixture
@@ -162,6 +162,30 @@ def test_one_that_was_cut_short_when_all_was_in_place(
     assert run(["audit", str(out)]) == 0
     assert run(["update", str(out)]) == 0
     assert not (out / PREPARED_FOR).exists()
+
+
+@pytest.mark.parametrize("command", ["update", "build"])
+def test_a_root_that_came_when_another_was_in_place(
+    command: str, out: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a store may carry out a write whose client was killed: nothing is replaced by it."""
+    root = (out / ".zmetadata").read_bytes()
+    write(source, 12)
+    assert run(["update", str(out)]) == 0
+    new = (out / ".zmetadata").read_bytes()
+    prepared = out / PREPARED_ROOT
+    prepared.parent.mkdir(parents=True)
+    prepared.write_bytes(root)
+    assert run(["audit", str(out)]) == 2
+    assert "is being replaced" in capsys.readouterr().err
+    again = ["build", str(source), str(out), "--split", "time", "--region", "2"]
+    assert run(["update", str(out), "--json"] if command == "update" else [*again, "--json"]) == 0
+    # An update lists whole arrays; nothing else was forgotten.
+    built = json.loads(capsys.readouterr().out)["partitions_built"]
+    assert built == (1 if command == "update" else 0)
+    assert not prepared.exists()
+    assert (out / ".zmetadata").read_bytes() == new
+    assert run(["audit", str(out)]) == 0
 
 
 def test_an_update_that_is_running_is_waited_for(

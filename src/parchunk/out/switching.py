@@ -57,9 +57,14 @@ def switch(output: Output, check: Callable[[], None]) -> None:
     """
     prepared = output.below(NEXT)
     prepared.prepare()
+    has_plan, cleared = prepared.get(PLAN) is not None, prepared.get(_CLEARED) is not None
+    if not (has_plan or cleared):
+        # A root alone is of a killed command whose write came when the next had put all in place.
+        discard_prepared(output)
+        return
     # The plan goes over last but one.
-    new = load_plan(prepared if prepared.get(PLAN) is not None else output)
-    if prepared.get(_CLEARED) is None:
+    new = load_plan(prepared if has_plan else output)
+    if not cleared:
         check()
         output.delete(ROOT)
         _each(output, output.delete, _of_before(output, new), check)
