@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from parchunk.auditing.differences import RegionChanges, differences_of, newest
@@ -15,9 +15,9 @@ from parchunk.auditing.sharing import Part
 from parchunk.auditing.source_contents import ContentReader, Reread, Shares
 from parchunk.auditing.watching import WatchedListing
 from parchunk.cover.forecast import least_of
-from parchunk.cover.jobs import Member
+from parchunk.cover.jobs import Job, Member
 from parchunk.cover.memory import TAKERS, held_within, kept_beyond
-from parchunk.cover.store_work import store_works
+from parchunk.cover.store_work import StoreWork, store_works
 from parchunk.cover.walks import width_of
 from parchunk.keys.placement import Target
 from parchunk.listing.choosing import choose
@@ -130,22 +130,7 @@ def compare_partitions(
     stop = threading.Event()
     concurrency = allowed.concurrency
     by_partition = {item.partition.key: item for item in done}
-    most_held = held_within(
-        allowed.memory,
-        plan.record_size,
-        concurrency,
-        identity=plan.identity,
-        processes=allowed.processes,
-        kept=kept_beyond(plan, allowed.processes),
-    )
-    width = width_of(source.manner, concurrency)
-    works = store_works(plan, source, [item.partition for item in done])
-    jobs = ((work, work.in_out(job)) for work in works for job in work.jobs(most_held, width))
-    least = 0
-    listing_by: dict[str, None] = {}
-    regions: list[RegionChanges] = []
-    notes: list[str] = []
-    untimed = 0
+    found: list[Compared] = []
     with (
         ThreadPoolExecutor(concurrency, thread_name_prefix="listing") as pool,
         ThreadPoolExecutor(TAKERS, thread_name_prefix="taker") as takers,
@@ -164,38 +149,60 @@ def compare_partitions(
             batch=batch_rows(concurrency),
         )
         try:
-            for work, job in jobs:
-                least += least_of([job])
-                listing_by[str(choose(work.source))] = None
+            for work, job in _jobs(plan, source, done, allowed):
+                by = (str(choose(work.source)),)
                 reader = contents.of(work.source)
-                compared = [
+                members = [
                     make(member=member, target=target, source=work.source, contents=reader)
                     for member, target in zip(job.members, work.targets(job), strict=True)
                 ]
-                listed = JobListing(job, [each.listed for each in compared])
-                for at, position, part in listed.parts():
-                    compared[at].take(output, position, part)
-                    if reporter is not None:
-                        reporter.compared(len(part.vector))
-                notes += listed.notes
-                for each in compared:
-                    regions += each.made()
-                    untimed += each.untimed
+                one = _compared(job, members, output, reporter)
+                found.append(replace(one, least=least_of([job]), listing=by))
         except BaseException:
             stop.set()
             raise
+    return replace(
+        Compared.total(found),
+        lists=counted.lists,
+        keys=counted.keys,
+        retries=counted.retries,
+        busy=counted.busy,
+        indexes=contents.indexes,
+        inlined=contents.inlined,
+    )
+
+
+def _jobs(
+    plan: Plan, source: Source, done: Sequence[Audited], allowed: Allowed
+) -> Iterator[tuple[StoreWork, Job]]:
+    """Yield the jobs that list partitions within the memory allowed, each with its store's work."""
+    most_held = held_within(
+        allowed.memory,
+        plan.record_size,
+        allowed.concurrency,
+        identity=plan.identity,
+        processes=allowed.processes,
+        kept=kept_beyond(plan, allowed.processes),
+    )
+    width = width_of(source.manner, allowed.concurrency)
+    for work in store_works(plan, source, [item.partition for item in done]):
+        for job in work.jobs(most_held, width):
+            yield work, work.in_out(job)
+
+
+def _compared(
+    job: Job, members: Sequence[_Member], output: Output, reporter: Reporter | None
+) -> Compared:
+    """List a job, and return how its members differ from the references."""
+    listed = JobListing(job, [each.listed for each in members])
+    for at, position, part in listed.parts():
+        members[at].take(output, position, part)
+        if reporter is not None:
+            reporter.compared(len(part.vector))
     return Compared(
-        tuple(regions),
-        counted.lists,
-        least,
-        counted.keys,
-        counted.retries,
-        counted.busy,
-        tuple(notes),
-        contents.indexes,
-        contents.inlined,
-        tuple(listing_by),
-        untimed,
+        regions=tuple(made for each in members for made in each.made()),
+        notes=tuple(listed.notes),
+        untimed=sum(each.untimed for each in members),
     )
 
 

@@ -192,20 +192,11 @@ def update(
             new = grown(wanted, hierarchy, source)
             new = replace(new, inventory=mark_of(source))
         taken_up(old, output)  # else receipts that speak of lost files may come only later
-        was, lost = _before(old, output, source)
-        there = {partition.key for partition in new.partitions()} if lost else set()
-        lost = {key: paths for key, paths in lost.items() if key in there}
+        was, lost = _before(old, new, output, source)
         told = (*told, *lost_notes(lost))
-        asked = replace(
-            _came(old, new),
-            regions=tuple(sorted(set(cast(Iterable[int], regions)))),
-            arrays=tuple(sorted({*arrays, *to_list_anew(old, new, output)})),
-            gaps=gaps and repair is None,
-            partitions=tuple(dict.fromkeys((*(repair or ()), *lost))),
-            only=repair is not None,
-            skip_unsupported=skip_unsupported,
-        )
-        _refuse_unknown(asked, old, new, output)
+        numbers = cast(Iterable[int], regions)
+        asked = _asked(old, new, output, numbers, arrays, lost, gaps, repair)
+        asked = replace(asked, skip_unsupported=skip_unsupported)
         asked = asked.joined(left[PREPARED_FOR]) if PREPARED_FOR in left else asked
         effort.most_held(source, new)  # refused before anything is written
         choose(source)
@@ -221,12 +212,41 @@ def update(
         return replace(result, notes=(*notes, *result.notes), before=was)
 
 
+def _asked(
+    old: Plan,
+    new: Plan,
+    output: Output,
+    regions: Iterable[int],
+    arrays: Iterable[str],
+    lost: Iterable[PartitionKey],
+    gaps: bool,
+    repair: Iterable[PartitionKey] | None,
+) -> Unfinished:
+    """Return what an update is to list: as it was asked, of what files are ``lost``, what came.
+
+    Raises
+    ------
+    InputError
+        Naming a region or an array that is not there.
+    """
+    asked = replace(
+        _came(old, new),
+        regions=tuple(sorted(set(regions))),
+        arrays=tuple(sorted({*arrays, *to_list_anew(old, new, output)})),
+        gaps=gaps and repair is None,
+        partitions=tuple(dict.fromkeys((*(repair or ()), *lost))),
+        only=repair is not None,
+    )
+    _refuse_unknown(asked, old, new, output)
+    return asked
+
+
 def _before(
-    plan: Plan, output: Output, source: Source
+    plan: Plan, new: Plan, output: Output, source: Source
 ) -> tuple[dict[str, Counts] | None, dict[PartitionKey, list[str]]]:
     """Return what each array of a plan came to, and the files that are gone, by partition.
 
-    The former is None where an update of it was cut short.
+    The former is None where an update of it was cut short; the latter are of what ``new`` has, too.
 
     Raises
     ------
@@ -236,6 +256,8 @@ def _before(
     receipts = read_receipts(output, plan)
     refuse_older(plan, receipts.values(), source)
     lost = lost_files(output, receipts.values())
+    there = {partition.key for partition in new.partitions()} if lost else set()
+    lost = {key: paths for key, paths in lost.items() if key in there}
     if len(receipts) != partition_count(plan) or output.get(UPDATE) is not None:
         return None, lost
     found: dict[str, list[Counts]] = {name: [] for name in plan.by_name}

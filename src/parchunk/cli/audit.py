@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -192,14 +192,7 @@ def command(
     of_store = {name: rules.pop(name) for name in STORE_ONLY}
     of_source = {name: rules.pop(name) for name in OF_SOURCE}
     _refuse_no_picture(plot)
-    if not native and icechunk is None:
-        asked_of = {"--branch": branch is not None, "--repo-option": repo_options}
-        refuse_idle("--icechunk or --native", asked_of)
-    branch = "main" if branch is None else branch
-    if native or icechunk:
-        from parchunk.icechunk_import import adapter
-
-        adapter.quiet_logs()  # written to standard output, before what --json prints
+    branch = _branch_of(native or icechunk is not None, branch, repo_options)
     quiet = no_progress or as_json
     # A page for people has the periods that there is room for.
     by = by or (FITTING if report is not None else None)
@@ -207,13 +200,11 @@ def command(
     asked = Asked(out, by, memory, concurrency, workers, rate, output_options, quiet)
     with ExitStack() as stack:
         store = not native and is_store(out, store_options, output_options)
-        named = native or is_store_alone(out)
-        place = out if named else open_output(out, output_options)
-        files = (report, junit, markdown, plot)
+        keep, files = of_store["keep"], (report, junit, markdown, plot)
+        place = out if native or is_store_alone(out) else open_output(out, output_options)
         refuse_own(place, files, of_store=store or native)
         if icechunk:
             refuse_own(icechunk, files, of_store=True)
-        keep = of_store["keep"]
         if keep:
             refuse_own(open_output(keep, output_options), files)
         chosen = {"memory": memory, **{name: of_store[name] for name in of_store if name != "keep"}}
@@ -252,21 +243,46 @@ def command(
             **rules,
         )
         if native:
-            found = report_of_repository(found, out)
-            if since is not None:
-                found = replace(found, since=compared(found, since, read_audit(since)))
+            found = _of_repository(found, out, since)
         elif store and not keep:
             found = report_of_store(found)
     written = _written(found, report=report, junit=junit, markdown=markdown, plot=plot)
+    _show(found, as_json, written)
+    return found.exit_code
+
+
+def _branch_of(asked: bool, branch: str | None, repo_options: Mapping[str, str]) -> str:
+    """Return the branch of the repository that is ``asked`` for; refuse to name one of none."""
+    if not asked:
+        refuse_idle(
+            "--icechunk or --native",
+            {"--branch": branch is not None, "--repo-option": repo_options},
+        )
+    else:
+        from parchunk.icechunk_import import adapter
+
+        adapter.quiet_logs()  # written to standard output, before what --json prints
+    return "main" if branch is None else branch
+
+
+def _of_repository(found: AuditReport, repo: str, since: str | None) -> AuditReport:
+    """Return what was found of a repository's own chunks, as of the repository."""
+    found = report_of_repository(found, repo)
+    if since is None:
+        return found
+    return replace(found, since=compared(found, since, read_audit(since)))
+
+
+def _show(found: AuditReport, as_json: bool, written: Sequence[Path]) -> None:
+    """Print what was found, and, for people, where it was ``written``, too."""
     if as_json:
         for piece in dumped(found.to_json(each=Each), 2):
             click.echo(piece, nl=False)
         click.echo()
-    else:
-        print_report(found)
-        for path in written:
-            console().print(f"written: {path}")
-    return found.exit_code
+        return
+    print_report(found)
+    for path in written:
+        console().print(f"written: {path}")
 
 
 def _refuse_no_picture(plot: Path | None) -> None:

@@ -14,7 +14,7 @@ from parchunk.arguments.lenient import called, lenient
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.ahead import set_ahead
-from parchunk.icechunk_import.beginning import begin_append, begin_import
+from parchunk.icechunk_import.beginning import Begun, begin_append, begin_import
 from parchunk.icechunk_import.branches import Branch
 from parchunk.icechunk_import.calls import Calls, Reading, one_ahead
 from parchunk.icechunk_import.committing import Committer
@@ -143,11 +143,7 @@ def to_icechunk(
         When icechunk is not installed.
     """
     adapter.load()
-    if not branch:
-        raise InputError("--branch is empty: a branch must have a name")
-    if append is not None:
-        _refuse_some(regions is not None, anew)
-    require_workers(workers)
+    _check(branch, append, regions is not None, anew, workers)
     began = time.monotonic()
     output = open_output(out, output_options)
     built = published_plan(output) or load_plan(output)
@@ -179,14 +175,7 @@ def to_icechunk(
         else:
             begun = begin_append(output, plan, receipts, documents, work, append, target)
     side, history, appending = begun.side, begun.history, begun.appending
-    again = chosen if anew else frozenset[int | None]()
-    lacking = [item for item in begun.work if item.entry.region in again or not item.is_in(history)]
-    to_do = {item.entry.region: item for item in lacking if item.entry.region in chosen}
-    remaining = tuple(
-        item.entry.region
-        for item in lacking
-        if item.entry.region is not None and item.entry.region not in to_do
-    )
+    to_do, remaining = _to_do(begun, chosen, anew)
     reading = Reading(output, plan.record_size, container, checksum, planned.rows, plan.identity)
     committer = Committer(
         side or target, history, plan, receipts, documents, reading, planned.limits, appending, anew
@@ -208,25 +197,46 @@ def to_icechunk(
         published=published,
         on_side=side.name if side is not None and remaining else None,
         seconds=time.monotonic() - began,
-        notes=(
-            *documents.notes,
-            *(appending.notes if appending else ()),
-            *still_held_notes(history, branch),
-            *left_behind_notes(begun.left, branch),
-            *notes,
-        ),
+        notes=(*documents.notes, *_notes(begun, branch), *notes),
         code=_opening(plan, url, branch, repo_options),
     )
 
 
-def _refuse_some(regions: bool, anew: bool) -> None:
-    """Refuse to append some regions alone, or those that are there once more."""
-    if regions:
+def _check(branch: str, append: str | None, some: bool, anew: bool, workers: int) -> None:
+    """Refuse what makes no sense: to append ``some`` regions alone, or those there once more."""
+    if not branch:
+        raise InputError("--branch is empty: a branch must have a name")
+    require_workers(workers)
+    if append is None:
+        return
+    if some:
         raise InputError("--regions with --append: all regions are appended: leave it out")
     if anew:
         raise InputError(
             "--anew with --append: what is appended is put behind what is there, once: leave it out"
         )
+
+
+def _to_do(
+    begun: Begun, chosen: frozenset[int | None], anew: bool
+) -> tuple[dict[int | None, PlannedCommit], tuple[int, ...]]:
+    """Return the commits to make by region, and the regions that are not in and not chosen."""
+    again = chosen if anew else frozenset[int | None]()
+    lacking = [
+        item for item in begun.work if item.entry.region in again or not item.is_in(begun.history)
+    ]
+    to_do = {item.entry.region: item for item in lacking if item.entry.region in chosen}
+    regions = (item.entry.region for item in lacking)
+    return to_do, tuple(one for one in regions if one is not None and one not in to_do)
+
+
+def _notes(begun: Begun, branch: str) -> list[str]:
+    """Return what is to be known of what was on the branch before."""
+    return [
+        *(begun.appending.notes if begun.appending else ()),
+        *still_held_notes(begun.history, branch),
+        *left_behind_notes(begun.left, branch),
+    ]
 
 
 def _budget(
