@@ -13,7 +13,6 @@ import os
 import shutil
 import stat
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -163,9 +162,12 @@ class LocalOutput(Output):
                         raise
                     self._at(_TEMPORARY).mkdir(exist_ok=True)
 
-    def _put(self, final: str, data: bytes | memoryview) -> None:
+    def _temporary(self) -> str:
         # A short name: that of an array may already be as long as the file system allows.
-        temporary = f"{self.url}/{_TEMPORARY}/{uuid.uuid4().hex}"
+        return f"{self.url}/{_TEMPORARY}/{os.urandom(16).hex()}"
+
+    def _put(self, final: str, data: bytes | memoryview) -> None:
+        temporary = self._temporary()
         try:
             _write(temporary, data)
             try:
@@ -192,7 +194,7 @@ class LocalOutput(Output):
 
     def _seconds_of_a_write(self) -> float:
         began = time.perf_counter()
-        temporary = f"{self.url}/{_TEMPORARY}/{uuid.uuid4().hex}"
+        temporary = self._temporary()
         try:
             _write(temporary, b"parchunk sees how long a write takes")
         finally:
@@ -233,7 +235,7 @@ class LocalOutput(Output):
         self.refuse_links([path, _TEMPORARY])
         final = self._at(path)
         self._at(_TEMPORARY).mkdir(parents=True, exist_ok=True)
-        temporary = self._at(_TEMPORARY) / uuid.uuid4().hex
+        temporary = Path(self._temporary())
         try:
             _write(temporary, data)
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -328,10 +330,15 @@ class LocalOutput(Output):
 
 def _write(path: str | Path, data: bytes | memoryview) -> None:
     """Write a file that reaches the disk before it is renamed into place."""
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    # Not `open`, which asks three things of each file that nobody needs: there may be very many.
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        left = memoryview(data).cast("B")
+        while left:
+            left = left[os.write(file, left) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _unless_forbidden(error: OSError) -> None:
