@@ -203,3 +203,22 @@ def test_all_keys_of_a_small_grid_are_told_from_others_as_many() -> None:
     other[5] = "a/c/0/11"  # beyond the grid
     stray = parse_paths(pa.array(other), "a/", space)
     assert (stray.others.tolist(), len(stray.numbers)) == ([5], space.total - 1)
+
+
+def test_neighbours_among_the_keys_of_a_small_grid_are_told_from_others() -> None:
+    space = KeySpace((12, 11), KeyEncoding("c", "/", 2))
+    keys = sorted((space.key(number), number) for number in range(space.total))
+    for first, stop in [(0, 1), (0, 50), (7, 107), (50, 132), (131, 132)]:
+        paths = [f"a b/é/{key}" for key, _ in keys[first:stop]]
+        wanted = [number for _, number in keys[first:stop]]
+        parsed = parse_paths(pa.array(paths), "a b/é/", space)
+        assert (parsed.numbers.tolist(), parsed.chunks, len(parsed.others)) == (wanted, None, 0)
+        if stop - first > 2:
+            lacking = parse_paths(pa.array([paths[0], *paths[2:]]), "a b/é/", space)
+            assert lacking.numbers.tolist() == [wanted[0], *wanted[2:]]
+            paths[1] += ".tmp"
+            stray = parse_paths(pa.array(paths), "a b/é/", space)
+            assert stray.numbers.tolist() == [wanted[0], *wanted[2:]]
+            assert stray.others.tolist() == [1]
+    beyond = parse_paths(pa.array(["a/c/9/9", "a/c/9/9.tmp"]), "a/", space)
+    assert (beyond.numbers.tolist(), beyond.others.tolist()) == ([9 * 11 + 9], [1])

@@ -7,6 +7,7 @@ are the definitions (and the tests' oracles). The way back is in `parchunk.keys.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -48,10 +49,10 @@ def parse_paths(paths: pa.StringArray, base: str, space: KeySpace) -> Parsed:
     """
     if len(paths) == 0:
         return Parsed(np.empty(0, np.int64), None, np.empty(0, np.int64))
-    if len(paths) == space.total <= FEW:
-        keys, every = _in_text_order(space)
-        if paths.equals(keys.below(base, 0, space.total)):
-            return Parsed(every, None, np.empty(0, np.int64))
+    if len(paths) <= space.total <= FEW:
+        numbers = _of_neighbours(paths, base, space)
+        if numbers is not None:
+            return Parsed(numbers, None, np.empty(0, np.int64))
     head = base + space.encoding.head
     if space.encoding.rank == 0 or space.total == 0:
         return _parse_irregular(paths, base, space)
@@ -61,6 +62,22 @@ def parse_paths(paths: pa.StringArray, base: str, space: KeySpace) -> Parsed:
     if numbers is None:
         return _parse_irregular(paths, base, space)
     return _split(numbers, inside)
+
+
+def _of_neighbours(paths: pa.StringArray, base: str, space: KeySpace) -> Int64Array | None:
+    """Return the numbers of chunks of a small grid that follow each other in a listing.
+
+    So are nearly all that are listed of it: all of them, or those before or after a page's end.
+    None for others.
+    """
+    keys, numbers = _in_text_order(space)
+    skip, first, stop = len(base), 0, len(paths)
+    if stop < space.total:
+        first = bisect_left(keys.texts, paths[0].as_py()[skip:])
+        stop += first
+        if stop > space.total or paths[-1].as_py()[skip:] != keys.texts[stop - 1]:
+            return None
+    return numbers[first:stop] if paths.equals(keys.below(base, first, stop)) else None
 
 
 @lru_cache(maxsize=64)

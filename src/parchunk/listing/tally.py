@@ -33,6 +33,8 @@ _MAPPED = 1 << 16
 _BUCKET = 256
 #: Positions looked at together when gaps are searched: bounds the temporaries.
 _BLOCK = 1 << 18
+#: When a row set was modified of which nothing was listed.
+_NEVER = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Tally:
                 else np.frombuffer(self._versions, kind, total)
             )
         self._released = np.zeros(len(self.row_sets), bool)
-        self.modified = np.full(len(self.row_sets), np.iinfo(np.int64).min)
+        self.modified = np.full(len(self.row_sets), _NEVER)
         self.strays = [Strays() for _ in row_sets]
         self._again: dict[int, Strays] = {}
         self.wanted = 0
@@ -153,7 +155,7 @@ class Tally:
         return Part(
             self.row_sets[position],
             self.vector(position),
-            None if newest == np.iinfo(np.int64).min else newest,
+            None if newest == _NEVER else newest,
             self.strays[position],
             found_again,
             None
