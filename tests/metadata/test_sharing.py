@@ -30,7 +30,7 @@ def v3(name: str, long_name: str, fill: object = 0) -> ArraySpec:
 
 def test_arrays_that_are_alike_share_what_they_say() -> None:
     one, other, third = v3("a", "x"), v3("b", "x"), v3("c", "y")
-    assert one.document is other.document
+    assert one.document is other.document is shared(one.document)
     assert one.attributes is other.attributes
     assert one.keys is other.keys is third.keys
     assert one.shape is third.shape
@@ -58,11 +58,13 @@ def test_what_is_only_nearly_alike_is_told_apart() -> None:
 def test_no_more_is_remembered_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "_MOST", 5)
     monkeypatch.setattr(sharing, "_documents", {})
+    monkeypatch.setattr(sharing, "_returned", {})
     monkeypatch.setattr(sharing, "_values", {})
     for number in range(40):
         assert shared({"a": [number]}) == {"a": [number]}
         assert shared_value((number, number)) == (number, number)
         assert len(sharing._documents) <= 6
+        assert len(sharing._returned) <= 6
         assert len(sharing._values) <= 6
 
 

@@ -51,7 +51,7 @@ def parse_document(data: bytes, limit: int = MAX_BYTES) -> JSONObject:
 @lru_cache(maxsize=1_024)
 def _parsed_once(data: bytes) -> JSONObject:
     """Parse a short document, unless it was before: of very many arrays most are alike."""
-    return _parsed(data)
+    return shared(_parsed(data))
 
 
 def _parsed(data: bytes) -> JSONObject:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from parchunk.metadata.data_type import ZARR_ERRORS, quiet
@@ -43,6 +44,10 @@ _ELSEWHERE = frozenset(
         "storage_transformers",
     }
 )
+#: What takes the fields of a node.
+_VALUES = {
+    kind: attrgetter(*(item.name for item in fields(kind))) for kind in (ArraySpec, GroupSpec)
+}
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,20 @@ def _spelled_alike(old: Hierarchy, new: Hierarchy) -> bool:
         (len(old.groups), len(old.arrays)) == (len(new.groups), len(new.arrays))
         and (old.refused, old.skipped) == (new.refused, new.skipped)
         and all(
-            spelled_alike(one.to_json(), other.to_json()) for one, other in zip(*nodes, strict=True)
+            _hold_the_same(one, other) or spelled_alike(one.to_json(), other.to_json())
+            for one, other in zip(*nodes, strict=True)
         )
+    )
+
+
+def _hold_the_same(one: ArraySpec | GroupSpec, other: ArraySpec | GroupSpec) -> bool:
+    """Whether two nodes hold the very same objects, as most that are alike do: none is spelled."""
+    if type(one) is not type(other):
+        return False
+    values = _VALUES[type(one)]
+    return all(
+        mine is theirs or (type(mine) is type(theirs) is str and mine == theirs)
+        for mine, theirs in zip(values(one), values(other), strict=True)
     )
 
 
