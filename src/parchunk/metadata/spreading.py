@@ -85,24 +85,25 @@ def dumped(value: object, levels: int, size: int = 1 << 16) -> Iterator[str]:
     yield "".join(held)
 
 
-def _pieces(value: object, levels: int, line: str) -> Iterator[str]:
-    """Yield the pieces of JSON, of which entries of outer levels begin with a ``line`` and more."""
+def _pieces(value: object, levels: int, line: str, head: str = "") -> Iterator[str]:
+    """Yield the pieces of JSON, ``head`` before the first.
+
+    Entries of outer levels begin with a ``line`` and more.
+    """
     if not levels or not isinstance(value, (Mapping, list, Each, Pairs)):
-        yield json.dumps(value)
+        yield head + json.dumps(value)
         return
     within = f"{line} " if line else ""
     before, between = within, f",{within or ' '}"
     if isinstance(value, (Mapping, Pairs)):
-        yield "{"
+        yield f"{head}{{"
         for key, entry in value.items():
-            yield f"{before}{json.dumps(key)}: "
-            yield from _pieces(entry, levels - 1, within)
+            yield from _pieces(entry, levels - 1, within, f"{before}{json.dumps(key)}: ")
             before = between
         yield f"{line}}}" if before is between else "}"
     else:
-        yield "["
+        yield f"{head}["
         for entry in value:
-            yield before
-            yield from _pieces(entry, levels - 1, within)
+            yield from _pieces(entry, levels - 1, within, before)
             before = between
         yield f"{line}]" if before is between else "]"

@@ -158,12 +158,11 @@ def _packed(name: str, column: Sequence[Any]) -> Iterable[Any]:
     """Return what yields a column's values again, and perhaps the last one for ever."""
     if name == "record_files":
         column = [len(files) for files in column]
-    first = column[0]
-    if all(type(value) is type(first) and value == first for value in column):
+    first, kinds = column[0], set(map(type, column))
+    if len(kinds) == 1 and column.count(first) == len(column):
         return repeat(first)
     if name == "digest":
         return _Digests.of(column) or column
-    kinds = set(map(type, column))
     if kinds == {float}:
         return array("d", column)
     if kinds == {int}:
