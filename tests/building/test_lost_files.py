@@ -11,6 +11,7 @@ from tests.made import grow
 
 import parchunk
 from parchunk.cli.main import run
+from parchunk.out.lost_files import lost_text
 from parchunk.out.remote import RemoteOutput
 from parchunk.stores.opening import Location
 
@@ -193,6 +194,14 @@ def test_what_lost_files_is_not_published_and_the_remedy_works(
     assert run(given) == 0
     assert published(out) == whole
     assert run([*given, "--part", "1/1"]) == 0
+
+
+@pytest.mark.parametrize(("count", "said"), [(3, "(f0, f1, f2)"), (4, "(f0, f1, f2, ...)")])
+def test_of_many_lost_files_the_first_three_are_named(count: int, said: str) -> None:
+    lost = {("a", 0): ["f0"], ("a", 1): [f"f{number}" for number in range(1, count)]}
+    text = lost_text(lost)
+    assert text.startswith(f"{count} files of 2 partitions had gone from OUT")
+    assert f" {said} " in text
 
 
 def _killed(*_: object) -> None:

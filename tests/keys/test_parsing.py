@@ -158,6 +158,7 @@ def test_an_index_is_read_back_from_its_tail(data: st.DataObject | None) -> None
         assert KeyEncoding("", ".", 0).index("0") == ()
         assert KeyEncoding("", ".", 2).index("00.1") is None
         assert KeyEncoding("", ".", 1).index("٣") is None  # Unicode calls it a digit
+        assert KeyEncoding("", ".", 1).index("9" * 5_000) is None  # more than Python reads
         return
     encoding = data.draw(encodings(1))
     index = tuple(

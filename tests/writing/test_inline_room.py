@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tests.writing.v2_store import v2_store
 
 import parchunk
 from parchunk.cover.inlining import MOST, UNBOUNDED, InlineBound, needed
+from parchunk.listing.waiting import Cancelled
+from parchunk.writing.inline_room import InlineRoom
 
 pytestmark = pytest.mark.usefixtures("quiet_zarr")
 
@@ -91,6 +94,16 @@ def test_what_is_advised_would_do(sizes: list[int], room: int, least: int, proce
 def test_more_than_a_record_file_may_hold_is_refused_whatever_the_memory() -> None:
     with pytest.raises(parchunk.InputError, match="more than the 1024 MiB that a record file may"):
         UNBOUNDED.check("a/refs.0.parq", np.full(2_300, 1_000_000))
+
+
+def test_who_waits_for_room_ends_with_the_build() -> None:
+    stop = threading.Event()
+    stop.set()  # whoever waits is cancelled
+    room = InlineRoom(stop)
+    with room.taken(6, 10), room.taken(4, 10), pytest.raises(Cancelled), room.taken(1, 10):
+        pass
+    with room.taken(10, 10):  # all was given back
+        pass
 
 
 PEAK = """

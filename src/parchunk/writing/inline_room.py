@@ -36,7 +36,7 @@ class InlineRoom:
             When the build is stopped meanwhile.
         """
         with self._changed:
-            while self._held and self._held + size > room:
+            while self._held + size > room:
                 self._changed.wait(_TICK)
                 if self._stop.is_set():
                     raise Cancelled("cancelled")
