@@ -17,6 +17,7 @@ import parchunk
 from parchunk.errors import InputError, MissingExtraError
 from parchunk.listing.choosing import choose
 from parchunk.listing.pages import PageError
+from parchunk.stores.google_files import AmbiguousError, foreign_account, who_asks
 
 OF_JWT = "urn:ietf:params:oauth:token-type:jwt"
 
@@ -107,6 +108,26 @@ def test_no_program_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
         with pytest.raises(InputError, match=r"foreign.json says to run a program for a token"):
             opened(bucket, "auto")
+
+
+def test_who_asks_by_other_means_is_given_no_tokens_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "foreign.json").write_text('{"type": "external_account"}')
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "foreign.json"))
+    assert foreign_account("gs://b", {"skip_signature": "true"}) is not None
+    for option in ("bearer_token", "service_account", "google_service_account_key"):
+        assert foreign_account("gs://b", {"skip_signature": "true", option: "x"}) is None
+
+
+def test_an_environment_that_names_two_is_left_to_obstore(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", "one.json")
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_PATH", "one.json")
+    assert who_asks({}) == {"service_account": "one.json"}
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_PATH", "another.json")
+    with pytest.raises(AmbiguousError, match="names two of GOOGLE_SERVICE_ACCOUNT"):
+        who_asks({})
+    assert foreign_account("gs://b", {}) is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"type": "another"}'])
