@@ -43,3 +43,19 @@ def element(tag: str, *content: object, **attributes: object) -> Markup:
     if tag in ("meta", "rect", "path", "line"):
         return Markup(f"<{tag}{''.join(written)}/>")
     return Markup(f"<{tag}{''.join(written)}>{joined(content)}</{tag}>")
+
+
+def drawing(
+    width: float, height: float, label: str, shapes: Iterable[Markup], style: str | None = None
+) -> Markup:
+    """Return shapes as an SVG picture that stretches to its place; ``label`` is read out."""
+    return element(
+        "svg",
+        element("title", label),
+        joined(shapes),
+        viewBox=f"0 0 {width:g} {height:g}",
+        role="img",
+        aria_label=label,
+        preserveAspectRatio="none",
+        style=style,
+    )

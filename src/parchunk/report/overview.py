@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from parchunk.auditing.result import ArrayAudit, AuditReport, percent
-from parchunk.report.markup import Markup, element, joined
+from parchunk.report.markup import Markup, drawing, element, joined
 from parchunk.report.strips import STATES, Strip, Strips, strips_of
 from parchunk.report.ticks import Tick, ticks_along
 from parchunk.wording import counted
@@ -102,15 +102,7 @@ def _picture(strip: Strip, ticks: tuple[Tick, ...], extent: int, label: str) -> 
     shapes = [element("path", class_=name, d="".join(d)) for name, d in paths.items()]
     if marks:
         shapes.append(element("path", class_="mark", d=marks))
-    return element(
-        "svg",
-        element("title", label),
-        joined(shapes),
-        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
-        role="img",
-        aria_label=label,
-        preserveAspectRatio="none",
-    )
+    return drawing(_WIDTH, _HEIGHT, label, shapes)
 
 
 def _box(left: float, width: float) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parchunk.auditing.heat import Heat
-from parchunk.report.markup import Markup, element, joined
+from parchunk.report.markup import Markup, drawing, element
 
 #: Shades of chunk size in a heat map.
 SHADES = 6
@@ -126,13 +126,4 @@ def _class(kind: int) -> str:
 
 
 def _svg(height: float, label: str, shapes: Sequence[Markup]) -> Markup:
-    return element(
-        "svg",
-        element("title", label),
-        joined(shapes),
-        viewBox=f"0 0 {_WIDTH} {height:g}",
-        role="img",
-        aria_label=label,
-        preserveAspectRatio="none",
-        style=f"height:{height:g}px",
-    )
+    return drawing(_WIDTH, height, label, shapes, style=f"height:{height:g}px")
