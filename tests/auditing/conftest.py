@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import zarr
+from tests.auditing.rewriting import rewrite
 
 import parchunk
-from parchunk.out.record_files import References, encode
 
 STEPS, ROWS, COLUMNS = 24, 4, 6
 #: Chunks that the store does not have: one step in part, two wholly, and a zero-byte object.
@@ -59,17 +57,8 @@ class Built:
         return {f.kind for f in self.audit(**options).findings if f.severity == "damage"}
 
     def rewrite(self, name: str, change) -> None:
-        """Rewrite a record file with changed columns, in the encodings of a build."""
-        table = pq.read_table(self.out / name)
-        columns = {n: table[n].to_pylist() for n in table.column_names}
-        change(columns)
-        references = References(
-            pa.array(columns["path"], pa.string()),
-            np.array(columns["offset"]),
-            np.array(columns["size"]),
-            pa.array(columns["raw"], pa.binary()),
-        )
-        (self.out / name).write_bytes(encode(references))
+        """Rewrite a record file with changed columns."""
+        rewrite(self.out / name, change)
 
 
 @pytest.fixture(scope="session")

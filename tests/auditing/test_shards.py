@@ -5,13 +5,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import zarr
+from tests.auditing.rewriting import rewrite
 
 import parchunk
-from parchunk.out.record_files import References, encode
 
 #: Inner chunks of 2 x 3 in shards of 4 x 6: 6 x 4 inner chunks, the last shards cut by the edge.
 SHAPE, SHARDS, INNER = (12, 10), (4, 6), (2, 3)
@@ -42,21 +40,6 @@ def store(tmp_path: Path) -> Path:
 def built(store: Path, **options) -> str:
     plan = parchunk.plan(str(store), split="time", region=4, record_size=4, **options)
     return parchunk.build(plan, str(store.parent / "refs")).url
-
-
-def rewrite(out: str, name: str, change) -> None:
-    """Rewrite a record file with changed columns, in the encodings of a build."""
-    path = Path(out) / name
-    table = pq.read_table(path)
-    columns = {n: table[n].to_pylist() for n in table.column_names}
-    change(columns)
-    references = References(
-        pa.array(columns["path"], pa.string()),
-        np.array(columns["offset"]),
-        np.array(columns["size"]),
-        pa.array(columns["raw"], pa.binary()),
-    )
-    path.write_bytes(encode(references))
 
 
 def said(report, kind: str) -> list[str]:
@@ -102,7 +85,7 @@ def test_a_whole_store_is_complete(tmp_path):
 
 
 def damaged(out: str, change) -> set[str]:
-    rewrite(out, "a/refs.0.parq", change)
+    rewrite(Path(out) / "a/refs.0.parq", change)
     return {found.kind for found in parchunk.audit(out).findings if found.severity == "damage"}
 
 
@@ -186,7 +169,7 @@ def test_a_reference_past_the_end_of_its_shard_is_damage(store):
     def change(columns):
         columns["offset"][0] = 10**6
 
-    rewrite(out, "a/refs.0.parq", change)
+    rewrite(Path(out) / "a/refs.0.parq", change)
     assert not said(parchunk.audit(out), "wrong-offset")
     report = parchunk.audit(out, against_source=True)
     (message,) = said(report, "wrong-offset")

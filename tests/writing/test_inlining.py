@@ -9,19 +9,18 @@ from typing import Any
 
 import fsspec
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zarr
 from fsspec.implementations.reference import ReferenceFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.auditing.rewriting import rewrite
 from tests.writing.v2_store import v2_store
 
 import parchunk
 from parchunk.out import inlined, record_files
 from parchunk.out.opening import open_output
-from parchunk.out.record_files import References, encode
 
 Reader = Callable[..., zarr.Group]
 
@@ -134,26 +133,16 @@ def test_an_older_build_that_stored_them_as_they_are_is_damage(
 def forge(out: Path, change: Callable[[dict[str, list[Any]]], None]) -> None:
     """Change the rows of a record file, and make its receipt anew to match."""
     path = out / "a/refs.0.parq"
-    columns = pq.read_table(path).to_pydict()
-    change(columns)
-    raw = pa.array(columns["raw"], pa.binary())
-    path.write_bytes(
-        encode(
-            References(
-                pa.array(columns["path"], pa.string()),
-                np.array(columns["offset"]),
-                np.array(columns["size"]),
-                raw,
-            )
-        )
-    )
+    rewrite(path, change)
+    table = pq.read_table(path)
+    raw = table["raw"].combine_chunks()
     data = path.read_bytes()
     receipt = next((out / ".parchunk/receipts/a").glob("*.json"))
     document = json.loads(receipt.read_text())
     file = document["record_files"][0]
     file[3:] = [len(data), record_files.digest(data)]
     document["inlined"] = len(raw) - raw.null_count
-    sizes = np.array(columns["size"]) + inlined.lengths(raw)
+    sizes = np.array(table["size"]) + inlined.lengths(raw)
     document["bytes"] = int(sizes.sum())
     receipt.write_text(json.dumps(document))
 
