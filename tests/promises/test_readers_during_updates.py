@@ -362,3 +362,32 @@ def test_an_append_within_a_shard_is_not_noticed_until_the_update(
         assert np.unique(read()).tolist() == [1, 2]
     parchunk.update(str(out))
     np.testing.assert_array_equal(read(), source[...])
+
+
+@pytest.mark.parametrize(("fill", "said"), [(7, True), (0, False)])
+def test_who_had_an_array_open_that_lost_its_first_chunk_is_told_of(
+    fill: int, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Null stood for the fill value, and does in the root until the update is done."""
+    source, out = tmp_path / "s.zarr", str(tmp_path / "out")
+    array = zarr.create_array(
+        source / "v", shape=(4,), chunks=(1,), dtype="f4", fill_value=fill, dimension_names=["t"]
+    )
+    zarr.create_group(source)
+    array[...] = 1
+    parchunk.build(parchunk.plan(str(source), split="t", region=2), out)
+    (source / "v/c/0").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.build.publish_root", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(out, regions=[0])
+    with parchunk.open_dataset(out) as opened:
+        assert opened["v"].to_numpy().tolist() == [fill, 1, 1, 1]
+    for _ in range(2):
+        notes = " ".join(parchunk.update(out, regions=[0]).notes)
+        assert ("readers that had OUT open must open it again" in notes) is said
+        said = False
+
+
+def _end(*_: Any) -> None:
+    raise KeyboardInterrupt

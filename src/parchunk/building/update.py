@@ -40,7 +40,7 @@ from parchunk.out.output import PLAN, PREPARED_FOR, PREVIOUS, ROOT, UPDATE, Outp
 from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipt_files import read_receipts, settled_receipts
-from parchunk.out.root import is_published_root
+from parchunk.out.root import is_published_root, reopening_notes
 from parchunk.out.unfinished import Unfinished, save_unfinished
 from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
 from parchunk.planning.from_stores import grown_many
@@ -209,6 +209,7 @@ def update(
         discard_prepared(output)  # which said what is to be listed anew: that is kept by now
         done = ManyReceipts(settled_receipts(output, new).values())
         result = carry_out(new, source, output, done, lease, effort, began)
+        notes += reopening_notes(new, was, result.receipts)
         return replace(result, notes=(*notes, *result.notes), before=was)
 
 

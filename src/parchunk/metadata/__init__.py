@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from parchunk.errors import ShortListingError, UnreadableFolderError
 from parchunk.metadata.kerchunk import kerchunk_entries, kerchunk_metadata
-from parchunk.metadata.mask import masks_alike, masks_other_values, null_reads_as_fill
+from parchunk.metadata.mask import (
+    masks_alike,
+    masks_other_values,
+    null_reads_as_fill,
+    whole_hides_fill,
+)
 from parchunk.metadata.read import read_array, read_hierarchy, read_known
 from parchunk.metadata.reader import NoMetadataError, Reader, RootIsArrayError
 from parchunk.metadata.refusals import refusals, require_supported, skip_refused
@@ -42,4 +47,5 @@ __all__ = [
     "refusals",
     "require_supported",
     "skip_refused",
+    "whole_hides_fill",
 ]

@@ -58,6 +58,16 @@ def masks_alike(array: ArraySpec) -> bool:
     return null_reads_as_fill(array) or _masked_beside_nan(array)
 
 
+def whole_hides_fill(array: ArraySpec) -> bool:
+    """Whether readers of the document of a whole array would read a missing chunk as another.
+
+    As one that went since they opened it: see `keep_mask`.
+    """
+    if not masks_other_values(array):
+        return False
+    return _complex_mask(array) is not None or not null_reads_as_fill(array)
+
+
 def keep_mask(
     array: ArraySpec, document: JSONObject, attributes: JSONObject, whole: bool
 ) -> tuple[JSONObject, JSONObject]:

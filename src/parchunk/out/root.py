@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from parchunk.metadata import (
@@ -10,10 +10,12 @@ from parchunk.metadata import (
     masks_alike,
     masks_other_values,
     null_reads_as_fill,
+    whole_hides_fill,
 )
 from parchunk.metadata.gathering import gathered
 from parchunk.metadata.sharing import shared_value
 from parchunk.metadata.spec import canonical
+from parchunk.out.counts import Counts
 from parchunk.out.many_receipts import each
 from parchunk.out.receipts import Receipt
 from parchunk.out.record_files import is_root_document, root_document
@@ -126,6 +128,31 @@ def mask_notes(plan: Plan, receipts: Iterable[Receipt]) -> list[str]:
             "for a fill value that xarray would mask"
         )
     return notes
+
+
+def reopening_notes(
+    plan: Plan, before: Mapping[str, Counts] | None, receipts: Iterable[Receipt]
+) -> list[str]:
+    """Return lines on arrays that were whole before an update, and lack chunks now.
+
+    Who had OUT open reads those as null's fill value. What was before may not be known.
+    """
+    if plan.hierarchy.written_format == 3:
+        return []
+    missing = incomplete(receipts)
+    specs = [array.spec for array in plan.arrays if array.spec.name in missing]
+    names = [
+        spec.name
+        for spec in specs
+        if (before is None or (spec.name in before and not before[spec.name].missing))
+        and whole_hides_fill(spec)
+    ]
+    if not names:
+        return []
+    return [
+        f"{_some(names)}: chunks are missing now and none was before: readers that had OUT open "
+        "must open it again, as they read another fill value there"
+    ]
 
 
 def _some(names: list[str]) -> str:
