@@ -137,6 +137,10 @@ TESTS = {
         "out/test_lease.py",
         "out/test_lease_conditions.py",
     ),
+    "out/renewal": (
+        "out/test_lease.py",
+        "building/test_tasks.py",
+    ),
     "building/update": (
         "building/test_update.py",
         "promises/test_update_kills.py",

@@ -224,7 +224,7 @@ def test_a_task_ends_when_out_becomes_anothers(source: Path, tmp_path: Path) -> 
     claim.check()  # nobody came
     time.sleep(0.1)
     with held(output):
-        claim._until = (0.0, 0.0)
+        claim._kept.lasts_until(0.0)
         with pytest.raises(HeldError, match="v region 3: OUT is being built by another process"):
             claim.check()
     claim.release()

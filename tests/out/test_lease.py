@@ -300,7 +300,7 @@ def test_the_loser_of_a_lease_stops_and_leaves_the_winner_alone(output: Output) 
         if output.put_if(LEASE, mine.encode(), seen[1]):
             break
     until = time.monotonic() + 60
-    while not lease._lost and time.monotonic() < until:
+    while not lease.lost and time.monotonic() < until:
         time.sleep(0.02)  # until a renewal sees it
     with pytest.raises(HeldError, match="on elsewhere"):
         lease.check()

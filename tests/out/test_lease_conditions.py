@@ -103,7 +103,7 @@ def test_the_first_of_two_notices_the_second(server: Recorder, conditions: str) 
     try:
         winner = take_it_from(output)
         until = time.monotonic() + 20
-        while not lease._lost and time.monotonic() < until:
+        while not lease.lost and time.monotonic() < until:
             time.sleep(0.02)
             if holder_in(output) != winner:  # a renewal was under way
                 winner = take_it_from(output)
@@ -143,7 +143,7 @@ def test_of_many_that_start_together_few_go_on_and_one_publishes(
             taken.append(lease)
         tried.wait(60)
         until = time.monotonic() + 60
-        while sum(not one._lost for one in taken) > 1 and time.monotonic() < until:
+        while sum(not one.lost for one in taken) > 1 and time.monotonic() < until:
             time.sleep(0.02)  # who renews notices that another did
         if lease in taken:
             with contextlib.suppress(HeldError):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -20,10 +19,8 @@ from parchunk.errors import HeldError, OutputError
 from parchunk.out.holder import Holder, pause
 from parchunk.out.lease import EXPIRY, RENEWAL
 from parchunk.out.output import CLAIMS, LEASE, PLAN, Output
+from parchunk.out.renewal import Renewal
 from parchunk.out.side_by_side import of_each
-
-#: Seconds that taking a claim away may take.
-_RELEASE = 5.0
 
 
 @dataclass(frozen=True)
@@ -88,15 +85,11 @@ class Claimed:
         renewal: float = RENEWAL,
     ) -> None:
         self._output, self._under = output, under
-        self._expiry, self._renewal = expiry, renewal
         self._claim = Claim(Holder.of_this_process("task"), task, partitions)
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._lost = ""
-        self._until, self._put_at = (0.0, 0.0), 0.0
+        self._kept = Renewal("claim", self._renew, expiry, renewal)
+        self._put_at = 0.0
         self._plan: object = None
         self._written = False
-        self._thread = threading.Thread(target=self._renew_on, name="claim", daemon=True)
 
     def take(self) -> None:
         """Write the claim, then make sure that nobody else builds in OUT.
@@ -113,7 +106,7 @@ class Claimed:
         self._plan = self._output.stat(PLAN)
         self._refuse_others()
         self.check()
-        self._thread.start()
+        self._kept.start()
 
     def note(self, done: int, listed: int, requests: int, retries: int) -> None:
         """Take note of how far the task is, for the next renewal."""
@@ -129,47 +122,38 @@ class Claimed:
         HeldError
             When it could not be renewed in time, or OUT is another build's now.
         """
-        if not self._lost and self._is_out():
+        if not self._kept.lost and self._kept.is_out:
             self._renew()
-        if self._lost:
+        if self._kept.lost:
             raise HeldError(
-                f"{self._output.url}, {self._claim.task}: {self._lost}; run the same again to "
+                f"{self._output.url}, {self._claim.task}: {self._kept.lost}; run the same again to "
                 "resume"
             )
 
     def release(self) -> None:
         """Take the claim away; where that hangs, it is left to expire."""
-        self._stop.set()
-        if self._written:
-            releasing = threading.Thread(target=self._release, name="release", daemon=True)
-            releasing.start()
-            releasing.join(_RELEASE)
+        self._kept.release(self._release if self._written else None)
 
     def _release(self) -> None:
-        with self._lock, contextlib.suppress(OutputError):
+        with self._kept.lock, contextlib.suppress(OutputError):
             self._output.delete(self._claim.path)
-
-    def _renew_on(self) -> None:
-        wait = self._renewal
-        while not self._stop.wait(wait) and not self._lost:
-            wait = self._renewal if self._renew() else min(self._renewal, 2.0)
 
     def _renew(self) -> bool:
         """Renew; False when that must be tried again (or all is lost)."""
-        with self._lock:
-            if self._lost or self._stop.is_set():
+        with self._kept.lock:
+            if self._kept.has_ended:
                 return False
-            was_out = self._is_out()
+            was_out = self._kept.is_out
             try:
                 self._put()
                 self._refuse_others()
                 # Others may have come and gone while this process, or its host, was stopped.
                 if self._output.stat(PLAN) != self._plan:
-                    self._lost = "the plan of OUT was replaced meanwhile"
-                return not self._lost
+                    self._kept.lost = "the plan of OUT was replaced meanwhile"
+                return not self._kept.lost
             except OutputError as error:
-                if was_out and not self._lost:
-                    self._lost = f"the task's claim could not be renewed in time ({error})"
+                if was_out and not self._kept.lost:
+                    self._kept.lost = f"the task's claim could not be renewed in time ({error})"
                 return False
 
     def _refuse_others(self) -> None:
@@ -181,9 +165,9 @@ class Claimed:
             holder = None
         if self._under:
             if holder is None or holder.id != self._under:
-                self._lost = "the build that it is a task of has ended"
+                self._kept.lost = "the build that it is a task of has ended"
         elif holder is not None and not holder.is_brief:
-            self._lost = f"OUT is being built by another process ({holder}): wait for it"
+            self._kept.lost = f"OUT is being built by another process ({holder}): wait for it"
 
     def _holder_of_lease(self) -> Holder | None:
         data = self._output.get(LEASE)
@@ -199,16 +183,11 @@ class Claimed:
         age = (mine[1] - lease[1]).total_seconds() + time.monotonic() - self._put_at
         return holder.may_go_on(age)
 
-    def _is_out(self) -> bool:
-        return time.monotonic() > self._until[0] or time.time() > self._until[1]
-
     def _put(self) -> None:
-        monotonic, now = time.monotonic(), time.time()
-        expires = round(now + self._expiry, 3)
-        holder = replace(self._claim.holder, expires=expires, lasts=self._expiry)
+        holder, began = self._kept.lasting(self._claim.holder)
         self._output.put(self._claim.path, replace(self._claim, holder=holder).encode())
         self._put_at = time.monotonic()
-        self._until = (monotonic + self._expiry, now + self._expiry)
+        self._kept.wrote(holder, began)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ what is left of it.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,13 +20,12 @@ from datetime import datetime
 from parchunk.errors import HeldError, OutputError
 from parchunk.out.holder import Holder, pause
 from parchunk.out.output import LEASE, Output
+from parchunk.out.renewal import Renewal
 
 #: Seconds that a lease lasts unless it is renewed...
 EXPIRY = 60.0
 #: ...and between two renewals.
 RENEWAL = 20.0
-#: Seconds that giving a lease back may take.
-_RELEASE = 5.0
 #: What is said of a store that ignores conditions.
 IGNORED = (
     "the store of OUT ignores conditional writes, so two builds of it may go on side by side for "
@@ -51,21 +49,20 @@ class Lease:
         """Prepare; nothing is written before it is taken. ``path`` is where it lies below OUT."""
         self._output = output
         self._path = path
-        self._expiry = expiry
-        self._renewal = renewal
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._lost = ""
+        self._kept = Renewal("lease", self._renew, expiry, renewal)
         self._left = False
         self._version: str | None = None
         self._holder = Holder.of_this_process(purpose)
-        self._until = (0.0, 0.0)
-        self._thread = threading.Thread(target=self._renew_on, name="lease", daemon=True)
 
     @property
     def id(self) -> str:
         """What tells this lease from all others."""
         return self._holder.id
+
+    @property
+    def lost(self) -> str:
+        """Why it is not held any more, in words; empty while it is, as far as is known."""
+        return self._kept.lost
 
     def take(self, wait: float = 0.0) -> None:
         """Take the lease; wait so many seconds for one that is held for a moment only.
@@ -140,14 +137,12 @@ class Lease:
         HeldError
             When another build has taken it over, or it could not be renewed in time.
         """
-        if not self._lost and (
-            time.monotonic() > self._until[0] or time.time() > self._until[1]
-        ):  # this process, or its host, was stopped for a while
+        if not self.lost and self._kept.is_out:
             self._renew()
-        if self._lost:
+        if self.lost:
             raise HeldError(
-                f"{self._output.url}: {self._lost}; nothing was published; run the same command "
-                "again to resume"
+                f"{self._output.url}: {self.lost}; nothing was published; run the same "
+                "command again to resume"
             )
 
     def confirm(self) -> None:
@@ -158,11 +153,11 @@ class Lease:
         HeldError
             As `check`.
         """
-        if not self._lost:
+        if not self.lost:
             self._renew()
         self.check()
         # A store that ignores conditions lets every renewal succeed: what is there now counts.
-        with self._lock:
+        with self._kept.lock:
             self._compare(self._output.get_version(self._path))
         self.check()
 
@@ -177,15 +172,11 @@ class Lease:
 
     def release(self) -> None:
         """Give the lease back, if it is still this one; where that hangs, it is left to expire."""
-        self._stop.set()
-        if not self._left:
-            releasing = threading.Thread(target=self._release, name="release", daemon=True)
-            releasing.start()
-            releasing.join(_RELEASE)
+        self._kept.release(None if self._left else self._release)
 
     def _release(self) -> None:
-        with self._lock:
-            if not self._lost and self._version is not None:
+        with self._kept.lock:
+            if not self.lost and self._version is not None:
                 # What ended the build is worth more than this.
                 with contextlib.suppress(OutputError):
                     self._give_back(self._version)
@@ -226,10 +217,10 @@ class Lease:
             self._version = version or self._version
             # Written once more, so that all who read it know; then it is seen who came last.
             self._renew()
-            with self._lock:
+            with self._kept.lock:
                 self._compare(self._output.get_version(self._path))
             self.check()
-        self._thread.start()
+        self._kept.start()
 
     def _put_or_find(self, version: str | None) -> bool:
         """Put the lease; an error may be the lost answer of a success."""
@@ -250,20 +241,15 @@ class Lease:
         if seen is not None and holder is not None and holder.id == self._holder.id:
             self._version = seen[1]
             return True
-        self._lost = (
+        self._kept.lost = (
             f"the build's lease {'is gone' if holder is None else f'is now held by {holder}'}"
         )
         return False
 
-    def _renew_on(self) -> None:
-        wait = self._renewal
-        while not self._stop.wait(wait) and not self._lost:
-            wait = self._renewal if self._renew() else min(self._renewal, 2.0)
-
     def _renew(self) -> bool:
         """Renew; False when that must be tried again (or all is lost)."""
-        with self._lock:
-            if self._lost or self._stop.is_set():
+        with self._kept.lock:
+            if self._kept.has_ended:
                 return False
             try:
                 seen = self._holder.conditional or self._output.get_version(self._path)
@@ -272,8 +258,8 @@ class Lease:
                 if self._put(self._version):
                     return True
             except OutputError as error:
-                if time.monotonic() > self._until[0] or time.time() > self._until[1]:
-                    self._lost = f"the build's lease could not be renewed in time ({error})"
+                if self._kept.is_out:
+                    self._kept.lost = f"the build's lease could not be renewed in time ({error})"
                 return False
             # An answer that was lost on its way may have been a success.
             with contextlib.suppress(OutputError):
@@ -290,19 +276,16 @@ class Lease:
 
     def _hold(self, holder: Holder, version: str) -> None:
         """Take a lease that is there for one's own, for as long as it says."""
-        left = holder.expires - time.time()
         self._holder, self._version = holder, version
-        self._until = (time.monotonic() + left, holder.expires)
+        self._kept.lasts_until(holder.expires)
 
     def _put(self, version: str | None) -> bool:
-        monotonic, now = time.monotonic(), time.time()
-        expires = round(now + self._expiry, 3)
-        holder = replace(self._holder, expires=expires, lasts=self._expiry)
+        holder, began = self._kept.lasting(self._holder)
         put = self._output.put_if(self._path, holder.encode(), version)
         if put is None:
             return False
         self._holder, self._version = holder, put
-        self._until = (monotonic + self._expiry, now + self._expiry)
+        self._kept.wrote(holder, began)
         return True
 
 
