@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from parchunk.building.ready_jobs import Owned, ReadyJobs
 from parchunk.listing.patience import Requests
 from parchunk.listing.strays import encode_strays
-from parchunk.out.counts import Counts
 from parchunk.out.output import Output
 from parchunk.out.receipt_blocks import Together, put_block
 from parchunk.out.receipt_files import write_receipt
@@ -52,13 +51,12 @@ def receipt_of(
     """Return the receipt of a partition, all of which is written."""
     partition, elements = owned.partition, owned.elements
     expected = partition.rows.total
-    counts = written.counts + Counts(
-        expected=expected,
-        missing=expected - written.counts.present,
-        strays=written.strays.count,
-    )
+    counted = written.counts.values()
+    counted["expected"] += expected
+    counted["missing"] += expected - written.counts.present
+    counted["strays"] += written.strays.count
     return Receipt(
-        **counts.values(),
+        **counted,
         requests=cost.lists,
         requests_least=owned.least,
         retries=cost.retries,

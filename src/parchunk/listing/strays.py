@@ -70,6 +70,8 @@ class Strays:
 
     def merge(self, others: Strays) -> None:
         """Count and keep those of ``others`` too."""
+        if not others.reasons:
+            return
         self.reasons.update(others.reasons)
         for found in others._held:
             self._keep(found)

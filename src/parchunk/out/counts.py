@@ -77,6 +77,10 @@ class Counts:
         return dict(zip(names_of(kind), fields_of(kind)(self), strict=True))
 
 
+#: What most is that is counted of one small array beside its chunks: there may be very many.
+NOTHING = Counts()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildCounts(Counts):
     """Counts of what was built, and what building it cost.

@@ -14,7 +14,7 @@ from parchunk.keys.row_sets import RowSet
 from parchunk.listing.tally import Part
 from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
-from parchunk.out.counts import Counts
+from parchunk.out.counts import NOTHING, Counts
 from parchunk.writing.rows import FileRows
 
 #: Rows of which it is told at once in which shards they lie.
@@ -37,7 +37,7 @@ class AbsentRows:
     def counts(self, part: Part) -> Counts:
         """Return how many shards are not there; other objects are rows."""
         if self.spec.inner_chunks is None:
-            return Counts()
+            return NOTHING
         found = np.empty(0, np.int64)
         for begin in range(0, part.rows.total, _AT_ONCE):
             rows = part.rows.numbers(begin, min(begin + _AT_ONCE, part.rows.total))
@@ -54,7 +54,7 @@ class AbsentPiece:
     def file(self, begin: int, numbers: Int64Array) -> FileRows:
         """Return the rows of one record file: all are missing."""
         zeros = np.zeros(len(numbers), np.int64)
-        return FileRows(numbers, np.zeros(len(numbers), bool), zeros, zeros, Counts())
+        return FileRows(numbers, np.zeros(len(numbers), bool), zeros, zeros, NOTHING)
 
     def paths(self, objects: Int64Array, referenced: NDArray[np.bool_]) -> pa.StringArray:
         """Return no paths."""

@@ -16,7 +16,7 @@ from parchunk.keys.numbers import Int64Array
 from parchunk.keys.row_sets import RowSet
 from parchunk.listing.tally import Part
 from parchunk.metadata.spec import ArraySpec
-from parchunk.out.counts import Counts
+from parchunk.out.counts import NOTHING, Counts
 from parchunk.out.inlined import lengths, original
 from parchunk.writing.rows import FileRows
 
@@ -37,7 +37,7 @@ class KnownFile:
 
     def counts(self, part: Part) -> Counts:
         """Return nothing: no objects were looked for."""
-        return Counts()
+        return NOTHING
 
     def column(self, name: str) -> pa.Array:
         """Return a column; none is held, as rows may wait long for those that come behind."""
@@ -70,7 +70,7 @@ class KnownFilePiece:
         """Return the rows of the record file, as they were."""
         sizes = self.source.sizes()
         offsets = np.asarray(self.source.column("offset")).astype(np.int64)
-        return FileRows(np.arange(len(numbers)), sizes > 0, offsets, sizes, Counts())
+        return FileRows(np.arange(len(numbers)), sizes > 0, offsets, sizes, NOTHING)
 
     def paths(self, objects: Int64Array, referenced: NDArray[np.bool_]) -> pa.StringArray:
         """Return the path of each row's object."""

@@ -17,7 +17,7 @@ from parchunk.keys.spelling import PathBuilder
 from parchunk.listing.tally import Part
 from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
-from parchunk.out.counts import Counts
+from parchunk.out.counts import NOTHING, Counts
 from parchunk.out.record_reader import Columns, RecordReader
 from parchunk.stores.source import Source
 from parchunk.writing.rows import FileRows
@@ -82,7 +82,7 @@ class KnownRows:
 
     def counts(self, part: Part) -> Counts:
         """Return nothing: the caller knows its objects."""
-        return Counts()
+        return NOTHING
 
     def look_up(self, numbers: Int64Array) -> Columns:
         """Return what is known of rows, shape (n,) each."""
@@ -150,7 +150,7 @@ class KnownPiece:
             present=inlined | (known.sizes > 0),
             offsets=known.offsets,
             sizes=np.where(inlined, known.inlined, known.sizes),
-            counts=Counts(),
+            counts=NOTHING,
             identities=known.identities,
             numbers=numbers,
         )

@@ -17,7 +17,7 @@ from parchunk.keys.spelling import PathBuilder
 from parchunk.listing.tally import Part
 from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.spec import ArraySpec
-from parchunk.out.counts import Counts
+from parchunk.out.counts import NOTHING, Counts
 from parchunk.stores.source import Source
 from parchunk.writing.rows import FileRows
 
@@ -43,7 +43,7 @@ class PlainRows:
 
     def counts(self, part: Part) -> Counts:
         """Return nothing: its objects are its rows."""
-        return Counts()
+        return NOTHING
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,13 @@ class PlainPiece:
         """Return the rows of one record file, as they were listed."""
         rows, versions = slice(begin, begin + len(numbers)), self.part.identities
         listed = self.part.vector[rows]
+        zero_sized = int(np.count_nonzero(listed.zero_sized))
         return FileRows(
             objects=numbers,
             present=listed.present,
             offsets=np.zeros(len(numbers), np.int64),
             sizes=listed.sizes,
-            counts=Counts(zero_sized=int(np.count_nonzero(listed.zero_sized))),
+            counts=Counts(zero_sized=zero_sized) if zero_sized else NOTHING,
             identities=None if versions is None else versions[rows].column(),
         )
 

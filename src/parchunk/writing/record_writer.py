@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.placement import Target
 from parchunk.listing.tally import Part
-from parchunk.out.counts import Counts
+from parchunk.out.counts import NOTHING, Counts
 from parchunk.out.inlined import column
 from parchunk.out.object_files import encode_objects, no_objects, objects_path
 from parchunk.out.output import Output
@@ -122,7 +122,7 @@ class RecordWriter:
 
     def _count(self, part: Part, written: Written) -> None:
         """Count in what is known of a part beside the rows of its record files."""
-        found_again = Counts(found_again=part.found_again)
+        found_again = Counts(found_again=part.found_again) if part.found_again else NOTHING
         written.counts = Counts.total([written.counts, self._source.counts(part), found_again])
         written.strays.merge(part.strays)
         written.modified = part.modified
