@@ -12,6 +12,7 @@ from parchunk.cover.memory import (
     LISTING_BYTES,
     ROOMY_LISTINGS,
     SLIM_LISTING_BYTES,
+    file_rows,
     held_within,
     inline_bound,
     kept_beyond,
@@ -44,6 +45,45 @@ def test_more_than_fit_are_refused_and_what_is_named_is_enough(processes: int) -
     assert held_within(named << 20, 100_000, 1024, processes=processes) >= 100_000
     with pytest.raises(InputError):
         held_within((named - processes) << 20, 100_000, 1024, processes=processes)
+
+
+@pytest.mark.parametrize(
+    ("mib", "rows", "listings", "processes"),
+    [(64, 96, 8, 1), (64, 20_000, 2, 1), (128, 100_000, 8, 1), (120, 5_000, 4, 2), (40, 9, 1, 1)],
+)
+def test_whatever_is_named_beside_more_memory_is_enough(
+    mib: int, rows: int, listings: int, processes: int
+) -> None:
+    with pytest.raises(InputError) as refused:
+        held_within(mib << 20, rows, listings, processes=processes)
+    said = str(refused.value)
+    fewer = re.findall(r"--concurrency (\d+)", said)
+    for number in fewer:
+        held_within(mib << 20, rows, int(number) // processes, processes=processes)
+        with pytest.raises(InputError):
+            held_within(mib << 20, rows, int(number) // processes + 1, processes=processes)
+    if "fewer --workers" in said:
+        held_within(mib << 20, rows, listings * processes)
+    smaller = "smaller --record-size" in said
+    if smaller:
+        held_within(mib << 20, 1, listings, processes=processes)
+    assert (bool(fewer), "fewer --workers" in said, smaller) == {
+        (64, 96): (True, False, False),
+        (64, 20_000): (True, False, True),
+        (128, 100_000): (True, False, True),
+        (120, 5_000): (True, True, False),
+        (40, 9): (False, False, False),
+    }[mib, rows]
+
+
+def test_record_files_are_no_larger_than_the_largest_array(
+    array_spec: Callable[..., ArraySpec],
+) -> None:
+    spec = array_spec("a", (10, 3), (1, 3), ("t", "x"))
+    plan = plan_of(spec, 3)
+    assert file_rows(plan) == spec.reference_total < plan.record_size
+    assert file_rows(replace(plan, record_size=4)) == 4
+    assert file_rows(replace(plan, arrays=())) == 1
 
 
 def plan_of(spec: ArraySpec, arrays: int) -> Plan:

@@ -16,7 +16,7 @@ from parchunk.auditing.source_contents import ContentReader, Reread, Shares
 from parchunk.auditing.watching import WatchedListing
 from parchunk.cover.forecast import least_of
 from parchunk.cover.jobs import Job, Member
-from parchunk.cover.memory import TAKERS, held_within, kept_beyond
+from parchunk.cover.memory import TAKERS, file_rows, held_within, kept_beyond
 from parchunk.cover.store_work import StoreWork, store_works
 from parchunk.cover.walks import width_of
 from parchunk.keys.placement import Target
@@ -178,7 +178,7 @@ def _jobs(
     """Yield the jobs that list partitions within the memory allowed, each with its store's work."""
     most_held = held_within(
         allowed.memory,
-        plan.record_size,
+        file_rows(plan),
         allowed.concurrency,
         identity=plan.identity,
         processes=allowed.processes,

@@ -12,6 +12,7 @@ from parchunk.cover.limits import USUAL, Limits
 from parchunk.cover.memory import (
     DEFAULT_CONCURRENCY,
     DEFAULT_MEMORY,
+    file_rows,
     held_within,
     inline_bound,
     inlining_of,
@@ -97,7 +98,7 @@ class Effort:
             )
         most_held = held_within(
             self.memory,
-            plan.record_size,
+            file_rows(plan),
             self.listings,
             inlining_of(plan),
             plan.identity,
@@ -111,7 +112,7 @@ class Effort:
         inlining = inline_bound(
             self.memory,
             self.processes,
-            plan.record_size,
+            file_rows(plan),
             self.listings,
             inlining_of(plan),
             plan.identity,

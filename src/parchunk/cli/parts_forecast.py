@@ -12,7 +12,7 @@ from parchunk.cli.prices import (
 )
 from parchunk.cover.dividing import parts_of
 from parchunk.cover.forecast import Forecast, forecast_jobs
-from parchunk.cover.memory import held_within, inlining_of, kept_beyond
+from parchunk.cover.memory import file_rows, held_within, inlining_of, kept_beyond
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.planning.plan import Plan
@@ -31,7 +31,7 @@ def describe_parts(plan: Plan, parts: int, memory: int, concurrency: int) -> dic
     width = width_of(manner, concurrency)
     most_held = held_within(
         memory,
-        plan.record_size,
+        file_rows(plan),
         concurrency,
         inlining_of(plan),
         plan.identity,

@@ -23,6 +23,7 @@ from parchunk.cover.forecast import Forecast, forecast_jobs
 from parchunk.cover.memory import (
     DEFAULT_MEMORY,
     chunk_bytes,
+    file_rows,
     held_within,
     inlining_of,
     kept_beyond,
@@ -101,7 +102,7 @@ def describe(
     width = width_of(plan.source.manner, share)
     most_held = held_within(
         memory,
-        plan.record_size,
+        file_rows(plan),
         share,
         inlining_of(plan),
         plan.identity,

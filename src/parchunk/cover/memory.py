@@ -86,9 +86,15 @@ def kept_beyond(plan: Plan, processes: int = 1) -> int:
     return -(-(first + (processes - 1) * arrays * PLANNED_BYTES) // processes)
 
 
+def file_rows(plan: Plan) -> int:
+    """Return the rows of a plan's largest record file: no array has more than its chunks."""
+    largest = max((array.spec.reference_total for array in plan.arrays), default=0)
+    return min(plan.record_size, max(largest, 1))
+
+
 def held_within(
     memory: int,
-    record_size: int,
+    rows: int,
     concurrency: int,
     inlining: int = 0,
     identity: str = "none",
@@ -97,36 +103,58 @@ def held_within(
 ) -> int:
     """Return how many chunks' sizes each of ``processes`` that share ``memory`` bytes may hold.
 
-    ``concurrency`` are the listings of one process; ``inlining`` is the memory that inlining may
-    take in one record file, at most; ``identity`` is what is kept of each object, and held beside
-    the sizes. ``kept`` bytes are each process's for arrays and partitions (`kept_beyond`).
+    ``rows`` are those of the largest record file (`file_rows`), ``concurrency`` the listings of one
+    process; ``inlining`` is the memory that inlining may take in one record file, at most;
+    ``identity`` is what is kept of each object, and held beside the sizes. ``kept`` bytes are each
+    process's for arrays and partitions (`kept_beyond`).
 
     Raises
     ------
     InputError
         When the bound cannot be honoured, naming the least one that can.
     """
-    rest, least = _needed_bytes(record_size, concurrency, identity, kept)
+    rest, least = _needed_bytes(rows, concurrency, identity, kept)
     each = memory // processes
     if each < least:
-        several = processes > 1
         enough = f"give {-(-least // (1 << 20)) * processes}MiB or more"
-        lower = f"lower --record-size{', --workers' if several else ''} or --concurrency"
+        others = _less(each, rows, concurrency, identity, processes, kept)
         if 2 * kept > least:
-            lower = "plan anew fewer arrays (--include, --exclude) or longer regions (--region)"
+            others = ["plan anew fewer arrays (--include, --exclude) or longer regions (--region)"]
         raise InputError(
             f"--memory of {bytes_text(memory)} is too little for record files of "
-            f"{record_size:,} rows and {counted(concurrency, 'listing')} side by side"
-            f"{f' in each of {processes} processes' if several else ''}"
-            f"{_taken(kept * processes)}: {enough}, or {lower}"
+            f"{rows:,} rows and {counted(concurrency, 'listing')} side by side"
+            f"{f' in each of {processes} processes' if processes > 1 else ''}"
+            f"{_taken(kept * processes)}: {', or '.join([enough, *others])}"
         )
     return (each - rest - _inline_bytes(each, least, inlining)) // chunk_bytes(identity)
+
+
+def _less(
+    each: int, rows: int, concurrency: int, identity: str, processes: int, kept: int
+) -> list[str]:
+    """Return in words what else would do where ``each`` process has so many bytes."""
+
+    def fits(rows: int, concurrency: int) -> bool:
+        return _needed_bytes(rows, concurrency, identity, kept)[1] <= each
+
+    found = []
+    fewer = next((n for n in range(concurrency - 1, 0, -1) if fits(rows, n)), None)
+    if fewer is not None:
+        found.append(f"--concurrency {fewer * processes}")
+    if processes > 1:
+        # As many listings in fewer processes.
+        listings, taken = concurrency * processes, kept * processes
+        if _needed_bytes(rows, listings, identity, taken)[1] <= each * processes:
+            found.append("fewer --workers")
+    if fits(1, concurrency):
+        found.append("plan anew with a smaller --record-size")
+    return found
 
 
 def inline_bound(
     memory: int,
     processes: int,
-    record_size: int,
+    rows: int,
     concurrency: int,
     inlining: int,
     identity: str = "none",
@@ -136,12 +164,12 @@ def inline_bound(
 
     The other arguments are as for `held_within`.
     """
-    _, least = _needed_bytes(record_size, concurrency, identity, kept)
+    _, least = _needed_bytes(rows, concurrency, identity, kept)
     return InlineBound(_inline_bytes(memory // processes, least, inlining), least, processes)
 
 
 def rewriting_bounds(
-    memory: int, record_size: int, inlining: int, identity: str = "none", kept: int = 0
+    memory: int, rows: int, inlining: int, identity: str = "none", kept: int = 0
 ) -> tuple[InlineBound, ReadingBound]:
     """Return how much of ``memory`` one process may use to inline, and to read record files back.
 
@@ -152,13 +180,13 @@ def rewriting_bounds(
     InputError
         When that is too little, naming the least that will do.
     """
-    rest = FIXED_BYTES + kept + WRITERS * record_size * _row_bytes(identity)
+    rest = FIXED_BYTES + kept + WRITERS * rows * _row_bytes(identity)
     read = READ_ROW_BYTES + ROW_COPIES * HELD_BYTES[identity]
-    least = rest + record_size * read + READ_BYTES
+    least = rest + rows * read + READ_BYTES
     if memory < least:
         raise InputError(
             f"--memory of {bytes_text(memory)} is too little to read record files of "
-            f"{record_size:,} rows and write them anew{_taken(kept)}: "
+            f"{rows:,} rows and write them anew{_taken(kept)}: "
             f"give {-(-least // (1 << 20))}MiB or more"
         )
     inline = InlineBound(_inline_bytes(memory, least, inlining), least)
@@ -184,14 +212,12 @@ def _row_bytes(identity: str) -> int:
     return ROW_BYTES + ROW_COPIES * HELD_BYTES[identity]
 
 
-def _needed_bytes(
-    record_size: int, concurrency: int, identity: str, kept: int = 0
-) -> tuple[int, int]:
+def _needed_bytes(rows: int, concurrency: int, identity: str, kept: int = 0) -> tuple[int, int]:
     """Return the bytes a process needs for all but chunks' sizes, and with the fewest of these."""
-    rest = FIXED_BYTES + kept + WRITERS * record_size * _row_bytes(identity)
+    rest = FIXED_BYTES + kept + WRITERS * rows * _row_bytes(identity)
     rest += min(concurrency, ROOMY_LISTINGS) * LISTING_BYTES
     rest += max(concurrency - ROOMY_LISTINGS, 0) * SLIM_LISTING_BYTES
-    return rest, rest + max(record_size * chunk_bytes(identity), 4 << 20)
+    return rest, rest + max(rows * chunk_bytes(identity), 4 << 20)
 
 
 def _inline_bytes(memory: int, least: int, inlining: int) -> int:
