@@ -96,6 +96,20 @@ def test_what_was_done_before_makes_nothing_faster(
     assert second.endswith("about 3 min to go")
 
 
+def test_tasks_that_meet_more_keys_than_there_are_chunks_are_not_said_to_be_done(
+    clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bar_shown("building", every=0.0) as show:
+        for listed, left in ((0, None), (250_000_000, "about 3 min to go"), (1_400_000_000, None)):
+            now = parchunk.Progress(**{**vars(LARGE), "chunks": 0, "listed": listed})
+            show(now)
+            clock.now += 60
+            line = capsys.readouterr().err.strip()
+            assert line.endswith("LIST requests") if left is None else line.endswith(left)
+    assert now.share < 1
+    assert parchunk.Progress(**{**vars(LARGE), "partitions": 987_654}).share == 1
+
+
 def test_counts_in_three_digits() -> None:
     counts = (0, 999, 1000, 9994, 43_000, 999_499, 999_999, 1_250_000, 10**12)
     assert [short_count(number) for number in counts] == [

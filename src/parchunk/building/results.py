@@ -9,6 +9,7 @@ from parchunk.out.counts import Counts
 from parchunk.out.receipts import Receipt
 from parchunk.planning.joining.lacking import lacking_total
 from parchunk.planning.plan import Plan
+from parchunk.showing.pace import NEARLY
 from parchunk.showing.values import Shown
 from parchunk.wording import counted
 
@@ -34,10 +35,16 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """What is done of 1: what is receipted, or what was before and listings have met since."""
+        """What is done of 1: what is receipted, or what was before and listings have met since.
+
+        Of tasks these meet more keys than there are chunks, and say nothing once they have.
+        """
         if not self.chunks_total:
             return self.partitions / max(self.partitions_total, 1)
-        return min(max(self.chunks, self.before + self.listed) / self.chunks_total, 1.0)
+        if self.partitions >= self.partitions_total:
+            return 1.0
+        share = max(self.chunks, self.before + self.listed) / self.chunks_total
+        return min(share, NEARLY)
 
     @property
     def place(self) -> tuple[int, int, str]:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from parchunk.showing.pace import Rate
+from parchunk.showing.pace import NEARLY, Rate
 from parchunk.wording import count, duration, short_count
 
 #: Seconds between two log lines, and between two changes of a notebook's bar.
@@ -65,7 +65,7 @@ class _Telling:
         speed = None if now.share is None else self._shares.take(moment, now.share)
         left = ""
         if now.share is not None and speed and moment - self._began > _SURE:
-            left = duration((1 - now.share) / speed)
+            left = "" if now.share >= NEARLY and done < total else duration((1 - now.share) / speed)
         return [*said, *now.others], left
 
 

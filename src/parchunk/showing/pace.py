@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
+#: The share of what is done from which on nothing is said of how long the rest takes.
+NEARLY = 0.99
+
 
 class Rate:
     """What comes a second over the last so many seconds."""
