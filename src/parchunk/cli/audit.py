@@ -214,7 +214,7 @@ def command(
                 native_references(asked, branch, repo_options, chosen, policy_of(rules, since))
             )
         elif store:
-            refuse_beside_store(dask, bool(against_source or icechunk))
+            refuse_beside_store(out, dask, bool(against_source or icechunk))
             chosen |= {"store_options": store_options, **of_source}
             chosen["consolidated"] = chosen["consolidated"] or "auto"
             where = stack.enter_context(references_of(asked, keep, chosen, policy_of(rules, since)))

@@ -123,7 +123,7 @@ def refuse_store_options(options: Mapping[str, Any]) -> None:
             raise InputError(f"{spelled} is for the audit of a store: OUT was planned already")
 
 
-def refuse_beside_store(dask: str | None, compared: bool) -> None:
+def refuse_beside_store(given: str, dask: str | None, compared: bool) -> None:
     """Refuse what is for references alone, where a store is audited.
 
     Raises
@@ -133,11 +133,14 @@ def refuse_beside_store(dask: str | None, compared: bool) -> None:
     """
     if dask is not None:
         raise InputError(
-            "--dask is for references that all workers reach: run parchunk build SRC OUT "
-            "--dask ADDRESS, then audit OUT"
+            f"{given} holds no parchunk build: --dask is for references that all workers reach: "
+            "run parchunk build SRC OUT --dask ADDRESS, then audit OUT"
         )
     if compared:
-        raise InputError("--against-source and --icechunk are for references, not a store")
+        raise InputError(
+            f"{given} holds no parchunk build: --against-source and --icechunk are for references, "
+            "not a store: give OUT, as it was given to parchunk build"
+        )
 
 
 def refuse_beside_native(context: click.Context) -> None:
