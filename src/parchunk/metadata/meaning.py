@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
-from operator import attrgetter
+from dataclasses import dataclass
 from typing import Any
 
 from parchunk.metadata.data_type import ZARR_ERRORS, quiet
@@ -24,6 +23,7 @@ from parchunk.metadata.spec import (
     Hierarchy,
     JSONObject,
     canonical,
+    held_by,
     spelled_alike,
 )
 from parchunk.metadata.spelling import spell_v2, spell_v2_dtype
@@ -44,10 +44,6 @@ _ELSEWHERE = frozenset(
         "storage_transformers",
     }
 )
-#: What takes the fields of a node.
-_VALUES = {
-    kind: attrgetter(*(item.name for item in fields(kind))) for kind in (ArraySpec, GroupSpec)
-}
 
 
 @dataclass(frozen=True)
@@ -97,10 +93,9 @@ def _hold_the_same(one: ArraySpec | GroupSpec, other: ArraySpec | GroupSpec) -> 
     """Whether two nodes hold the very same objects, as most that are alike do: none is spelled."""
     if type(one) is not type(other):
         return False
-    values = _VALUES[type(one)]
     return all(
         mine is theirs or (type(mine) is type(theirs) is str and mine == theirs)
-        for mine, theirs in zip(values(one), values(other), strict=True)
+        for mine, theirs in zip(held_by(one), held_by(other), strict=True)
     )
 
 

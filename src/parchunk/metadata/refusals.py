@@ -8,15 +8,23 @@ from parchunk.errors import InputError
 from parchunk.metadata.codecs import is_sharded
 from parchunk.metadata.dual import keep_v3
 from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
-from parchunk.metadata.spec import ArraySpec, Hierarchy, Refusal
+from parchunk.metadata.spec import ArraySpec, Hierarchy, Refusal, held_by
 from parchunk.metadata.to_v2 import convert_array
 from parchunk.metadata.v3 import parse_codecs
+
+#: Arrays that are remembered not to look at those alike, at most.
+_MOST = 1_024
 
 
 def refusals(hierarchy: Hierarchy) -> tuple[Refusal, ...]:
     """Return every array that cannot be referenced, with its feature and the remedy, by name."""
     found = list(hierarchy.refused)
+    # Of very many arrays most are alike but for their names, and hold the same objects.
+    passed: set[tuple[int, ...]] = set()
     for array in hierarchy.arrays:
+        alike = tuple(map(id, held_by(array)[1:]))
+        if alike in passed:
+            continue
         try:
             if hierarchy.written_format == 3:
                 keep_v3(array)
@@ -24,6 +32,10 @@ def refusals(hierarchy: Hierarchy) -> tuple[Refusal, ...]:
                 convert_array(array)
         except UnsupportedFeatureError as refused:
             found.append(_with_remedy(refused, array, hierarchy.written_format))
+        else:
+            if len(passed) == _MOST:
+                passed.clear()
+            passed.add(alike)
     return tuple(sorted(found, key=lambda refusal: refusal.name))
 
 

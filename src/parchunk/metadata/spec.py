@@ -10,8 +10,9 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from parchunk.errors import InputError
@@ -237,6 +238,20 @@ class GroupSpec:
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"not the description of a group: {error!r}: plan again") from error
+
+
+_OBJECTS = {
+    kind: attrgetter(*(item.name for item in fields(kind))) for kind in (ArraySpec, GroupSpec)
+}
+
+
+def held_by(node: ArraySpec | GroupSpec) -> tuple[Any, ...]:
+    """Return the very objects that a node holds, its name first.
+
+    Nodes that are alike mostly hold the same ones: see `parchunk.metadata.sharing`.
+    """
+    found: tuple[Any, ...] = _OBJECTS[type(node)](node)
+    return found
 
 
 @dataclass(frozen=True)
