@@ -146,12 +146,11 @@ def test_a_lease_of_a_machine_with_another_clock_is_given_back(
         mine.confirm()
 
 
-@pytest.mark.parametrize("askew", ASKEW)
 def test_a_killed_one_of_a_machine_with_another_clock_is_waited_for(
-    output: Output, monkeypatch: pytest.MonkeyPatch, askew: float
+    output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it was there for a moment only, and others who wait do not prolong it."""
-    with clock_of_another_machine(monkeypatch, askew):
+    with clock_of_another_machine(monkeypatch, ASKEW[0]):
         killed = Lease(output, expiry=1, renewal=100, purpose="publish")
         killed.take()
     other = Lease(output)
