@@ -162,29 +162,35 @@ def test_a_killed_one_of_a_machine_with_another_clock_is_waited_for(
     killed.release()
 
 
-def written_ago(tmp_path: Path, path: str, seconds: float) -> None:
-    """Have an object of OUT written so many seconds ago, by the clock of its store."""
-    then = time.time() - seconds
-    os.utime(tmp_path / "out" / path, (then, then))
-
-
 def test_one_that_expired_a_moment_ago_is_waited_for(tmp_path: Path) -> None:
     """By the clock of the store it lasts still: it came there after its holder looked at his."""
     output = output_in("local", tmp_path)
-    ending = write_lease(output, host="elsewhere", expires=time.time() - 0.1, lasts=4.0)
-    written_ago(tmp_path, LEASE, 3.9)
-    with held(output) as lease:
-        assert time.time() > ending.expires + 0.39
-        lease.confirm()
-    write_lease(output, host="elsewhere", expires=time.time() - 0.1, lasts=4.0)
-    written_ago(tmp_path, LEASE, 3.9)
+
+    def expire(path: str, write: Callable[[float], object]) -> float:
+        """Have it written so that it lasts for 4 s, and for 0.2 s more by the store's clock."""
+        expires = time.time() - 0.1
+        write(expires)
+        os.utime(tmp_path / "out" / path, (expires - 3.8, expires - 3.8))
+        return expires
+
+    def lease(expires: float) -> None:
+        write_lease(output, host="elsewhere", expires=expires, lasts=4.0)
+
+    expired = expire(LEASE, lease)
+    with held(output) as mine:
+        assert time.time() >= expired + 0.4
+        mine.confirm()
+    expire(LEASE, lease)
     task = Claimed(output, "t region 3", 1)
     task.take()
     task.release()
     output.delete(LEASE)
-    ended = replace(task._claim.holder, host="elsewhere", expires=time.time() - 0.1, lasts=4.0)
-    output.put(task._claim.path, replace(task._claim, holder=ended).encode())
-    written_ago(tmp_path, task._claim.path, 3.9)
+
+    def claim(expires: float) -> None:
+        ended = replace(task._claim.holder, host="elsewhere", expires=expires, lasts=4.0)
+        output.put(task._claim.path, replace(task._claim, holder=ended).encode())
+
+    expire(task._claim.path, claim)
     with held(output):
         clear_claims(output)
         assert not read_claims(output)
