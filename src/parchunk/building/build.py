@@ -14,6 +14,7 @@ from parchunk.building.carrying import forget
 from parchunk.building.doing import do_here
 from parchunk.building.effort import Effort
 from parchunk.building.elsewhere import do_elsewhere
+from parchunk.building.first_gaps import FirstGaps
 from parchunk.building.preflight import alone_in, begin_output, refuse_foreign, refuse_overlap
 from parchunk.building.publishing import notes_of, publish_root
 from parchunk.building.results import BuildResult, Progress
@@ -180,6 +181,7 @@ def carry_out(
     require_few(source, sum(partition.objects.total for partition in pending))
     del keys  # of very many partitions they take more than what is kept of their receipts
     run = Run(plan.partitions(), done, effort.progress, began, lease.check)
+    run.notice = FirstGaps(plan, output, lease.check).notice
     try:
         if effort.executor is not None:
             least = do_elsewhere(plan, source, output, run, effort, lease.id)

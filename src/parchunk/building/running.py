@@ -69,6 +69,8 @@ class Run:
         #: What makes progress say what others have done, too.
         self.watch: Callable[[Progress], Progress] | None = None
         self._began = began
+        #: Called with each receipt once it is written, by any thread.
+        self.notice: Callable[[Receipt], None] | None = None
 
     def in_threads(
         self,
@@ -90,7 +92,7 @@ class Run:
                 build_jobs,
                 pools=pools,
                 requests=self.requests,
-                notify=self.receipts.append,
+                notify=self._take,
                 blocks=blocks,
             )
             alone = partial(call, pools=pools.here)
@@ -173,9 +175,17 @@ class Run:
                 tick()
             self.report()
 
+    def _take(self, receipt: Receipt) -> None:
+        self.receipts.append(receipt)
+        if self.notice:
+            self.notice(receipt)
+
     def add(self, result: JobResult) -> None:
         """Take in what was built in another process."""
         self.receipts.extend(result.receipts)
+        if self.notice:
+            for receipt in result.receipts:
+                self.notice(receipt)
         self.requests.add(
             lists=result.requests,
             keys=result.keys,

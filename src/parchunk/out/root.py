@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from parchunk.metadata import (
@@ -54,6 +55,14 @@ def published_root(plan: Plan, receipts: Iterable[Receipt]) -> bytes:
     xarray would take for a mask.
     """
     return root_document(_entries(plan, receipts), plan.record_size)
+
+
+def with_fill_value(root: bytes, plan: Plan, array: str) -> bytes:
+    """Return a published root of a plan as it is where a chunk of an array is missing."""
+    document = gathered(root, {})["metadata"]
+    alone = replace(plan.hierarchy, arrays=(plan.by_name[array].spec,), groups=())
+    document |= dict(kerchunk_entries(alone))
+    return root_document(document.items(), plan.record_size)
 
 
 def is_published_root(data: bytes, plan: Plan, receipts: Iterable[Receipt]) -> bool:
