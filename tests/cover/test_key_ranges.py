@@ -16,7 +16,7 @@ from obstore.store import MemoryStore
 from tests.examples import examples
 
 from parchunk.cover import walks
-from parchunk.cover.key_ranges import KeyRange, common_directory, key_range
+from parchunk.cover.key_ranges import KeyRange, common_directory
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.keys.space import KeySpace
 from parchunk.listing.many_arrays import follow_ranges
@@ -106,7 +106,7 @@ def test_every_key_goes_to_its_range_once(
         parts = list(zip(ends[::2], ends[1::2], strict=False))
         for start, stop in data.draw(st.sampled_from([[], [(0, total)], parts])):
             walk = walks.walk(KeySpace(grid, keys), start, stop)
-            wanted.append((key_range(owner, name, walk), walk))
+            wanted.append((KeyRange(owner, name, walk), walk))
     held |= set(data.draw(st.lists(st.sampled_from([".zgroup", "air0", "zarr.json", "q/0.0"]))))
     held.add(".zmetadata")  # no plan without a document
     held = {key for key in held if not any(other.startswith(f"{key}/") for other in held)}
@@ -186,7 +186,7 @@ def _requests(held: list[str], ranges: list[KeyRange], page: int) -> int:
 def test_neighbours_in_text_order() -> None:
     """``air/`` stands between what begins with ``air-`` and what begins with ``air0``."""
     whole = [
-        key_range(at, name, walks.Walk(0, 1, "", None, None))
+        KeyRange(at, name, walks.Walk(0, 1, "", None, None))
         for at, name in enumerate(["air-x", "air.x", "air", "air0", "air_temp"])
     ]
     assert [found.first for found in whole] == sorted(found.first for found in whole)
@@ -201,7 +201,7 @@ def test_foreign_keys_are_walked_over_up_to_the_end_of_their_page() -> None:
     keys = KeyEncoding("", ".", 1)
     held = {f"{name}/{i}" for name in "ace" for i in range(4)} | {f"b/{i}" for i in range(100)}
     walk = walks.walk(KeySpace((4,), keys), 0, 4)
-    wanted = [(key_range(at, name, walk), walk) for at, name in enumerate("ace")]
+    wanted = [(KeyRange(at, name, walk), walk) for at, name in enumerate("ace")]
     # a and six of b; then c and e, begun anew.
     check(held, wanted, "", 10)
     assert _requests(sorted(held), [found for found, _ in wanted], 10) == 2
@@ -210,7 +210,7 @@ def test_foreign_keys_are_walked_over_up_to_the_end_of_their_page() -> None:
 def test_the_last_range_waits_for_the_end_of_the_walk() -> None:
     """An object called as the range ends is met, too, and is nobody's."""
     walk = walks.walk(KeySpace((4,), KeyEncoding("", ".", 1)), 0, 4)
-    wanted = [(key_range(at, name, walk), walk) for at, name in enumerate(["a", "air"])]
+    wanted = [(KeyRange(at, name, walk), walk) for at, name in enumerate(["a", "air"])]
     check({"a/3", "air/0", "air/3", "air0"}, wanted, "", 10)
 
 
@@ -221,6 +221,6 @@ def test_arrays_without_any_object_end_where_all_has_been_listed(
 ) -> None:
     """Their documents are in the consolidated ones, and nothing follows them."""
     walk = walks.walk(KeySpace((4,), keys), 0, 4)
-    wanted = [(key_range(at, name, walk), walk) for at, name in enumerate(names)]
+    wanted = [(KeyRange(at, name, walk), walk) for at, name in enumerate(names)]
     check({".zmetadata"}, wanted, "", 10)
     check({".zmetadata", "air!/.zarray"}, wanted, "p", 1)

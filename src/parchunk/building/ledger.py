@@ -47,15 +47,10 @@ class Ledger:
         places = {one.partition.array: one.place for one in ready.owned if one.place is not None}
         self._look = Others(ready.output, ready.fingerprint, places)
         self._lock = threading.Lock()
-        self.receipts = receipts = list[Receipt]()
-
-        def receipted(receipt: Receipt) -> None:
-            receipts.append(receipt)
-            if notify:
-                notify(receipt)
-
+        #: Those that ``notify`` was not told of.
+        self.receipts = list[Receipt]()
         # No method: two that hold each other stay with all that they know of very many arrays.
-        self._receipting = Receipting(ready, receipted, blocks)
+        self._receipting = Receipting(ready, notify or self.receipts.append, blocks)
 
     def is_others(self, key: PartitionKey) -> bool:
         """Whether somebody else has done a partition meanwhile: then nothing of it is written.

@@ -48,22 +48,24 @@ class Leg:
 
     def listing(self, source: Source, share: Share, pools: Pools, counted: Requests) -> JobListing:
         """Return how the job is listed."""
-        members = []
-        for member in self.job.members:
-            listing = Listing(
-                source=source,
-                array=member.spec.name,
-                requests=counted,
-                patience=share.patience,
-                stop=pools.stop,
-                batch=batch_rows(share.concurrency),
-            )
-            trust = share.trust_listing or source.manner.settled
-            members.append(ArrayListing(member.spec, listing, pools.listings, pools.takers, trust))
+        listing = Listing(
+            source=source,
+            array=self.job.array,
+            requests=counted,
+            patience=share.patience,
+            stop=pools.stop,
+            batch=batch_rows(share.concurrency),
+        )
+        trust = share.trust_listing or source.manner.settled
+        members = [
+            ArrayListing(member.spec, listing, pools.listings, pools.takers, trust)
+            for member in self.job.members
+        ]
         return JobListing(self.job, members, pools.turn)
 
 
-@dataclass(frozen=True)
+# Slots: there may be ten thousand, in jobs under way.
+@dataclass(frozen=True, slots=True)
 class Owned:
     """A partition that is built, with all of its rows.
 
@@ -165,7 +167,8 @@ def ready_jobs(
     known: Mapping[PartitionKey, Receipt] = MappingProxyType({}),
 ) -> Iterator[ReadyJobs]:
     """Yield what a worker is given to build ``jobs``, which ``pending`` partitions are of."""
-    whole = {partition.key: partition for partition in pending}
+    # Of one store jobs have them as they are, and there may be a hundred thousand.
+    whole = {} if plan.stores is None else {partition.key: partition for partition in pending}
     places = places_in_blocks(plan)
     named = ((work, work.in_out(job)) for work, job in jobs)
     for chain in _chained(list(named)) if straddle(plan, pending) else ([one] for one in named):
@@ -174,7 +177,10 @@ def ready_jobs(
             for key, requests in _least(job, work.source.manner.page):
                 least[key] = least.get(key, 0) + requests
         legs = [Leg(job, work.targets(job)) for work, job in chain]
-        legs.sort(key=_place)
+        if len(legs) > 1:
+            legs.sort(key=_place)
+        if plan.stores is None:
+            whole = {part.key: part for _, job in chain for part in job.partitions}
         yield ReadyJobs(
             source=chain[0][0].source,
             legs=tuple(legs),

@@ -134,7 +134,10 @@ class BuildResult(Shown, Counts):
 
 @dataclass(frozen=True)
 class JobResult:
-    """What building a job came to. ``notes`` are lines that a user should read."""
+    """What building a job came to. ``notes`` are lines that a user should read.
+
+    ``receipts`` are those that nobody was told of as they were written.
+    """
 
     receipts: tuple[Receipt, ...] = field(repr=False)
     requests: int

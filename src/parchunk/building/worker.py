@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -67,6 +68,7 @@ def build_jobs(
     ``pools`` are the process's own when several share them, ``requests`` counts live, and
     ``notify`` is called with each receipt once it is written: these stay in one process. So do
     ``blocks`` that receipts are added to, whose owner writes the last, and says which are written.
+    Receipts that ``notify`` is told of, or that are in ``blocks``, are not in what is returned.
 
     Raises
     ------
@@ -132,13 +134,8 @@ def _build_leg(
     """List one leg and write what it brings; return lines that a user should read."""
     listed = leg.listing(ready.source, ready.share, pools, counted)
     within = pools.here if listed.lasting else pools
-    makers = [
-        partial(_part_writer, ready, leg, at, within, counted, seams)
-        for at in range(len(leg.job.members))
-    ]
-    writing = _LegWriting(
-        leg, listed, ledger, [_Writer(*one) for one in zip(leg.job.members, makers, strict=True)]
-    )
+    make = partial(_part_writer, ready, leg, pools=within, counted=counted, seams=seams)
+    writing = _LegWriting(leg, listed, ledger, _Writers(leg.job.members, make))
     most = _TOGETHER if listed.lasting and pools.together else 1
     writes: deque[Future[None]] = deque()
     try:
@@ -188,26 +185,37 @@ def _some_of(listed: JobListing, most: int) -> Iterator[list[_Listed]]:
         yield some
 
 
-class _Writer:
-    """What writes the parts of a member; different ones may be written at the same time."""
+class _Writers:
+    """What writes the parts of each member; different ones may be written at the same time.
 
-    def __init__(self, member: Member, make: Callable[[], RecordWriter]) -> None:
-        self._make = make
-        self._writer: RecordWriter | None = None
-        self._left = sum(len(walked.units) for walked in member.passes)
+    It keeps the spelling of paths, and there may be many members: it is made for the first part of
+    one, and gone with the last.
+    """
 
-    def one(self) -> RecordWriter:
-        """Return what writes one part more."""
-        writer = self._writer or self._make()
-        self._left -= 1
-        # It keeps the spelling of paths, and there may be many members.
-        self._writer = writer if self._left else None
-        return writer
+    def __init__(self, members: Sequence[Member], make: Callable[[int], RecordWriter]) -> None:
+        self._members, self._make = members, make
+        #: By the member's position: what writes it, and how many of its parts are still to come.
+        self._under_way: dict[int, tuple[RecordWriter, int]] = {}
+        self._lock = threading.Lock()
+
+    def one(self, at: int) -> RecordWriter:
+        """Return what writes one part more of a member."""
+        with self._lock:
+            if at in self._under_way:
+                writer, left = self._under_way.pop(at)
+            else:
+                writer, left = self._make(at), self._parts(at)
+            if left > 1:
+                self._under_way[at] = writer, left - 1
+            return writer
+
+    def _parts(self, at: int) -> int:
+        return sum(len(walked.units) for walked in self._members[at].passes)
 
 
 @dataclass(frozen=True)
 class _LegWriting:
-    """How the parts of a leg are written, and told to the ledger; ``writers`` are its members'.
+    """How the parts of a leg are written, and told to the ledger; ``writers`` write its members.
 
     What somebody else has done meanwhile is left as it is.
     """
@@ -215,12 +223,12 @@ class _LegWriting:
     leg: Leg
     listed: JobListing
     ledger: Ledger
-    writers: Sequence[_Writer]
+    writers: _Writers
 
     def begin(self, at: int, position: int, part: Part) -> Callable[[], None]:
         """Begin to write a part; return what waits for the rest."""
         others = self._is_others(at, position)
-        finish = Written if others else self.writers[at].one().begin(part)
+        finish = Written if others else self.writers.one(at).begin(part)
         return lambda: self._take(at, position, finish())
 
     def write(self, parts: Sequence[_Listed]) -> None:
@@ -232,7 +240,7 @@ class _LegWriting:
             else:
                 mine.append((at, position, part))
         write_together(
-            [(self.writers[at].one(), part) for at, _, part in mine],
+            [(self.writers.one(at), part) for at, _, part in mine],
             lambda which, written: self._take(*mine[which][:2], written),
         )
 

@@ -24,38 +24,52 @@ _AFTER_SLASH = "0"
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """The keys of one walk over one array, below the source's root: ``first <= key < stop``.
+    """The keys of one ``walk`` over one array, below the source's root: ``first <= key < stop``.
 
-    ``owner`` is whose they are. ``directory``, the array's or one in it, holds them all. A listing
-    of them asks for keys that sort ``after`` and goes on up to ``last``, either of which may name
-    no object. ``final`` is the last chunk's key (None: not known).
+    ``owner`` is whose they are. A listing of them asks for keys that sort ``after`` and goes on up
+    to ``last``, either of which may name no object. They are spelled when they are asked for: there
+    are as many ranges as arrays in all jobs that are under way, and those have walks in common.
     """
 
     owner: int
     array: str
-    directory: str
-    after: str
-    first: str
-    last: str
-    stop: str
-    final: str | None = None
+    walk: Walk
 
+    @property
+    def directory(self) -> str:
+        """The array, or what in it holds all of them."""
+        return f"{self.array}/{self.walk.prefix}" if self.walk.prefix else self.array
 
-def key_range(owner: int, array: str, walk: Walk) -> KeyRange:
-    """Return the range of a walk over the array named ``array``."""
-    directory = f"{array}/{walk.prefix}" if walk.prefix else array
-    if walk.offset is None:
-        after, first = directory + BEFORE_SLASH, f"{directory}/"
-    else:
-        after = f"{array}/{walk.offset}"
-        first = after + "\0"  # no string lies between
-    if walk.last is None:
-        last = stop = directory + _AFTER_SLASH
-    else:
-        last = f"{array}/{walk.last}"
-        stop = last + "\0"
-    final = None if walk.final is None else f"{array}/{walk.final}"
-    return KeyRange(owner, array, directory, after, first, last, stop, final)
+    @property
+    def after(self) -> str:
+        """What sorts right before them."""
+        if self.walk.offset is None:
+            return self.directory + BEFORE_SLASH
+        return f"{self.array}/{self.walk.offset}"
+
+    @property
+    def first(self) -> str:
+        """The first key that may be one of them."""
+        if self.walk.offset is None:
+            return f"{self.directory}/"
+        return self.after + "\0"  # no string lies between
+
+    @property
+    def last(self) -> str:
+        """What sorts after them, or is the last of them."""
+        if self.walk.last is None:
+            return self.directory + _AFTER_SLASH
+        return f"{self.array}/{self.walk.last}"
+
+    @property
+    def stop(self) -> str:
+        """The first key that may not be one of them."""
+        return self.last if self.walk.last is None else self.last + "\0"
+
+    @property
+    def final(self) -> str | None:
+        """The last chunk's key; None where it is not known."""
+        return None if self.walk.final is None else f"{self.array}/{self.walk.final}"
 
 
 def common_directory(first: str, last: str) -> str:
@@ -69,4 +83,4 @@ def common_directory(first: str, last: str) -> str:
 
 def ranges_of(spec: ArraySpec, spans: Ints, owner: int) -> list[KeyRange]:
     """Return the ranges of the walks over intervals of an array's ranks."""
-    return [key_range(owner, spec.name, walk) for walk in named_walks(spec.space, spans)]
+    return [KeyRange(owner, spec.name, walk) for walk in named_walks(spec.space, spans)]

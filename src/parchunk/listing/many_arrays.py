@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
@@ -50,10 +49,10 @@ class SharedListing:
         ListingError
             When the store cannot be listed, or not to any reliable end.
         """
-        rest, ordered = dict(enumerate(self.members)), True
+        done, ordered = bytearray(len(self.members)), True
         try:
             for at, parts in self._walked():
-                del rest[at]
+                done[at] = True
                 yield from ((at, position, part) for position, part in enumerate(parts))
             return
         except Unordered as broken:
@@ -63,10 +62,12 @@ class SharedListing:
         except Refused as refused:
             # Who may list an array, or its store, need not be allowed to list what is above.
             why = f"what is above cannot be listed ({refused}); each array was listed alone"
-        names = [member.spec.name for member in rest.values()]
+        rest = [at for at, known in enumerate(done) if not known]
+        names = [self.members[at].spec.name for at in rest]
         more = f" and {len(names) - 1} more" if names[1:] else ""
         self.notes.append(f"{names[0]}{more}: {why} instead")
-        for at, member in rest.items():
+        for at in rest:
+            member = self.members[at]
             member.ordered = ordered
             for position, part in member.parts(self.passes[at]):
                 yield at, position, part
@@ -126,9 +127,8 @@ class SharedListing:
         *,
         again: bool,
     ) -> Iterator[int]:
-        """Walk over ranges of some members; yield each once its ranges have passed."""
-        left = Counter(found.owner for found in ranges)
-        yield from (at for at in members if at not in left)
+        """Walk over ranges of some members, in their order; yield each once its own have passed."""
+        yield from sorted(set(members).difference(found.owner for found in ranges))
         if not ranges:
             return
         passed: SimpleQueue[int | BaseException | None] = SimpleQueue()
@@ -139,10 +139,10 @@ class SharedListing:
             while (event := next_from(passed, stop)) is not None:
                 if isinstance(event, BaseException):
                     raise event
-                for found in ranges[complete:event]:
-                    left[found.owner] -= 1
-                    if not left[found.owner]:
-                        yield found.owner
+                for last in range(complete, event):
+                    owner = ranges[last].owner
+                    if last + 1 == len(ranges) or ranges[last + 1].owner != owner:
+                        yield owner
                 complete = event
         finally:
             leave(stop, [future])

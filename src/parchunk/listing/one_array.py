@@ -29,10 +29,12 @@ from parchunk.metadata.spec import ArraySpec
 LONG = 16
 
 
-@dataclass
+# Slots: there may be ten thousand, in jobs under way.
+@dataclass(slots=True)
 class ArrayListing:
     """How the row sets of one array are listed.
 
+    ``listing`` may be of an array beside it: its own is made when it is listed alone.
     Walks are followed in ``pool`` and what they deliver is read in ``takers``, which must be
     another: walks wait for it. ``trust`` skips the second listing of gaps. ``notes`` collects what
     a user should know. ``ordered`` becomes false where the store turns out not to list in order.
@@ -59,6 +61,7 @@ class ArrayListing:
         ListingError
             When the store cannot be listed, or not to any reliable end.
         """
+        self.listing = self.listing.of(self.spec.name)
         row_sets = walked.row_sets
         rest = dict(enumerate(row_sets))
         if not sum(rows.total for rows in row_sets):

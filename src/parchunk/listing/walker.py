@@ -69,6 +69,12 @@ class Listing:
         if self.source.manner.probed:
             self._prober = Prober(self.source, self.array, self.requests, self.patience, self.stop)
 
+    def of(self, array: str) -> Listing:
+        """Return how the walks of an array are followed: this, where it is the same one."""
+        if array == self.array:
+            return self
+        return replace(self, array=array, witnesses=Witnesses())
+
     @cached_property
     def _pages(self) -> Pages:
         """Who is asked for pages, chosen with the first: many small arrays are walked as one."""
