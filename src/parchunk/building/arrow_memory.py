@@ -2,6 +2,10 @@
 
 Arrow's own pool keeps, for every thread, what that thread took once: that came to more than all
 that a build holds. Which pool is used is a setting of the whole process, so it is put back.
+
+The system's allocator keeps what is free, too, for whoever wants it next: of documents of very many
+arrays that is megabytes beside what jobs hold. So it is told to give that back before they begin,
+and when they have ended.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ class SystemMemory:
             if not self._users:
                 self._before = pa.default_memory_pool()
                 pa.set_memory_pool(pa.system_memory_pool())
+                pa.system_memory_pool().release_unused()
             self._users += 1
 
     def leave(self) -> None:
@@ -33,6 +38,7 @@ class SystemMemory:
             self._users -= 1
             if not self._users:
                 pa.set_memory_pool(self._before)
+                pa.system_memory_pool().release_unused()
 
 
 SYSTEM_MEMORY = SystemMemory()
