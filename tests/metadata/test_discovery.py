@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.metadata.nodes import GROUP2, GROUP3, names
 
-from parchunk.errors import InputError, SourceError
+from parchunk.errors import InputError, MetadataError, SourceError
 from parchunk.keys.encoding import KeyEncoding
 from parchunk.metadata import read_hierarchy, read_known
 from parchunk.metadata.discovery import MOST_FOLDERS
 from parchunk.metadata.folder_keys import example_chunk
-from parchunk.metadata.meaning import hierarchy_digest
+from parchunk.metadata.meaning import hierarchy_digest, same_meaning
+from parchunk.metadata.own_documents import MANY
 from parchunk.metadata.spec import Hierarchy
 
 pytestmark = [
@@ -232,6 +233,36 @@ def test_consolidated_at_a_subgroup_only(store, reader_of) -> None:
     )
     assert names(read_hierarchy(reader_of(store))) == ["a", "g/b", "g/new"]
     assert names(read_hierarchy(reader_of(store), "g")) == ["b", "new"]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_very_many_known_arrays_are_read_without_what_is_consolidated(
+    reader_of, document, zarr_format
+) -> None:
+    one, last = document[zarr_format], ARRAY[zarr_format]
+    known = sorted(f"{'g/' if at % 2 else ''}{at}" for at in range(MANY))
+    objects = consolidated(zarr_format, dict.fromkeys(known, one))
+    objects |= {f"{name}/{last}": one for name in known}
+    objects[f"g/{LAST[zarr_format]}"] = GROUP[zarr_format]
+    objects["g/1/0.0"] = objects["0/0.0"] = b""
+    whole = read_hierarchy(reader_of(objects))
+    reader = reader_of(objects)
+    assert read_known(reader, "", known) == whole
+    assert ".zmetadata" not in reader.gets
+    assert reader.lists == reader.peeks == []
+    # An array or a group that has lost its document is as it is consolidated.
+    for lost in ("g", "0"):
+        document_of = LAST if lost == "g" else ARRAY
+        left = {k: v for k, v in objects.items() if k != f"{lost}/{document_of[zarr_format]}"}
+        again = read_known(reader_of(left), "", known)
+        assert names(again) == names(whole)
+        assert same_meaning(again, read_hierarchy(reader_of(left)))
+    # What is no array any more is told as it is of a few.
+    del objects[f"0/{last}"]
+    objects[f"0/{LAST[zarr_format]}"] = GROUP[zarr_format]
+    for asked in (known, known[:3]):
+        with pytest.raises(MetadataError, match="is a group, but the consolidated metadata has"):
+            read_known(reader_of(objects), "", asked)
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

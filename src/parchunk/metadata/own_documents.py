@@ -1,4 +1,4 @@
-"""Nodes whose names are known, by their own documents alone.
+"""Very many nodes whose names are known, by their own documents alone.
 
 Consolidated metadata does not count against these, and that of very many arrays is large: where
 each node has a document of its own, it is not asked for.
@@ -13,6 +13,9 @@ from parchunk.metadata.names import ancestors, name_problem
 from parchunk.metadata.nodes import Node
 from parchunk.metadata.root_node import RootReader
 from parchunk.stores.side_by_side import in_threads
+
+#: Arrays from which on that is tried: what was asked for is in vain where one has no document.
+MANY = 500
 
 
 class _OtherThanKnownError(Exception):

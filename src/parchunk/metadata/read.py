@@ -20,6 +20,7 @@ from parchunk.metadata.document import shorten
 from parchunk.metadata.names import ancestors, name_problem, path_problem
 from parchunk.metadata.nodes import Node, agree, made_up_group, parse_array, parse_group
 from parchunk.metadata.oddities import oddities
+from parchunk.metadata.own_documents import MANY, nodes_of_known
 from parchunk.metadata.reader import NoMetadataError, Reader
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.root_node import RootReader
@@ -90,7 +91,8 @@ def read_known(
     """Return the hierarchy of arrays whose names are known, as `read_hierarchy` would now.
 
     No directory is listed: arrays that have come since are not seen. Those that have gone are
-    left out.
+    left out. Of very many, consolidated metadata is asked for only where some have no documents of
+    their own, or it is to count for more than in ``auto``.
     """
     return _Walk(reader, group, consolidated, refuse_broken).read_known(names)
 
@@ -147,6 +149,11 @@ class _Walk:
         return self._parse(nodes, root, wanted, unusable, left_out)
 
     def read_known(self, names: Sequence[str]) -> Hierarchy:
+        if self.mode == "auto" and not self.refuse_broken and len(names) >= MANY:
+            root_reader = RootReader(self.reader, self.group, self.mode, self._key)
+            own = nodes_of_known(root_reader, self._discovery, names)
+            if own is not None:
+                return self._parse(own, own[""], names, {}, [])
         root, consolidated = self._root()
         look = self._discovery(root)
         nodes = {} if consolidated is None else consolidated

@@ -35,6 +35,18 @@ class RootReader:
     beside: JSONObject = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
+    def own(self) -> Node | None:
+        """Return the node of the group by its own document alone; None where that says none."""
+        names = ("zarr.json", *V2_DOCUMENTS)
+        keys = [self.key("", name) for name in names]
+        found = dict(zip(names, in_threads(self.reader.get, keys), strict=True))
+        v3 = found.pop("zarr.json")
+        root = read_v2_node("", found) if v3 is None else read_v3_node("", v3)
+        if root is None or root.is_array or root.problem is not None:
+            return None
+        root.document.pop("consolidated_metadata", None)
+        return root
+
     def read(self) -> tuple[Node, JSONObject | None]:
         """Return the node of the group and its consolidated metadata, if it has any that counts."""
         names = ("zarr.json", ".zmetadata", *V2_DOCUMENTS)
