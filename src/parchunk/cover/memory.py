@@ -44,7 +44,7 @@ FIXED_BYTES = 40 << 20
 
 #: Bytes that an array takes from its plan to the end of a build, and a partition with its receipt
 #: (`python -m benchmarks.many_arrays`); the first so many of both are within `FIXED_BYTES`.
-ARRAY_BYTES = 1_792
+ARRAY_BYTES = 1_024
 PARTITION_BYTES = 1_536
 INCLUDED = 4_000
 #: Of these, what each process that takes part holds of an array: the plan.
