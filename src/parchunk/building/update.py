@@ -42,7 +42,7 @@ from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipt_files import read_receipts, settled_receipts
 from parchunk.out.root import is_published_root, reopening_notes
 from parchunk.out.unfinished import Unfinished, save_unfinished
-from parchunk.planning.changes import Changes, changes_of, changes_of_stores, refuse_unasked
+from parchunk.planning.changes import changes_of, changes_of_stores, refuse_unasked
 from parchunk.planning.from_stores import grown_many
 from parchunk.planning.inventory import MOST_PROBED, as_inventory, mark_of
 from parchunk.planning.joining.labels import parse_labels
@@ -159,7 +159,7 @@ def update(
         left = cut_short(old, output)
         before = came_before(old, left)
         told = notes_of_before(before)
-        wanted, changes = _without(old, (*before.exclude, *exclude), output), Changes()
+        wanted = _without(old, (*before.exclude, *exclude), output)
         skip_unsupported = skip_unsupported or before.skip_unsupported
         excluded = wanted.exclude[len(old.exclude) + len(before.exclude) :]
         if wanted.stores is not None:
@@ -178,19 +178,14 @@ def update(
             refuse_overlap(new, source, output)
             changes = changes_of_stores(wanted, new)
             refuse_unasked(wanted, changes, allow_shrink, allow_gone)
-        elif stores or labels:
-            raise InputError(
-                f"{output.url} is of one store, which is looked at again: build anew with --concat "
-                "or --stack to join others (--overwrite, or another OUT)"
-            )
         else:
+            _refuse_others(output, stores, labels)
             if given.given:
                 source = open_source(old, store_options, listing, given)
             hierarchy = read_as_planned(wanted, source, skip_unsupported, excluded)
             changes = changes_of(wanted, hierarchy)
             refuse_unasked(wanted, changes, allow_shrink, allow_gone)
-            new = grown(wanted, hierarchy, source)
-            new = replace(new, inventory=mark_of(source))
+            new = replace(grown(wanted, hierarchy, source), inventory=mark_of(source))
         taken_up(old, output)  # else receipts that speak of lost files may come only later
         was, lost = _before(old, new, output, source)
         told = (*told, *lost_notes(lost))
@@ -265,6 +260,17 @@ def _before(
     for receipt in receipts.values():
         found[receipt.array].append(receipt)
     return {name: Counts.total(some) for name, some in found.items()}, lost
+
+
+def _refuse_others(
+    output: Output, stores: StoreLike | Sequence[StoreLike], labels: str | Sequence[object]
+) -> None:
+    """Refuse to join stores to references of one."""
+    if stores or labels:
+        raise InputError(
+            f"{output.url} is of one store, which is looked at again: build anew with --concat "
+            "or --stack to join others (--overwrite, or another OUT)"
+        )
 
 
 def _several(stores: StoreLike | Sequence[StoreLike]) -> Sequence[StoreLike]:
