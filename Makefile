@@ -7,6 +7,9 @@ EXTRAS := xarray,s3,wire,icechunk,virtualizarr,dask,plot
 # Tests start hundreds of processes: what they import is compiled once, not by each of them.
 export PYTHONDONTWRITEBYTECODE :=
 
+# Nothing here multiplies matrices, for which NumPy starts a thread a processor in each of them.
+export OPENBLAS_NUM_THREADS := 1
+
 .PHONY: demo fill test test-fast test-lowest test-mutants lint format docs clean
 
 # Filled again whenever pyproject.toml is newer than the last fill.
