@@ -18,6 +18,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,7 +71,9 @@ class SourceUnreadableError(Exception):
     """The original store cannot be read with the library that is compared."""
 
 
+@lru_cache(maxsize=1)
 def _original(source: Path) -> Any:
+    """Return what xarray reads from the original store, once for all who are compared with it."""
     try:
         return xarray.open_dataset(source, engine="zarr", consolidated=False)["a"].values
     except Exception as error:
@@ -169,13 +172,14 @@ def find_out() -> dict[tuple[int, str], dict[str, str]]:
     found: dict[tuple[int, str], dict[str, str]] = {}
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
+        here = installed()
         for number, row in enumerate(rows()):
             source, out = Path(folder, f"{number}.zarr"), Path(folder, f"{number}.refs")
             row.write(source)
             parchunk.build(parchunk.plan(str(source), **row.plan), str(out))
             cells = found[(row.zarr_format, row.label)] = {}
             for title, _, read in READERS:
-                if title not in installed():
+                if title not in here:
                     continue
                 try:
                     cells[title] = read(source, out)
