@@ -100,8 +100,8 @@ def test_the_same_bytes_as_array_by_array(
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("holes", [False, True])
 def test_a_fault_in_the_middle_of_a_walk(tmp_path: Path, name: str, holes: bool) -> None:
-    store = many(24, present=HashFraction(0.8) if holes else None, extra=STRAYS)
-    with source_of(store, FAULTS[name], page=250) as (server, source):
+    store = many(10, present=HashFraction(0.8) if holes else None, extra=STRAYS)
+    with source_of(store, FAULTS[name], page=150) as (server, source):
         plan = parchunk.plan(source)
         patient = Patience(12, 0.01, 0.02)
         server.reset()

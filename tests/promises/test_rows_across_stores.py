@@ -143,8 +143,10 @@ def test_a_build_that_ends_anywhere_is_resumed(
     assert published(tmp_path / "out") == published(whole)
 
 
-@pytest.mark.parametrize("inline", [True, False])  # False: written over in place
-@pytest.mark.parametrize("puts", [None, 3, 8])
+@pytest.mark.parametrize(
+    ("puts", "inline"),  # not inlined: written over in place
+    [(None, True), (None, False), (3, False), (8, True)],
+)
 def test_stores_that_come_go_on_within_a_record_file(
     tmp_path: Path, puts: int | None, inline: bool
 ) -> None:
