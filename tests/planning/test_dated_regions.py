@@ -118,10 +118,20 @@ def test_so_many_days_count_from_the_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("axis", "how"), [(0, {}), (1, {}), (0, {"shards": (2, 4)})], ids=["first", "second", "shards"]
+    ("axis", "how", "grown"),
+    [
+        (0, {}, (117, 118, 160, 240)),
+        (1, {}, (117, 160)),
+        (0, {"shards": (2, 4)}, (117, 240)),
+    ],
+    ids=["first", "second", "shards"],
 )
 def test_they_are_built_grown_and_read(
-    tmp_path: Path, axis: int, how: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    axis: int,
+    how: dict[str, Any],
+    grown: tuple[int, ...],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     store, out = write(tmp_path / "s.zarr", 100, axis=axis, **how), tmp_path / "out"
     built = ["build", str(store), str(out), "--region", "month", "--no-progress"]
@@ -129,7 +139,7 @@ def test_they_are_built_grown_and_read(
     assert run(built) == 0
     assert run(built) == 0
     assert "0 built now" in capsys.readouterr().out
-    for steps in (117, 160) if axis else (117, 118, 160, 240):
+    for steps in grown:
         write(store, steps, axis=axis, **how)
         done = parchunk.update(out)
         begins = starts(steps, "M")
