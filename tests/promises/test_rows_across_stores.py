@@ -165,7 +165,9 @@ def test_stores_that_come_go_on_within_a_record_file(
     same_as_built(out, plan_of(paths, inline_coordinates=inline), tmp_path / "anew")
 
 
-@pytest.mark.parametrize("odd", ["stray", "empty", "damaged", "gap", "identity", "", "in place"])
+@pytest.mark.parametrize(
+    "odd", ["stray", "empty", "damaged", "gap", "identity", "", "in place", "small"]
+)
 def test_what_was_there_before_stores_that_come_is_listed_again_if_it_is_odd(
     tmp_path: Path, odd: str
 ) -> None:
@@ -175,10 +177,17 @@ def test_what_was_there_before_stores_that_come_is_listed_again_if_it_is_odd(
         (paths[2] / "air" / "stray").write_bytes(b"stray")
     if odd == "empty":
         (paths[2] / "air" / "6.2").write_bytes(b"")
+    if odd == "small":  # one of a byte, and one that looks as others are kept
+        (paths[2] / "air" / "6.1").write_bytes(b"x")
+        (paths[2] / "air" / "6.2").write_bytes(b"base64:AA==")
     if odd == "gap":
         shutil.move(paths[2] / "air" / "6.2", tmp_path / "6.2")
     inline = odd != "in place"
-    options = {"inline_coordinates": inline, "identity": "time" if odd == "identity" else "none"}
+    options = {
+        "inline_coordinates": inline,
+        "identity": "time" if odd == "identity" else "none",
+        "inline_threshold": 200 if odd == "small" else 0,
+    }
     parchunk.build(plan_of(paths[:3], **options), out)
     if odd == "damaged":
         (out / "air" / "refs.4.parq").write_bytes(b"cut off")
@@ -194,7 +203,7 @@ def test_what_was_there_before_stores_that_come_is_listed_again_if_it_is_odd(
     same_as_built(out, plan_of(paths[:4], **options), tmp_path / "anew")
     arrays = ["air", "rain"] if inline else ["air", "rain", "time"]
     came = sum(len(list((paths[3] / name).iterdir())) for name in arrays)
-    if odd in ("", "in place"):
+    if odd in ("", "in place", "small"):
         assert listed[-1] == came
     else:
         assert listed[-1] > came
