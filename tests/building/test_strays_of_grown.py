@@ -188,11 +188,12 @@ def test_strays_of_which_not_all_are_known_by_name_are_listed_again(
     }
 
 
-@pytest.mark.parametrize(("before", "now"), [(5, 12), (12, 5)])
+@pytest.mark.parametrize(("before", "now", "most"), [(5, 12, 1), (12, 5, 1), (12, 5, 9)])
 def test_of_very_many_strays_no_more_are_held_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int, now: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int, now: int, most: int
 ) -> None:
-    monkeypatch.setattr("parchunk.building.carried_strays.MOST_NAMED", 1)
+    """That before 10 is before 2 of five chunks, whose partition had none and stays as it is."""
+    monkeypatch.setattr("parchunk.building.carried_strays.MOST_NAMED", most)
     source, out = tmp_path / "s", tmp_path / "refs"
     source.mkdir()
     written = Written(LocalStore(str(source)), 3)
