@@ -228,6 +228,20 @@ def test_strays_of_a_partition_that_went_and_had_no_receipt_are_listed(tmp_path:
     assert len(told(out)[1]) == 2
 
 
+def test_strays_that_went_are_told_no_more(tmp_path: Path) -> None:
+    source, out = tmp_path / "s", tmp_path / "refs"
+    source.mkdir()
+    written = Written(LocalStore(str(source)), 3)
+    written.resize((8, 1))
+    written.put("1.tmp")
+    parchunk.build(parchunk.plan(str(source), split=0, region=2, record_size=1), str(out))
+    assert len(told(out)[1]) == 1
+    (source / "a/c/1.tmp").unlink()
+    parchunk.update(str(out), regions=0)
+    assert told(out)[1] == []
+    assert list((out / ".parchunk/strays").rglob("*.parquet")) == []
+
+
 @pytest.mark.parametrize("damage", [b"PAR1", None])
 def test_strays_that_are_damaged_or_of_more_partitions_are_listed_again(
     tmp_path: Path, damage: bytes | None
