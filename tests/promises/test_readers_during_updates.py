@@ -364,16 +364,21 @@ def test_an_append_within_a_shard_is_not_noticed_until_the_update(
     np.testing.assert_array_equal(read(), source[...])
 
 
-@pytest.mark.parametrize(("fill", "said"), [(7, True), (0, False)])
+@pytest.mark.parametrize(("fill", "said", "beside"), [(7, True, 0), (0, False, 0), (7, True, 15)])
 def test_who_had_an_array_open_that_lost_its_first_chunk_is_told_of(
-    fill: int, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fill: int, said: bool, beside: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Null stood for the fill value, which is in the root before the update is done."""
+    """Null stood for the fill value, which is in the root before the update is done.
+
+    Where there are as many arrays ``beside``, receipts of all are written in blocks.
+    """
     source, out = tmp_path / "s.zarr", str(tmp_path / "out")
     array = zarr.create_array(
         source / "v", shape=(4,), chunks=(1,), dtype="f4", fill_value=fill, dimension_names=["t"]
     )
     zarr.create_group(source)
+    for number in range(beside):
+        zarr.create_array(source / f"w{number}", shape=(1,), dtype="f4", dimension_names=["x"])
     array[...] = 1
     parchunk.build(parchunk.plan(str(source), split="t", region=2), out)
     (source / "v/c/0").unlink()

@@ -58,7 +58,7 @@ def do_here(
     if effort.processes > 1:
         run.in_processes(ready, effort.processes)
     else:
-        blocks = together(output, effort.shared, run.receipts.append, run.check)
+        blocks = together(output, effort.shared, run.receipted, run.check)
         run.in_threads(ready, most_held, effort.concurrency, output, blocks)
     least = sum(least for (least,) in islice(run.receipts.each("requests_least"), before, None))
     return least if source.manner.remote else 0

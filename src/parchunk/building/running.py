@@ -92,7 +92,7 @@ class Run:
                 build_jobs,
                 pools=pools,
                 requests=self.requests,
-                notify=self._take,
+                notify=self.receipted,
                 blocks=blocks,
             )
             alone = partial(call, pools=pools.here)
@@ -175,7 +175,8 @@ class Run:
                 tick()
             self.report()
 
-    def _take(self, receipt: Receipt) -> None:
+    def receipted(self, receipt: Receipt) -> None:
+        """Take in a receipt that is written, alone or in a block; from any thread."""
         self.receipts.append(receipt)
         if self.notice:
             self.notice(receipt)
