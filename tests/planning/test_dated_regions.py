@@ -51,9 +51,9 @@ def write(path: Path, steps: int, calendar: str = "standard", axis: int = 0, **h
     return path
 
 
-def starts(steps: int, frequency: str) -> list[int]:
+def starts(steps: int, frequency: str, first: str = "2001-01-10") -> list[int]:
     """Return where pandas sees periods begin, along chunks of two steps."""
-    times = pandas.date_range("2001-01-10", periods=steps, freq="12h")
+    times = pandas.date_range(first, periods=steps, freq="12h")
     codes = times.to_period(frequency).asi8
     begins = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist()]
     return sorted({-(-begin // 2) * 2 for begin in begins if -(-begin // 2) * 2 < steps})
@@ -65,19 +65,22 @@ def regions(plan: parchunk.Plan) -> list[tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of a year and more, of whose arrays only the dates are written."""
+    """A store of a year and more, of whose arrays only the dates are written.
+
+    It begins at noon: periods begin amid chunks of two steps.
+    """
     store = write(tmp_path_factory.mktemp("long") / "s.zarr", 1)
     for name in ("t", "g/u", "time"):
         array = zarr.open_array(store, path=name, mode="r+")
         array.resize((801, *array.shape[1:]))
-    array[:] = np.arange(801) * 12
+    array[:] = np.arange(1, 802) * 12
     return store
 
 
 @pytest.mark.parametrize(("region", "frequency"), [("year", "Y"), ("month", "M"), ("day", "D")])
 def test_regions_are_periods(long: Path, region: str, frequency: str) -> None:
     plan = parchunk.plan(long, region=region)
-    begins = starts(801, frequency)
+    begins = starts(801, frequency, "2001-01-10 12:00")
     assert regions(plan) == list(zip(begins, [*begins[1:], 801], strict=True))
     assert parchunk.plan(long, region=20).split == plan.split
 
