@@ -1,5 +1,6 @@
 """``status --watch``: receipts and claims in OUT say how far tasks are, from any machine."""
 
+import contextlib
 import json
 import threading
 import time
@@ -11,6 +12,7 @@ import pytest
 import zarr
 
 import parchunk
+from parchunk.cli import watching
 from parchunk.cli.main import run
 from parchunk.out.advance import Observer
 from parchunk.out.claims import Claim, claimed, read_claims
@@ -125,6 +127,33 @@ def test_the_rate_is_of_the_last_minutes() -> None:
     assert rate.take(400, 300) == 0  # the first look is too long ago
     assert rate.take(410, 700) == pytest.approx(40)
     assert rate.take(420, 0) is None  # an update made all of it due again
+
+
+def test_how_long_it_takes_is_said_of_what_somebody_does(
+    begun: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = open_output(begun)
+    tasks = parchunk.tasks(parchunk.plan(tmp_path / "s.zarr", region=2), begun, parts=3)
+    looks = iter(
+        [
+            lambda: None,
+            lambda: parchunk.run_task(tasks[0]),
+            lambda: stack.enter_context(claimed(output, "v region 2", 1)),
+            lambda: [stack.close(), *map(parchunk.run_task, tasks), parchunk.publish(begun)],
+        ]
+    )
+    monkeypatch.setattr(watching.time, "sleep", lambda _: next(looks)())
+    with contextlib.ExitStack() as stack:
+        assert run(["status", str(begun), "--watch", "--json"]) == 0
+    seen = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    said = [(look["partitions_done"], bool(look["at_work"]), look["seconds_left"]) for look in seen]
+    assert [(done, working, left is not None) for done, working, left in said] == [
+        (1, False, False),
+        (1, False, False),
+        (2, False, False),  # nobody is at work
+        (2, True, True),
+        (4, False, False),
+    ]
 
 
 def test_what_claims_call_themselves_is_text(begun: Path, tmp_path: Path, capsys: Any) -> None:

@@ -29,6 +29,7 @@ def watch(output: Output, every: float, as_json: bool) -> int:
         When OUT holds no build, or cannot be read.
     """
     rate, out = Rate(), console()
+    first: int | None = None
     while True:
         # Read each time: an update may have another plan.
         plan = load_plan(output)
@@ -36,29 +37,43 @@ def watch(output: Output, every: float, as_json: bool) -> int:
         under_way = read_under_way(output, plan)
         advance = Observer(output, plan).look()
         speed = rate.take(time.monotonic(), advance.chunks)
+        # An update makes what was done due again.
+        first = advance.chunks if first is None else min(first, advance.chunks)
+        left = _left(advance, under_way, speed, advance.chunks - first)
         finished = (
             under_way.published
             and not under_way.updating
             and advance.partitions == advance.partitions_total
         )
         if as_json:
-            click.echo(json.dumps(_document(advance, under_way, speed, finished)))
+            click.echo(json.dumps(_document(advance, under_way, speed, left, finished)))
         else:
-            for line in _lines(advance, under_way, speed, finished):
+            for line in _lines(advance, under_way, speed, left, finished):
                 say(out, line)
         if finished:
             return 0
         time.sleep(every)
 
 
-def _left(advance: Advance, speed: float | None) -> float | None:
-    return (advance.chunks_total - advance.chunks) / speed if speed else None
+def _left(advance: Advance, under_way: UnderWay, speed: float | None, came: int) -> float | None:
+    """Return the seconds that the rest takes; None where nobody does it, or that is not known yet.
+
+    That is so until as many chunks ``came`` since the first look as a partition has: a coordinate's
+    one chunk says nothing.
+    """
+    at_work = advance.claims or under_way.holder is not None
+    if not speed or not at_work or came * advance.partitions_total < advance.chunks_total:
+        return None
+    return (advance.chunks_total - advance.chunks) / speed
 
 
 def _document(
-    advance: Advance, under_way: UnderWay, speed: float | None, finished: bool
+    advance: Advance,
+    under_way: UnderWay,
+    speed: float | None,
+    left: float | None,
+    finished: bool,
 ) -> dict[str, object]:
-    left = _left(advance, speed)
     return {
         "finished": finished,
         "published": under_way.published,
@@ -89,12 +104,17 @@ def _claim(claim: Claim) -> dict[str, object]:
     }
 
 
-def _lines(advance: Advance, under_way: UnderWay, speed: float | None, finished: bool) -> list[str]:
+def _lines(
+    advance: Advance,
+    under_way: UnderWay,
+    speed: float | None,
+    left: float | None,
+    finished: bool,
+) -> list[str]:
     parts = [
         f"{count(advance.partitions)} of {count(advance.partitions_total)} partitions",
         f"{count(advance.chunks)} of {count(advance.chunks_total)} chunks",
     ]
-    left = _left(advance, speed)
     if speed is not None and not finished:
         parts.append(f"{count(int(speed))} chunks/s")
     if left is not None and not finished:
