@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from tests.made import spec
+from tests.made import grow, spec
 
-from parchunk.building.carrying import receipts_of, renewed
+import parchunk
+from parchunk.building.carrying import receipts_of, renewed, taken_up
 from parchunk.metadata.spec import Hierarchy
+from parchunk.out.opening import open_output
+from parchunk.out.plan_file import load_plan
 from parchunk.out.receipts import Receipt, RecordFile
+from parchunk.out.unfinished import read_unfinished
 from parchunk.planning.growth import Carried, carried
 from parchunk.planning.plan import ArrayPlan, Plan, Split
 from parchunk.stores.opening import Location
@@ -74,3 +79,25 @@ def test_where_one_part_is_not_known_the_whole_is_not(grown: tuple[Plan, Carried
     assert receipts_of(item, known) == list(known.values())
     del known["t", 1]
     assert receipts_of(item, known) == []
+
+
+def test_receipts_are_carried_over_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another time would delete those that tasks of the new plan write meanwhile."""
+    source, out = tmp_path / "s.zarr", str(tmp_path / "refs")
+    grow(source, 8)
+    parchunk.build(parchunk.plan(str(source), split="time", region=4), out)
+    grow(source, 16)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.update.carry_over", killed)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(out)
+    output = open_output(out)
+    before = read_unfinished(output)
+    assert before is not None
+    assert before.grown_from is not None
+    assert taken_up(load_plan(output), output) == replace(before, grown_from=None)
+    assert read_unfinished(output) == replace(before, grown_from=None)

@@ -85,6 +85,12 @@ def test_what_is_not_there_is_asked_for() -> None:
     assert ManyReceipts([BASE]) != BASE
 
 
+def test_every_other_one_is_asked_for() -> None:
+    some = [replace(BASE, bytes=number) for number in range(5)]
+    assert ManyReceipts(some, 2)[::2] == some[::2]
+    assert ManyReceipts(some, 2)[::-1] == some[::-1]
+
+
 def test_each_takes_less_than_a_hundred_bytes() -> None:
     names = [f"group/a{number}" for number in range(4_096)]
     tracemalloc.start()
