@@ -77,9 +77,27 @@ TESTS = {
         "building/test_receipt_blocks.py",
     ),
     "building/carrying": (
+        "building/test_carrying.py",
+        "building/test_strays_of_grown.py",
+        "building/test_update_many.py",
         "building/test_update.py",
         "promises/test_update_kills.py",
         "building/test_update_regions.py",
+    ),
+    "building/carried_strays": (
+        "building/test_strays_of_grown.py",
+        "building/test_update_axes.py",
+    ),
+    "out/many_receipts": ("out/test_many_receipts.py",),
+    "out/lost_files": ("building/test_lost_files.py",),
+    "out/sorting_turn": ("out/test_sorting_turn.py",),
+    "keys/encoding": (
+        "keys/test_parsing.py",
+        "keys/test_spelling.py",
+    ),
+    "stores/google_files": (
+        "stores/test_google_files.py",
+        "listing/test_google_credentials.py",
     ),
     "planning/refitting": (
         "planning/test_growth.py",
@@ -125,6 +143,16 @@ TESTS = {
         "writing/test_inline_room.py",
         "building/test_rows.py",
         "building/test_oracle.py",
+    ),
+    "writing/inline_room": (
+        "writing/test_inline_room.py",
+        "writing/test_inlining.py",
+        "writing/test_coordinates.py",
+    ),
+    "writing/known_rows": (
+        "writing/test_known_rows.py",
+        "building/test_rewriting.py",
+        "building/test_update_axes.py",
     ),
     "listing/shard_reading": (
         "writing/test_shard_rows.py",
