@@ -53,6 +53,19 @@ def test_parts_of_chunks_come_to_the_same_by_parts():
     assert not len(whole.edges)
 
 
+def test_full_chunks_tell_what_is_usual_where_half_lie_at_an_end():
+    random = np.random.default_rng(0)
+    shares = np.where(np.arange(400) % 2, 1 / 720, 1.0)
+    sizes = random.integers(5_000, 5_500, 400)
+    sizes[shares < 1] //= 140
+    sizes[14] = 50
+    found = Sizes()
+    found.take(sizes, np.arange(400), shares)
+    outliers = found.outliers()
+    assert (outliers.count, outliers.examples) == (1, ((14, 50),))
+    assert 5_000 < outliers.median < 5_500
+
+
 def test_an_appended_array_has_no_outlier_but_what_was_cut_off(tmp_path: Path):
     """The last chunk holds a step of 24, and the last column is narrow: then two are cut off."""
     shape = (30 * 24 + 1, 81)

@@ -11,6 +11,10 @@ import zarr
 from zarr.storage import FsspecStore
 
 import parchunk
+from parchunk.building.first_gaps import FirstGaps
+from parchunk.out.local import LocalOutput
+from parchunk.out.opening import open_output
+from parchunk.out.output import ROOT
 
 
 @pytest.mark.parametrize(("fill", "said", "beside"), [(7, True, 0), (0, False, 0), (7, True, 15)])
@@ -44,6 +48,103 @@ def test_who_had_an_array_open_that_lost_its_first_chunk_is_told_of(
         notes = " ".join(parchunk.update(out, regions=[0]).notes)
         assert ("readers that had OUT open must open it again" in notes) is said
         said = False
+
+
+def test_of_many_such_arrays_the_root_is_written_for_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has an entry of each array, so that to write it for each one would never end."""
+    monkeypatch.setattr("parchunk.building.first_gaps._SHARE", 1e-9)
+    source, out = tmp_path / "s.zarr", str(tmp_path / "out")
+    zarr.create_group(source)
+    for number in range(20):
+        zarr.create_array(
+            source / f"v{number:02}", shape=(4,), chunks=(1,), dtype="f4", fill_value=7
+        )[...] = 1
+    asked: list[str] = []
+    put, get = LocalOutput.put, LocalOutput.get
+
+    def wrote(self: LocalOutput, path: str, data: bytes) -> Any:
+        asked.extend(["put"] * (path == ROOT))
+        return put(self, path, data)
+
+    def got(self: LocalOutput, path: str) -> bytes | None:
+        asked.extend(["get"] * (path == ROOT))
+        return get(self, path)
+
+    def values() -> list[float]:
+        files = fsspec.filesystem(
+            "reference", fo=out, remote_protocol="file", asynchronous=True, skip_instance_cache=True
+        )
+        stock: Any = zarr.open_group(FsspecStore(files, read_only=True, path=""), mode="r")
+        return [float(stock[f"v{number:02}"][0]) for number in range(20)]
+
+    parchunk.build(parchunk.plan(str(source)), out)
+    for number in range(20):
+        (source / f"v{number:02}/c/0").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalOutput, "put", wrote)
+        parchunk.update(out, regions=[0])
+    assert asked.count("put") == 2  # as the first one is met, and when all are done
+    assert values() == [7.0] * 20
+
+    asked.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalOutput, "get", got)
+        patched.setattr("parchunk.building.build.publish_root", lambda *_: None)
+        parchunk.build(parchunk.plan(str(source)), str(tmp_path / "new"))
+    assert asked.count("get") <= 2  # nobody reads what is not published yet
+
+
+def test_those_that_wait_are_written_with_the_next_receipt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tmp_path / "s.zarr", str(tmp_path / "out")
+    zarr.create_group(source)
+    for name in "abc":
+        zarr.create_array(source / name, shape=(4,), chunks=(1,), dtype="f4", fill_value=7)[1:] = 1
+    result = parchunk.build(parchunk.plan(str(source)), out)
+    receipts = {receipt.array: receipt for receipt in result.receipts}
+    output, plan = open_output(out), parchunk.plan(str(source))
+    root = output.get(ROOT)
+    assert root is not None
+    whole = root.replace(b'"fill_value": 7.0', b'"fill_value": null')
+    output.put(ROOT, whole)
+    gaps = FirstGaps(plan, output, lambda: None)
+    monkeypatch.setattr("parchunk.building.first_gaps._SHARE", 1e-9)
+    gaps.notice(receipts["a"])
+    gaps.notice(receipts["b"])
+    assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 1
+    gaps._next = 0.0
+    gaps.notice(receipts["a"])
+    assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 2
+    gaps.notice(receipts["c"])
+    gaps._next = 0.0
+    gaps.notice(receipts["c"])
+    assert output.get(ROOT) == root
+
+
+def test_what_a_killed_update_had_not_written_into_the_root_the_next_one_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its receipt is there, and is not written again."""
+    source, out = tmp_path / "s.zarr", str(tmp_path / "out")
+    zarr.create_group(source)
+    for name in "vw":
+        zarr.create_array(source / name, shape=(4,), chunks=(1,), dtype="f4", fill_value=7)[...] = 1
+    parchunk.build(parchunk.plan(str(source)), out)
+    output = open_output(out)
+    (source / "v/c/1").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(FirstGaps, "notice", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(out, arrays=["v"])
+    assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.build.publish_root", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(out)
+    assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 1
 
 
 def _end(*_: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.out.leases import holder_in, output_in, write_lease
@@ -111,6 +112,28 @@ def test_one_that_expired_a_moment_ago_is_waited_for(tmp_path: Path) -> None:
     with held(output):
         clear_claims(output)
         assert not read_claims(output)
+
+
+def test_one_is_given_back_where_the_answer_of_taking_it_was_lost(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the client asks again, and is told that the lease is another than it knows: its own."""
+    with clock_of_another_machine(monkeypatch, -300.0):
+        theirs = Lease(output, expiry=60)
+        theirs.take()
+    put, asked = type(output).put_if, 0
+
+    def unheard(self: Output, path: str, data: bytes, version: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        found = put(self, path, data, version)
+        return None if asked == 1 else found
+
+    monkeypatch.setattr(type(output), "put_if", unheard)
+    with pytest.raises(HeldError, match=r"on elsewhere.*whose clock is not this machine's"):
+        Lease(output).take()
+    theirs.leave()
+    theirs.release()
 
 
 @pytest.mark.parametrize("askew", ASKEW)

@@ -188,6 +188,37 @@ def test_a_root_that_came_when_another_was_in_place(
     assert run(["audit", str(out)]) == 0
 
 
+def test_a_root_that_came_while_another_is_prepared(
+    out: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that one was killed when nothing of it was there, it would be published as it is."""
+    array = zarr.open_group(source).create_array(
+        "t", shape=(8,), chunks=(2,), dtype="i4", overwrite=True
+    )
+    array.attrs["_ARRAY_DIMENSIONS"] = ["time"]
+    array[:] = 1
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.replacing.switch", kill)
+        with pytest.raises(_KilledError):
+            parchunk.update(str(out))
+    prepared = out / PREPARED_ROOT
+    late = prepared.read_bytes()
+    prepared.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.replacing.carry_out", kill)
+        with pytest.raises(_KilledError):
+            parchunk.update(str(out), regions=[1])
+    prepared.write_bytes(late)
+    root = (out / ".zmetadata").read_bytes()
+    receipts = sorted((out / ".parchunk/receipts").rglob("*.json"))
+    switching.finish_switch(open_output(str(out)), lambda: None)
+    assert not prepared.exists()
+    assert (out / ".zmetadata").read_bytes() == root
+    assert sorted((out / ".parchunk/receipts").rglob("*.json")) == receipts
+    assert run(["update", str(out)]) == 0
+    assert run(["audit", str(out), "--against-source"]) == 0
+
+
 def test_an_update_that_is_running_is_waited_for(
     out: Path, source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,9 +83,9 @@ def against_repository(
         finding(
             "repository",
             f"{name} is on branch {branch} of the repository from an earlier import, and not in "
-            "the references any more",
-            "nothing, if it is to stay; where it is gone for good, open REPO in Python as repo and "
-            f"run: {code}",
+            "the references",
+            "nothing, if it is of other references or is to stay; where it is gone for good, open "
+            f"REPO in Python as repo and run: {code}",
             severity="notice",
             array=name,
         )

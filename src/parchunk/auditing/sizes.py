@@ -177,11 +177,13 @@ class Sizes:
         """The median in bytes, within 1.1 %, a half rounded up; 0 when there are no sizes."""
         if self._median is not None:
             return self._median
-        count = self.count
-        if not count:
-            return 0
+        return self._median_of(self.counts) if self.count else 0
+
+    def _median_of(self, counts: NDArray[np.signedinteger]) -> int:
+        """Return the median of some of the sizes, as many of each bin."""
+        count = int(counts.sum())
         # of an even number of sizes the mean of the two in the middle
-        middle = self.counts.cumsum().searchsorted(((count - 1) // 2, count // 2), "right")
+        middle = counts.cumsum().searchsorted(((count - 1) // 2, count // 2), "right")
         low_mean, high_mean = (self.bytes[middle] / self.counts[middle]).tolist()
         return int((low_mean + high_mean) / 2 + 0.5)
 
@@ -195,13 +197,19 @@ class Sizes:
             return None
         if self.bins[-1] - self.bins[0] <= _OCTAVES * PER_OCTAVE:
             return None  # none can be so far from any other
-        middle = int(self.bins[_place_of(self.counts, (total - 1) // 2)])
+        of_parts, as_full = np.divmod(self.edges, BINS)
+        # What is usual is told by full chunks, where there are enough: most may lie at an end.
+        full = self.counts.copy()
+        np.subtract.at(full, self.bins.searchsorted(of_parts), self.edge_counts)
+        if full.sum() < _LEAST:
+            full = self.counts
+        rank = (int(full.sum()) - 1) // 2
+        middle = int(self.bins[_place_of(full, rank)])
         distances = np.abs(self.bins - middle)
         order = distances.argsort(kind="stable")
-        usual = int(distances[order[_place_of(self.counts[order], (total - 1) // 2)]])
+        usual = int(distances[order[_place_of(full[order], rank)]])
         far = max(_DEVIATIONS * _MAD * usual, _OCTAVES * PER_OCTAVE)
         count = int(self.counts[distances > far].sum())
-        of_parts, as_full = np.divmod(self.edges, BINS)
         usual_part = (of_parts < middle - far) & (as_full >= middle - far)
         count -= int(self.edge_counts[usual_part].sum())
         if not count:
@@ -210,7 +218,7 @@ class Sizes:
         high = int(2 ** ((middle + far + 1) / PER_OCTAVE))
         examples = [(number, size) for full, number, size in self.smallest if full <= low]
         examples += [(number, size) for size, number in self.largest if size >= high]
-        return Outliers(self.median, low, high, count, tuple(examples))
+        return Outliers(self._median_of(full), low, high, count, tuple(examples))
 
     def histogram(self, most: int = 40) -> list[tuple[int, int, int]]:
         """Return (from, to, count) in bytes: at most ``most`` bins, equal in the logarithm."""

@@ -33,6 +33,7 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.receipt_files import settled_receipts
 from parchunk.out.receipts import Receipt
+from parchunk.out.root import incomplete
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.inventory import require_few, require_inventory
@@ -181,7 +182,9 @@ def carry_out(
     require_few(source, sum(partition.objects.total for partition in pending))
     del keys  # of very many partitions they take more than what is kept of their receipts
     run = Run(plan.partitions(), done, effort.progress, began, lease.check)
-    run.notice = FirstGaps(plan, output, lease.check).notice
+    gaps = FirstGaps(plan, output, lease.check)
+    gaps.take(incomplete(done))  # of a run that was killed before the root said so
+    run.notice = gaps.notice
     try:
         if effort.executor is not None:
             least = do_elsewhere(plan, source, output, run, effort, lease.id)

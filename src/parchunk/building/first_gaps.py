@@ -7,15 +7,18 @@ is done, or for good where one is cut short.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Set
 from threading import Lock
 
-from parchunk.metadata import whole_hides_fill
 from parchunk.out.output import ROOT, Output
 from parchunk.out.plan_file import published_plan
 from parchunk.out.receipts import Receipt
-from parchunk.out.root import with_fill_value
+from parchunk.out.root import whole_arrays_hiding_fill, with_fill_values
 from parchunk.planning.plan import Plan
+
+#: How much of an update's time writing the root may take, about, where many arrays lose chunks.
+_SHARE = 0.1
 
 
 class FirstGaps:
@@ -28,7 +31,10 @@ class FirstGaps:
         self._plan = plan
         self._output = output
         self._check = check
-        self._seen: set[str] = set()
+        #: Arrays whose fill value the published root has not; None: nobody has looked yet.
+        self._hidden: set[str] | None = None
+        self._due = set[str]()
+        self._next = 0.0
         self._lock = Lock()
 
     def notice(self, receipt: Receipt) -> None:
@@ -39,21 +45,39 @@ class FirstGaps:
         OutputError
             When OUT cannot be read or written.
         """
-        if not receipt.missing or self._plan.hierarchy.written_format == 3:
+        if receipt.missing:
+            self.take({receipt.array})
+
+    def take(self, arrays: Set[str]) -> None:
+        """Take arrays that lack chunks, by receipts that are there.
+
+        Raises
+        ------
+        OutputError
+            As `notice`.
+        """
+        if not arrays or self._plan.hierarchy.written_format == 3:
             return
         with self._lock:
-            if receipt.array in self._seen:
-                return
-            self._seen.add(receipt.array)
-            if whole_hides_fill(self._plan.by_name[receipt.array].spec):
-                self._write(receipt.array)
+            if self._hidden is None:
+                root, plan = self._published()
+                self._hidden = set() if plan is None else whole_arrays_hiding_fill(root, plan)
+            self._due |= self._hidden & arrays
+            if self._due and time.monotonic() >= self._next:
+                self._write()
 
-    def _write(self, array: str) -> None:
-        root = self._output.get(ROOT)
-        plan = None if root is None else published_plan(self._output)
-        if root is None or plan is None or array not in plan.by_name:
-            return
-        now = with_fill_value(root, plan, array)
-        if now != root:
+    def _write(self) -> None:
+        """Write what is due; the next time not at once, as all of the root is written anew."""
+        assert self._hidden is not None
+        began = time.monotonic()
+        root, plan = self._published()
+        if plan is not None:
             self._check()
-            self._output.put(ROOT, now)
+            self._output.put(ROOT, with_fill_values(root, plan, self._due))
+        self._hidden -= self._due
+        self._due.clear()
+        self._next = time.monotonic() + (time.monotonic() - began) / _SHARE
+
+    def _published(self) -> tuple[bytes, Plan | None]:
+        root = self._output.get(ROOT)
+        return (b"", None) if root is None else (root, published_plan(self._output))

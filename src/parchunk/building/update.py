@@ -36,11 +36,12 @@ from parchunk.out.known import forget_known
 from parchunk.out.lost_files import lost_files, lost_notes
 from parchunk.out.many_receipts import ManyReceipts
 from parchunk.out.opening import open_output
-from parchunk.out.output import PLAN, PREPARED_FOR, PREVIOUS, ROOT, UPDATE, Output
+from parchunk.out.output import PLAN, PREPARED_FOR, PREVIOUS, UPDATE, Output
 from parchunk.out.plan_file import load_plan, save_plan
 from parchunk.out.prepared import discard_prepared
 from parchunk.out.receipt_files import read_receipts, settled_receipts
-from parchunk.out.root import is_published_root, reopening_notes
+from parchunk.out.root import reopening_notes
+from parchunk.out.switching import is_published
 from parchunk.out.unfinished import Unfinished, save_unfinished
 from parchunk.planning.changes import changes_of, changes_of_stores, refuse_unasked
 from parchunk.planning.from_stores import grown_many
@@ -333,7 +334,7 @@ def _begin(asked: Unfinished, old: Plan, new: Plan, output: Output, page: int) -
     unfinished = taken_up(old, output)
     saved = output.get(PREVIOUS)
     # Of which plan the root is: an update may be cut short right after it was published.
-    keep_previous = saved is not None and not _is_published(old, output)
+    keep_previous = saved is not None and not is_published(old, output)
     again, searched = asked, False
     if unfinished is not None:
         if unfinished.begun:
@@ -359,14 +360,3 @@ def _begin(asked: Unfinished, old: Plan, new: Plan, output: Output, page: int) -
             "once more; run parchunk update again to look for chunks written since"
         ]
     return []
-
-
-def _is_published(plan: Plan, output: Output) -> bool:
-    """Whether the root of OUT is what a finished build of ``plan`` publishes."""
-    root = output.get(ROOT)
-    receipts = read_receipts(output, plan)
-    return (
-        root is not None
-        and len(receipts) == partition_count(plan)
-        and is_published_root(root, plan, receipts.values())
-    )

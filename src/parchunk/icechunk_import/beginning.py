@@ -35,8 +35,8 @@ class Begun:
     """An import under way, of which ``history`` has what is in; ``appending`` where it appends.
 
     ``side`` is the branch aside where it goes on; None where it goes on without one, or where all
-    of an append is in already. ``left`` are arrays of earlier imports that are not in OUT any more,
-    where the hierarchy is to be imported.
+    of an append is in already. ``left`` are arrays of earlier imports that are not in OUT,
+    where anything is to be imported.
     """
 
     side: Branch | None
@@ -74,7 +74,7 @@ def begin_import(
         history = history_of(side)
     refuse_appended(history, work, plan, target.url)
     left: tuple[str, ...] = ()
-    if not work[0].is_in(history):
+    if anew or not _all_in(work, history):
         entry = work[0].entry
         left = left_behind(side or target, history, {*plan.by_name, *entry.left_out}, entry.arrays)
     return Begun(side, history, None, work, left)

@@ -79,13 +79,15 @@ class Branch:
     def imported(self) -> Set[str]:
         """Return the arrays that imports made, unless others made them anew; of any source."""
         by: dict[str, bool] = {}
+        known: set[str] = set()
         with self._reported("read the history of"):
-            for commit in self._repository.ancestry(branch=self.name):
+            for commit in reversed([*self._repository.ancestry(branch=self.name)]):
                 entry = Entry.from_metadata(commit.metadata)
-                if entry is not None and entry.kind == "region":
-                    continue  # those make no arrays
+                if entry is not None and (entry.kind == "region" or entry.arrays in known):
+                    continue  # those make no arrays, or those that one before made
+                known |= set() if entry is None or entry.arrays is None else {entry.arrays}
                 for array in adapter.made_arrays(self._repository, commit) or ():
-                    by.setdefault(array, entry is not None)
+                    by[array] = entry is not None
         return {array for array, was_import in by.items() if was_import}
 
     def made_by_others(self, arrays: Set[str]) -> Set[str]:

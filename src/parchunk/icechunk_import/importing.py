@@ -186,6 +186,7 @@ def to_icechunk(
     with target.without_traces():
         commits = _commit_all(committer, [*to_do.values()], crew, reporter)
     published = (publish or append is not None) and _publish(target, side, remaining)
+    on_side = side.name if side is not None and remaining else None
     return ImportResult(
         url=url,
         branch=branch,
@@ -195,9 +196,9 @@ def to_icechunk(
         remaining=remaining,
         created=created,
         published=published,
-        on_side=side.name if side is not None and remaining else None,
+        on_side=on_side,
         seconds=time.monotonic() - began,
-        notes=(*documents.notes, *_notes(begun, branch), *notes),
+        notes=(*documents.notes, *_notes(begun, branch, on_side is not None), *notes),
         code=_opening(plan, url, branch, repo_options),
     )
 
@@ -230,12 +231,13 @@ def _to_do(
     return to_do, tuple(one for one in regions if one is not None and one not in to_do)
 
 
-def _notes(begun: Begun, branch: str) -> list[str]:
+def _notes(begun: Begun, branch: str, aside: bool) -> list[str]:
     """Return what is to be known of what was on the branch before."""
     return [
         *(begun.appending.notes if begun.appending else ()),
         *still_held_notes(begun.history, branch),
-        *left_behind_notes(begun.left, branch),
+        # A commit to the branch would keep what is aside from being published: told with the last.
+        *(() if aside else left_behind_notes(begun.left, branch)),
     ]
 
 

@@ -45,8 +45,8 @@ def how_to_delete(name: str, branch: str) -> str:
 def left_behind_notes(names: Collection[str], branch: str) -> list[str]:
     """Return what an import says of arrays that it leaves."""
     return [
-        f"{name} is on branch {branch} from an earlier import, and not in OUT any more: it stays "
-        "as it was then; where it is gone for good, open REPO in Python as repo and run: "
-        f"{how_to_delete(name, branch)}"
+        f"{name} is on branch {branch} from an earlier import, and not in OUT: it stays as it was "
+        "then, which is right if it is another OUT's; where it is gone for good, open REPO in "
+        f"Python as repo and run: {how_to_delete(name, branch)}"
         for name in names
     ]

@@ -76,29 +76,29 @@ class Lease:
         """
         tries, until = _TRIES, time.monotonic() + wait
         kept: tuple[str, float] = ("", 0.0)  # whose lease lasts, and until when
+        other: tuple[Holder, datetime] | None = None  # whose this one replaces, and written when
         while tries > 0:
-            seen, holder, before = self._output.get_version(self._path), None, None
-            if seen is not None:
-                holder = Holder.decode(seen[0])
-                if holder is not None and holder.id == self._holder.id:
-                    self._hold(holder, seen[1])  # a success whose answer was lost on its way
-                    self._begin()
-                    return
+            seen = self._output.get_version(self._path)
+            holder = None if seen is None else Holder.decode(seen[0])
+            is_mine = False
+            if seen is not None and holder is not None and holder.id == self._holder.id:
+                is_mine = True
+                self._hold(holder, seen[1])  # a success whose answer was lost on its way
+            else:
                 if holder is not None and self._waits_for(holder, kept, until):
                     pause()
                     continue
-                before = self._output.stat(self._path)
-            if self._put_or_find(None if seen is None else seen[1]):
-                left = 0.0
-                if holder is not None and before is not None:
-                    left = self._give_back_if_early(holder, before[1])
+                before = None if holder is None else self._output.stat(self._path)
+                other = None if holder is None or before is None else (holder, before[1])
+            if is_mine or self._put_or_find(None if seen is None else seen[1]):
+                left = 0.0 if other is None else self._give_back_if_early(*other)
                 if not left:
                     self._begin()
                     return
-                assert holder is not None
-                kept = (holder.id, time.monotonic() + left)
-                if not holder.is_brief:
-                    raise self._of_another_clock(holder)
+                assert other is not None
+                kept = (other[0].id, time.monotonic() + left)
+                if not other[0].is_brief:
+                    raise self._of_another_clock(other[0])
                 continue
             if time.monotonic() >= until:
                 tries -= 1

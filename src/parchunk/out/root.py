@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -57,12 +57,22 @@ def published_root(plan: Plan, receipts: Iterable[Receipt]) -> bytes:
     return root_document(_entries(plan, receipts), plan.record_size)
 
 
-def with_fill_value(root: bytes, plan: Plan, array: str) -> bytes:
-    """Return a published root of a plan as it is where a chunk of an array is missing."""
+def with_fill_values(root: bytes, plan: Plan, arrays: Collection[str]) -> bytes:
+    """Return a published root of a plan as it is where chunks of some arrays are missing."""
     document = gathered(root, {})["metadata"]
-    alone = replace(plan.hierarchy, arrays=(plan.by_name[array].spec,), groups=())
-    document |= dict(kerchunk_entries(alone))
+    specs = tuple(plan.by_name[array].spec for array in arrays)
+    document |= dict(kerchunk_entries(replace(plan.hierarchy, arrays=specs, groups=())))
     return root_document(document.items(), plan.record_size)
+
+
+def whole_arrays_hiding_fill(root: bytes, plan: Plan) -> set[str]:
+    """Return the arrays that a published root of a plan shows as whole, and hides a gap of."""
+    specs = tuple(array.spec for array in plan.arrays if whole_hides_fill(array.spec))
+    if not specs:
+        return set()
+    found = gathered(root, {("metadata",): _spelled})["metadata"]
+    plain = kerchunk_entries(replace(plan.hierarchy, arrays=specs, groups=()))
+    return {key.rpartition("/")[0] for key, one in plain if found.get(key) != _spelled(key, one)}
 
 
 def is_published_root(data: bytes, plan: Plan, receipts: Iterable[Receipt]) -> bool:

@@ -18,6 +18,7 @@ from parchunk.out.output import (
     NEXT,
     OBJECTS,
     PLAN,
+    PREPARED_ROOT,
     PREVIOUS,
     RECEIPTS,
     ROOT,
@@ -27,8 +28,11 @@ from parchunk.out.output import (
 )
 from parchunk.out.plan_file import load_plan
 from parchunk.out.prepared import discard_prepared, is_switching
+from parchunk.out.receipt_files import read_receipts
+from parchunk.out.root import is_published_root
 from parchunk.out.side_by_side import of_each
 from parchunk.planning.plan import Plan
+from parchunk.planning.stretches import partition_count
 
 #: Says, within NEXT, that nothing of the layout before is left in OUT.
 _CLEARED = ".parchunk/cleared"
@@ -40,8 +44,26 @@ _AHEAD = 1_000
 
 def finish_switch(output: Output, check: Callable[[], None]) -> None:
     """Finish what an update was killed in the midst of: see `switch`."""
-    if is_switching(output):
+    if not is_switching(output):
+        return
+    prepared = output.below(NEXT)
+    has_begun = prepared.get(PLAN) is None or prepared.get(_CLEARED) is not None
+    if has_begun or is_published(load_plan(prepared), prepared):
         switch(output, check)
+    else:
+        # Of a killed command whose write came while the next one prepared something else.
+        output.delete(PREPARED_ROOT)
+
+
+def is_published(plan: Plan, output: Output) -> bool:
+    """Whether the root of OUT is what a finished build of ``plan`` publishes."""
+    root = output.get(ROOT)
+    receipts = read_receipts(output, plan)
+    return (
+        root is not None
+        and len(receipts) == partition_count(plan)
+        and is_published_root(root, plan, receipts.values())
+    )
 
 
 def switch(output: Output, check: Callable[[], None]) -> None:
