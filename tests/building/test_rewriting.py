@@ -120,3 +120,24 @@ def test_the_peak_of_rewriting_stays_within_the_bound(tmp_path: Path) -> None:
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert 16_000_000 < int(done.stdout) < memory
+
+
+@pytest.mark.parametrize("what", ["relocate", "update"])
+def test_what_a_build_had_room_for_is_written_anew_in_as_much(tmp_path: Path, what: str) -> None:
+    """No record file has the 100,000 rows that there may be in one."""
+    source, out, moved = tmp_path / "s.zarr", tmp_path / "refs", tmp_path / "moved.zarr"
+    root = zarr.open_group(source, mode="w", zarr_format=2)
+    array = root.create_array(
+        "a", shape=(16, 4), chunks=(1, 1), dtype="u1", attributes={"_ARRAY_DIMENSIONS": ["t", "x"]}
+    )
+    array[...] = 1
+    memory = 90 << 20
+    parchunk.build(parchunk.plan(str(source)), str(out), memory=memory)
+    if what == "update":
+        array.resize((16, 5))
+        array[:, 4:] = 2
+        assert parchunk.update(out, memory=memory).present == 80
+    else:
+        source.rename(moved)
+        parchunk.relocate(out, moved, memory=memory)
+    assert parchunk.audit(str(out), against_source=True).complete

@@ -1,6 +1,7 @@
 """Arrays that v2 cannot express: each refused by name, with the feature and what to do."""
 
 import pickle
+import sys
 import warnings
 from dataclasses import replace
 
@@ -206,3 +207,22 @@ def test_converting_warns_of_nothing(zarr_json) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert convert_array(parse_v3_array("a", document))["dtype"] == "<U3"
+
+
+def test_those_alike_are_asked_about_once_and_each_is_refused(
+    zarr_json, reader_of, monkeypatch
+) -> None:
+    asked: list[str] = []
+
+    def convert(array):
+        asked.append(array.name)
+        return convert_array(array)
+
+    monkeypatch.setattr(sys.modules["parchunk.metadata.refusals"], "convert_array", convert)
+    root = {"zarr.json": {"zarr_format": 3, "node_type": "group"}}
+    good = read_hierarchy(reader_of(root | {f"{name}/zarr.json": zarr_json() for name in "abc"}))
+    assert refusals(good) == ()
+    assert asked == ["a"]
+    odd = {f"{name}/zarr.json": zarr_json(data_type="float8_e4m3") for name in "abc"}
+    bad = read_hierarchy(reader_of(root | odd))
+    assert [refused.name for refused in refusals(bad)] == ["a", "b", "c"]

@@ -85,3 +85,15 @@ def test_documents_that_are_consolidated_are_kept_once_where_they_are_alike() ->
         with pytest.raises(ValueError) as said:
             json.loads(broken)
         assert str(said.value)[:50] in str(refused.value)
+
+
+def test_a_document_is_known_by_what_it_is_whatever_else_came(monkeypatch) -> None:
+    for name in ("_documents", "_returned", "_values"):
+        monkeypatch.setattr(sharing, name, {})
+    monkeypatch.setattr(sharing, "_MOST", 5)
+    document = shared({"a": [1]})
+    for number in range(9):
+        shared_value((number,))
+    assert shared({"a": [1]}) is document
+    monkeypatch.setattr(sharing.json, "dumps", None)  # it is not spelled again
+    assert shared(document) is document

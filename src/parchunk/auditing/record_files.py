@@ -15,7 +15,7 @@ from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordChecker, RecordJob, RecordResult, checker_of
 from parchunk.auditing.sharing import Hands, Part
 from parchunk.auditing.sizes import Sizes
-from parchunk.cover.memory import ROW_BYTES
+from parchunk.cover.memory import ROW_BYTES, file_rows
 from parchunk.out.output import Output
 from parchunk.planning.plan import Plan
 from parchunk.planning.stretches import stretch_name
@@ -105,7 +105,7 @@ def _readers(plan: Plan, output: Output, memory: int, near: int) -> int:
     """Return how many record files are read side by side: ``near`` many without requests."""
     if not output.costs_requests:
         return near
-    return max(min(_REMOTE_READERS, memory // (plan.record_size * ROW_BYTES)), 1)
+    return max(min(_REMOTE_READERS, memory // (file_rows(plan) * ROW_BYTES)), 1)
 
 
 def _checked_here(

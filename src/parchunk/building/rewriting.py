@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from parchunk.building.pools import Pools
 from parchunk.cover.inlining import InlineBound
-from parchunk.cover.memory import inlining_of, kept_beyond, rewriting_bounds
+from parchunk.cover.memory import file_rows, inlining_of, kept_beyond, rewriting_bounds
 from parchunk.keys.placement import Target
 from parchunk.out.output import Output
 from parchunk.out.receipts import RecordFile
@@ -36,7 +36,7 @@ class Rewriting:
             When that is too little, naming the least that will do.
         """
         inline, read = rewriting_bounds(
-            memory, plan.record_size, inlining_of(plan), plan.identity, kept_beyond(plan)
+            memory, file_rows(plan), inlining_of(plan), plan.identity, kept_beyond(plan)
         )
         return cls(plan, inline, HeldFiles(read))
 

@@ -30,7 +30,7 @@ def shared(document: dict[str, Any]) -> dict[str, Any]:
     if found is None:
         found = {name: _field(value) for name, value in document.items()}
         _remember(_documents, text, found)
-        _returned[id(found)] = found
+    _returned[id(found)] = found
     return found
 
 

@@ -185,7 +185,7 @@ class ArraySpec:
                 zarr_format=data["zarr_format"],
                 shape=shared_value(shape),
                 chunks=shared_value(tuple(data["chunks"])),
-                dtype=data["dtype"],
+                dtype=shared_value(data["dtype"]),
                 itemsize=data["itemsize"],
                 dimension_names=shared_value(tuple(data["dimension_names"])),
                 keys=shared_value(
@@ -193,7 +193,7 @@ class ArraySpec:
                 ),
                 attributes=shared(data["attributes"]),
                 document=shared(data["document"]),
-                inner_chunks=None if inner is None else tuple(inner),
+                inner_chunks=None if inner is None else shared_value(tuple(inner)),
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"not the description of an array: {error!r}: plan again") from error

@@ -54,7 +54,7 @@ def parse_v2_array(name: str, document: JSONObject, attributes: JSONObject) -> A
         zarr_format=2,
         shape=shared_value(shape),
         chunks=shared_value(chunks),
-        dtype=dtype,
+        dtype=shared_value(dtype),
         itemsize=itemsize,
         dimension_names=shared_value(attribute_names(attributes, len(shape))),
         keys=shared_value(

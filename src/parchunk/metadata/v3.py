@@ -168,7 +168,7 @@ def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
         zarr_format=3,
         shape=shared_value(shape),
         chunks=shared_value(chunks),
-        dtype=dtype,
+        dtype=shared_value(dtype),
         itemsize=itemsize,
         dimension_names=shared_value(_dimension_names(document, attributes, len(shape))),
         keys=shared_value(
@@ -176,7 +176,7 @@ def parse_v3_array(name: str, document: JSONObject) -> ArraySpec:
         ),
         attributes=attributes,
         document=document,
-        inner_chunks=parse_inner_chunks(codecs, chunks),
+        inner_chunks=shared_value(parse_inner_chunks(codecs, chunks)),
     )
 
 
