@@ -45,18 +45,17 @@ class FirstGaps:
         OutputError
             When OUT cannot be read or written.
         """
-        if receipt.missing:
-            self.take({receipt.array})
+        self.take({receipt.array} if receipt.missing else set())
 
     def take(self, arrays: Set[str]) -> None:
-        """Take arrays that lack chunks, by receipts that are there.
+        """Take arrays that lack chunks, by receipts that are there; write what is due by now.
 
         Raises
         ------
         OutputError
             As `notice`.
         """
-        if not arrays or self._plan.hierarchy.written_format == 3:
+        if not (arrays or self._due) or self._plan.hierarchy.written_format == 3:
             return
         with self._lock:
             if self._hidden is None:
