@@ -13,6 +13,7 @@ import zarr
 from zarr.storage import FsspecStore
 
 import parchunk
+from parchunk.building.doing import do_here
 from parchunk.building.first_gaps import FirstGaps
 from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
@@ -147,6 +148,26 @@ def test_what_a_killed_update_had_not_written_into_the_root_the_next_one_writes(
         with pytest.raises(KeyboardInterrupt):
             parchunk.update(out)
     assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 1
+
+
+def test_those_that_wait_are_written_where_an_update_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tmp_path / "s.zarr", str(tmp_path / "out")
+    arrays_of_seven(source, "abc")
+    parchunk.build(parchunk.plan(str(source)), out)
+    for name in "abc":
+        (source / name / "c/0").unlink()
+
+    def interrupted(*arguments: Any) -> int:
+        do_here(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("parchunk.building.first_gaps._SHARE", 1e-9)
+    monkeypatch.setattr("parchunk.building.build.do_here", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        parchunk.update(out, arrays=["a", "b", "c"])
+    assert (open_output(out).get(ROOT) or b"").count(b'"fill_value": 7.0') == 3
 
 
 def _end(*_: Any) -> None:

@@ -15,6 +15,7 @@ from instruments.s3_server import S3Bucket
 import parchunk
 from parchunk.cli.main import run
 from parchunk.errors import InputError
+from parchunk.out.output import PREPARED_FOR, PREPARED_ROOT
 
 Published = Callable[[Path], dict[str, bytes]]
 Reader = Callable[..., zarr.Group]
@@ -273,3 +274,26 @@ def test_one_that_was_cut_short_is_dropped_by_an_update(
     assert published(out) == before
     assert not (out / ".parchunk/next").exists()
     assert "unfinished" not in {one.kind for one in parchunk.audit(out).findings}
+
+
+def test_a_root_that_came_late_is_not_called_a_relocation_that_was_done(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Back to where the references are: nothing was in place of them."""
+    out = tmp_path / "out"
+    parchunk.build(parchunk.plan(str(store), **OPTIONS), out)
+    shutil.copytree(store, tmp_path / "copy.zarr")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.relocating.switch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.relocate(out, tmp_path / "copy.zarr")
+    (out / PREPARED_ROOT).write_bytes(b'{"late": 1}')
+    (note,) = parchunk.relocate(out, store).notes
+    assert "there was nothing to do" in note
+    assert not (out / PREPARED_ROOT).exists()
+    assert not (out / PREPARED_FOR).exists()
+    assert not [found for found in parchunk.audit(str(out)).findings if found.kind == "unfinished"]

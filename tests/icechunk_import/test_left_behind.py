@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import zarr
 
 import parchunk
 from parchunk.icechunk_import import adapter
+from parchunk.icechunk_import.branches import Branch
+from parchunk.icechunk_import.history import Entry
 
 
 def grow(source: Path, steps: int, *names: str) -> None:
@@ -111,3 +114,29 @@ def test_each_night_as_much_of_the_history_is_looked_at(
         looked.append(0)
         parchunk.to_icechunk(out, repo)
     assert looked[1] == looked[-1] > 0
+
+
+def test_what_an_import_made_anew_after_others_is_an_imports() -> None:
+    import icechunk
+
+    repository = icechunk.Repository.create(icechunk.in_memory_storage())
+
+    def commit(by_import: bool, change: Callable[[zarr.Group], object]) -> None:
+        entry = Entry("hierarchy", "c", "f", "s", 0, 0, 0, arrays="digest")
+        session = repository.writable_session("main")
+        change(zarr.open_group(session.store))
+        session.commit("x", metadata=entry.to_metadata() if by_import else {})
+
+    def make(group: zarr.Group) -> None:
+        group.create_array("a", shape=(2,), dtype="i4", overwrite=True)
+
+    def delete(group: zarr.Group) -> None:
+        del group["a"]
+
+    commit(True, make)
+    for change in (delete, make, delete):
+        commit(False, change)
+    commit(True, make)
+    branch = Branch(repository, "memory", "main")
+    assert branch.imported() == {"a"}
+    assert branch.has_imported("a")

@@ -190,6 +190,10 @@ def carry_out(
             least = do_elsewhere(plan, source, output, run, effort, lease.id)
         else:
             least = do_here(plan, source, output, pending, run, effort)
+    except BaseException:
+        if not run.writing:  # else that may hang, and this with it
+            gaps.end()
+        raise
     finally:
         if run.writing:
             lease.leave()

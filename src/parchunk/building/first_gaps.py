@@ -7,10 +7,12 @@ is done, or for good where one is cut short.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Set
 from threading import Lock
 
+from parchunk.errors import ParchunkError
 from parchunk.out.output import ROOT, Output
 from parchunk.out.plan_file import published_plan
 from parchunk.out.receipts import Receipt
@@ -63,6 +65,12 @@ class FirstGaps:
                 self._hidden = set() if plan is None else whole_arrays_hiding_fill(root, plan)
             self._due |= self._hidden & arrays
             if self._due and time.monotonic() >= self._next:
+                self._write()
+
+    def end(self) -> None:
+        """Write what waits, where an update is cut short; that it was is worth more than this."""
+        with self._lock, contextlib.suppress(ParchunkError):
+            if self._due:
                 self._write()
 
     def _write(self) -> None:

@@ -131,7 +131,8 @@ def relocate(
         try:
             moved = _elsewhere(old, url, store, store_options)
         except AlreadyThereError as error:
-            note = _FINISHED if was_cut_short else _nothing_to_do(error, old, output)
+            finished = was_cut_short and not is_relocation(output)  # else it was deleted
+            note = _FINISHED if finished else _nothing_to_do(error, old, output)
             return Relocation(output.url, error.place, error.place, 0, 0, (note,))
         new, source = moved.plan, moved.plan.source
         assert source is not None

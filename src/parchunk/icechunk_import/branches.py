@@ -85,9 +85,12 @@ class Branch:
                 entry = Entry.from_metadata(commit.metadata)
                 if entry is not None and (entry.kind == "region" or entry.arrays in known):
                     continue  # those make no arrays, or those that one before made
-                known |= set() if entry is None or entry.arrays is None else {entry.arrays}
-                for array in adapter.made_arrays(self._repository, commit) or ():
-                    by[array] = entry is not None
+                made = adapter.made_arrays(self._repository, commit)
+                if entry is None and made:
+                    known.clear()  # imports may make those anew
+                elif entry is not None and entry.arrays is not None and made is not None:
+                    known.add(entry.arrays)
+                by |= dict.fromkeys(made or (), entry is not None)
         return {array for array, was_import in by.items() if was_import}
 
     def made_by_others(self, arrays: Set[str]) -> Set[str]:
