@@ -118,6 +118,21 @@ def test_what_has_no_answer_again_fails() -> None:
         over.set()
 
 
+def test_a_store_that_hangs_altogether_is_told_after_one_wait() -> None:
+    over, asked = threading.Event(), list[int]()
+
+    def hang(item: int) -> None:
+        asked.append(item)
+        over.wait()
+
+    try:
+        with pytest.raises(UnansweredError, match=r"no answer came for 0\.01 s"):
+            in_threads(lambda item: answer(lambda: hang(item), 0.01), range(100))
+        assert len(asked) == AT_ONCE  # nothing was asked for again
+    finally:
+        over.set()
+
+
 def test_nothing_is_lost_where_an_answer_comes_as_its_thread_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,6 +11,7 @@ request, which costs no more than the next page would.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from posixpath import commonpath
 
 from parchunk.cover.digit_tree import Ints
 from parchunk.cover.walks import Walk, named_walks
@@ -74,11 +75,7 @@ class KeyRange:
 
 def common_directory(first: str, last: str) -> str:
     """Return the narrowest directory that holds two directories, and all that sort between."""
-    one, other = first.split("/"), last.split("/")
-    shared = 0
-    while shared < min(len(one), len(other)) and one[shared] == other[shared]:
-        shared += 1
-    return "/".join(one[:shared])
+    return commonpath((first, last))
 
 
 def ranges_of(spec: ArraySpec, spans: Ints, owner: int) -> list[KeyRange]:

@@ -20,6 +20,9 @@ QUIET = 240.0
 #: Seconds that a thread waits for another request before it ends.
 _IDLE = 5.0
 
+#: Said of as many seconds.
+_NONE_CAME = "no answer came for {:g} s: check the endpoint and the network, and try again"
+
 _T = TypeVar("_T")
 #: What a thread is to ask for, None for no more, and what it was told.
 _Wanted = SimpleQueue[tuple[Callable[[], Any], Request] | None]
@@ -117,6 +120,8 @@ class Waiting:
     def __init__(self) -> None:
         #: Whether nobody looks after it any more, nor wants what it finds.
         self.is_left = False
+        #: Whether any request of it has come back.
+        self.has_heard = False
         self._late = math.inf
         self._request: Request | None = None
 
@@ -128,12 +133,13 @@ class Waiting:
     def ask(self, ask: Callable[[], _T], quiet: float) -> _T:
         """Return what ``ask`` returns, in this thread."""
         if self.is_left:
-            raise UnansweredError("nobody wants an answer any more")
+            raise UnansweredError(_NONE_CAME.format(quiet))
         request = self._request = Request()
         self._late = time.monotonic() + quiet
         try:
             return ask()
         finally:
+            self.has_heard = True
             self._late = math.inf
             self._request = None
             request.end()
@@ -186,9 +192,7 @@ def answer(ask: Callable[[], _T], quiet: float) -> _T:
     try:
         found, error = asker.ask(ask, quiet)
     except Empty:
-        raise UnansweredError(
-            f"no answer came for {quiet:g} s: check the endpoint and the network, and try again"
-        ) from None
+        raise UnansweredError(_NONE_CAME.format(quiet)) from None
     _ASKERS.give(asker)
     if error is not None:
         try:

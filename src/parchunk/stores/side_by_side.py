@@ -30,7 +30,8 @@ def in_threads(function: Callable[[T], U], items: Iterable[T]) -> list[U]:
     """Return what ``function`` makes of each item, in their order; it is called from many threads.
 
     The first item for which it raises raises for all; those behind it may not be asked any more.
-    Where a request has no answer for as long as one may wait, ``function`` is called once more.
+    Where a request has no answer for as long as one may wait, ``function`` is called once more,
+    unless none at all had one.
     """
     todo = list(items)
     if len(todo) < 2:
@@ -56,11 +57,13 @@ class _Questions(Generic[T, U]):
     def answered(self) -> list[U]:
         """Ask, and return what came of it."""
         try:
-            self._ask(range(len(self._todo)), looked_after)
+            has_heard = self._ask(range(len(self._todo)), looked_after)
             left = [at for at, found in enumerate(self._found) if found is _NOTHING]
-            if left and not self._failed:
+            if left and not self._failed and has_heard:
                 # Threads were left with them: each request is waited for by itself now.
                 self._ask(left, nullcontext)
+            elif left and not self._failed:
+                self._fail(left)
         finally:
             self._stop = True
         if self._failed:
@@ -70,10 +73,22 @@ class _Questions(Generic[T, U]):
                 self._failed.clear()  # it holds this frame, and all that was found
         return self._found
 
-    def _ask(self, items: Sequence[int], way: _Way) -> None:
-        """Ask for items in new threads; return when each has ended, or was left."""
+    def _fail(self, items: Sequence[int]) -> None:
+        """Say of items what is said where no answer comes: a store that has none hangs again."""
+        waiting = Waiting()
+        waiting.is_left = True
+        with looked_after(waiting):
+            for at in items:
+                self._found[at] = self._function(self._todo[at])
+
+    def _ask(self, items: Sequence[int], way: _Way) -> bool:
+        """Ask for items in new threads; return when each has ended, or was left.
+
+        Whether any request has come back is known of those that are looked after.
+        """
         turns = iter(items)
-        at_work = {Waiting() for _ in range(min(AT_ONCE, len(items)))}
+        all_of_them = [Waiting() for _ in range(min(AT_ONCE, len(items)))]
+        at_work = {*all_of_them}
         for waiting in at_work:
             run = threading.Thread(target=self._run, args=(turns, waiting, way), name="ask")
             run.daemon = True
@@ -83,6 +98,7 @@ class _Questions(Generic[T, U]):
                 at_work.discard(self._ended.get(timeout=_LOOK))
             except Empty:
                 at_work = {waiting for waiting in at_work if not waiting.is_left_if_late()}
+        return any(waiting.has_heard for waiting in all_of_them)
 
     def _run(self, turns: Iterator[int], waiting: Waiting, way: _Way) -> None:
         with way(waiting):
