@@ -5,11 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -138,25 +137,23 @@ def test_memory_for_a_commit_alone_has_none_for_workers(grow, build, tmp_path):
 
 
 def test_workers_that_die_are_reported_and_the_next_import_finishes(
-    grow, build, commits, opened, assert_equal, tmp_path
+    grow, build, commits, opened, assert_equal, monkeypatch, tmp_path
 ):
+    """They die as soon as they are there: no region is set, whatever else this machine does."""
     source = grow(12)
     out, repo = build(source, split="time", region=4), str(tmp_path / "repo")
     before = multiprocessing.active_children()
+    started = SpawnProcess.start
 
-    def kill_one() -> None:
-        for _ in range(6_000):
-            for child in multiprocessing.active_children():
-                if child not in before and child.pid is not None:
-                    os.kill(child.pid, signal.SIGKILL)
-                    return
-            time.sleep(0.01)
+    def start_and_die(process: SpawnProcess) -> None:
+        started(process)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_one)
-    killer.start()
-    with pytest.raises(parchunk.SourceError, match=r"died, .* run again to resume"):
-        parchunk.to_icechunk(out, repo, workers=2)
-    killer.join()
+    with monkeypatch.context() as patch:
+        patch.setattr(SpawnProcess, "start", start_and_die)
+        with pytest.raises(parchunk.SourceError, match=r"died, .* run again to resume"):
+            parchunk.to_icechunk(out, repo, workers=2)
     assert multiprocessing.active_children() == before
     assert len(commits(repo)) == 1
     assert parchunk.to_icechunk(out, repo).finished
