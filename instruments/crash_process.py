@@ -1,4 +1,4 @@
-"""The command line in a process of its own that notes its steps, and kills itself at one.
+"""The command line in a process of its own that notes its steps, and kills itself or waits at one.
 
 What it runs is the command line as users run it, in a process that is forked.
 """
@@ -34,6 +34,10 @@ from parchunk.stores import opening
 pa.array([0])
 
 
+#: What a process that waits at a step looks for in its folder, and for how many seconds at most.
+_GO_ON, _LONGEST = "go on", 250
+
+
 class Step(NamedTuple):
     """One step of a run: threads take turns, so only those of one name have an order."""
 
@@ -50,15 +54,23 @@ class Command(forked.Fork):
         """The steps that it has begun."""
         return self.text("steps").splitlines()
 
+    def go_on(self) -> None:
+        """Let it go on from the step that it waits at."""
+        (self.folder / _GO_ON).touch()
+
 
 def start(
-    arguments: list[str], folder: Path, kill_at: Step | None = None, retries: int | None = None
+    arguments: list[str],
+    folder: Path,
+    kill_at: Step | None = None,
+    retries: int | None = None,
+    wait_at: Step | None = None,
 ) -> Command:
-    """Start the command line; it kills itself at a step, or at none.
+    """Start the command line; it kills itself at a step, or waits there until `Command.go_on`.
 
     ``retries`` are those of its clients in place of their minutes of patience.
     """
-    started = forked.start(folder, _run, arguments, folder / "steps", kill_at, retries)
+    started = forked.start(folder, _run, arguments, folder, kill_at, retries, wait_at)
     return Command(started.process, folder)
 
 
@@ -76,23 +88,33 @@ def step_of(path: str) -> str:
     return {".zmetadata": "root", "plan.json": "plan", "lease.json": "lease"}.get(name, name)
 
 
-def _run(arguments: list[str], steps: Path, kill_at: Step | None, retries: int | None) -> None:
-    _note_steps(steps, kill_at)
+def _run(
+    arguments: list[str],
+    folder: Path,
+    kill_at: Step | None,
+    retries: int | None,
+    wait_at: Step | None,
+) -> None:
+    _note_steps(folder, kill_at, wait_at)
     if retries is not None:
         opening.RETRY["max_retries"] = retries
     main(arguments)
 
 
-def _note_steps(steps: Path, kill_at: Step | None) -> None:
+def _note_steps(folder: Path, kill_at: Step | None, wait_at: Step | None) -> None:
     """Write down each step as it begins or has ended, and end with it when it is the one."""
-    file = os.open(steps, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    file = os.open(folder / "steps", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     counts: dict[str, itertools.count[int]] = collections.defaultdict(itertools.count)
 
     def step(name: str) -> None:
         os.write(file, (name + "\n").encode())
-        if Step(name, next(counts[name])) == kill_at:
+        now = Step(name, next(counts[name]))
+        if now == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
+        until = time.monotonic() + _LONGEST
+        while now == wait_at and not (folder / _GO_ON).exists() and time.monotonic() < until:
+            time.sleep(0.01)
 
     for kind in (LocalOutput, RemoteOutput):
         _note_writes(kind, step)
