@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
 
+#: Ports that systems give to nobody who asks for any: until a program that was told one has begun
+#: to listen there, a connection that goes out could have been given it.
+_PORTS = range(20_000, 32_000)
+
 
 def free_ports(count: int) -> list[int]:
     """Return so many ports of 127.0.0.1 that nobody has."""
-    with contextlib.ExitStack() as probes:
-        found = []
-        for _ in range(count):
-            probe = probes.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            found.append(probe.getsockname()[1])
-        return found
+    found: list[int] = []
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
 def wait_for(

@@ -1,5 +1,6 @@
 """Programs that serve on loopback are waited for, and not when they have ended."""
 
+import socket
 import subprocess
 import sys
 
@@ -15,5 +16,9 @@ def test_a_server_that_has_ended_is_not_waited_for() -> None:
         wait_for(f"http://127.0.0.1:{port}", [ended], lambda: "see its log")
 
 
-def test_ports_are_not_the_same() -> None:
-    assert len(set(free_ports(20))) == 20
+def test_ports_are_not_the_same_and_none_of_those_that_connections_get() -> None:
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        assert max(ports) < asked.getsockname()[1]
