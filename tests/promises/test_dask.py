@@ -4,8 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,7 @@ from instruments.synthetic.server import Server, serve
 
 import parchunk
 from parchunk.cli.main import run
-from parchunk.out.claims import read_claims
-from parchunk.out.opening import open_output
+from parchunk.out.claims import Claimed
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 Published = Callable[[Path], dict[str, bytes]]
@@ -56,25 +53,26 @@ def wanted(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_workers_killed_in_the_middle(
     client: Any, server: Server, wanted: Path, tmp_path: Path, published: Published
 ) -> None:
-    out, killed = tmp_path / "refs", []
+    out, killed = tmp_path / "refs", tmp_path / "killed"
+    killed.mkdir()
 
-    def kill() -> None:
-        output = open_output(out)
-        while len(killed) < 2:
-            with contextlib.suppress(Exception):
-                pids = {claim.holder.pid for claim in read_claims(output)} - set(killed)
-                for pid in pids:
-                    os.kill(pid, signal.SIGKILL)
-                    killed.append(pid)
-            time.sleep(0.02)
+    def die_in_a_task() -> int:
+        """Have this worker die as soon as it has said what it works on."""
+        put = Claimed._put
 
-    thread = threading.Thread(target=kill, daemon=True)
-    thread.start()
+        def put_and_die(self: Claimed) -> None:
+            put(self)
+            (killed / f"{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        Claimed._put = put_and_die  # type: ignore[method-assign]
+        return os.getpid()
+
+    pids = client.run(die_in_a_task).values()
     seen = []
     result = parchunk.build(plan_of(server), out, executor=client, workers=4, progress=seen.append)
-    thread.join(10)
-    assert len(killed) >= 2
-    assert os.getpid() not in killed
+    assert sorted(int(file.name) for file in killed.iterdir()) == sorted(pids)
+    assert os.getpid() not in pids
     assert (result.present, len(result.receipts)) == (
         sum(array.count for array in store().arrays),
         9,
@@ -85,29 +83,27 @@ def test_workers_killed_in_the_middle(
 
 
 @contextlib.contextmanager
-def one_killed(client: Any, task: str) -> Iterator[list[int]]:
-    """Kill a worker as soon as it is given a task whose name begins so."""
-    pids, killed, ended = client.run(os.getpid), [], threading.Event()
+def one_killed(client: Any, task: str, killed: Path) -> Iterator[None]:
+    """Have the first worker die that begins a task whose name begins so; it makes a file."""
+    from distributed import WorkerPlugin
 
-    def kill() -> None:
-        while not killed and not ended.is_set():
-            for worker, keys in client.processing().items():
-                if worker in pids and any(key.startswith(task) for key in keys):
-                    os.kill(pids[worker], signal.SIGKILL)
-                    killed.append(pids[worker])
-                    return
-            time.sleep(0.005)
+    class Dying(WorkerPlugin):  # type: ignore[misc]
+        name = f"dies at {task}"
 
-    thread = threading.Thread(target=kill, daemon=True)
-    thread.start()
+        def transition(self, key: str, start: str, finish: str, **_: Any) -> None:
+            if finish == "executing" and key.startswith(task):
+                with contextlib.suppress(FileExistsError):
+                    killed.touch(exist_ok=False)
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    client.register_plugin(Dying())
     try:
-        yield killed
+        yield
     finally:
-        ended.set()
-        thread.join(10)
+        client.unregister_worker_plugin(Dying.name)
 
 
-def test_an_audit_whose_worker_is_killed(client: Any, wanted: Path) -> None:
+def test_an_audit_whose_worker_is_killed(client: Any, wanted: Path, tmp_path: Path) -> None:
     costs = ("audited", "seconds", "peak_memory_bytes")
     of_listing = ("list_requests", "list_requests_least")
 
@@ -121,20 +117,20 @@ def test_an_audit_whose_worker_is_killed(client: Any, wanted: Path) -> None:
 
     alone = told(parchunk.audit(wanted, against_source=True))
     assert alone["missing"] > 0
-    with one_killed(client, "compare t") as killed:
+    with one_killed(client, "compare t", tmp_path / "killed"):
         report = parchunk.audit(
             wanted, against_source=True, executor=client, workers=6, concurrency=1
         )
-    assert len(killed) == 1
+    assert (tmp_path / "killed").exists()
     assert told(report) == alone
 
 
 def test_an_import_whose_worker_is_killed(client: Any, wanted: Path, tmp_path: Path) -> None:
     pytest.importorskip("icechunk", reason="the extra 'icechunk' is not installed")
     repo, address = str(tmp_path / "repo"), client.scheduler_info()["address"]
-    with one_killed(client, "set region 1") as killed:
+    with one_killed(client, "set region 1", tmp_path / "killed"):
         assert run(["to-icechunk", str(wanted), repo, "--dask", address, "--no-progress"]) == 0
-    assert len(killed) == 1
+    assert (tmp_path / "killed").exists()
     history = [*parchunk.open_icechunk(repo).ancestry(branch="main")][::-1][1:]
     assert [one.metadata["parchunk"]["region"] for one in history] == [None, 0, 1, 2, 3]
     report = parchunk.audit(wanted, icechunk=repo)
