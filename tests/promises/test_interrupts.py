@@ -18,8 +18,11 @@ import parchunk
 from parchunk.out.output import LEASE
 
 STORE = zarr_store([("t", (12_000,), (1,), ("time",)), ("u", (12_000,), (1,), ("time",))])
-#: CI machines are slow to start workers: the bound is on the end, not on the start.
-SECONDS = 30
+#: Keys a page: so few that a build by four listings takes minutes, and is in the middle of it
+#: whenever a busy machine comes to interrupt it.
+PAGE = 10
+#: Longest wait, in seconds, for what comes by itself.
+PATIENCE = 200
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(parchunk.__file__).parents[1])}
 
 
@@ -29,6 +32,8 @@ def start(server: Any, out: Path, *more: str) -> subprocess.Popen[str]:
             *(sys.executable, "-m", "parchunk", "build", f"s3://{server.bucket}", str(out)),
             *("--store-option", f"endpoint={server.endpoint}", "--region", "2000"),
             *("--store-option", "region=us-east-1", "--store-option", "skip_signature=true"),
+            # What a server holds back never ends by itself: only who is interrupted leaves it.
+            *("--store-option", "timeout=1h"),
             "--no-progress",  # whose log lines come when a busy machine is slow
             *more,
         ],
@@ -41,16 +46,15 @@ def start(server: Any, out: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def wait_until(condition: Any, build: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE
     while not condition():
         assert build.poll() is None, build.communicate()
         assert time.monotonic() < until
         time.sleep(0.02)
 
 
-def check_end(build: subprocess.Popen[str], began: float) -> None:
-    said, line = build.communicate(timeout=60)
-    assert time.monotonic() - began < SECONDS
+def check_end(build: subprocess.Popen[str]) -> None:
+    said, line = build.communicate(timeout=PATIENCE)
     assert build.returncode == 130
     assert line == "parchunk: interrupted: run the same command again to resume\n"
     assert said == ""
@@ -70,12 +74,12 @@ def check_resumes(out: Path) -> None:
 )
 def test_in_the_middle(tmp_path: Path, number: int, workers: str) -> None:
     out = tmp_path / "out"
-    with serve(STORE, latency=0.1, page=200, process=False) as server:
+    with serve(STORE, latency=0.2, page=PAGE, process=False) as server:
         build = start(server, out, "--workers", workers, "--concurrency", "2")
         wait_until(lambda: server.counts()["LIST"] > 2, build)
-        began = time.monotonic()
         os.killpg(build.pid, number)  # the whole group, as a terminal does
-        check_end(build, began)
+        check_end(build)
+        assert server.counts()["LIST"] < 24_000 / PAGE, "they have listed all"
         assert not (out / ".zmetadata").exists()
         assert not (out / LEASE).exists()
     check_resumes(out)
@@ -90,28 +94,23 @@ def test_with_a_server_that_stalls(tmp_path: Path, on: Any, workers: str) -> Non
         build = start(server, out, "--workers", workers)
         wait_until(lambda: server.counts()["faults"], build)
         time.sleep(0.3)
-        began = time.monotonic()
         build.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         build.send_signal(signal.SIGINT)  # an impatient user changes nothing
-        check_end(build, began)
+        check_end(build)
     check_resumes(out)
 
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     with (
-        serve(STORE, latency=0.2, page=200, process=False) as server,
+        serve(STORE, latency=0.2, page=PAGE, process=False) as server,
         start(server, tmp_path / "out", "--workers", "2", "--concurrency", "2") as build,
     ):
         wait_until(lambda: server.counts()["LIST"] > 2, build)
         build.kill()
         try:
-            before, until = -1, time.monotonic() + 60
-            while server.counts()["LIST"] != before:
-                assert time.monotonic() < until
-                before = server.counts()["LIST"]
-                time.sleep(2)
-            assert before < 120, "they have listed all"
+            build.communicate(timeout=PATIENCE)  # the end of what all of them have open
+            assert server.counts()["LIST"] < 24_000 / PAGE, "they have listed all"
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(build.pid, signal.SIGKILL)

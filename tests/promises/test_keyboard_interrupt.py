@@ -22,6 +22,9 @@ from parchunk.out.output import LEASE
 
 STORE = zarr_store([("t", (60_000,), (1,), ("time",)), ("u", (60_000,), (1,), ("time",))])
 
+#: Longest wait, in seconds, for what comes by itself.
+PATIENCE = 200
+
 
 def plan_of(server: Server) -> parchunk.Plan:
     kwargs = server.store_kwargs() | {"retry_config": {"max_retries": 0}}
@@ -34,7 +37,7 @@ def ctrl_c_when(condition: Callable[[], object]) -> Iterator[None]:
     """Interrupt this process once the condition holds."""
 
     def wait() -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE
         while not condition() and time.monotonic() < until:
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGINT)
@@ -59,7 +62,7 @@ def check_threads_end(*but: str) -> None:
         "lease",
         "release",
     }.difference(but)
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE
     while left := kinds & {t.name.split("_")[0] for t in threading.enumerate()}:
         assert time.monotonic() < until, left
         time.sleep(0.02)
@@ -91,7 +94,7 @@ def test_while_listings_hang(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_while_worker_processes_list(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with serve(STORE, latency=0.1, process=False) as server:
+    with serve(STORE, latency=0.1, page=50, process=False) as server:  # a minute of listings
         with (
             ctrl_c_when(lambda: server.counts()["LIST"] > 2),
             pytest.raises(KeyboardInterrupt),
@@ -110,7 +113,7 @@ def test_while_a_write_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def hanging_put(self: LocalOutput, path: str, data: Any) -> None:
         if "refs." in path:
             hangs.set()
-            over.wait(60)
+            over.wait(PATIENCE)
         put(self, path, data)
 
     monkeypatch.setattr(LocalOutput, "put", hanging_put)
