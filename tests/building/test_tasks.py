@@ -289,12 +289,20 @@ def test_what_another_has_done_meanwhile_is_left_alone(
     assert not [f for f in parchunk.audit(out).findings if f.severity == "damage"]
 
 
-def test_a_lease_that_is_held_for_a_moment_is_waited_for(source: Path, tmp_path: Path) -> None:
+def test_a_lease_that_is_held_for_a_moment_is_waited_for(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan, out = plan_of(source), tmp_path / "refs"
     parchunk.tasks(plan, out)
     output = open_output(out)
+    waited = []
     with held(output, purpose="publish") as lease:
-        threading.Timer(0.5, lease.release).start()
-        with held(output, purpose="plan", wait=30) as second:
-            assert second.id != lease.id
+
+        def pause() -> None:
+            waited.append(lease.id)
+            lease.release()
+
+        monkeypatch.setattr("parchunk.out.lease.pause", pause)
+        with held(output, purpose="plan", wait=200) as second:
+            assert [second.id] != waited == [lease.id]
     assert output.get(LEASE) is None

@@ -36,16 +36,28 @@ def begun(tmp_path: Path) -> Path:
     return tmp_path / "refs"
 
 
-def test_it_is_watched_until_it_is_published(begun: Path, tmp_path: Path, capsys: Any) -> None:
+def test_it_is_watched_until_it_is_published(
+    begun: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = open_output(begun)
     ended = replace(Holder.of_this_process("task"), host="elsewhere", expires=time.time() - 1)
     output.put(Claim(ended, "v region 2", 1).path, Claim(ended, "v region 2", 1).encode())
+
+    document, looked = watching._document, threading.Event()
+
+    def noted(*look: Any) -> Any:
+        found: Any = document(*look)
+        if any(claim["keys_listed"] for claim in found["at_work"]):
+            looked.set()
+        return found
+
+    monkeypatch.setattr(watching, "_document", noted)
 
     def finish() -> None:
         with claimed(output, "v region 1", 1) as claim:
             claim.note(0, 12, 1, 0)
             claim._renew()
-            time.sleep(0.6)
+            looked.wait(200)
         for task in parchunk.tasks(parchunk.plan(tmp_path / "s.zarr", region=2), begun):
             parchunk.run_task(task)
         parchunk.publish(begun)

@@ -40,7 +40,7 @@ def test_an_audit_lists_the_folders_of_many_arrays_at_a_time(tmp_path: Path) -> 
     class Waiting(RemoteOutput):
         def paths(self, below: str = "") -> list[str]:
             if below in plan.by_name:
-                four.wait(10)
+                four.wait(60)
             return super().paths(below)
 
     plan = parchunk.plan(write_arrays(tmp_path / "s.zarr"), include=["g0/*", "g1/*"])

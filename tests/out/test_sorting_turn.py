@@ -91,7 +91,8 @@ def test_one_that_was_killed_is_taken_over(
     changes = {
         "dead": {"host": socket.gethostname(), "pid": 2**22 + 1, "expires": later},
         "expired": {"host": "elsewhere", "expires": time.time() - 9, "lasts": 0.0},
-        "expiring": {"host": "elsewhere", "expires": time.time() + 0.3, "lasts": 0.3},
+        # Not how long it lasts: by OUT's clock that is from when it is written, however late.
+        "expiring": {"host": "elsewhere", "expires": time.time() + 0.3, "lasts": 0.0},
     }[how]
     killed = write_turn(output, **changes)
     with sorting_turn(ORIGIN, "none", output) as turn:

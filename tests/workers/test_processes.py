@@ -30,8 +30,8 @@ def work_on(monkeypatch: pytest.MonkeyPatch) -> None:
     with worker_processes(2) as pool:
         assert pool.submit(time.time).result()
         monkeypatch.setattr(SpawnProcess, "start", start)
-        for _ in range(3):  # one is idle and takes the first
-            pool.submit(time.sleep, 0.2)
+        for _ in range(3):  # one is idle and takes the first; it ends when it is made to
+            pool.submit(time.sleep, 600)
 
 
 def test_so_is_one_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
