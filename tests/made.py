@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -263,6 +263,11 @@ def grow(path: Path, steps: int, zarr_format: int = 2) -> None:
         array[written:] = np.arange(np.prod(shape)).reshape(shape)[written:]
 
 
+def timeout_with(faults: Iterable[Fault]) -> str:
+    """Return how long a client is to wait: not for what never comes, and long for all else."""
+    return "4s" if {fault.kind for fault in faults} & {"hang", "stall"} else "100s"
+
+
 @contextmanager
 def source_of(
     store: FormulaStore,
@@ -273,7 +278,7 @@ def source_of(
 ) -> Iterator[tuple[Server, parchunk.Source]]:
     with serve(store, faults=faults, page=page, process=False) as server:
         kwargs = server.store_kwargs()
-        kwargs["client_options"]["timeout"] = "2s"
+        kwargs["client_options"]["timeout"] = timeout_with(faults)
         kwargs["retry_config"] = {"max_retries": 0} | options
         s3 = S3Store(server.bucket, **kwargs)
         yield server, parchunk.Source(s3, "", "s3://formula", listing=listing)

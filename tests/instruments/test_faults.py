@@ -53,7 +53,11 @@ def test_faults_that_end_a_listing_with_an_error(kind: Any) -> None:
 def test_hang_is_outlived_by_a_timeout() -> None:
     with serve(FAULTY, page=100, faults=[Fault("hang", first=1)], process=False) as server:
         assert listed(client(server, timeout=timedelta(seconds=3)), "air") == ALL
-        assert server.counts()["LIST"] == len(PAGES) + 1
+        # No other page hangs, though on a busy machine it may come too late, and again then.
+        faults = [one["fault"] for one in server.lists()]
+        assert faults[:2] == [None, "hang"]
+        assert set(faults[2:]) == {None}
+        assert len(faults) > len(PAGES)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from instruments.synthetic.rules import HashFraction
 from instruments.synthetic.server import Server, serve
 from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import GCSStore
-from tests.made import FAULTS, QUICK, check_exact
+from tests.made import FAULTS, QUICK, check_exact, timeout_with
 
 import parchunk
 from parchunk.listing.choosing import choose
@@ -37,7 +37,7 @@ def bucket(
             server.bucket,
             base_url=server.endpoint,
             **who or {"skip_signature": True},
-            client_options={"allow_http": True, "timeout": "2s"},
+            client_options={"allow_http": True, "timeout": timeout_with(faults)},
             retry_config={"max_retries": 0},
         )
         yield server, parchunk.Source(gcs, "", "gs://formula", listing=listing)

@@ -30,7 +30,7 @@ from parchunk.listing.wire.s3 import S3
 from parchunk.listing.wire.s3_place import s3_place
 from parchunk.listing.wire.server import Limits, Origin, hang_up, server_at
 
-LIMITS = Limits(quiet=2.0, whole=4.0, retries=0)
+LIMITS = Limits(quiet=2.0, whole=60.0, retries=0)
 
 
 def asked(origin: Origin) -> str:
@@ -116,11 +116,12 @@ def test_what_the_server_closed_meanwhile_is_no_request() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        asked = server_at(Origin(False, "127.0.0.1", server.getsockname()[1]), LIMITS, os.getpid())
+        origin = Origin(False, "127.0.0.1", server.getsockname()[1])
+        asked = server_at(origin, replace(LIMITS, quiet=60.0), os.getpid())
         spent = Spent()
         for _ in range(3):
             assert asked.get("/", dict, spent, threading.Event(), Throttle()).body == b"ok"
-            assert closed.acquire(timeout=20)
+            assert closed.acquire(timeout=60)
         thread.join()
         assert spent == Spent(lists=3)
         hang_up()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from itertools import count as counted
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -286,12 +286,15 @@ def test_no_page_is_asked_for_behind_the_last_key_that_is_wanted() -> None:
         assert spent == Spent(lists=9, keys=len(keys))
 
 
-def test_pages_without_keys_do_not_go_on_for_ever() -> None:
-    asked = counted()
+def test_pages_without_keys_do_not_go_on_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these takes 3 s, as the clock says that they are timed by."""
+    asked, clock = counted(), counted()
+    monkeypatch.setattr(
+        "parchunk.listing.wire.wire_pages.time", SimpleNamespace(monotonic=lambda: 3 * next(clock))
+    )
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            time.sleep(0.01)
             at = next(asked)
             self.send_response(200)
             self.end_headers()
@@ -303,9 +306,10 @@ def test_pages_without_keys_do_not_go_on_for_ever() -> None:
         s3 = S3Store(
             "b", endpoint=endpoint, skip_signature=True, client_options={"allow_http": True}
         )
-        pages = pages_of(parchunk.Source(s3, "", "s3://b", listing="wire"), 1000, 2, NEVER)
-        with pytest.raises(PageError, match="no key came for 2 s, in pages without any"):
+        pages = pages_of(parchunk.Source(s3, "", "s3://b", listing="wire"), 1000, 60, NEVER)
+        with pytest.raises(PageError, match="no key came for 60 s, in pages without any"):
             list(pages.pages("v", None, Spent()))
+    assert next(asked) == 60 // 3 + 1
 
 
 def test_what_came_before_a_page_that_is_none_is_kept() -> None:

@@ -36,21 +36,26 @@ def source_that_hangs(*faults: Fault) -> Iterator[parchunk.Source]:
         yield parchunk.Source(opened, "", "s3://formula", quiet=1.5)
 
 
+def check_refused(source: parchunk.Source, said: str) -> None:
+    """Plan, and be told what never comes: again, where on a busy machine another thing did not."""
+    for _ in range(5):
+        with pytest.raises(parchunk.SourceError, match=r": no answer came for 1\.5 s") as error:
+            parchunk.plan(source)
+        if said in str(error.value):
+            return
+    raise error.value
+
+
 @pytest.mark.parametrize("key", ["zarr.json", "t/zarr.json"])
 def test_metadata_that_never_comes_is_an_error_that_names_it(key: str) -> None:
     hang = Fault("hang", times=None, on="GET", within=key)
-    said = rf"cannot read s3://formula/{key}: no answer came for 1\.5 s"
-    with source_that_hangs(hang) as source, pytest.raises(parchunk.SourceError, match=said):
-        parchunk.plan(source)
+    with source_that_hangs(hang) as source:
+        check_refused(source, f"cannot read s3://formula/{key}: no answer came")
 
 
 def test_a_listing_of_groups_that_never_comes_is_one_too() -> None:
-    said = r"cannot list s3://formula: no answer came for 1\.5 s"
-    with (
-        source_that_hangs(Fault("hang", times=None)) as source,
-        pytest.raises(parchunk.SourceError, match=said),
-    ):
-        parchunk.plan(source)
+    with source_that_hangs(Fault("hang", times=None)) as source:
+        check_refused(source, "cannot list s3://formula: no answer came")
 
 
 def test_metadata_that_is_late_once_while_publishing_is_waited_for(tmp_path: Path) -> None:
@@ -82,7 +87,7 @@ def test_one_thread_asks_for_one_thing_after_another() -> None:
     with ThreadPoolExecutor(4) as pool:
         barrier = threading.Barrier(4)
         together = [
-            pool.submit(answer, lambda: (barrier.wait(10), threading.current_thread())[1], 10)
+            pool.submit(answer, lambda: (barrier.wait(60), threading.current_thread())[1], 60)
             for _ in range(4)
         ]
         apart = {one.result() for one in together}
@@ -93,7 +98,7 @@ def test_one_thread_asks_for_one_thing_after_another() -> None:
 def test_a_thread_that_was_left_is_not_asked_again() -> None:
     over, late = threading.Event(), []
     with pytest.raises(UnansweredError):
-        answer(lambda: (over.wait(10), late.append(threading.current_thread())), 0.01)
+        answer(lambda: (over.wait(60), late.append(threading.current_thread())), 0.01)
     over.set()
     # Not by their numbers: one that has ended leaves its own to the next.
     others = {answer(threading.current_thread, 10) for _ in range(20)}
@@ -132,7 +137,7 @@ def test_one_who_is_interrupted_leaves_no_thread_behind(monkeypatch: pytest.Monk
         gc.collect()
         # Those of before may be of requests that other tests left hanging.
         for one in idle() - before:
-            one.join(10)
+            one.join(60)
         assert not idle() - before, place
 
 
@@ -186,7 +191,7 @@ def test_a_listing_that_hangs_counts_until_it_ends(
     assert hanging.is_full()
     over.set()
     for one in set(threading.enumerate()) - before:
-        one.join(10)
+        one.join(60)
     assert not hanging.is_full()
 
 
@@ -207,7 +212,7 @@ def test_what_is_raised_holds_nothing_once_it_is_caught() -> None:
     gc.disable()
     try:
         held = asks()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while held() is not None and time.monotonic() < until:  # the thread that asked ends
             time.sleep(0.001)
         assert held() is None
