@@ -145,7 +145,32 @@ def test_a_notebook_has_its_bar_in_the_cell(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     with bar_shown("<building>") as show:
         show(LARGE)
+        show(WAITING)
         show(AuditProgress(3, 3))
+    assert WAITING.waiting in drawn[-2]
     assert drawn[0] == "<div>&lt;building&gt; <progress></progress> </div>"
     assert '<progress value="0.6000"></progress> 123 k of 988 k partitions, 123 M keys' in drawn[1]
     assert "3 of 3 record files" in drawn[-1]
+
+
+WAITING = parchunk.Progress(**{**vars(LARGE), "waiting": "no worker has been there for 30 s: ..."})
+
+
+def test_what_is_waited_for_is_said_once_and_at_once(
+    clock: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bar_shown("building", every=10.0) as show:
+        for now in (LARGE, WAITING, WAITING, LARGE, WAITING):
+            show(now)
+        clock.now += 60
+        show(WAITING)  # that nothing goes on is said already
+        show(LARGE)
+    *waited, last = capsys.readouterr().err.splitlines()
+    assert waited == [WAITING.waiting] * 2
+    assert last.startswith("123,456 of 987,654 partitions")
+
+    terminal = on_terminal(monkeypatch, 30)
+    with bar_shown("building") as show:
+        show(WAITING)
+        show(WAITING)
+    assert [line for line in terminal.lines if "no worker" in line] == [WAITING.waiting]

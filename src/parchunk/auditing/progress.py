@@ -16,7 +16,8 @@ class AuditProgress:
 
     While the source is listed again, ``objects`` of ``objects_total`` (chunks, or shards) are
     compared; before, and without, there are 0 in all. ``listed`` are keys, ``requests`` LIST
-    requests, and ``busy`` those of the ``retries`` that were too many for the store.
+    requests, and ``busy`` those of the ``retries`` that were too many for the store. ``waiting``
+    says what is waited for, as where a Dask cluster has no workers; mostly "".
     """
 
     files: int
@@ -28,6 +29,7 @@ class AuditProgress:
     retries: int = 0
     busy: int = 0
     seconds: float = 0.0
+    waiting: str = ""
 
     @property
     def share(self) -> float | None:
@@ -89,6 +91,11 @@ class Reporter:
     def begin_listing(self, objects: int) -> None:
         """Tell that so many objects are to be compared."""
         self.now = replace(self.now, objects_total=objects)
+        self._tell()
+
+    def waits(self, waiting: str) -> None:
+        """Tell what is waited for; "" once it is there."""
+        self.now = replace(self.now, waiting=waiting)
         self._tell()
 
     def _tell(self) -> None:

@@ -170,7 +170,7 @@ def audit(
     done, undone, findings = read_partitions(plan, output, under_way.updating)
     files = sum(-(-item.partition.rows.total // plan.record_size) for item in done)
     reporter = Reporter(called(progress), AuditProgress(0, files))
-    with opened_hands(workers, executor) as hands:
+    with opened_hands(workers, executor, reporter.waits) as hands:
         arrays = read_arrays(
             plan, output, agreed, done, undone, labels, memory, hands, reporter, unit is not None
         )

@@ -23,13 +23,14 @@ class Hands:
     """What runs ``at_once`` tasks; the work is cut into as many as ``among`` so many, at least.
 
     ``processes`` are those that share memory and listings: tasks of an executor have each their
-    own.
+    own. ``waits`` is told what is waited for.
     """
 
     executor: Executor
     at_once: int
     among: int
     processes: int
+    waits: Callable[[str], None] | None = None
 
     def in_order(
         self,
@@ -45,12 +46,14 @@ class Hands:
         at_once = self.at_once
         if requests is not None and requests < self.processes:
             at_once = requests
-        return in_order(self.executor, calls, at_once, done)
+        return in_order(self.executor, calls, at_once, done, self.waits)
 
 
 @contextmanager
-def opened_hands(workers: int, executor: Executor | None) -> Iterator[Hands | None]:
-    """Yield who shares the work; None for this process alone.
+def opened_hands(
+    workers: int, executor: Executor | None, waits: Callable[[str], None] | None = None
+) -> Iterator[Hands | None]:
+    """Yield who shares the work; None for this process alone. ``waits`` is told who is waited for.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def opened_hands(workers: int, executor: Executor | None) -> Iterator[Hands | No
     require_workers(workers)
     if executor is not None:
         low, high = _AT_ONCE
-        yield Hands(executor, min(max(2 * workers, low), high), workers, 1)
+        yield Hands(executor, min(max(2 * workers, low), high), workers, 1, waits)
     elif workers == 1:
         yield None
     else:

@@ -20,6 +20,7 @@ from parchunk.out.kept_rows import keep_rows
 from parchunk.out.output import Output
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
+from parchunk.workers.attendance import Attendance
 from parchunk.workers.executors import result_of, submit
 
 #: Tasks that an executor is given at a time.
@@ -66,10 +67,11 @@ def do_elsewhere(
 
     if tasks:
         keep_rows(source, output)
-    run.watch = Watch(plan, output)
+    attendance = Attendance(executor)
+    run.watch = Watch(plan, output, attendance)
     starts: Iterator[Start] = ((0, partial(start, task)) for task in tasks)
     try:
-        run.drive(starts, _AT_ONCE, result_of=finished, take=take)
+        run.drive(starts, _AT_ONCE, result_of=finished, take=take, tick=attendance.look)
     except BaseException:
         for future in started:  # the executor is the caller's, and goes on
             future.cancel()
@@ -78,10 +80,11 @@ def do_elsewhere(
 
 
 class Watch:
-    """What tasks have done so far wherever they run, as OUT shows it."""
+    """What tasks have done so far wherever they run, as OUT shows it, and whether any can run."""
 
-    def __init__(self, plan: Plan, output: Output) -> None:
+    def __init__(self, plan: Plan, output: Output, attendance: Attendance) -> None:
         self._observer = Observer(output, plan)
+        self._attendance = attendance
         self._next = 0.0
         self._seen: Advance | None = None
 
@@ -93,6 +96,7 @@ class Watch:
                 self._seen = self._observer.look()
             self._next = time.monotonic() + max(_LOOK, (time.monotonic() - began) / _SHARE)
         seen = self._seen
+        now = replace(now, waiting=self._attendance.waiting)
         if seen is None:
             return now
         return replace(

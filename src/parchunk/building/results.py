@@ -20,7 +20,8 @@ class Progress:
 
     ``partitions_total`` and ``chunks_total`` are all of the plan. This run has met ``listed`` keys
     by ``requests`` LIST requests, ``retries`` of them tried again, in ``seconds``.
-    ``before`` are the chunks that were done when it began.
+    ``before`` are the chunks that were done when it began. ``waiting`` says what is waited for, as
+    where a Dask cluster has no workers; mostly "".
     """
 
     partitions: int
@@ -32,6 +33,7 @@ class Progress:
     retries: int
     seconds: float
     before: int = 0
+    waiting: str = ""
 
     @property
     def share(self) -> float:

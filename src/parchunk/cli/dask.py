@@ -46,7 +46,9 @@ def dask_client(address: str | None) -> Iterator[Any]:
     require("distributed", "dask")
     import distributed
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)  # errors of tasks are raised here
+    for name in ("distributed", "distributed.client"):  # Dask gives the second a level of its own
+        # What goes wrong is raised here, in one line: a lost scheduler would be pages.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = cast(Any, distributed).Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from parchunk.icechunk_import.calls import Calls, Lot, Reading
 from parchunk.icechunk_import.committing import Committer, set_lot
 from parchunk.icechunk_import.forks import Forked
 from parchunk.icechunk_import.planned_commits import PlannedCommit
+from parchunk.workers.attendance import Attendance
 from parchunk.workers.crews import Crew
 from parchunk.workers.executors import result_of, submit
 
@@ -63,12 +64,16 @@ def set_region(region: RegionToSet) -> Forked:
 
 
 def set_ahead(
-    committer: Committer, work: Sequence[PlannedCommit], crew: Crew
+    committer: Committer,
+    work: Sequence[PlannedCommit],
+    crew: Crew,
+    waits: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[PlannedCommit, Forked | Iterator[Calls]]]:
     """Yield regions with what a worker has set of them, in their order.
 
     ``crew.at_once`` of them are under way or wait while one is committed. Where no fork can be
-    made of the repository, as of one in memory, a region is yielded with its calls.
+    made of the repository, as of one in memory, a region is yielded with its calls. ``waits`` is
+    told what is waited for.
 
     Raises
     ------
@@ -98,11 +103,15 @@ def set_ahead(
         flying.append((item, submit(executor, name, set_region, region)))
 
     with crew.opened() as executor:
+        attendance = Attendance(executor, waits)
         try:
             for _ in range(crew.at_once):
                 start(executor)
             while flying:
-                item, future = flying.popleft()
+                item, future = flying[0]
+                if future is not None:
+                    attendance.wait([future])
+                flying.popleft()
                 done: Forked | Iterator[Calls] = (
                     committer.reading.calls(committer.lots(item))
                     if future is None

@@ -260,7 +260,7 @@ def _commit_all(
 ) -> list[Commit]:
     """Commit all of ``work``; return the commits that were needed."""
     commits: list[Commit] = []
-    with closing(_done(committer, work, crew)) as items:
+    with closing(_done(committer, work, crew, reporter)) as items:
         for item, done in items:
             commit = committer.commit(item, done)
             if commit is not None:
@@ -271,7 +271,7 @@ def _commit_all(
 
 
 def _done(
-    committer: Committer, work: Sequence[PlannedCommit], crew: Crew | None
+    committer: Committer, work: Sequence[PlannedCommit], crew: Crew | None, reporter: Reporter
 ) -> Generator[tuple[PlannedCommit, Forked | Iterator[Calls]]]:
     """Yield what is to be committed with what is set of it already, or the calls that set it.
 
@@ -283,7 +283,7 @@ def _done(
         for item in here:
             yield item, calls
     if crew is not None:
-        yield from set_ahead(committer, work[len(here) :], crew)
+        yield from set_ahead(committer, work[len(here) :], crew, reporter.waits)
 
 
 def _publish(target: Branch, side: Branch | None, remaining: Sequence[int]) -> bool:

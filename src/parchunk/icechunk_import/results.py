@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from parchunk.showing.values import Shown
 from parchunk.wording import counted
@@ -12,13 +12,17 @@ from parchunk.wording import counted
 
 @dataclass(frozen=True)
 class ImportProgress:
-    """How far an import is: ``commits`` and ``references`` are those of this run."""
+    """How far an import is: ``commits`` and ``references`` are those of this run.
+
+    ``waiting`` says what is waited for, as where a Dask cluster has no workers; mostly "".
+    """
 
     regions: int
     regions_total: int
     commits: int
     references: int
     seconds: float
+    waiting: str = ""
 
     @property
     def share(self) -> float:
@@ -99,7 +103,10 @@ class ImportResult(Shown):
 
 
 class Reporter:
-    """Calls the caller's progress after each region; ``regions`` are those in before."""
+    """Calls the caller's progress after each region, and where workers are waited for.
+
+    ``regions`` are those in before.
+    """
 
     def __init__(
         self,
@@ -109,20 +116,24 @@ class Reporter:
         began: float,
     ) -> None:
         self._progress = progress
-        self._total = total
         self._began = began
-        self._regions = regions
+        self._now = ImportProgress(regions, total, 0, 0, 0.0)
 
     def add(self, commits: Sequence[Commit]) -> None:
         """Report one region more; ``commits`` are all that were made."""
-        self._regions += 1
+        self._now = replace(
+            self._now,
+            regions=self._now.regions + 1,
+            commits=len(commits),
+            references=sum(commit.references for commit in commits),
+        )
+        self._tell()
+
+    def waits(self, waiting: str) -> None:
+        """Report what is waited for; "" once it is there."""
+        self._now = replace(self._now, waiting=waiting)
+        self._tell()
+
+    def _tell(self) -> None:
         if self._progress is not None:
-            self._progress(
-                ImportProgress(
-                    self._regions,
-                    self._total,
-                    len(commits),
-                    sum(commit.references for commit in commits),
-                    time.monotonic() - self._began,
-                )
-            )
+            self._progress(replace(self._now, seconds=time.monotonic() - self._began))

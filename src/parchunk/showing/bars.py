@@ -44,6 +44,10 @@ class HowFar(Protocol):
     def others(self) -> tuple[str, ...]:
         """Return further counts in words."""
 
+    @property
+    def waiting(self) -> str:
+        """Return what is waited for; "" while it goes on."""
+
 
 class _Telling:
     """What is said of how far something is, with its rate and how long the rest takes."""
@@ -51,6 +55,12 @@ class _Telling:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._shares, self._counts = Rate(_WINDOW), Rate(_WINDOW)
+        self._waiting = ""
+
+    def waits(self, now: HowFar) -> str:
+        """Return what is waited for, once; "" where that is said, or nothing is."""
+        before, self._waiting = self._waiting, now.waiting
+        return "" if before == now.waiting else now.waiting
 
     def parts(self, now: HowFar, number: Callable[[int], str]) -> tuple[list[str], str]:
         """Return how far it is in words, the most telling first, and how long the rest takes."""
@@ -73,7 +83,8 @@ class _Telling:
 def bar_shown(doing: str, every: float = LOG_EVERY) -> Iterator[Callable[[HowFar], None]]:
     """Yield what is called with how far something is.
 
-    On a terminal and in a notebook it draws a bar, elsewhere a line ``every`` so many seconds.
+    On a terminal and in a notebook it draws a bar, elsewhere a line ``every`` so many seconds. What
+    is waited for is said once, and at once.
     """
     telling = _Telling()
     if in_notebook():
@@ -86,7 +97,10 @@ def bar_shown(doing: str, every: float = LOG_EVERY) -> Iterator[Callable[[HowFar
 
         def log(now: HowFar) -> None:
             nonlocal last
-            if time.monotonic() - last >= every:
+            waits = telling.waits(now)
+            if waits:
+                print(waits, file=sys.stderr, flush=True)
+            elif not now.waiting and time.monotonic() - last >= every:
                 last = time.monotonic()
                 said, left = telling.parts(now, count)
                 said += [f"about {left} to go"] if left else []
@@ -118,6 +132,9 @@ def _terminal_bar(doing: str, telling: _Telling) -> Iterator[Callable[[HowFar], 
         task = bar.add_task("", total=None, head=doing, tail="")
 
         def show(now: HowFar) -> None:
+            waits = telling.waits(now)
+            if waits:  # above the bar, where it stays
+                console.print(waits, markup=False, soft_wrap=True)
             said, left = telling.parts(now, short_count)
             percent = "" if now.share is None else f"{int(now.share * 100):3d} %"
             ends = [f"{left} left"] if left else []
@@ -148,11 +165,11 @@ def _notebook_bar(doing: str, telling: _Telling) -> Callable[[HowFar], None]:
     def show(now: HowFar) -> None:
         nonlocal last
         whole = now.share is None or now.share >= 1
-        if time.monotonic() - last < _NOTEBOOK_EVERY and not whole:
+        if time.monotonic() - last < _NOTEBOOK_EVERY and not (whole or telling.waits(now)):
             return
         last = time.monotonic()
         said, left = telling.parts(now, short_count)
-        text = ", ".join([*said, *([f"{left} left"] if left else [])])
+        text = now.waiting or ", ".join([*said, *([f"{left} left"] if left else [])])
         handle.update(display.HTML(_bar_html(doing, now.share, text)))
 
     return show

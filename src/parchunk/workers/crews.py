@@ -6,14 +6,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from parchunk.errors import InputError
+from parchunk.workers.attendance import Attendance
 from parchunk.workers.executors import result_of, submit
 from parchunk.workers.processes import worker_processes
+
+#: What to do where calls that write nothing came to no end.
+_AGAIN = "run again"
 
 
 def require_workers(workers: int) -> None:
@@ -62,10 +66,12 @@ def in_order(
     calls: Iterable[Call],
     at_once: int,
     done: Callable[[int], None] | None = None,
+    waits: Callable[[str], None] | None = None,
 ) -> Iterator[Any]:
     """Yield what calls come to in their order, while ``at_once`` of them are under way or wait.
 
-    ``done`` is told the size of each as soon as it has ended.
+    ``done`` is told the size of each as soon as it has ended, and ``waits`` what is waited for; see
+    `parchunk.workers.attendance.Attendance`.
 
     Raises
     ------
@@ -75,9 +81,10 @@ def in_order(
     flying: deque[tuple[Call, Future[Any]]] = deque()
     ended: set[Future[Any]] = set()
     rest = iter(calls)
+    attendance = Attendance(executor, waits)
 
     def end(call: Call, future: Future[Any]) -> None:
-        result_of(future, call.name, "run again")  # an error does not wait for its turn
+        result_of(future, call.name, _AGAIN)  # an error does not wait for its turn
         ended.add(future)
         if done:
             done(call.size)
@@ -85,11 +92,11 @@ def in_order(
     try:
         while True:
             while len(flying) < at_once and (call := next(rest, None)) is not None:
-                future = submit(executor, call.name, call.function, *call.arguments)
+                future = submit(executor, call.name, call.function, *call.arguments, again=_AGAIN)
                 flying.append((call, future))
             if not flying:
                 return
-            wait([future for _, future in flying if future not in ended], None, FIRST_COMPLETED)
+            attendance.wait([future for _, future in flying if future not in ended])
             for call, future in flying:
                 if future not in ended and future.done():
                     end(call, future)
