@@ -5,6 +5,7 @@ import datetime
 import numpy as np
 import pyarrow as pa
 import pytest
+import xarray
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,71 @@ def test_values_that_are_none_have_no_label():
     assert found.texts.to_pylist() == ["0", None, "2", None]
     times = labels(np.array(["2001-01-01", "NaT"], "M8[s]"))
     assert times.texts.to_pylist() == ["2001-01-01", None]
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.integers(0, 2**20), min_size=1, max_size=5),
+    st.sampled_from(["f2", "f4", "f8"]),
+    st.sampled_from(["days", "hours", "minutes"]),
+)
+def test_dates_of_floats_are_those_of_xarray_to_the_millisecond(numbers, dtype, unit):
+    """Of floats of 32 bits, too: a product in as many would be off by a minute."""
+    values = (np.array(numbers, "f8") / 24).clip(max=6e4).astype(dtype)
+    attributes = {"units": f"{unit} since 1900-01-01", "calendar": "proleptic_gregorian"}
+    coded = xarray.Dataset({"t": ("t", values.astype("f8"), attributes)})
+    wanted = xarray.decode_cf(coded)["t"].values.astype("M8[us]")
+    found = labels(values, **attributes).texts.to_pylist()
+    off = np.abs(np.array(found, "M8[us]") - wanted)
+    assert off.max() <= np.timedelta64(501, "us"), (found, wanted)
+
+
+@pytest.mark.parametrize("time", [True, False])
+@pytest.mark.parametrize(
+    ("values", "attributes"),
+    [
+        (np.array([100, -100], "i1"), {"_Unsigned": "true"}),
+        (np.array([100, -100], ">i2"), {"_Unsigned": "true", "scale_factor": 0.5}),
+        (np.array([100, 200], "u1"), {"_Unsigned": "false"}),
+        (np.array([100, 200], "u1"), {"_Unsigned": "true"}),
+        (np.array([100, -100], "i1"), {"_Unsigned": "no"}),
+        (np.array([-1, 100], "i1"), {"_Unsigned": "true", "_FillValue": np.uint8(255)}),
+        (np.array([1, 2, 3], "i4"), {"missing_value": [1, 2]}),
+        (np.array([1, 2, 3], "f4"), {"missing_value": [1.0, 2.0]}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:variable 't' has multiple fill values")
+def test_numbers_are_those_that_xarray_reads(values, attributes, time):
+    if time:
+        attributes = attributes | {"units": "days since 1900-01-01"}
+    coded = xarray.Dataset({"t": ("t", values, attributes)})
+    wanted = xarray.decode_cf(coded)["t"].values
+    plain = {
+        name: getattr(value, "tolist", lambda v=value: v)() for name, value in attributes.items()
+    }
+    found = labels(values, **plain).texts.to_pylist()
+    if time:
+        assert found == [None if np.isnat(one) else str(one)[:10] for one in wanted]
+    else:
+        assert [np.nan if one is None else float(one) for one in found] == pytest.approx(
+            wanted.astype("f8").tolist(), nan_ok=True
+        )
+
+
+def test_floats_of_v3_that_xarray_masks_have_no_dates(tmp_path):
+    """It spells what it masks in base64 there."""
+    coded = xarray.Dataset({"time": ("time", [0.0, -9999.0, 2.5])})
+    coded["time"].attrs["units"] = "days since 2000-01-01"
+    coded["time"].encoding["_FillValue"] = -9999.0
+    coded["v"] = ("time", np.ones(3))
+    chunks = {"v": {"chunks": (1,)}}
+    coded.to_zarr(tmp_path / "s.zarr", zarr_format=3, encoding=chunks, consolidated=False)
+    (tmp_path / "s.zarr/v/c/1").unlink()
+    parchunk.build(tmp_path / "s.zarr", tmp_path / "out")
+    assert missing(tmp_path / "out") == [("v", None)]
+    with parchunk.connect(tmp_path / "out") as connection:
+        rows = connection.execute("SELECT label FROM labels ORDER BY element").fetchall()
+    assert rows == [("2000-01-01 00:00",), (None,), ("2000-01-03 12:00",)]
 
 
 @settings(max_examples=60)

@@ -20,6 +20,7 @@ from parchunk.keys.numbers import Int64Array
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.coordinates import MOST_CHUNKS, is_coordinate_of_own
 from parchunk.planning.joining.calendars import date_of, days_of
+from parchunk.planning.joining.masking import masked, with_sign
 from parchunk.planning.joining.time_units import UNITS, TimeUnits, parse_time_units
 from parchunk.planning.plan import Plan
 
@@ -144,7 +145,7 @@ def _parts(
     """Yield some values at a time, and which of them are none: those are 0."""
     for begin in range(0, len(values), _AT_ONCE):
         part = values[begin : begin + _AT_ONCE]
-        none = absent[begin : begin + _AT_ONCE] | _masked(part, spec)
+        none = absent[begin : begin + _AT_ONCE] | masked(part, spec, is_coordinate=True)
         if part.dtype.kind == "M":
             none |= np.isnat(part)
             part = part.astype(np.int64)
@@ -165,19 +166,9 @@ def _texts(values: NDArray[Any]) -> NDArray[Any]:
     return np.array([str(value) for value in values.tolist()], object)
 
 
-def _masked(values: NDArray[Any], spec: ArraySpec) -> NDArray[np.bool_]:
-    """Return which values the attributes say are none."""
-    found = np.zeros(len(values), bool)
-    for name in ("_FillValue", "missing_value"):
-        value = spec.attributes.get(name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and values.dtype.kind in "iuf":
-            found |= values == value
-    return found
-
-
 def _unpacked(values: NDArray[Any], spec: ArraySpec) -> NDArray[Any]:
     """Return what packed values stand for."""
+    values = with_sign(values, spec)
     scale, offset = (spec.attributes.get(name) for name in ("scale_factor", "add_offset"))
     if values.dtype.kind not in "iuf" or (scale is None and offset is None):
         return values
@@ -211,7 +202,8 @@ class _Times:
         """Return the day of each value, as calendars count them, and the nanoseconds within it."""
         units = self.units
         if self.rounded:
-            values = np.round(values * (units.length / UNITS["milliseconds"]))
+            # of floats of 32 bits a product would be off by minutes
+            values = np.round(values.astype(np.float64) * (units.length / UNITS["milliseconds"]))
             units = replace(units, unit="milliseconds")
         return _days(values.astype(np.int64), units)
 

@@ -13,6 +13,7 @@ import pytest
 import zarr
 from tests.many_stores import Made, join, write
 
+import parchunk
 from parchunk.errors import InputError
 from parchunk.planning.joining.misfits import MisfitError
 
@@ -123,6 +124,47 @@ CASES: dict[str, tuple[Callable[[Arrays], Arrays], tuple[str, ...]]] = {
         ("time steps backwards", "1999-12-31 16:00"),
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("dtype", "since", "first"),
+    [("i8", "0001-01-01", 730_000), ("f4", "0001-01-01", 730_000), ("f4", "1900-01-01", 36_405)],
+)
+def test_the_dates_of_an_overlap_are_those_of_the_stores(
+    tmp_path: Path, dtype: str, since: str, first: int
+) -> None:
+    """Of days since long ago, too: as nanoseconds in 64 bits they are of another century."""
+    made = [
+        store(0) | {"time": Made(np.arange(at, at + 4).astype(dtype), ("time",), None, attributes)}
+        for attributes in [{"units": f"days since {since}", "calendar": "proleptic_gregorian"}]
+        for at in (first, first + 3)
+    ]
+    message = refusal(tmp_path, *made)
+    assert "time overlaps: a.zarr holds 1999-09-04 to 1999-09-07, and b.zarr after it" in message
+
+
+@pytest.mark.parametrize(
+    ("dtype", "starts", "said"),
+    [("i1", (120, -128), "true"), ("i1", (-10, -4), "true"), ("u1", (250, 0), "false")],
+)
+def test_stores_follow_each_other_by_what_unsigned_says(
+    tmp_path: Path, dtype: str, starts: tuple[int, int], said: str
+) -> None:
+    """120 to 125 and -128 to -123 of bytes are 120 to 125 and 128 to 133 without a sign."""
+    attributes = {"units": "days since 2000-01-01", "_Unsigned": said}
+    paths = [
+        write(
+            tmp_path / f"{name}.zarr",
+            store(0)
+            | {"time": Made((np.arange(4) + start).astype(dtype), ("time",), None, attributes)},
+        )
+        for name, start in zip("ba", starts, strict=True)
+    ]
+    for given in (list(map(str, paths)), f"{tmp_path}/*.zarr"):
+        plan = parchunk.plan(given, concat="time")
+        assert [one.url.rpartition("/")[2] for one in plan.stores.stores] == ["b.zarr", "a.zarr"]
+    with pytest.raises(MisfitError, match="time steps backwards"):
+        parchunk.plan(list(map(str, paths[::-1])), concat="time")
 
 
 @pytest.mark.parametrize("case", sorted(CASES))

@@ -18,6 +18,7 @@ from parchunk.planning.joining.equality import differing
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.keeping import Holding, keep, time_units
 from parchunk.planning.joining.labels import keep_labels
+from parchunk.planning.joining.masking import with_sign
 from parchunk.planning.joining.members import (
     Dataset,
     Joined,
@@ -120,6 +121,7 @@ def _order(
             some = some.astype(np.int64)
         elif some.dtype.kind not in "iuf":
             return [store for store, _ in parts]
+        some = with_sign(some, spec)
         units = time_units(Holding("", spec, some, **units_of(spec, None)))
         ends = [some.item(0), some.item(-1)] if some.size else []
         if units is not None:

@@ -13,7 +13,7 @@ from parchunk.metadata.data_type import ZARR_ERRORS
 from parchunk.metadata.document import shorten
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.joining.encoding import InexactError, TimedValues, in_common_units
-from parchunk.planning.joining.masking import masked, sentinels_of
+from parchunk.planning.joining.masking import masked, sentinels_of, with_sign
 from parchunk.planning.joining.members import ToRead
 from parchunk.planning.joining.misfits import MisfitError
 from parchunk.planning.joining.order import Span, order_problems
@@ -92,7 +92,7 @@ def check_order(
 ) -> None:
     """Raise `MisfitError` where the stores' coordinates do not follow each other."""
     spans = [
-        Span(holding.label, np.atleast_1d(some))
+        Span(holding.label, np.atleast_1d(with_sign(some, holding.spec)))
         for holding, some in zip(holdings, values, strict=True)
     ]
     text = str if units is None else units.text

@@ -20,9 +20,22 @@ def masked(values: NDArray[Any], spec: ArraySpec, is_coordinate: bool) -> NDArra
     """
     found = np.zeros(values.shape, bool)
     if values.dtype.kind in "iuf":
+        meant = with_sign(values, spec)
         for sentinel in sentinels_of(spec, is_coordinate)[0]:
-            found |= values == sentinel
+            found |= (values == sentinel) | (meant == sentinel)  # spelled either way
     return found
+
+
+def with_sign(values: NDArray[Any], spec: ArraySpec) -> NDArray[Any]:
+    """Return whole numbers as ``_Unsigned`` has them read: the same bits, with a sign or without.
+
+    The attribute is of netCDF-3, which has no unsigned types, and of services that speak like it.
+    """
+    said, dtype = spec.attributes.get("_Unsigned"), values.dtype
+    other = {("true", "i"): "u", ("false", "u"): "i"}.get((str(said), dtype.kind))
+    if other is None:
+        return values
+    return values.view(np.dtype(f"{other}{dtype.itemsize}").newbyteorder(dtype.byteorder))
 
 
 def sentinels_of(spec: ArraySpec, is_coordinate: bool) -> tuple[list[Any], Any]:

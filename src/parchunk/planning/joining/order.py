@@ -92,7 +92,8 @@ def _direction(values: NDArray[Any]) -> int:
 
 
 def _range(span: Span, text: Callable[[Any], str]) -> str:
-    first, last = text(span.values[0]), text(span.values[-1])
+    # as Python's numbers, of which no product is too large
+    first, last = text(span.values[0].item()), text(span.values[-1].item())
     return first if first == last else f"{first} to {last}"
 
 
