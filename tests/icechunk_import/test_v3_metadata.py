@@ -246,6 +246,31 @@ def test_attributes_that_json_has_no_word_for_can_be_left_out(edited, opened, tm
     assert opened(tmp_path / "repo").attrs.asdict() == {}
 
 
+@pytest.mark.parametrize(
+    ("dtype", "fill", "said"),
+    [
+        ("S3", b"ab", "x"), ("<U3", None, ""), ("str", "", "x"), ("<M8[s]", None, 2),
+        (">m8[s]", np.timedelta64(5, "s"), 2), ("<i4", None, [2]), ("<f4", None, "none"),
+    ],
+)  # fmt: skip
+def test_an_attribute_that_no_group_of_v3_may_have_is_left_out(
+    build, opened, tmp_path, dtype, fill, said
+):
+    """In v2 xarray passes over it, or takes the array's fill value instead."""
+    attributes = {"_ARRAY_DIMENSIONS": ["x"], "_FillValue": said, "units": "1"}
+    root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=2)
+    kind = str if dtype == "str" else np.dtype(dtype)
+    array = root.create_array(
+        "v", shape=(3,), chunks=(2,), dtype=kind, fill_value=fill, attributes=attributes
+    )
+    array[:] = np.array([1, 3, 4]).astype(kind)
+    result = parchunk.to_icechunk(build(tmp_path / "source"), str(tmp_path / "repo"))
+    assert [note[:37] for note in result.notes] == ["v: left out the attribute _FillValue,"]
+    assert opened(tmp_path / "repo")["v"].attrs.asdict() == {"units": "1"}
+    store = parchunk.open_icechunk(str(tmp_path / "repo")).readonly_session("main").store
+    xarray.open_zarr(store, consolidated=False, chunks=None).load()
+
+
 def test_little_endian_structs(build, opened, tmp_path):
     root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=2)
     dtype = np.dtype([("a", "<i4"), ("b", "<f8")])

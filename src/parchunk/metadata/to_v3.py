@@ -25,6 +25,7 @@ from parchunk.metadata.codecs import (
 from parchunk.metadata.data_type import ZARR_ERRORS, needs_endian, object_codec, quiet, v2_name
 from parchunk.metadata.document import shorten
 from parchunk.metadata.filters import stored_elements
+from parchunk.metadata.mask import MASK
 from parchunk.metadata.readable import require_readable
 from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
@@ -73,6 +74,11 @@ def v3_documents(hierarchy: Hierarchy, drop_non_finite: bool = False) -> V3Docum
             document = convert_to_v3(array)
             arrays[array.name] = _finite(document, array.name, drop_non_finite, notes)
             require_readable(arrays[array.name])
+            if MASK in array.attributes and MASK not in document["attributes"]:
+                notes.append(
+                    f"{array.name}: left out the attribute {MASK}, as xarray opens no group of "
+                    f"Zarr v3 in which it is {shorten(array.attributes[MASK])} of {array.dtype}"
+                )
         except UnsupportedFeatureError as error:
             refused.append(error.of(array.name))
     if refused:
@@ -132,7 +138,7 @@ def _convert_v2(array: ArraySpec) -> JSONObject:
         "chunk_key_encoding": copy.deepcopy(KEYS),
         "fill_value": _fill_value(source["fill_value"], zdtype),
         "codecs": _codecs(array, zdtype, filters, source["compressor"]),
-        "attributes": attributes | _mask(source["fill_value"], attributes, zdtype),
+        "attributes": _with_mask(source["fill_value"], attributes, zdtype),
         "storage_transformers": [],
     }
     if named:
@@ -188,31 +194,32 @@ def _fill_value(value: Any, zdtype: Any) -> Any:
             ) from None
 
 
-def _mask(value: Any, attributes: JSONObject, zdtype: Any) -> JSONObject:
-    """Return the attribute ``_FillValue`` that keeps what xarray masks.
+def _with_mask(value: Any, attributes: JSONObject, zdtype: Any) -> JSONObject:
+    """Return the attributes with the ``_FillValue`` that keeps what xarray masks, or without one.
 
     Of a v2 array xarray masks the fill value, of a v3 array only ``_FillValue``, which it spells
-    in its own way: a float as the base64 of a double.
+    in its own way: a float as the base64 of a double. Of text, bytes and times it cannot read the
+    attribute, and fails on the whole group.
     """
+    others = {key: one for key, one in attributes.items() if key != MASK}
     with quiet():
         if value is not None:
             scalar = zdtype.from_json_scalar(value, zarr_format=2)
-        elif "_FillValue" in attributes:
-            scalar = attributes["_FillValue"]
+        elif MASK in attributes:
+            scalar = attributes[MASK]
         else:
-            return {}
+            return others
     kind = zdtype.to_native_dtype().kind
     try:
         if kind == "f":
-            return {"_FillValue": _double(float(scalar))}
+            return others | {MASK: _double(float(scalar))}
         if kind == "c":
-            return {"_FillValue": [_double(scalar.real), _double(scalar.imag)]}
+            return others | {MASK: [_double(scalar.real), _double(scalar.imag)]}
         if kind in "iub":
-            return {"_FillValue": bool(scalar) if kind == "b" else int(scalar)}
-        # Of text and bytes xarray cannot read the attribute back, and fails on the whole group.
+            return others | {MASK: bool(scalar) if kind == "b" else int(scalar)}
     except (TypeError, ValueError, AttributeError):
         pass
-    return {}
+    return others
 
 
 def _double(value: float) -> str:
