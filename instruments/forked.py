@@ -25,7 +25,7 @@ class Fork:
     process: Any
     folder: Path
 
-    def end(self, timeout: float = 120) -> tuple[int, str, str]:
+    def end(self, timeout: float = 250) -> tuple[int, str, str]:
         """Wait for it; return its exit code, standard output and standard error."""
         self.process.join(timeout)
         assert self.process.exitcode is not None, "it does not end"

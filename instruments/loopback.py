@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 #: Ports that systems give to nobody who asks for any: until a program that was told one has begun
 #: to listen there, a connection that goes out could have been given it.
 _PORTS = range(20_000, 32_000)
+#: Seconds that a server is waited for: a busy machine takes many to start a program.
+_LONGEST = 200
 
 
 def free_ports(count: int) -> list[int]:
@@ -35,9 +37,10 @@ def wait_for(
     Raises
     ------
     RuntimeError
-        When one of them ends, or half a minute has passed; ``why`` says more.
+        When one of them ends, or minutes have passed; ``why`` says more.
     """
-    for _ in range(300):
+    until = time.monotonic() + _LONGEST
+    while time.monotonic() < until:
         with contextlib.suppress(OSError), urllib.request.urlopen(endpoint, timeout=5):
             return
         if any(process.poll() is not None for process in processes):

@@ -53,7 +53,7 @@ class S3Bucket:
         request = urllib.request.Request(
             f"{self.endpoint}/{self.name}/{urllib.parse.quote(key)}", data=data, method="PUT"
         )
-        with urllib.request.urlopen(request, timeout=30):
+        with urllib.request.urlopen(request, timeout=200):
             pass
 
     def upload(self, folder: Path, prefix: str) -> None:
@@ -68,7 +68,7 @@ def new_bucket(endpoint: str, name: str = "") -> S3Bucket:
     """Return a new, empty bucket, of a name of its own unless one is given."""
     made = S3Bucket(name or f"b{uuid.uuid4().hex}", endpoint)
     request = urllib.request.Request(f"{endpoint}/{made.name}", method="PUT")
-    with urllib.request.urlopen(request, timeout=30):
+    with urllib.request.urlopen(request, timeout=200):
         pass
     return made
 

@@ -100,10 +100,10 @@ class Server:
     def _control(self, name: str) -> Any:
         connection = (
             http.client.HTTPSConnection(
-                "127.0.0.1", self.port, timeout=30, context=self.identity.client()
+                "127.0.0.1", self.port, timeout=200, context=self.identity.client()
             )
             if self.identity
-            else http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            else http.client.HTTPConnection("127.0.0.1", self.port, timeout=200)
         )
         try:
             connection.request("GET", CONTROL + name)

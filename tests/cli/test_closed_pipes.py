@@ -47,7 +47,7 @@ def test_an_interpreter_of_its_own_ends_as_quietly(folder: Path) -> None:
     os.close(reading)
     command = [*PROGRAM, "audit", str(folder / "gap")]
     try:
-        ran = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=120)
+        ran = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=250)
     finally:
         os.close(writing)
     assert (ran.returncode, ran.stderr) == (1, b"")
@@ -88,7 +88,7 @@ def test_with_head(folder: Path) -> None:
     line = f"set -o pipefail; {sys.executable} -m parchunk.cli status {folder}/whole | head -1"
     if not (Path(parchunk.__file__).parent / "cli/__main__.py").exists():
         line = line.replace("-m parchunk.cli", "-c 'from parchunk.cli import main; main()'")
-    ran = subprocess.run(["bash", "-c", line], capture_output=True, timeout=120)
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, timeout=250)
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert ran.stdout.count(b"\n") == 1
 
@@ -111,6 +111,6 @@ def test_output_that_was_closed_before(folder: Path, closed: str) -> None:
     line = (
         f"{sys.executable} -c 'from parchunk.cli import main; main()' audit {folder}/gap {closed}"
     )
-    ran = subprocess.run(["bash", "-c", line], capture_output=True, timeout=120)
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, timeout=250)
     assert (ran.returncode, ran.stderr) == (1, b"")
     assert bool(ran.stdout) == (closed == "2>&-")

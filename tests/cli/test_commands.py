@@ -119,7 +119,7 @@ main()
 
 def test_ctrl_c_is_minded_before_libraries_are_imported() -> None:
     for code, ended in ((IMPORTED, 0), (INTERRUPTED, 130)):
-        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=250)
         assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (ended, b"", b"")
 
 
@@ -127,14 +127,14 @@ def test_threads_that_are_left_behind_do_not_abort_the_process(tmp_path: Path) -
     ran = subprocess.run(
         [sys.executable, "-c", LEFT_BEHIND, "plan", str(tmp_path / "no")],
         capture_output=True,
-        timeout=120,
+        timeout=250,
     )
     assert ran.returncode == 2
     assert ran.stderr.count(b"\n") == 1
 
 
 def test_who_calls_the_command_and_goes_on_ends_with_a_code_of_its_own() -> None:
-    ran = subprocess.run([sys.executable, "-c", GOES_ON], capture_output=True, timeout=120)
+    ran = subprocess.run([sys.executable, "-c", GOES_ON], capture_output=True, timeout=250)
     assert ran.returncode == 7
 
 

@@ -75,6 +75,6 @@ def test_ten_minutes(
     assert len(snippets) == 2
     script = "\n".join(f"{snippet}\n{COMPARE}" for snippet in snippets)
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=200
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=250
     )
     assert done.returncode == 0, done.stderr

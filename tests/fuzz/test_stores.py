@@ -111,7 +111,6 @@ def test_links_that_go_round(
         assert not (tmp_path / "out/.zmetadata").exists()
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("where", [".zgroup", "t/.zarray", ".zmetadata", "zarr.json"])
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_metadata_that_is_no_file(
@@ -133,7 +132,6 @@ def test_metadata_that_is_no_file(
     assert not (tmp_path / "out/.zmetadata").exists()
 
 
-@pytest.mark.timeout(60)
 def test_inlined_chunks_that_are_no_files(store_of: Callable[..., Path], tmp_path: Path) -> None:
     source = store_of(tmp_path / "source", {"t": 30})
     (source / "t/4").unlink()

@@ -30,12 +30,12 @@ def test_the_next_item_is_made_while_one_is_in_use() -> None:
             yield number
 
     with one_ahead(items()) as ahead:
-        assert made[0].wait(30), "the first is made before it is asked for"
+        assert made[0].wait(250), "the first is made before it is asked for"
         assert not made[1].is_set()
         assert next(ahead) == 0
-        assert made[1].wait(30)
+        assert made[1].wait(250)
         assert next(ahead) == 1
-        assert made[2].wait(30)
+        assert made[2].wait(250)
         assert not made[3].is_set(), "two ahead"
         assert list(ahead) == [2, 3]
 

@@ -93,7 +93,7 @@ def test_a_commit_writes_manifests_of_several_arrays_at_a_time(grow, build, tmp_
     (tmp_path / "bkt").mkdir()
     with recorder(tmp_path) as served:
         served.modified = time.time()
-        served.meeting = threading.Barrier(2, timeout=20)
+        served.meeting = threading.Barrier(2, timeout=250)
         options = {"endpoint": served.endpoint, "region": "us-east-1", "skip_signature": "true"}
         result = parchunk.to_icechunk(out, "s3://bkt/repo", repo_options=options)
     assert result.finished

@@ -68,7 +68,7 @@ def test_the_store_is_asked_for_more_while_a_batch_is_read() -> None:
 
     class Waits(Tally):
         def take(self, listed: Listed, sightings: Sightings) -> None:
-            asked.get(timeout=30)
+            asked.get(timeout=250)
             super().take(listed, sightings)
 
     keys = KeyEncoding("", "/", 1)

@@ -39,7 +39,7 @@ class Watched(FormulaListing):
         return self._late(batches) if began == self.slow else batches
 
     def _late(self, batches: Iterator[Any]) -> Iterator[Any]:
-        assert self.others_done.wait(100), "the others waited for this walk"
+        assert self.others_done.wait(250), "the others waited for this walk"
         yield from batches
 
 
@@ -75,9 +75,10 @@ def test_arrays_of_a_region_are_listed_near_each_other_in_time(tmp_path: Path) -
     walks = len(turns["a"])
     assert walks == len(turns["b"]) == len(turns["c"]) >= 7
     # Not one array after another: each is at about the same place of its keys as the others.
-    for place in range(walks):
-        at = [turns[name][place] for name in "abc"]
-        assert max(at) - min(at) < 12, "some windows of four walks"
+    places = zip(*turns.values(), strict=True)
+    apart = sorted(max(at) - min(at) for at in places)
+    # But for one: a thread that this machine keeps waiting begins its walk after all others'.
+    assert apart[-2] < 12, "some windows of four walks"
     assert turns["c"][0] < turns["a"][-1]
 
 

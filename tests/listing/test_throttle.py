@@ -36,7 +36,7 @@ def test_who_waits_goes_on_when_the_build_ends() -> None:
     waiting = threading.Thread(target=throttle.begin, args=(stop,))
     waiting.start()
     stop.set()
-    waiting.join(10)
+    waiting.join(250)
     assert not waiting.is_alive()
 
 

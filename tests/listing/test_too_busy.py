@@ -33,7 +33,9 @@ def source_of(server: Server, way: str) -> parchunk.Source:
 
 
 def test_a_build_settles_near_what_the_store_bears(tmp_path: Path, way: str) -> None:
-    with serve(STORE, latency=0.1, process=False, lists_per_second=40) as server:
+    # A busy machine may ask too slowly to be refused, but once it is.
+    once = Fault("503", first=2)
+    with serve(STORE, latency=0.1, process=False, faults=[once], lists_per_second=40) as server:
         plan = parchunk.plan(source_of(server, way), region=60)
         server.reset()
         result = parchunk.build(plan, str(tmp_path / "r"), concurrency=16)

@@ -18,7 +18,7 @@ def test_one_of_many_threads_asks_and_all_hear_why_there_is_none() -> None:
     def fetch() -> Token:
         asked.append(1)
         begun.set()
-        assert go_on.wait(60)
+        assert go_on.wait(250)
         raise PageError("no luck")
 
     tokens, heard = Tokens(fetch), []
@@ -31,7 +31,7 @@ def test_one_of_many_threads_asks_and_all_hear_why_there_is_none() -> None:
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     threads[0].start()
-    assert begun.wait(60)
+    assert begun.wait(250)
     for thread in threads[1:]:
         thread.start()
     while any(_is_elsewhere(thread) for thread in threads[1:]):

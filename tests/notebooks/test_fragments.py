@@ -161,4 +161,4 @@ def test_values_show_themselves_where_they_were_unpickled(store: Path, tmp_path:
     """Nobody has asked for a name of parchunk there."""
     values = parchunk.plan(store / "s"), parchunk.audit(parchunk.build(store / "s", tmp_path).url)
     program = [sys.executable, "-c", UNPICKLED]
-    subprocess.run(program, input=pickle.dumps(values), check=True, timeout=120)
+    subprocess.run(program, input=pickle.dumps(values), check=True, timeout=250)

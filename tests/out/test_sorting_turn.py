@@ -135,7 +135,7 @@ def test_where_it_failed_nobody_waits_for_the_next(
     monkeypatch.setattr(module, "_wait_for", noted)
     with ThreadPoolExecutor(1) as pool, sorting_turn(ORIGIN, "none", output) as turn:
         begun = pool.submit(begun_meanwhile, output, ORIGIN)
-        assert waiting.wait(60)
+        assert waiting.wait(250)
         assert not begun.done()
         turn.end()
         found = begun.result()

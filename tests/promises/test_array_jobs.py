@@ -59,7 +59,7 @@ def test_slurm(source: str, tmp_path: Path) -> None:
             env=environment | {"SLURM_ARRAY_TASK_ID": str(number)},
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=250,
         )
         assert done.returncode == 0, done.stderr
         said.append(done.stdout)

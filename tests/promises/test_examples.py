@@ -18,7 +18,7 @@ def run(*arguments: object, **environment: str) -> str:
         [sys.executable, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=250,
         env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr

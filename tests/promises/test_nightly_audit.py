@@ -51,7 +51,7 @@ def night(folder: Path, **more: str) -> tuple[int, dict[str, Any], str]:
         env=environment | more,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=250,
     )
     kept = folder / "last night/audit.json"
     return (

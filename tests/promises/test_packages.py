@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 def run(*arguments: object, folder: Path) -> str:
     done = subprocess.run(
-        list(map(str, arguments)), cwd=folder, capture_output=True, text=True, timeout=200
+        list(map(str, arguments)), cwd=folder, capture_output=True, text=True, timeout=250
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -180,7 +180,7 @@ def browse(page, folder, width, script="", dark=False, picture=None):
         command.append("--blink-settings=preferredColorScheme=0")
     command.append(f"--screenshot={picture}" if picture else "--dump-dom")
     ran = subprocess.run(
-        [*command, path.as_uri()], capture_output=True, text=True, timeout=120, check=True
+        [*command, path.as_uri()], capture_output=True, text=True, timeout=250, check=True
     )
     if not script:
         return ran.stdout
@@ -228,7 +228,7 @@ def test_it_prints_on_few_pages(page, tmp_path):
     subprocess.run(
         [CHROMIUM, *flags, (tmp_path / "page.html").as_uri()],
         capture_output=True,
-        timeout=120,
+        timeout=250,
         check=True,
     )
     pages = len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes()))

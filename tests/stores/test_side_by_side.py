@@ -21,7 +21,7 @@ def test_answers_are_in_the_order_of_their_items_whoever_is_first() -> None:
         if item == AT_ONCE - 1:
             last_is_known.set()
         # All threads are at work at the same time: nobody else would let the first one go on.
-        assert last_is_known.wait(60)
+        assert last_is_known.wait(250)
         return -item
 
     assert in_threads(answer, range(1_000)) == [-item for item in range(1_000)]
@@ -41,7 +41,7 @@ def test_the_first_item_that_fails_fails_all_and_those_far_behind_are_not_asked(
     def answer(item: int) -> int:
         asked.append(item)
         if item == 3:
-            assert later_has_failed.wait(60)
+            assert later_has_failed.wait(250)
             raise ValueError("3")
         if item == 5:
             later_has_failed.set()
@@ -77,7 +77,7 @@ def test_whoever_is_interrupted_waits_for_no_more_than_is_under_way(
 
     class Interrupted(SimpleQueue[Waiting]):
         def get(self, *_: object, **__: object) -> Waiting:
-            assert begun.wait(60)
+            assert begun.wait(250)
             raise KeyboardInterrupt
 
     def answer(item: int) -> None:

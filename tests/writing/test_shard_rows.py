@@ -167,7 +167,7 @@ def test_the_next_region_is_read_while_one_is_written(tmp_path: Path) -> None:
     class Waiting(LocalOutput):
         def put(self, path: str, data: bytes | memoryview) -> None:
             if path == "a/refs.0.parq":
-                assert begun.wait(30)
+                assert begun.wait(250)
             super().put(path, data)
 
     source = replace(plan.source, store=Telling(plan.source.store, lambda: None))
@@ -254,7 +254,7 @@ def test_inlined_inner_chunks_are_fetched_side_by_side(tmp_path: Path) -> None:
             if options and not options["range"][0]:
                 if next(reads):
                     second.set()
-                assert second.wait(30)
+                assert second.wait(250)
             return super().get(path, options=options)
 
     source = replace(plan.source, store=Together(plan.source.store, lambda: None))
