@@ -26,10 +26,21 @@ PATIENCE = 200
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(parchunk.__file__).parents[1])}
 
 
-def start(server: Any, out: Path, *more: str) -> subprocess.Popen[str]:
+#: The command, which is given as long to end in order as a busy machine takes: nothing hangs.
+PATIENT = f"""
+import parchunk.building.running, parchunk.cli.interrupts, parchunk.out.renewal
+parchunk.building.running.GRACE = parchunk.cli.interrupts.GRACE = {PATIENCE}
+parchunk.out.renewal._RELEASE = {PATIENCE}
+from parchunk.__main__ import main
+main()
+"""
+
+
+def start(server: Any, out: Path, *more: str, patient: bool = False) -> subprocess.Popen[str]:
+    program = ["-c", PATIENT] if patient else ["-m", "parchunk"]
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "parchunk", "build", f"s3://{server.bucket}", str(out)),
+            *(sys.executable, *program, "build", f"s3://{server.bucket}", str(out)),
             *("--store-option", f"endpoint={server.endpoint}", "--region", "2000"),
             *("--store-option", "region=us-east-1", "--store-option", "skip_signature=true"),
             # What a server holds back never ends by itself: only who is interrupted leaves it.
@@ -75,7 +86,7 @@ def check_resumes(out: Path) -> None:
 def test_in_the_middle(tmp_path: Path, number: int, workers: str) -> None:
     out = tmp_path / "out"
     with serve(STORE, latency=0.2, page=PAGE, process=False) as server:
-        build = start(server, out, "--workers", workers, "--concurrency", "2")
+        build = start(server, out, "--workers", workers, "--concurrency", "2", patient=True)
         wait_until(lambda: server.counts()["LIST"] > 2, build)
         os.killpg(build.pid, number)  # the whole group, as a terminal does
         check_end(build)
@@ -99,6 +110,36 @@ def test_with_a_server_that_stalls(tmp_path: Path, on: Any, workers: str) -> Non
         build.send_signal(signal.SIGINT)  # an impatient user changes nothing
         check_end(build)
     check_resumes(out)
+
+
+#: The end in order comes as the process is being ended, which takes a moment.
+BOTH_ENDS = """
+import os, signal, threading, time
+from parchunk.cli import interrupts
+
+def give_up():
+    begun.set()
+    time.sleep(1.5)
+    print("given up", flush=True)
+
+interrupts.GRACE, begun = 0.0, threading.Event()
+try:
+    with interrupts.interrupts(give_up):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            begun.wait()
+        except interrupts.Interrupted:
+            begun.wait()
+            raise
+except interrupts.Interrupted:
+    print("in order", flush=True)
+"""
+
+
+def test_an_end_is_told_once() -> None:
+    program = [sys.executable, "-c", BOTH_ENDS]
+    ran = subprocess.run(program, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("given up\n", "", 130)
 
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import S3Store
 
 import parchunk
+from parchunk.building import running
+from parchunk.out import renewal
 from parchunk.out.local import LocalOutput
 from parchunk.out.output import LEASE
 
@@ -76,6 +78,14 @@ def check_resumable(out: Path) -> None:
     check_threads_end()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what writes and gives back end by itself, however slow this machine is."""
+    monkeypatch.setattr(running, "GRACE", PATIENCE)
+    monkeypatch.setattr(renewal, "_RELEASE", PATIENCE)
+
+
+@pytest.mark.usefixtures("patient")
 def test_while_listings_hang(tmp_path: Path) -> None:
     out = tmp_path / "out"
     stall = Fault("stall", first=5, times=None)
@@ -92,6 +102,7 @@ def test_while_listings_hang(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 def test_while_worker_processes_list(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with serve(STORE, latency=0.1, page=50, process=False) as server:  # a minute of listings

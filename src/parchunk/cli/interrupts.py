@@ -35,7 +35,7 @@ def interrupts(give_up: Callable[[], object]) -> Iterator[None]:
         return
     reading, writing = socket.socketpair()
     writing.setblocking(False)
-    over = threading.Event()
+    over, ends = threading.Event(), threading.Lock()
     seen = False
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
@@ -54,10 +54,13 @@ def interrupts(give_up: Callable[[], object]) -> Iterator[None]:
                 _cancel[-1]()
             elif signal.SIGINT in numbers or signal.SIGTERM in numbers:
                 if not over.wait(GRACE):
-                    for child in multiprocessing.active_children():
-                        child.kill()
-                    give_up()
-                    os._exit(130)
+                    with ends:  # it may have come to its end at this moment, and says so then
+                        if over.is_set():
+                            return
+                        for child in multiprocessing.active_children():
+                            child.kill()
+                        give_up()
+                        os._exit(130)
                 return
 
     watcher = threading.Thread(target=watch, name="interrupts", daemon=True)
@@ -71,7 +74,8 @@ def interrupts(give_up: Callable[[], object]) -> Iterator[None]:
         watcher.start()
         yield
     finally:
-        over.set()
+        with ends:  # not while the process is being ended
+            over.set()
         signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             # A handler in Python is replaced by the system's own while the interpreter ends.
