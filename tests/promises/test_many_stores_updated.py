@@ -141,3 +141,22 @@ def test_an_update_names_the_store_in_its_way_and_goes_on_without_it(tmp_path: P
     assert parchunk.update(tmp_path / "out").missing == 0
     with pytest.raises(parchunk.InputError, match=re.escape(f"; or update without {third};")):
         parchunk.update(tmp_path / "out", [third])
+
+
+def test_an_array_that_is_there_is_not_left_out_below_a_group_either(tmp_path: Path) -> None:
+    """Globs are for names in stores: ``rain`` is that of ``cam/rain``, which was taken for gone."""
+    for name in ("cam", "clm"):
+        root = zarr.open_group(tmp_path / f"{name}.zarr", mode="w", zarr_format=2)
+        for array in ("air", "rain"):
+            root.create_array(array, shape=4, chunks=2, dtype="i4")[...] = 1
+    out = tmp_path / "out"
+    stores = {name: str(tmp_path / f"{name}.zarr") for name in ("cam", "clm")}
+    parchunk.build(parchunk.plan(stores), out)
+    with pytest.raises(parchunk.InputError, match=r"--exclude rain: cam/rain is in .*/out already"):
+        parchunk.update(out, exclude="rain", allow_gone=True)
+    with pytest.raises(parchunk.InputError, match=r"--exclude cam/rain matches no array of any"):
+        parchunk.update(out, exclude="cam/rain", allow_gone=True)
+    zarr.open_group(tmp_path / "cam.zarr", mode="r+").create_array("hail", shape=4, dtype="i4")
+    assert {*parchunk.update(out, exclude="hail").plan.by_name} == {
+        "cam/air", "cam/rain", "clm/air", "clm/rain",
+    }  # fmt: skip

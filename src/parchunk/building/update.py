@@ -295,11 +295,16 @@ def _came(old: Plan, new: Plan) -> Unfinished:
 
 
 def _without(plan: Plan, exclude: Iterable[str], output: Output) -> Plan:
-    """Return the plan with more arrays left out; refuse to leave out one that it has."""
+    """Return the plan with more arrays left out; refuse to leave out one that it has.
+
+    Globs are for names that arrays have in their store, as for a build: ``rain``, not ``cam/rain``
+    where the store is below ``cam``.
+    """
     globs = tuple(exclude)
     for name in plan.by_name:
+        own = {name} if plan.stores is None else plan.stores.own_names(name)
         for glob in globs:
-            if fnmatchcase(name, glob):
+            if any(fnmatchcase(each, glob) for each in own):
                 raise InputError(
                     f"--exclude {glob}: {name} is in {output.url} already: build anew to leave it "
                     "out (--overwrite, or another OUT)"

@@ -144,6 +144,14 @@ class StoreSet:
             return store in place.stores
         return store in self.ranges[place.series]
 
+    def own_names(self, array: str) -> frozenset[str]:
+        """Return what an array is called in its stores, without the group that they are below."""
+        path = array.split("/")
+        groups = {tuple(filter(None, one.below.split("/"))) for one in self.stores}
+        return frozenset(
+            "/".join(path[len(group) :]) for group in groups if tuple(path[: len(group)]) == group
+        )
+
     def holders(self, array: str) -> frozenset[tuple[str, str]]:
         """Return which stores that are not empty have an array along the dimension, by what they
         are called: ``(URL, group below)``.
