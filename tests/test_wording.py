@@ -2,7 +2,7 @@
 
 import pytest
 
-from parchunk.wording import bytes_text
+from parchunk.wording import bytes_text, part_of
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,11 @@ from parchunk.wording import bytes_text
 )  # fmt: skip
 def test_bytes_are_never_a_power_of_ten(number: float, said: str) -> None:
     assert bytes_text(number) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "total", "said"),
+    [(1, 1, "1 of 1 shard is"), (0, 1, "0 of 1 shard is"), (1, 2_000, "1 of 2,000 shards are")],
+)
+def test_a_part_of_one_is_a_part_of_one(number: int, total: int, said: str) -> None:
+    assert part_of(number, total, "shard is", "shards are") == said

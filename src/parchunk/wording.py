@@ -15,6 +15,11 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
+def part_of(number: int, total: int, one: str, many: str = "") -> str:
+    """Return how many of all there are: ``1 of 1 chunk``, ``0 of 2,000 chunks``, as `counted`."""
+    return f"{count(number)} of {counted(total, one, many)}"
+
+
 def changes_text(changes: Mapping[str, int]) -> str:
     """Return what became more or fewer: ``12 more present, 2 fewer missing``; nothing for zeros."""
     said = (

@@ -167,7 +167,7 @@ def test_a_damaged_index_ends_no_audit(tmp_path: Path) -> None:
     report = parchunk.audit(str(out), against_source=True)
     said = {found.kind: found for found in report.findings if found.severity != "notice"}
     assert said["changed-chunks"].key == "a/c/0"
-    assert "indexes of 1 shards are damaged" in said["changed-chunks"].message
+    assert "indexes of 1 shard are damaged" in said["changed-chunks"].message
     assert said["wrong-offset"].key == "a/c/1"
 
 
@@ -200,7 +200,7 @@ def test_indexes_that_are_read_again_in_several_slices(
     os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
     (found,) = parchunk.audit(str(out), against_source=True).findings
     assert found.kind == "changed-chunks"
-    assert "indexes of 1 shards are damaged" in found.message
+    assert "indexes of 1 shard are damaged" in found.message
 
 
 def test_above_the_bound_a_sample_is_read_and_that_is_said(

@@ -1,5 +1,7 @@
 """Plans for expanded arrays: two grids, regions that align to shards, forecasts."""
 
+import dataclasses
+import re
 from collections.abc import Iterator
 from math import prod
 from typing import Any
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
 
-from parchunk.cover import forecast, memory, scheduling, walks
+from parchunk.cover import forecast, memory, room, scheduling, walks
 from parchunk.errors import InputError
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.row_sets import RowSet
@@ -245,8 +247,25 @@ def test_regions_that_cut_shards_are_refused() -> None:
 
 def test_a_region_with_more_shards_than_memory_holds_is_refused() -> None:
     plan = planned(sharded("a", (10**9,), (2,), (1,)), region=10**9)
-    with pytest.raises(InputError, match="has 500000000 shards, more than --memory can hold"):
-        scheduling.make_jobs(plan, plan.partitions(), 10**6, WIDTH)
+    for processes in (1, 3):
+        with pytest.raises(InputError, match="to list the 500,000,000 shards of a") as refused:
+            room.room_for(plan, plan.partitions(), 512 << 20, 2, processes)
+        (named,) = re.findall(r"give (\d+)MiB or more", str(refused.value))
+        held = room.room_for(plan, plan.partitions(), int(named) << 20, 2, processes)
+        jobs = scheduling.make_jobs(plan, plan.partitions(), held, WIDTH)
+        assert all(job.held <= held for job in jobs)
+        with pytest.raises(InputError):
+            room.room_for(plan, plan.partitions(), (int(named) - processes) << 20, 2, processes)
+    assert room.room_for(plan, [], 512 << 20, 2)  # it is not to be listed
+
+
+def test_the_memory_that_is_named_for_shards_is_enough_where_some_is_for_inlining() -> None:
+    plan = planned(sharded("a", (4 * 10**6,), (2,), (1,)), region=4 * 10**6)
+    plan = dataclasses.replace(plan, inline_threshold=1 << 20)
+    with pytest.raises(InputError, match="shards of a, region 0 together") as refused:
+        room.room_for(plan, plan.partitions(), 150 << 20, 8)
+    (named,) = re.findall(r"give (\d+)MiB or more", str(refused.value))
+    assert room.room_for(plan, plan.partitions(), int(named) << 20, 8) >= 4 * 10**6
 
 
 def test_plans_of_expanded_arrays_survive_json() -> None:

@@ -37,11 +37,12 @@ def change_findings(region: RegionChanges, updatable: bool = True) -> Iterator[F
     if not updatable:
         anew = _WITHOUT_UPDATE["new"]
     if len(region.overrun):
+        shards = counted(len(region.overrun), "shard that has", "shards that have")
         keys = region.keys(region.overrun[:3])
         yield finding(
             "wrong-offset",
-            f"{where}: references reach past the end of {len(region.overrun):,} shards that have "
-            f"not changed since the build: {', '.join(keys)}",
+            f"{where}: references reach past the end of {shards} not changed since the build: "
+            f"{', '.join(keys)}",
             anew,
             array=region.array,
             region=region.region,
@@ -112,23 +113,26 @@ def _contradictions(region: RegionChanges, where: str, again: str) -> Iterator[F
     """Yield what the objects themselves say against the references, though none has changed."""
     found = region.contradicted
     same = ", which have not changed since the build"
-    for kind, numbers, said, remedy in (
+    for kind, numbers, one, said, remedy in (
         (
             "wrong-offset",
             found.index,
-            f"references do not say what the indexes of {{}} shards say{same}",
+            "shard",
+            f"references do not say what the indexes of {{}} say{same}",
             again,
         ),
         (
             "wrong-path",
             found.bytes,
-            f"other bytes are inlined than {{}} objects have{same}",
+            "object",
+            f"other bytes are inlined than {{}} hold{same}",
             again,
         ),
         (
             "changed-chunks",
             found.unreadable,
-            "the indexes of {} shards are damaged",
+            "shard",
+            "the indexes of {} are damaged",
             f"have the producer write these shards anew, then {again}",
         ),
     ):
@@ -137,7 +141,7 @@ def _contradictions(region: RegionChanges, where: str, again: str) -> Iterator[F
             more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
             yield finding(
                 kind,
-                f"{where}: {said.format(f'{len(numbers):,}')}: {', '.join(keys)}{more}",
+                f"{where}: {said.format(counted(len(numbers), one))}: {', '.join(keys)}{more}",
                 remedy,
                 array=region.array,
                 region=region.region,

@@ -16,7 +16,8 @@ from parchunk.auditing.source_contents import ContentReader, Reread, Shares
 from parchunk.auditing.watching import WatchedListing
 from parchunk.cover.forecast import least_of
 from parchunk.cover.jobs import Job, Member
-from parchunk.cover.memory import TAKERS, file_rows, held_within, kept_beyond
+from parchunk.cover.memory import TAKERS
+from parchunk.cover.room import room_for
 from parchunk.cover.store_work import StoreWork, store_works
 from parchunk.cover.walks import width_of
 from parchunk.keys.placement import Target
@@ -176,13 +177,13 @@ def _jobs(
     plan: Plan, source: Source, done: Sequence[Audited], allowed: Allowed
 ) -> Iterator[tuple[StoreWork, Job]]:
     """Yield the jobs that list partitions within the memory allowed, each with its store's work."""
-    most_held = held_within(
+    most_held = room_for(
+        plan,
+        [item.partition for item in done],
         allowed.memory,
-        file_rows(plan),
         allowed.concurrency,
-        identity=plan.identity,
-        processes=allowed.processes,
-        kept=kept_beyond(plan, allowed.processes),
+        allowed.processes,
+        inlines=False,
     )
     width = width_of(source.manner, allowed.concurrency)
     for work in store_works(plan, source, [item.partition for item in done]):

@@ -29,6 +29,7 @@ from parchunk.out.receipts import RecordFile
 from parchunk.out.record_files import digest, record_path
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
+from parchunk.wording import part_of
 from parchunk.workers.crews import Call
 
 #: Chunks of a finding that are named.
@@ -97,7 +98,7 @@ class Decoded:
     @property
     def text(self) -> str:
         """How many were decoded, in words."""
-        return f"decoded: {self.read:,} of {self.of:,} chunks"
+        return f"decoded: {part_of(self.read, self.of, 'chunk')}"
 
     def to_json(self) -> dict[str, int]:
         """Return the counts as JSON values."""
@@ -267,7 +268,7 @@ def _findings(
         named = "; ".join(f"{chunk_label(spec, c.number)} ({why})" for c, why in bad[:_NAMED])
         yield finding(
             "undecodable",
-            f"{item.partition}: {len(bad):,} of {len(chunks):,} chunks read cannot be decoded: "
+            f"{item.partition}: {part_of(len(bad), len(chunks), 'chunk')} read cannot be decoded: "
             + named
             + ("; ..." if len(bad) > _NAMED else ""),
             f"have the producer write them again, then run {again}; there may be others, as a "
@@ -281,8 +282,8 @@ def _findings(
         named = ", ".join(chunk_label(spec, chunk.number) for chunk in empty[:_NAMED])
         yield finding(
             "all-fill",
-            f"{item.partition}: {len(empty):,} of {len(chunks):,} chunks read hold nothing but the "
-            f"fill value: {named}{', ...' if len(empty) > _NAMED else ''}",
+            f"{item.partition}: {part_of(len(empty), len(chunks), 'chunk')} read hold nothing "
+            f"but the fill value: {named}{', ...' if len(empty) > _NAMED else ''}",
             "missing or empty? Where they should hold something, have the producer write them, "
             f"then run {again}",
             array=spec.name,

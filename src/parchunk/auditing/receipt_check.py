@@ -15,6 +15,7 @@ from parchunk.out.receipt_blocks import block_paths, blocks_in, read_each
 from parchunk.out.receipt_files import is_of
 from parchunk.out.receipts import Receipt, parsed_document, receipt_path
 from parchunk.planning.plan import Partition, PartitionKey, Plan
+from parchunk.wording import part_of
 
 _OTHER_PLAN = "belongs to a build of another plan"
 
@@ -184,10 +185,8 @@ def _contradiction(receipt: Receipt, plan: Plan, partition: Partition) -> str | 
         )
     shards = objects_of(plan.by_name[partition.array].spec).shards(partition)
     if receipt.shards_expected != shards or not 0 <= receipt.shards_present <= shards:
-        return (
-            f"says that {receipt.shards_present} of {receipt.shards_expected} shards are there, "
-            f"the partition has {shards}"
-        )
+        said = part_of(receipt.shards_present, receipt.shards_expected, "shard is", "shards are")
+        return f"says that {said} there, the partition has {shards}"
     if receipt.empty_entries + receipt.zero_sized > receipt.missing:
         return (
             f"does not add up: {receipt.empty_entries} empty entries of shards among "

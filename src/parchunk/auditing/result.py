@@ -19,7 +19,7 @@ from parchunk.metadata.spreading import listed
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import PartitionKey, Plan
 from parchunk.showing.values import Png, Shown, kept, page_of, picture_of
-from parchunk.wording import counted
+from parchunk.wording import counted, part_of
 
 if TYPE_CHECKING:
     from parchunk.auditing.against_repository import AgainstRepository
@@ -224,7 +224,11 @@ class AuditReport(Shown, AuditCounts):
         unfinished = [p for p in self.partitions if not p.done]
         if unfinished:
             total = len(self.partitions)
-            said.append(f"unfinished: {len(unfinished):,} of {total:,} partitions are not built")
+            said.append(
+                "unfinished: "
+                + part_of(len(unfinished), total, "partition is", "partitions are")
+                + " not built"
+            )
         gaps: Counter[str] = Counter()
         for found in self.findings:
             if found.severity == "gap":

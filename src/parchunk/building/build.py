@@ -139,7 +139,7 @@ def build(
     source = open_source(plan, store_options, listing)
     refuse_overlap(plan, source, output)
     refuse_foreign(output)
-    effort.most_held(source, plan)  # refused before anything is written
+    effort.most_held(source, plan, plan.partitions())  # refused before anything is written
     choose(source)
     require_inventory(plan.inventory, source)
     with alone_in(output) as lease:

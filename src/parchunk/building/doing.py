@@ -37,7 +37,7 @@ def do_here(
     ParchunkError, KeyboardInterrupt
         As `parchunk.building.build.build` does.
     """
-    most_held = effort.most_held(source, plan)
+    most_held = effort.most_held(source, plan, pending)
     width = width_of(source.manner, effort.listings)
     limits = effort.limits or USUAL
     share = effort.share(plan)

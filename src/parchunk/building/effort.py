@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -13,14 +13,14 @@ from parchunk.cover.memory import (
     DEFAULT_CONCURRENCY,
     DEFAULT_MEMORY,
     file_rows,
-    held_within,
     inline_bound,
     inlining_of,
     kept_beyond,
 )
+from parchunk.cover.room import room_for
 from parchunk.errors import InputError
 from parchunk.listing.patience import Patience
-from parchunk.planning.plan import Plan
+from parchunk.planning.plan import Partition, Plan
 from parchunk.stores.source import Source
 from parchunk.wording import counted
 
@@ -84,8 +84,8 @@ class Effort:
         """Listings side by side in one process."""
         return max(self.concurrency // self.processes, 1)
 
-    def most_held(self, source: Source, plan: Plan) -> int:
-        """Return how many chunks' sizes one process may hold.
+    def most_held(self, source: Source, plan: Plan, pending: Iterable[Partition] = ()) -> int:
+        """Return how many chunks' sizes one process may hold that lists ``pending`` partitions.
 
         Raises
         ------
@@ -96,15 +96,7 @@ class Effort:
             raise InputError(
                 "a store in memory cannot be reached by other processes: use --workers 1"
             )
-        most_held = held_within(
-            self.memory,
-            file_rows(plan),
-            self.listings,
-            inlining_of(plan),
-            plan.identity,
-            self.processes,
-            kept_beyond(plan, self.processes),
-        )
+        most_held = room_for(plan, pending, self.memory, self.listings, self.processes)
         return min(most_held, (self.limits or USUAL).most_held)
 
     def share(self, plan: Plan) -> Share:

@@ -123,7 +123,7 @@ def begin_shared(
         raise InputError("a store in memory cannot be reached by tasks: use parchunk.build")
     refuse_overlap(plan, source, output)
     refuse_foreign(output)
-    effort.most_held(source, plan)  # refused before anything is written
+    effort.most_held(source, plan, plan.partitions())  # refused before anything is written
     choose(source)
     require_inventory(plan.inventory, source)
     with held(output, purpose="plan", wait=WAIT) as lease:

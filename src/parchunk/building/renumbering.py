@@ -142,7 +142,7 @@ class Renumbering:
         done = [receipt for receipt in known if receipt is not None]
         partitions = [slab.partition for slab in slabs]
         run = Run(partitions, done, self.effort.progress, self.began, self.lease.check)
-        most_held = self.effort.most_held(self.source, self.new)
+        most_held = self.effort.most_held(self.source, self.new, [slab.partition for slab in left])
         ready = self._ready(left, most_held, rewriting)
         try:
             if self.effort.processes > 1:

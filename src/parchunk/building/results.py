@@ -11,7 +11,7 @@ from parchunk.planning.joining.lacking import lacking_total
 from parchunk.planning.plan import Plan
 from parchunk.showing.pace import NEARLY
 from parchunk.showing.values import Shown
-from parchunk.wording import counted
+from parchunk.wording import counted, part_of
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ class BuildResult(Shown, Counts):
         """The result in one line."""
         lack = f" ({self.lacking:,} of them lacking)" if self.lacking else ""
         return (
-            f"{self.url}: {self.present:,} of {self.expected:,} chunks present, "
-            f"{self.missing:,} missing{lack}; {self.built:,} of {len(self.receipts):,} partitions "
-            "built"
+            f"{self.url}: {part_of(self.present, self.expected, 'chunk')} present, "
+            f"{self.missing:,} missing{lack}; "
+            f"{part_of(self.built, len(self.receipts), 'partition')} built"
         )
 
     @property

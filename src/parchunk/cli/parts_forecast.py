@@ -12,7 +12,7 @@ from parchunk.cli.prices import (
 )
 from parchunk.cover.dividing import parts_of
 from parchunk.cover.forecast import Forecast, forecast_jobs
-from parchunk.cover.memory import file_rows, held_within, inlining_of, kept_beyond
+from parchunk.cover.room import room_for
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.planning.plan import Plan
@@ -29,14 +29,7 @@ def describe_parts(plan: Plan, parts: int, memory: int, concurrency: int) -> dic
     assert plan.source is not None
     manner = plan.source.manner
     width = width_of(manner, concurrency)
-    most_held = held_within(
-        memory,
-        file_rows(plan),
-        concurrency,
-        inlining_of(plan),
-        plan.identity,
-        kept=kept_beyond(plan),
-    )
+    most_held = room_for(plan, plan.partitions(), memory, concurrency)
     stretches = parts_of(plan, manner, parts)
     costs = []
     for stretch in stretches:

@@ -23,12 +23,10 @@ from parchunk.cover.forecast import Forecast, forecast_jobs
 from parchunk.cover.memory import (
     DEFAULT_MEMORY,
     chunk_bytes,
-    file_rows,
-    held_within,
-    inlining_of,
     kept_beyond,
     kept_bytes,
 )
+from parchunk.cover.room import room_for
 from parchunk.cover.store_work import store_works
 from parchunk.cover.walks import width_of
 from parchunk.listing.choosing import choose
@@ -100,15 +98,7 @@ def describe(
     workers = min(workers, concurrency)  # each lists
     share = max(concurrency // workers, 1)
     width = width_of(plan.source.manner, share)
-    most_held = held_within(
-        memory,
-        file_rows(plan),
-        share,
-        inlining_of(plan),
-        plan.identity,
-        workers,
-        kept_beyond(plan, workers),
-    )
+    most_held = room_for(plan, plan.partitions(), memory, share, workers)
     costs, most = [], 0
     for work in store_works(plan, plan.source, list(plan.partitions()), workers):
         jobs = work.jobs(most_held, width)

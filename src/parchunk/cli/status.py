@@ -18,7 +18,7 @@ from parchunk.out.lease import IGNORED
 from parchunk.out.opening import open_output
 from parchunk.out.root import left_out
 from parchunk.reading.status import Status, read_status
-from parchunk.wording import count, counted
+from parchunk.wording import count, counted, part_of
 
 #: Seconds between two looks, unless a user says otherwise.
 _EVERY = 5.0
@@ -123,6 +123,7 @@ def _said(status: Status) -> str:
     message = status.under_way.message(status.partitions - status.done)
     out = shlex.quote(status.url)
     return (
-        f"unfinished: {message}; {count(status.done)} of {count(status.partitions)} partitions are "
-        f"done; {status.under_way.remedy().replace('update OUT', f'update {out}')}"
+        f"unfinished: {message}; "
+        f"{part_of(status.done, status.partitions, 'partition is', 'partitions are')} done; "
+        f"{status.under_way.remedy().replace('update OUT', f'update {out}')}"
     )

@@ -15,7 +15,7 @@ from parchunk.metadata.choosing import some_of
 from parchunk.out.root import left_out
 from parchunk.reading.opening_code import opening_code
 from parchunk.stores.told_options import told_options
-from parchunk.wording import bytes_text, changes_text, count, counted, duration
+from parchunk.wording import bytes_text, changes_text, count, counted, duration, part_of
 
 
 def summary(result: BuildResult) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def print_summary(
     )
     say(
         out,
-        f"{count(result.present)} of {count(result.expected)} chunks present "
+        f"{part_of(result.present, result.expected, 'chunk')} present "
         f"({bytes_text(result.bytes)}), {count(result.missing)} missing"
         + _missing_apart(result)
         + f", {counted(result.strays, 'stray')}",
@@ -98,7 +98,7 @@ def print_summary(
     if result.shards:
         say(
             out,
-            f"{count(result.shards_present)} of {count(result.shards)} shards present, "
+            f"{part_of(result.shards_present, result.shards, 'shard')} present, "
             f"{counted(result.gets, 'GET')} for their indexes now"
             + (
                 f"; {count(result.empty_entries)} of the missing chunks are empty entries of "

@@ -22,7 +22,7 @@ from parchunk.cli.progress import progress_shown
 from parchunk.cli.tables import console, say
 from parchunk.icechunk_import import ImportResult, adapter, to_icechunk
 from parchunk.icechunk_import.importing import MAX_REFERENCES
-from parchunk.wording import count, counted, duration
+from parchunk.wording import count, counted, duration, part_of
 
 
 @click.command(
@@ -193,7 +193,7 @@ def print_summary(result: ImportResult) -> None:
         )
     elif result.finished:
         say(out, f"{where}: everything is in already; nothing to commit")
-    say(out, f"{count(result.regions_in)} of {count(result.regions_total)} regions are in")
+    say(out, f"{part_of(result.regions_in, result.regions_total, 'region is', 'regions are')} in")
     for note in result.notes:
         say(out, f"note: {note}")
     if result.on_side:

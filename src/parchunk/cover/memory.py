@@ -129,6 +129,26 @@ def held_within(
     return (each - rest - _inline_bytes(each, least, inlining)) // chunk_bytes(identity)
 
 
+def memory_for(
+    chunks: int,
+    rows: int,
+    concurrency: int,
+    inlining: int = 0,
+    identity: str = "none",
+    processes: int = 1,
+    kept: int = 0,
+) -> int:
+    """Return the bytes, in whole MiB, with which `held_within` allows so many ``chunks``.
+
+    The other arguments are as there.
+    """
+    rest, least = _needed_bytes(rows, concurrency, identity, kept)
+    wanted = rest + chunks * chunk_bytes(identity)
+    # Inlining takes what it may in one record file, or half of what is beyond the least.
+    each = max(min(wanted + WRITERS * inlining, max(2 * wanted - least, wanted)), least)
+    return -(-each // (1 << 20)) * processes << 20
+
+
 def _less(
     each: int, rows: int, concurrency: int, identity: str, processes: int, kept: int
 ) -> list[str]:

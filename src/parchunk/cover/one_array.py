@@ -12,8 +12,8 @@ import numpy as np
 
 from parchunk.cover.jobs import Expansion, Job, Member, Pass, Unit
 from parchunk.cover.limits import Terms
+from parchunk.cover.room import LISTED_SHARDS
 from parchunk.cover.walks import needed_ranks
-from parchunk.errors import InputError
 from parchunk.metadata.shard_grid import ends_within_shards
 from parchunk.metadata.shards import ENTRY_BYTES
 from parchunk.metadata.spec import ArraySpec
@@ -50,14 +50,7 @@ def _expanded(spec: ArraySpec, partitions: Sequence[Partition], terms: Terms) ->
     """As `jobs_of`, for an expanded array: half of what may be held is for listing its shards."""
     most_held = terms.most_held
     total = sum(partition.objects.total for partition in partitions)
-    share = min(most_held // 2, max(-(-total // terms.workers), 1))
-    for partition in partitions:
-        size = partition.objects.total
-        if size > most_held // 2:
-            raise InputError(
-                f"{partition} has {size} shards, more than --memory can hold at once: give a "
-                f"smaller --region, or {terms.chunk_bytes * (2 * size - most_held) >> 20} MiB more"
-            )
+    share = min(most_held // LISTED_SHARDS, max(-(-total // terms.workers), 1))
     for batch in _runs(partitions, share, terms.limits.most_units):
         listed = sum(partition.objects.total for partition in batch)
         expansion = _expansion(spec, batch, most_held - listed, terms)

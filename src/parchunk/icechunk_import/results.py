@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from parchunk.showing.values import Shown
-from parchunk.wording import counted
+from parchunk.wording import counted, part_of
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,9 @@ class ImportResult(Shown):
     def in_short(self) -> str:
         """The import in one line."""
         return (
-            f"{self.url}, branch {self.branch}: {self.regions_in:,} of {self.regions_total:,} "
-            f"regions are in; {counted(len(self.commits), 'commit')}, "
+            f"{self.url}, branch {self.branch}: "
+            f"{part_of(self.regions_in, self.regions_total, 'region is', 'regions are')} in; "
+            f"{counted(len(self.commits), 'commit')}, "
             f"{counted(self.references, 'reference')} now"
         )
 

@@ -17,6 +17,7 @@ from parchunk.out.under_way import UnderWay, read_under_way
 from parchunk.planning.plan import Plan
 from parchunk.reading.latest import LatestStep, latest_step
 from parchunk.showing.values import Shown
+from parchunk.wording import part_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Status(Shown):
     def in_short(self) -> str:
         """The status in one line."""
         state = "published" if self.finished else "unfinished"
-        return f"{self.url}: {state}, {self.done:,} of {self.partitions:,} partitions are done"
+        done = part_of(self.done, self.partitions, "partition is", "partitions are")
+        return f"{self.url}: {state}, {done} done"
 
     @property
     def finished(self) -> bool:
