@@ -311,6 +311,32 @@ def test_arrays_in_consolidated_metadata_only(stale, zarray, zarr_json, zarr_for
     assert warning.startswith("array 'a' is in the consolidated metadata only")
 
 
+def test_nodes_of_consolidated_metadata_only_are_told_together(reader_of, zarray) -> None:
+    """But for groups of nothing else than arrays that have no objects."""
+    entries = {f"g{n}/a{k}/.zarray": zarray() for n in range(3) for k in range(4)}
+    entries |= {f"g{n}/.zgroup": GROUP2 for n in range(3)} | {".zgroup": GROUP2}
+    there = {f"g2/a{k}/0.0": b"" for k in range(4)} | {"g1/a0/0.0": b""}
+    hierarchy = read_hierarchy(reader_of({".zmetadata": {"metadata": entries}} | there))
+    assert hierarchy.warnings == (
+        "arrays g0/a0, g0/a1, g0/a2, g0/a3, g1/a1, g1/a2, g1/a3 are in the consolidated metadata "
+        "only, and have no objects at all: consolidate the store again, or leave them out with "
+        "--exclude",
+        "arrays g1/a0, g2/a0, g2/a1, g2/a2, g2/a3 are in the consolidated metadata only: used as "
+        "they are there",
+        "groups g1, g2 are in the consolidated metadata only: used as they are there",
+    )
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_nodes_whose_own_documents_disagree_are_told_together(
+    stale, zarray, zarr_json, zarr_format
+) -> None:
+    document = zarray if zarr_format == 2 else zarr_json
+    own = {"a": document(shape=[11, 20]), "b": document(shape=[11, 20])}
+    (warning,) = read_hierarchy(stale(zarr_format, own)).warnings
+    assert warning.startswith("arrays a, b: the consolidated metadata disagrees with their own")
+
+
 def test_own_attributes_count_too(reader_of, zarray) -> None:
     entries = {"g/a/.zarray": zarray(), "g/a/.zattrs": {"u": "K"}, "g/.zgroup": GROUP2}
     reader = reader_of(

@@ -15,7 +15,7 @@ from tests.made import spec
 from parchunk.errors import InputError
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec, Hierarchy
-from parchunk.planning.changes import changes_of, refuse_unasked
+from parchunk.planning.changes import Changes, changes_of, refuse_unasked
 from parchunk.planning.choice import make_plan
 from parchunk.planning.growth import carried, grown_plan
 from parchunk.planning.plan import ArrayPlan, Partition, Plan, Split
@@ -363,3 +363,16 @@ def test_lengths_that_fit_are_the_multiples_of_a_unit(
     for length in range(1, grid[axis]):
         fits = ArrayPlan(array, axis, length).is_aligned(record_size)
         assert fits == (unit is not None and length % unit == 0)
+
+
+def test_what_became_of_many_arrays_alike_is_one_note() -> None:
+    names = [f"a{number:02}" for number in range(10)]
+    grew = dict.fromkeys(names, "has other metadata (chunks [4], now [6])")
+    notes = Changes(gone=("x", "y"), other={**grew, "z": "has other metadata (fill_value)"}).notes()
+    assert notes[:3] == [
+        "a00, a01, a02, a03, a04, a05, a06, a07 and 2 more: each has other metadata (chunks [4], "
+        "now [6]): they were built anew",
+        "z has other metadata (fill_value): it was built anew",
+        "x, y are gone: their references were deleted",
+    ]
+    assert len(notes) == 4

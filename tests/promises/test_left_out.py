@@ -150,7 +150,10 @@ def test_an_array_that_went_from_a_consolidated_store(
         parchunk.build(plan, str(tmp_path / "late"))
     # the remedies
     for _ in range(2):  # what is gone stays so, whatever goes on naming it
-        assert told("update", out, "--no-progress", "--allow-gone")[0] == 0
+        code, said = told("update", out, "--no-progress", "--allow-gone")
+        assert code == 0
+        assert "consolidate the store again" in said
+        assert "used as it is there" not in said  # of a group that went with its arrays
         assert told("audit", out, "--against-source")[0] == 0
     add(store, lost, zarr_format, 3)
     assert told("update", out, "--no-progress")[0] == 0

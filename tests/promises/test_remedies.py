@@ -278,10 +278,20 @@ def test_other_metadata(grew: bool, out: Path, source: Path) -> None:
 
 
 def test_an_array_that_is_gone(out: Path, source: Path) -> None:
+    """What is said of its chunks, and of the metadata, leads there, too."""
     shutil.rmtree(source / "g" / "whole")
-    found = audited(out, "--against-source")["gone-array"]
-    assert found.remedy.endswith("run parchunk update OUT --allow-gone")
+    found = audited(out, "--against-source")
+    for kind in ("gone-array", "gone-chunks", "source-metadata"):
+        assert found[kind].remedy.endswith("run parchunk update OUT --allow-gone"), kind
     assert run(["update", str(out), "--allow-gone"]) == 0
+    assert run(["audit", str(out), "--against-source"]) == 0
+
+
+def test_an_array_that_became_shorter(out: Path, source: Path) -> None:
+    zarr.open_array(source / "t", mode="a").resize((4,))
+    found = audited(out, "--against-source")["source-metadata"]
+    assert found.remedy.endswith("run parchunk update OUT --allow-shrink")
+    assert run(["update", str(out), "--allow-shrink"]) == 0
     assert run(["audit", str(out), "--against-source"]) == 0
 
 

@@ -27,7 +27,7 @@ from parchunk.auditing.comparing import (
     compare_partitions,
 )
 from parchunk.auditing.findings import Finding, finding
-from parchunk.auditing.found_arrays import array_findings
+from parchunk.auditing.found_arrays import array_findings, gone_arrays, gone_remedy
 from parchunk.auditing.progress import AuditProgress, Reporter
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.sharing import Hands, Part
@@ -38,6 +38,7 @@ from parchunk.listing.patience import Patience, Requests
 from parchunk.metadata import Hierarchy, skip_refused
 from parchunk.metadata.meaning import differences, same_meaning
 from parchunk.out.output import Output
+from parchunk.planning.changes import changes_of
 from parchunk.planning.from_stores import (
     changed_coordinates,
     rejoined,
@@ -97,7 +98,9 @@ def compare(
     # In one order, however it was shared out.
     place = {array.spec.name: at for at, array in enumerate(plan.arrays)}
     regions = sorted(seen.regions, key=lambda one: (place[one.array], one.region or 0))
-    findings += [change for one in regions for change in change_findings(one, updatable)]
+    gone = dict.fromkeys(gone_arrays(plan, now), gone_remedy(plan))
+    for one in regions:
+        findings += change_findings(one, updatable, gone.get(one.array, ""))
     findings += untimed_findings(seen.untimed, probed=source.manner.probed)
     remote = source.manner.remote
     return Comparison(
@@ -120,11 +123,16 @@ def _metadata_findings(plan: Plan, now: Hierarchy, source: Source) -> list[Findi
     if same_meaning(plan.hierarchy, now):
         return []
     changed = "; ".join(differences(plan.hierarchy, now)[:3])
+    lost = changes_of(plan, now)
+    options = {"--allow-gone": lost.gone, "--allow-shrink": lost.shrunk}
+    asked = "".join(f" {option}" for option, names in options.items() if names)
     return [
         finding(
             "source-metadata",
             f"the metadata of {source.url} is no longer what was built from: {changed}",
-            "parchunk update OUT",
+            f"restore what was lost; or, if that is meant, run parchunk update OUT{asked}"
+            if asked
+            else "parchunk update OUT",
         )
     ]
 

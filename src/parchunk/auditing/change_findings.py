@@ -29,8 +29,13 @@ _WITHOUT_UPDATE = {
 }
 
 
-def change_findings(region: RegionChanges, updatable: bool = True) -> Iterator[Finding]:
-    """Yield what is to be said of one partition's differences; updates may be refused for now."""
+def change_findings(
+    region: RegionChanges, updatable: bool = True, gone_array: str = ""
+) -> Iterator[Finding]:
+    """Yield what is to be said of one partition's differences; updates may be refused for now.
+
+    ``gone_array`` is what to do where its array is gone as a whole.
+    """
     where = region.array if region.region is None else f"{region.array}, region {region.region}"
     objects = objects_of(region.spec)
     anew = f"run {listed_again(region.array, region.region)}"
@@ -74,7 +79,7 @@ def change_findings(region: RegionChanges, updatable: bool = True) -> Iterator[F
         yield finding(
             f"{kind}-chunks",
             f"{where}: {told}{detail}: {', '.join(keys)}{more}",
-            _remedy(region, kind, updatable),
+            gone_array if kind == "gone" and gone_array else _remedy(region, kind, updatable),
             array=region.array,
             region=region.region,
             key=keys[0],

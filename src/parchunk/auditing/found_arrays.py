@@ -36,21 +36,28 @@ def spelling_findings(
     ]
 
 
-def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
-    """Return what came to the source and went from it since the plan, array by array."""
-    known = {array.spec.name for array in plan.arrays}
-    there = {array.name for array in now.arrays}
-    # refused ones are not built: a plan that skips them has them by name
-    came = there | {refusal.name for refusal in now.refused}
-    came -= known | {name for name, _ in plan.hierarchy.skipped}
-    said = {*plan.hierarchy.left_out, *plan.hierarchy.skipped}
-    left_out = (*now.left_out, *now.skipped)
-    gone = "restore it; or consolidate the store again where that still names it, and "
-    gone += (
+def gone_arrays(plan: Plan, now: Hierarchy) -> set[str]:
+    """Return the arrays of a plan that its source has not any more."""
+    return {array.spec.name for array in plan.arrays} - {array.name for array in now.arrays}
+
+
+def gone_remedy(plan: Plan) -> str:
+    """Return what to do about an array that is gone, and about its chunks."""
+    return "restore it; or consolidate the store again where that still names it, and " + (
         "run parchunk update OUT --allow-gone"
         if plan.stores is None
         else "build with --overwrite, or into another OUT"
     )
+
+
+def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
+    """Return what came to the source and went from it since the plan, array by array."""
+    known = {array.spec.name for array in plan.arrays}
+    # refused ones are not built: a plan that skips them has them by name
+    came = {array.name for array in now.arrays} | {refusal.name for refusal in now.refused}
+    came -= known | {name for name, _ in plan.hierarchy.skipped}
+    said = {*plan.hierarchy.left_out, *plan.hierarchy.skipped}
+    left_out = (*now.left_out, *now.skipped)
     return [
         *(
             finding(
@@ -65,10 +72,10 @@ def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
             finding(
                 "gone-array",
                 f"{name} is in the references, and not in the source any more",
-                gone,
+                gone_remedy(plan),
                 array=name,
             )
-            for name in sorted(known - there)
+            for name in sorted(gone_arrays(plan, now))
         ),
         *(_left_out(name, reason) for name, reason in left_out if (name, reason) not in said),
     ]

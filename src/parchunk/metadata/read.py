@@ -31,6 +31,7 @@ from parchunk.metadata.spec import (
     JSONObject,
     Refusal,
 )
+from parchunk.metadata.stale import disagreements, without_own
 from parchunk.stores.side_by_side import in_threads
 
 TRIES = 4
@@ -269,24 +270,22 @@ class _Walk:
         self, nodes: dict[str, Node], names: Sequence[str], look: Discovery
     ) -> list[str]:
         """Put the nodes' own documents in place of the consolidated ones; return who has one."""
-        have = []
+        have, other = [], []
+        before = dict(nodes)
         for name, own in zip(names, in_threads(look.visit, names), strict=True):
             listed = nodes.get(name)
-            kind = "array" if listed is not None and listed.is_array else "group"
             if own is None:
                 continue
             have.append(name)
             if listed is not None and not agree(own, listed):
-                self.warnings.append(
-                    f"{kind} {name!r}: the consolidated metadata disagrees with its own, "
-                    "which counts: consolidate the store again"
-                )
+                other.append(name)
             if listed is not None and listed.is_array and not own.is_array:
                 own.problem = (
                     own.problem or "is a group, but the consolidated metadata has an array"
                 )
                 own.is_array = True
             nodes[name] = own
+        self.warnings += disagreements(other, before)
         owners = set(have)
         self._say_what_has_no_own([n for n in names if n not in owners and n in nodes], nodes)
         return have
@@ -297,17 +296,7 @@ class _Walk:
         if self.mode != "only":
             found = in_threads(lambda n: self.reader.first_keys(self._key(n))[0], arrays)
             self.absent = [name for name, keys in zip(arrays, found, strict=True) if not keys]
-        for name in names:
-            kind = "array" if nodes[name].is_array else "group"
-            self.warnings.append(
-                f"{kind} {name!r} is in the consolidated metadata only"
-                + (
-                    ", and has no objects at all: consolidate the store again, or leave it "
-                    "out with --exclude"
-                    if name in self.absent
-                    else ": used as it is there"
-                )
-            )
+        self.warnings += without_own(names, nodes, self.absent)
 
     def _check_listed(self, look: Discovery, own: Sequence[str]) -> None:
         """Raise `ShortListingError` where a listing lacks a directory whose document was read."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from parchunk.errors import InputError
+from parchunk.metadata.choosing import some_of
 from parchunk.metadata.meaning import array_differences
 from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
 from parchunk.planning.joining.store_set import StoreSet
@@ -46,8 +47,19 @@ class Changes:
 
     def notes(self) -> list[str]:
         """Return lines on what was done with them."""
-        found = [f"{name} {what}: it was built anew" for name, what in self.other.items()]
-        found += [f"{name} is gone: its references were deleted" for name in self.gone]
+        alike: dict[str, list[str]] = {}
+        for name, what in self.other.items():
+            alike.setdefault(what, []).append(name)
+        found = [
+            f"{some[0]} {what}: it was built anew"
+            if len(some) == 1
+            else f"{some_of(some)}: each {what}: they were built anew"
+            for what, some in alike.items()
+        ]
+        if len(self.gone) == 1:
+            found.append(f"{self.gone[0]} is gone: its references were deleted")
+        elif self.gone:
+            found.append(f"{some_of(self.gone)} are gone: their references were deleted")
         if not self.in_place:
             found.append(
                 "references were replaced by others of the same names: readers that had OUT open "
