@@ -99,7 +99,9 @@ def states(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 
 def update(out: Path, folder: Path, at: Step | None = None) -> tuple[int, list[str], str]:
-    arguments = ["update", str(out), "--no-progress", "--allow-gone"]
+    # Who finishes it need not allow again what was allowed.
+    allowed = [] if (out / ".parchunk/next").exists() else ["--allow-gone"]
+    arguments = ["update", str(out), "--no-progress", *allowed]
     command = crash_process.start(arguments, folder, at)
     code, _, error = command.end()
     return code, command.steps, error
@@ -187,6 +189,30 @@ def test_a_build_finishes_what_was_complete_and_forgets_what_was_not(
     assert not (first / ".zmetadata").exists()
     assert parchunk.build(plan, str(first)).built == 0
     assert published(first) == published(fresh)
+    assert not (first / ".parchunk/next").exists()
+
+
+def test_what_was_allowed_of_one_that_was_cut_short_need_not_be_said_again(
+    states: tuple[Path, Path, Path], published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But of what it saw, and of nothing that is lost since."""
+    source, first, fresh = states
+    with pytest.raises(InputError, match="--allow-gone if that is meant"):
+        parchunk.update(str(first))
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.replacing.carry_out", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(str(first), allow_gone=True)
+    status = parchunk.status(str(first))
+    undone = status.partitions - status.done
+    assert "to take the place of the references is not complete" in status.under_way.message(undone)
+    (source / "air").rename(source.with_name("aside"))
+    with pytest.raises(InputError, match=r"lost what was there \(air is gone\)"):
+        parchunk.update(str(first))
+    source.with_name("aside").rename(source / "air")
+    parchunk.update(str(first))
+    assert published(first) == published(fresh)
+    assert parchunk.audit(str(first), against_source=True).complete
     assert not (first / ".parchunk/next").exists()
 
 

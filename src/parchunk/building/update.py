@@ -172,27 +172,27 @@ def update(
                     store_options,
                     skip_unsupported,
                     given,
-                    allow_shrink,
+                    allow_shrink or bool(before.lost),
                     excluded,
                 )
             source = new.source or source
             refuse_overlap(new, source, output)
             changes = changes_of_stores(wanted, new)
-            refuse_unasked(wanted, changes, allow_shrink, allow_gone)
+            gone = refuse_unasked(wanted, changes, allow_shrink, allow_gone, before.lost)
         else:
             _refuse_others(output, stores, labels)
             if given.given:
                 source = open_source(old, store_options, listing, given)
             hierarchy = read_as_planned(wanted, source, skip_unsupported, excluded)
             changes = changes_of(wanted, hierarchy)
-            refuse_unasked(wanted, changes, allow_shrink, allow_gone)
+            gone = refuse_unasked(wanted, changes, allow_shrink, allow_gone, before.lost)
             new = replace(grown(wanted, hierarchy, source), inventory=mark_of(source))
         taken_up(old, output)  # else receipts that speak of lost files may come only later
         was, lost = _before(old, new, output, source)
         told = (*told, *lost_notes(lost))
         numbers = cast(Iterable[int], regions)
         asked = _asked(old, new, output, numbers, arrays, lost, gaps, repair)
-        asked = replace(asked, skip_unsupported=skip_unsupported)
+        asked = replace(asked, skip_unsupported=skip_unsupported, lost=gone)
         asked = asked.joined(left[PREPARED_FOR]) if PREPARED_FOR in left else asked
         effort.most_held(source, new)  # refused before anything is written
         choose(source)

@@ -23,7 +23,8 @@ class UnderWay:
 
     ``relocating``: so has a relocation, and no update beside it; then it is ``updating``, too.
     ``holder`` is who works in OUT at the moment; None: nobody that is known to be alive.
-    ``claims`` are of tasks of other machines that are at work.
+    ``claims`` are of tasks of other machines that are at work. ``preparing``: what is to take the
+    place of what is published is not complete.
     """
 
     published: bool
@@ -31,6 +32,7 @@ class UnderWay:
     holder: Holder | None
     claims: tuple[Claim, ...] = ()
     relocating: bool = False
+    preparing: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -66,6 +68,8 @@ class UnderWay:
             left = f"{counted(undone, 'partition is', 'partitions are')} left to do"
         elif self.relocating:
             left = "nothing is listed"
+        elif self.preparing:
+            left = "what is to take the place of the references is not complete"
         seen = "; readers see the references as they were before" if self.published else ""
         return f"{what} {how}: {left}{seen}"
 
@@ -78,8 +82,11 @@ def read_under_way(output: Output, plan: Plan) -> UnderWay:
         holder = None
     updating = any(output.get(path) is not None for path in _UPDATING)
     # That is the first that is written, and may be the last that is left once all is in place.
-    updating = updating or asked_before(plan, output) is not None
+    prepared_for = asked_before(plan, output) is not None
+    updating = updating or prepared_for
     asked = any(output.get(path) is not None for path in (PREVIOUS, UPDATE))
     relocating = updating and not asked and is_relocation(output)
     claims = tuple(claim for claim in read_claims(output) if not claim.is_over)
-    return UnderWay(output.get(ROOT) is not None, updating, holder, claims, relocating)
+    preparing = prepared_for and output.get(PREPARED_ROOT) is None
+    published = output.get(ROOT) is not None
+    return UnderWay(published, updating, holder, claims, relocating, preparing)

@@ -32,8 +32,8 @@ class Unfinished:
     still to become those of OUT's plan, where that is another. ``partitions`` are damaged ones;
     with ``only``, nothing else that was full is listed again. ``stores`` and their ``labels`` came
     behind those of that plan, and arrays by the globs ``exclude`` are left out of the next, as are
-    those that cannot be referenced with ``skip_unsupported``. ``relocating``: it is no update,
-    and asks for nothing.
+    those that cannot be referenced with ``skip_unsupported``. What it ``lost`` that was there, in
+    words, had been allowed. ``relocating``: it is no update, and asks for nothing.
     """
 
     regions: tuple[int, ...]
@@ -49,6 +49,7 @@ class Unfinished:
     labels: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     skip_unsupported: bool = False
+    lost: tuple[str, ...] = ()
 
     @property
     def names_some(self) -> bool:
@@ -80,6 +81,7 @@ class Unfinished:
             labels=(*self.labels, *(other.labels[at] for at in came if at < len(other.labels))),
             exclude=tuple(dict.fromkeys((*self.exclude, *other.exclude))),
             skip_unsupported=self.skip_unsupported or other.skip_unsupported,
+            lost=tuple(dict.fromkeys((*self.lost, *other.lost))),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -100,6 +102,7 @@ class Unfinished:
             "labels": list(self.labels),
             "exclude": list(self.exclude),
             "skip_unsupported": self.skip_unsupported,
+            "lost": list(self.lost),
         }
 
     @classmethod
@@ -123,10 +126,11 @@ class Unfinished:
             tuple(document.get("labels", ())),
             tuple(document.get("exclude", ())),
             document.get("skip_unsupported", False),
+            tuple(document.get("lost", ())),
         )
         keys = [key for key in found.partitions if type(key[1]) not in (int, type(None))]
         names = (*found.arrays, *(name for name, _ in found.partitions), found.fingerprint)
-        names += (*found.stores, *found.labels, *found.exclude)
+        names += (*found.stores, *found.labels, *found.exclude, *found.lost)
         said = (found.gaps, found.begun, found.only, found.relocating, found.skip_unsupported)
         if not (
             all(type(number) is int for number in found.regions)

@@ -6,7 +6,7 @@ chunks other numbers, or other meanings, so that nothing of it can be written ov
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from parchunk.errors import InputError
@@ -137,20 +137,33 @@ def held_otherwise(old: StoreSet, new: StoreSet, array: str) -> tuple[list[str],
     return lost, got
 
 
-def refuse_unasked(old: Plan, changes: Changes, allow_shrink: bool, allow_gone: bool) -> None:
+def refuse_unasked(
+    old: Plan,
+    changes: Changes,
+    allow_shrink: bool,
+    allow_gone: bool,
+    allowed: Collection[str] = (),
+) -> tuple[str, ...]:
     """Refuse what a mistake at the source may be: arrays that are gone or became shorter.
+
+    Return what is lost, in words. What an update lost that was cut short is ``allowed``, as it was
+    then, and nothing else.
 
     Raises
     ------
     InputError
         Naming them, and what allows it.
     """
-    problems = [] if allow_gone else [f"{name} is gone" for name in changes.gone]
-    problems += [] if allow_gone else [f"{name} {what}" for name, what in changes.lost.items()]
-    options = ["--allow-gone"] if problems else []
-    if changes.shrunk and not allow_shrink:
-        problems += [f"{name} {what}" for name, what in changes.shrunk.items()]
-        options.append("--allow-shrink")
+    gone = [f"{name} is gone" for name in changes.gone]
+    gone += [f"{name} {what}" for name, what in changes.lost.items()]
+    shrunk = [f"{name} {what}" for name, what in changes.shrunk.items()]
+    lost = {"--allow-gone": [] if allow_gone else gone, "--allow-shrink": shrunk}
+    if allow_shrink:
+        del lost["--allow-shrink"]
+    known = frozenset(allowed)
+    unasked = {how: [what for what in some if what not in known] for how, some in lost.items()}
+    options = [how for how, some in unasked.items() if some]
+    problems = [what for some in unasked.values() for what in some]
     if problems:
         raise InputError(
             f"{old.location.url} lost what was there ({'; '.join(problems[:3])}"
@@ -158,6 +171,7 @@ def refuse_unasked(old: Plan, changes: Changes, allow_shrink: bool, allow_gone: 
             + f"): nothing was touched; give {' '.join(options)} if that is meant, and what is "
             "gone is taken out of the references"
         )
+    return (*gone, *shrunk)
 
 
 def seen_otherwise(old: Plan, between: Plan, new: Plan) -> tuple[str, ...]:
