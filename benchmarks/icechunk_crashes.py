@@ -23,6 +23,7 @@ import random
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,8 +70,13 @@ Make = Callable[[Path, S3Bucket | None], Case]
 # The child ------------------------------------------------------------------------------------
 
 
-def child(kill_at: int, steps_file: Path, out: str, repo: str, options: Options) -> None:
-    """Import; note each step, and kill this process at the one of that number."""
+def child(
+    kill_at: int, steps_file: Path, out: str, repo: str, options: Options, after: float = 0.0
+) -> None:
+    """Import; note each step, and kill this process at the one of that number.
+
+    Where it is to be ``after`` that, in seconds, this goes on meanwhile.
+    """
     import icechunk
     from parchunk.icechunk_import import adapter
 
@@ -81,7 +87,9 @@ def child(kill_at: int, steps_file: Path, out: str, repo: str, options: Options)
     def step(name: str) -> None:
         nonlocal count
         os.write(file, (name + "\n").encode())
-        if count == kill_at:
+        if count == kill_at and after:
+            threading.Timer(after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        elif count == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
         count += 1
@@ -285,11 +293,9 @@ def check_moments(case: Case, folder: Path, draw: random.Random, kills: int = 2)
     for number in range(kills):
         begun, after = draw.randrange(1, len(case.steps)), draw.uniform(0, 0.02)
         run = folder / f"run-{number}"
-        started = forked.start(run, child, -1, run / "steps", case.out, repo, options)
-        while started.process.is_alive() and started.text("steps").count("\n") < begun:
-            time.sleep(0.001)
-        time.sleep(after)
-        started.kill()
+        # By itself: who looked at it from outside could come late.
+        of = (begun - 1, run / "steps", case.out, repo, options, after)
+        started = forked.start(run, child, *of)
         code, _, error = started.end()
         assert code in (0, -signal.SIGKILL), error
         killed += code != 0

@@ -275,9 +275,13 @@ def test_an_update_that_runs_shows_the_old_or_the_new(tmp_path: Path, kind: str)
     for number, after in enumerate((20, 32)):
         grow(source, after, kind)
         seen = before
+        # It waits until they have looked once.
+        half = crash_process.Step("after record file", 0)
         command = crash_process.start(
-            ["update", str(out), "--no-progress"], tmp_path / f"said{number}"
+            ["update", str(out), "--no-progress"], tmp_path / f"said{number}", wait_at=half
         )
+        while command.process.is_alive() and half.name not in command.steps:
+            time.sleep(0.02)
         while command.process.is_alive():
             for name, read in readers_of(kind).items():
                 found = patiently(read, out) if kind == "joined" else read(out)
@@ -285,6 +289,7 @@ def test_an_update_that_runs_shows_the_old_or_the_new(tmp_path: Path, kind: str)
                 assert found >= seen or name == "Icechunk", f"{name} went back to the old"
                 seen = max(seen, found)
                 polls += 1
+            command.go_on()
         assert command.end()[0] == 0
         assert {read(out) for read in readers_of(kind).values()} == {after}
         before = after
