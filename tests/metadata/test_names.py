@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import obstore
 import pytest
 import zarr
 
@@ -95,3 +96,17 @@ def test_names_that_stock_readers_misread_are_refused(tmp_path: Path, name: str)
     group, _, last = name.rpartition("/")
     if group and last == "x":  # a group's own name is in no key of its references
         assert [array.spec.name for array in parchunk.plan(source, group=group).arrays] == ["x"]
+
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a", "az", "abfs"])
+def test_versions_in_a_sources_own_name_are_refused(tmp_path: Path, scheme: str) -> None:
+    """Its readers would ask for other keys; on a disk they are part of the path."""
+    store = obstore.store.MemoryStore()
+    with pytest.raises(
+        parchunk.InputError, match=r"s\?versionId=1/t has '\?versionId=' in it, .*name"
+    ):
+        parchunk.Source(store=store, prefix="x", url=f"{scheme}://bucket/s?versionId=1/t")
+    source = write(tmp_path / "s?versionId=1", ("a", "g/a"))
+    assert parchunk.build(source, str(tmp_path / "refs")).present == 2
+    with pytest.raises(parchunk.InputError, match=r"group .*versionid=.* check --group"):
+        parchunk.plan(source, group="g?versionId=2")

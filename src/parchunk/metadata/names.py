@@ -67,12 +67,17 @@ def name_problem(name: str) -> str | None:
             f"its name begins with {_CHAINED!r}, which readers of references drop; write the array "
             "under another name there"
         )
-    if _VERSION in name.lower():
-        return (
-            f"its name has {_VERSION!r}, which readers of objects take for the end of the key; "
-            "write the array under another name there"
-        )
-    return None
+    return version_problem(name)
+
+
+def version_problem(name: str) -> str | None:
+    """Return why readers of objects find nothing below ``name``, of an array or group, or None."""
+    if _VERSION not in name.lower():
+        return None
+    return (
+        f"its name has {_VERSION!r}, which readers of objects take for the end of the key; "
+        "write the array under another name there"
+    )
 
 
 def path_problem(name: str) -> str | None:

@@ -17,7 +17,7 @@ from parchunk.metadata.choosing import is_named, select, some_of
 from parchunk.metadata.consolidated import MODES, parse_entries
 from parchunk.metadata.discovery import Discovery, LeftOut
 from parchunk.metadata.document import shorten
-from parchunk.metadata.names import ancestors, name_problem, path_problem
+from parchunk.metadata.names import ancestors, name_problem, path_problem, version_problem
 from parchunk.metadata.nodes import Node, agree, made_up_group, parse_array, parse_group
 from parchunk.metadata.oddities import oddities
 from parchunk.metadata.own_documents import MANY, nodes_of_known
@@ -109,7 +109,7 @@ class _Walk:
         self.reader = reader
         self.refuse_broken = refuse_broken
         self.group = group.strip("/")
-        problem = path_problem(self.group) if self.group else None
+        problem = self.group and (path_problem(self.group) or version_problem(self.group))
         if problem:
             raise InputError(
                 f"group {shorten(self.group)} cannot be read: {problem}: check --group"

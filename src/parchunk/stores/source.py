@@ -38,6 +38,10 @@ _T = TypeVar("_T")
 LISTINGS = ("auto", "obstore", "wire")
 
 
+#: What s3fs and adlfs take for the version of the object before it, in keys of any case.
+_VERSION = "?versionid="
+
+
 @dataclass(frozen=True)
 class Source:
     """Where chunks are listed, and how they are named in references.
@@ -102,6 +106,11 @@ class Source:
             raise InputError(
                 f"{redact(url)} carries credentials, and every reference would: leave them out of "
                 "url=, the store holds its own"
+            )
+        if "://" in url and not url.startswith("http") and _VERSION in url.lower():
+            raise InputError(
+                f"{url} has '?versionId=' in it, which readers of objects take for the end of the "
+                "key: they would find no chunk; have the store under another name"
             )
         object.__setattr__(self, "url", url)
         if self.objects is not None and not isinstance(self.objects, SortedObjects):
