@@ -16,7 +16,7 @@ from parchunk.inventories.parts import Part, recognised, small_document, spooled
 from parchunk.inventories.queries import Rows
 from parchunk.inventories.roots import DOCUMENTS, Root, as_given, found_root, in_bucket
 from parchunk.inventories.sorted_objects import SortedObjects, date_text
-from parchunk.inventories.sorted_rows import write_sorted
+from parchunk.inventories.sorted_rows import Sorted, write_sorted
 from parchunk.inventories.sorting import Sorter
 from parchunk.inventories.workspace import Workspace, room_told
 from parchunk.wording import counted
@@ -192,49 +192,19 @@ def _sorted(
 ) -> SortedObjects:
     file = workspace.path / "sorted.parquet"
     taken, dated_by = dated
+    folder = f"{root.prefix}/" if root.prefix else ""
+    identity = rows[0].identity
     sorter = Sorter(rows, workspace.path, memory, where)
     try:
-        if expected is not None and (count := sorter.count()) != expected:
-            raise InputError(
-                f"{where} says that it has {expected:,} rows, and its parts have {count:,}: one "
-                "was cut off or is of another inventory; fetch them again"
-            )
+        _refuse_cut_off(sorter, expected, where)
         begin = _beginning(root, bases, sorter.present, where)
         sorter.refuse_buckets(begin)
-        folder = f"{root.prefix}/" if root.prefix else ""
-        batches = sorter.batches(begin, folder)
-        identity = rows[0].identity
-        written = write_sorted(batches, file, where, identity)
-        if written.twice and not repeats:
-            raise InputError(
-                f"{where}: {written.twice:,} rows are in it twice, and the inventories were taken "
-                "at several times, so that what was deleted between is in the older ones: give "
-                "the newest alone"
-            )
-        if written.twice and any(one.columns.ambiguous for one in rows):
-            raise InputError(
-                f"{where}: {written.twice:,} rows are in it twice, of versions, and nothing says "
-                "which one is the latest, or whether it was deleted: give an inventory with a "
-                "column is_latest, or a table of the latest versions alone, each once"
-            )
+        written = write_sorted(sorter.batches(begin, folder), file, where, identity)
+        _refuse_twice(written, rows, repeats, where)
         if not written.count:
-            shown = ", ".join(map(repr, sorter.examples())) or "none"
-            raise InputError(
-                f"{where} has no object below {root.url}: its keys are {shown}, and were looked "
-                f"for below {begin!r}; give the inventory of that place, or say what its keys are "
-                "relative to with --inventory-root URL"
-            )
+            raise _nothing_below(root, begin, sorter, where)
     finally:
         sorter.close()
-    notes = []
-    if written.twice:
-        notes.append(f"{where}: {written.twice:,} rows are in it twice, and count once")
-    if written.untimed:
-        notes.append(
-            f"{where}: it has no time of {counted(written.untimed, 'object')}, which count as "
-            "written when the inventory was taken, or before"
-            + ("" if identity == "etag" else ": audits compare their sizes alone")
-        )
     made = SortedObjects(
         str(file),
         written.count,
@@ -244,14 +214,65 @@ def _sorted(
         identity,
         workspace=workspace,
     )
+    return replace(made, notes=_notes(made, written, root, folder, where))
+
+
+def _refuse_cut_off(sorter: Sorter, expected: int | None, where: str) -> None:
+    """Refuse parts of other than the ``expected`` rows; None where nothing says how many."""
+    if expected is not None and (count := sorter.count()) != expected:
+        raise InputError(
+            f"{where} says that it has {expected:,} rows, and its parts have {count:,}: one "
+            "was cut off or is of another inventory; fetch them again"
+        )
+
+
+def _refuse_twice(written: Sorted, rows: Sequence[Rows], repeats: bool, where: str) -> None:
+    """Refuse rows of the same key where those may differ: of several times, or of versions."""
+    if written.twice and not repeats:
+        raise InputError(
+            f"{where}: {written.twice:,} rows are in it twice, and the inventories were taken "
+            "at several times, so that what was deleted between is in the older ones: give "
+            "the newest alone"
+        )
+    if written.twice and any(one.columns.ambiguous for one in rows):
+        raise InputError(
+            f"{where}: {written.twice:,} rows are in it twice, of versions, and nothing says "
+            "which one is the latest, or whether it was deleted: give an inventory with a "
+            "column is_latest, or a table of the latest versions alone, each once"
+        )
+
+
+def _nothing_below(root: Root, begin: str, sorter: Sorter, where: str) -> InputError:
+    """Return the error of an inventory without an object below the root."""
+    shown = ", ".join(map(repr, sorter.examples())) or "none"
+    return InputError(
+        f"{where} has no object below {root.url}: its keys are {shown}, and were looked "
+        f"for below {begin!r}; give the inventory of that place, or say what its keys are "
+        "relative to with --inventory-root URL"
+    )
+
+
+def _notes(
+    made: SortedObjects, written: Sorted, root: Root, folder: str, where: str
+) -> tuple[str, ...]:
+    """Return what to tell people of an inventory: what counts once, has no time, is not in it."""
+    notes = []
+    if written.twice:
+        notes.append(f"{where}: {written.twice:,} rows are in it twice, and count once")
+    if written.untimed:
+        notes.append(
+            f"{where}: it has no time of {counted(written.untimed, 'object')}, which count as "
+            "written when the inventory was taken, or before"
+            + ("" if made.identity == "etag" else ": audits compare their sizes alone")
+        )
     if not any(made.holds(f"{folder}{root.example_folder}{name}") for name in DOCUMENTS):
         notes.append(
             f"{where} has no document of {root.url} ({', '.join(DOCUMENTS)}), as an inventory of "
             "all of it has: check --inventory-root where chunks are missing"
         )
-    if dated_by:
-        notes = [*notes, f"{where} is of {date_text(taken)}, by {dated_by}"]
-    return replace(made, notes=tuple(notes))
+    if made.dated_by:
+        notes.append(f"{where} is of {date_text(made.taken)}, by {made.dated_by}")
+    return tuple(notes)
 
 
 def _beginning(
