@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from parchunk.icechunk_import.comparing import RepoComparison, RepoFinding, compare_with_repo
+from parchunk.icechunk_import.compared_arrays import RepoFinding
+from parchunk.icechunk_import.comparing import RepoComparison, compare_with_repo
 from parchunk.icechunk_import.importing import to_icechunk
 from parchunk.icechunk_import.native import NativeStore, write_native
 from parchunk.icechunk_import.opening import open_icechunk
