@@ -18,6 +18,7 @@ from tests.many_stores import Made, write
 
 import parchunk
 from instruments import crash_process
+from parchunk.cli.main import run
 from parchunk.out.unfinished import Unfinished
 
 Published = Callable[[Path], dict[str, bytes]]
@@ -154,6 +155,23 @@ def test_stores_that_were_given_are_taken_in_without_being_told_again(
     parchunk.build(parchunk.plan(paths, labels=labels, **how), whole)
     assert published(out) == published(whole)
     assert not (out / ".parchunk/update.json").exists()
+
+
+def test_the_command_that_ends_an_update_is_told_no_labels_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, out = months(tmp_path / "in", 3), tmp_path / "out"
+    for path in paths:
+        shutil.rmtree(path / "time")
+    parchunk.build(parchunk.plan(paths[:2], stack="run", labels="A,B", record_size=3), out)
+    with monkeypatch.context() as patched:
+        patched.setattr("parchunk.building.replacing.carry_out", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(out, paths[2], labels="C")
+    assert run(["update", str(out), "--no-progress"]) == 0
+    stores = parchunk.status(out).plan.stores
+    assert stores is not None
+    assert stores.joining.labels == ("A", "B", "C")
 
 
 def test_a_store_that_was_given_and_is_not_to_come_is_told_with_how_to_do_without_it(

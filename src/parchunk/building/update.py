@@ -15,6 +15,7 @@ from parchunk.arguments.lenient import called, lenient
 from parchunk.building.build import carry_out
 from parchunk.building.carrying import carry_over, forget, is_due, taken_up
 from parchunk.building.effort import Effort
+from parchunk.building.growing import Allowed, store_now, stores_now
 from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.replacing import build_replacement
 from parchunk.building.results import BuildResult, Progress
@@ -22,7 +23,6 @@ from parchunk.building.staging import (
     came_before,
     cut_short,
     notes_of_before,
-    telling_of_before,
     to_list_anew,
 )
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
@@ -33,6 +33,7 @@ from parchunk.out.counts import Counts
 from parchunk.out.inventory_date import refuse_older
 from parchunk.out.kept_rows import forget_rows
 from parchunk.out.known import forget_known
+from parchunk.out.lease import Lease
 from parchunk.out.lost_files import lost_files, lost_notes
 from parchunk.out.many_receipts import ManyReceipts
 from parchunk.out.opening import open_output
@@ -43,13 +44,11 @@ from parchunk.out.receipt_files import read_receipts, settled_receipts
 from parchunk.out.root import reopening_notes
 from parchunk.out.switching import is_published
 from parchunk.out.unfinished import Unfinished, save_unfinished
-from parchunk.planning.changes import changes_of, changes_of_stores, refuse_unasked
-from parchunk.planning.from_stores import grown_many
-from parchunk.planning.inventory import MOST_PROBED, as_inventory, mark_of
+from parchunk.planning.inventory import MOST_PROBED, as_inventory
 from parchunk.planning.joining.labels import parse_labels
 from parchunk.planning.many_sources import StoreLike
 from parchunk.planning.plan import PartitionKey, Plan
-from parchunk.planning.source_again import grown, open_source, read_as_planned
+from parchunk.planning.source_again import open_source
 from parchunk.planning.stretches import partition_count
 from parchunk.stores.source import Source
 
@@ -161,52 +160,39 @@ def update(
         before = came_before(old, left)
         told = notes_of_before(before)
         wanted = _without(old, (*before.exclude, *exclude), output)
-        skip_unsupported = skip_unsupported or before.skip_unsupported
         excluded = wanted.exclude[len(old.exclude) + len(before.exclude) :]
-        if wanted.stores is not None:
-            with telling_of_before(left, output):
-                new = grown_many(
-                    wanted,
-                    (*before.stores, *_several(stores)),
-                    (*before.labels, *parse_labels(labels)) if before.labels else labels,
-                    store_options,
-                    skip_unsupported,
-                    given,
-                    allow_shrink or bool(before.lost),
-                    excluded,
-                )
-            source = new.source or source
-            refuse_overlap(new, source, output)
-            changes = changes_of_stores(wanted, new)
-            gone = refuse_unasked(wanted, changes, allow_shrink, allow_gone, before.lost)
-        else:
+        unsupported = skip_unsupported or before.skip_unsupported
+        allowed = Allowed(unsupported, allow_shrink, allow_gone, before.lost, excluded)
+        if wanted.stores is None:
             _refuse_others(output, stores, labels)
             if given.given:
                 source = open_source(old, store_options, listing, given)
-            hierarchy = read_as_planned(wanted, source, skip_unsupported, excluded)
-            changes = changes_of(wanted, hierarchy)
-            gone = refuse_unasked(wanted, changes, allow_shrink, allow_gone, before.lost)
-            new = replace(grown(wanted, hierarchy, source), inventory=mark_of(source))
+            now = store_now(wanted, source, allowed)
+        else:
+            came = (*before.stores, *_several(stores))
+            names = (*before.labels, *parse_labels(labels))
+            now = stores_now(
+                wanted, source, came, names, left, output, store_options, given, allowed
+            )
+        new, source = now.plan, now.source
         taken_up(old, output)  # else receipts that speak of lost files may come only later
         was, lost = _before(old, new, output, source)
         told = (*told, *lost_notes(lost))
         numbers = cast(Iterable[int], regions)
         asked = _asked(old, new, output, numbers, arrays, lost, gaps, repair)
-        asked = replace(asked, skip_unsupported=skip_unsupported, lost=gone)
+        asked = replace(asked, skip_unsupported=unsupported, lost=now.lost)
         asked = asked.joined(left[PREPARED_FOR]) if PREPARED_FOR in left else asked
         effort.most_held(source, new)  # refused before anything is written
         choose(source)
         if old.inventory is not None:
             forget_rows(output)  # of a build that was cut short: as it was published, or before
-        if not changes.in_place:
-            made = build_replacement(old, new, changes, asked, source, output, lease, effort, began)
-            return replace(made, notes=(*told, *made.notes), before=was)
-        notes = [*told, *_begin(asked, old, new, output, source.manner.page)]
-        discard_prepared(output)  # which said what is to be listed anew: that is kept by now
-        done = ManyReceipts(settled_receipts(output, new).values())
-        result = carry_out(new, source, output, done, lease, effort, began)
-        notes += reopening_notes(new, was, result.receipts)
-        return replace(result, notes=(*notes, *result.notes), before=was)
+        if now.changes.in_place:
+            made = _build_in_place(old, new, was, asked, source, output, lease, effort, began)
+        else:
+            made = build_replacement(
+                old, new, now.changes, asked, source, output, lease, effort, began
+            )
+        return replace(made, notes=(*told, *made.notes), before=was)
 
 
 def _asked(
@@ -327,6 +313,26 @@ def _refuse_unknown(asked: Unfinished, old: Plan, new: Plan, output: Output) -> 
                 f"--arrays: there is no array {name!r} in {output.url}; there are "
                 f"{', '.join(list(new.by_name)[:10])}{', ...' if len(new.arrays) > 10 else ''}"
             )
+
+
+def _build_in_place(
+    old: Plan,
+    new: Plan,
+    was: Mapping[str, Counts] | None,
+    asked: Unfinished,
+    source: Source,
+    output: Output,
+    lease: Lease,
+    effort: Effort,
+    began: float,
+) -> BuildResult:
+    """Write what is due among the record files that are there, and the root when all is done."""
+    notes = _begin(asked, old, new, output, source.manner.page)
+    discard_prepared(output)  # which said what is to be listed anew: that is kept by now
+    done = ManyReceipts(settled_receipts(output, new).values())
+    made = carry_out(new, source, output, done, lease, effort, began)
+    notes += reopening_notes(new, was, made.receipts)
+    return replace(made, notes=(*notes, *made.notes))
 
 
 def _begin(asked: Unfinished, old: Plan, new: Plan, output: Output, page: int) -> list[str]:

@@ -143,7 +143,7 @@ def plan(
         concat=concat,
         stack=stack,
         merge=merge,
-        labels=parse_labels(labels) if labels else (),
+        labels=parse_labels(labels),
         join=join,
         static=static,
         inline=inline_coordinates,

@@ -104,7 +104,7 @@ def grown_many(
             new.append(one)
         is_new += came
         seen.update(places)
-    own = _labels(labels)
+    own = parse_labels(labels)
     if len(own) == len(is_new):
         own = tuple(compress(own, is_new))
     else:  # of what patterns match, too; no label comes twice but where all of it is said again
@@ -200,10 +200,6 @@ def stores_that_got(plan: Plan, now: Dataset) -> dict[str, list[str]]:
         if came:
             found[name] = [stores.stores[at].url for at in came]
     return found
-
-
-def _labels(labels: str | Sequence[object]) -> tuple[str, ...]:
-    return parse_labels(labels) if labels else ()
 
 
 def stores_that_came(plan: Plan, store_options: Mapping[str, str] | None = None) -> list[str]:

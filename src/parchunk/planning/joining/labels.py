@@ -20,8 +20,10 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}(?::?\d{2}(?::?\d{2})?)?Z?)?")
 _UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
 
 
-def parse_labels(text: str | Sequence[object]) -> tuple[str, ...]:
-    """Return labels given as ``A,B,..`` or as a list of dates, numbers or names."""
+def parse_labels(text: str | Sequence[object] | None) -> tuple[str, ...]:
+    """Return labels given as ``A,B,..`` or as a list of dates, numbers or names, if any are."""
+    if text is None or (isinstance(text, str) and not text):
+        return ()
     found = text.split(",") if isinstance(text, str) else [_spelled(one) for one in text]
     labels = tuple(label.strip() for label in found)
     if not all(labels):
