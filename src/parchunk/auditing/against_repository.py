@@ -12,6 +12,7 @@ from parchunk.wording import counted
 
 if TYPE_CHECKING:
     import icechunk
+    from parchunk.icechunk_import import RepoComparison
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,23 @@ def against_repository(
     from parchunk.icechunk_import import compare_with_repo
 
     compared = compare_with_repo(output, repository, branch=branch, repo_options=repo_options)
-    left_out = [
+    return (
+        AgainstRepository(
+            branch,
+            compared.snapshot,
+            compared.chunks,
+            compared.sampled,
+            compared.equal,
+            compared.located,
+        ),
+        [*_differences(compared), *_left_out(compared)],
+    )
+
+
+def _left_out(compared: RepoComparison) -> list[Finding]:
+    """Return notices of arrays that only one side has: left out, or of an earlier import."""
+    branch = compared.branch
+    found = [
         finding(
             "repository",
             f"{name} is not compared: it was left out of branch {branch} of the repository",
@@ -79,7 +96,7 @@ def against_repository(
         )
         for name in (() if compared.appended else compared.left_out)
     ]
-    left_out += [
+    found += [
         finding(
             "repository",
             f"{name} is on branch {branch} of the repository from an earlier import, and not in "
@@ -91,9 +108,15 @@ def against_repository(
         )
         for name, code in compared.left_behind.items()
     ]
-    differences = []
+    return found
+
+
+def _differences(compared: RepoComparison) -> list[Finding]:
+    """Return what readers of the repository see otherwise than those of the references."""
+    branch = compared.branch
+    found = []
     if compared.unreachable is not None:
-        differences = [
+        found = [
             finding(
                 "repository",
                 f"the repository {compared.unreachable}",
@@ -101,7 +124,7 @@ def against_repository(
                 f"open it in Python as repo and run: import icechunk as ic; {compared.declaring}",
             )
         ]
-    differences += [
+    found += [
         finding(
             "repository",
             f"{difference.array}"
@@ -115,17 +138,7 @@ def against_repository(
         )
         for difference in compared.findings
     ]
-    return (
-        AgainstRepository(
-            branch,
-            compared.snapshot,
-            compared.chunks,
-            compared.sampled,
-            compared.equal,
-            compared.located,
-        ),
-        differences + left_out,
-    )
+    return found
 
 
 def _remedy(region: int | None, appended: bool, behind: str | None) -> str:

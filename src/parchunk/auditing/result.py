@@ -198,26 +198,9 @@ class AuditReport(Shown, AuditCounts):
     @property
     def verdict(self) -> str:
         """The verdict in one line."""
-        counts = self.counts
         if self.complete:
-            if self.missing:
-                allowed = counted(self.missing, "missing chunk is", "missing chunks are")
-                return f"complete as far as the policy asks: {allowed} allowed"
-            apart = []
-            if self.excused:
-                apart.append(f"{counted(self.excused, 'other is', 'others are')} not expected")
-            if self.lacking:
-                apart.append(f"{counted(self.lacking, 'is', 'are')} in no store")
-            others = f" ({', '.join(apart)})" if apart else ""
-            left = sum(found.kind == "left-out" for found in self.findings)
-            nodes = counted(left, "node of the source is", "nodes of the source are")
-            more = f"; {nodes} left out, see the notices" if left else ""
-            if self.of_store:
-                return f"complete: every expected chunk{others} is there{more}"
-            return (
-                f"complete: every expected chunk{others} is referenced, every reference is right"
-                + more
-            )
+            return self._how_complete()
+        counts = self.counts
         said = []
         if counts["damage"]:
             said.append("damaged: the references are not what the build wrote")
@@ -235,6 +218,37 @@ class AuditReport(Shown, AuditCounts):
                 gaps[found.kind] += found.count
         if "unfinished" in gaps and not unfinished:
             said.append("unfinished: what is built is not published yet")
+        if lacks := self._lacks(gaps):
+            said.append(f"incomplete: {', '.join(lacks)}")
+        changes = {found.kind for found in self.findings if found.severity == "change"}
+        if changes - {"repository"}:
+            said.append("out of date: the source has changed since the build")
+        if "repository" in changes:
+            said.append("the repository does not hold what is referenced")
+        return "; ".join(said)
+
+    def _how_complete(self) -> str:
+        """Return the verdict of what is complete, with what was allowed or left out."""
+        if self.missing:
+            allowed = counted(self.missing, "missing chunk is", "missing chunks are")
+            return f"complete as far as the policy asks: {allowed} allowed"
+        apart = []
+        if self.excused:
+            apart.append(f"{counted(self.excused, 'other is', 'others are')} not expected")
+        if self.lacking:
+            apart.append(f"{counted(self.lacking, 'is', 'are')} in no store")
+        others = f" ({', '.join(apart)})" if apart else ""
+        left = sum(found.kind == "left-out" for found in self.findings)
+        nodes = counted(left, "node of the source is", "nodes of the source are")
+        more = f"; {nodes} left out, see the notices" if left else ""
+        if self.of_store:
+            return f"complete: every expected chunk{others} is there{more}"
+        return (
+            f"complete: every expected chunk{others} is referenced, every reference is right" + more
+        )
+
+    def _lacks(self, gaps: Counter[str]) -> list[str]:
+        """Return what is missing, most notable first, by how many chunks each kind of gap has."""
         lacks = [counted(gaps[kind], *words) for kind, words in _AMISS.items() if gaps[kind]]
         if gaps["zero-sized"] and not gaps.keys() & (_MISSING - {"zero-sized"}):
             stand = "chunk of zero bytes stands", "chunks of zero bytes stand"
@@ -246,14 +260,7 @@ class AuditReport(Shown, AuditCounts):
             share = self.missing / max(self.expected - self.excused - self.lacking, 1)
             missing = counted(self.missing, "chunk is", "chunks are")
             lacks.insert(0, f"{missing} missing ({percent(share)})")
-        if lacks:
-            said.append(f"incomplete: {', '.join(lacks)}")
-        changes = {found.kind for found in self.findings if found.severity == "change"}
-        if changes - {"repository"}:
-            said.append("out of date: the source has changed since the build")
-        if "repository" in changes:
-            said.append("the repository does not hold what is referenced")
-        return "; ".join(said)
+        return lacks
 
     @property
     def latest_text(self) -> str:

@@ -15,9 +15,10 @@ from parchunk.arguments.idle import refuse_idle
 from parchunk.arguments.lenient import called, lenient
 from parchunk.auditing.against_repository import AgainstRepository, against_repository
 from parchunk.auditing.all_arrays import AllArrays, read_arrays
+from parchunk.auditing.asked_source import AskedSource, opened, refuse_of_listing
 from parchunk.auditing.audit_counts import AuditCounts
 from parchunk.auditing.by_store import coverage_by_store
-from parchunk.auditing.decoding import Decoded, Sample, decode_sample
+from parchunk.auditing.decoding import Sample
 from parchunk.auditing.findings import Finding
 from parchunk.auditing.labels import labels_for
 from parchunk.auditing.of_all import findings_of_all
@@ -27,24 +28,22 @@ from parchunk.auditing.policy_file import read_policy
 from parchunk.auditing.progress import AuditProgress, Reporter
 from parchunk.auditing.receipt_check import Audited, read_partitions
 from parchunk.auditing.result import AuditReport
-from parchunk.auditing.sharing import Hands, opened_hands
+from parchunk.auditing.sharing import opened_hands
 from parchunk.auditing.since import compared, read_audit
 from parchunk.auditing.uneven_labels import uneven_labels
 from parchunk.auditing.wording import early_ends
 from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, peak_memory
 from parchunk.errors import InputError
 from parchunk.out.counts import BuildCounts
-from parchunk.out.inventory_date import refuse_older
 from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.prepared import refuse_between
 from parchunk.out.receipts import Receipt, listings
 from parchunk.out.under_way import read_under_way
-from parchunk.planning.inventory import MOST_PROBED, Inventory, as_inventory
+from parchunk.planning.inventory import MOST_PROBED, as_inventory
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
-from parchunk.planning.source_again import open_source
 from parchunk.stores.source import Source
 
 if TYPE_CHECKING:
@@ -151,16 +150,20 @@ def audit(
     check_unit(by)
     rate = None if max_lists_per_second == math.inf else max_lists_per_second
     if not against_source:
-        _refuse_of_listing(
+        refuse_of_listing(
             inventory, inventory_root, probe, probe_limit, listing, consolidated, rate
         )
         refuse_idle("--against-source or --decode", {"source=": source and decode is None})
     if icechunk is None:
         refuse_idle("--icechunk", {"--branch": branch != "main", "--repo-option": repo_options})
     given = as_inventory(inventory, inventory_root, memory, probe, probe_limit)
-    source = _opened(source, store_options, workers > 1 and executor is None)
+    named = opened(source, store_options, by_others=workers > 1 and executor is None)
     asked = _policy_of(expect, allow_missing, max_missing, policy)
     sample = None if decode is None else Sample.parse(decode)
+    asked_source = AskedSource(
+        named, store_options, against_source, sample, given, listing, consolidated, rate, memory,
+        concurrency,
+    )  # fmt: skip
     output = open_output(out, output_options)
     plan = _plan_of(output)
     labels = labels_for(plan, output, store_options)
@@ -175,21 +178,11 @@ def audit(
             plan, output, agreed, done, undone, labels, memory, hands, reporter, unit is not None
         )
         receipts = [item.receipt for item in done if item.receipt]
-        findings += [*arrays.findings, *early_ends(asked, plan, labels)]
-        findings += uneven_labels(plan, labels)
+        findings += arrays.findings
+        findings += [*early_ends(asked, plan, labels), *uneven_labels(plan, labels)]
         findings += findings_of_all(plan, output, agreed, under_way, undone, receipts)
-        comparison = None
-        if against_source:
-            from parchunk.auditing.against_source import compare
-
-            source = _listed_by(given, plan, receipts, source, store_options, listing)
-            comparison = compare(
-                plan, output, done, source, store_options, memory, concurrency, consolidated,
-                listing, rate=rate, hands=hands, reporter=reporter,
-            )  # fmt: skip
-            findings += comparison.findings
-        decoded = _decoded(sample, plan, output, done, source, store_options, concurrency, hands)
-        findings += [] if decoded is None else decoded.findings
+        answer = asked_source.answer(plan, output, done, hands, reporter)
+        findings += answer.findings
     _refuse_written(plan, output, under_way.updating, done, findings)
     repository, differences = _in_repository(icechunk, output, branch, repo_options)
     findings += differences
@@ -200,9 +193,9 @@ def audit(
         seconds=time.monotonic() - began,
         peak_memory=peak_memory(children=workers > 1),
         periods=_periods(unit, plan, labels, arrays, agreed),
-        comparison=comparison,
+        comparison=answer.comparison,
         repository=repository,
-        decoded=decoded,
+        decoded=answer.decoded,
     )
     if earlier is not None:
         news = compared(report, str(since), earlier, imported=icechunk is not None)
@@ -219,28 +212,6 @@ def _policy_of(
     """Return what may be missing, by a file and by what is given beside it."""
     rules = () if policy is None else read_policy(str(policy))
     return Policy.of(expect, allow_missing, max_missing, rules)
-
-
-def _refuse_of_listing(
-    inventory: str | Sequence[str],
-    inventory_root: str | None,
-    probe: bool,
-    probe_limit: int,
-    listing: str | None,
-    consolidated: str | None,
-    rate: float | None,
-) -> None:
-    """Refuse what says how a source is listed, where none is."""
-    given = {
-        "--inventory": inventory,
-        "--inventory-root": inventory_root is not None,
-        "--probe": probe,
-        "--probe-limit": probe_limit != MOST_PROBED,
-        "--listing": listing is not None,
-        "--consolidated": consolidated is not None,
-        "--max-lists-per-second": rate is not None,
-    }
-    refuse_idle("--against-source", given)
 
 
 def _report(
@@ -303,35 +274,6 @@ def _refuse_written(
         )
 
 
-def _opened(
-    source: Source | str | PathLike[str] | None,
-    store_options: Mapping[str, str] | None,
-    by_others: bool,
-) -> Source | None:
-    """Return the source that is named, opened; ``by_others``: processes beside this one read it."""
-    if source is not None and not isinstance(source, Source):
-        source = Source.open(str(source), store_options)
-    if by_others and source is not None and source.manner.in_memory:
-        raise InputError("a store in memory cannot be reached by other processes: use --workers 1")
-    return source
-
-
-def _listed_by(
-    given: Inventory,
-    plan: Plan,
-    receipts: Sequence[Receipt],
-    source: Source | None,
-    store_options: Mapping[str, str] | None,
-    listing: str | None,
-) -> Source | None:
-    """Return the source with what is ``given`` in place of its listing, no older than OUT."""
-    if not given.given:
-        return source
-    opened = open_source(replace(plan, source=source), store_options, listing, given)
-    refuse_older(plan, receipts, opened)
-    return opened
-
-
 def _in_repository(
     icechunk: str | Repository | None,
     output: Output,
@@ -342,23 +284,6 @@ def _in_repository(
     if icechunk is None:
         return None, []
     return against_repository(output, icechunk, branch, repo_options)
-
-
-def _decoded(
-    sample: Sample | None,
-    plan: Plan,
-    output: Output,
-    done: Sequence[Audited],
-    source: Source | None,
-    store_options: Mapping[str, str] | None,
-    concurrency: int,
-    hands: Hands | None,
-) -> Decoded | None:
-    """Return what decoding a sample of the chunks came to, where that is asked."""
-    if sample is None:
-        return None
-    opened = source or open_source(plan, store_options)
-    return decode_sample(plan, output, done, opened, sample, concurrency, hands)
 
 
 def _periods(
