@@ -50,6 +50,7 @@ from parchunk.cover.memory import DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.metadata.spreading import Each, dumped
 from parchunk.out.opening import open_output
+from parchunk.out.output import Output
 
 
 @click.command("audit", short_help="Check every reference in OUT, or every chunk of a store.")
@@ -202,11 +203,7 @@ def command(
         store = not native and is_store(out, store_options, output_options)
         keep, files = of_store["keep"], (report, junit, markdown, plot)
         place = out if native or is_store_alone(out) else open_output(out, output_options)
-        refuse_own(place, files, of_store=store or native)
-        if icechunk:
-            refuse_own(icechunk, files, of_store=True)
-        if keep:
-            refuse_own(open_output(keep, output_options), files)
+        _refuse_own_files(place, store or native, icechunk, keep, output_options, files)
         chosen = {"memory": memory, **{name: of_store[name] for name in of_store if name != "keep"}}
         if native:
             refuse_beside_native(click.get_current_context())
@@ -249,6 +246,22 @@ def command(
     written = _written(found, report=report, junit=junit, markdown=markdown, plot=plot)
     _show(found, as_json, written)
     return found.exit_code
+
+
+def _refuse_own_files(
+    place: str | Output,
+    of_store: bool,
+    icechunk: str | None,
+    keep: str | None,
+    output_options: Mapping[str, str],
+    files: Sequence[Path | None],
+) -> None:
+    """Refuse to write a report over a part of what is audited, of REPO, or of what is kept."""
+    refuse_own(place, files, of_store=of_store)
+    if icechunk:
+        refuse_own(icechunk, files, of_store=True)
+    if keep:
+        refuse_own(open_output(keep, output_options), files)
 
 
 def _branch_of(asked: bool, branch: str | None, repo_options: Mapping[str, str]) -> str:

@@ -3,80 +3,70 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
+from parchunk.cli.options import Options
 from parchunk.errors import InputError
 from parchunk.planning.joining.gathering import JOINS
 from parchunk.planning.joining.given import read_sources
 from parchunk.planning.joining.joining import STATIC
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def joining_options(function: _F) -> _F:
-    """Add the options that make one dataset of several stores."""
-    for option in reversed(
-        [
-            click.option(
-                "--concat",
-                metavar="DIM",
-                help="Several stores: one after another along a dimension that they have.",
-            ),
-            click.option(
-                "--stack",
-                metavar="DIM",
-                help="Several stores: each one index of a new leading dimension.",
-            ),
-            click.option(
-                "--labels",
-                default="",
-                metavar="A,B,..",
-                help="With --stack: the new dimension's coordinate, a date, whole number or name "
-                "for each store.",
-            ),
-            click.option(
-                "--merge",
-                is_flag=True,
-                help="Several stores: their arrays side by side; beside --concat or --stack, "
-                "stores of the same arrays are joined first.",
-            ),
-            click.option(
-                "--sources",
-                multiple=True,
-                metavar="FILE",
-                help="Stores as a file names them, one a line; - for stdin.",
-            ),
-            click.option(
-                "--join",
-                type=click.Choice(JOINS),
-                default="exact",
-                show_default=True,
-                help="Arrays that only some stores have: refuse them, leave them out, or take "
-                "their chunks elsewhere for missing.",
-            ),
-            click.option(
-                "--static",
-                type=click.Choice(STATIC),
-                default="equal",
-                show_default=True,
-                help="Arrays without the dimension: compare them in all stores, or believe the "
-                "first.",
-            ),
-            click.option(
-                "--inline-coordinates/--no-inline-coordinates",
-                default=True,
-                show_default=True,
-                help="Read the coordinates of dimensions and keep them in OUT: producers write "
-                "them anew, and opening costs no request. With --concat: the dimension's, joined.",
-            ),
-        ]
-    ):
-        function = option(function)
-    return function
+#: What makes one dataset of several stores.
+joining_options = Options(
+    click.option(
+        "--concat",
+        metavar="DIM",
+        help="Several stores: one after another along a dimension that they have.",
+    ),
+    click.option(
+        "--stack",
+        metavar="DIM",
+        help="Several stores: each one index of a new leading dimension.",
+    ),
+    click.option(
+        "--labels",
+        default="",
+        metavar="A,B,..",
+        help="With --stack: the new dimension's coordinate, a date, whole number or name "
+        "for each store.",
+    ),
+    click.option(
+        "--merge",
+        is_flag=True,
+        help="Several stores: their arrays side by side; beside --concat or --stack, "
+        "stores of the same arrays are joined first.",
+    ),
+    click.option(
+        "--sources",
+        multiple=True,
+        metavar="FILE",
+        help="Stores as a file names them, one a line; - for stdin.",
+    ),
+    click.option(
+        "--join",
+        type=click.Choice(JOINS),
+        default="exact",
+        show_default=True,
+        help="Arrays that only some stores have: refuse them, leave them out, or take "
+        "their chunks elsewhere for missing.",
+    ),
+    click.option(
+        "--static",
+        type=click.Choice(STATIC),
+        default="equal",
+        show_default=True,
+        help="Arrays without the dimension: compare them in all stores, or believe the first.",
+    ),
+    click.option(
+        "--inline-coordinates/--no-inline-coordinates",
+        default=True,
+        show_default=True,
+        help="Read the coordinates of dimensions and keep them in OUT: producers write "
+        "them anew, and opening costs no request. With --concat: the dimension's, joined.",
+    ),
+)
 
 
 def stores_given(

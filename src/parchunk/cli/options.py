@@ -26,6 +26,19 @@ else:
     _IntType = click.ParamType  # older ones are not generic
 
 
+class Options:
+    """Options that belong together, in the order in which the help of a command shows them."""
+
+    def __init__(self, *options: Callable[[Any], Any]) -> None:
+        self._options = options
+
+    def __call__(self, function: _F) -> _F:
+        """Add them to a command's function."""
+        for option in reversed(self._options):
+            function = option(function)
+        return function
+
+
 class Size(_IntType):
     """Bytes, as ``512MiB``, ``2GB`` or ``1000000``, and at least ``least`` of them."""
 
@@ -66,25 +79,6 @@ def _in_a_folder(ctx: click.Context, param: click.Parameter, value: Path | None)
     return value
 
 
-def source_options(function: _F) -> _F:
-    """Add the options that choose and reach the source's arrays."""
-    for option in reversed(
-        [
-            click.option("--group", default="", metavar="PATH", help="The Zarr group to take."),
-            click.option("--include", multiple=True, metavar="GLOB", help="Only these arrays."),
-            click.option("--exclude", multiple=True, metavar="GLOB", help="Not these arrays."),
-            consolidated_option(
-                "Where consolidated metadata names the arrays: find newer ones by listing each "
-                "group, take only those named, or walk directories as though there were none.",
-                default="auto",
-                show_default=True,
-            ),
-        ]
-    ):
-        function = option(function)
-    return listing_option(store_option(function))
-
-
 def listing_option(function: _F) -> _F:
     """Add ``--listing``."""
     return click.option(
@@ -94,40 +88,6 @@ def listing_option(function: _F) -> _F:
         "at a fraction of the cost. auto: the latter where it is proven to be the same.  "
         "[default: auto]",
     )(function)
-
-
-def inventory_options(function: _F) -> _F:
-    """Add the options of an inventory in place of a listing."""
-    for option in (
-        click.option(
-            "--probe-limit",
-            type=click.IntRange(0),
-            default=MOST_PROBED,
-            show_default=True,
-            metavar="N",
-            help="Objects that --probe may ask for.",
-        ),
-        click.option(
-            "--probe",
-            is_flag=True,
-            help="Do not list SRC: ask for each chunk by itself. For small stores that can neither "
-            "be listed nor have an inventory; arrays are those of consolidated metadata.",
-        ),
-        click.option(
-            "--inventory-root",
-            metavar="URL",
-            help="What the inventory's keys are relative to, where that cannot be told.",
-        ),
-        click.option(
-            "--inventory",
-            multiple=True,
-            metavar="FILE",
-            help="Do not list SRC: an inventory says what it holds (manifest.json of S3, Google or "
-            "Azure; CSV, Parquet, ORC, JSON with keys and sizes). Several are parts of one.",
-        ),
-    ):
-        function = option(function)
-    return function
 
 
 def consolidated_option(text: str, **how: Any) -> Callable[[_F], _F]:
@@ -177,72 +137,6 @@ def repo_option(function: _F) -> _F:
     )(function)
 
 
-def plan_options(function: _F) -> _F:
-    """Add the options that shape a plan."""
-    for option in reversed(
-        [
-            click.option(
-                "--split",
-                metavar="DIM",
-                help="Dimension (or axis number) that regions cut. Default: the one that holds "
-                "most of the chunks.",
-            ),
-            click.option(
-                "--region",
-                metavar="ELEMENTS|PERIOD",
-                help="Region length, or year, month, day, or days such as 31D. Default: about a "
-                "million references in the largest array.",
-            ),
-            click.option(
-                "--record-size",
-                type=int,
-                metavar="N",
-                help="Rows of a record file. Default: the largest divisor of all regions up to "
-                "100,000.",
-            ),
-            click.option(
-                "--inline-threshold",
-                type=Size(least=0),
-                default=0,
-                metavar="BYTES",
-                help="Keep chunks of at most this size in the references, where --memory has "
-                "room for those of a record file. Default: none.",
-            ),
-            click.option(
-                "--shards",
-                type=click.Choice(["expand", "whole"]),
-                default="expand",
-                show_default=True,
-                help="Sharded arrays: one reference an inner chunk, or one a shard (then only "
-                "zarr-python 3 opens the references).",
-            ),
-            click.option(
-                "--identity",
-                type=click.Choice(IDENTITIES),
-                default="none",
-                show_default=True,
-                help="Keep beside the references when each object was written, or its entity tag: "
-                "audits name what was written anew in the same size, Icechunk pins each reference.",
-            ),
-            click.option(
-                "--format",
-                "zarr_format",
-                type=click.Choice(["v2", "v3"]),
-                callback=_format,
-                help="Zarr format of the references. v3 keeps what v2 cannot express, and only "
-                "zarr-python 3 opens it. Default: v2.",
-            ),
-            click.option(
-                "--skip-unsupported",
-                is_flag=True,
-                help="Leave out arrays that cannot be referenced or read, and say so.",
-            ),
-        ]
-    ):
-        function = option(function)
-    return function
-
-
 def memory_option(function: _F) -> _F:
     """Add the option that bounds memory."""
     return click.option(
@@ -253,26 +147,6 @@ def memory_option(function: _F) -> _F:
         metavar="SIZE",
         help="Bound on the peak above the imports.",
     )(function)
-
-
-def run_options(function: _F) -> _F:
-    """Add the options that say how a build runs."""
-    for option in reversed(
-        [
-            memory_option,
-            click.option(
-                "--concurrency",
-                type=click.IntRange(1, 1024),
-                default=8,
-                show_default=True,
-                metavar="N",
-                help="Listings side by side.",
-            ),
-            workers_option("Processes, no more than --concurrency."),
-        ]
-    ):
-        function = option(function)
-    return function
 
 
 def workers_option(text: str) -> Callable[[_F], _F]:
@@ -296,30 +170,6 @@ def rate_option(text: str) -> Callable[[_F], _F]:
         metavar="N",
         help=text,
     )
-
-
-def effort_options(function: _F) -> _F:
-    """Add the options that say how much is done to be sure of what a listing shows."""
-    for option in reversed(
-        [
-            click.option("--trust-listing", is_flag=True, help="Do not list gaps a second time."),
-            click.option(
-                "--attempts",
-                type=click.IntRange(1, 1000),
-                default=5,
-                show_default=True,
-                metavar="N",
-                help="Tries of a listing that gets no further, before giving up.",
-            ),
-            rate_option(
-                "LIST requests for chunks that may begin a second, shared out among --workers; "
-                "each part or task of several may send as many; none are sent for an inventory or "
-                "with --probe. Default: as many as the store bears."
-            ),
-        ]
-    ):
-        function = option(function)
-    return function
 
 
 def parse_regions(text: str) -> list[int]:
@@ -347,3 +197,140 @@ def json_option(function: _F) -> _F:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print JSON for programs, and no bar."
     )(function)
+
+
+#: What chooses and reaches the source's arrays.
+source_options = Options(
+    listing_option,
+    store_option,
+    click.option("--group", default="", metavar="PATH", help="The Zarr group to take."),
+    click.option("--include", multiple=True, metavar="GLOB", help="Only these arrays."),
+    click.option("--exclude", multiple=True, metavar="GLOB", help="Not these arrays."),
+    consolidated_option(
+        "Where consolidated metadata names the arrays: find newer ones by listing each "
+        "group, take only those named, or walk directories as though there were none.",
+        default="auto",
+        show_default=True,
+    ),
+)
+
+#: What shapes a plan.
+plan_options = Options(
+    click.option(
+        "--split",
+        metavar="DIM",
+        help="Dimension (or axis number) that regions cut. Default: the one that holds "
+        "most of the chunks.",
+    ),
+    click.option(
+        "--region",
+        metavar="ELEMENTS|PERIOD",
+        help="Region length, or year, month, day, or days such as 31D. Default: about a "
+        "million references in the largest array.",
+    ),
+    click.option(
+        "--record-size",
+        type=int,
+        metavar="N",
+        help="Rows of a record file. Default: the largest divisor of all regions up to 100,000.",
+    ),
+    click.option(
+        "--inline-threshold",
+        type=Size(least=0),
+        default=0,
+        metavar="BYTES",
+        help="Keep chunks of at most this size in the references, where --memory has "
+        "room for those of a record file. Default: none.",
+    ),
+    click.option(
+        "--shards",
+        type=click.Choice(["expand", "whole"]),
+        default="expand",
+        show_default=True,
+        help="Sharded arrays: one reference an inner chunk, or one a shard (then only "
+        "zarr-python 3 opens the references).",
+    ),
+    click.option(
+        "--identity",
+        type=click.Choice(IDENTITIES),
+        default="none",
+        show_default=True,
+        help="Keep beside the references when each object was written, or its entity tag: "
+        "audits name what was written anew in the same size, Icechunk pins each reference.",
+    ),
+    click.option(
+        "--format",
+        "zarr_format",
+        type=click.Choice(["v2", "v3"]),
+        callback=_format,
+        help="Zarr format of the references. v3 keeps what v2 cannot express, and only "
+        "zarr-python 3 opens it. Default: v2.",
+    ),
+    click.option(
+        "--skip-unsupported",
+        is_flag=True,
+        help="Leave out arrays that cannot be referenced or read, and say so.",
+    ),
+)
+
+#: How a build runs.
+run_options = Options(
+    memory_option,
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 1024),
+        default=8,
+        show_default=True,
+        metavar="N",
+        help="Listings side by side.",
+    ),
+    workers_option("Processes, no more than --concurrency."),
+)
+
+#: How much is done to be sure of what a listing shows.
+effort_options = Options(
+    click.option("--trust-listing", is_flag=True, help="Do not list gaps a second time."),
+    click.option(
+        "--attempts",
+        type=click.IntRange(1, 1000),
+        default=5,
+        show_default=True,
+        metavar="N",
+        help="Tries of a listing that gets no further, before giving up.",
+    ),
+    rate_option(
+        "LIST requests for chunks that may begin a second, shared out among --workers; "
+        "each part or task of several may send as many; none are sent for an inventory or "
+        "with --probe. Default: as many as the store bears."
+    ),
+)
+
+#: What stands for a listing.
+inventory_options = Options(
+    click.option(
+        "--inventory",
+        multiple=True,
+        metavar="FILE",
+        help="Do not list SRC: an inventory says what it holds (manifest.json of S3, Google or "
+        "Azure; CSV, Parquet, ORC, JSON with keys and sizes). Several are parts of one.",
+    ),
+    click.option(
+        "--inventory-root",
+        metavar="URL",
+        help="What the inventory's keys are relative to, where that cannot be told.",
+    ),
+    click.option(
+        "--probe",
+        is_flag=True,
+        help="Do not list SRC: ask for each chunk by itself. For small stores that can neither "
+        "be listed nor have an inventory; arrays are those of consolidated metadata.",
+    ),
+    click.option(
+        "--probe-limit",
+        type=click.IntRange(0),
+        default=MOST_PROBED,
+        show_default=True,
+        metavar="N",
+        help="Objects that --probe may ask for.",
+    ),
+)
