@@ -33,26 +33,38 @@ def merged(intervals: Ints, max_gap: int) -> Ints:
     )
 
 
-def axis_intervals(size: int, ranges: Ranges, max_gap: int) -> Ints:
-    """`rank_intervals` of one axis: ``ranges`` of its indices, sorted, disjoint, not empty.
+class _Wanted:
+    """The indices of one axis that are wanted, in ``ranges`` of them; ``total`` counts them.
 
-    Goes down the tree of decimal strings, many nodes at a time. A subtree that is wanted as a
-    whole is one interval, one that is not wanted at all is none, and one of at most ``max_gap``
-    ranks between its first and last wanted one is one interval again. Only the others are opened.
+    A node of the tree is the number that its digits spell. ``below`` says how many more digits the
+    longest strings have that begin with them.
     """
-    begins, ends = np.array(ranges, np.int64).T
-    held = np.cumsum(ends - begins)
-    if held[-1] == size:
-        return np.array([[0, size]], np.int64)
-    sums = held - (ends - begins)  # wanted indices before each range
 
-    def wanted_below(bound: Ints) -> Ints:
-        at = np.maximum(np.searchsorted(begins, bound, side="right") - 1, 0)
-        below: Ints = sums[at] + np.maximum(np.minimum(bound, ends[at]) - begins[at], 0)
-        return below
+    def __init__(self, size: int, ranges: Ranges) -> None:
+        self._size = size
+        self._begins, self._ends = np.array(ranges, np.int64).T
+        held = np.cumsum(self._ends - self._begins)
+        #: Wanted indices before each range.
+        self._sums = held - (self._ends - self._begins)
+        self.total = int(held[-1])
 
-    def hull(nodes: Ints, below: int) -> Ints:
-        """First and last wanted rank of subtrees that hold wanted indices."""
+    def within(self, nodes: Ints, below: int) -> Ints:
+        """Return how many are in the subtree of each node."""
+        found = np.zeros(len(nodes), np.int64)
+        for power in (10**exponent for exponent in range(below + 1)):
+            found += self._up_to(np.minimum((nodes + 1) * power, self._size))
+            found -= self._up_to(np.minimum(nodes * power, self._size))
+        return found
+
+    def _up_to(self, bound: Ints) -> Ints:
+        at = np.maximum(np.searchsorted(self._begins, bound, side="right") - 1, 0)
+        reached = np.minimum(bound, self._ends[at]) - self._begins[at]
+        found: Ints = self._sums[at] + np.maximum(reached, 0)
+        return found
+
+    def hulls(self, nodes: Ints, below: int) -> Ints:
+        """Return the first wanted rank of subtrees that hold some, and the one after the last."""
+        size, begins, ends = self._size, self._begins, self._ends
         low, high = np.full(len(nodes), size, np.int64), np.zeros(len(nodes), np.int64)
         for power in (10**exponent for exponent in range(below + 1)):
             # among strings of one length, text order is numeric order
@@ -66,8 +78,19 @@ def axis_intervals(size: int, ranges: Ranges, max_gap: int) -> Ints:
             high[some] = np.maximum(high[some], axis_ranks(size, last) + 1)
         return np.stack([low, high], axis=1)
 
+
+def axis_intervals(size: int, ranges: Ranges, max_gap: int) -> Ints:
+    """`rank_intervals` of one axis: ``ranges`` of its indices, sorted, disjoint, not empty.
+
+    Goes down the tree of decimal strings, many nodes at a time. A subtree that is wanted as a
+    whole is one interval, one that is not wanted at all is none, and one of at most ``max_gap``
+    ranks between its first and last wanted one is one interval again. Only the others are opened.
+    """
+    indices = _Wanted(size, ranges)
+    if indices.total == size:
+        return np.array([[0, size]], np.int64)
     found: list[Ints] = []
-    if begins[0] == 0:
+    if ranges[0][0] == 0:
         found.append(np.array([[0, 1]], np.int64))
     longest = digits(size)
     todo = [(longest - 1, np.arange(1, min(10, size), dtype=np.int64))]
@@ -78,10 +101,7 @@ def axis_intervals(size: int, ranges: Ranges, max_gap: int) -> Ints:
             continue
         power: int = 10**below
         counts = (power - 1) // 9 + np.clip(size - nodes * power, 0, power)
-        wanted = np.zeros(len(nodes), np.int64)
-        for shorter in (10**exponent for exponent in range(below + 1)):
-            wanted += wanted_below(np.minimum((nodes + 1) * shorter, size))
-            wanted -= wanted_below(np.minimum(nodes * shorter, size))
+        wanted = indices.within(nodes, below)
         some = wanted > 0
         nodes, counts, wanted = nodes[some], counts[some], wanted[some]
         starts = axis_ranks(size, nodes)
@@ -90,11 +110,11 @@ def axis_intervals(size: int, ranges: Ranges, max_gap: int) -> Ints:
         opened = ~(whole | small)
         parts = [
             np.stack([starts[whole], starts[whole] + counts[whole]], axis=1),
-            hull(nodes[small], below),
+            indices.hulls(nodes[small], below),
         ]
         if opened.any():
             nodes, starts = nodes[opened], starts[opened]
-            own = starts[wanted_below(nodes + 1) > wanted_below(nodes)]
+            own = starts[indices.within(nodes, 0) > 0]
             parts.append(np.stack([own, own + 1], axis=1))
             children = (nodes[:, None] * 10 + np.arange(10)).ravel()
             todo.append((below - 1, children[children < size]))

@@ -264,29 +264,21 @@ def _coverage(plan: Plan, updating: bool, rows: str) -> str:
 
 def _partitions(plan: Plan) -> str:
     """Return a query of all partitions: their elements along the split, and their chunks."""
-    rows: list[tuple[object, ...]] = []
-    cut: list[str] = []
-    for array in plan.arrays:
-        spec = array.spec
-        if array.axis is None:
-            rows.append((spec.name, 1, *(None,) * 5, spec.reference_total))
-            continue
-        if array.cuts:
-            cut.append(_cut_array(array))
-            continue
-        inner = prod(spec.reference_grid[array.axis + 1 :])
-        numbers = (
-            spec.name,
-            array.regions,
-            array.region_chunks * inner,
-            spec.reference_grid[array.axis] * inner,
-            prod(spec.reference_grid[: array.axis]),
-            array.region_chunks * spec.reference_chunks[array.axis],
-            spec.shape[array.axis],
-            spec.reference_total,
-        )
-        rows.append(numbers)
-    size = plan.record_size
+    cut = [array for array in plan.arrays if array.axis is not None and array.cuts]
+    alike = [array for array in plan.arrays if array.axis is None or not array.cuts]
+    queries = []
+    if alike:
+        queries.append(_of_regions_alike([*map(_array_alike, alike)], plan.record_size))
+    if cut:
+        queries.append(_of_regions_cut([*map(_cut_array, cut)], plan))
+    return "\n  UNION ALL\n".join(queries)
+
+
+def _of_regions_alike(arrays: Sequence[tuple[object, ...]], size: int) -> str:
+    """Return a query of the partitions of arrays that are not split, or in regions of one length.
+
+    ``size`` is the record size, ``arrays`` are rows of `_array_alike`.
+    """
 
     def first_row(region: str) -> str:
         row = f"least({region} * region_rows, period)"
@@ -294,32 +286,50 @@ def _partitions(plan: Plan) -> str:
         return f"if(outer_rows = 1, least(ceil({row} / {size})::BIGINT * {size}, period), {row})"
 
     expected = f"outer_rows * ({first_row('(region + 1)')} - {first_row('region')})"
-    whole = (
+    return (
         "  SELECT array_name, if(region_rows IS NULL, NULL, region) AS region,\n"
         "    region * region_length AS start,\n"
         "    least((region + 1) * region_length, extent) AS stop,\n"
         f"    if(region_rows IS NULL, total, {expected})::BIGINT AS expected\n"
-        f"  FROM {table(_PARTITIONS_TYPES, rows)} AS t,\n"
+        f"  FROM {table(_PARTITIONS_TYPES, arrays)} AS t,\n"
         "    unnest(range(regions)) AS u(region)"
-        if rows
-        else ""
     )
+
+
+def _of_regions_cut(arrays: Sequence[str], plan: Plan) -> str:
+    """Return a query of the partitions of arrays whose regions differ: rows of `_cut_array`."""
+    size = plan.record_size
 
     def first_of(cut: str) -> str:
         return f"least(ceil(cuts[{cut}] * rows / {size})::BIGINT * {size}, total)"
 
-    by_cuts = (
+    return (
         "  SELECT array_name, region,\n"
         "    elements[region + 1] AS start, least(elements[region + 2], extent) AS stop,\n"
         f"    if(by_file, {first_of('region + 2')} - {first_of('region + 1')},\n"
         "      (cuts[region + 2] - cuts[region + 1]) * rows)::BIGINT AS expected\n"
-        f"  FROM {values(cut)} AS t(array_name, rows, by_file, total, extent, cuts),\n"
+        f"  FROM {values(arrays)} AS t(array_name, rows, by_file, total, extent, cuts),\n"
         f"    (SELECT {list_of(plan.cuts, 'BIGINT')} AS elements),\n"
         "    unnest(range(len(cuts) - 1)) AS u(region)"
-        if cut
-        else ""
     )
-    return "\n  UNION ALL\n".join(filter(None, (whole, by_cuts)))
+
+
+def _array_alike(array: ArrayPlan) -> tuple[object, ...]:
+    """Return an array's name, how many regions it has, their rows and length, and its own."""
+    spec = array.spec
+    if array.axis is None:
+        return (spec.name, 1, *(None,) * 5, spec.reference_total)
+    inner = prod(spec.reference_grid[array.axis + 1 :])
+    return (
+        spec.name,
+        array.regions,
+        array.region_chunks * inner,
+        spec.reference_grid[array.axis] * inner,
+        prod(spec.reference_grid[: array.axis]),
+        array.region_chunks * spec.reference_chunks[array.axis],
+        spec.shape[array.axis],
+        spec.reference_total,
+    )
 
 
 def _cut_array(array: ArrayPlan) -> str:
