@@ -19,10 +19,11 @@ import pyarrow as pa
 
 from parchunk.cover.walks import Walk
 from parchunk.errors import ListingError
+from parchunk.listing.answering import answered
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.waiting import Cancelled, go_on
-from parchunk.stores.explaining import explain, is_final, status
+from parchunk.stores.explaining import explain, status
 from parchunk.stores.identity import OTHERWISE, tags_of
 from parchunk.stores.source import Source
 
@@ -96,14 +97,9 @@ class Prober:
         Last, whether it says when: else it was not later than now. None where there is none.
         """
         try:
-            meta = self.patience.tried(
-                lambda: self.source.answer(lambda: self._ask(path)),
-                lambda error: isinstance(error, FileNotFoundError) or is_final(error),
-                lambda: self.requests.add(retries=1),
-                self.stop,
+            meta = answered(
+                lambda: self._ask(path), self.source, self.patience, self.requests, self.stop
             )
-        except FileNotFoundError:
-            return None
         except Cancelled:
             raise
         except Exception as error:
@@ -113,6 +109,8 @@ class Prober:
                 f"{explain(error, self.source.unsigned)}; run again to resume, or give an "
                 "inventory (--inventory FILE)"
             ) from None
+        if meta is None:
+            return None
         modified, size = meta["last_modified"].timestamp(), int(meta["size"])
         if size and not modified and self.source.identity == "time":
             raise ListingError(f"the server does not say when {path} was written: {OTHERWISE}")

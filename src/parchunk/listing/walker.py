@@ -7,15 +7,17 @@ resumes after the last delivered key, and trusts nothing: keys must rise, and li
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
 from parchunk.cover.memory import ROOMY_LISTINGS
 from parchunk.cover.walks import Walk
 from parchunk.errors import ListingError
+from parchunk.listing.answering import answered
 from parchunk.listing.choosing import pages_of
 from parchunk.listing.listed_rows import Endless, Listed, Repeats, in_order, join, up_to
 from parchunk.listing.obstore_pages import rows_of
@@ -181,14 +183,9 @@ class Listing:
         if self._lies_in_object(directory):
             return None, []  # to list that is an error, and not as if there were none
         try:
-            found = self.patience.tried(
-                lambda: self.source.store.list_with_delimiter(path, return_arrow=True),
-                lambda error: isinstance(error, FileNotFoundError) or is_final(error),
-                lambda: self.requests.add(retries=1),
-                self.stop,
+            found = self._asked(
+                lambda: self.source.store.list_with_delimiter(path, return_arrow=True)
             )
-        except FileNotFoundError:
-            return None, []
         except Cancelled:
             raise
         except Exception as error:
@@ -196,6 +193,8 @@ class Listing:
                 f"listing of {self.source.describe(f'{self.array}/{directory}')} failed: "
                 f"{explain(error)}; run the same command again to resume"
             ) from None
+        if found is None:
+            return None, []
         objects = pa.table(found["objects"]).combine_chunks().to_batches()
         tagged = self.source.identity == "etag"
         listed = rows_of(objects[0], tagged) if objects else None
@@ -219,14 +218,7 @@ class Listing:
         """
         path, where = self.path(tail), self.source.describe(f"{self.array}/{tail}")
         try:
-            found = self.patience.tried(
-                lambda: self.source.answer(lambda: self.source.store.head(path)),
-                lambda error: isinstance(error, FileNotFoundError) or is_final(error),
-                lambda: self.requests.add(retries=1),
-                self.stop,
-            )
-        except FileNotFoundError:
-            return False
+            found = self._asked(lambda: self.source.store.head(path))
         except Cancelled:
             raise
         except Exception as error:
@@ -240,7 +232,10 @@ class Listing:
                 f"{where} is not listed, and asking for it failed at {self.patience.attempts} "
                 f"attempts: {explain(error)}; run the same command again to resume"
             ) from None
-        return int(found["size"]) > 0
+        return found is not None and int(found["size"]) > 0
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        return answered(ask, self.source, self.patience, self.requests, self.stop)
 
     def _again(self, attempt: int, broken: _Broken, walk: Walk | None, after: str | None) -> None:
         self.requests.add(retries=1)

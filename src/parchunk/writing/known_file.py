@@ -69,7 +69,8 @@ class KnownFilePiece:
     def file(self, begin: int, numbers: Int64Array) -> FileRows:
         """Return the rows of the record file, as they were."""
         sizes = self.source.sizes()
-        offsets = np.asarray(self.source.column("offset")).astype(np.int64)
+        # All whole objects: expanded arrays have no record file of several stores.
+        offsets = np.zeros(len(numbers), np.int64)
         return FileRows(np.arange(len(numbers)), sizes > 0, offsets, sizes, NOTHING)
 
     def paths(self, objects: Int64Array, referenced: NDArray[np.bool_]) -> pa.StringArray:
