@@ -24,7 +24,7 @@ from parchunk.planning.joining.merging import below
 from parchunk.planning.joining.patterns import is_there, matches, split_pattern
 from parchunk.planning.joining.store_set import PlannedStore, StoreSet
 from parchunk.planning.no_store import explained
-from parchunk.stores.opening import local_path
+from parchunk.stores.local_paths import local_path
 from parchunk.stores.redaction import holds_credentials
 from parchunk.stores.source import Source
 from parchunk.stores.urls import key_below

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +24,7 @@ from obstore.store import (
 
 from parchunk.errors import InputError
 from parchunk.stores.google_files import foreign_account
+from parchunk.stores.local_paths import path_of
 from parchunk.stores.options import (
     PAYER,
     PUBLIC_OPTIONS,
@@ -165,26 +165,13 @@ def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStor
     return OpenedStore(store, prefix, location)
 
 
-def local_path(text: str) -> Path:
-    """Return the whole path that a local one means: links stay, as does the ~ of who has no home.
-
-    So a shell takes them, and ``./~`` begins a name.
-    """
-    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111
-
-
 def _open_local(url: str, options: Mapping[str, str]) -> OpenedStore:
     if options:
         raise InputError(
             f"{url} is local: store option {_named(sorted(options)[0])} means nothing there; "
             "leave it out"
         )
-    text = unquote(urlsplit(url).path) if url.lower().startswith("file://") else url
-    if not text:
-        raise InputError("the path is empty: name a folder or a URL")
-    if "\0" in text:
-        raise InputError("the path holds a NUL character: name a folder or a URL")
-    path = local_path(text)
+    path = path_of(url)
     # Rooted at the file system: obstore checks keys, not roots, and a missing root raises.
     return OpenedStore(LocalStore(), path.as_posix().strip("/"), Location(path.as_posix()))
 

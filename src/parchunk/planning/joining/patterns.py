@@ -11,7 +11,7 @@ from typing import Protocol
 
 from parchunk.errors import InputError
 from parchunk.metadata.choosing import some_of
-from parchunk.stores.opening import local_path
+from parchunk.stores.local_paths import local_path
 
 _MAGIC = re.compile(r"[*?\[]")
 #: Stores that a pattern matches, at most: more is a pattern of chunks, not of stores.
