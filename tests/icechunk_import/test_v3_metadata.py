@@ -271,6 +271,26 @@ def test_an_attribute_that_no_group_of_v3_may_have_is_left_out(
     xarray.open_zarr(store, consolidated=False, chunks=None).load()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "said", "fill"), [("u1", "false", 255), ("<u2", "false", 7), (">i2", "true", -1)]
+)
+def test_fill_values_are_of_the_sign_that_xarray_reads(build, tmp_path, dtype, said, fill):
+    attributes = {"_ARRAY_DIMENSIONS": ["x"], "_Unsigned": said}
+    root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=2)
+    array = root.create_array(
+        "v", shape=(4,), chunks=(2,), dtype=dtype, fill_value=fill, attributes=attributes
+    )
+    array[:3] = np.array([1, fill, 200], dtype)
+    parchunk.to_icechunk(build(tmp_path / "source"), str(tmp_path / "repo"))
+    store = parchunk.open_icechunk(str(tmp_path / "repo")).readonly_session("main").store
+    with (
+        xarray.open_zarr(store, consolidated=False, chunks=None) as ours,
+        xarray.open_zarr(tmp_path / "source", consolidated=False, chunks=None) as theirs,
+    ):
+        xarray.testing.assert_identical(ours.load(), theirs.load())
+        assert ours["v"].isnull().to_numpy().tolist() == [False, True, False, True]
+
+
 def test_little_endian_structs(build, opened, tmp_path):
     root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=2)
     dtype = np.dtype([("a", "<i4"), ("b", "<f8")])

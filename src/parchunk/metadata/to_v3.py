@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from parchunk.metadata.codecs import (
     ARRAY_FILTERS,
     BYTES_CODECS,
@@ -209,8 +211,12 @@ def _with_mask(value: Any, attributes: JSONObject, zdtype: Any) -> JSONObject:
             scalar = attributes[MASK]
         else:
             return others
-    kind = zdtype.to_native_dtype().kind
+    dtype = zdtype.to_native_dtype()
+    kind = dtype.kind
     try:
+        if kind == "u" and attributes.get("_Unsigned") == "false":
+            # xarray reads signed numbers, and takes the attribute for one: the same bits.
+            return others | {MASK: int(np.array(scalar, dtype).view(f"i{dtype.itemsize}"))}
         if kind == "f":
             return others | {MASK: _double(float(scalar))}
         if kind == "c":
