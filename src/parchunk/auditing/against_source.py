@@ -86,6 +86,9 @@ def compare(
         source = replace(source, listing=listing)
     now, changes, updatable = _as_it_is(plan, source, consolidated, store_options)
     findings = [*array_findings(plan, now), *changes, *_metadata_findings(plan, now, source)]
+    empty = {spec.name for spec in now.arrays if not spec.total}
+    gone = dict.fromkeys(gone_arrays(plan, now), gone_remedy(plan))
+    del now  # of very many arrays it takes much
     patience = Patience(lists_per_second=math.inf if rate is None else rate)
     allowed = Allowed(memory, concurrency, 1, patience, Shares.of(plan, done, sample))
     reporter = reporter or Reporter(None, AuditProgress(0, 0))
@@ -94,11 +97,10 @@ def compare(
     reporter.begin_listing(objects)
     seen = _compared(plan, output, source, done, allowed, hands, reporter)
     beside = Requests(total=reporter.requests)
-    findings += chunkless_findings(plan, now, source, beside, patience, concurrency)
+    findings += chunkless_findings(plan, empty, source, beside, patience, concurrency)
     # In one order, however it was shared out.
     place = {array.spec.name: at for at, array in enumerate(plan.arrays)}
     regions = sorted(seen.regions, key=lambda one: (place[one.array], one.region or 0))
-    gone = dict.fromkeys(gone_arrays(plan, now), gone_remedy(plan))
     for one in regions:
         findings += change_findings(one, updatable, gone.get(one.array, ""))
     findings += untimed_findings(seen.untimed, probed=source.manner.probed)

@@ -6,7 +6,7 @@ A producer may write chunks and say later how long the array is, or never.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,7 +16,6 @@ from parchunk.keys.parsing import tails_of
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.strays import OUTSIDE, find_strays
 from parchunk.listing.walker import Listing
-from parchunk.metadata import Hierarchy
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
@@ -28,7 +27,7 @@ _NAMED = 3
 
 def chunkless_findings(
     plan: Plan,
-    now: Hierarchy,
+    empty: Collection[str],
     source: Source,
     requests: Requests,
     patience: Patience,
@@ -36,15 +35,14 @@ def chunkless_findings(
 ) -> list[Finding]:
     """Return what lies below arrays of one store that have no chunks, by one LIST request each.
 
-    Nothing is asked of sources that can only be asked for chunks, nor of arrays that have some
-    ``now``, or are gone: what became of those is another finding.
+    Nothing is asked of sources that can only be asked for chunks, nor of arrays that are not among
+    the ``empty`` now: what became of those is another finding.
 
     Raises
     ------
     ListingError
         When one cannot be listed.
     """
-    empty = {spec.name for spec in now.arrays if not spec.total}
     specs = [one.spec for one in plan.arrays if not one.spec.total and one.spec.name in empty]
     if not specs or plan.stores is not None or source.manner.probed:
         return []

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from functools import partial
+from queue import SimpleQueue
 
-from parchunk.auditing.differences import RegionChanges, differences_of, newest
+from parchunk.auditing.compared_job import ComparedJob
+from parchunk.auditing.differences import RegionChanges
 from parchunk.auditing.progress import Reporter
 from parchunk.auditing.receipt_check import Audited
+from parchunk.auditing.record_files import record_readers
 from parchunk.auditing.sharing import Part
 from parchunk.auditing.source_contents import ContentReader, Reread, Shares
 from parchunk.auditing.watching import WatchedListing
 from parchunk.cover.forecast import least_of
-from parchunk.cover.jobs import Job, Member
+from parchunk.cover.jobs import Job
 from parchunk.cover.memory import TAKERS
 from parchunk.cover.room import room_for
 from parchunk.cover.store_work import StoreWork, store_works
 from parchunk.cover.walks import width_of
-from parchunk.keys.placement import Target
 from parchunk.listing.choosing import choose
 from parchunk.listing.job import JobListing
 from parchunk.listing.patience import Patience, Requests
-from parchunk.listing.tally import Part as ListedPart
 from parchunk.listing.walker import Listing, batch_rows
 from parchunk.out.output import Output
 from parchunk.planning.inventory_again import at_hand
-from parchunk.planning.plan import PartitionKey, Plan
+from parchunk.planning.plan import Plan
 from parchunk.stores.source import Source
+from parchunk.workers.here import Here
+
+#: The share of memory, 1 of so many, that rows of record files take which are read side by side.
+_FOR_READERS = 8
+#: Parts of small arrays that are compared together, where one thread compares them all.
+_TOGETHER = 25
+#: Seconds between two progress reports when nothing is finished meanwhile.
+_TICK = 0.5
 
 
 @dataclass(frozen=True)
@@ -128,55 +136,6 @@ def compare_partitions(
         When the source cannot be listed.
     """
     counted = Requests(total=None if reporter is None else reporter.requests)
-    stop = threading.Event()
-    concurrency = allowed.concurrency
-    by_partition = {item.partition.key: item for item in done}
-    found: list[Compared] = []
-    with (
-        ThreadPoolExecutor(concurrency, thread_name_prefix="listing") as pool,
-        ThreadPoolExecutor(TAKERS, thread_name_prefix="taker") as takers,
-        ThreadPoolExecutor(concurrency, thread_name_prefix="fetch") as fetches,
-    ):
-        contents = ContentReader(plan, source, fetches, concurrency, counted, stop, allowed.shares)
-        make = partial(
-            _Member,
-            plan=plan,
-            by_partition=by_partition,
-            pool=pool,
-            takers=takers,
-            counted=counted,
-            stop=stop,
-            patience=allowed.patience,
-            batch=batch_rows(concurrency),
-        )
-        try:
-            for work, job in _jobs(plan, source, done, allowed):
-                by = (str(choose(work.source)),)
-                reader = contents.of(work.source)
-                members = [
-                    make(member=member, target=target, source=work.source, contents=reader)
-                    for member, target in zip(job.members, work.targets(job), strict=True)
-                ]
-                one = _compared(job, members, output, reporter)
-                found.append(replace(one, least=least_of([job]), listing=by))
-        except BaseException:
-            stop.set()
-            raise
-    return replace(
-        Compared.total(found),
-        lists=counted.lists,
-        keys=counted.keys,
-        retries=counted.retries,
-        busy=counted.busy,
-        indexes=contents.indexes,
-        inlined=contents.inlined,
-    )
-
-
-def _jobs(
-    plan: Plan, source: Source, done: Sequence[Audited], allowed: Allowed
-) -> Iterator[tuple[StoreWork, Job]]:
-    """Yield the jobs that list partitions within the memory allowed, each with its store's work."""
     most_held = room_for(
         plan,
         [item.partition for item in done],
@@ -185,77 +144,148 @@ def _jobs(
         allowed.processes,
         inlines=False,
     )
-    width = width_of(source.manner, allowed.concurrency)
-    for work in store_works(plan, source, [item.partition for item in done]):
-        for job in work.jobs(most_held, width):
-            yield work, work.in_out(job)
-
-
-def _compared(
-    job: Job, members: Sequence[_Member], output: Output, reporter: Reporter | None
-) -> Compared:
-    """List a job, and return how its members differ from the references."""
-    listed = JobListing(job, [each.listed for each in members])
-    for at, position, part in listed.parts():
-        members[at].take(output, position, part)
-        if reporter is not None:
-            reporter.compared(len(part.vector))
-    return Compared(
-        regions=tuple(made for each in members for made in each.made()),
-        notes=tuple(listed.notes),
-        untimed=sum(each.untimed for each in members),
+    with _Comparison(plan, output, source, done, allowed, counted, reporter) as comparison:
+        found = comparison.all_of(_jobs(plan, source, done, allowed, most_held), most_held)
+    return replace(
+        Compared.total(found),
+        lists=counted.lists,
+        keys=counted.keys,
+        retries=counted.retries,
+        busy=counted.busy,
+        indexes=comparison.contents.indexes,
+        inlined=comparison.contents.inlined,
     )
 
 
-class _Member:
-    """One array's partitions as they are compared."""
+def _jobs(
+    plan: Plan, source: Source, done: Sequence[Audited], allowed: Allowed, most_held: int
+) -> Iterator[tuple[StoreWork, Job]]:
+    """Yield the jobs that list partitions within the memory allowed, each with its store's work."""
+    width = width_of(source.manner, allowed.concurrency)
+    for work in store_works(plan, source, [item.partition for item in done]):
+        jobs = work.jobs(most_held, width)
+        jobs.reverse()
+        while jobs:  # none is held that was yielded: of very many arrays they take much
+            yield work, work.in_out(jobs.pop())
+
+
+class _Comparison:
+    """What compares the jobs of one process: its threads, and what they share.
+
+    Where listings or reads of OUT are requests, as many jobs are under way as there are listings.
+    """
 
     def __init__(
         self,
         plan: Plan,
-        member: Member,
-        target: Target,
-        by_partition: Mapping[PartitionKey, Audited],
+        output: Output,
         source: Source,
-        pool: Executor,
-        takers: Executor,
+        done: Sequence[Audited],
+        allowed: Allowed,
         counted: Requests,
-        stop: threading.Event,
-        patience: Patience,
-        batch: int,
-        contents: ContentReader,
+        reporter: Reporter | None,
     ) -> None:
-        """Prepare; nothing is listed yet."""
-        spec = member.spec
-        items = [by_partition[p.key] for p in member.partitions]
+        self._plan, self._output = plan, output
+        self._items = {item.partition.key: item for item in done}
+        self._allowed, self._counted = allowed, counted
+        concurrency, manner = allowed.concurrency, source.manner
+        waits = manner.remote or manner.probed or output.costs_requests
+        self._at_once = concurrency if waits else 1
+        # Without requests they would only wait for each other.
+        readers = record_readers(plan, output, allowed.memory // _FOR_READERS, 1)
+        self._together = 1 if output.costs_requests else _TOGETHER
+        self._jobs: Executor = Here()
+        self._readers: Executor = Here()
+        if waits:
+            self._jobs = ThreadPoolExecutor(self._at_once, thread_name_prefix="job")
+            self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
+        self._listings = ThreadPoolExecutor(concurrency, thread_name_prefix="listing")
+        self._takers = ThreadPoolExecutor(TAKERS, thread_name_prefix="taker")
+        self._fetches = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
+        self._stop = threading.Event()
+        #: Whose turn it is to read a page of small arrays.
+        self._turn = threading.Lock()
+        #: How many objects each thread has compared since that was told, and who tells.
+        self._objects: SimpleQueue[int] = SimpleQueue()
+        self._driver = threading.get_ident()
+        self._reporter = reporter
+        self.contents = ContentReader(
+            plan, source, self._fetches, concurrency, counted, self._stop, allowed.shares
+        )
+
+    def __enter__(self) -> _Comparison:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        if error is not None:
+            self._stop.set()
+        for pool in (self._jobs, self._readers, self._listings, self._takers, self._fetches):
+            pool.shutdown()
+
+    def all_of(self, jobs: Iterable[tuple[StoreWork, Job]], most_held: int) -> list[Compared]:
+        """Return what jobs come to, in their order.
+
+        As many are under way as hold ``most_held`` chunks together. The first error ends it.
+        """
+        found: dict[int, Compared] = {}
+        flying: dict[Future[Compared], tuple[int, int]] = {}
+        # What is to be started is made when its turn comes: there may be a hundred thousand.
+        rest = enumerate(jobs)
+        following = next(rest, None)
+        while following is not None or flying:
+            while following is not None and len(flying) < self._at_once:
+                place, (work, job) = following
+                held = job.held + sum(held for _, held in flying.values())
+                if flying and held > most_held:
+                    break
+                flying[self._jobs.submit(self._compared, work, job)] = place, job.held
+                following = next(rest, None)
+            for future in wait(flying, _TICK, FIRST_COMPLETED).done:
+                found[flying.pop(future)[0]] = future.result()
+            self._report()
+        return [found[place] for place in range(len(found))]
+
+    def _tell(self, objects: int) -> None:
+        """Tell that so many more objects are compared, now or soon: a caller has one thread."""
+        self._objects.put(objects)
+        if threading.get_ident() == self._driver:
+            self._report()
+
+    def _report(self) -> None:
+        objects = 0
+        while not self._objects.empty():
+            objects += self._objects.get()
+        if self._reporter is not None and objects:
+            self._reporter.compared(objects)
+
+    def _compared(self, work: StoreWork, job: Job) -> Compared:
+        """List a job, and return how its arrays differ from the references."""
+        source = work.source
         listing = Listing(
             source=source,
-            array=spec.name,
-            requests=counted,
-            patience=patience,
-            stop=stop,
-            batch=batch,
+            array=job.array,
+            requests=self._counted,
+            patience=self._allowed.patience,
+            stop=self._stop,
+            batch=batch_rows(self._allowed.concurrency),
         )
-        frozen = source.manner.settled
-        self.listed = WatchedListing(spec, listing, pool, takers, trust=frozen)
-        self.listed.since = {
-            unit.rows: newest(items[unit.partition])
-            for walked in member.passes
-            for unit in walked.units
-        }
-        self._differences = differences_of(
-            items, member, target, plan.record_size, contents, plan.identity
+        members = [
+            WatchedListing(
+                member.spec, listing, self._listings, self._takers, source.manner.settled,
+                member=member, items=self._items,
+            )
+            for member in job.members
+        ]  # fmt: skip
+        compared = ComparedJob(
+            self._plan, self._output, job, work.targets(job), self._items,
+            self.contents.of(source), self._tell,
+        )  # fmt: skip
+        listed = JobListing(job, members, self._turn)
+        compared.follow(listed, self._readers, self._together, self._stop)
+        return Compared(
+            regions=compared.regions(),
+            notes=tuple(listed.notes),
+            untimed=compared.untimed,
+            least=least_of([job]),
+            listing=(str(choose(source)),),
         )
-
-    def take(self, output: Output, partition: int, part: ListedPart) -> None:
-        """Compare a part of one of the partitions with its record files."""
-        self._differences[partition].take(output, part, self.listed.times(part.rows))
-
-    @property
-    def untimed(self) -> int:
-        """Of how many objects nothing says whether they were modified since."""
-        return sum(found.untimed for found in self._differences)
-
-    def made(self) -> list[RegionChanges]:
-        """Return the differences of those partitions that have any."""
-        return [made for found in self._differences if (made := found.made()) is not None]

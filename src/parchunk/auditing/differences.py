@@ -12,12 +12,11 @@ from parchunk.auditing.identities import differ, known, none_kept, read_kept
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.record_check import RecordJob
 from parchunk.auditing.source_contents import ContentReader, Contradicted
-from parchunk.auditing.watching import Times
+from parchunk.auditing.watching import WatchedPart
 from parchunk.cover.jobs import Expansion, Member
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.placement import Target
 from parchunk.keys.row_sets import RowSet
-from parchunk.listing.tally import Part
 from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
@@ -60,9 +59,8 @@ class RegionChanges:
 class Differences:
     """The differences found in one partition so far.
 
-    They are of rows of one store, which are written where ``target`` says. Of ``untimed`` objects
-    nothing says whether they were modified since: they are the same as far as sizes go, and what
-    was read of them again.
+    They are of rows of one store, which are written where ``target`` says. Parts may be taken by
+    several threads at the same time.
     """
 
     item: Audited
@@ -71,7 +69,7 @@ class Differences:
     record_size: int
     contents: ContentReader
     identity: str
-    untimed: int = field(default=0, init=False)
+    _untimed: list[int] = field(default_factory=list, init=False)
     _contradicted: list[Contradicted] = field(default_factory=list, init=False)
     _jobs: dict[int, RecordJob] = field(default_factory=dict, init=False)
     _new: list[Int64Array] = field(default_factory=list, init=False)
@@ -80,7 +78,7 @@ class Differences:
     _rewritten: list[Int64Array] = field(default_factory=list, init=False)
     _overrun: list[Int64Array] = field(default_factory=list, init=False)
 
-    def take(self, output: Output, part: Part, times: Times) -> None:
+    def take(self, output: Output, part: WatchedPart) -> None:
         """Compare a part (a partition, or some of its rows) with its record files."""
         size = self.record_size
         if not self._jobs:
@@ -103,8 +101,8 @@ class Differences:
             self._gone.append(numbers[~there & (held > 0)])
             self._resized.append(numbers[both & (now != held)])
             same = both & (now == held)
-            since = np.isin(numbers, times.later, assume_unique=True)
-            untimed = np.isin(numbers, times.untimed, assume_unique=True)
+            since = np.isin(numbers, part.times.later, assume_unique=True)
+            untimed = np.isin(numbers, part.times.untimed, assume_unique=True)
             if kept is not None and part.identities is not None:
                 kept = kept[first : first + len(vector)]
                 versions = part.identities[begin : begin + len(vector)].raw
@@ -114,8 +112,16 @@ class Differences:
             # What has other bytes and no time was written anew, and its reference is no damage.
             anew = np.intersect1d(altered, numbers[untimed])
             self._rewritten += [numbers[same & since], anew]
-            self.untimed += int(np.count_nonzero(same & untimed)) - len(anew)
+            self._untimed.append(int(np.count_nonzero(same & untimed)) - len(anew))
             self._contradicted.append(Contradicted(bytes=np.setdiff1d(altered, anew)))
+
+    @property
+    def untimed(self) -> int:
+        """Of how many objects nothing says whether they were modified since.
+
+        They are the same as far as sizes go, and what was read of them again.
+        """
+        return sum(self._untimed)
 
     def made(self) -> RegionChanges | None:
         """Return the differences, or None when there are none."""
@@ -152,7 +158,7 @@ class ShardDifferences(Differences):
     rows: RowSet
     expansion: Expansion
 
-    def take(self, output: Output, part: Part, times: Times) -> None:
+    def take(self, output: Output, part: WatchedPart) -> None:
         """Compare the shards of a partition with all its record files."""
         objects = part.rows
         # Where the last reference into each shard ends; 0 is for shards without any.
@@ -178,8 +184,8 @@ class ShardDifferences(Differences):
         there, now = part.vector.present, part.vector.sizes
         held = ends > 0
         numbers = objects.numbers(0, objects.total)
-        since = np.isin(numbers, times.later, assume_unique=True)
-        untimed = np.isin(numbers, times.untimed, assume_unique=True)
+        since = np.isin(numbers, part.times.later, assume_unique=True)
+        untimed = np.isin(numbers, part.times.untimed, assume_unique=True)
         if kept_of is not None and part.identities is not None:
             since = np.where(known(kept_of), differ(kept_of, part.identities.raw), since)
             untimed &= ~known(kept_of)
@@ -200,7 +206,7 @@ class ShardDifferences(Differences):
         self._resized.append(numbers[short & (since | untimed)])
         self._rewritten += [numbers[there & held & since & ~short], numbers[anew & held]]
         self._overrun.append(numbers[short & ~(since | untimed)])
-        self.untimed += int(np.count_nonzero(unchanged & untimed & ~anew))
+        self._untimed.append(int(np.count_nonzero(unchanged & untimed & ~anew)))
         self._contradicted.append(found.without(numbers[anew]))
 
 
@@ -222,10 +228,3 @@ def differences_of(
         )
         for item, partition in zip(items, member.partitions, strict=True)
     ]
-
-
-def newest(item: Audited) -> int:
-    """Return the newest modification that the build saw in a partition, in microseconds."""
-    if item.receipt is None or item.receipt.last_modified is None:
-        return int(np.iinfo(np.int64).max)
-    return item.receipt.last_modified

@@ -46,9 +46,9 @@ def read_held(
     """Return what a record file gives; None if it is unreadable."""
     data = output.get(record_path(array, job.index))
     try:
-        table = pq.read_table(
-            pa.BufferReader(data or b""), columns=["path", "offset", "size", "raw"]
-        )
+        # Not read_table, whose scan of a data set takes five times as long for a hundred rows.
+        with pq.ParquetFile(pa.BufferReader(data or b"")) as file:
+            table = file.read(["path", "offset", "size", "raw"], use_threads=False)
         sizes = np.asarray(table["size"]).astype(np.int64)
         offsets = np.asarray(table["offset"]).astype(np.int64)
         there = np.asarray(table["path"].is_valid())

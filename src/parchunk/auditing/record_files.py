@@ -93,20 +93,20 @@ def checked_files(
         for job in item.jobs(plan.record_size)
     )
     if hands is None:
-        readers = _readers(plan, output, memory, min(os.cpu_count() or 2, 8))
+        readers = record_readers(plan, output, memory, min(os.cpu_count() or 2, 8))
         for result in _checked_here(plan, output, policy, files, readers):
             checked(1)
             yield result
         return
     rows = sum(item.partition.rows.total for items in done for item in items)
     most = min(_ROWS, -(-rows // (_TASKS_OF_EACH * hands.among)))
-    readers = _readers(plan, output, memory // hands.processes, 1)
+    readers = record_readers(plan, output, memory // hands.processes, 1)
     calls = (_call(plan, output, policy, some, readers) for some in _cut(files, most))
     for results in hands.in_order(calls, checked):
         yield from results
 
 
-def _readers(plan: Plan, output: Output, memory: int, near: int) -> int:
+def record_readers(plan: Plan, output: Output, memory: int, near: int) -> int:
     """Return how many record files are read side by side: ``near`` many without requests."""
     if not output.costs_requests:
         return near

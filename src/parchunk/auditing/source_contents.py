@@ -138,7 +138,10 @@ class Shares:
 
 
 class ContentReader:
-    """Reads objects of the source again with the threads of ``pool``; counts what it reads."""
+    """Reads objects of the source again with the threads of ``pool``; counts what it reads.
+
+    Several threads may ask at the same time.
+    """
 
     def __init__(
         self,
@@ -155,6 +158,7 @@ class ContentReader:
         self._shares = shares
         self.indexes, self.inlined = Reread(), Reread()
         self._random = np.random.default_rng()
+        self._lock = threading.Lock()
 
     def check_chunks(
         self, spec: ArraySpec, numbers: Int64Array, held: HeldRows, unchanged: NDArray[np.bool_]
@@ -231,8 +235,9 @@ class ContentReader:
         """Return the places that are read again, all of them or a sample; count both."""
         share = self._shares.indexes if counted is self.indexes else self._shares.inlined
         chosen = places if share >= 1 else places[self._random.random(len(places)) < share]
-        counted.of += len(places)
-        counted.read += len(chosen)
+        with self._lock:
+            counted.of += len(places)
+            counted.read += len(chosen)
         return chosen
 
 

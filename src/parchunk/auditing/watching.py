@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
+from parchunk.auditing.receipt_check import Audited
+from parchunk.cover.jobs import Member
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.parsing import parse_paths
 from parchunk.keys.row_sets import RowSet
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.one_array import ArrayListing
-from parchunk.listing.tally import Sightings, Tally
+from parchunk.listing.tally import Part, Sightings, Tally
 from parchunk.metadata.spec import ArraySpec
+from parchunk.planning.plan import PartitionKey
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,18 @@ class Times:
 
     later: Int64Array
     untimed: Int64Array
+
+
+_NONE: Int64Array = np.empty(0, np.int64)
+#: What is said where all is as it was.
+_AS_THEN = Times(_NONE, _NONE)
+
+
+@dataclass(frozen=True)
+class WatchedPart(Part):
+    """A part, and which of its chunks were modified since the build saw its partition."""
+
+    times: Times = field(kw_only=True)
 
 
 class _WatchedTally(Tally):
@@ -51,7 +65,6 @@ class _WatchedTally(Tally):
         self._later: dict[int, list[Int64Array]] = {}
         self._untimed: dict[int, list[Int64Array]] = {}
         self._watch = threading.Lock()
-        self._owners = {rows: owner for owner, rows in enumerate(self.row_sets)}
 
     def take(self, listed: Listed, sightings: Sightings) -> None:
         """Tally a batch, and note what was modified later."""
@@ -75,31 +88,62 @@ class _WatchedTally(Tally):
                 for owner in np.unique(owners[which]).tolist():
                     kept.setdefault(owner, []).append(numbers[which & (owners == owner)])
 
-    def times(self, rows: RowSet) -> Times:
+    def part(self, position: int, found_again: int = 0) -> WatchedPart:
+        """Return what is known of one row set, once every walk that concerns it has passed."""
+        known = super().part(position, found_again)
+        return WatchedPart(
+            known.rows,
+            known.vector,
+            known.modified,
+            known.strays,
+            known.found_again,
+            known.identities,
+            times=self._times(position),
+        )
+
+    def _times(self, position: int) -> Times:
         """Return which chunks of one row set were modified later, and forget them."""
-        # By row set and not by position: a listing begun again has only those not yet done.
-        owner, none = self._owners[rows], np.empty(0, np.int64)
         with self._watch:
-            later, untimed = self._later.pop(owner, []), self._untimed.pop(owner, [])
-        found = np.unique(np.concatenate([none, *later]))
-        return Times(found, np.setdiff1d(np.concatenate([none, *untimed]), found))
+            later, untimed = self._later.pop(position, []), self._untimed.pop(position, [])
+        if not later and not untimed:
+            return _AS_THEN
+        found = np.unique(np.concatenate([_NONE, *later]))
+        return Times(found, np.setdiff1d(np.concatenate([_NONE, *untimed]), found))
 
 
+@dataclass(slots=True, kw_only=True)
 class WatchedListing(ArrayListing):
-    """An array's listing with watched tallies; ``since`` is the moment by row set."""
+    """An array's listing with watched tallies, whose parts are watched.
 
-    since: Mapping[RowSet, int] = MappingProxyType({})
-    tally: _WatchedTally | None = None
+    ``member`` is what it lists, and ``items`` are the partitions of all, done as they are.
+    """
 
-    def times(self, rows: RowSet) -> Times:
-        """Return which chunks of one row set were modified since."""
-        assert self.tally is not None
-        return self.tally.times(rows)
+    member: Member
+    items: Mapping[PartitionKey, Audited]
+    _moments: dict[RowSet, int] | None = None
 
     def tally_of(self, row_sets: Sequence[RowSet]) -> Tally:
-        """Return a watched tally, which is kept."""
+        """Return a watched tally."""
         base = self.listing.source.path(self.spec.name) + "/"
-        since = [self.since[rows] for rows in row_sets]
-        identity = self.listing.source.identity
-        self.tally = _WatchedTally(self.spec, base, row_sets, since, identity)
-        return self.tally
+        moments = self._moments or self._moments_of()
+        if len(self.member.passes) > 1:
+            self._moments = moments
+        # By row set and not by position: a listing begun again has only those not yet done.
+        since = [moments[rows] for rows in row_sets]
+        return _WatchedTally(self.spec, base, row_sets, since, self.listing.source.identity)
+
+    def _moments_of(self) -> dict[RowSet, int]:
+        """Return the newest modification that the build saw, by row set."""
+        keys = [partition.key for partition in self.member.partitions]
+        return {
+            unit.rows: _newest(self.items[keys[unit.partition]])
+            for walked in self.member.passes
+            for unit in walked.units
+        }
+
+
+def _newest(item: Audited) -> int:
+    """Return the newest modification that the build saw in a partition, in microseconds."""
+    if item.receipt is None or item.receipt.last_modified is None:
+        return int(np.iinfo(np.int64).max)
+    return item.receipt.last_modified

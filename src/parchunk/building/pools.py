@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from copy import copy
-from typing import ParamSpec, TypeVar
 
 from parchunk.building.arrow_memory import SYSTEM_MEMORY
 from parchunk.cover.memory import TAKERS, WRITERS
 from parchunk.listing.wire.server import hang_up
+from parchunk.workers.here import Here
 from parchunk.writing.inline_room import InlineRoom
-
-P = ParamSpec("P")
-
-T = TypeVar("T")
 
 
 class Pools:
@@ -63,16 +58,3 @@ class Pools:
         for pool in (*readers, self.writers, self.small, self.partitions):
             pool.shutdown(wait=orderly, cancel_futures=True)
         hang_up()
-
-
-class Here(Executor):
-    """Runs what is submitted at once, in the thread that submits it."""
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Return a future that has ended."""
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future

@@ -51,6 +51,8 @@ def marked(column: pa.BinaryArray) -> NDArray[np.int64]:
 
 def lengths(column: pa.BinaryArray) -> NDArray[np.int64]:
     """Return the size of each row's chunk in bytes, 0 where none is inlined."""
+    if column.null_count == len(column):
+        return np.zeros(len(column), np.int64)
     found = np.array(pc.fill_null(pc.binary_length(column), 0), np.int64)
     for row in marked(column).tolist():
         found[row] = len(original(column[row].as_py()))
