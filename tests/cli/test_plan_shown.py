@@ -68,3 +68,16 @@ def test_all_that_is_kept_of_many_stores_is_named(
     assert run(["plan", *stores, *given]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.rpartition("; ")[2] for line in lines if "kept inline" in line] == said
+
+
+@pytest.mark.parametrize(
+    ("region", "said"), [("", "1 region of up to "), ("25", "2 regions of 25 elements")]
+)
+def test_a_region_that_others_may_follow_is_as_long_as_it_may_become(
+    region: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zarr.create_array(
+        tmp_path / "s", shape=(50, 256), chunks=(1, 1), dtype="i4", dimension_names=("time", "x")
+    )
+    assert run(["plan", str(tmp_path / "s"), *(["--region", region] if region else [])]) == 0
+    assert f"split along time: {said}" in capsys.readouterr().out

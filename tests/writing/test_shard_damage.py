@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import zarr
 from tests.writing.shards import DAMAGE, LITTLE, Breaking, Case, Changing, overwrite_size, write
 from zarr.codecs import (
     Crc32cCodec,
@@ -11,6 +12,7 @@ from zarr.codecs import (
 
 import parchunk
 from parchunk.building.build import build
+from parchunk.cli.main import run
 from parchunk.errors import DamagedShardError, SourceError
 from parchunk.listing.patience import Patience
 
@@ -38,6 +40,20 @@ def test_damage_names_the_shard_and_publishes_nothing(tmp_path: Path, kind: str)
     (tmp_path / "s.zarr/a/c/3/1").write_bytes((tmp_path / "t.zarr/a/c/3/1").read_bytes())
     build(parchunk.plan(str(tmp_path / "s.zarr")), str(tmp_path / "refs"))
     assert (tmp_path / "refs/.zmetadata").exists()
+
+
+def test_an_array_with_a_damaged_shard_is_left_out_as_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = Case((40, 24), (8, 12), (2, 3), holes=0.0)
+    write(tmp_path / "s.zarr", case)
+    zarr.create_array(tmp_path / "s.zarr/b", shape=(2,), chunks=(1,), dtype="i4")[:] = 1
+    (tmp_path / "s.zarr/a/c/3/1").write_bytes(b"cut")
+    command = ["build", str(tmp_path / "s.zarr"), str(tmp_path / "refs"), "--no-progress"]
+    assert run(command) == 2
+    said = capsys.readouterr().err
+    assert "build with --exclude, and --overwrite where OUT has begun" in said
+    assert run([*command, "--exclude", "a", "--overwrite"]) == 0
 
 
 def test_shards_that_change_after_they_were_listed_end_the_build(tmp_path: Path) -> None:

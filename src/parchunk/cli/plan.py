@@ -148,10 +148,12 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
             + (f"; joined and kept inline: {joined}" if joined else ""),
         )
     if plan.split is not None:
+        # A region that others may follow can be longer than what there is by now.
+        most = plan.cuts or plan.regions[-1].stop < plan.region_length
         say(
             out,
             f"split along {plan.split}: {counted(len(plan.regions), 'region')} of "
-            f"{'up to ' if plan.cuts else ''}{counted(plan.region_length, 'element')}, "
+            f"{'up to ' if most else ''}{counted(plan.region_length, 'element')}, "
             f"{counted(plan.record_size, 'row')} a record file",
         )
     rows = [

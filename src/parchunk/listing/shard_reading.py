@@ -142,8 +142,8 @@ class ShardReader:
         """Raise for a shard that is not what it should be."""
         shard = self.source.describe(object_key(self.spec, number))
         raise DamagedShardError(
-            f"shard {shard} is damaged: {reason}; write it anew or delete it, or leave "
-            "the array out with --exclude, then run again"
+            f"shard {shard} is damaged: {reason}; write it anew or delete it, and run again; or "
+            "leave the array out: build with --exclude, and --overwrite where OUT has begun"
         )
 
 
