@@ -1,13 +1,19 @@
 """Where chunks are expected, from date to date, and what is said when the dates are not there."""
 
+import datetime
+
 import numpy as np
+import pyarrow as pa
 import pytest
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 
 import parchunk
 from parchunk.auditing.expected import Expected, parse_expected
 from parchunk.auditing.policy import parse_percent
 from parchunk.cli.main import run
+from parchunk.planning.labels import Labels
 
 UNITS = "hours since 2001-01-01"
 
@@ -65,6 +71,31 @@ def test_dates_are_elements_where_they_are_told_so(folder):
     of_dates = parchunk.audit(folder / "refs", expect="time=2001-01-11:2001-02-02")
     of_elements = parchunk.audit(folder / "refs", expect="time=40:132")
     assert (of_dates.missing, of_dates.excused) == (of_elements.missing, of_elements.excused)
+
+
+@given(
+    st.sampled_from([(24, 10), (6, 16), (1, 16), (6, 19)]),
+    st.lists(
+        st.tuples(st.integers(0, 99), st.sampled_from([7, 10, 13, 16, 19])), min_size=2, max_size=2
+    ),
+    st.booleans(),
+)
+def test_dates_of_any_length_are_moments(steps, ends, finer):
+    """Midnight of a day is an element of daily data, whichever way it is spelled."""
+    hours, spelled = steps
+    dates = [
+        datetime.datetime(2001, 1, 1) + at * datetime.timedelta(hours=hours) for at in range(100)
+    ]
+    labels = Labels(pa.array([f"{date:%Y-%m-%d %H:%M:%S}"[:spelled] for date in dates]))
+    (first, long), (last, short) = sorted(ends)
+    start, stop = f"{dates[first]}"[:long], f"{dates[last]}"[:short]
+    asked = parse_expected(f"time={start.replace(' ', 'T') if finer else start}:{stop}")
+    found = asked.elements("time", labels)
+    inside = [
+        at for at, date in enumerate(dates) if start <= f"{date}" and f"{date}"[:short] <= stop
+    ]
+    assert (found.start, found.stop) == (inside[0], inside[-1] + 1)
+    assert asked.ends_early(labels) is None
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,9 @@ class ExpectedDates:
                 f"{'do not rise in time' if dated else 'have no dates'}: give elements, such as "
                 f"{self.dimension}=0:100"
             )
-        start = 0 if self.start is None else _first_from(texts, self.start)
-        stop = len(texts) if self.stop is None else _first_behind(texts, self.stop)
+        first, last = (_no_finer(date, labels) for date in (self.start, self.stop))
+        start = 0 if first is None else _first_from(texts, first)
+        stop = len(texts) if last is None else _first_behind(texts, last)
         if start >= stop:
             raise InputError(
                 f"{self.given}: no element of {dimension} is between these dates; there "
@@ -72,10 +73,10 @@ class ExpectedDates:
 
     def ends_early(self, labels: Labels) -> str | None:
         """Return the last label, where it is before the last date that chunks are expected of."""
-        last = labels.of(len(labels) - 1)
-        if last is None or self.stop is None:
+        last, stop = labels.of(len(labels) - 1), _no_finer(self.stop, labels)
+        if last is None or stop is None:
             return None
-        return last if last[: len(self.stop)] < self.stop else None
+        return last if last[: len(stop)] < stop else None
 
 
 def parse_expected(text: str, asked: str = "") -> Expected | ExpectedDates:
@@ -109,6 +110,15 @@ def _rise(texts: pa.StringArray) -> bool:
     if texts.null_count:
         return False
     return bool(pc.all(pc.less(texts.slice(0, max(len(texts) - 1, 0)), texts.slice(1))).as_py())
+
+
+def _no_finer(date: str | None, labels: Labels) -> str | None:
+    """Return a date without hours, minutes or seconds that are 0 where labels do not have them.
+
+    Midnight of a day is the day to labels that are days: as text, it would be behind it.
+    """
+    spelled = len(labels.of(0) or "")
+    return date if date is None or date[spelled:].strip(" :0") else date[:spelled]
 
 
 def _first_from(texts: pa.StringArray, date: str) -> int:
