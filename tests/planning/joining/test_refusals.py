@@ -143,6 +143,23 @@ def test_the_dates_of_an_overlap_are_those_of_the_stores(
     assert "time overlaps: a.zarr holds 1999-09-04 to 1999-09-07, and b.zarr after it" in message
 
 
+@pytest.mark.parametrize("inlined", [True, False])
+def test_stores_that_are_all_empty_have_no_regions(tmp_path: Path, inlined: bool) -> None:
+    """Nor have those that became so; what was built of them stays until one has an element."""
+    source, out = write(tmp_path / "a.zarr", store(0, 0)), tmp_path / "out"
+    with pytest.raises(InputError, match=r"^no store has an element along time: .* when one has"):
+        parchunk.plan([source], concat="time", inline_coordinates=inlined)
+    write(source, store(0, 2))
+    parchunk.build(parchunk.plan([source], concat="time", inline_coordinates=inlined), out)
+    write(source, store(0, 0))
+    with pytest.raises(InputError, match=r"^no store has an element along time"):
+        parchunk.update(out, allow_shrink=True)
+    assert parchunk.open_dataset(out, drop_variables="time").sizes["time"] == 2
+    write(source, store(0, 4))
+    parchunk.update(out)
+    assert parchunk.open_dataset(out).sizes["time"] == 4
+
+
 @pytest.mark.parametrize(
     ("dtype", "starts", "said"),
     [("i1", (120, -128), "true"), ("i1", (-10, -4), "true"), ("u1", (250, 0), "false")],

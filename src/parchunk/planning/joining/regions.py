@@ -193,6 +193,7 @@ def _cuts(
     members: Sequence[tuple[ArraySpec, int]], stores: StoreSet, length: int, apart: bool
 ) -> Iterator[int]:
     """Yield where regions begin, and the end; many small neighbours share one unless ``apart``."""
+    _end(stores)
     along_rows = all(ArrayPlan(spec, axis).by_first_row for spec, axis in members)
     if apart or not along_rows or len(stores.ranges) > 1:
         yield from region_cuts(stores, length)
@@ -222,11 +223,22 @@ def region_cuts(stores: StoreSet, length: int) -> Iterator[int]:
 
     Several series share the regions, which begin wherever a store of any of them does.
     """
-    end = max(store.stop for store in stores.stores)
+    end = _end(stores)
     borders = {store.start for store in stores.stores if store.start < store.stop}
     for start, stop in pairwise([*sorted(borders), end]):
         yield from range(start, stop, length)
     yield end
+
+
+def _end(stores: StoreSet) -> int:
+    """Return the dimension's length; refuse stores that are all empty, which have no regions."""
+    end = max(store.stop for store in stores.stores)
+    if not end:
+        raise InputError(
+            f"no store has an element along {stores.joining.dimension}: give one that has, or run "
+            "it again when one has"
+        )
+    return end
 
 
 def array_with_cuts(spec: ArraySpec, axis: int | None, cuts: Sequence[int]) -> ArrayPlan:
