@@ -2,30 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
 import zarr
-from zarr.storage import FsspecStore
+from obstore.store import MemoryStore
+from zarr.storage import FsspecStore, ObjectStore
 
 import parchunk
-from parchunk.building.doing import do_here
 from parchunk.building.first_gaps import FirstGaps
 from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
-from parchunk.out.output import ROOT
+from parchunk.out.output import BLOCKS, RECEIPTS, ROOT
+from parchunk.out.plan_file import load_plan
 
 
-def arrays_of_seven(source: Path, names: Iterable[str], first: int = 0) -> None:
-    """Write arrays of four chunks, whose fill value is 7, from the first chunk on."""
+def arrays_of_seven(source: Path, names: Iterable[str]) -> None:
+    """Write arrays of four chunks, whose fill value is 7."""
     zarr.create_group(source)
     for name in names:
-        array = zarr.create_array(source / name, shape=(4,), chunks=(1,), dtype="f4", fill_value=7)
-        array[first:] = 1
+        array = zarr.create_array(
+            source / name,
+            shape=(4,),
+            chunks=(1,),
+            dtype="f4",
+            fill_value=7,
+            dimension_names=[f"of_{name}"],
+        )
+        array[...] = 1
+
+
+def opened(out: str | Path) -> Any:
+    """Open references as stock readers do, who know nothing of what was there before."""
+    files = fsspec.filesystem(
+        "reference",
+        fo=str(out),
+        remote_protocol="file",
+        asynchronous=True,
+        skip_instance_cache=True,
+    )
+    store = FsspecStore(files, read_only=True, path="")
+    return zarr.open_group(store, mode="r", zarr_format=2)
+
+
+@contextmanager
+def looked_at_every_write(out: Path, names: Iterable[str]) -> Iterator[list[dict[str, float]]]:
+    """Yield what stock readers find of the first chunks after each change of OUT.
+
+    That is what they find where whoever writes is killed there. A reference to an object that is
+    gone is an error to them, and has no value.
+    """
+    seen: list[dict[str, float]] = []
+
+    def looking(verb: Callable[..., Any]) -> Callable[..., Any]:
+        def then_look(self: LocalOutput, *arguments: Any) -> Any:
+            done = verb(self, *arguments)
+            group, found = opened(out), {}
+            for name in names:
+                with suppress(Exception):
+                    found[name] = float(group[name][0])
+            seen.append(found)
+            return done
+
+        return then_look
+
+    with pytest.MonkeyPatch.context() as patched:
+        for verb in ("put", "put_if", "delete", "move"):
+            patched.setattr(LocalOutput, verb, looking(getattr(LocalOutput, verb)))
+        yield seen
+
+
+@contextmanager
+def threads_for_processes(_: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield what runs the calls of worker processes, where their writes can be looked at."""
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+def in_threads(_: Path, out: Path, **options: Any) -> None:
+    parchunk.update(out, regions=[0], **options)
+
+
+def in_processes(_: Path, out: Path) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("parchunk.building.running.worker_processes", threads_for_processes)
+        parchunk.update(out, regions=[0], workers=2)
+
+
+def in_an_executor(_: Path, out: Path) -> None:
+    with ThreadPoolExecutor(2) as executor:
+        parchunk.update(out, regions=[0], executor=executor, workers=2)
+
+
+def in_tasks(source: Path, out: Path) -> None:
+    """Finish an update that was killed before it listed anything, on machines that share it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("parchunk.building.build.do_here", _end)
+        with pytest.raises(KeyboardInterrupt):
+            parchunk.update(out, regions=[0])
+    for task in parchunk.tasks(parchunk.plan(str(source)), out, parts=2):
+        parchunk.run_task(task)
+    parchunk.publish(out)
+
+
+@pytest.mark.parametrize("update", [in_threads, in_processes, in_an_executor, in_tasks])
+@pytest.mark.parametrize("count", [2, 20])
+def test_no_reader_ever_takes_a_chunk_that_is_gone_for_zeros(
+    update: Callable[[Path, Path], None], count: int, tmp_path: Path
+) -> None:
+    """Wherever an update is killed. Of as many as 20, receipts are written in blocks."""
+    source, out = tmp_path / "s.zarr", tmp_path / "out"
+    names = [f"v{number:02}" for number in range(count)]
+    arrays_of_seven(source, names)
+    parchunk.build(parchunk.plan(str(source)), out)
+    for name in names[:2]:
+        (source / name / "c/0").unlink()
+    with looked_at_every_write(out, names[:2]) as seen:
+        update(source, out)
+    values = [value for found in seen for value in found.values()]
+    assert set(values) == {7.0}
+    assert seen[0] == {}  # the references are still to what is gone
+    assert seen[-1] == dict.fromkeys(names[:2], 7.0)
+    assert parchunk.audit(out).counts["damage"] == 0
 
 
 @pytest.mark.parametrize(("fill", "said", "beside"), [(7, True, 0), (0, False, 0), (7, True, 15)])
@@ -50,124 +155,97 @@ def test_who_had_an_array_open_that_lost_its_first_chunk_is_told_of(
         patched.setattr("parchunk.building.build.publish_root", _end)
         with pytest.raises(KeyboardInterrupt):
             parchunk.update(out, regions=[0])
-    files = fsspec.filesystem(
-        "reference", fo=out, remote_protocol="file", asynchronous=True, skip_instance_cache=True
-    )
-    stock = zarr.open_group(FsspecStore(files, read_only=True, path=""), mode="r", zarr_format=2)
-    assert stock["v"][...].tolist() == [fill, 1, 1, 1]  # type: ignore[union-attr,index]
+    assert opened(out)["v"][...].tolist() == [fill, 1, 1, 1]
     for _ in range(2):
         notes = " ".join(parchunk.update(out, regions=[0]).notes)
         assert ("readers that had OUT open must open it again" in notes) is said
         said = False
 
 
-def test_of_many_such_arrays_the_root_is_written_for_several(
+def test_of_arrays_that_are_written_together_the_root_is_written_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has an entry of each array, so that to write it for each one would never end."""
-    monkeypatch.setattr("parchunk.building.first_gaps._SHARE", 1e-9)
-    source, out = tmp_path / "s.zarr", str(tmp_path / "out")
-    arrays_of_seven(source, [f"v{number:02}" for number in range(20)])
+    """It has an entry of each array, so that to write it for each one would take long."""
+    store, out = MemoryStore(), tmp_path / "out"
+    group = zarr.create_group(ObjectStore(store))
+    names = [f"v{number:02}" for number in range(20)]
+    for name in names:
+        group.create_array(name, shape=(4,), chunks=(1,), dtype="f4", fill_value=7)[...] = 1
+    source = parchunk.Source(store, "", "memory://bucket")
+    monkeypatch.setattr(LocalOutput, "writes_at_once", lambda *_: 1)
     asked: list[str] = []
-    put, get = LocalOutput.put, LocalOutput.get
-
-    def wrote(self: LocalOutput, path: str, data: bytes) -> Any:
-        asked.extend(["put"] * (path == ROOT))
-        return put(self, path, data)
-
-    def got(self: LocalOutput, path: str) -> bytes | None:
-        asked.extend(["get"] * (path == ROOT))
-        return get(self, path)
-
-    def values() -> list[float]:
-        files = fsspec.filesystem(
-            "reference", fo=out, remote_protocol="file", asynchronous=True, skip_instance_cache=True
-        )
-        stock: Any = zarr.open_group(FsspecStore(files, read_only=True, path=""), mode="r")
-        return [float(stock[f"v{number:02}"][0]) for number in range(20)]
-
-    parchunk.build(parchunk.plan(str(source)), out)
-    for number in range(20):
-        (source / f"v{number:02}/c/0").unlink()
-    with monkeypatch.context() as patched:
-        patched.setattr(LocalOutput, "put", wrote)
-        parchunk.update(out, regions=[0])
-    assert asked.count("put") == 2  # as the first one is met, and when all are done
-    assert values() == [7.0] * 20
-
+    for verb in ("put", "put_if", "get_version"):
+        monkeypatch.setattr(LocalOutput, verb, _noting(asked, verb))
+    parchunk.build(parchunk.plan(source), out)
+    assert asked == ["put"]  # nobody reads what is not published yet, and nothing is missing
+    for name in names:
+        store.delete(f"{name}/c/0")
     asked.clear()
-    with monkeypatch.context() as patched:
-        patched.setattr(LocalOutput, "get", got)
-        patched.setattr("parchunk.building.build.publish_root", lambda *_: None)
-        parchunk.build(parchunk.plan(str(source)), str(tmp_path / "new"))
-    assert asked.count("get") <= 2  # nobody reads what is not published yet
+    for folder in (RECEIPTS, BLOCKS):  # so that all is listed again
+        shutil.rmtree(out / folder, ignore_errors=True)
+    parchunk.build(parchunk.plan(source), out)
+    assert 1 <= asked.count("put_if") < 10  # one a batch, of which one thread writes all
+    assert asked.count("put") == 0  # it is what is published, too
+    assert (open_output(out).get(ROOT) or b"").count(b'"fill_value": 7.0') == 20
 
 
-def test_those_that_wait_are_written_with_the_next_receipt(
+def test_arrays_that_wait_for_the_root_are_written_with_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, out = tmp_path / "s.zarr", str(tmp_path / "out")
-    arrays_of_seven(source, "abc", first=1)
-    result = parchunk.build(parchunk.plan(str(source)), out)
-    receipts = {receipt.array: receipt for receipt in result.receipts}
-    output, plan = open_output(out), parchunk.plan(str(source))
-    root = output.get(ROOT)
-    assert root is not None
-    whole = root.replace(b'"fill_value": 7.0', b'"fill_value": null')
-    output.put(ROOT, whole)
-    gaps = FirstGaps(plan, output, lambda: None)
-    monkeypatch.setattr("parchunk.building.first_gaps._SHARE", 1e-9)
-    gaps.notice(receipts["a"])
-    gaps.notice(receipts["b"])
-    assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 1
-    gaps._next = 0.0
-    gaps.notice(replace(receipts["b"], missing=0))  # whatever it is of
-    assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 2
-    gaps.notice(receipts["c"])
-    gaps._next = 0.0
-    gaps.notice(receipts["c"])
-    assert output.get(ROOT) == root
-
-
-def test_what_a_killed_update_had_not_written_into_the_root_the_next_one_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its receipt is there, and is not written again."""
-    source, out = tmp_path / "s.zarr", str(tmp_path / "out")
-    arrays_of_seven(source, "vw")
+    """As threads that meet gaps while it is written."""
+    source, out = tmp_path / "s.zarr", tmp_path / "out"
+    arrays_of_seven(source, "abcd")
     parchunk.build(parchunk.plan(str(source)), out)
-    output = open_output(out)
-    (source / "v/c/1").unlink()
-    with monkeypatch.context() as patched:
-        patched.setattr(FirstGaps, "notice", _end)
-        with pytest.raises(KeyboardInterrupt):
-            parchunk.update(out, arrays=["v"])
-    assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 0
-    with monkeypatch.context() as patched:
-        patched.setattr("parchunk.building.build.publish_root", _end)
-        with pytest.raises(KeyboardInterrupt):
-            parchunk.update(out)
-    assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 1
+    output, asked = open_output(out), list[str]()
+    specs = {name: array.spec for name, array in load_plan(output).by_name.items()}
+    gaps, put_if = FirstGaps(output), _noting(asked, "put_if")
+
+    with ThreadPoolExecutor(3) as others:
+
+        def meanwhile(self: LocalOutput, *arguments: Any) -> Any:
+            if not asked:
+                for name in "bcd":
+                    others.submit(gaps.come, {name: specs[name]})
+                while gaps._due != {"b", "c", "d"}:
+                    time.sleep(0.001)
+            return put_if(self, *arguments)
+
+        monkeypatch.setattr(LocalOutput, "put_if", meanwhile)
+        gaps.come({"a": specs["a"]})
+    assert len(asked) == 2
+    assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 4
 
 
-def test_those_that_wait_are_written_where_an_update_is_interrupted(
+def test_two_processes_that_meet_gaps_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, out = tmp_path / "s.zarr", str(tmp_path / "out")
+    source, out = tmp_path / "s.zarr", tmp_path / "out"
     arrays_of_seven(source, "abc")
     parchunk.build(parchunk.plan(str(source)), out)
-    for name in "abc":
-        (source / name / "c/0").unlink()
+    output = open_output(out)
+    specs = {name: array.spec for name, array in load_plan(output).by_name.items()}
+    one, other = FirstGaps(output), FirstGaps(output)
+    put_if = LocalOutput.put_if
 
-    def interrupted(*arguments: Any) -> int:
-        do_here(*arguments)
-        raise KeyboardInterrupt
+    def other_first(self: LocalOutput, *arguments: Any) -> str | None:
+        monkeypatch.setattr(LocalOutput, "put_if", put_if)
+        other.come({name: specs[name] for name in "bc"})
+        return put_if(self, *arguments)
 
-    monkeypatch.setattr("parchunk.building.first_gaps._SHARE", 1e-9)
-    monkeypatch.setattr("parchunk.building.build.do_here", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        parchunk.update(out, arrays=["a", "b", "c"])
-    assert (open_output(out).get(ROOT) or b"").count(b'"fill_value": 7.0') == 3
+    monkeypatch.setattr(LocalOutput, "put_if", other_first)
+    one.come({name: specs[name] for name in "ab"})
+    assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 3
+
+
+def _noting(asked: list[str], verb: str) -> Callable[..., Any]:
+    """Return a verb of an Output that notes when it is asked of the root."""
+    real = getattr(LocalOutput, verb)
+
+    def note(self: LocalOutput, path: str, *data: Any) -> Any:
+        asked.extend([verb] * (path == ROOT))
+        return real(self, path, *data)
+
+    return note
 
 
 def _end(*_: Any) -> None:

@@ -14,7 +14,15 @@ import pytest
 from fsspec.implementations.reference import LazyReferenceMapper
 from packaging.version import Version
 
-from parchunk.out.record_files import SCHEMA, References, digest, encode, record_path, root_document
+from parchunk.out.record_files import (
+    SCHEMA,
+    References,
+    digest,
+    encode,
+    record_path,
+    root_document,
+    with_entries,
+)
 
 #: Enough unique paths that their dictionary passes 1 MB, where pyarrow would fall back (trap 1).
 MANY = 45_000
@@ -231,3 +239,19 @@ def test_the_root_is_what_fsspec_reads(tmp_path: Path) -> None:
         "record_size": 7,
         "zarr_consolidated_format": 1,
     }
+
+
+def test_documents_of_a_root_are_replaced_where_they_stand() -> None:
+    """As in a root that is made of all of them anew, or not at all."""
+    names = ("t/.zarray", "t/.zattrs", 'a "b"\\n/.zarray', "z/.zarray")
+    before = {name: {"fill_value": None, "of": [name, "{\n"]} for name in names}
+    root = root_document(before.items(), 5)
+    for changed in (["t/.zarray"], ["z/.zarray", "t/.zattrs"], [names[2]], [*names], []):
+        new = {name: {"fill_value": 7.0, "more": {"of": name}} for name in changed}
+        assert with_entries(root, new) == root_document((before | new).items(), 5)
+    assert with_entries(root, {"zz/.zarray": {}}) is None
+    for indent in (None, 1, 2, 4):
+        assert (
+            with_entries(json.dumps(json.loads(root), indent=indent).encode(), new | before) is None
+        )
+    assert with_entries(root[: len(root) // 2], before) is None

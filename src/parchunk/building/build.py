@@ -14,7 +14,6 @@ from parchunk.building.carrying import forget
 from parchunk.building.doing import do_here
 from parchunk.building.effort import Effort
 from parchunk.building.elsewhere import do_elsewhere
-from parchunk.building.first_gaps import FirstGaps
 from parchunk.building.preflight import alone_in, begin_output, refuse_foreign, refuse_overlap
 from parchunk.building.publishing import notes_of, publish_root
 from parchunk.building.results import BuildResult, Progress
@@ -33,7 +32,6 @@ from parchunk.out.opening import open_output
 from parchunk.out.output import Output
 from parchunk.out.receipt_files import settled_receipts
 from parchunk.out.receipts import Receipt
-from parchunk.out.root import incomplete
 from parchunk.out.unfinished import finish_update
 from parchunk.planning.from_source import plan as make_plan
 from parchunk.planning.inventory import require_few, require_inventory
@@ -182,18 +180,11 @@ def carry_out(
     require_few(source, sum(partition.objects.total for partition in pending))
     del keys  # of very many partitions they take more than what is kept of their receipts
     run = Run(plan.partitions(), done, effort.progress, began, lease.check)
-    gaps = FirstGaps(plan, output, lease.check)
-    gaps.take(incomplete(done))  # of a run that was killed before the root said so
-    run.notice = gaps.notice
     try:
         if effort.executor is not None:
             least = do_elsewhere(plan, source, output, run, effort, lease.id)
         else:
             least = do_here(plan, source, output, pending, run, effort)
-    except BaseException:
-        if not run.writing:  # else that may hang, and this with it
-            gaps.end()
-        raise
     finally:
         if run.writing:
             lease.leave()

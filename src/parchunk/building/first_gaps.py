@@ -1,90 +1,89 @@
-"""Arrays that were whole and lack a chunk now: their fill value goes into the root at once.
+"""Arrays that were whole and lose a chunk: their fill value goes into the root before that is seen.
 
 Null stands for it in the root of references that readers have, where xarray would take it for a
-mask (see `parchunk.metadata.mask`). They would read a chunk that is gone as zeros until an update
-is done, or for good where one is cut short.
+mask (see `parchunk.metadata.mask`). They would read a chunk that is gone as zeros, so that no
+record file without one is written before the root has what it reads as: whoever writes it, and
+wherever that is killed.
 """
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping
 from threading import Lock
 
-from parchunk.errors import ParchunkError
+from parchunk.metadata import whole_hides_fill
+from parchunk.metadata.spec import ArraySpec
 from parchunk.out.output import ROOT, Output
 from parchunk.out.plan_file import published_plan
-from parchunk.out.receipts import Receipt
 from parchunk.out.root import whole_arrays_hiding_fill, with_fill_values
 from parchunk.planning.plan import Plan
 
-#: How much of an update's time writing the root may take, about, where many arrays lose chunks.
-_SHARE = 0.1
-
 
 class FirstGaps:
-    """Writes fill values into the root of ``output`` that is published, as receipts come.
+    """Writes fill values into the root of ``output`` that is published, in any thread.
 
-    ``check`` raises when OUT is somebody else's by now.
+    Other processes may do the same at the same time. ``check`` raises when OUT is somebody else's
+    by now.
     """
 
-    def __init__(self, plan: Plan, output: Output, check: Callable[[], None]) -> None:
-        self._plan = plan
+    def __init__(self, output: Output, check: Callable[[], None] | None = None) -> None:
         self._output = output
         self._check = check
         #: Arrays whose fill value the published root has not; None: nobody has looked yet.
         self._hidden: set[str] | None = None
+        #: Arrays of which record files wait for the root: whoever writes it does so for all.
         self._due = set[str]()
-        self._next = 0.0
-        self._lock = Lock()
+        self._noting, self._writing = Lock(), Lock()
+        #: The version of the root that was seen last, and the plan that it is of.
+        self._seen: tuple[str, Plan | None] = ("", None)
 
-    def notice(self, receipt: Receipt) -> None:
-        """Take a receipt that was written; any thread may.
-
-        Raises
-        ------
-        OutputError
-            When OUT cannot be read or written.
-        """
-        self.take({receipt.array} if receipt.missing else set())
-
-    def take(self, arrays: Set[str]) -> None:
-        """Take arrays that lack chunks, by receipts that are there; write what is due by now.
+    def come(self, arrays: Mapping[str, ArraySpec]) -> None:
+        """Make the root ready for record files of some arrays, by name, that lack a chunk.
 
         Raises
         ------
-        OutputError
-            As `notice`.
+        OutputError, HeldError
+            When OUT cannot be read or written, or is somebody else's.
         """
-        if not (arrays or self._due) or self._plan.hierarchy.written_format == 3:
+        if self._hidden is None and not any(map(whole_hides_fill, arrays.values())):
             return
-        with self._lock:
+        with self._noting:
+            self._due |= arrays.keys()
+        with self._writing:
             if self._hidden is None:
-                root, plan = self._published()
-                self._hidden = set() if plan is None else whole_arrays_hiding_fill(root, plan)
-            self._due |= self._hidden & arrays
-            if self._due and time.monotonic() >= self._next:
-                self._write()
+                self._hidden = self._looked()
+            if self._hidden.isdisjoint(arrays):
+                return  # or whoever wrote before has done it
+            with self._noting:
+                due, self._due = self._due & self._hidden, set()
+            self._write(due)
+            self._hidden -= due
 
-    def end(self) -> None:
-        """Write what waits, where an update is cut short; that it was is worth more than this."""
-        with self._lock, contextlib.suppress(ParchunkError):
-            if self._due:
-                self._write()
+    def _looked(self) -> set[str]:
+        root, _, plan = self._published()
+        if plan is None or plan.hierarchy.written_format == 3:
+            return set()
+        return whole_arrays_hiding_fill(root, plan)
 
-    def _write(self) -> None:
-        """Write what is due; the next time not at once, as all of the root is written anew."""
-        assert self._hidden is not None
-        began = time.monotonic()
-        root, plan = self._published()
-        if plan is not None:
-            self._check()
-            self._output.put(ROOT, with_fill_values(root, plan, self._due))
-        self._hidden -= self._due
-        self._due.clear()
-        self._next = time.monotonic() + (time.monotonic() - began) / _SHARE
+    def _write(self, due: set[str]) -> None:
+        """Write what is due, on top of what other processes have."""
+        written: str | None = None
+        while written is None:
+            before, version, plan = self._published()
+            if plan is None:
+                return
+            root = with_fill_values(before, plan, due & plan.by_name.keys())
+            if root == before:
+                return
+            if self._check is not None:
+                self._check()
+            written = self._output.put_if(ROOT, root, version)
+        self._seen = written, self._seen[1]
 
-    def _published(self) -> tuple[bytes, Plan | None]:
-        root = self._output.get(ROOT)
-        return (b"", None) if root is None else (root, published_plan(self._output))
+    def _published(self) -> tuple[bytes, str, Plan | None]:
+        found = self._output.get_version(ROOT)
+        if found is None:
+            return b"", "", None
+        if found[1] != self._seen[0]:
+            self._seen = found[1], published_plan(self._output)
+        return *found, self._seen[1]

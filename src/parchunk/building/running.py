@@ -13,6 +13,7 @@ from concurrent.futures import (
 from contextlib import suppress
 from functools import partial
 
+from parchunk.building.first_gaps import FirstGaps
 from parchunk.building.pools import Pools
 from parchunk.building.ready_jobs import ReadyJobs
 from parchunk.building.results import JobResult, Progress
@@ -69,8 +70,6 @@ class Run:
         #: What makes progress say what others have done, too.
         self.watch: Callable[[Progress], Progress] | None = None
         self._began = began
-        #: Called with each receipt once it is written, by any thread.
-        self.notice: Callable[[Receipt], None] | None = None
 
     def in_threads(
         self,
@@ -94,6 +93,7 @@ class Run:
                 requests=self.requests,
                 notify=self.receipted,
                 blocks=blocks,
+                gaps=FirstGaps(output, self.check),
             )
             alone = partial(call, pools=pools.here)
 
@@ -178,15 +178,10 @@ class Run:
     def receipted(self, receipt: Receipt) -> None:
         """Take in a receipt that is written, alone or in a block; from any thread."""
         self.receipts.append(receipt)
-        if self.notice:
-            self.notice(receipt)
 
     def add(self, result: JobResult) -> None:
         """Take in what was built in another process."""
         self.receipts.extend(result.receipts)
-        if self.notice:
-            for receipt in result.receipts:
-                self.notice(receipt)
         self.requests.add(
             lists=result.requests,
             keys=result.keys,

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from parchunk.building.first_gaps import FirstGaps
 from parchunk.building.ledger import Ledger
 from parchunk.building.pools import Pools
 from parchunk.building.ready_jobs import Leg, ReadyJobs
@@ -62,12 +63,14 @@ def build_jobs(
     requests: Requests | None = None,
     notify: Callable[[Receipt], None] | None = None,
     blocks: Together | None = None,
+    gaps: FirstGaps | None = None,
 ) -> JobResult:
     """Build all partitions of ready jobs; each one that is done has its receipt.
 
     ``pools`` are the process's own when several share them, ``requests`` counts live, and
     ``notify`` is called with each receipt once it is written: these stay in one process. So do
-    ``blocks`` that receipts are added to, whose owner writes the last, and says which are written.
+    ``gaps``, and ``blocks`` that receipts are added to, whose owner writes the last, and says which
+    are written.
     Receipts that ``notify`` is told of, or that are in ``blocks``, are not in what is returned.
 
     Raises
@@ -80,7 +83,8 @@ def build_jobs(
             most = ready.share.concurrency
             small = ready.output.writes_at_once(most)
             pools = stack.enter_context(Pools(most, small))
-        return _build(ready, pools, Requests(total=requests), notify, blocks)
+        gaps = gaps or FirstGaps(ready.output)
+        return _build(ready, pools, Requests(total=requests), notify, blocks, gaps)
 
 
 def _build(
@@ -89,10 +93,11 @@ def _build(
     counted: Requests,
     notify: Callable[[Receipt], None] | None,
     blocks: Together | None,
+    gaps: FirstGaps,
 ) -> JobResult:
     ledger = Ledger(ready, Costs(counted), notify, blocks)
     try:
-        notes = _build_legs(ready, pools, counted, ledger)
+        notes = _build_legs(ready, pools, counted, ledger, gaps)
     except BaseException:
         # What is complete need not be listed again.
         with contextlib.suppress(OutputError):
@@ -111,12 +116,15 @@ def _build(
     )
 
 
-def _build_legs(ready: ReadyJobs, pools: Pools, counted: Requests, ledger: Ledger) -> list[str]:
+def _build_legs(
+    ready: ReadyJobs, pools: Pools, counted: Requests, ledger: Ledger, gaps: FirstGaps
+) -> list[str]:
     """Write all partitions; return lines that a user should read."""
     seams = Seams(ready.record_size) if ready.has_seams else None
-    build = partial(_build_leg, ready, pools=pools, counted=counted, ledger=ledger, seams=seams)
-    _write_absent(ready, pools, ledger, seams)
-    _write_known(ready, pools, ledger, seams)
+    write = partial(_record_writer, ready, seams=seams, gaps=gaps)
+    build = partial(_build_leg, ready, pools=pools, counted=counted, ledger=ledger, write=write)
+    _write_absent(ready, ledger, partial(write, pools=pools))
+    _write_known(ready, ledger, partial(write, pools=pools))
     if len(ready.legs) == 1:
         return build(ready.legs[0])
     with ThreadPoolExecutor(ready.at_once, thread_name_prefix="leg") as legs:
@@ -129,12 +137,21 @@ def _build_legs(ready: ReadyJobs, pools: Pools, counted: Requests, ledger: Ledge
 
 
 def _build_leg(
-    ready: ReadyJobs, leg: Leg, pools: Pools, counted: Requests, ledger: Ledger, seams: Seams | None
+    ready: ReadyJobs,
+    leg: Leg,
+    pools: Pools,
+    counted: Requests,
+    ledger: Ledger,
+    write: Callable[..., RecordWriter],
 ) -> list[str]:
     """List one leg and write what it brings; return lines that a user should read."""
     listed = leg.listing(ready.source, ready.share, pools, counted)
     within = pools.here if listed.lasting else pools
-    make = partial(_part_writer, ready, leg, pools=within, counted=counted, seams=seams)
+
+    def make(at: int) -> RecordWriter:
+        rows = _row_source(ready, leg.job.members[at], within, counted)
+        return write(rows, leg.targets[at], pools=within)
+
     writing = _LegWriting(leg, listed, ledger, _Writers(leg.job.members, make))
     most = _TOGETHER if listed.lasting and pools.together else 1
     writes: deque[Future[None]] = deque()
@@ -254,17 +271,15 @@ class _LegWriting:
         return self.leg.job.members[at].partitions[position].key
 
 
-def _part_writer(
-    ready: ReadyJobs, leg: Leg, at: int, pools: Pools, counted: Requests, seams: Seams | None
-) -> RecordWriter:
-    """Return what writes the record files of a part of one of a leg's members."""
-    rows = _row_source(ready, leg.job.members[at], pools, counted)
-    return _record_writer(ready, rows, leg.targets[at], pools, seams)
-
-
 def _record_writer(
-    ready: ReadyJobs, rows: RowSource, target: Target, pools: Pools, seams: Seams | None
+    ready: ReadyJobs,
+    rows: RowSource,
+    target: Target,
+    pools: Pools,
+    seams: Seams | None,
+    gaps: FirstGaps,
 ) -> RecordWriter:
+    """Return what writes the record files of an array's rows."""
     own = ready.coordinates.get(target.array, 0)
     threshold = max(ready.inline_threshold, own)
     is_coordinate = own > ready.inline_threshold
@@ -278,21 +293,26 @@ def _record_writer(
         pools.writers,
         seams,
         ready.source.identity,
+        gaps.come,
     )
 
 
-def _write_absent(ready: ReadyJobs, pools: Pools, ledger: Ledger, seams: Seams | None) -> None:
+def _write_absent(
+    ready: ReadyJobs, ledger: Ledger, write: Callable[[RowSource, Target], RecordWriter]
+) -> None:
     """Write the rows that no store has, in partitions of which stores have others."""
     for owned in ready.owned:
         target = Target(owned.partition.array, owned.spec.reference_total)
         for rows in owned.absent:
-            writer = _record_writer(ready, AbsentRows(owned.spec), target, pools, seams)
+            writer = write(AbsentRows(owned.spec), target)
             nothing = Part(rows, SizeVector(np.empty(0, np.uint64)), None, Strays(), 0)
             key = owned.partition.key
             ledger.take(key, Written() if ledger.is_others(key) else writer.write(nothing))
 
 
-def _write_known(ready: ReadyJobs, pools: Pools, ledger: Ledger, seams: Seams | None) -> None:
+def _write_known(
+    ready: ReadyJobs, ledger: Ledger, write: Callable[[RowSource, Target], RecordWriter]
+) -> None:
     """Count in what is known of partitions, and write on in their last record file."""
     for owned in ready.owned:
         if owned.known is None:
@@ -314,7 +334,7 @@ def _write_known(ready: ReadyJobs, pools: Pools, ledger: Ledger, seams: Seams | 
             rows = RowSet(all_rows.period, end - last.rows, end)
             target = Target(owned.partition.array, owned.spec.reference_total)
             part = Part(rows, SizeVector(np.empty(0, np.uint64)), None, Strays(), 0)
-            written.add(_record_writer(ready, source, target, pools, seams).write(part))
+            written.add(write(source, target).write(part))
         ledger.take(key, written, receipt.ordered)
 
 

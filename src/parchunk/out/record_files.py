@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -156,6 +157,30 @@ def root_document(metadata: Iterable[tuple[str, Any]], record_size: int) -> byte
     ``zarr_consolidated_format`` is not kerchunk's; it lets older zarr open the store consolidated.
     """
     return spread(_root(metadata, record_size), 2)
+
+
+def with_entries(root: bytes, metadata: Mapping[str, Any]) -> bytes | None:
+    """Return a root with other documents at some of its keys; None where it is spelled otherwise.
+
+    In what `root_document` gives each key has a line of its own.
+    """
+    edits = []
+    for key, document in metadata.items():
+        head = f"\n  {json.dumps(key)}: ".encode()
+        begin = root.find(head) + len(head)
+        end = root.find(b"\n", begin)
+        line = root[begin:end]
+        try:
+            if begin < len(head) or end < 0 or not isinstance(json.loads(line.rstrip(b",")), dict):
+                return None
+        except ValueError:
+            return None
+        edits.append((begin, end, json.dumps(document).encode() + b"," * line.endswith(b",")))
+    pieces, at = [], 0
+    for begin, end, spelled in sorted(edits):
+        pieces += [root[at:begin], spelled]
+        at = end
+    return b"".join([*pieces, root[at:]])
 
 
 def is_root_document(data: bytes, metadata: Iterable[tuple[str, Any]], record_size: int) -> bool:

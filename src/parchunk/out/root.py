@@ -19,7 +19,7 @@ from parchunk.metadata.spec import canonical
 from parchunk.out.counts import Counts
 from parchunk.out.many_receipts import each
 from parchunk.out.receipts import Receipt
-from parchunk.out.record_files import is_root_document, root_document
+from parchunk.out.record_files import is_root_document, root_document, with_entries
 from parchunk.planning.plan import Plan
 
 #: What is to be known of references that are kept in Zarr v3.
@@ -59,10 +59,13 @@ def published_root(plan: Plan, receipts: Iterable[Receipt]) -> bytes:
 
 def with_fill_values(root: bytes, plan: Plan, arrays: Collection[str]) -> bytes:
     """Return a published root of a plan as it is where chunks of some arrays are missing."""
-    document = gathered(root, {})["metadata"]
     specs = tuple(plan.by_name[array].spec for array in arrays)
-    document |= dict(kerchunk_entries(replace(plan.hierarchy, arrays=specs, groups=())))
-    return root_document(document.items(), plan.record_size)
+    entries = dict(kerchunk_entries(replace(plan.hierarchy, arrays=specs, groups=())))
+    changed = with_entries(root, entries)  # of very many arrays that is far quicker
+    if changed is None:
+        document = gathered(root, {})["metadata"] | entries
+        changed = root_document(document.items(), plan.record_size)
+    return changed
 
 
 def whole_arrays_hiding_fill(root: bytes, plan: Plan) -> set[str]:

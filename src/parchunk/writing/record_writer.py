@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from parchunk.keys.numbers import Int64Array
 from parchunk.keys.placement import Target
 from parchunk.listing.tally import Part
+from parchunk.metadata.spec import ArraySpec
 from parchunk.out.counts import NOTHING, Counts
 from parchunk.out.inlined import column
 from parchunk.out.object_files import encode_objects, no_objects, objects_path
@@ -39,6 +40,11 @@ class _File:
     small: list[NDArray[np.bool_]]
     inlined: Int64Array
 
+    @property
+    def lacks_some(self) -> bool:
+        """Whether chunks of it are missing."""
+        return not all(one.rows.present.all() for one in self.fragments)
+
 
 class RecordWriter:
     """Writes the record files of one array, one a job of the ``writers`` pool.
@@ -58,8 +64,12 @@ class RecordWriter:
         writers: Executor,
         seams: Seams | None = None,
         identity: str = "none",
+        gaps_come: Callable[[Mapping[str, ArraySpec]], None] | None = None,
     ) -> None:
-        """Prepare to write rows of ``source``, and what ``identity`` keeps of their objects."""
+        """Prepare to write rows of ``source``, and what ``identity`` keeps of their objects.
+
+        ``gaps_come`` is told of arrays, by name, before a record file is written that lacks chunks.
+        """
         self._source = source
         self._target = target
         self._output = output
@@ -68,6 +78,7 @@ class RecordWriter:
         self._writers = writers
         self._seams = seams
         self._identity = identity
+        self._gaps_come = gaps_come
         #: The record files of the last piece.
         self._under_way: list[Future[FileWritten | None]] = []
 
@@ -175,6 +186,8 @@ class RecordWriter:
 
         Return the digest of that, empty where nothing is.
         """
+        if file.lacks_some and self._gaps_come is not None:
+            self._gaps_come({self._target.array: self._source.spec})
         kept = self._identity != "none"
         objects = self._put_objects(file.index, file.fragments) if kept else ""
         self._output.put(record_path(self._target.array, file.index), data)
@@ -224,6 +237,7 @@ def write_together(
     del joined
     put: list[str] = []
     try:
+        _tell_gaps([parts[at][0] for at, file in files if file.lacks_some])
         for (at, file), data in zip(files, encoded, strict=True):
             put.append(parts[at][0]._put(file, data))
     finally:
@@ -237,6 +251,12 @@ def write_together(
     for at, (writer, part) in enumerate(parts):
         if each[at] is None:
             take(at, writer.write(part))
+
+
+def _tell_gaps(writers: Sequence[RecordWriter]) -> None:
+    """Tell of the arrays that lack chunks together: each alone would take longer."""
+    if writers and (told := writers[0]._gaps_come) is not None:
+        told({one._target.array: one._source.spec for one in writers})
 
 
 def _kept(rows: FileRows, identity: str) -> pa.Array:
