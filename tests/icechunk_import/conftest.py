@@ -12,6 +12,7 @@ import pytest
 import zarr
 
 import parchunk
+from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.locations import Container
 from parchunk.stores.opening import Location
 
@@ -21,6 +22,36 @@ icechunk = pytest.importorskip("icechunk", reason="the extra 'icechunk' is not i
 @pytest.fixture(autouse=True)
 def quiet() -> None:
     icechunk.set_logs_filter("error")
+
+
+@pytest.fixture
+def made_anew_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """Another writer makes ``air`` of a repository anew, right after an import's so many commits.
+
+    It has the metadata that it had, and no chunk.
+    """
+    real = icechunk.Session.commit
+
+    def begin(repo: str, commits: int) -> None:
+        made = 0
+
+        def commit(self: Any, message: str, **options: Any) -> Any:
+            nonlocal made
+            snapshot = real(self, message, **options)
+            made += 1
+            if made == commits:
+                other = icechunk.Repository.open(icechunk.local_filesystem_storage(repo))
+                session = other.writable_session("main")
+                document = adapter.get(session.store, "air/zarr.json")
+                assert document is not None
+                del zarr.open_group(session.store)["air"]
+                adapter.put(session.store, {"air/zarr.json": document})
+                real(session, "made anew")
+            return snapshot
+
+        monkeypatch.setattr(icechunk.Session, "commit", commit)
+
+    return begin
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import zarr
 
-import icechunk
 import parchunk
 from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.forks import Setter
@@ -53,28 +52,12 @@ def test_a_repository_in_memory_cannot_be_forked(grow, build, in_memory, used):
 
 
 def test_an_array_that_another_writer_made_anew_gets_its_references(
-    grow, build, opened, monkeypatch, tmp_path
+    grow, build, opened, made_anew_after, tmp_path
 ):
     """The new one has the same name and metadata, but is not the one that an old fork knows."""
     repo = str(tmp_path / "repo")
     out = build(grow(12), split="time", region=4, include=["air"])
-    real = icechunk.Session.commit
-    made: list[str] = []
-
-    def commit(self: Any, message: str, **options: Any) -> Any:
-        snapshot = real(self, message, **options)
-        made.append(message)
-        if len(made) == 3:  # the hierarchy and two regions
-            other = icechunk.Repository.open(icechunk.local_filesystem_storage(repo))
-            session = other.writable_session("main")
-            document = adapter.get(session.store, "air/zarr.json")
-            assert document is not None
-            del zarr.open_group(session.store)["air"]
-            adapter.put(session.store, {"air/zarr.json": document})
-            real(session, "made anew")
-        return snapshot
-
-    monkeypatch.setattr(icechunk.Session, "commit", commit)
+    made_anew_after(repo, 3)  # the hierarchy and two regions
     assert parchunk.to_icechunk(out, repo).finished
     air = opened(Path(repo))["air"]
     assert np.isnan(air[:8]).all()

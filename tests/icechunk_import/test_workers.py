@@ -80,31 +80,13 @@ def test_what_an_earlier_import_had_and_is_gone_is_deleted(
 
 
 def test_a_fork_of_before_is_not_used_over_commits_of_others(
-    grow, build, opened, commits, threads, taken, monkeypatch, tmp_path
+    grow, build, opened, threads, taken, made_anew_after, tmp_path
 ):
     """An array that was made anew has its name, and a fork that knows the one before has not."""
     repo = str(tmp_path / "repo")
     source = grow(12)
     out = build(source, split="time", region=2, include=["air"])
-    real = icechunk.Session.commit
-    made: list[str] = []
-
-    def commit(self: Any, message: str, **options: Any) -> Any:
-        snapshot = real(self, message, **options)
-        made.append(message)
-        if len(made) == 3:  # the hierarchy and two regions
-            other = icechunk.Repository.open(icechunk.local_filesystem_storage(repo))
-            session = other.writable_session("main")
-            air = zarr.open_group(session.store)["air"]
-            options = {"chunks": air.chunks, "dimension_names": air.metadata.dimension_names}
-            shape, dtype, fill = air.shape, air.dtype, air.fill_value
-            group = zarr.open_group(session.store)
-            del group["air"]
-            group.create_array("air", shape=shape, dtype=dtype, fill_value=fill, **options)
-            real(session, "made anew")
-        return snapshot
-
-    monkeypatch.setattr(icechunk.Session, "commit", commit)
+    made_anew_after(repo, 3)  # the hierarchy and two regions
     assert parchunk.to_icechunk(out, repo, executor=threads).finished
     # Two regions were in, and all the others had been begun by then.
     assert taken == [True, True, False, False, False, False]
@@ -163,7 +145,6 @@ def test_workers_that_die_are_reported_and_the_next_import_finishes(
 
 def killed_after(out: str, repo: str, number: int) -> None:
     """Import with workers, and kill this process after so many commits."""
-    import icechunk
 
     icechunk.set_logs_filter("error")
     real = icechunk.Session.commit
