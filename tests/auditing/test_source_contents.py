@@ -16,7 +16,7 @@ import zarr
 import parchunk
 from parchunk.auditing.against_source import compare
 from parchunk.auditing.receipt_check import read_partitions
-from parchunk.auditing.source_contents import ContentReader, Reread, Sample
+from parchunk.auditing.source_contents import ContentReader, MostRead, Reread
 from parchunk.cli.main import run
 from parchunk.cover.jobs import Expansion
 from parchunk.keys.row_sets import RowSet
@@ -214,7 +214,7 @@ def test_above_the_bound_a_sample_is_read_and_that_is_said(
     read = set()
     for _ in range(20):
         comparison = compare(
-            whole.plan, output, done, None, None, 1 << 29, 2, sample=Sample(objects=10)
+            whole.plan, output, done, None, None, 1 << 29, 2, most_read=MostRead(objects=10)
         )
         assert comparison.findings == ()
         assert (comparison.indexes.read, comparison.indexes.of) == (2, 2)

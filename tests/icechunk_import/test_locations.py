@@ -111,12 +111,10 @@ def test_paths_of_many_stores_are_told_apart_wherever_they_change():
             container.locations("v", pa.array(wrong, pa.string()))
 
 
-def test_options_of_the_source_reach_the_container():
-    options = {
-        "endpoint": "http://127.0.0.1:9",
-        "region": "eu-west-1",
-        "skip_signature": "true",
-    }
+@pytest.mark.parametrize("yes", ["true", "on", "Y"])
+def test_options_of_the_source_reach_the_container(yes):
+    """In all spellings in which the source's own client takes them."""
+    options = {"endpoint": "http://127.0.0.1:9", "region": "eu-west-1", "skip_signature": yes}
     container = Container.of(Location("s3://bkt/a", tuple(options.items())))
     assert container.anonymous
     assert adapter.is_anonymous(container.virtual_chunk_container().store)
@@ -128,7 +126,7 @@ def test_options_of_the_source_reach_the_container():
     ("url", "options", "wanted"),
     [
         ("gs://bkt/a", {}, {}),
-        ("gs://bkt/a", {"skip_signature": "1"}, {"google_skip_signature": "true"}),
+        ("gs://bkt/a", {"skip_signature": "y"}, {"google_skip_signature": "true"}),
         (
             "gs://bkt/a",
             {"base_url": "http://127.0.0.1:9"},

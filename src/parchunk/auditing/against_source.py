@@ -31,7 +31,7 @@ from parchunk.auditing.found_arrays import array_findings, gone_arrays, gone_rem
 from parchunk.auditing.progress import AuditProgress, Reporter
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.sharing import Hands, Part
-from parchunk.auditing.source_contents import ALL_OF_LITTLE, Sample, Shares
+from parchunk.auditing.source_contents import ALL_OF_LITTLE, MostRead, Shares
 from parchunk.cover.dividing import divide
 from parchunk.errors import InputError
 from parchunk.listing.patience import Patience, Requests
@@ -65,14 +65,14 @@ def compare(
     concurrency: int,
     consolidated: str | None = None,
     listing: str | None = None,
-    sample: Sample = ALL_OF_LITTLE,
+    most_read: MostRead = ALL_OF_LITTLE,
     rate: float | None = None,
     hands: Hands | None = None,
     reporter: Reporter | None = None,
 ) -> Comparison:
     """List the source again, and return how it differs from the references.
 
-    Partitions that are not built are not listed: everything in them would be new. ``sample`` says
+    Partitions that are not built are not listed: everything in them would be new. ``most_read`` is
     how much is read again beyond what a listing shows; ``rate`` how many pages may be asked for a
     second. ``hands`` share the work; ``reporter`` is told how far it is.
 
@@ -90,7 +90,7 @@ def compare(
     gone = dict.fromkeys(gone_arrays(plan, now), gone_remedy(plan))
     del now  # of very many arrays it takes much
     patience = Patience(lists_per_second=math.inf if rate is None else rate)
-    allowed = Allowed(memory, concurrency, 1, patience, Shares.of(plan, done, sample))
+    allowed = Allowed(memory, concurrency, 1, patience, Shares.of(plan, done, most_read))
     reporter = reporter or Reporter(None, AuditProgress(0, 0))
     objects = sum(item.partition.objects.total for item in done)
     require_few(source, objects)

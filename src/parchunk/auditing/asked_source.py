@@ -23,7 +23,7 @@ from parchunk.stores.source import Source
 
 
 @dataclass(frozen=True)
-class Answer:
+class SourceAnswer:
     """How the source compares, and what decoding came to; each None where it was not asked."""
 
     comparison: Comparison | None
@@ -63,7 +63,7 @@ class AskedSource:
         done: Sequence[Audited],
         hands: Hands | None,
         reporter: Reporter,
-    ) -> Answer:
+    ) -> SourceAnswer:
         """Ask it of the partitions that are ``done``.
 
         Raises
@@ -87,7 +87,7 @@ class AskedSource:
             decoded = decode_sample(
                 plan, output, done, source, self.sample, self.concurrency, hands
             )
-        return Answer(comparison, decoded)
+        return SourceAnswer(comparison, decoded)
 
     def _listed_by_what_is_given(self, plan: Plan, done: Sequence[Audited]) -> Source | None:
         """Return the source with what is ``given`` in place of its listing, no older than OUT."""

@@ -43,7 +43,7 @@ _FETCHED = 1_000
 
 
 @dataclass(frozen=True)
-class Sample:
+class MostRead:
     """How much of each kind is all read again: ``objects`` and ``size`` bytes; beyond, so many."""
 
     objects: int = 10_000
@@ -55,7 +55,7 @@ class Sample:
 
 
 #: What is read again unless a test has another.
-ALL_OF_LITTLE = Sample()
+ALL_OF_LITTLE = MostRead()
 
 
 @dataclass
@@ -119,7 +119,7 @@ class Shares:
     inlined: float
 
     @classmethod
-    def of(cls, plan: Plan, done: Sequence[Audited], sample: Sample) -> Shares:
+    def of(cls, plan: Plan, done: Sequence[Audited], most_read: MostRead) -> Shares:
         """Return those of all partitions together that are ``done``, by how much there is."""
         count = size = inlined = inlined_size = 0
         for item in done:
@@ -134,7 +134,7 @@ class Shares:
                 there = min(there, item.receipt.shards_present)
             count += there
             size += there * objects.index_bytes
-        return cls(sample.share(count, size), sample.share(inlined, inlined_size))
+        return cls(most_read.share(count, size), most_read.share(inlined, inlined_size))
 
 
 class ContentReader:

@@ -19,7 +19,7 @@ from parchunk.stores.source import Source
 
 
 @dataclass(frozen=True)
-class Allowed:
+class MayLose:
     """What an update may lose: arrays that cannot be referenced, ends of arrays, arrays.
 
     ``lost`` is what one had lost that was cut short, which it may have lost again. ``excluded`` are
@@ -46,7 +46,7 @@ class Now:
     lost: tuple[str, ...]
 
 
-def store_now(wanted: Plan, source: Source, allowed: Allowed) -> Now:
+def store_now(wanted: Plan, source: Source, allowed: MayLose) -> Now:
     """Return what the one store of a plan has become.
 
     Raises
@@ -70,7 +70,7 @@ def stores_now(
     output: Output,
     store_options: Mapping[str, str] | None,
     given: Inventory,
-    allowed: Allowed,
+    allowed: MayLose,
 ) -> Now:
     """Return what the stores of a plan have become, with those that ``came`` behind them.
 

@@ -15,7 +15,7 @@ from parchunk.arguments.lenient import called, lenient
 from parchunk.building.build import carry_out
 from parchunk.building.carrying import carry_over, forget, is_due, taken_up
 from parchunk.building.effort import Effort
-from parchunk.building.growing import Allowed, store_now, stores_now
+from parchunk.building.growing import MayLose, store_now, stores_now
 from parchunk.building.preflight import alone_in, refuse_overlap
 from parchunk.building.replacing import build_replacement
 from parchunk.building.results import BuildResult, Progress
@@ -162,7 +162,7 @@ def update(
         wanted = _without(old, (*before.exclude, *exclude), output)
         excluded = wanted.exclude[len(old.exclude) + len(before.exclude) :]
         unsupported = skip_unsupported or before.skip_unsupported
-        allowed = Allowed(unsupported, allow_shrink, allow_gone, before.lost, excluded)
+        allowed = MayLose(unsupported, allow_shrink, allow_gone, before.lost, excluded)
         if wanted.stores is None:
             _refuse_others(output, stores, labels)
             if given.given:

@@ -19,6 +19,7 @@ from parchunk.icechunk_import import adapter
 from parchunk.icechunk_import.history import Append, History
 from parchunk.icechunk_import.nodes import Nodes
 from parchunk.icechunk_import.planned_commits import PlannedCommit
+from parchunk.metadata.names import group_of
 from parchunk.metadata.spec import ArraySpec, JSONObject
 from parchunk.planning.plan import Plan
 from parchunk.reading.rows import Receipts
@@ -98,11 +99,6 @@ def axis_of(spec: ArraySpec, dimension: str) -> int | None:
     """Return the axis of an array that is the dimension, None where it has none."""
     names = spec.dimension_names
     return names.index(dimension) if dimension in names else None
-
-
-def group_of(array: str) -> str:
-    """Return the group that an array is in."""
-    return array.rpartition("/")[0]
 
 
 def origin_of(plan: Plan) -> str:

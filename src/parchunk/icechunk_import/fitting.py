@@ -11,10 +11,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from parchunk.errors import InputError
-from parchunk.icechunk_import.appending import Appending, axis_of, group_of, origin_of
+from parchunk.icechunk_import.appending import Appending, axis_of, origin_of
 from parchunk.icechunk_import.held_arrays import HeldArrays
 from parchunk.icechunk_import.history import Append
 from parchunk.icechunk_import.out_values import ValuesInOut
+from parchunk.metadata.names import group_of
 from parchunk.metadata.nodes import parse_array, read_v3_node
 from parchunk.metadata.spec import ArraySpec, JSONObject
 from parchunk.metadata.to_v3 import V3Documents

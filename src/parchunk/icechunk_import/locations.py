@@ -20,7 +20,7 @@ from parchunk.icechunk_import import adapter
 from parchunk.planning.many_sources import folders_above
 from parchunk.planning.plan import Plan
 from parchunk.stores.opening import Location
-from parchunk.stores.options import PROVIDERS
+from parchunk.stores.options import PROVIDERS, is_true
 from parchunk.stores.urls import below as below_url
 from parchunk.stores.urls import is_http, key_below
 
@@ -40,11 +40,6 @@ _SETTINGS = {
         "skip_signature": "azure_skip_signature",
     },
 }
-
-
-def is_true(value: str) -> bool:
-    """Whether an option's text says yes."""
-    return value.lower() in ("true", "1", "yes")
 
 
 def settings(scheme: str, options: Mapping[str, str]) -> dict[str, str]:

@@ -8,9 +8,15 @@ from urllib.parse import urlsplit
 
 from parchunk.errors import InputError
 from parchunk.icechunk_import import adapter
-from parchunk.icechunk_import.locations import is_true, settings
+from parchunk.icechunk_import.locations import settings
 from parchunk.stores.opening import Location, open_store, parse_options
-from parchunk.stores.options import PROVIDERS, PUBLIC_OPTIONS, canonical_options, from_environment
+from parchunk.stores.options import (
+    PROVIDERS,
+    PUBLIC_OPTIONS,
+    canonical_options,
+    from_environment,
+    is_true,
+)
 from parchunk.stores.redaction import AZURE_AUTHORITY
 
 _KNOWN = {

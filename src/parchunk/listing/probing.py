@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from parchunk.cover.walks import Walk
 from parchunk.errors import ListingError
-from parchunk.listing.answering import answered
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.patience import Patience, Requests
+from parchunk.listing.questions import asked
 from parchunk.listing.waiting import Cancelled, go_on
 from parchunk.stores.explaining import explain, status
 from parchunk.stores.identity import OTHERWISE, tags_of
@@ -97,7 +97,7 @@ class Prober:
         Last, whether it says when: else it was not later than now. None where there is none.
         """
         try:
-            meta = answered(
+            meta = asked(
                 lambda: self._ask(path), self.source, self.patience, self.requests, self.stop
             )
         except Cancelled:

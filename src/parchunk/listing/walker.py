@@ -17,13 +17,13 @@ import pyarrow as pa
 from parchunk.cover.memory import ROOMY_LISTINGS
 from parchunk.cover.walks import Walk
 from parchunk.errors import ListingError
-from parchunk.listing.answering import answered
 from parchunk.listing.choosing import pages_of
 from parchunk.listing.listed_rows import Endless, Listed, Repeats, in_order, join, up_to
 from parchunk.listing.obstore_pages import rows_of
 from parchunk.listing.pages import EACH, PAGE_ROWS, Enough, PageError, Pages, Spent
 from parchunk.listing.patience import Patience, Requests
 from parchunk.listing.probing import Prober
+from parchunk.listing.questions import asked
 from parchunk.listing.waiting import Cancelled
 from parchunk.listing.witness import Course, Witnesses
 from parchunk.metadata.names import ancestors
@@ -235,7 +235,7 @@ class Listing:
         return found is not None and int(found["size"]) > 0
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
-        return answered(ask, self.source, self.patience, self.requests, self.stop)
+        return asked(ask, self.source, self.patience, self.requests, self.stop)
 
     def _again(self, attempt: int, broken: _Broken, walk: Walk | None, after: str | None) -> None:
         self.requests.add(retries=1)

@@ -117,6 +117,11 @@ def _segment_problem(segment: str, nbytes: int) -> str | None:
     return None
 
 
+def group_of(name: str) -> str:
+    """Return the group that an array or group is in: ``""`` for the root."""
+    return name.rpartition("/")[0]
+
+
 def ancestors(names: Iterable[str]) -> list[str]:
     """Return the root and every group above ``names``, in order."""
     found = {""}

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from parchunk.keys.numbers import Int64Array
+from parchunk.metadata.names import group_of
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.coordinates import MOST_CHUNKS, is_coordinate_of_own
 from parchunk.planning.joining.calendars import date_of, days_of
@@ -69,7 +70,7 @@ def coordinates_of(plan: Plan) -> tuple[ArraySpec, ...]:
 
 def _is_of_others(plan: Plan, named: Sequence[ArraySpec]) -> bool:
     """Whether a split array is in no group of a coordinate, nor below one, and as long as none."""
-    groups = {spec.name.rpartition("/")[0] for spec in named}
+    groups = {group_of(spec.name) for spec in named}
     lengths = {spec.shape[0] for spec in named}
     if "" in groups:
         return False

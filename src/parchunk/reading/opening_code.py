@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 
 from parchunk.metadata import Hierarchy, convert_attributes
+from parchunk.metadata.names import group_of
 from parchunk.metadata.spec import ArraySpec
 from parchunk.metadata.v2 import DIMENSIONS
 from parchunk.planning.plan import Plan
@@ -38,7 +39,7 @@ def first_group(hierarchy: Hierarchy) -> str | None:
     """
     by_group: dict[str, list[ArraySpec]] = {"": []}
     for array in hierarchy.arrays:
-        by_group.setdefault(group_of(array), []).append(array)
+        by_group.setdefault(group_of(array.name), []).append(array)
     for group, arrays in by_group.items():
         if not arrays or nameless(arrays):
             continue
@@ -49,14 +50,9 @@ def first_group(hierarchy: Hierarchy) -> str | None:
     return None if hierarchy.arrays else ""
 
 
-def group_of(array: ArraySpec) -> str:
-    """Return the path of the group that an array is in."""
-    return array.name.rpartition("/")[0]
-
-
 def arrays_in(hierarchy: Hierarchy, group: str) -> list[ArraySpec]:
     """Return the arrays of a group, not of those below it."""
-    return [array for array in hierarchy.arrays if group_of(array) == group]
+    return [array for array in hierarchy.arrays if group_of(array.name) == group]
 
 
 def nameless(arrays: Iterable[ArraySpec]) -> list[ArraySpec]:

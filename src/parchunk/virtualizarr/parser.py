@@ -26,6 +26,7 @@ from parchunk.icechunk_import.locations import Container
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.chunk_keys import chunk_key
 from parchunk.metadata.codecs import is_sharded
+from parchunk.metadata.names import group_of
 from parchunk.metadata.spec import ArraySpec, Hierarchy, JSONObject
 from parchunk.metadata.to_v3 import v3_documents
 from parchunk.metadata.v3 import parse_codecs
@@ -104,7 +105,7 @@ class RegionParser:
         chosen = {
             _name(array.spec.name): array.spec
             for array in plan.arrays
-            if _parent(array.spec.name) == self.group.strip("/")
+            if group_of(array.spec.name) == self.group.strip("/")
             and _name(array.spec.name) not in skipped
         }
         groups = {group.name: group for group in plan.hierarchy.groups}
@@ -301,7 +302,3 @@ def _replace(values: tuple[int, ...], axis: int, value: int) -> tuple[int, ...]:
 
 def _name(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0]

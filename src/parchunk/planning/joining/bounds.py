@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from parchunk.metadata.names import group_of
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.joining.misfits import Misfit, Misfits
 
@@ -16,7 +17,7 @@ def bounds_of(specs: Iterable[ArraySpec]) -> dict[str, str]:
         for attribute in ("bounds", "climatology"):
             name = spec.attributes.get(attribute)
             if isinstance(name, str) and name:
-                above = spec.name.rpartition("/")[0]
+                above = group_of(spec.name)
                 found[f"{above}/{name}" if above else name] = spec.name
     return found
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from parchunk.errors import InputError
-from parchunk.metadata.names import name_problem
+from parchunk.metadata.names import group_of, name_problem
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy
 from parchunk.planning.joining.comparing import Reference
 from parchunk.planning.joining.gathering import Gathering
@@ -105,7 +105,7 @@ def _compare_lengths(
     work: Gathering,
 ) -> None:
     """Say where a dimension has two lengths in one group, which xarray would not open."""
-    above = spec.name.rpartition("/")[0]
+    above = group_of(spec.name)
     for name, size in zip(spec.dimension_names, spec.shape, strict=True):
         if name is None:
             continue

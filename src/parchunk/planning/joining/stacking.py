@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
+from parchunk.metadata.names import group_of
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.joining.bounds import bounds_of, check_shared_units
@@ -174,7 +175,7 @@ def _is_own_coordinate(spec: ArraySpec) -> bool:
 
 def coordinates_of(spec: ArraySpec) -> set[str]:
     """Return the arrays of the same group that CF's attributes of an array name."""
-    above = spec.name.rpartition("/")[0]
+    above = group_of(spec.name)
     found = set()
     for attribute in ("coordinates", "grid_mapping", "ancillary_variables", "cell_measures"):
         text = spec.attributes.get(attribute)

@@ -13,7 +13,7 @@ from parchunk.stores.source import Source
 _T = TypeVar("_T")
 
 
-def answered(
+def asked(
     ask: Callable[[], _T],
     source: Source,
     patience: Patience,
