@@ -179,7 +179,10 @@ TESTS = {
         "building/test_executors.py",
         "cover/test_many_arrays.py",
     ),
-    "icechunk_import/compared_arrays": ("icechunk_import/test_comparing.py",),
+    "icechunk_import/compared_arrays": (
+        "icechunk_import/test_comparing.py",
+        "icechunk_import/test_appending.py",
+    ),
     "icechunk_import/history": ("icechunk_import/test_replacing.py",),
     "icechunk_import/committing": (
         "icechunk_import/test_replacing.py",

@@ -14,6 +14,7 @@ from tests.many_stores import Made, write
 import icechunk
 import parchunk
 from parchunk.errors import InputError, OutputError
+from parchunk.icechunk_import import adapter, compare_with_repo
 from parchunk.icechunk_import.committing import Committer
 
 
@@ -87,6 +88,29 @@ def test_what_others_wrote_goes_on(tmp_path: Path, many: bool) -> None:
     with pytest.raises(InputError, match=r"which an import would cut off: import with --append"):
         parchunk.to_icechunk(out, repo)
     assert parchunk.open_icechunk(repo).list_branches() == {"main"}
+
+
+def test_chunks_behind_along_a_later_axis_stand_for_none_that_is_gone(tmp_path: Path) -> None:
+    """What another appended behind the first row is no chunk of the second, nor the reverse."""
+
+    def depth(begin: int) -> Made:
+        return Made(np.arange(begin, begin + 12).reshape(3, 4) + 1.0, ("y", "time"), (1, 2))
+
+    repo = native(tmp_path, made(0, 4, depth=depth(0)))
+    outs = [str(tmp_path / f"out{at}") for at in (1, 2)]
+    for at, out in zip((1, 2), outs, strict=True):
+        store = write(tmp_path / f"{at}.zarr", made(4 * at, 4, depth=depth(12 * at)), 3)
+        parchunk.build(store, out)
+        parchunk.to_icechunk(out, repo, append="time")
+    assert [parchunk.audit(out, icechunk=repo).findings for out in outs] == [(), ()]
+    session = parchunk.open_icechunk(repo).writable_session("main")
+    adapter.delete(session.store, ["depth/c/1/2"])  # beside it lies depth/c/0/4, of the second
+    session.commit("deleted")
+    found = [compare_with_repo(out, str(repo)).findings for out in outs]
+    assert [[(one.array, one.kind, one.chunks) for one in some] for some in found] == [
+        [("depth", "missing", ((1, 0),))],
+        [],
+    ]
 
 
 def test_what_was_imported_is_not_sent_to_be_appended_behind_itself(tmp_path: Path) -> None:

@@ -59,18 +59,19 @@ def test_missing_and_extra_chunks_by_region(imported):
 
 
 def test_other_locations_and_kinds(imported, tmp_path):
+    """Of the first rows of a region, too."""
     out, repo = imported
 
     def edit(store) -> None:
         one, size = np.zeros(1, np.int64), np.full(1, 9)
         place = pa.array([f"file://{tmp_path}/source/air/c/1/1/1"])
-        call = adapter.prepare("/air", (1, 0, 0), (1, 1, 1), place, one, size, None)
+        call = adapter.prepare("/air", (0, 0, 0), (1, 1, 1), place, one, size, None)
         assert call(store) == 0
-        adapter.put(store, {"air/c/9/0/0": bytes(24)})
+        adapter.put(store, {"air/c/8/0/0": bytes(24), "air/c/9/0/0": bytes(24)})
 
     change(repo, edit)
     found = [(f.region, f.kind, f.chunks) for f in compare_with_repo(out, repo, sample=99).findings]
-    wanted = [(0, "location", ((1, 0, 0),)), (2, "type", ((9, 0, 0),))]
+    wanted = [(0, "location", ((0, 0, 0),)), (2, "type", ((8, 0, 0), (9, 0, 0)))]
     assert found == (wanted if adapter.takes_arrays() else wanted[1:])
 
 
