@@ -18,14 +18,20 @@ import fsspec
 import numpy as np
 import pytest
 import zarr
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from instruments.s3_server import S3Bucket, ministack, new_bucket, s3_server
 from tests.made import spec
 
 from parchunk.metadata.spec import ArraySpec, Hierarchy
 
-# Machines are busy: no test may fail for its time. CI draws the same examples each time.
-settings.register_profile("parchunk", deadline=None, derandomize="CI" in os.environ)
+# Machines are busy: no test may fail for its time. CI draws the same examples each time. What one
+# suppresses by itself is all that is suppressed there: it names what is slow, too.
+settings.register_profile(
+    "parchunk",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("parchunk")
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and what they start too.

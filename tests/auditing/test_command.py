@@ -23,7 +23,7 @@ def run(capsys):
 
 
 def test_findings_exit_1_and_say_what_to_do(run, built):
-    ran = run(built.out)
+    ran = run(built.out, "--no-progress")
     assert ran.returncode == 1
     assert "i.e. 2003-05-13 to 2003-05-14: all 8 chunks missing" in ran.stdout
     assert "to do:" in ran.stdout

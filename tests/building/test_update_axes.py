@@ -180,7 +180,10 @@ def histories(draw: st.DrawFn) -> tuple[dict[str, Any], list[tuple[int, ...]]]:
     return {"shape": shapes[0], "chunks": chunks, "shards": shards}, shapes[1:]
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(history=histories(), data=st.data())
 def test_any_shape_after_any_other_is_a_fresh_build(
     published: Published, history: tuple[dict[str, Any], list[tuple[int, ...]]], data: st.DataObject

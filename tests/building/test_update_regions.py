@@ -243,7 +243,10 @@ def test_references_that_were_written_crookedly_are_written_anew(
     check(out, source, open_references, same_bits)
 
 
-@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(15),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_after_any_growth_readers_see_what_a_fresh_build_shows(
     data: st.DataObject, open_references: Reader, same_bits: Bits

@@ -168,7 +168,7 @@ def test_plan_build_status(
     assert not out.exists()
     code, shown, err = call(capsys, "status", out)
     assert code == 2
-    code, shown, err = call(capsys, "build", source, out, "--region", 4)
+    code, shown, err = call(capsys, "build", source, out, "--region", 4, "--no-progress")
     assert (code, err) == (0, "")
     assert "40 of 40 chunks present" in shown
     assert "parchunk.open_dataset(" in shown
@@ -309,8 +309,8 @@ def test_names_that_no_file_can_have_and_links_that_go_round_are_one_line(
         (["plan", f"g={long}"], "cannot read "),
         (["plan", f"{source}/{long}*"], "matches no folder"),
         (["plan", source, "--inventory", long], f"--inventory {long} cannot be read: File name"),
-        (["audit", out, "--report", f"{long}/x"], "too long"),
-        (["audit", out, "--report", loop], "levels of symbolic links"),
+        (["audit", out, "--no-progress", "--report", f"{long}/x"], "too long"),
+        (["audit", out, "--no-progress", "--report", loop], "levels of symbolic links"),
         (["audit", source, "--keep", loop], "loop is a link to what is not there"),
         (["sql", loop, "SELECT 1"], "levels of symbolic links"),
         (["sql", out, "SELECT 1", "--to", f"{long}/x"], "too long"),

@@ -24,7 +24,7 @@ EXAMPLES = int(os.environ.get("PARCHUNK_FUZZ", "40"))
 BOUNDED = settings(
     max_examples=EXAMPLES,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 ZARRAY = {"zarr_format": 2, "shape": [30], "chunks": [1], "dtype": "<i4", "order": "C"}
 ZARRAY |= {"fill_value": 0, "filters": None, "compressor": None}

@@ -126,7 +126,10 @@ def written(store: Any, values: Any, attributes: Any, fill: Any, missing: bool) 
     return xr.open_dataset(store, engine="zarr", consolidated=False)["a"].load()
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(drawn=masked_arrays(), missing=st.booleans())
 @example(  # the two encodings of xarray that most stores have
     drawn=(np.array([7, 7, -9999.9, 3, 4, -0.0], "f4"), {"_FillValue": np.float32(-9999.9)},

@@ -146,7 +146,7 @@ def test_v3_documents_that_mean_what_plain_ones_do(tmp_path: Path, number: int, 
 @settings(
     max_examples=examples(25),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_oddities_together(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

@@ -74,7 +74,10 @@ def check_reads_back(out: Path) -> None:
             assert read(str(out))["a"].values.tolist() == VALUES, read
 
 
-@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(15),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(name=NAMES, above=st.booleans())
 @example(name="refs_{model}.parquet", above=False)
 @example(name="run{1}", above=True)

@@ -83,7 +83,11 @@ def hierarchies(draw: st.DrawFn, array_spec: Maker) -> Hierarchy:
     return Hierarchy(tuple(specs), ())
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(
+    deadline=None,
+    max_examples=300,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_every_plan_keeps_its_promises(data: st.DataObject, array_spec: Maker) -> None:
     hierarchy = data.draw(hierarchies(array_spec))
