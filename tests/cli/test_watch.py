@@ -17,6 +17,7 @@ from parchunk.cli.main import run
 from parchunk.out.advance import Observer
 from parchunk.out.claims import Claim, claimed, read_claims
 from parchunk.out.holder import Holder
+from parchunk.out.lease import held
 from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
 from parchunk.out.output import ROOT
@@ -179,3 +180,48 @@ def test_what_claims_call_themselves_is_text(begun: Path, tmp_path: Path, capsys
     said = capsys.readouterr().out
     assert "stale: v region 2 by process" in said
     assert "on \\x1b[2Jhost" in said
+
+
+@pytest.mark.parametrize("there", ["nothing", "a folder", "what a build has that plans"])
+def test_it_may_be_started_before_the_build(
+    there: str, begun: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it waits is said once, and it ends with the build."""
+    out = tmp_path / "later"
+    if there != "nothing":
+        out.mkdir()
+    looks = iter([lambda: None, lambda: None, lambda: parchunk.build(tmp_path / "s.zarr", out)])
+    monkeypatch.setattr(watching.time, "sleep", lambda _: next(looks)())
+    with contextlib.ExitStack() as stack:
+        if there == "what a build has that plans":
+            lease = stack.enter_context(held(open_output(out)))
+            looks = iter(
+                [lambda: None, lambda: [lease.release(), parchunk.build(tmp_path / "s.zarr", out)]]
+            )
+        assert run(["status", str(out), "--watch"]) == 0
+    waits, *_, last = capsys.readouterr().out.splitlines()
+    assert waits[9:] == f"nothing has begun in {out} yet: waiting for a build of it"
+    assert last.endswith("published")
+
+    looks = iter([lambda: None, lambda: parchunk.build(tmp_path / "s.zarr", tmp_path / "again")])
+    assert run(["status", str(tmp_path / "again"), "--watch", "--json"]) == 0
+    first, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["finished"], first["partitions"], first["at_work"]) == (False, 0, [])
+    assert first.keys() == last.keys()
+    assert last["finished"]
+    # What holds something else will hold no build.
+    assert run(["status", str(tmp_path / "s.zarr"), "--watch"]) == 2
+    assert "holds no parchunk build" in capsys.readouterr().err
+
+
+def test_how_old_what_tasks_say_may_be_is_said(
+    begun: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching.time, "sleep", stop)
+    with claimed(open_output(begun), "v region 1", 1), pytest.raises(KeyboardInterrupt):
+        watching.watch(open_output(begun), 1, as_json=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 task at work (how far each is, it tells every 20 s)" in said

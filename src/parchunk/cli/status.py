@@ -30,7 +30,11 @@ _PRINTED = 40
 @click.command("status")
 @click.argument("out")
 @output_option
-@click.option("--watch", is_flag=True, help="Look again and again until it is finished.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Look again and again until it is finished; waits where it has not begun.",
+)
 @click.option(
     "--every",
     type=click.FloatRange(0.1, 3600),

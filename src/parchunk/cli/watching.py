@@ -10,7 +10,8 @@ import click
 from parchunk.cli.tables import console, say
 from parchunk.out.advance import Advance, Observer
 from parchunk.out.claims import Claim
-from parchunk.out.output import Output
+from parchunk.out.lease import RENEWAL
+from parchunk.out.output import PLAN, Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.under_way import UnderWay, read_under_way
 from parchunk.showing.pace import Rate
@@ -23,14 +24,24 @@ _NAMED = 8
 def watch(output: Output, every: float, as_json: bool) -> int:
     """Print a look at OUT every so many seconds, until what is under way is finished.
 
+    Where nothing has begun yet, as on another machine, that is waited for, and said once.
+
     Raises
     ------
     InputError, OutputError
-        When OUT holds no build, or cannot be read.
+        When OUT holds something else than a build, or cannot be read.
     """
     rate, out = Rate(), console()
     first: int | None = None
+    waits = False
     while True:
+        if _is_to_begin(output):
+            if not waits:
+                _say_that_it_waits(output, as_json)
+            waits = True
+            time.sleep(every)
+            continue
+        waits = False
         # Read each time: an update may have another plan.
         plan = load_plan(output)
         # What is published was done before, and its claims forgotten.
@@ -53,6 +64,21 @@ def watch(output: Output, every: float, as_json: bool) -> int:
         if finished:
             return 0
         time.sleep(every)
+
+
+def _is_to_begin(output: Output) -> bool:
+    """Whether OUT holds nothing yet, or no more than a build has that is still planning."""
+    # Its plan is the first that a build writes.
+    return output.stat(PLAN) is None and output.is_empty()
+
+
+def _say_that_it_waits(output: Output, as_json: bool) -> None:
+    if as_json:
+        nothing = UnderWay(published=False, updating=False, holder=None)
+        click.echo(json.dumps(_document(Advance(0, 0, 0, 0, (), ()), nothing, None, None, False)))
+    else:
+        now = time.strftime("%H:%M:%S")
+        say(console(), f"{now} nothing has begun in {output.url} yet: waiting for a build of it")
 
 
 def _left(advance: Advance, under_way: UnderWay, speed: float | None, came: int) -> float | None:
@@ -122,7 +148,8 @@ def _lines(
     if finished:
         parts.append("published")
     elif advance.claims:
-        parts.append(f"{counted(len(advance.claims), 'task')} at work")
+        at_work = counted(len(advance.claims), "task")
+        parts.append(f"{at_work} at work (how far each is, it tells every {RENEWAL:.0f} s)")
     elif under_way.holder is not None:
         parts.append(f"process {under_way.holder.pid} on {under_way.holder.host} is at it")
     else:
