@@ -22,6 +22,7 @@ SLURM = {
     "SLURM_ARRAY_TASK_MAX": "7",
 }
 AWS = {"AWS_BATCH_JOB_ARRAY_INDEX": "0", "AWS_BATCH_JOB_ARRAY_SIZE": "10"}
+CLOUD_RUN = {"CLOUD_RUN_TASK_INDEX": "2", "CLOUD_RUN_TASK_COUNT": "3"}
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,10 @@ AWS = {"AWS_BATCH_JOB_ARRAY_INDEX": "0", "AWS_BATCH_JOB_ARRAY_SIZE": "10"}
         ("auto", AWS, (1, 10)),
         ("auto", AWS | {"JOB_COMPLETION_INDEX": "0", "BATCH_TASK_INDEX": ""}, None),
         ("auto", {"BATCH_TASK_INDEX": "9", "BATCH_TASK_COUNT": "10"}, (10, 10)),
-        ("auto", {"CLOUD_RUN_TASK_INDEX": "2", "CLOUD_RUN_TASK_COUNT": "3"}, (3, 3)),
+        ("auto", CLOUD_RUN, (3, 3)),
         ("auto/5", {"JOB_COMPLETION_INDEX": "4"}, (5, 5)),
+        ("auto", CLOUD_RUN | {"JOB_COMPLETION_INDEX": "2"}, (3, 3)),  # they say the same
+        ("auto/3", CLOUD_RUN | {"JOB_COMPLETION_INDEX": "2"}, (3, 3)),
         ("auto/10", AWS, (1, 10)),
     ],
 )
@@ -59,6 +62,10 @@ def test_which_part(text: str, environment: dict[str, str], wanted: Any) -> None
         ("auto", {"JOB_COMPLETION_INDEX": "1"}, "give --part auto/N"),
         ("auto/5", {"JOB_COMPLETION_INDEX": "5"}, "says part 6 of 5"),
         ("auto/9", AWS, "there are 10 jobs"),
+        ("auto", CLOUD_RUN | {"JOB_COMPLETION_INDEX": "1"}, "INDEX 3/3, JOB_COMPLETION_INDEX 2/?"),
+        ("auto", CLOUD_RUN | {"JOB_COMPLETION_INDEX": "1"}, "or unset those"),
+        ("auto/3", CLOUD_RUN | {"JOB_COMPLETION_INDEX": "1"}, "JOB_COMPLETION_INDEX 2/3"),
+        ("auto", {"CLOUD_RUN_TASK_INDEX": "1"}, "give --part auto/N (Cloud Run: N is the job's"),
         ("auto", AWS | {"AWS_BATCH_JOB_ARRAY_SIZE": "ten"}, "'ten', no number"),
         ("auto", SLURM | {"SLURM_ARRAY_TASK_MAX": "9"}, "not evenly spaced"),
         ("auto", SLURM | {"SLURM_ARRAY_TASK_ID": "2"}, "not evenly spaced"),

@@ -15,6 +15,13 @@ _FROM_ZERO = (
     ("CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT"),
     ("JOB_COMPLETION_INDEX", ""),  # Kubernetes does not say how many completions there are
 )
+#: What N is, by the variable that comes without it.
+_COUNTED = {
+    "JOB_COMPLETION_INDEX": "Kubernetes: N is the Job's completions",
+    "CLOUD_RUN_TASK_INDEX": "Cloud Run: N is the job's tasks, as CLOUD_RUN_TASK_COUNT says them",
+    "BATCH_TASK_INDEX": "Google Cloud Batch: N is the group's tasks, as BATCH_TASK_COUNT says them",
+    "AWS_BATCH_JOB_ARRAY_INDEX": "AWS Batch: N is the array's size",
+}
 
 
 def parse_part(text: str, environment: Mapping[str, str]) -> tuple[int, int]:
@@ -40,32 +47,38 @@ def parse_part(text: str, environment: Mapping[str, str]) -> tuple[int, int]:
 
 
 def _by_environment(of: int | None, environment: Mapping[str, str]) -> tuple[int, int]:
-    found = {}
-    for variable, index, count in _said(environment):
-        if of is not None and count is not None and of != count:
-            raise InputError(
-                f"--part auto/{of}: by {variable} there are {count} jobs: give --part auto"
-            )
-        if (count or of) is None:
-            raise InputError(
-                f"--part auto: {variable} does not come with how many jobs there are: give "
-                "--part auto/N (Kubernetes: N is the Job's completions)"
-            )
-        found[variable] = (index + 1, count or of or 0)
-    if not found:
+    """Return what the schedulers say, all of which must say the same.
+
+    One that does not say how many jobs there are takes that from another, or from ``of``.
+    """
+    said = list(_said(environment))
+    if not said:
         raise InputError(
             "--part auto: no array job of SLURM, AWS Batch, Google Cloud Batch, Cloud Run or "
             f"Kubernetes is seen in the environment: {_WRITE}"
         )
-    if len(set(found.values())) > 1:
-        said = ", ".join(f"{name} {part}/{total}" for name, (part, total) in found.items())
+    for variable, _, count in said:
+        if of is not None and count is not None and of != count:
+            raise InputError(
+                f"--part auto/{of}: by {variable} there are {count} jobs: give --part auto"
+            )
+    totals = {one for one in (of, *(count for _, _, count in said)) if one is not None}
+    if len({index for _, index, _ in said}) > 1 or len(totals) > 1:
+        each = ", ".join(f"{name} {index + 1}/{count or of or '?'}" for name, index, count in said)
         raise InputError(
-            f"--part auto: several schedulers say which part this is ({said}): {_WRITE}"
+            f"--part auto: several schedulers say which part this is ({each}): {_WRITE}; or unset "
+            "those that this job is not of"
         )
-    part, total = next(iter(found.values()))
-    if part > total:
-        raise InputError(f"--part auto: {next(iter(found))} says part {part} of {total}: {_WRITE}")
-    return part, total
+    variable, index, _ = said[0]
+    if not totals:
+        raise InputError(
+            f"--part auto: {variable} does not come with how many jobs there are: give --part "
+            f"auto/N ({_COUNTED.get(variable, 'N is how many jobs the array has')})"
+        )
+    (total,) = totals
+    if index + 1 > total:
+        raise InputError(f"--part auto: {variable} says part {index + 1} of {total}: {_WRITE}")
+    return index + 1, total
 
 
 def _said(environment: Mapping[str, str]) -> Iterator[tuple[str, int, int | None]]:
