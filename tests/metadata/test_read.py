@@ -384,3 +384,12 @@ def test_broken_zmetadata(reader_of, document) -> None:
 
 
 # broken and hostile documents
+
+
+def test_a_name_that_looks_like_a_glob_is_itself_one(reader_of, zarray) -> None:
+    reader = reader_of(
+        {f"{name}/.zarray": zarray() for name in ("[z]", "z", "a*")} | {".zgroup": GROUP2}
+    )
+    assert names(read_hierarchy(reader, exclude=["[z]"])) == ["a*"]
+    assert names(read_hierarchy(reader, include=["[z]"])) == ["[z]", "z"]
+    assert names(read_hierarchy(reader, include=["[[]z]"])) == ["[z]"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from itertools import permutations
 from typing import TypeVar
 
 from parchunk.auditing.expectation import Bound, Box, Expectation
 from parchunk.auditing.expected import Expected, ExpectedDates, parse_expected
 from parchunk.errors import InputError
+from parchunk.metadata.choosing import fits
 from parchunk.metadata.spec import ArraySpec
 from parchunk.planning.labels import Labels
 from parchunk.planning.plan import Plan
@@ -45,7 +45,7 @@ class Rule:
 
     def matches(self, array: str) -> bool:
         """Whether it is about an array."""
-        return fnmatchcase(array, self.arrays)
+        return fits(array, self.arrays)
 
 
 @dataclass(frozen=True)

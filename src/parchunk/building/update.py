@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from functools import partial
 from os import PathLike
 from typing import Any, cast
@@ -29,6 +28,7 @@ from parchunk.cover.memory import DEFAULT_CONCURRENCY, DEFAULT_MEMORY
 from parchunk.errors import InputError
 from parchunk.listing.choosing import choose
 from parchunk.listing.patience import Patience
+from parchunk.metadata.choosing import fits
 from parchunk.out.counts import Counts
 from parchunk.out.inventory_date import refuse_older
 from parchunk.out.kept_rows import forget_rows
@@ -290,7 +290,7 @@ def _without(plan: Plan, exclude: Iterable[str], output: Output) -> Plan:
     for name in plan.by_name:
         own = {name} if plan.stores is None else plan.stores.own_names(name)
         for glob in globs:
-            if any(fnmatchcase(each, glob) for each in own):
+            if any(fits(each, glob) for each in own):
                 raise InputError(
                     f"--exclude {glob}: {name} is in {output.url} already: build anew to leave it "
                     "out (--overwrite, or another OUT)"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from parchunk.errors import InputError
+from parchunk.metadata.choosing import fits
 from parchunk.metadata.document import shorten
 from parchunk.metadata.refused import UnsupportedArraysError
 from parchunk.metadata.to_v3 import V3Documents, v3_documents
@@ -34,7 +34,7 @@ def select(
     names = frozenset(plan.by_name)
     for option, globs in (("--include", include), ("--exclude", exclude)):
         for glob in globs:
-            if not any(fnmatchcase(name, glob) for name in names):
+            if not any(fits(name, glob) for name in names):
                 raise InputError(
                     f"{option} {shorten(glob)} matches no array of the references: there are "
                     + ", ".join(sorted(names)[:8])
@@ -43,8 +43,8 @@ def select(
     wanted = {
         name
         for name in names
-        if (not include or any(fnmatchcase(name, glob) for glob in include))
-        and not any(fnmatchcase(name, glob) for glob in exclude)
+        if (not include or any(fits(name, glob) for glob in include))
+        and not any(fits(name, glob) for glob in exclude)
     }
     if not wanted:
         raise InputError("--include and --exclude leave no array: widen them")

@@ -10,6 +10,11 @@ from parchunk.metadata.discovery import LeftOut
 from parchunk.metadata.document import shorten
 
 
+def fits(name: str, glob: str) -> bool:
+    """Whether an array's name is one that a glob means: itself, too, whatever it is made of."""
+    return name == glob or fnmatchcase(name, glob)
+
+
 def select(
     where: str,
     arrays: Sequence[str],
@@ -33,7 +38,7 @@ def select(
     for option, globs in (("--include", include), ("--exclude", exclude)):
         for glob in globs:
             known = names if option == "--exclude" else arrays
-            if any(fnmatchcase(name, glob) for name in known):
+            if any(fits(name, glob) for name in known):
                 if matched is not None:
                     matched.add(glob)
             elif matched is None:
@@ -44,8 +49,8 @@ def select(
     wanted = [
         name
         for name in arrays
-        if (not include or any(fnmatchcase(name, glob) for glob in include))
-        and not any(fnmatchcase(name, glob) for glob in exclude)
+        if (not include or any(fits(name, glob) for glob in include))
+        and not any(fits(name, glob) for glob in exclude)
     ]
     if not wanted:
         raise InputError(f"--include and --exclude leave no array of {where}: widen them")
@@ -55,11 +60,11 @@ def select(
 def is_named(one: LeftOut, include: Sequence[str], exclude: Sequence[str]) -> bool:
     """Whether what is left out is to be named; below a folder there may be whatever is included."""
     names = (one.name,) if one.is_array else (one.name, f"{one.name}/")
-    if any(fnmatchcase(name, glob) for name in names for glob in exclude):
+    if any(fits(name, glob) for name in names for glob in exclude):
         return False
     if not one.is_array or not include:
         return True
-    return any(fnmatchcase(one.name, glob) for glob in include)
+    return any(fits(one.name, glob) for glob in include)
 
 
 def some_of(names: Sequence[str]) -> str:
