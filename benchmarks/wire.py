@@ -34,9 +34,9 @@ import parchunk
 from benchmarks.wire_loop import loops
 from parchunk.listing.choosing import choose, pages_of
 from parchunk.listing.pages import Enough, Spent
-from parchunk.listing.throttle import Throttle
 from parchunk.listing.walker import BATCH_ROWS, batch_rows
 from parchunk.listing.wire.server import server_at
+from parchunk.stores.throttle import Throttle
 
 SMALL = 10_000
 NEVER = threading.Event()

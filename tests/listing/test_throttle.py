@@ -10,8 +10,8 @@ from obstore.store import S3Store
 
 from parchunk.errors import InputError
 from parchunk.listing.patience import Patience
-from parchunk.listing.throttle import Pace, Throttle, throttle_of
 from parchunk.stores.same_store import SameStore
+from parchunk.stores.throttle import Pace, Throttle, throttle_of
 
 
 def test_half_as_many_once_a_rush_and_one_more_a_round() -> None:
@@ -83,7 +83,7 @@ class Clock:
 
 def test_so_many_begin_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     clock: Any = Clock()
-    monkeypatch.setattr("parchunk.listing.throttle.time.monotonic", lambda: clock.now)
+    monkeypatch.setattr("parchunk.stores.throttle.time.monotonic", lambda: clock.now)
     throttle, begun = Throttle(Pace(4)), []
     for asked in (True, True, False, True):
         begins = throttle.begin(clock)
@@ -98,7 +98,7 @@ def test_so_many_begin_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_several_stores_of_a_process_keep_a_rate_together(monkeypatch: pytest.MonkeyPatch) -> None:
     clock: Any = Clock()
-    monkeypatch.setattr("parchunk.listing.throttle.time.monotonic", lambda: clock.now)
+    monkeypatch.setattr("parchunk.stores.throttle.time.monotonic", lambda: clock.now)
     for bucket in ("a", "b", "c"):
         store = SameStore(S3Store(bucket, region="us-east-1", skip_signature=True))
         throttle_of(store, "", 0.2, -1).begin(clock)
@@ -107,7 +107,7 @@ def test_several_stores_of_a_process_keep_a_rate_together(monkeypatch: pytest.Mo
 
 def test_waits_are_no_longer_than_python_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     clock: Any = Clock()
-    monkeypatch.setattr("parchunk.listing.throttle.time.monotonic", lambda: clock.now)
+    monkeypatch.setattr("parchunk.stores.throttle.time.monotonic", lambda: clock.now)
     throttle = Throttle(Pace(1e-300))
     throttle.begin(clock)
     throttle.begin(clock)

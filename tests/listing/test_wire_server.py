@@ -24,11 +24,11 @@ import parchunk
 from parchunk.building.pools import Pools
 from parchunk.listing.choosing import pages_of
 from parchunk.listing.pages import PageError, Spent
-from parchunk.listing.throttle import Throttle
 from parchunk.listing.wire.connection import Answer
 from parchunk.listing.wire.s3 import S3
 from parchunk.listing.wire.s3_place import s3_place
 from parchunk.listing.wire.server import Limits, Origin, hang_up, server_at
+from parchunk.stores.throttle import Throttle
 
 LIMITS = Limits(quiet=2.0, whole=60.0, retries=0)
 

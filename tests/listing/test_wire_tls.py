@@ -23,8 +23,8 @@ import parchunk
 from parchunk.cli.main import run
 from parchunk.listing.choosing import choose, pages_of
 from parchunk.listing.pages import PageError, Spent
-from parchunk.listing.throttle import Throttle
 from parchunk.listing.wire.server import Limits, Origin, hang_up, server_at
+from parchunk.stores.throttle import Throttle
 
 NEVER = threading.Event()
 STORE = zarr_store([("v", (3,), (1,), ("time",))])

@@ -59,7 +59,7 @@ def do_here(
         run.in_processes(ready, effort.processes)
     else:
         blocks = together(output, effort.shared, run.receipted, run.check)
-        run.in_threads(ready, most_held, effort.concurrency, output, blocks)
+        run.in_threads(ready, most_held, effort.concurrency, share.writes, output, blocks)
     least = sum(least for (least,) in islice(run.receipts.each("requests_least"), before, None))
     return least if source.manner.remote else 0
 

@@ -16,6 +16,7 @@ from parchunk.cover.memory import (
     inline_bound,
     inlining_of,
     kept_beyond,
+    row_bytes,
 )
 from parchunk.cover.room import room_for
 from parchunk.errors import InputError
@@ -24,17 +25,25 @@ from parchunk.planning.plan import Partition, Plan
 from parchunk.stores.source import Source
 from parchunk.wording import counted
 
+#: Small partitions that are written at a time, at most: so many for each listing, as one of these
+#: brings many of them; no more than these; and no more than so many bytes of rows.
+_WRITES_FOR_EACH = 4
+_WRITES = 64
+_WRITTEN_BYTES = 8 << 20
+
 
 @dataclass(frozen=True)
 class Share:
     """What one job may use of a build's effort; output does not depend on it.
 
-    ``concurrency`` is the number of listings side by side in one process; ``trust_listing``
-    skips the second listing of gaps; ``inlining`` bounds the memory that inlined chunks take.
+    ``concurrency`` is the number of listings side by side in one process, and ``writes`` that of
+    small partitions written at a time where each is a request; ``trust_listing`` skips the second
+    listing of gaps; ``inlining`` bounds the memory that inlined chunks take.
     ``shared``: others may do the same partitions at the same time.
     """
 
     concurrency: int
+    writes: int
     trust_listing: bool
     patience: Patience
     inlining: InlineBound = UNBOUNDED
@@ -113,4 +122,11 @@ class Effort:
         patience = self.patience or Patience()
         rate = patience.lists_per_second / self.processes
         patience = replace(patience, lists_per_second=rate)
-        return Share(self.listings, self.trust_listing, patience, inlining, self.shared)
+        writes = self._writes(plan)
+        return Share(self.listings, writes, self.trust_listing, patience, inlining, self.shared)
+
+    def _writes(self, plan: Plan) -> int:
+        """Return how many small partitions one process writes at a time, at most."""
+        rows = min(file_rows(plan), (self.limits or USUAL).small)
+        fitting = _WRITTEN_BYTES // (max(rows, 1) * row_bytes(plan.identity))
+        return max(min(_WRITES_FOR_EACH * self.listings, _WRITES, fitting), self.listings)

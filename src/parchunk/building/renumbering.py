@@ -148,7 +148,8 @@ class Renumbering:
             if self.effort.processes > 1:
                 run.in_processes(ready, self.effort.processes)
             else:
-                run.in_threads(ready, most_held, self.effort.concurrency, self.stage)
+                writes = self.effort.share(self.new).writes
+                run.in_threads(ready, most_held, self.effort.concurrency, writes, self.stage)
         finally:
             if run.writing:
                 self.lease.leave()

@@ -76,17 +76,20 @@ class Run:
         jobs: Iterable[ReadyJobs],
         most_held: int,
         concurrency: int,
+        writes: int,
         output: Output,
         blocks: Together | None = None,
     ) -> None:
         """Run jobs in this process, as many at once as fit the memory bound together.
+
+        Up to ``writes`` small partitions are written at a time.
 
         They add the receipts of small arrays to ``blocks``, unless each has its own.
         """
         at_once = min(_FOR_EACH_LISTING * concurrency, _JOBS_IN_FLIGHT)
         # One more than there are jobs, for receipts that are due meanwhile.
         coordinators = ThreadPoolExecutor(at_once + 1, thread_name_prefix="job")
-        with Pools(concurrency, output.writes_at_once(concurrency)) as pools:
+        with Pools(concurrency, output.writes_at_once(writes)) as pools:
             call = partial(
                 build_jobs,
                 pools=pools,

@@ -80,9 +80,8 @@ def build_jobs(
     """
     with contextlib.ExitStack() as stack:
         if pools is None:
-            most = ready.share.concurrency
-            small = ready.output.writes_at_once(most)
-            pools = stack.enter_context(Pools(most, small))
+            small = ready.output.writes_at_once(ready.share.writes)
+            pools = stack.enter_context(Pools(ready.share.concurrency, small))
         gaps = gaps or FirstGaps(ready.output)
         return _build(ready, pools, Requests(total=requests), notify, blocks, gaps)
 

@@ -200,7 +200,7 @@ def rewriting_bounds(
     InputError
         When that is too little, naming the least that will do.
     """
-    rest = FIXED_BYTES + kept + WRITERS * rows * _row_bytes(identity)
+    rest = FIXED_BYTES + kept + WRITERS * rows * row_bytes(identity)
     read = READ_ROW_BYTES + ROW_COPIES * HELD_BYTES[identity]
     least = rest + rows * read + READ_BYTES
     if memory < least:
@@ -228,13 +228,14 @@ def _taken(kept: int) -> str:
     return f", as {-(-kept // (1 << 20))} MiB are taken by very many arrays or partitions"
 
 
-def _row_bytes(identity: str) -> int:
+def row_bytes(identity: str) -> int:
+    """Return the bytes a row of a record file costs while that is written."""
     return ROW_BYTES + ROW_COPIES * HELD_BYTES[identity]
 
 
 def _needed_bytes(rows: int, concurrency: int, identity: str, kept: int = 0) -> tuple[int, int]:
     """Return the bytes a process needs for all but chunks' sizes, and with the fewest of these."""
-    rest = FIXED_BYTES + kept + WRITERS * rows * _row_bytes(identity)
+    rest = FIXED_BYTES + kept + WRITERS * rows * row_bytes(identity)
     rest += min(concurrency, ROOMY_LISTINGS) * LISTING_BYTES
     rest += max(concurrency - ROOMY_LISTINGS, 0) * SLIM_LISTING_BYTES
     return rest, rest + max(rows * chunk_bytes(identity), 4 << 20)

@@ -18,13 +18,13 @@ from typing import Any
 
 from parchunk.listing.batches import Batches, Stalled
 from parchunk.listing.pages import PAGE_ROWS, Spent
-from parchunk.listing.throttle import BUSY, Throttle
 from parchunk.listing.wire.reaching import NotHere, limits_of
 from parchunk.listing.wire.server import Limits
 from parchunk.stores.at_once import store_at_once
 from parchunk.stores.explaining import is_final, status
 from parchunk.stores.same_store import SameStore
 from parchunk.stores.source import Source
+from parchunk.stores.throttle import BUSY, Throttle
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from parchunk.errors import InputError, MissingExtraError
 from parchunk.listing.inventory_pages import InventoryPages
 from parchunk.listing.obstore_pages import ObstorePages
 from parchunk.listing.pages import Pages
-from parchunk.listing.throttle import throttle_of
 from parchunk.listing.wire.gcs import GCS
 from parchunk.listing.wire.reaching import NotHere
 from parchunk.listing.wire.s3 import S3
@@ -29,6 +28,7 @@ from parchunk.listing.wire.wire_pages import Dialect, WirePages
 from parchunk.stores.options import environment_mark
 from parchunk.stores.same_store import SameStore
 from parchunk.stores.source import Source
+from parchunk.stores.throttle import throttle_of
 
 #: Stores and kinds of credentials that the suite has. AWS itself it has by its parts alone, which
 #: is no proof.

@@ -13,10 +13,10 @@ from parchunk.errors import ListingError
 from parchunk.listing.asking import Asking, open_stream
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.pages import EACH, Enough, PageError, Spent
-from parchunk.listing.throttle import Throttle
 from parchunk.stores.explaining import explain, is_final
 from parchunk.stores.identity import tags_of
 from parchunk.stores.source import Source
+from parchunk.stores.throttle import Throttle
 
 #: Rows of a page where rows cost no requests: enough to make the kernels' fixed costs small.
 LOCAL_ROWS = 10_000

@@ -6,6 +6,9 @@ can be on nothing else.
 
 from __future__ import annotations
 
+import math
+import os
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,9 +23,14 @@ from parchunk.stores.explaining import is_final, status
 from parchunk.stores.opening import Location
 from parchunk.stores.options import environment_mark
 from parchunk.stores.same_store import SameStore
+from parchunk.stores.throttle import BUSY, throttle_of
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, PutMode, PutResult
+
+_BUSY = {str(code) for code in BUSY}
+#: Writes that wait for others are due when those end.
+_NEVER = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -107,9 +115,12 @@ class RemoteOutput(Output):
         """Do nothing: there are no folders, and nothing is ever half-written."""
 
     def put(self, path: str, data: bytes | memoryview) -> None:
-        """Write one object whole, replacing what is there; after an error that is untouched."""
+        """Write one object whole, replacing what is there; after an error that is untouched.
+
+        A store that is too busy is sent fewer at a time from then on, by all of the process.
+        """
         with failing(f"write {self.describe(path)}", RESUME):
-            self.store.put(self._key(path), bytes(data))
+            self._put_when_due(self._key(path), bytes(data))
 
     def writes_at_once(self, most: int) -> int:
         """Return ``most``: a request takes longer than all else that is done for an object."""
@@ -184,6 +195,25 @@ class RemoteOutput(Output):
 
     def refuse_links(self, paths: Iterable[str]) -> None:
         """Do nothing: an object store has no links."""
+
+    def _put_when_due(self, key: str, data: bytes) -> None:
+        """Put an object once no more are under way than the store bears."""
+        same = SameStore(self.store)
+        throttle = throttle_of(same, f"{self.prefix}, written", math.inf, os.getpid())
+        # Asked first is who says at once that the store is too busy: the other waits and tries
+        # again without a word.
+        at_once = store_at_once(same, self.environment)
+        for store in (self.store,) if at_once is None else (at_once, self.store):
+            begun, busy = throttle.begin(_NEVER), False
+            try:
+                store.put(key, data)
+                return
+            except Exception as error:
+                busy = status(error) in _BUSY
+                if store is self.store or is_final(error):
+                    raise
+            finally:
+                throttle.end(begun, busy)
 
     def _put_on(self, condition: PutMode, key: str, data: bytes) -> PutResult:
         """Put an object on a condition; a store that knows none is not asked again and again."""

@@ -20,7 +20,6 @@ from obstore.store import GCSStore
 
 from parchunk.extras import require
 from parchunk.listing.pages import PageError, Spent
-from parchunk.listing.throttle import Throttle
 from parchunk.listing.wire.reaching import NotHere, has_proxy, origin_of, provider_of
 from parchunk.listing.wire.server import Limits, Origin, server_at, trust_of
 from parchunk.listing.wire.tokens import Token, Tokens
@@ -28,6 +27,7 @@ from parchunk.stores.answering import UnansweredError, answer
 from parchunk.stores.google_files import SCOPE, AmbiguousError, default_file, who_asks
 from parchunk.stores.options import is_true
 from parchunk.stores.redaction import redact
+from parchunk.stores.throttle import Throttle
 
 #: Whom google-auth asks for the tokens of users.
 _TOKENS = "https://oauth2.googleapis.com/token"

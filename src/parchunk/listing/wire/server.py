@@ -23,10 +23,10 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from parchunk.listing.pages import PageError, Spent
-from parchunk.listing.throttle import BUSY, Throttle
 from parchunk.listing.wire.connection import Answer, Connection
 from parchunk.listing.wire.watch import Wait, Watch
 from parchunk.stores.explaining import DISTRUSTED
+from parchunk.stores.throttle import BUSY, Throttle
 
 #: Answers to try again: too busy, or broken in passing.
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})

@@ -12,11 +12,11 @@ from typing import Protocol
 
 from parchunk.listing.listed_rows import Listed
 from parchunk.listing.pages import EACH, PAGE_ROWS, Enough, PageError, Spent
-from parchunk.listing.throttle import Throttle
 from parchunk.listing.wire.connection import Answer
 from parchunk.listing.wire.page import Glance, Reader, UnreadablePage, WirePage
 from parchunk.listing.wire.server import Limits, Origin, server_at
 from parchunk.listing.wire.strict_reader import listed
+from parchunk.stores.throttle import Throttle
 
 #: Bytes of pages to be read together that one more may follow, and the part of what is enough that
 #: is held as pages: those are larger than their rows.
