@@ -219,6 +219,18 @@ def test_series_without_units_leave_those_of_the_times_alone(tmp_path: Path) -> 
     xarray.testing.assert_equal(held(repo), joined(paths))
 
 
+def test_moments_that_are_none_fit(tmp_path: Path) -> None:
+    """NaT is what it was: in units of the repository, and where the same is on both sides."""
+    valid = [np.array(some, "M8[s]") for some in ([0, "NaT", 3, 4], [5, "NaT", 7, "NaT"])]
+    issued = Made(np.array(["NaT", 7], "M8[s]"), ("z",))
+    given = [{"valid": Made(some, ("time",)), "issued": issued} for some in valid]
+    repo = native(tmp_path, made(0, 4, **given[0]))
+    paths = [tmp_path / "native.zarr", write(tmp_path / "1.zarr", made(4, 4, **given[1]), 3)]
+    parchunk.build(parchunk.plan(paths[1]), tmp_path / "out")
+    parchunk.to_icechunk(tmp_path / "out", repo, append="time")
+    xarray.testing.assert_equal(held(repo), joined(paths))
+
+
 HALVES = Made(np.arange(4) + 0.5, ("time",), None, {"units": "hours since 2000-01-01 06:00"})
 
 

@@ -280,12 +280,30 @@ def test_static_first_believes(tmp_path: Path) -> None:
     assert "not compared, and taken from a.zarr: x" in joined.notes
 
 
-def test_equal_values_in_other_bytes_are_equal(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "values",
+    [[0, 1, 2], [0, np.nan, 2], np.array([0, "NaT", 2], "M8[s]"), np.array(["NaT"] * 3, "m8[h]")],
+)
+def test_equal_values_in_other_bytes_are_equal(tmp_path: Path, values: Any) -> None:
+    same = Made(np.array(values), ("x",))
     paths = [
-        write(tmp_path / "a.zarr", store(0)),
-        write(tmp_path / "b.zarr", changed(store(4), "x", options={"compressors": None})),
+        write(tmp_path / "a.zarr", store(0) | {"x": same}),
+        write(tmp_path / "b.zarr", store(4) | {"x": replace(same, options={"compressors": None})}),
     ]
     assert "x" in join(paths, concat="time").joined.arrays
+
+
+@pytest.mark.filterwarnings("ignore:The data type")
+@pytest.mark.parametrize("units", ["ns", "s"])
+def test_moments_that_are_none_are_held_by_other_units(tmp_path: Path, units: str) -> None:
+    moments = [np.array(["2000-01-01", "NaT"] * 2, f"M8[{unit}]") for unit in ("ns", units)]
+    paths = [
+        write(tmp_path / f"{at}.zarr", store(4 * at) | {"valid": Made(some, ("time",))})
+        for at, some in enumerate(moments)
+    ]
+    parchunk.build(parchunk.plan(paths, concat="time"), tmp_path / "out")
+    found = parchunk.open_dataset(tmp_path / "out")["valid"].values
+    np.testing.assert_array_equal(found, np.concatenate(moments))
 
 
 def test_what_is_too_large_to_compare_is_refused_by_name(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def same_chunks(spec: ArraySpec, chunk: bytes | None, other: KeptArray) -> bool:
 
 
 def same_values(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether two arrays hold the same, numbers of whatever length; one NaN is like another."""
+    """Whether two arrays hold the same, numbers of whatever length; NaN or NaT is like another."""
     if one.shape != other.shape or one.dtype.kind != other.dtype.kind:
         return False
-    return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+    return np.array_equal(one, other, equal_nan=one.dtype.kind in "fcmM")

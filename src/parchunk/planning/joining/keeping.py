@@ -184,7 +184,8 @@ def _holds(dtype: np.dtype[Any], values: NDArray[Any]) -> bool:
             there = values.astype(dtype).astype(np.longdouble)
         return np.array_equal(there, values.astype(np.longdouble), equal_nan=True)
     if dtype.kind == values.dtype.kind and dtype.kind in "SUmM":
-        return np.array_equal(values.astype(dtype).astype(values.dtype), values)
+        back = values.astype(dtype).astype(values.dtype)
+        return np.array_equal(back, values, equal_nan=dtype.kind in "mM")
     return False
 
 
