@@ -20,7 +20,9 @@ def labels(values, absent=None, **attributes) -> Labels:
     values = np.asarray(values)
     shape = (len(values),)
     keys = KeyEncoding("c", "/", 1)
-    spec = ArraySpec("t", 3, shape, shape, "<i8", 8, ("t",), keys, attributes, {})
+    spec = ArraySpec(
+        "t", 3, shape, shape, values.dtype.str, values.itemsize, ("t",), keys, attributes, {}
+    )
     none = np.zeros(shape, bool) if absent is None else np.array(absent)
     return Labels(pa.concat_arrays(list(label_values(values, spec, none))))
 

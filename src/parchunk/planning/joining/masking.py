@@ -20,9 +20,8 @@ def masked(values: NDArray[Any], spec: ArraySpec, is_coordinate: bool) -> NDArra
     """
     found = np.zeros(values.shape, bool)
     if values.dtype.kind in "iuf":
-        meant = with_sign(values, spec)
         for sentinel in sentinels_of(spec, is_coordinate)[0]:
-            found |= (values == sentinel) | (meant == sentinel)  # spelled either way
+            found |= values == sentinel
     return found
 
 
@@ -31,11 +30,31 @@ def with_sign(values: NDArray[Any], spec: ArraySpec) -> NDArray[Any]:
 
     The attribute is of netCDF-3, which has no unsigned types, and of services that speak like it.
     """
-    said, dtype = spec.attributes.get("_Unsigned"), values.dtype
-    other = {("true", "i"): "u", ("false", "u"): "i"}.get((str(said), dtype.kind))
+    dtype = values.dtype
+    other = _other_kind(dtype, spec)
     if other is None:
         return values
     return values.view(np.dtype(f"{other}{dtype.itemsize}").newbyteorder(dtype.byteorder))
+
+
+def _other_kind(dtype: np.dtype[Any], spec: ArraySpec) -> str | None:
+    """Return as what whole numbers are read, ``u`` or ``i``, where that is not what they are."""
+    said = str(spec.attributes.get("_Unsigned"))
+    return {("true", "i"): "u", ("false", "u"): "i"}.get((said, dtype.kind))
+
+
+def _stored(number: Any, spec: ArraySpec) -> Any:
+    """Return a number as it is stored, where it may be spelled as it is read."""
+    if "_Unsigned" not in spec.attributes or not isinstance(number, int):
+        return number
+    try:
+        dtype = np.dtype(spec.dtype)
+    except TypeError:
+        return number  # of no numbers
+    if _other_kind(dtype, spec) is None:
+        return number
+    bits = number % (1 << 8 * dtype.itemsize)
+    return int(np.array(bits, f"u{dtype.itemsize}").view(f"{dtype.kind}{dtype.itemsize}"))
 
 
 def sentinels_of(spec: ArraySpec, is_coordinate: bool) -> tuple[list[Any], Any]:
@@ -47,13 +66,15 @@ def sentinels_of(spec: ArraySpec, is_coordinate: bool) -> tuple[list[Any], Any]:
     its document's fill value is none of them, and None.
     """
     document = _document_fill(spec)
-    fill = _number(spec.attributes.get("_FillValue"))
+    fill = _stored(_number(spec.attributes.get("_FillValue")), spec)
     if spec.zarr_format == 2:
         if document is not None and not is_coordinate:
             fill = document
         document = fill
     several = spec.attributes.get("missing_value")
-    missing = map(_number, several if isinstance(several, list) else [several])
+    missing = [
+        _stored(_number(one), spec) for one in (several if isinstance(several, list) else [several])
+    ]
     return [one for one in dict.fromkeys((fill, *missing)) if one is not None], document
 
 
