@@ -6,7 +6,6 @@ It writes down every request whole, so that a test can look for what must not be
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import html
 import json
 import re
@@ -15,13 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
+
+from instruments.recorded_pages import listing, modified_of, tag
 
 #: Store options by which each cloud's clients come to a server at an endpoint.
 CLOUDS: dict[str, Callable[[str], dict[str, str]]] = {
@@ -95,188 +93,217 @@ class Recorder:
         ]
 
 
+class _Server(ThreadingHTTPServer):
+    """Serves ``folder``, which is looked at and changed under ``lock``."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.folder = folder
+        self.lock = threading.Lock()
+        self.record = Recorder(f"http://127.0.0.1:{self.server_port}")
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that were killed."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers requests as the clouds do, by whose headers they come with."""
+
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    # A body is sent behind its head, and would wait for that to be acknowledged.
+    disable_nagle_algorithm = True
+
+    @property
+    def folder(self) -> Path:
+        return self.server.folder
+
+    @property
+    def record(self) -> Recorder:
+        return self.server.record
+
+    def parse_request(self) -> bool:
+        self.fate = Fate()
+        if not super().parse_request():
+            return False
+        self.fate = self.record.fate(self.command, self.path) or Fate()
+        if self.fate.done and not self.fate.status:
+            return True
+        self.rfile.read(int(self.headers.get("content-length", "0")))
+        self.answer(self.fate.status or 503, b"<Error><Code>Refused</Code></Error>")
+        return False
+
+    def do_GET(self) -> None:
+        headers = "".join(f"\n{name}: {value}" for name, value in self.headers.items())
+        text = f"{self.command} {self.path}{headers}".lower()
+        self.record.requests.append(text)
+        if self.record.closed and not ("\nauthorization" in text or "sig=" in self.path):
+            self.answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+            return
+        url = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        path = place(url.path)
+        if "list-type" in query or query.get("comp") == "list":
+            with self.server.lock:
+                page = listing(self.folder / path, query, self.record.page, self.record.modified)
+            self.answer(200, page)
+            return
+        file = self.folder / path
+        with self.server.lock:  # an object is there whole or not at all
+            found = file.read_bytes() if file.is_file() else None
+            modified = modified_of(file, self.record.modified) if found is not None else 0.0
+        if found is not None:
+            self.answer(200, found, modified=modified, file=file)
+        else:
+            self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", "0")))
+        copied = next(filter(None, map(self.headers.get, COPY_SOURCES)), None)
+        if copied:
+            copy = self.folder / place(urlsplit(copied).path)
+            if not copy.is_file():
+                self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+                return
+            body = copy.read_bytes()
+        file = self.folder / place(urlsplit(self.path).path)
+        if self.record.meeting is not None and "/manifests/" in self.path:
+            self.record.meeting.wait()
+        with self.server.lock:
+            refused = self.refused(file)
+            if refused is not None:
+                self.answer(*refused)
+                return
+            self.write(file, body)
+            lost = self.record.unanswered > 0 and self.path.endswith(self.record.unanswered_at)
+            self.record.unanswered -= lost
+        if lost:
+            self.hang_up()
+        else:
+            said = f"<CopyObjectResult><ETag>{tag(body)}</ETag></CopyObjectResult>".encode()
+            # Azure answers what is accepted or created, with nothing.
+            azure = "x-ms-version" in self.headers
+            status = (202 if copied else 201) if azure else 200
+            self.answer(status, said if copied and not azure else b"", tag(body), file=file)
+
+    def refused(self, file: Path) -> tuple[int, bytes] | None:
+        """Return the answer to a write whose condition is refused, or does not hold of a file."""
+        match, none = self.headers.get("if-match"), self.headers.get("if-none-match")
+        there = tag(file.read_bytes()) if file.is_file() else None
+        generation = self.headers.get("x-goog-if-generation-match")
+        if generation is not None:  # of none it is 0
+            match, none = None, None if generation == str(self.generation(file)) else "*"
+            there = there or "none"
+        if (match or none) and self.record.conditions == "refuse":
+            return 501, b"<Error><Code>NotImplemented</Code></Error>"
+        # Icechunk asks without quotes, as S3 lets one.
+        same = there is not None and (match or "").strip('"') == there.strip('"')
+        failed = (match and not same) or (none and there is not None)
+        if failed and self.record.conditions == "honour":
+            return 412, b"<Error><Code>PreconditionFailed</Code></Error>"
+        return None
+
+    def write(self, file: Path, body: bytes) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        whole = self.folder / f".{threading.get_ident()}"  # who looks at the folder sees all
+        whole.write_bytes(body)
+        whole.replace(file)
+        self.record.generations[file] = self.record.generations.get(file, 0) + 1
+        self.record.changed(file.relative_to(self.folder).as_posix())
+
+    def hang_up(self) -> None:
+        """End the connection without an answer."""
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", "0"))).decode()
+        if "comp=batch" in self.path:
+            self.answer(202, self.batch(body), kind="multipart/mixed; boundary=answers")
+            return
+        bucket = self.folder / urlsplit(self.path).path.strip("/")
+        keys = re.findall("<Key>(.*?)</Key>", body)
+        for key in keys:
+            self.remove(bucket / html.unescape(key))
+        deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+        self.answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode())
+
+    def batch(self, body: str) -> bytes:
+        """Do the deletions that Azure is asked for in one request; return its answers."""
+        found = ""
+        for number, path in enumerate(re.findall(r"^DELETE (\S+) HTTP", body, re.MULTILINE)):
+            file = self.folder / place(urlsplit(path).path)
+            status = "202 Accepted" if file.is_file() else "404 Not Found"
+            self.remove(file)
+            head = f"Content-Type: application/http\r\nContent-ID: {number}\r\n\r\n"
+            found += f"--answers\r\n{head}HTTP/1.1 {status}\r\nx-ms-version: 1\r\n\r\n"
+        return f"{found}--answers--\r\n".encode()
+
+    def do_DELETE(self) -> None:
+        self.remove(self.folder / place(urlsplit(self.path).path))
+        self.answer(202 if "x-ms-version" in self.headers else 204, b"")
+
+    def remove(self, file: Path) -> None:
+        with self.server.lock:
+            file.unlink(missing_ok=True)
+            self.record.changed(file.relative_to(self.folder).as_posix())
+
+    def generation(self, file: Path) -> int:
+        return self.record.generations.get(file, 1) if file.is_file() else 0
+
+    do_HEAD = do_GET  # noqa: N815 (the name is http.server's)
+
+    def answer(
+        self,
+        status: int,
+        body: bytes,
+        etag: str = "",
+        modified: float | None = None,
+        file: Path | None = None,
+        kind: str = "",
+    ) -> None:
+        if self.fate.then is not None:
+            self.fate.then()
+        if not self.fate.answered:
+            self.hang_up()
+            return
+        if modified is None:
+            modified = time.time() if self.record.modified is None else self.record.modified
+        wanted = self.headers.get("range") or self.headers.get("x-ms-range")
+        size, etag = len(body), etag or tag(body)
+        if wanted and status == 200 and size:
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            if not first:
+                first, last = str(max(size - int(last), 0)), ""
+            stop = min(int(last) + 1 if last else size, size)
+            body, status = body[int(first) : stop], 206
+        self.send_response(status)
+        if status == 206:
+            self.send_header("content-range", f"bytes {first}-{stop - 1}/{size}")
+        self.send_header("content-length", str(len(body)))
+        self.send_header("last-modified", formatdate(modified, usegmt=True))
+        self.send_header("etag", etag)
+        self.send_header("x-ms-blob-type", "BlockBlob")
+        if kind:
+            self.send_header("content-type", kind)
+        if file is not None:
+            self.send_header("x-goog-generation", str(self.generation(file)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextlib.contextmanager
 def recorder(folder: Path) -> Iterator[Recorder]:
     """Serve ``folder``, whose top folders are buckets, on 127.0.0.1."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # A body is sent behind its head, and would wait for that to be acknowledged.
-        disable_nagle_algorithm = True
-
-        def parse_request(self) -> bool:
-            self.fate = Fate()
-            if not super().parse_request():
-                return False
-            self.fate = record.fate(self.command, self.path) or Fate()
-            if self.fate.done and not self.fate.status:
-                return True
-            self.rfile.read(int(self.headers.get("content-length", "0")))
-            self.answer(self.fate.status or 503, b"<Error><Code>Refused</Code></Error>")
-            return False
-
-        def do_GET(self) -> None:
-            headers = "".join(f"\n{name}: {value}" for name, value in self.headers.items())
-            text = f"{self.command} {self.path}{headers}".lower()
-            record.requests.append(text)
-            if record.closed and not ("\nauthorization" in text or "sig=" in self.path):
-                self.answer(403, b"<Error><Code>AccessDenied</Code></Error>")
-                return
-            url = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(url.query).items()}
-            path = place(url.path)
-            if "list-type" in query or query.get("comp") == "list":
-                with lock:
-                    page = listing(folder / path, query, record)
-                self.answer(200, page)
-                return
-            file = folder / path
-            with lock:  # an object is there whole or not at all
-                found = file.read_bytes() if file.is_file() else None
-                modified = modified_of(file, record) if found is not None else 0.0
-            if found is not None:
-                self.answer(200, found, modified=modified, file=file)
-            else:
-                self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
-
-        def do_PUT(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", "0")))
-            copied = next(filter(None, map(self.headers.get, COPY_SOURCES)), None)
-            if copied:
-                copy = folder / place(urlsplit(copied).path)
-                if not copy.is_file():
-                    self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
-                    return
-                body = copy.read_bytes()
-            file = folder / place(urlsplit(self.path).path)
-            match, none = self.headers.get("if-match"), self.headers.get("if-none-match")
-            if record.meeting is not None and "/manifests/" in self.path:
-                record.meeting.wait()
-            with lock:
-                there = tag(file.read_bytes()) if file.is_file() else None
-                generation = self.headers.get("x-goog-if-generation-match")
-                if generation is not None:  # of none it is 0
-                    match, none = None, None if generation == str(self.generation(file)) else "*"
-                    there = there or "none"
-                if (match or none) and record.conditions == "refuse":
-                    self.answer(501, b"<Error><Code>NotImplemented</Code></Error>")
-                    return
-                # Icechunk asks without quotes, as S3 lets one.
-                same = there is not None and (match or "").strip('"') == there.strip('"')
-                failed = (match and not same) or (none and there is not None)
-                if failed and record.conditions == "honour":
-                    self.answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
-                    return
-                file.parent.mkdir(parents=True, exist_ok=True)
-                whole = folder / f".{threading.get_ident()}"  # who looks at the folder sees all
-                whole.write_bytes(body)
-                whole.replace(file)
-                record.generations[file] = record.generations.get(file, 0) + 1
-                record.changed(file.relative_to(folder).as_posix())
-                lost = record.unanswered > 0 and self.path.endswith(record.unanswered_at)
-                record.unanswered -= lost
-            if lost:
-                self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
-            else:
-                said = f"<CopyObjectResult><ETag>{tag(body)}</ETag></CopyObjectResult>".encode()
-                # Azure answers what is accepted or created, with nothing.
-                azure = "x-ms-version" in self.headers
-                status = (202 if copied else 201) if azure else 200
-                self.answer(status, said if copied and not azure else b"", tag(body), file=file)
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", "0"))).decode()
-            if "comp=batch" in self.path:
-                self.answer(202, self.batch(body), kind="multipart/mixed; boundary=answers")
-                return
-            bucket = folder / urlsplit(self.path).path.strip("/")
-            keys = re.findall("<Key>(.*?)</Key>", body)
-            for key in keys:
-                self.remove(bucket / html.unescape(key))
-            deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
-            self.answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode())
-
-        def batch(self, body: str) -> bytes:
-            """Do the deletions that Azure is asked for in one request; return its answers."""
-            found = ""
-            for number, path in enumerate(re.findall(r"^DELETE (\S+) HTTP", body, re.MULTILINE)):
-                file = folder / place(urlsplit(path).path)
-                status = "202 Accepted" if file.is_file() else "404 Not Found"
-                self.remove(file)
-                head = f"Content-Type: application/http\r\nContent-ID: {number}\r\n\r\n"
-                found += f"--answers\r\n{head}HTTP/1.1 {status}\r\nx-ms-version: 1\r\n\r\n"
-            return f"{found}--answers--\r\n".encode()
-
-        def do_DELETE(self) -> None:
-            self.remove(folder / place(urlsplit(self.path).path))
-            self.answer(202 if "x-ms-version" in self.headers else 204, b"")
-
-        def remove(self, file: Path) -> None:
-            with lock:
-                file.unlink(missing_ok=True)
-                record.changed(file.relative_to(folder).as_posix())
-
-        def generation(self, file: Path) -> int:
-            return record.generations.get(file, 1) if file.is_file() else 0
-
-        do_HEAD = do_GET  # noqa: N815 (the name is http.server's)
-
-        def answer(
-            self,
-            status: int,
-            body: bytes,
-            etag: str = "",
-            modified: float | None = None,
-            file: Path | None = None,
-            kind: str = "",
-        ) -> None:
-            if self.fate.then is not None:
-                self.fate.then()
-            if not self.fate.answered:
-                self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
-                return
-            if modified is None:
-                modified = time.time() if record.modified is None else record.modified
-            wanted = self.headers.get("range") or self.headers.get("x-ms-range")
-            size, etag = len(body), etag or tag(body)
-            if wanted and status == 200 and size:
-                first, _, last = wanted.removeprefix("bytes=").partition("-")
-                if not first:
-                    first, last = str(max(size - int(last), 0)), ""
-                stop = min(int(last) + 1 if last else size, size)
-                body, status = body[int(first) : stop], 206
-            self.send_response(status)
-            if status == 206:
-                self.send_header("content-range", f"bytes {first}-{stop - 1}/{size}")
-            self.send_header("content-length", str(len(body)))
-            self.send_header("last-modified", formatdate(modified, usegmt=True))
-            self.send_header("etag", etag)
-            self.send_header("x-ms-blob-type", "BlockBlob")
-            if kind:
-                self.send_header("content-type", kind)
-            if file is not None:
-                self.send_header("x-goog-generation", str(self.generation(file)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    lock = threading.Lock()
-
-    class Quiet(ThreadingHTTPServer):
-        def handle_error(self, *_: object) -> None:
-            """Say nothing of clients that were killed."""
-
-    server = Quiet(("127.0.0.1", 0), Handler)
-    record = Recorder(f"http://127.0.0.1:{server.server_port}")
+    server = _Server(folder)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield record
+        yield server.record
     finally:
         server.shutdown()
         thread.join()
@@ -286,83 +313,3 @@ def recorder(folder: Path) -> Iterator[Recorder]:
 def place(path: str) -> str:
     """Return where the object of a request's path is; Azure's emulator has an account first."""
     return unquote(path).removeprefix("/devstoreaccount1").strip("/")
-
-
-def tag(data: bytes) -> str:
-    """Return an object's entity tag."""
-    return f'"{hashlib.md5(data).hexdigest()}"'
-
-
-def modified_of(file: Path, record: Recorder) -> float:
-    """Return when an object was modified, in seconds."""
-    return file.stat().st_mtime if record.modified is None else record.modified
-
-
-def listing(bucket: Path, query: dict[str, str], record: Recorder) -> bytes:
-    """Return one page of what a list request asks for."""
-    prefix = query.get("prefix", "")
-    after = max(query.get(name, "") for name in ("start-after", "continuation-token", "marker"))
-    found, common, more = [], set(), ""
-    below = bucket / prefix.rpartition("/")[0]
-    for path in sorted(p.relative_to(bucket).as_posix() for p in below.rglob("*") if p.is_file()):
-        if not path.startswith(prefix) or path <= after:
-            continue
-        head, slash, _ = path[len(prefix) :].partition("/")
-        folder = f"{prefix}{head}/" if slash and query.get("delimiter") else ""
-        if folder in common or (folder and folder <= after):
-            continue
-        if len(found) + len(common) == record.page:
-            more = max([*common, *(last.path for last in found[-1:])])
-            break
-        if folder:
-            common.add(folder)
-        else:
-            found.append(Entry.of(bucket / path, path, record))
-    write = azure_page if "comp" in query else s3_page
-    return write(found, sorted(common), more).encode()
-
-
-class Entry(NamedTuple):
-    """An object in a listing; ``modified`` in seconds."""
-
-    path: str
-    size: int
-    modified: float
-    tag: str
-
-    @classmethod
-    def of(cls, file: Path, path: str, record: Recorder) -> Entry:
-        """Return the entry of a file."""
-        etag = '"1"' if record.modified is not None else tag(file.read_bytes())
-        return cls(escape(path), file.stat().st_size, modified_of(file, record), escape(etag))
-
-
-def s3_page(found: list[Entry], common: list[str], more: str) -> str:
-    """Return a page; ``more`` is the token of the next one, empty for the last."""
-    page = "".join(
-        f"<Contents><Key>{each.path}</Key><LastModified>"
-        f"{datetime.fromtimestamp(each.modified, UTC):%Y-%m-%dT%H:%M:%S.000Z}</LastModified>"
-        f"<ETag>{each.tag}</ETag><Size>{each.size}</Size></Contents>"
-        for each in found
-    )
-    page += "".join(
-        f"<CommonPrefixes><Prefix>{escape(prefix)}</Prefix></CommonPrefixes>" for prefix in common
-    )
-    if more:
-        page += "<IsTruncated>true</IsTruncated>"
-        page += f"<NextContinuationToken>{escape(more)}</NextContinuationToken>"
-    return f"<ListBucketResult>{page}</ListBucketResult>"
-
-
-def azure_page(found: list[Entry], common: list[str], more: str) -> str:
-    """Return a page; ``more`` is the marker of the next one, empty for the last."""
-    blobs = "".join(
-        f"<Blob><Name>{each.path}</Name><Properties>"
-        f"<Last-Modified>{formatdate(each.modified, usegmt=True)}</Last-Modified>"
-        f"<Content-Length>{each.size}</Content-Length><Content-Type>x</Content-Type>"
-        f"<Etag>{each.tag}</Etag></Properties></Blob>"
-        for each in found
-    )
-    blobs += "".join(f"<BlobPrefix><Name>{escape(p)}</Name></BlobPrefix>" for p in common)
-    marker = f"<NextMarker>{escape(more)}</NextMarker>"
-    return f"<EnumerationResults><Blobs>{blobs}</Blobs>{marker}</EnumerationResults>"
