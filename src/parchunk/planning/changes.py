@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from parchunk.errors import InputError
 from parchunk.metadata.choosing import some_of
-from parchunk.metadata.meaning import array_differences
+from parchunk.metadata.meaning import array_differences, attribute_differences
 from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
+from parchunk.planning.joining.comparing import is_meaning
 from parchunk.planning.joining.store_set import StoreSet
 from parchunk.planning.plan import Plan
 
@@ -25,7 +26,8 @@ class Changes:
     """Arrays by what became of them, each with what a message says of it.
 
     ``renumbered`` grew along a later axis: chunks that were there have other numbers. ``shrunk``
-    ones became shorter along any axis. ``other`` ones have chunks that mean something else.
+    ones became shorter along any axis. ``other`` ones have chunks that mean something else, or are
+    kept in the references and have attributes by which these do.
     ``lost`` ones are gone from some of many stores, whose chunks are missing then.
     """
 
@@ -83,6 +85,10 @@ def changes_of(old: Plan, hierarchy: Hierarchy) -> Changes:
         if changed:
             other[name] = f"has other metadata ({changed[0]})"
             continue
+        read = read_otherwise(old, now)
+        if read:
+            other[name] = _as_read_otherwise(read)
+            continue
         for axis, (was, size) in enumerate(zip(before.shape, now.shape, strict=True)):
             if size < was:
                 shrunk[name] = f"became shorter along axis {axis} ({was} to {size})"
@@ -117,8 +123,11 @@ def changes_of_stores(old: Plan, new: Plan) -> Changes:
                 lost[name] = f"is gone from {gone[0]}" + (", and others" if gone[1:] else "")
             continue
         before, now = old.by_name[name].spec, new.by_name[name].spec
+        read = read_otherwise(old, now)
         if before.reference_chunks != now.reference_chunks or unlike(before, now):
             other.setdefault(name, "is kept as one chunk, which is another")
+        elif read:
+            other.setdefault(name, _as_read_otherwise(read))
     return replace(found, other=other, lost=lost)
 
 
@@ -215,6 +224,24 @@ def unlike(old: ArraySpec, new: ArraySpec) -> list[str]:
     if old.rank == new.rank and len(set(plain)) == 1:  # quicker than to understand them
         return []
     return array_differences(old, new, FREE if old.rank == new.rank else ())
+
+
+def read_otherwise(plan: Plan, now: ArraySpec) -> list[str]:
+    """Return the attributes that make other values now of bytes that a plan's references keep.
+
+    Such bytes come with the record files, and attributes with the root, which is last: were they
+    written over what is there, readers would take dates in hours for days until all is done.
+    """
+    before = plan.by_name[now.name].spec
+    if not plan.inline_threshold_of(now.name):
+        return []
+    changed = attribute_differences(before.attributes, now.attributes)
+    names = (one.field.removeprefix("attributes ") for one in changed)
+    return [name for name in names if is_meaning(name)]
+
+
+def _as_read_otherwise(attributes: list[str]) -> str:
+    return f"is kept in the references, and read by other attributes now ({', '.join(attributes)})"
 
 
 def same_chunks(old: ArraySpec, new: ArraySpec) -> tuple[int, ...]:

@@ -14,7 +14,13 @@ from math import prod
 from parchunk.errors import InputError
 from parchunk.keys.row_sets import RowSet
 from parchunk.metadata.spec import ArraySpec, Hierarchy
-from parchunk.planning.changes import changes_of, held_otherwise, same_chunks, unlike
+from parchunk.planning.changes import (
+    changes_of,
+    held_otherwise,
+    read_otherwise,
+    same_chunks,
+    unlike,
+)
 from parchunk.planning.choice import REGION_REFERENCES, WHOLE_RATIO, is_coordinate, make_plan
 from parchunk.planning.joining.segments import segments
 from parchunk.planning.plan import MOST_CHUNKS, ArrayPlan, Partition, Plan
@@ -75,7 +81,7 @@ def carried(old: Plan, new: Plan) -> Iterator[Carried]:
         before = old.by_name.get(array.spec.name)
         if before is None or not before.is_aligned(old.record_size):
             continue
-        if unlike(before.spec, array.spec):
+        if unlike(before.spec, array.spec) or read_otherwise(old, array.spec):
             continue
         name, same_stores = array.spec.name, True
         if old.stores is not None and new.stores is not None:
@@ -108,7 +114,7 @@ def going_on(old: Plan, new: Plan) -> Iterator[Carried]:
             continue
         if not (before.by_first_row and array.by_first_row and _same_regions(before, array)):
             continue
-        if unlike(before.spec, array.spec):
+        if unlike(before.spec, array.spec) or read_otherwise(old, array.spec):
             continue
         if any(plan.coordinate_threshold_of(array.spec.name) for plan in (old, new)):
             continue  # other rows may be inlined now
