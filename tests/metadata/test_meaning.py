@@ -138,6 +138,15 @@ def test_other_v3_documents_are_named(changes: dict[str, Any], said: str) -> Non
     assert not means(one, other)
 
 
+def test_of_long_values_that_is_shown_in_which_they_differ() -> None:
+    zstd = {"name": "zstd", "configuration": {"level": 3, "checksum": False}}
+    (said,) = array_differences(v3({"codecs": [LITTLE]}), v3({"codecs": [LITTLE, zstd]}))
+    before, now = said.removeprefix("codecs ").split(", now ")
+    assert before.startswith("...")
+    assert "zstd" in now
+    assert max(len(before), len(now)) <= 60
+
+
 def test_fields_that_may_differ() -> None:
     one, other = v2({}, {"u": 1}), v2({"shape": [20]}, {"u": 2, "v": 1})
     assert array_differences(one, other, ("shape", "attributes")) == []

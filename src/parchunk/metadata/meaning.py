@@ -46,9 +46,13 @@ _ELSEWHERE = frozenset(
 )
 
 
+#: Characters that two values begin with alike and that are shown all of.
+_ALIKE = 30
+
+
 @dataclass(frozen=True)
 class _Value:
-    """One field: ``key`` is equal where two mean the same, ``shown`` is for people."""
+    """One field: ``key`` is equal where two mean the same, ``shown`` is for people, in full."""
 
     key: str
     shown: str
@@ -118,7 +122,7 @@ def field_differences(
     """
     before, now = _fields(old), _fields(new)
     return [
-        FieldDifference(name, _shown(before, name), _shown(now, name))
+        FieldDifference(name, *_shown(before, now, name))
         for name in dict.fromkeys([*before, *now])
         if name not in free
         and name.partition(" ")[0] not in free
@@ -141,7 +145,7 @@ def attribute_differences(old: JSONObject, new: JSONObject) -> list[FieldDiffere
     """Return the attributes that differ, each named as ``attributes units``."""
     before, now = _attributes(old), _attributes(new)
     return [
-        FieldDifference(name, _shown(before, name), _shown(now, name))
+        FieldDifference(name, *_shown(before, now, name))
         for name in dict.fromkeys([*before, *now])
         if name not in before or name not in now or before[name].key != now[name].key
     ]
@@ -181,15 +185,21 @@ def _by_name(nodes: tuple[Any, ...]) -> dict[str, Any]:
     return {node.name: node for node in nodes}
 
 
-def _shown(fields: dict[str, _Value], name: str) -> str:
-    return fields[name].shown if name in fields else "not there"
+def _shown(before: dict[str, _Value], now: dict[str, _Value], name: str) -> tuple[str, str]:
+    """Return what a field was and is, each as much as fits a message: that in which they differ."""
+    texts = [fields[name].shown if name in fields else "not there" for fields in (before, now)]
+    pairs = enumerate(zip(*texts, strict=False))
+    same = next((at for at, (one, other) in pairs if one != other), min(map(len, texts)))
+    if same > _ALIKE:
+        texts = [f"...{text[same - _ALIKE // 2 :]}" for text in texts]
+    return shorten(texts[0]), shorten(texts[1])
 
 
 def _group_differences(old: GroupSpec, new: GroupSpec) -> list[str]:
     before, now = _attributes(old.attributes), _attributes(new.attributes)
     before["zarr_format"], now["zarr_format"] = _value(old.zarr_format), _value(new.zarr_format)
     return [
-        f"{shorten(name)} {_shown(before, name)}, now {_shown(now, name)}"
+        f"{shorten(name)} {', now '.join(_shown(before, now, name))}"
         for name in dict.fromkeys([*before, *now])
         if name not in before or name not in now or before[name].key != now[name].key
     ]
@@ -248,7 +258,7 @@ def _attributes(attributes: JSONObject) -> dict[str, _Value]:
 
 
 def _value(value: Any) -> _Value:
-    return _Value(canonical(_plain(value)), shorten(json.dumps(value)))
+    return _Value(canonical(_plain(value)), json.dumps(value))
 
 
 def _plain(value: Any) -> Any:
