@@ -150,6 +150,7 @@ class Course:
             self.tries.append(self.manner.taken[old])
         code, said = self.run(self.manner.update(*words, inventory=old), troubled=not more)
         if code:
+            self._dates_are_true()
             if was_calm and not self.cut_short and self.rows() != before:
                 raise Wrong("references changed in an update that was refused")
             return False
@@ -280,6 +281,17 @@ class Course:
             first = wrong[0]
             at = np.argwhere(values[first] != now[first].values)[:3].tolist()
             raise Wrong(f"after the {after}: other values of {wrong}, of the first at {at}")
+
+    def _dates_are_true(self) -> None:
+        """Check dates that OUT keeps while an update is cut short: none of them ever changed."""
+        kept = "--no-inline-coordinates" not in self.manner.asked
+        now = self.shape.truth()
+        names = {name for name in self.arrays() & {*now} if name.rpartition("/")[2] == "time"}
+        values = self.manner.stock.values(names) if kept else {}
+        for name, dates in values.items():
+            most = min(len(dates), len(now[name].values))
+            if not np.array_equal(dates[:most], now[name].values[:most]):
+                raise Wrong(f"readers take {dates} for the dates of {name}")
 
     def look(self, after: str, odd: Differences | None = None) -> None:
         """Have an audit against the source say what is so, after some command."""

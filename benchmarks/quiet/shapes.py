@@ -76,7 +76,7 @@ class Shape(ABC):
             anyone.delete_chunks, anyone.write_some, anyone.write_some, anyone.respell,
             anyone.litter, anyone.describe,
         ]  # fmt: skip
-        common.append(dice.choice((anyone.consolidate, self._refill)))
+        common.append(dice.choice((anyone.consolidate, self._refill, self._retime)))
         what = dice.choice([*common, *self.happenings(), *self.happenings()])
         said = what()
         return f"{what.__name__.lstrip('_')} {'' if said is None else said}".rstrip()
@@ -122,6 +122,12 @@ class Shape(ABC):
         chosen = self.dice.sample(more, self.dice.randint(0, 2))
         names = [name for name in (*always, *chosen) if self.zarr_format == 3 or name != "cloud"]
         return list(dict.fromkeys(names))
+
+    def _retime(self) -> str:
+        units = self.dice.choice(list(UNITS))
+        for store in self.stores:
+            store.retime(units)
+        return units
 
     def _refill(self) -> int:
         self._fill = self.dice.choice((-1, -2))

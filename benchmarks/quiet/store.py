@@ -153,6 +153,11 @@ class Store:
                 if "fill_value" in document:
                     path.write_text(json.dumps(document | {"fill_value": fill}))
 
+    def retime(self, units: str) -> None:
+        """Write the same dates in other units."""
+        self.units = units
+        self._write_time()
+
     def respell(self) -> None:
         """Write all documents otherwise, with the same meaning."""
         for path in self.folder.rglob("*"):
@@ -225,8 +230,9 @@ class Store:
         root = self.group()
         kind = Kind(("time",), (None,), (4,))
         if "time" not in root:
-            self._create("time", (self.steps,), kind, kind.chunks).attrs["units"] = self.units
+            self._create("time", (self.steps,), kind, kind.chunks)
         array = root["time"]
+        array.attrs["units"] = self.units
         array.resize((self.steps,))
         step, shift = UNITS[self.units], 1 if "1999" in self.units else 0
         array[...] = (np.arange(self.steps) + self.start + shift) * step
