@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import zarr
 from benchmarks import icechunk as benchmark
 from benchmarks.icechunk_runs import measure
 
@@ -55,6 +57,23 @@ def test_the_peak_stays_within_the_bound_and_near_what_was_computed(references, 
     assert found["references"] == 200_000
     assert needed <= 160 * MIB
     assert needed / 4 < peak < needed
+
+
+def test_a_threshold_takes_no_more_than_what_is_inlined(tmp_path):
+    """One of a megabyte takes no 100 GiB where 40 chunks of a kilobyte are below it."""
+    array = zarr.open_group(tmp_path / "s", mode="w", zarr_format=3).create_array(
+        "v", shape=(40_000,), chunks=(1000,), dtype="u1", compressors=None, fill_value=0
+    )
+    array[:] = np.arange(40_000) % 251 + 1
+    for threshold in (1_000, 1_000_000):
+        plan = parchunk.plan(tmp_path / "s", inline_threshold=threshold)
+        parchunk.build(plan, tmp_path / str(threshold))
+    least, most = (planned(str(tmp_path / said), 160 * MIB) for said in ("1000", "1000000"))
+    assert most.constant == least.constant
+    assert most.needed(None) < 400 * MIB
+    parchunk.to_icechunk(tmp_path / "1000000", tmp_path / "repo", memory="400MiB")
+    store = parchunk.open_icechunk(tmp_path / "repo").readonly_session("main").store
+    assert (zarr.open_group(store, mode="r")["v"][:] == array[:]).all()
 
 
 def test_a_region_that_cannot_be_held_is_refused_before_anything_is_written(

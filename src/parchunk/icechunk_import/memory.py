@@ -130,14 +130,14 @@ def budget(
     pin = HELD_BYTES[plan.identity]
     lengths = {a.spec.name: location_length(container, a.spec) + pin for a in plan.arrays}
     longest = max(lengths.values(), default=0)
-    inlining = any(receipt.inlined for receipt in receipts.values())
-    inlined = plan.inline_threshold if inlining else 0
+    inlined, inlined_of_array = _inlined(plan, receipts)
     # Arrow's column and its copy, Python's string, offset and size
     row = 3 * longest + OBJECTS[arrays and not pin] + 2 * inlined
     rows = min(max(memory // AHEAD // (RUNS * row), FEWEST_ROWS), limits.rows)
     # A column with nulls has a dictionary of all its values, which is decoded whole.
     # For another region length the planner may choose files of as many rows as it ever does.
-    file = max(plan.record_size, RECORD_ROWS) * (longest + 16 + inlined)
+    most = max(plan.record_size, RECORD_ROWS)
+    file = most * (longest + 16) + min(most * inlined, inlined_of_array)
     # What is inlined for being a coordinate's is in few rows, all of which are held.
     coordinates = [
         receipt.bytes
@@ -175,6 +175,21 @@ def budget(
         largest.append(nlargest(TOGETHER, written))
     found = Budget(memory, rows, row, constant, by_region, forked, limits)
     return write_together(found, largest) if adapter.writes_together() else found
+
+
+def _inlined(plan: Plan, receipts: Receipts) -> tuple[int, int]:
+    """Return bytes of the longest chunk that is inlined, and of all those of one array, at most.
+
+    Of chunks that are inlined for being small; no threshold makes them more than there are.
+    """
+    longest, threshold = 0, plan.inline_threshold
+    of_array: dict[str, int] = {}
+    for receipt in receipts.values():
+        if receipt.inlined:
+            longest = max(longest, min(threshold, receipt.bytes))
+            total = of_array.get(receipt.array, 0)
+            of_array[receipt.array] = total + min(receipt.inlined * threshold, receipt.bytes)
+    return longest, max(of_array.values(), default=0)
 
 
 def write_together(found: Budget, largest: Iterable[Sequence[float]]) -> Budget:
