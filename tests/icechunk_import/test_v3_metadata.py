@@ -291,6 +291,46 @@ def test_fill_values_are_of_the_sign_that_xarray_reads(build, tmp_path, dtype, s
         assert ours["v"].isnull().to_numpy().tolist() == [False, True, False, True]
 
 
+@pytest.mark.filterwarnings("ignore:variable 'v' has multiple fill values")
+@pytest.mark.parametrize(
+    ("dtype", "said", "number", "kept"),
+    [
+        ("u1", "false", -1, -1), ("u1", "false", -1.0, -1), ("u1", "false", 255, -1),
+        ("<u2", "false", -2, -2), (">u4", "false", -3, -3), ("<u8", "false", -(2**63), -(2**63)),
+        ("i1", "true", 255, -1), ("i1", "true", -128, -128), ("<i2", "true", 7, 7),
+        ("u1", "false", 300, None), ("u1", "false", -129, None), ("i1", "true", 256, None),
+        ("<i2", "true", float("inf"), None), ("<i4", None, float("inf"), None),
+        ("u1", None, 300, 300),
+    ],
+)  # fmt: skip
+def test_attributes_that_mask_by_what_unsigned_says(build, tmp_path, dtype, said, number, kept):
+    """One that is no number of the type's bits is left out: xarray opens no group that has it."""
+    attributes = {"_ARRAY_DIMENSIONS": ["x"], "_FillValue": number, "missing_value": 3}
+    attributes |= {} if said is None else {"_Unsigned": said}
+    root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=2)
+    array = root.create_array(
+        "v", shape=(4,), chunks=(2,), dtype=dtype, fill_value=None, attributes=attributes
+    )
+    masked = np.array(0 if kept is None else kept % 256**array.dtype.itemsize, "u8")
+    array[:3] = np.array([1, masked, 3], "u8").astype(dtype)
+    plain = said is None and kept is not None
+    result = parchunk.to_icechunk(build(tmp_path / "source"), str(tmp_path / "repo"))
+    assert [note[:37] for note in result.notes] == ["v: left out the attribute _FillValue,"] * (
+        kept is None
+    )
+    store = parchunk.open_icechunk(str(tmp_path / "repo")).readonly_session("main").store
+    with xarray.open_zarr(store, consolidated=False, chunks=None) as ours:
+        assert ours["v"].encoding.get("_FillValue") == kept
+        found = ours["v"].isnull().to_numpy().tolist()
+    assert found == [False, kept is not None and not plain, True, False]
+    if kept == number:  # of others xarray does not open the source
+        with (
+            xarray.open_zarr(store, consolidated=False, chunks=None) as ours,
+            xarray.open_zarr(tmp_path / "source", consolidated=False, chunks=None) as theirs,
+        ):
+            xarray.testing.assert_identical(ours.load(), theirs.load())
+
+
 def test_little_endian_structs(build, opened, tmp_path):
     root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=2)
     dtype = np.dtype([("a", "<i4"), ("b", "<f8")])

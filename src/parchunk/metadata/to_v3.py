@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from parchunk.metadata.codecs import (
     ARRAY_FILTERS,
     BYTES_CODECS,
@@ -214,18 +212,27 @@ def _with_mask(value: Any, attributes: JSONObject, zdtype: Any) -> JSONObject:
     dtype = zdtype.to_native_dtype()
     kind = dtype.kind
     try:
-        if kind == "u" and attributes.get("_Unsigned") == "false":
-            # xarray reads signed numbers, and takes the attribute for one: the same bits.
-            return others | {MASK: int(np.array(scalar, dtype).view(f"i{dtype.itemsize}"))}
+        if (kind, attributes.get("_Unsigned")) in (("u", "false"), ("i", "true")):
+            return others | {MASK: _signed(int(scalar), 8 * dtype.itemsize)}
         if kind == "f":
             return others | {MASK: _double(float(scalar))}
         if kind == "c":
             return others | {MASK: [_double(scalar.real), _double(scalar.imag)]}
         if kind in "iub":
             return others | {MASK: bool(scalar) if kind == "b" else int(scalar)}
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError, OverflowError):
         pass
     return others
+
+
+def _signed(number: int, bits: int) -> int:
+    """Return the number with a sign that has the same bits, as xarray takes masks of `_Unsigned`.
+
+    Raises `OverflowError` for one that fits neither with a sign nor without.
+    """
+    if not -(1 << bits - 1) <= number < 1 << bits:
+        raise OverflowError(number)
+    return number - (1 << bits) if number >> bits - 1 > 0 else number
 
 
 def _double(value: float) -> str:

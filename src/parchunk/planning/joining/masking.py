@@ -44,8 +44,11 @@ def _other_kind(dtype: np.dtype[Any], spec: ArraySpec) -> str | None:
 
 
 def _stored(number: Any, spec: ArraySpec) -> Any:
-    """Return a number as it is stored, where it may be spelled as it is read."""
-    if "_Unsigned" not in spec.attributes or not isinstance(number, int):
+    """Return a number as it is stored, where it may be spelled as it is read.
+
+    None is one that is of neither spelling: no value is that number.
+    """
+    if "_Unsigned" not in spec.attributes or number is None:
         return number
     try:
         dtype = np.dtype(spec.dtype)
@@ -53,8 +56,11 @@ def _stored(number: Any, spec: ArraySpec) -> Any:
         return number  # of no numbers
     if _other_kind(dtype, spec) is None:
         return number
-    bits = number % (1 << 8 * dtype.itemsize)
-    return int(np.array(bits, f"u{dtype.itemsize}").view(f"{dtype.kind}{dtype.itemsize}"))
+    bits = 8 * dtype.itemsize
+    if number != number or not -(1 << bits - 1) <= number < 1 << bits or number != int(number):
+        return None
+    same = np.array(int(number) % (1 << bits), f"u{dtype.itemsize}")
+    return int(same.view(f"{dtype.kind}{dtype.itemsize}"))
 
 
 def sentinels_of(spec: ArraySpec, is_coordinate: bool) -> tuple[list[Any], Any]:
