@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from arro3.core import RecordBatch
 from instruments.synthetic.faults import Fault
 from instruments.synthetic.formula import FormulaStore
 from instruments.synthetic.rules import HashFraction
@@ -17,14 +20,23 @@ from tests.made import FAULTS, QUICK, check_exact, source_of
 
 import parchunk
 from parchunk.building.tasks import Task, do_task
+from parchunk.cover.jobs import Pass, Unit
 from parchunk.cover.limits import Limits
-from parchunk.listing.patience import Patience
+from parchunk.cover.walks import Width
+from parchunk.keys.encoding import KeyEncoding
+from parchunk.keys.row_sets import RowSet
+from parchunk.listing.many_arrays import SharedListing
+from parchunk.listing.one_array import ArrayListing
+from parchunk.listing.patience import Patience, Requests
+from parchunk.listing.walker import Listing
+from parchunk.metadata.spec import ArraySpec
 from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.receipt_files import read_receipts
 from parchunk.out.receipts import Receipt
 from parchunk.planning.plan import PartitionKey
+from parchunk.workers.here import Here
 
 Published = Callable[[Path], dict[str, bytes]]
 
@@ -237,3 +249,49 @@ def test_executors_are_given_arrays_together(tmp_path: Path, published: Publishe
     assert [(task.start, task.stop) for task in watched.tasks] == [(0, 70)]
     assert there.requests == here.requests < 10
     assert published(tmp_path / "there") == published(tmp_path / "here")
+
+
+class Above(FormulaListing):
+    """A store that does not let what is above its arrays be listed."""
+
+    def list(self, prefix: str | None = None, **options: Any) -> Any:
+        if not (prefix or "").startswith("g/"):
+            raise PermissionError("403 Forbidden")
+        return super().list(prefix, **options)
+
+
+class Backwards(FormulaListing):
+    """A store that lists the keys of each page from the last to the first."""
+
+    def list(self, prefix: str | None = None, **options: Any) -> Any:
+        for batch in super().list(prefix, **options):
+            rows = pa.record_batch(batch)
+            yield RecordBatch.from_arrow(rows.take(pa.array(range(len(rows) - 1, -1, -1))))
+
+
+@pytest.mark.parametrize("kind", [Above, Backwards])
+def test_parts_stay_where_each_array_is_listed_alone_in_the_end(
+    kind: type[FormulaListing],
+) -> None:
+    """Who reads them may be behind: entity tags had been given back to the system by then."""
+    total, names = 4_800, ["g/a", "g/b", "g/c"]
+    store = zarr_store([(name, (total,), (1,), ("t",)) for name in names], size=9)
+    source = parchunk.Source(kind(store), "", "s3://b", identity="etag")  # type: ignore[arg-type]
+    listing = Listing(source, "", Requests(), QUICK, threading.Event())
+    keys = KeyEncoding("", ".", 1)
+    walked = Pass((total,), (Unit(0, RowSet(total, 0, total)),), Width(1, 8, 1000))
+    with ThreadPoolExecutor(2) as pool:
+        members = [
+            ArrayListing(
+                ArraySpec(name, 2, (total,), (1,), "<f4", 4, (None,), keys, {}, {}),
+                listing, pool, Here(), False,
+            )
+            for name in names
+        ]  # fmt: skip
+        shared = SharedListing(members, [walked] * 3, pool, threading.Lock())
+        parts = [part for _, _, part in shared.parts()]
+    assert "instead" in shared.notes[0]
+    assert [int(part.vector.present.sum()) for part in parts] == [total] * 3
+    tags = [part.identities.column().to_pylist() for part in parts if part.identities]
+    assert len(tags) == 3
+    assert {tag for some in tags for tag in some} == {tags[0][0]} != {""}

@@ -192,7 +192,8 @@ class _Comparison:
         waits = manner.remote or manner.probed or output.costs_requests
         self._at_once = concurrency if waits else 1
         # Without requests they would only wait for each other.
-        readers = record_readers(plan, output, allowed.memory // _FOR_READERS, 1)
+        memory = allowed.memory // allowed.processes // _FOR_READERS
+        readers = record_readers(plan, output, memory, 1)
         self._together = 1 if output.costs_requests else _TOGETHER
         self._jobs: Executor = Here()
         self._readers: Executor = Here()

@@ -57,9 +57,10 @@ class _WatchedTally(Tally):
         row_sets: Sequence[RowSet],
         since: Sequence[int],
         identity: str,
+        lasting: bool,
     ) -> None:
         """Watch each row set for modifications after its moment in ``since``."""
-        super().__init__(spec, base, row_sets, identity)
+        super().__init__(spec, base, row_sets, identity, lasting)
         self._since = np.array(since, np.int64)
         self._earliest = int(self._since.min())
         self._later: dict[int, list[Int64Array]] = {}
@@ -130,7 +131,8 @@ class WatchedListing(ArrayListing):
             self._moments = moments
         # By row set and not by position: a listing begun again has only those not yet done.
         since = [moments[rows] for rows in row_sets]
-        return _WatchedTally(self.spec, base, row_sets, since, self.listing.source.identity)
+        identity = self.listing.source.identity
+        return _WatchedTally(self.spec, base, row_sets, since, identity, self.lasting)
 
     def _moments_of(self) -> dict[RowSet, int]:
         """Return the newest modification that the build saw, by row set."""

@@ -68,7 +68,7 @@ class SharedListing:
         self.notes.append(f"{names[0]}{more}: {why} instead")
         for at in rest:
             member = self.members[at]
-            member.ordered = ordered
+            member.ordered, member.lasting = ordered, True
             for position, part in member.parts(self.passes[at]):
                 yield at, position, part
 

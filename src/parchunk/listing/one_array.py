@@ -37,7 +37,8 @@ class ArrayListing:
     ``listing`` may be of an array beside it: its own is made when it is listed alone.
     Walks are followed in ``pool`` and what they deliver is read in ``takers``, which must be
     another: walks wait for it. ``trust`` skips the second listing of gaps. ``notes`` collects what
-    a user should know. ``ordered`` becomes false where the store turns out not to list in order.
+    a user should know. ``ordered`` becomes false where the store turns out not to list in order,
+    and ``lasting`` true where parts are read by others while the listing goes on.
     """
 
     spec: ArraySpec
@@ -47,6 +48,7 @@ class ArrayListing:
     trust: bool
     notes: list[str] = field(default_factory=list)
     ordered: bool = field(init=False)
+    lasting: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.ordered = self.listing.source.manner.ordered
@@ -54,7 +56,7 @@ class ArrayListing:
     def parts(self, walked: Pass) -> Iterator[tuple[int, Part]]:
         """Yield (position, part) for each unit of a pass once everything about it is known.
 
-        What a part holds is given back when the next one is asked for.
+        What a part holds is given back when the next one is asked for, unless it is ``lasting``.
 
         Raises
         ------
@@ -334,4 +336,4 @@ class ArrayListing:
     def tally_of(self, row_sets: Sequence[RowSet]) -> Tally:
         """Return a tally of row sets of the array."""
         base = self.listing.source.path(self.spec.name) + "/"
-        return Tally(self.spec, base, row_sets, self.listing.source.identity)
+        return Tally(self.spec, base, row_sets, self.listing.source.identity, self.lasting)

@@ -104,17 +104,23 @@ class Tally:
     """Sizes, newest modification and strays of an array's row sets."""
 
     def __init__(
-        self, spec: ArraySpec, base: str, row_sets: Sequence[RowSet], identity: str = "none"
+        self,
+        spec: ArraySpec,
+        base: str,
+        row_sets: Sequence[RowSet],
+        identity: str = "none",
+        lasting: bool = False,
     ) -> None:
         """Allocate; ``base`` is the array's path in the store, with its trailing slash.
 
-        ``identity`` is what is noted of each object beside its size.
+        ``identity`` is what is noted of each object beside its size. ``lasting``: parts are read
+        after their row set is released, too, so that its memory is not given back.
         """
         self.spec = spec
         self.base = base
         self.row_sets = tuple(row_sets)
         self.bounds = np.array([0, *accumulate(rows.total for rows in row_sets)], np.int64)
-        self._memory = _reserve(int(self.bounds[-1]) * 8)
+        self._memory = None if lasting else _reserve(int(self.bounds[-1]) * 8)
         self._vector = SizeVector(
             np.zeros(int(self.bounds[-1]), np.uint64)
             if self._memory is None
@@ -125,7 +131,7 @@ class Tally:
         self._identities: IdentityVector | None = None
         if kind is not None:
             total = int(self.bounds[-1])
-            self._versions = _reserve(total * kind.itemsize)
+            self._versions = None if lasting else _reserve(total * kind.itemsize)
             self._identities = IdentityVector(
                 np.zeros(total, kind)
                 if self._versions is None
@@ -164,7 +170,7 @@ class Tally:
         )
 
     def release(self, position: int) -> None:
-        """Give the memory of a row set back; what comes for it from now on is ignored."""
+        """Give the memory of a row set back, unless its parts last; ignore what comes for it."""
         self._released[position] = True
         self.strays[position] = Strays()
         first, last = int(self.bounds[position]), int(self.bounds[position + 1])
