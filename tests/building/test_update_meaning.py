@@ -83,3 +83,40 @@ def test_kept_bytes_are_read_by_their_own_attributes_at_each_moment(
         assert "replaced" not in " ".join(again.notes)
         report = parchunk.audit("s3://bucket/out", against_source=True, **options)
     assert report.complete
+
+
+def test_what_became_shorter_is_asked_about_all_the_same(tmp_path: Path) -> None:
+    """That an array is replaced for its attributes allows no loss."""
+    store, out = tmp_path / "s.zarr", tmp_path / "out"
+    write(store, 3, DAYS)
+    parchunk.build(parchunk.plan(store, inline_threshold=100, region=2), out)
+    before = seen(out)
+    write(store, 3, HOURS)
+    zarr.open_array(store / "air").resize((2,))
+    with pytest.raises(parchunk.InputError, match=r"air became shorter along axis 0 \(4 to 2\)"):
+        parchunk.update(out)
+    assert seen(out) == before
+    parchunk.update(out, allow_shrink=True)
+    assert seen(out) == "[0, 24, 48, 72] [12, 12]"
+
+
+def test_bytes_at_other_places_are_read_anew_with_their_attributes(tmp_path: Path) -> None:
+    """Those of chunks that have other numbers now are moved where they mean what they did."""
+    store, out = tmp_path / "s.zarr", tmp_path / "out"
+    for columns, scale in ((4, 1), (6, 2)):
+        root = zarr.open_group(store, mode="w", zarr_format=2)
+        air = root.create_array(
+            "air",
+            shape=(4, columns),
+            chunks=(2, 2),
+            dtype="i4",
+            attributes={"_ARRAY_DIMENSIONS": ["t", "x"], "scale_factor": scale},
+        )
+        air[...] = 12 // scale
+        if columns == 4:
+            parchunk.build(parchunk.plan(store, inline_threshold=100, region=2), out)
+    parchunk.update(out)
+    options = {"fo": str(out), "remote_protocol": "file", "skip_instance_cache": True}
+    root = zarr.open_group("reference://", mode="r", zarr_format=2, storage_options=options)
+    assert (root["air"][...] == 6).all()
+    assert parchunk.audit(out, against_source=True).complete

@@ -26,9 +26,9 @@ class Changes:
     """Arrays by what became of them, each with what a message says of it.
 
     ``renumbered`` grew along a later axis: chunks that were there have other numbers. ``shrunk``
-    ones became shorter along any axis. ``other`` ones have chunks that mean something else, or are
-    kept in the references and have attributes by which these do.
-    ``lost`` ones are gone from some of many stores, whose chunks are missing then.
+    ones became shorter along any axis. ``other`` ones have chunks that mean something else, and
+    ``reread`` ones bytes in the references that do so by their attributes, whatever else became
+    of them. ``lost`` ones are gone from some of many stores, whose chunks are missing then.
     """
 
     gone: tuple[str, ...] = ()
@@ -36,21 +36,22 @@ class Changes:
     shrunk: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, str] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
+    reread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def in_place(self) -> bool:
         """Whether readers of what is there may go on while it is brought up to date."""
-        return not (self.gone or self.renumbered or self.shrunk or self.other)
+        return not (self.gone or self.renumbered or self.shrunk or self.other or self.reread)
 
     @property
     def moved(self) -> frozenset[str]:
         """The arrays whose chunks mean what they did, at other places."""
-        return frozenset(self.renumbered) | frozenset(self.shrunk)
+        return (frozenset(self.renumbered) | frozenset(self.shrunk)) - frozenset(self.reread)
 
     def notes(self) -> list[str]:
         """Return lines on what was done with them."""
         alike: dict[str, list[str]] = {}
-        for name, what in self.other.items():
+        for name, what in {**self.other, **self.reread}.items():
             alike.setdefault(what, []).append(name)
         found = [
             f"{some[0]} {what}: it was built anew"
@@ -77,6 +78,7 @@ def changes_of(old: Plan, hierarchy: Hierarchy) -> Changes:
     renumbered: dict[str, str] = {}
     shrunk: dict[str, str] = {}
     other: dict[str, str] = {}
+    reread: dict[str, str] = {}
     for name, array in old.by_name.items():
         if name not in specs or name in kept:
             continue
@@ -87,8 +89,7 @@ def changes_of(old: Plan, hierarchy: Hierarchy) -> Changes:
             continue
         read = read_otherwise(old, now)
         if read:
-            other[name] = _as_read_otherwise(read)
-            continue
+            reread[name] = _as_read_otherwise(read)
         for axis, (was, size) in enumerate(zip(before.shape, now.shape, strict=True)):
             if size < was:
                 shrunk[name] = f"became shorter along axis {axis} ({was} to {size})"
@@ -103,7 +104,7 @@ def changes_of(old: Plan, hierarchy: Hierarchy) -> Changes:
                     )
                 break
     gone = tuple(name for name in old.by_name if name not in specs)
-    return Changes(gone, renumbered, shrunk, other)
+    return Changes(gone, renumbered, shrunk, other, reread=reread)
 
 
 def changes_of_stores(old: Plan, new: Plan) -> Changes:
@@ -113,7 +114,7 @@ def changes_of_stores(old: Plan, new: Plan) -> Changes:
     make nothing.
     """
     found = changes_of(old, new.hierarchy)
-    other, lost = dict(found.other), {}
+    other, reread, lost = dict(found.other), dict(found.reread), {}
     for name in old.by_name:
         if name not in new.by_name or old.stores is None:
             continue
@@ -127,8 +128,8 @@ def changes_of_stores(old: Plan, new: Plan) -> Changes:
         if before.reference_chunks != now.reference_chunks or unlike(before, now):
             other.setdefault(name, "is kept as one chunk, which is another")
         elif read:
-            other.setdefault(name, _as_read_otherwise(read))
-    return replace(found, other=other, lost=lost)
+            reread[name] = _as_read_otherwise(read)
+    return replace(found, other=other, lost=lost, reread=reread)
 
 
 def held_otherwise(old: StoreSet, new: StoreSet, array: str) -> tuple[list[str], list[str]]:
