@@ -1,5 +1,6 @@
 """A Dask cluster without workers is waited for, and that is said; one that is gone is an error."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+@contextmanager
+def clustered() -> Iterator[Any]:
     """A cluster that has no workers yet; those of its own are threads of this process."""
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
@@ -47,6 +48,12 @@ def cluster() -> Iterator[Any]:
         host="127.0.0.1",
         dashboard_address=None,
     ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    with clustered() as cluster:
         yield cluster
 
 
@@ -102,6 +109,43 @@ def test_a_cluster_that_has_no_workers_yet(
     before, waiting, after = said.lines
     assert (before, after) == ("", "")
     assert re.match(r"no worker has been there for \d+ s: waiting for some; start them", waiting)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("paused", r"all workers have been paused for \d+ s, .* memory .* or start others \(dask"),
+        ("closing_gracefully", r"all workers that are there have been closing for \d+ s, .* start"),
+    ],
+)
+def test_workers_that_are_there_and_take_nothing(
+    status: str, words: str, small: Path, tmp_path: Path, published: Published
+) -> None:
+    """Dask pauses the only one for lack of memory, or it is to leave; others come when told."""
+    distributed = pytest.importorskip("distributed")
+    import dask
+
+    pausing = {"distributed.worker.memory.pause": 1e-9 if status == "paused" else False}
+    with clustered() as cluster, dask_client(cluster.scheduler_address) as client:
+        with dask.config.set(pausing):
+            cluster.scale(1)
+            client.wait_for_workers(1)
+
+        async def until_known() -> None:
+            (worker,) = cluster.workers.values()
+            if status != "paused":
+                worker.status = distributed.Status[status]
+            while (known := next(iter(cluster.scheduler.workers.values()))).status.name != status:
+                assert known.status.name == "running"
+                await asyncio.sleep(0.01)
+
+        client.sync(until_known)
+        said = Said(lambda _: cluster.scale(2))
+        build(small, tmp_path, executor=client, progress=said)
+    assert published(tmp_path / "refs") == published(small / "refs")
+    before, waiting, after = said.lines
+    assert (before, after) == ("", "")
+    assert re.match(words, waiting)
 
 
 def test_workers_that_are_gone_in_the_middle(

@@ -76,6 +76,7 @@ def do_elsewhere(
         for future in started:  # the executor is the caller's, and goes on
             future.cancel()
         raise
+    attendance.end()
     return least
 
 

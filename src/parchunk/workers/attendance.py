@@ -1,4 +1,4 @@
-"""Whether anybody is there to do what a Dask cluster was given: it waits for workers for ever."""
+"""Whether anybody takes what a Dask cluster was given: it waits for such workers for ever."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ PATIENCE = 30.0
 _LOOK, _LONGEST, _SHARE = 2.0, 10.0, 0.05
 #: Seconds that the scheduler may take to answer one.
 _ANSWER = 5.0
+#: What Dask calls workers that end what they are at, if that, and are gone then.
+_LEAVING = {"closing_gracefully", "closing", "stopping", "stopped", "closed"}
 
 
 class Attendance:
-    """Whether an executor has workers; of other executors than Dask's it is not known.
+    """Whether an executor's workers take tasks; of other executors than Dask's it is not known.
 
     ``tell`` is called with what is waited for as soon as that is to be said, and with "" once it is
     there.
@@ -55,6 +57,10 @@ class Attendance:
         every = None if self._client is None else _LOOK
         while not wait(futures, every, FIRST_COMPLETED).done:
             self.look()
+        self.end()
+
+    def end(self) -> None:
+        """Nothing is waited for any more: what was given has been done."""
         self._lacking = None
         self._say("")
 
@@ -74,18 +80,43 @@ def _lacking(client: Any) -> Callable[[float, str], str] | None:
     if client.status != "running" or scheduler is None or client.asynchronous:
         return None
     try:
-        running = client.sync(scheduler.ncores_running, callback_timeout=_ANSWER)
+        if client.sync(scheduler.ncores_running, callback_timeout=_ANSWER):
+            return None
+        # Of very many workers it is long: asked only where none of them takes tasks.
+        known = client.sync(scheduler.identity, callback_timeout=_ANSWER)["workers"].values()
     except TimeoutError:
         return _no_answer
     except (OSError, RuntimeError, asyncio.CancelledError):
         return None
-    return None if running else _no_worker
+    states = {worker["status"] for worker in known}
+    if "paused" in states:
+        return None if "running" in states else _all_paused
+    if not states:
+        return _no_worker
+    return _all_leaving if states <= _LEAVING else None  # others are about to take tasks
 
 
 def _no_worker(seconds: float, address: str) -> str:
     return (
         f"no worker has been there for {seconds:.0f} s: waiting for some; start them (dask worker "
         f"{address}), or stop this, and run it again later"
+    )
+
+
+def _all_paused(seconds: float, address: str) -> str:
+    return (
+        f"all workers have been paused for {seconds:.0f} s, as Dask does where their memory is "
+        "nearly full: they end what they are at, and take nothing new until some is free; if that "
+        "lasts, stop this, and run it again with a lower --memory, or with workers that have more; "
+        f"or start others (dask worker {address})"
+    )
+
+
+def _all_leaving(seconds: float, address: str) -> str:
+    return (
+        f"all workers that are there have been closing for {seconds:.0f} s, and take nothing new: "
+        f"waiting for others; start them (dask worker {address}), or stop this, and run it again "
+        "later"
     )
 
 
