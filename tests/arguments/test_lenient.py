@@ -93,7 +93,10 @@ def refused() -> list[tuple[str, Any]]:
         ("plan=<LocalOutput>: give a path", lambda s, o: parchunk.build(open_output(str(o)), o)),
         ("source=<Plan>: give a path", lambda s, o: parchunk.plan(parchunk.plan(s))),
         ("out=<Plan>: give a path", lambda s, o: parchunk.connect(parchunk.plan(s))),
-        ("plan=Path('s3:/b/s') has lost a slash", lambda s, o: parchunk.build(Path("s3://b/s"), o)),
+        (
+            "s3:/b/s: two slashes follow",
+            lambda s, o: parchunk.build(Path("s3://b/s"), o),
+        ),
         ("out=3: give a path or a URL", lambda s, o: parchunk.audit(3)),
         ("out='': give a path or a URL", lambda s, o: parchunk.status("")),
         ("out=<object>: give", lambda s, o: parchunk.connect(object())),

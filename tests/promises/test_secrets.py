@@ -263,6 +263,12 @@ def test_environment_that_does_not_fit(
         ),
         ("abfs://u:p@box@acc.dfs.core.windows.net/a", "abfs://***@acc.dfs.core.windows.net/a"),
         ("abfs://me@evil.example/a", "abfs://***@evil.example/a"),
+        ("at /d/https:/me:pw@host/x: no", "at /d/https:/***@host/x: no"),
+        ("https:/tok@host/x", "https:/***@host/x"),
+        ("https:me:p@w@host/x", "***@host/x"),
+        ("at //me:pw@host/x", "at //***@host/x"),
+        ("at /d/me:pw@host/x", "at /d/***@host/x"),
+        ("rain: the chunk t@1, /d/a@b/c", "rain: the chunk t@1, /d/a@b/c"),
     ],
 )
 def test_what_is_redacted(text: str, shown: str) -> None:

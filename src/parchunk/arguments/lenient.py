@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import operator
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from functools import wraps
@@ -23,8 +22,6 @@ from parchunk.showing.bars import bar_shown
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-#: What a `Path` makes of a URL.
-_URL_AS_PATH = re.compile(r"(s3a?|gcs?|gs|az|azure|abfss?|file|https?):/(?!/)", re.IGNORECASE)
 #: Classes of what may be given opened, in place of a path.
 _OPENED = {
     "plan": {"Plan", "Source"},
@@ -79,10 +76,7 @@ def called(progress: Callable[_P, None] | bool | None) -> Callable[_P, None] | N
 def _path(name: str, given: Any) -> Any:
     """Return a path or URL as text; what is opened already stays."""
     if isinstance(given, os.PathLike):
-        text = os.fspath(given)
-        if isinstance(text, str) and _URL_AS_PATH.match(text):
-            raise InputError(f"{name}=Path({text!r}) has lost a slash: give the URL as text")
-        given = text
+        given = os.fspath(given)
     kinds = {kind.__name__ for kind in type(given).__mro__}
     if kinds & _OPENED.get(name, set()) or (isinstance(given, str) and given.strip()):
         return given

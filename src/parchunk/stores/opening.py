@@ -27,12 +27,19 @@ from parchunk.stores.google_files import foreign_account
 from parchunk.stores.local_paths import path_of
 from parchunk.stores.options import (
     PAYER,
+    PROVIDERS,
     PUBLIC_OPTIONS,
     canonical_options,
     client_options_of_environment,
     reaching,
 )
-from parchunk.stores.redaction import AZURE_AUTHORITY, HIDDEN, holds_credentials, redact
+from parchunk.stores.redaction import (
+    AZURE_AUTHORITY,
+    HIDDEN,
+    holds_credentials,
+    redact,
+    without_secrets,
+)
 from parchunk.stores.urls import encoded
 
 #: Listings are worth waiting for: this outlives an outage of some minutes before a walk fails.
@@ -46,16 +53,12 @@ RETRY: dict[str, Any] = {
     },
 }
 
-_CLOUDS: dict[str, type[S3Store] | type[GCSStore] | type[AzureStore]] = {
+_KINDS: dict[str, type[S3Store] | type[GCSStore] | type[AzureStore]] = {
     "s3": S3Store,
-    "s3a": S3Store,
     "gs": GCSStore,
-    "gcs": GCSStore,
     "az": AzureStore,
-    "abfs": AzureStore,
-    "abfss": AzureStore,
-    "azure": AzureStore,
 }
+_CLOUDS = {scheme: _KINDS[provider] for scheme, provider in PROVIDERS.items()}
 #: Options that an HTTP server is reached by: none of them is a secret.
 _HTTP_OPTIONS = frozenset({"allow_http", "connect_timeout", "timeout", "user_agent"})
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -125,13 +128,13 @@ def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStor
         return _open_local(url, options)
     if scheme not in _CLOUDS:
         raise InputError(
-            f"{_without_secrets(url)}: unknown scheme {scheme!r}; "
+            f"{without_secrets(url)}: unknown scheme {scheme!r}; "
             "use a path or a file://, s3://, gs://, az:// or https:// URL"
         )
     options = canonical_options(scheme, options)
     if holds_credentials(url):
         raise InputError(
-            f"{_without_secrets(url)}: no credentials in URLs please: they would end up in "
+            f"{without_secrets(url)}: no credentials in URLs please: they would end up in "
             "references; give them in the environment or as --store-option"
         )
     authority, _, path = url[match.end() :].partition("/")  # type: ignore[union-attr]
@@ -145,15 +148,15 @@ def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStor
     bucket, prefix = unquote(authority), path.strip("/")
     if not bucket:
         raise InputError(
-            f"{_without_secrets(url)}: no bucket is named; write {scheme}://BUCKET/PATH"
+            f"{without_secrets(url)}: no bucket is named; write {scheme}://BUCKET/PATH"
         )
     if _NO_BUCKET.search(bucket):
         raise InputError(
-            f"{_without_secrets(url)}: what stands before the path is no name of a bucket; "
+            f"{without_secrets(url)}: what stands before the path is no name of a bucket; "
             f"write {scheme}://BUCKET/PATH"
         )
     if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
-        raise InputError(f"{_without_secrets(url)}: empty, '.' or '..' segments are no object path")
+        raise InputError(f"{without_secrets(url)}: empty, '.' or '..' segments are no object path")
     store = _open_cloud(scheme, bucket, options)
     public = reaching(scheme, options)
     if any(map(holds_credentials, public.values())):  # of the environment: not to be written
@@ -168,8 +171,8 @@ def open_store(url: str, options: Mapping[str, str] | None = None) -> OpenedStor
 def _open_local(url: str, options: Mapping[str, str]) -> OpenedStore:
     if options:
         raise InputError(
-            f"{url} is local: store option {_named(sorted(options)[0])} means nothing there; "
-            "leave it out"
+            f"{redact(url)} is local: store option {_named(sorted(options)[0])} means nothing "
+            "there; leave it out"
         )
     path = path_of(url)
     # Rooted at the file system: obstore checks keys, not roots, and a missing root raises.
@@ -180,13 +183,13 @@ def _open_http(url: str, options: Mapping[str, str]) -> OpenedStore:
     parts = urlsplit(url)
     if holds_credentials(url) or parts.query or parts.fragment:
         raise InputError(
-            f"{_without_secrets(url)}: a URL with credentials, a query or a fragment names no "
+            f"{without_secrets(url)}: a URL with credentials, a query or a fragment names no "
             "folder, and would end up in references: give one without"
         )
     path = encoded(parts.path.strip("/"))
     segments = unquote(path).split("/") if path else []
     if not parts.hostname or any(part in ("", ".", "..") for part in segments):
-        raise InputError(f"{_without_secrets(url)} names no folder of a server: check the URL")
+        raise InputError(f"{without_secrets(url)} names no folder of a server: check the URL")
     for key in options:
         if key not in _HTTP_OPTIONS:
             raise InputError(
@@ -314,11 +317,6 @@ def _accepts(
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _without_secrets(url: str) -> str:
-    """Return a URL for a message: without what follows its path, too."""
-    return re.split("[?#]", redact(url), maxsplit=1)[0]
 
 
 def _named(key: str) -> str:

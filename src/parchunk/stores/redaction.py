@@ -23,7 +23,14 @@ AZURE_AUTHORITY = re.compile(
     r"@(?P<account>[a-z0-9]+)\.(?:dfs|blob)\.core\.windows\.net(?![^/\s:,;)'\"]|:\S)",
     re.I,
 )
-_USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s\"'<>]*@")
+#: A user before an @: behind a scheme with any slashes, behind two slashes, or with a password.
+_USER_INFO = re.compile(
+    r"""(?i)(\b[a-z][a-z0-9+.-]*:[/\\]+)[^\s"'<>]*@"""
+    r"""|([/\\]{2})[^\s/\\:"'<>]*:[^\s"'<>]*@"""
+    r"""|(?<![^\s/\\"'<>(=,])()[^\s/\\:"'<>(=,]+:[^\s/\\"'<>]+@"""
+)
+#: The same at the beginning of what is no URL, as it lost a slash or its scheme.
+_BROKEN = re.compile(r"[^/\\:@]+:[/\\]*[^/\\]*@|[^/\\:@]*[/\\]{2,}[^/\\]*:[^/\\]*@")
 _SECRET_VARIABLE = re.compile(r"(?i)KEY|SECRET|TOKEN|PASSW|SAS|CREDENTIAL")
 _LEAST = 6
 #: Secrets that could be words, or parts of them: hidden only where they stand alone.
@@ -54,7 +61,18 @@ def _without_user(found: re.Match[str]) -> str:
     azure = AZURE_AUTHORITY.match(found.string, found.start())
     if azure is not None and found.end() <= azure.end():
         return found.group()
-    return f"{found.group(1)}{HIDDEN}@"
+    before = next(text for text in found.groups() if text is not None)
+    return f"{before}{HIDDEN}@"
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL for a message: without what follows its path, too."""
+    return re.split("[?#]", redact(url), maxsplit=1)[0]
+
+
+def is_broken_with_credentials(text: str) -> bool:
+    """Whether a text that is no URL looks like one with a user: ``s3:/me:pw@b``, ``me:pw@host``."""
+    return bool(_BROKEN.match(text))
 
 
 def holds_credentials(url: str) -> bool:

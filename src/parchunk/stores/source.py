@@ -30,7 +30,7 @@ from parchunk.stores.manner import FROZEN, PROBED, Manner, manner_of
 from parchunk.stores.opening import Location
 from parchunk.stores.options import environment_mark
 from parchunk.stores.oversized import MAX_BYTES, Oversized
-from parchunk.stores.redaction import holds_credentials, redact
+from parchunk.stores.redaction import holds_credentials, is_broken_with_credentials, redact
 
 _T = TypeVar("_T")
 
@@ -101,7 +101,7 @@ class Source:
                     "e.g. s3://bucket/store.zarr"
                 )
             url = "memory://" + (f"{self.prefix}" if self.prefix else "store")
-        if "://" in url and holds_credentials(url):
+        if (holds_credentials if "://" in url else is_broken_with_credentials)(url):
             # References would carry them: parchunk.stores refuses them for paths and URLs alike.
             raise InputError(
                 f"{redact(url)} carries credentials, and every reference would: leave them out of "

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from parchunk.errors import InputError
 from parchunk.metadata.choosing import some_of
-from parchunk.stores.local_paths import local_path
+from parchunk.stores.local_paths import local_path, refuse_broken_url
 
 _MAGIC = re.compile(r"[*?\[]")
 #: Stores that a pattern matches, at most: more is a pattern of chunks, not of stores.
@@ -31,10 +31,11 @@ def split_pattern(pattern: str) -> tuple[str, list[str]]:
     Raises
     ------
     InputError
-        Where a bucket has one, or ``**`` is asked for.
+        Where it is a URL that lost a slash, a bucket has one, or ``**`` is asked for.
     """
     scheme, separator, rest = pattern.partition("://")
     if not separator:
+        refuse_broken_url(pattern)
         scheme, rest = "", pattern
     segments = rest.rstrip("/").split("/")
     first = next(at for at, segment in enumerate(segments) if _MAGIC.search(segment))
