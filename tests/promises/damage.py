@@ -124,7 +124,7 @@ def follow(finding: Finding, out: Path, produce: Callable[[], object], file: str
         produce()
     for path in re.findall(r"delete (\S+)", remedy):
         (out / path).unlink(missing_ok=True)
-    for command in re.findall(r"parchunk (update OUT(?: --\w+(?:-\w+)*(?: [^\s-]\S*)?)?)", remedy):
+    for command in re.findall(r"parchunk (update OUT(?: --\w+(?:-\w+)*(?: [^\s-]\S*)?)*)", remedy):
         words = [word.rstrip(":,;") for word in shlex.split(command)]
         place = {"OUT": str(out), "FILE": file}
         words = [place.get(word, word) for word in words]

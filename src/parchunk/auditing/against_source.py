@@ -32,26 +32,17 @@ from parchunk.auditing.progress import AuditProgress, Reporter
 from parchunk.auditing.receipt_check import Audited
 from parchunk.auditing.sharing import Hands, Part
 from parchunk.auditing.source_contents import ALL_OF_LITTLE, MostRead, Shares
+from parchunk.auditing.source_now import as_it_is
 from parchunk.cover.dividing import divide
-from parchunk.errors import InputError
 from parchunk.listing.patience import Patience, Requests
-from parchunk.metadata import Hierarchy, skip_refused
+from parchunk.metadata import Hierarchy
 from parchunk.metadata.meaning import differences, same_meaning
 from parchunk.out.output import Output
-from parchunk.planning.changes import changes_of
-from parchunk.planning.from_stores import (
-    changed_coordinates,
-    rejoined,
-    stores_that_came,
-    stores_that_got,
-)
 from parchunk.planning.inventory import require_few
-from parchunk.planning.joining.misfits import MisfitError, some_of, some_stores
 from parchunk.planning.plan import Plan
-from parchunk.planning.source_again import open_source, read_again, told_of_moves
+from parchunk.planning.source_again import open_source
 from parchunk.planning.stretches import partitions_in, stretch_name
 from parchunk.stores.source import Source
-from parchunk.wording import counted
 from parchunk.workers.crews import Call
 
 
@@ -84,11 +75,15 @@ def compare(
     source = replace(source or open_source(plan, store_options), identity=plan.identity)
     if listing is not None:
         source = replace(source, listing=listing)
-    now, changes, updatable = _as_it_is(plan, source, consolidated, store_options)
-    findings = [*array_findings(plan, now), *changes, *_metadata_findings(plan, now, source)]
+    found = as_it_is(plan, source, consolidated, store_options)
+    now, updatable, options = found.hierarchy, found.updatable, found.options
+    update = f"parchunk update OUT{options}"
+    findings = [*array_findings(plan, now, update), *found.findings]
+    findings += _metadata_findings(plan, now, source, update if updatable else "")
     empty = {spec.name for spec in now.arrays if not spec.total}
-    gone = dict.fromkeys(gone_arrays(plan, now), gone_remedy(plan))
-    del now  # of very many arrays it takes much
+    lost = dict.fromkeys(found.shrunk, f"restore what was lost; or, if that is meant, run {update}")
+    lost |= dict.fromkeys(gone_arrays(plan, now), gone_remedy(update))
+    del now, found  # of very many arrays it takes much
     patience = Patience(lists_per_second=math.inf if rate is None else rate)
     allowed = Allowed(memory, concurrency, 1, patience, Shares.of(plan, done, most_read))
     reporter = reporter or Reporter(None, AuditProgress(0, 0))
@@ -102,7 +97,7 @@ def compare(
     place = {array.spec.name: at for at, array in enumerate(plan.arrays)}
     regions = sorted(seen.regions, key=lambda one: (place[one.array], one.region or 0))
     for one in regions:
-        findings += change_findings(one, updatable, gone.get(one.array, ""))
+        findings += change_findings(one, updatable, lost.get(one.array, ""), options)
     findings += untimed_findings(seen.untimed, probed=source.manner.probed)
     remote = source.manner.remote
     return Comparison(
@@ -120,91 +115,23 @@ def compare(
     )
 
 
-def _metadata_findings(plan: Plan, now: Hierarchy, source: Source) -> list[Finding]:
-    """Return what says that the source's metadata is other than what was built from."""
-    if same_meaning(plan.hierarchy, now):
+def _metadata_findings(plan: Plan, now: Hierarchy, source: Source, update: str) -> list[Finding]:
+    """Return what says that the source's metadata is other than what was built from.
+
+    Where no ``update`` takes that in, it has been said why.
+    """
+    if not update or same_meaning(plan.hierarchy, now):
         return []
     changed = "; ".join(differences(plan.hierarchy, now)[:3])
-    lost = changes_of(plan, now)
-    options = {"--allow-gone": lost.gone, "--allow-shrink": lost.shrunk}
-    asked = "".join(f" {option}" for option, names in options.items() if names)
     return [
         finding(
             "source-metadata",
             f"the metadata of {source.url} is no longer what was built from: {changed}",
-            f"restore what was lost; or, if that is meant, run parchunk update OUT{asked}"
-            if asked
-            else "parchunk update OUT",
+            f"restore what was lost; or, if that is meant, run {update}"
+            if "--allow" in update
+            else update,
         )
     ]
-
-
-def _as_it_is(
-    plan: Plan,
-    source: Source,
-    consolidated: str | None,
-    store_options: Mapping[str, str] | None,
-) -> tuple[Hierarchy, list[Finding], bool]:
-    """Return the source's hierarchy now, what is other in some of many stores, if they still fit.
-
-    What does not fit any more is refused by an update.
-    """
-    if plan.stores is None:
-        with told_of_moves():
-            return read_again(plan, source, consolidated=consolidated), [], True
-    try:
-        joined = rejoined(plan, source, consolidated)
-    except InputError as error:
-        # One is gone, or they fit no more: their chunks are listed all the same.
-        return plan.hierarchy, [_misfit(source, error)], False
-    names = changed_coordinates(plan, joined)
-    came = stores_that_came(plan, store_options)
-    hierarchy = skip_refused(joined.hierarchy) if plan.hierarchy.skipped else joined.hierarchy
-    findings = [
-        *(
-            finding(
-                "source-metadata",
-                f"{name}: its values are kept inline, and the stores have others now",
-                "parchunk update OUT",
-                array=name,
-            )
-            for name in names
-        ),
-        *(
-            finding(
-                "new-array",
-                f"{name} came to stores that lacked it: {some_stores(urls)}",
-                "parchunk update OUT",
-                array=name,
-                count=len(urls),
-            )
-            for name, urls in stores_that_got(plan, joined).items()
-        ),
-        *(
-            finding(
-                "source-metadata",
-                f"{counted(len(urls), 'store')} came that the references have not, by the pattern "
-                f"that they were built of: {some_stores(urls)}",
-                "parchunk update OUT",
-                count=len(urls),
-            )
-            for urls in [came]
-            if urls
-        ),
-    ]
-    return hierarchy, findings, True
-
-
-def _misfit(source: Source, error: InputError) -> Finding:
-    """Return that stores cannot be joined any more, and why."""
-    why = some_of(error.misfits) if isinstance(error, MisfitError) else str(error)
-    return finding(
-        "source-metadata",
-        f"the stores of {source.url} are no longer one dataset, as they were when it was built: "
-        f"{why}",
-        "restore what they were, before any update; else leave out what does not fit, and build "
-        "with --overwrite, or into another OUT",
-    )
 
 
 def _compared(

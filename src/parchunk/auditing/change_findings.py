@@ -13,7 +13,7 @@ from parchunk.wording import counted
 IDENTITY_WORDS = {"time": "times", "etag": "entity tags"}
 
 _REMEDY = {
-    "new": "run parchunk update OUT",
+    "new": "run {}",
     "gone": "have the producer restore them, as readers of the references fail here; or run {}, "
     "after which they count as missing",
     "changed": "run {}: readers ask for the old {}",
@@ -30,15 +30,17 @@ _WITHOUT_UPDATE = {
 
 
 def change_findings(
-    region: RegionChanges, updatable: bool = True, gone_array: str = ""
+    region: RegionChanges, updatable: bool = True, lost_array: str = "", options: str = ""
 ) -> Iterator[Finding]:
     """Yield what is to be said of one partition's differences; updates may be refused for now.
 
-    ``gone_array`` is what to do where its array is gone as a whole.
+    ``lost_array`` is what to do where its array is gone, or became shorter: its chunks are not
+    missing, but no part of it any more. ``options`` are those without which no update is made.
     """
     where = region.array if region.region is None else f"{region.array}, region {region.region}"
     objects = objects_of(region.spec)
-    anew = f"run {listed_again(region.array, region.region)}"
+    update = f"{listed_again(region.array, region.region)}{options}"
+    anew = f"run {update}"
     if not updatable:
         anew = _WITHOUT_UPDATE["new"]
     if len(region.overrun):
@@ -79,7 +81,9 @@ def change_findings(
         yield finding(
             f"{kind}-chunks",
             f"{where}: {told}{detail}: {', '.join(keys)}{more}",
-            gone_array if kind == "gone" and gone_array else _remedy(region, kind, updatable),
+            lost_array
+            if kind == "gone" and lost_array and updatable
+            else _remedy(region, kind, updatable, update, options),
             array=region.array,
             region=region.region,
             key=keys[0],
@@ -87,14 +91,14 @@ def change_findings(
         )
 
 
-def _remedy(region: RegionChanges, kind: str, updatable: bool) -> str:
-    """Return what to do about one kind of differences."""
+def _remedy(region: RegionChanges, kind: str, updatable: bool, update: str, options: str) -> str:
+    """Return what to do about one kind of differences; ``update`` lists the partition again."""
     if not updatable:
         return _WITHOUT_UPDATE["gone" if kind == "gone" else "new"]
     if kind == "changed" and region.spec.inner_chunks is None and not len(region.resized):
         kind = "rewritten"  # of the sizes that readers ask for
     asked = "sizes" if region.spec.inner_chunks is None else "ranges"
-    return _REMEDY[kind].format(listed_again(region.array, region.region), asked)
+    return _REMEDY[kind].format(f"parchunk update OUT{options}" if kind == "new" else update, asked)
 
 
 def untimed_findings(count: int, probed: bool) -> list[Finding]:

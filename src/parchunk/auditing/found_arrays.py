@@ -41,17 +41,16 @@ def gone_arrays(plan: Plan, now: Hierarchy) -> set[str]:
     return {array.spec.name for array in plan.arrays} - {array.name for array in now.arrays}
 
 
-def gone_remedy(plan: Plan) -> str:
+def gone_remedy(update: str) -> str:
     """Return what to do about an array that is gone, and about its chunks."""
-    return "restore it; or consolidate the store again where that still names it, and " + (
-        "run parchunk update OUT --allow-gone"
-        if plan.stores is None
-        else "build with --overwrite, or into another OUT"
-    )
+    return f"restore it; or consolidate the store again where that still names it, and run {update}"
 
 
-def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
-    """Return what came to the source and went from it since the plan, array by array."""
+def array_findings(plan: Plan, now: Hierarchy, update: str) -> list[Finding]:
+    """Return what came to the source and went from it since the plan, array by array.
+
+    ``update`` is the command that takes it in.
+    """
     known = {array.spec.name for array in plan.arrays}
     # refused ones are not built: a plan that skips them has them by name
     came = {array.name for array in now.arrays} | {refusal.name for refusal in now.refused}
@@ -63,7 +62,7 @@ def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
             finding(
                 "new-array",
                 f"{name} is in the source, and not in the references",
-                "parchunk update OUT",
+                update,
                 array=name,
             )
             for name in sorted(came)
@@ -72,7 +71,7 @@ def array_findings(plan: Plan, now: Hierarchy) -> list[Finding]:
             finding(
                 "gone-array",
                 f"{name} is in the references, and not in the source any more",
-                gone_remedy(plan),
+                gone_remedy(update),
                 array=name,
             )
             for name in sorted(gone_arrays(plan, now))

@@ -48,6 +48,13 @@ class Changes:
         """The arrays whose chunks mean what they did, at other places."""
         return (frozenset(self.renumbered) | frozenset(self.shrunk)) - frozenset(self.reread)
 
+    def losses(self) -> dict[str, list[str]]:
+        """Return what is lost, in words, by the option of an update that allows it."""
+        gone = [f"{name} is gone" for name in self.gone]
+        gone += [f"{name} {what}" for name, what in self.lost.items()]
+        shrunk = [f"{name} {what}" for name, what in self.shrunk.items()]
+        return {"--allow-gone": gone, "--allow-shrink": shrunk}
+
     def notes(self) -> list[str]:
         """Return lines on what was done with them."""
         alike: dict[str, list[str]] = {}
@@ -114,14 +121,14 @@ def changes_of_stores(old: Plan, new: Plan) -> Changes:
     make nothing.
     """
     found = changes_of(old, new.hierarchy)
-    other, reread, lost = dict(found.other), dict(found.reread), {}
+    other, reread = dict(found.other), dict(found.reread)
+    lost: dict[str, str] = {}
     for name in old.by_name:
         if name not in new.by_name or old.stores is None:
             continue
         if name not in old.stores.kept:
-            gone = _lost(old, new, name)
-            if gone and name not in other:
-                lost[name] = f"is gone from {gone[0]}" + (", and others" if gone[1:] else "")
+            if name not in other:
+                lost |= lost_from_some(old.stores, new.stores, name)
             continue
         before, now = old.by_name[name].spec, new.by_name[name].spec
         read = read_otherwise(old, now)
@@ -130,6 +137,14 @@ def changes_of_stores(old: Plan, new: Plan) -> Changes:
         elif read:
             reread[name] = _as_read_otherwise(read)
     return replace(found, other=other, lost=lost, reread=reread)
+
+
+def lost_from_some(old: StoreSet, new: StoreSet | None, array: str) -> dict[str, str]:
+    """Return from which stores of many an array is gone, in words, by its name; or nothing."""
+    gone = [] if new is None else held_otherwise(old, new, array)[0]
+    if not gone:
+        return {}
+    return {array: f"is gone from {gone[0]}" + (", and others" if gone[1:] else "")}
 
 
 def held_otherwise(old: StoreSet, new: StoreSet, array: str) -> tuple[list[str], list[str]]:
@@ -164,12 +179,9 @@ def refuse_unasked(
     InputError
         Naming them, and what allows it.
     """
-    gone = [f"{name} is gone" for name in changes.gone]
-    gone += [f"{name} {what}" for name, what in changes.lost.items()]
-    shrunk = [f"{name} {what}" for name, what in changes.shrunk.items()]
-    lost = {"--allow-gone": [] if allow_gone else gone, "--allow-shrink": shrunk}
-    if allow_shrink:
-        del lost["--allow-shrink"]
+    losses = changes.losses()
+    is_allowed = {"--allow-gone": allow_gone, "--allow-shrink": allow_shrink}
+    lost = {how: some for how, some in losses.items() if not is_allowed[how]}
     known = frozenset(allowed)
     unasked = {how: [what for what in some if what not in known] for how, some in lost.items()}
     options = [how for how, some in unasked.items() if some]
@@ -181,7 +193,7 @@ def refuse_unasked(
             + f"): nothing was touched; give {' '.join(options)} if that is meant, and what is "
             "gone is taken out of the references"
         )
-    return (*gone, *shrunk)
+    return tuple(what for some in losses.values() for what in some)
 
 
 def seen_otherwise(old: Plan, between: Plan, new: Plan) -> tuple[str, ...]:

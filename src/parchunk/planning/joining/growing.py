@@ -34,7 +34,7 @@ def grown_stores(
     """
     before = old.stores
     assert before is not None
-    problems = _store_problems(before, stores, may_shrink)
+    problems = store_problems(before, stores, may_shrink)
     if old.period is not None:
         # A coordinate that was the same in all stores may differ in one that came.
         other = changes_of(old, hierarchy).other.items()
@@ -89,7 +89,7 @@ def _with_first_regions(old: Plan, hierarchy: Hierarchy, stores: StoreSet) -> Pl
     )
 
 
-def _store_problems(old: StoreSet, new: StoreSet, may_shrink: bool) -> list[str]:
+def store_problems(old: StoreSet, new: StoreSet, may_shrink: bool) -> list[str]:
     """Return why stores are not those of before with others behind, a phrase each."""
     found = [*_moved_arrays(old, new)]
     there = {(one.url, one.below) for one in new.stores}
