@@ -76,8 +76,8 @@ def v3_documents(hierarchy: Hierarchy, drop_non_finite: bool = False) -> V3Docum
             require_readable(arrays[array.name])
             if MASK in array.attributes and MASK not in document["attributes"]:
                 notes.append(
-                    f"{array.name}: left out the attribute {MASK}, as xarray opens no group of "
-                    f"Zarr v3 in which it is {shorten(array.attributes[MASK])} of {array.dtype}"
+                    f"{array.name}: left out the attribute {MASK}, as xarray does not read "
+                    f"{shorten(array.attributes[MASK])} of {array.dtype} from Zarr v3 as from v2"
                 )
         except UnsupportedFeatureError as error:
             refused.append(error.of(array.name))
@@ -199,19 +199,21 @@ def _with_mask(value: Any, attributes: JSONObject, zdtype: Any) -> JSONObject:
 
     Of a v2 array xarray masks the fill value, of a v3 array only ``_FillValue``, which it spells
     in its own way: a float as the base64 of a double. Of text, bytes and times it cannot read the
-    attribute, and fails on the whole group.
+    attribute, and fails on the whole group; of whole numbers it would mask 2 for 2.5.
     """
     others = {key: one for key, one in attributes.items() if key != MASK}
     with quiet():
         if value is not None:
             scalar = zdtype.from_json_scalar(value, zarr_format=2)
         elif MASK in attributes:
-            scalar = attributes[MASK]
+            scalar = _number(attributes[MASK])
         else:
             return others
     dtype = zdtype.to_native_dtype()
     kind = dtype.kind
     try:
+        if kind in "iub" and (scalar != int(scalar) or (kind == "b" and scalar not in (0, 1))):
+            return others
         if (kind, attributes.get("_Unsigned")) in (("u", "false"), ("i", "true")):
             return others | {MASK: _signed(int(scalar), 8 * dtype.itemsize)}
         if kind == "f":
@@ -223,6 +225,16 @@ def _with_mask(value: Any, attributes: JSONObject, zdtype: Any) -> JSONObject:
     except (TypeError, ValueError, AttributeError, OverflowError):
         pass
     return others
+
+
+def _number(value: Any) -> Any:
+    """Return the number that an attribute says, alone or in a list, or None where it says none.
+
+    Of several xarray masks each, for which v3 has no spelling; NaN may be text, as in fill values.
+    """
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, (int, float)) else math.nan if value == "NaN" else None
 
 
 def _signed(number: int, bits: int) -> int:
