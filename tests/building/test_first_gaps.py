@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from zarr.storage import FsspecStore, ObjectStore
 
 import parchunk
 from parchunk.building.first_gaps import FirstGaps
+from parchunk.errors import OutputError
 from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
 from parchunk.out.output import BLOCKS, RECEIPTS, ROOT
 from parchunk.out.plan_file import load_plan
+from parchunk.out.root import whole_arrays_hiding_fill
+from parchunk.planning.plan import Plan
 
 
 def arrays_of_seven(source: Path, names: Iterable[str]) -> None:
@@ -133,6 +136,19 @@ def test_no_reader_ever_takes_a_chunk_that_is_gone_for_zeros(
     assert parchunk.audit(out).counts["damage"] == 0
 
 
+def test_nor_where_other_values_are_masked_now(tmp_path: Path) -> None:
+    """With the mask that the source has by now null would stand for nothing: in the next root."""
+    source, out = tmp_path / "s.zarr", tmp_path / "out"
+    arrays_of_seven(source, ["v"])
+    parchunk.build(parchunk.plan(str(source)), out)
+    zarr.open_array(source / "v").attrs["_FillValue"] = 7
+    (source / "v/c/0").unlink()
+    with looked_at_every_write(out, ["v"]) as seen:
+        parchunk.update(out, arrays=["v"])
+    assert {value for found in seen for value in found.values()} == {7.0}
+    assert seen[-1] == {"v": 7.0}
+
+
 @pytest.mark.parametrize(("fill", "said", "beside"), [(7, True, 0), (0, False, 0), (7, True, 15)])
 def test_who_had_an_array_open_that_lost_its_first_chunk_is_told_of(
     fill: int, said: bool, beside: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -205,7 +221,7 @@ def test_arrays_that_wait_for_the_root_are_written_with_the_next(
             if not asked:
                 for name in "bcd":
                     others.submit(gaps.come, {name: specs[name]})
-                while gaps._due != {"b", "c", "d"}:
+                while not gaps._due >= {"b", "c", "d"}:
                     time.sleep(0.001)
             return put_if(self, *arguments)
 
@@ -213,6 +229,38 @@ def test_arrays_that_wait_for_the_root_are_written_with_the_next(
         gaps.come({"a": specs["a"]})
     assert len(asked) == 2
     assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 4
+
+
+def test_arrays_whose_root_could_not_be_written_are_written_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for another to write it for both does not take that for done."""
+    source, out = tmp_path / "s.zarr", tmp_path / "out"
+    arrays_of_seven(source, "ab")
+    parchunk.build(parchunk.plan(str(source)), out)
+    output = open_output(out)
+    specs = {name: array.spec for name, array in load_plan(output).by_name.items()}
+    gaps, put_if = FirstGaps(output), LocalOutput.put_if
+
+    with ThreadPoolExecutor(1) as others:
+        waiting: list[Future[None]] = []
+
+        def full(self: LocalOutput, *arguments: Any) -> Any:
+            monkeypatch.setattr(LocalOutput, "put_if", put_if)
+            raise OutputError("no space is left")
+
+        def looked(root: bytes, plan: Plan) -> set[str]:
+            waiting.append(others.submit(gaps.come, {"b": specs["b"]}))
+            while "b" not in gaps._due:
+                time.sleep(0.001)
+            return whole_arrays_hiding_fill(root, plan)
+
+        monkeypatch.setattr(LocalOutput, "put_if", full)
+        monkeypatch.setattr("parchunk.building.first_gaps.whole_arrays_hiding_fill", looked)
+        with pytest.raises(OutputError, match="no space"):
+            gaps.come({"a": specs["a"]})
+        waiting[0].result()
+    assert (output.get(ROOT) or b"").count(b'"fill_value": 7.0') == 2
 
 
 def test_two_processes_that_meet_gaps_at_once(

@@ -14,8 +14,10 @@ from parchunk.metadata import (
     kerchunk_metadata,
     masks_alike,
     masks_other_values,
+    may_hide_fill,
     null_reads_as_fill,
     read_hierarchy,
+    whole_hides_fill,
 )
 from parchunk.metadata.v2 import parse_v2_array
 
@@ -224,6 +226,26 @@ def test_which_fill_values_null_stands_for(
         assert (list(again) == list(source[...])) is expected
     else:
         assert (again.tobytes() == source[...].tobytes()) is expected
+
+
+@pytest.mark.parametrize("dtype", ["i4", "f4", "c8", "bool", "S3"])
+@pytest.mark.parametrize("mask", [None, 0, 7, "AAAAAAAAHEA=", ["AAAAAAAAHEA=", "AAAAAAAAAAA="]])
+def test_attributes_hide_no_fill_value_that_others_could_not(store, reader_of, dtype, mask) -> None:
+    """The root that is published may have had others: see `parchunk.building.first_gaps`."""
+    attributes = {} if mask is None else {"_FillValue": mask}
+    for name, fill in (
+        ("zero", b"" if dtype == "S3" else 0),
+        ("other", b"x" if dtype == "S3" else 1),
+    ):
+        zarr.create_array(
+            store, name=name, shape=(3,), dtype=dtype, fill_value=fill, attributes=attributes
+        )
+    zarr.create_group(store)
+    found = {array.name: array for array in read_hierarchy(reader_of(store)).arrays}
+    for array in found.values():
+        assert may_hide_fill(array) >= whole_hides_fill(array)
+    assert may_hide_fill(found["zero"]) is (dtype == "c8")
+    assert may_hide_fill(found["other"])
 
 
 @pytest.mark.parametrize("value", ["x", "!!!", [1], {}, "AAAA", 1e400, None])

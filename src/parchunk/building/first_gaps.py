@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from threading import Lock
 
-from parchunk.metadata import whole_hides_fill
+from parchunk.metadata import may_hide_fill
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.output import ROOT, Output
 from parchunk.out.plan_file import published_plan
@@ -45,7 +45,8 @@ class FirstGaps:
         OutputError, HeldError
             When OUT cannot be read or written, or is somebody else's.
         """
-        if self._hidden is None and not any(map(whole_hides_fill, arrays.values())):
+        # The root that is published may be of other attributes.
+        if self._hidden is None and not any(map(may_hide_fill, arrays.values())):
             return
         with self._noting:
             self._due |= arrays.keys()
@@ -55,9 +56,11 @@ class FirstGaps:
             if self._hidden.isdisjoint(arrays):
                 return  # or whoever wrote before has done it
             with self._noting:
-                due, self._due = self._due & self._hidden, set()
+                due = (self._due | arrays.keys()) & self._hidden
             self._write(due)
             self._hidden -= due
+            with self._noting:
+                self._due &= self._hidden
 
     def _looked(self) -> set[str]:
         root, _, plan = self._published()

@@ -12,6 +12,7 @@ from parchunk.metadata.kerchunk import kerchunk_entries, kerchunk_metadata
 from parchunk.metadata.mask import (
     masks_alike,
     masks_other_values,
+    may_hide_fill,
     null_reads_as_fill,
     whole_hides_fill,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "kerchunk_metadata",
     "masks_alike",
     "masks_other_values",
+    "may_hide_fill",
     "null_reads_as_fill",
     "read_array",
     "read_hierarchy",

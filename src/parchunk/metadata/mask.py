@@ -68,6 +68,15 @@ def whole_hides_fill(array: ArraySpec) -> bool:
     return _complex_mask(array) is not None or not null_reads_as_fill(array)
 
 
+def may_hide_fill(array: ArraySpec) -> bool:
+    """Whether `whole_hides_fill` holds of an array like this one, whatever attributes it has."""
+    if array.zarr_format == 2:
+        return False
+    dtype = v2_name(read_data_type(array.document["data_type"]))
+    is_complex = isinstance(dtype, str) and dtype[1] == "c"
+    return is_complex or not null_reads_as_fill(array)
+
+
 def keep_mask(
     array: ArraySpec, document: JSONObject, attributes: JSONObject, whole: bool
 ) -> tuple[JSONObject, JSONObject]:
