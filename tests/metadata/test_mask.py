@@ -233,6 +233,7 @@ def test_which_fill_values_null_stands_for(
 def test_attributes_hide_no_fill_value_that_others_could_not(store, reader_of, dtype, mask) -> None:
     """The root that is published may have had others: see `parchunk.building.first_gaps`."""
     attributes = {} if mask is None else {"_FillValue": mask}
+    zarr.create_group(store)
     for name, fill in (
         ("zero", b"" if dtype == "S3" else 0),
         ("other", b"x" if dtype == "S3" else 1),
@@ -240,7 +241,6 @@ def test_attributes_hide_no_fill_value_that_others_could_not(store, reader_of, d
         zarr.create_array(
             store, name=name, shape=(3,), dtype=dtype, fill_value=fill, attributes=attributes
         )
-    zarr.create_group(store)
     found = {array.name: array for array in read_hierarchy(reader_of(store)).arrays}
     for array in found.values():
         assert may_hide_fill(array) >= whole_hides_fill(array)
