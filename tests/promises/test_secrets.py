@@ -226,7 +226,17 @@ def test_what_follows_the_path_of_a_url(watched: list[str], tmp_path: Path, end:
     assert run(["plan", f"http://127.0.0.1:1/s.zarr{end}{WORD}", "--probe"]) == 2
 
 
-@pytest.mark.parametrize("address", [f"tcp://me:{WORD}@127.0.0.1:1", f"me:{WORD}@127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"tcp://me:{WORD}@127.0.0.1:1",
+        f"me:{WORD}@127.0.0.1:1",
+        f"me:{WORD}@127.0.0.1/x",
+        f"//me:{WORD}@127.0.0.1:1",
+        f"htps:/{WORD}@127.0.0.1/x",
+        f"tcp://{WORD}@127.0.0.1",
+    ],
+)
 def test_addresses_of_schedulers(watched: list[str], tmp_path: Path, address: str) -> None:
     pytest.importorskip("distributed")
     write = [str(tmp_path / "s"), str(tmp_path / "out"), "--no-progress"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -53,12 +54,13 @@ def dask_client(address: str | None) -> Iterator[Any]:
         client = cast(Any, distributed).Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        # Dask repeats an address without its scheme, where no user is seen in it any more.
-        user = address.rpartition("://")[2].rpartition("@")[0]
+        # Dask repeats an address without its scheme, or a part of it that it took for the port.
+        user = address.rpartition("@")[0].rpartition("//")[2]
+        parts = [part for part in re.split("[:/]", user) if part]
         message = (
             f"--dask {address}: no scheduler answers there ({reason}); give its address, such as "
             "tcp://10.0.0.1:8786"
         )
-        raise InputError(redact(message, [user])) from None
+        raise InputError(redact(message, [user, *parts])) from None
     with client:
         yield client
