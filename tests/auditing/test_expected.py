@@ -98,6 +98,46 @@ def test_dates_of_any_length_are_moments(steps, ends, finer):
     assert asked.ends_early(labels) is None
 
 
+@given(
+    st.sampled_from([1, 6, 12, 24, 120, 168]),
+    st.integers(3, 60),
+    st.integers(0, 24 * 90),
+    st.sampled_from([7, 10, 13, 16, 19]),
+)
+def test_what_ends_early_lacks_an_element_by_the_last_date(hours, count, reach, spelled):
+    """Whatever the units in which the last date is said, and the elements are."""
+    step = datetime.timedelta(hours=hours)
+    dates = [datetime.datetime(2015, 1, 1) + at * step for at in range(count)]
+    length = 16 if hours % 24 else 10
+    labels = Labels(pa.array([f"{date:%Y-%m-%d %H:%M}"[:length] for date in dates]))
+    stop = f"{dates[-1] + datetime.timedelta(minutes=37 * reach)}"[:spelled]
+    asked = parse_expected(f"time=:{stop.replace(' ', 'T')}")
+    is_missing = f"{dates[-1] + step}"[:spelled] <= stop and f"{dates[-1]}"[:spelled] < stop
+    assert asked.ends_early(labels) == (labels.of(count - 1) if is_missing else None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "stop", "is_early"),
+    [
+        ([f"2015-01-{day:02d}" for day in range(1, 11)], "2015-01-10T23", False),
+        ([f"2015-01-{day:02d}" for day in range(1, 11)], "2015-01-10T23:59:59", False),
+        ([f"2015-01-{day:02d}" for day in range(1, 11)], "2015-01-11T00:00", True),
+        ([f"2015-{month:02d}-01" for month in range(1, 12)], "2015-11-20", False),
+        ([f"2015-{month:02d}-01" for month in range(1, 12)], "2015-12-03", True),
+        (["2015-02-28", "2015-02-29", "2015-02-30"], "2015-03-01", True),  # of 360 days a year
+        (["2015-01-01", "2015-01-02"], "2015-01-03", True),
+        (["2015-01-01"], "2015-01-01T12", True),  # no step tells when another would come
+        (["2015-01-01", "2015-01-02", "2015-01-09"], "2015-01-11", True),
+        (["2015-01-01", "2015-01-02", "2015-01-09"], "2015-01", False),
+        ([], "2015-01", False),
+    ],
+)
+def test_uneven_steps_and_dates_of_other_calendars_end_early(labels, stop, is_early):
+    asked = parse_expected(f"time=:{stop}")
+    found = asked.ends_early(Labels(pa.array(labels, pa.string())))
+    assert found == (labels[-1] if is_early else None)
+
+
 @pytest.mark.parametrize(
     ("expect", "said"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +16,9 @@ from parchunk.planning.labels import Labels
 _ELEMENTS = re.compile(r"(?P<dimension>.+)=(?P<start>-?\d*):(?P<stop>-?\d*)")
 _DATE = r"\d{4,}-\d\d(?:-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d)?)?)?)?"
 _DATES = re.compile(rf"(?P<dimension>.+?)=(?P<start>{_DATE})?:(?P<stop>{_DATE})?")
+
+#: So many of the last steps tell when another element would come.
+_STEPS = 32
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,16 @@ class ExpectedDates:
         return Expected(self.dimension, start, stop, self.given)
 
     def ends_early(self, labels: Labels) -> str | None:
-        """Return the last label, where it is before the last date that chunks are expected of."""
+        """Return the last label, where it is before the last date and another is expected by then.
+
+        The steps before tell when that one would come: of daily data none does by 23:00 of the
+        last day. Of a month or a day that is the last date any element will do.
+        """
         last, stop = labels.of(len(labels) - 1), _no_finer(self.stop, labels)
-        if last is None or stop is None:
+        if last is None or stop is None or last[: len(stop)] >= stop:
             return None
-        return last if last[: len(stop)] < stop else None
+        following = _next_date(labels)
+        return None if following is not None and following[: len(stop)] > stop else last
 
 
 def parse_expected(text: str, asked: str = "") -> Expected | ExpectedDates:
@@ -119,6 +129,20 @@ def _no_finer(date: str | None, labels: Labels) -> str | None:
     """
     spelled = len(labels.of(0) or "")
     return date if date is None or date[spelled:].strip(" :0") else date[:spelled]
+
+
+def _next_date(labels: Labels) -> str | None:
+    """Return when the element behind the last would come at the soonest, by the steps before it.
+
+    None where they are too few to tell, or are no dates that Python has, as 30 February is.
+    """
+    texts = labels.texts.slice(max(len(labels) - _STEPS - 1, 0)).to_pylist()
+    try:
+        dates = [datetime.fromisoformat(text or "") for text in texts]
+        steps = [after - before for before, after in pairwise(dates)]
+        return (dates[-1] + min(steps)).isoformat(" ", "seconds") if len(steps) > 1 else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _first_from(texts: pa.StringArray, date: str) -> int:
