@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,3 +117,59 @@ def test_moments_that_are_none_are_held_by_other_units(tmp_path: Path, units: st
     parchunk.build(parchunk.plan(paths, concat="time"), tmp_path / "out")
     found = parchunk.open_dataset(tmp_path / "out")["valid"].values
     np.testing.assert_array_equal(found, np.concatenate(moments))
+
+
+@pytest.mark.filterwarnings("ignore:The data type")
+@pytest.mark.parametrize(
+    ("before", "after", "units", "said"),
+    [
+        (
+            ["2020-01-01", "2020-01-03"], ["2020-01-02T06", "2020-01-04T00:00:30"], ("ns", "ns"),
+            "overlaps: {a} holds 2020-01-01 to 2020-01-03, and {b} after it 2020-01-02 06:00 to "
+            "2020-01-04 00:00:30",
+        ),
+        (
+            ["2020-01-01", "2020-01-02"], ["NaT", "2020-01-04"], ("ns", "ns"),
+            "overlaps: {a} holds 2020-01-01 to 2020-01-02, and {b} after it NaT to 2020-01-04",
+        ),
+        (
+            ["2020-01-01", "NaT"], ["NaT", "2020-01-04"], ("s", "s"),
+            "repeats: NaT is in {a} and in {b}",
+        ),
+        (
+            ["2020-01-01", "2020-01-01T00:00:00.5"], ["2019-01-01", "2019-01-02"], ("ms", "ms"),
+            "steps backwards: {a} holds 2020-01-01 to 2020-01-01 00:00:00.5, and {b} after it "
+            "2019-01-01 to 2019-01-02",
+        ),
+        # in numbers, seconds are before any nanoseconds
+        (
+            ["2020-01-01", "2020-01-03"], ["2020-01-02", "2020-01-04"], ("s", "ns"),
+            "overlaps: {a} holds 2020-01-01 to 2020-01-03, and {b} after it 2020-01-02 to "
+            "2020-01-04",
+        ),
+        (
+            ["2020-01-01", "3020-01-03"], ["2020-01-02", "2020-01-04"], ("s", "ns"),
+            "overlaps: {a} holds 2020-01-01 to 3020-01-03, and {b} after it 2020-01-02 to "
+            "2020-01-04",
+        ),
+        (["2020-01-01", "2020-01-03"], ["2020-01-04", "2020-01-05"], ("ns", "s"), None),
+    ],
+)  # fmt: skip
+def test_times_of_numpy_are_told_as_times(
+    tmp_path: Path, before: list[str], after: list[str], units: tuple[str, str], said: str | None
+) -> None:
+    places = [
+        write(
+            tmp_path / f"{name}.zarr",
+            store(0, 2) | {"time": Made(np.array(some, f"M8[{unit}]"), ("time",))},
+        )
+        for name, some, unit in zip("ab", (before, after), units, strict=True)
+    ]
+    if said is None:
+        parchunk.build(parchunk.plan(places, concat="time"), tmp_path / "out")
+        found = parchunk.open_dataset(tmp_path / "out")["time"].values
+        assert found.tolist() == np.array([*before, *after], "M8[ns]").tolist()
+        return
+    text = re.escape("time " + said.format(a=places[0], b=places[1]))
+    with pytest.raises(MisfitError, match=text):
+        parchunk.plan(places, concat="time")

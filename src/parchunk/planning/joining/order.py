@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -28,12 +29,18 @@ def order_problems(
 ) -> list[str]:
     """Return a sentence for every border at which stores overlap or step backwards.
 
-    ``text`` spells a value for people. A coordinate that neither rises nor falls within its
-    stores need not between them, but what one store has no other may have.
+    ``text`` spells a number for people; NumPy's times are told as such. A coordinate that neither
+    rises nor falls within its stores need not between them, but what one store has no other may
+    have.
     """
-    spans = [Span(span.label, _numbers(span.values)) for span in spans if span.values.size]
+    spans = [span for span in spans if span.values.size]
     if len(spans) < 2:
         return []
+    unit = _time_unit(spans)
+    if unit is not None:
+        spans = [Span(span.label, span.values.astype(unit)) for span in spans]
+        text = partial(_time_text, unit)
+    spans = [Span(span.label, _numbers(span.values)) for span in spans]
     if any(span.values.dtype.kind not in "iuf" for span in spans):
         return _repeats(dimension, spans, text)
     if any(span.values.dtype.kind == "f" and np.isnan(span.values).any() for span in spans):
@@ -82,6 +89,37 @@ def rising_order(spans: Sequence[Span]) -> list[int]:
 def _numbers(values: NDArray[Any]) -> NDArray[Any]:
     """Return times as the numbers that they are stored as, anything else as it is."""
     return values.astype(np.int64) if values.dtype.kind in "mM" else values
+
+
+def _time_unit(spans: Sequence[Span]) -> np.dtype[Any] | None:
+    """Return the type in which NumPy's times are compared; None where values are no such times."""
+    types = [span.values.dtype for span in spans]
+    if {one.kind for one in types} not in ({"m"}, {"M"}):
+        return None
+    try:
+        finest = np.result_type(*types).newbyteorder("=")
+    except TypeError:  # of months and days, which are not written together later on
+        return None
+    # The year 3020 is none in nanoseconds: there it would be another one without an error.
+    exact = (one for one in (finest, *types) if all(_is_exact(span.values, one) for span in spans))
+    return next(exact, finest).newbyteorder("=")
+
+
+def _is_exact(times: NDArray[Any], unit: np.dtype[Any]) -> bool:
+    return np.array_equal(times.astype(unit).astype(times.dtype), times, equal_nan=True)
+
+
+def _time_text(unit: np.dtype[Any], number: int) -> str:
+    """Return a time that is stored as ``number``, without a time of day at midnight."""
+    time = np.array(number, np.int64).view(unit)[()]
+    if unit.kind == "m" or np.isnat(time):
+        return str(time)
+    date, _, clock = str(time).partition("T")
+    if not clock.strip("0:."):
+        return date
+    if "." in clock:
+        clock = clock.rstrip("0").rstrip(".")
+    return f"{date} {clock[:-3] if len(clock) == 8 and clock.endswith(':00') else clock}"
 
 
 def _direction(values: NDArray[Any]) -> int:
