@@ -152,6 +152,13 @@ def test_moments_that_are_none_are_held_by_other_units(tmp_path: Path, units: st
             "overlaps: {a} holds 2020-01-01 to 3020-01-03, and {b} after it 2020-01-02 to "
             "2020-01-04",
         ),
+        # no unit holds all of these
+        (
+            ["2020-01-01", "3020-01-03"], ["2020-01-02T00:00:00.000000001", "2020-01-04"],
+            ("s", "ns"),
+            "overlaps: {a} holds 2020-01-01 to 3020-01-03, and {b} after it 2020-01-02 to "
+            "2020-01-04",
+        ),
         (["2020-01-01", "2020-01-03"], ["2020-01-04", "2020-01-05"], ("ns", "s"), None),
     ],
 )  # fmt: skip

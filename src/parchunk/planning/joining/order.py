@@ -91,6 +91,10 @@ def _numbers(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(np.int64) if values.dtype.kind in "mM" else values
 
 
+#: NumPy's units of time, the coarsest first.
+_UNITS = ("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic")
+
+
 def _time_unit(spans: Sequence[Span]) -> np.dtype[Any] | None:
     """Return the type in which NumPy's times are compared; None where values are no such times."""
     types = [span.values.dtype for span in spans]
@@ -102,11 +106,15 @@ def _time_unit(spans: Sequence[Span]) -> np.dtype[Any] | None:
         return None
     # The year 3020 is none in nanoseconds: there it would be another one without an error.
     exact = (one for one in (finest, *types) if all(_is_exact(span.values, one) for span in spans))
-    return next(exact, finest).newbyteorder("=")
+    coarsest = min(types, key=lambda one: _UNITS.index(np.datetime_data(one)[0]))
+    return next(exact, coarsest).newbyteorder("=")
 
 
 def _is_exact(times: NDArray[Any], unit: np.dtype[Any]) -> bool:
-    return np.array_equal(times.astype(unit).astype(times.dtype), times, equal_nan=True)
+    try:
+        return np.array_equal(times.astype(unit).astype(times.dtype), times, equal_nan=True)
+    except OverflowError:  # of newer NumPy; older ones give another year
+        return False
 
 
 def _time_text(unit: np.dtype[Any], number: int) -> str:
