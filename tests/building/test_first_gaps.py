@@ -19,9 +19,10 @@ from zarr.storage import FsspecStore, ObjectStore
 import parchunk
 from parchunk.building.first_gaps import FirstGaps
 from parchunk.errors import OutputError
+from parchunk.metadata.spec import ArraySpec
 from parchunk.out.local import LocalOutput
 from parchunk.out.opening import open_output
-from parchunk.out.output import BLOCKS, RECEIPTS, ROOT
+from parchunk.out.output import BLOCKS, RECEIPTS, ROOT, Output
 from parchunk.out.plan_file import load_plan
 from parchunk.out.root import whole_arrays_hiding_fill
 from parchunk.planning.plan import Plan
@@ -40,6 +41,14 @@ def arrays_of_seven(source: Path, names: Iterable[str]) -> None:
             dimension_names=[f"of_{name}"],
         )
         array[...] = 1
+
+
+def published(folder: Path, names: Iterable[str]) -> tuple[Output, dict[str, ArraySpec]]:
+    """Return references to arrays that are whole, published, and the specs of these by name."""
+    arrays_of_seven(folder / "s.zarr", names)
+    parchunk.build(parchunk.plan(str(folder / "s.zarr")), folder / "out")
+    output = open_output(folder / "out")
+    return output, {name: array.spec for name, array in load_plan(output).by_name.items()}
 
 
 def opened(out: str | Path) -> Any:
@@ -208,11 +217,8 @@ def test_arrays_that_wait_for_the_root_are_written_with_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As threads that meet gaps while it is written."""
-    source, out = tmp_path / "s.zarr", tmp_path / "out"
-    arrays_of_seven(source, "abcd")
-    parchunk.build(parchunk.plan(str(source)), out)
-    output, asked = open_output(out), list[str]()
-    specs = {name: array.spec for name, array in load_plan(output).by_name.items()}
+    output, specs = published(tmp_path, "abcd")
+    asked = list[str]()
     gaps, put_if = FirstGaps(output), _noting(asked, "put_if")
 
     with ThreadPoolExecutor(3) as others:
@@ -235,11 +241,7 @@ def test_arrays_whose_root_could_not_be_written_are_written_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who waits for another to write it for both does not take that for done."""
-    source, out = tmp_path / "s.zarr", tmp_path / "out"
-    arrays_of_seven(source, "ab")
-    parchunk.build(parchunk.plan(str(source)), out)
-    output = open_output(out)
-    specs = {name: array.spec for name, array in load_plan(output).by_name.items()}
+    output, specs = published(tmp_path, "ab")
     gaps, put_if = FirstGaps(output), LocalOutput.put_if
 
     with ThreadPoolExecutor(1) as others:
@@ -266,11 +268,7 @@ def test_arrays_whose_root_could_not_be_written_are_written_by_the_next(
 def test_two_processes_that_meet_gaps_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, out = tmp_path / "s.zarr", tmp_path / "out"
-    arrays_of_seven(source, "abc")
-    parchunk.build(parchunk.plan(str(source)), out)
-    output = open_output(out)
-    specs = {name: array.spec for name, array in load_plan(output).by_name.items()}
+    output, specs = published(tmp_path, "abc")
     one, other = FirstGaps(output), FirstGaps(output)
     put_if = LocalOutput.put_if
 

@@ -191,7 +191,7 @@ def test_any_shape_after_any_other_is_a_fresh_build(
     """A gap is there from the beginning: an update believes what was there."""
     made, shapes = history
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
-        patched.setattr("parchunk.building.replacing.is_due", due_if_small)
+        patched.setattr("parchunk.building.carrying.is_due", due_if_small)
         source, out = Path(folder) / "s.zarr", Path(folder) / "refs"
         array = make(source, "a", compressors=None, **made)
         if data.draw(st.booleans()):

@@ -63,6 +63,19 @@ def is_due(partition: Partition, receipt: Receipt, *, page: int, asked: Unfinish
     return asked.gaps and receipt.missing > 0
 
 
+def not_due(
+    plan: Plan, receipts: Mapping[PartitionKey, Receipt], page: int, asked: Unfinished
+) -> dict[PartitionKey, Receipt]:
+    """Return the receipts of ``plan`` whose partitions are not listed again; see `is_due`."""
+    return {
+        (name, region): receipt
+        for (name, region), receipt in receipts.items()
+        if not is_due(
+            plan.by_name[name].partition(region, plan.record_size), receipt, page=page, asked=asked
+        )
+    }
+
+
 def taken_up(plan: Plan, output: Output) -> Unfinished | None:
     """Return what an update was asked that was cut short, once its receipts are those of ``plan``.
 

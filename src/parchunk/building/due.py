@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from parchunk.building.carrying import is_due, receipts_of
+from parchunk.building.carrying import not_due, receipts_of
 from parchunk.out.output import NEXT, Output
 from parchunk.out.receipt_files import read_receipts, receipted
 from parchunk.out.unfinished import Unfinished, read_unfinished
@@ -26,13 +26,7 @@ def to_be_listed(
     unfinished = read_unfinished(output)
     if unfinished is not None and unfinished.begun and unfinished.gaps:
         asked = replace(asked, gaps=False)  # that one has listed them
-    kept = {
-        key: receipt
-        for key, receipt in read_receipts(output, old).items()
-        if not is_due(
-            old.by_name[key[0]].partition(key[1], old.record_size), receipt, page=page, asked=asked
-        )
-    }
+    kept = not_due(old, read_receipts(output, old), page, asked)
     if new.fingerprint == old.fingerprint:
         known = set(kept)
     else:

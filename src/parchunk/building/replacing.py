@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from parchunk.building.build import carry_out
 from parchunk.building.carried_strays import KnownStrays
-from parchunk.building.carrying import is_due, taken_up
+from parchunk.building.carrying import not_due, taken_up
 from parchunk.building.effort import Effort
 from parchunk.building.renumbering import Renumbering
 from parchunk.building.results import BuildResult
@@ -54,18 +54,8 @@ def build_replacement(
     ):
         asked = asked.joined(unfinished)
     stage = begin_stage(new, output, asked)
-    page = source.manner.page
     receipts = read_receipts(output, old)
-    kept = {
-        key: receipt
-        for key, receipt in receipts.items()
-        if not is_due(
-            old.by_name[key[0]].partition(key[1], old.record_size),
-            receipt,
-            page=page,
-            asked=asked,
-        )
-    }
+    kept = not_due(old, receipts, source.manner.page, asked)
     strays = KnownStrays(old, new, receipts, output)
     carry_to(old, new, output, stage, kept, strays)
     renumbering = Renumbering(old, new, source, output, stage, kept, strays, effort, lease, began)

@@ -43,7 +43,8 @@ class _File:
     @property
     def lacks_some(self) -> bool:
         """Whether chunks of it are missing."""
-        return not all(one.rows.present.all() for one in self.fragments)
+        present = sum(int(np.count_nonzero(one.rows.present)) for one in self.fragments)
+        return present < len(self.numbers)
 
 
 class RecordWriter:
@@ -145,6 +146,8 @@ class RecordWriter:
             return None
         with self._inlining.held(self._target.array, file.index, file.inlined):
             data = encode(_joined(file))
+            if file.lacks_some:
+                _tell_gaps([self])
             return self._found(file, data, self._put(file, data))
 
     def _only_file(self, part: Part) -> _File | None:
@@ -184,10 +187,8 @@ class RecordWriter:
     def _put(self, file: _File, data: bytes) -> str:
         """Write a record file that is encoded, and what is kept of its objects before.
 
-        Return the digest of that, empty where nothing is.
+        Of gaps in it has been told. Return the digest of what is kept, empty where nothing is.
         """
-        if file.lacks_some and self._gaps_come is not None:
-            self._gaps_come({self._target.array: self._source.spec})
         kept = self._identity != "none"
         objects = self._put_objects(file.index, file.fragments) if kept else ""
         self._output.put(record_path(self._target.array, file.index), data)
