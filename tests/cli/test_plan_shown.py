@@ -82,3 +82,15 @@ def test_a_region_that_others_may_follow_is_as_long_as_it_may_become(
     )  # fmt: skip
     assert run(["plan", str(tmp_path / "s"), *(["--region", region] if region else [])]) == 0
     assert f"split along time: {said}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("region", [[], ["--region", "4"]])
+def test_what_is_split_along_a_dimension_of_no_length(
+    region: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zarr.create_array(
+        tmp_path / "s/v", shape=(0, 4), chunks=(1, 4), dtype="i4", dimension_names=("t", "x")
+    )
+    zarr.create_group(tmp_path / "s")
+    assert run(["plan", str(tmp_path / "s"), "--split", "t", *region]) == 0
+    assert "split along t: 0 regions of" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from parchunk.auditing.source_contents import ALL_OF_LITTLE
+from parchunk.building import effort
 from parchunk.cover.limits import USUAL
 from parchunk.cover.memory import (
     ARRAY_BYTES,
@@ -30,6 +31,7 @@ from parchunk.planning import coordinates
 from parchunk.planning.choice import RECORD_ROWS
 from parchunk.planning.joining.equality import MOST_BYTES as MOST_COMPARED
 from parchunk.stores.oversized import MAX_BYTES
+from parchunk.workers.attendance import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 INDEX_BYTES = USUAL.index_bytes
@@ -46,6 +48,13 @@ TOLD = [
         r"up to ([\d,]+ MiB) and ([\d,]+) chunks\)",
         [coordinates.MOST_BYTES, coordinates.MOST_CHUNKS],
     ),
+    (
+        "building.md",
+        r"\(up to (\d+) in a process, and as far as (\d+ MiB)",
+        [effort._WRITES, effort._WRITTEN_BYTES],
+    ),
+    ("guarantees.md", r"does not answer, that is said after (\d+) seconds", [PATIENCE]),
+    ("scale.md", r"says so in one line after\s+(\d+) seconds", [PATIENCE]),
     ("relocating.md", r"within `--memory` \((\w+) by", [DEFAULT_MEMORY]),
     ("documents.md", r"elements of more than (\d+ MiB)\.", [MAX_ITEMSIZE]),
     ("documents.md", r"document of more than (\d+ MiB) is refused", [MAX_BYTES]),

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zarr
 
+import parchunk
 from parchunk.errors import OutputError
 from parchunk.out.local import LocalOutput
 from parchunk.stores.opening import Location
@@ -87,3 +89,33 @@ def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path: Path) -> None:
                 LocalOutput(Location(f"{tmp_path}/{name}")).is_empty()
     finally:
         os.seteuid(user)
+
+
+def test_clearing_that_is_killed_at_any_folder_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left is parchunk's own as long as its plan is there."""
+    source, out = tmp_path / "s", tmp_path / "out"
+    root = zarr.open_group(source, mode="w")
+    root.create_array("a/t", shape=(2,), chunks=(1,), dtype="i4")[...] = 1
+    parchunk.build(source, out)
+    rmdir, left = Path.rmdir, 0
+    while True:
+        calls = itertools.count()
+
+        # Where files are half-written a lease is given back, by a thread of its own.
+        def killed(self: Path, calls: Iterator[int] = calls, left: int = left) -> None:
+            if out in self.parents and self.name != "tmp" and next(calls) == left:
+                raise KeyboardInterrupt
+            rmdir(self)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "rmdir", killed)
+            try:
+                parchunk.build(source, out, overwrite=True)
+            except KeyboardInterrupt:
+                left += 1
+                continue
+        break
+    assert left > 3
+    assert parchunk.audit(out).complete

@@ -246,6 +246,16 @@ def test_addresses_of_schedulers(watched: list[str], tmp_path: Path, address: st
     assert run(["build", *write, "--dask", address]) == 2
 
 
+def test_users_of_schedulers_are_no_words_of_the_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("distributed")
+    write = [str(tmp_path / "s"), str(tmp_path / "out"), "--no-progress"]
+    zarr.open_group(write[0], mode="w").create_array("t", shape=(2,), chunks=(1,), dtype="i4")
+    assert run(["build", *write, "--dask", "tcp://dask:scheduler@127.0.0.1:1"]) == 2
+    assert "--dask tcp://***@127.0.0.1:1: no scheduler answers" in capsys.readouterr().err
+
+
 def test_environment_that_does_not_fit(
     watched: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,8 +146,9 @@ def test_a_notebook_has_its_bar_in_the_cell(monkeypatch: pytest.MonkeyPatch) -> 
     with bar_shown("<building>") as show:
         show(LARGE)
         show(WAITING)
+        show(LARGE)
         show(AuditProgress(3, 3))
-    assert WAITING.waiting in drawn[-2]
+    assert [WAITING.waiting in one for one in drawn[1:]] == [False, True, False, False]
     assert drawn[0] == "<div>&lt;building&gt; <progress></progress> </div>"
     assert '<progress value="0.6000"></progress> 123 k of 988 k partitions, 123 M keys' in drawn[1]
     assert "3 of 3 record files" in drawn[-1]

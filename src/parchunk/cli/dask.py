@@ -56,11 +56,11 @@ def dask_client(address: str | None) -> Iterator[Any]:
         reason = " ".join(str(error).split()) or type(error).__name__
         # Dask repeats an address without its scheme, or a part of it that it took for the port.
         user = address.rpartition("@")[0].rpartition("//")[2]
-        parts = [part for part in re.split("[:/]", user) if part]
-        message = (
-            f"--dask {address}: no scheduler answers there ({reason}); give its address, such as "
-            "tcp://10.0.0.1:8786"
-        )
-        raise InputError(redact(message, [user, *parts])) from None
+        hidden = [user, *(part for part in re.split("[:/]", user) if part)]
+        # Each by itself: a user called dask is no word of this message.
+        raise InputError(
+            f"--dask {redact(address, hidden)}: no scheduler answers there "
+            f"({redact(reason, hidden)}); give its address, such as tcp://10.0.0.1:8786"
+        ) from None
     with client:
         yield client

@@ -149,7 +149,7 @@ def print_plan(plan: Plan, shown: dict[str, object]) -> None:
         )
     if plan.split is not None:
         # A region that others may follow can be longer than what there is by now.
-        most = plan.cuts or plan.regions[-1].stop < plan.region_length
+        most = plan.cuts or any(one.stop < plan.region_length for one in plan.regions[-1:])
         say(
             out,
             f"split along {plan.split}: {counted(len(plan.regions), 'region')} of "

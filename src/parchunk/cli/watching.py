@@ -33,15 +33,11 @@ def watch(output: Output, every: float, as_json: bool) -> int:
     """
     rate, out = Rate(), console()
     first: int | None = None
-    waits = False
     while True:
         if _is_to_begin(output):
-            if not waits:
-                _say_that_it_waits(output, as_json)
-            waits = True
-            time.sleep(every)
-            continue
-        waits = False
+            _say_that_it_waits(output, as_json)
+            while _is_to_begin(output):
+                time.sleep(every)
         # Read each time: an update may have another plan.
         plan = load_plan(output)
         # What is published was done before, and its claims forgotten.

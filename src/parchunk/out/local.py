@@ -285,15 +285,19 @@ class LocalOutput(Output):
             self._at(_TEMPORARY).rmdir()
 
     def clear(self, paths: Iterable[str]) -> None:
-        """Delete objects in `clearing_order`, and folders that are empty then."""
+        """Delete objects in `clearing_order`, and folders that are empty then.
+
+        The last object, the plan, goes after these: without it they would be somebody else's.
+        """
         ordered = clearing_order(paths)
         self.refuse_links(ordered)  # all of them, before the first is deleted
-        for path in ordered:
-            self.delete(path)
-        for folder in sorted(self._at("").rglob("*"), reverse=True):
-            if folder.is_dir():
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+        for some in (ordered[:-1], ordered[-1:]):
+            for path in some:
+                self.delete(path)
+            for folder in sorted(self._at("").rglob("*"), reverse=True):
+                if folder.is_dir():
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
 
     def tidy(self) -> None:
         """Remove the folder of temporary files after the last write."""

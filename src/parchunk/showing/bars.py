@@ -160,14 +160,14 @@ def _notebook_bar(doing: str, telling: _Telling) -> Callable[[HowFar], None]:
     """Return what draws a bar in the output of a cell, and draws over it from then on."""
     display = import_module("IPython.display")
     handle = display.display(display.HTML(_bar_html(doing, None, "")), display_id=True)
-    last = 0.0
+    last, shown = 0.0, ""
 
     def show(now: HowFar) -> None:
-        nonlocal last
-        whole = now.share is None or now.share >= 1
-        if time.monotonic() - last < _NOTEBOOK_EVERY and not (whole or telling.waits(now)):
+        nonlocal last, shown
+        at_once = now.share is None or now.share >= 1 or now.waiting != shown
+        if time.monotonic() - last < _NOTEBOOK_EVERY and not at_once:
             return
-        last = time.monotonic()
+        last, shown = time.monotonic(), now.waiting
         said, left = telling.parts(now, short_count)
         text = now.waiting or ", ".join([*said, *([f"{left} left"] if left else [])])
         handle.update(display.HTML(_bar_html(doing, now.share, text)))
