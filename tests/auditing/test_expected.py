@@ -124,6 +124,11 @@ def test_what_ends_early_lacks_an_element_by_the_last_date(hours, count, reach, 
         ([f"2015-01-{day:02d}" for day in range(1, 11)], "2015-01-11T00:00", True),
         ([f"2015-{month:02d}-01" for month in range(1, 12)], "2015-11-20", False),
         ([f"2015-{month:02d}-01" for month in range(1, 12)], "2015-12-03", True),
+        ([f"2015-{month:02d}-01" for month in range(1, 13)], "2015-12-31", False),
+        ([f"2015-{month:02d}-01" for month in range(1, 13)], "2016-01-01", True),
+        ([f"{year}-01-01" for year in range(2000, 2005)], "2004-12-31", False),
+        ([f"{year}-01-01" for year in range(2000, 2005)], "2005-01-01", True),
+        ([f"2015-{month:02d}-31" for month in (5, 7, 8)], "2015-09-30", True),  # no such day
         (["2015-02-28", "2015-02-29", "2015-02-30"], "2015-03-01", True),  # of 360 days a year
         (["2015-01-01", "2015-01-02"], "2015-01-03", True),
         (["2015-01-01"], "2015-01-01T12", True),  # no step tells when another would come

@@ -311,6 +311,17 @@ def test_arrays_in_consolidated_metadata_only(stale, zarray, zarr_json, zarr_for
     assert warning.startswith("array 'a' is in the consolidated metadata only")
 
 
+def test_a_group_of_an_array_that_is_gone_and_another_is_told(reader_of, zarray) -> None:
+    """It is used, as the other one is in it."""
+    entries = {"g/a/.zarray": zarray(), "g/b/.zarray": zarray()}
+    entries |= {".zgroup": GROUP2, "g/.zgroup": GROUP2}
+    there = {"g/b/.zarray": zarray(), "g/b/0.0": b""}
+    hierarchy = read_hierarchy(reader_of({".zmetadata": {"metadata": entries}} | there))
+    gone, used = hierarchy.warnings
+    assert gone.startswith("array 'g/a' is in the consolidated metadata only, and has no objects")
+    assert used == "group 'g' is in the consolidated metadata only: used as it is there"
+
+
 def test_nodes_of_consolidated_metadata_only_are_told_together(reader_of, zarray) -> None:
     """But for groups of nothing else than arrays that have no objects."""
     entries = {f"g{n}/a{k}/.zarray": zarray() for n in range(3) for k in range(4)}

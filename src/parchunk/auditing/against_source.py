@@ -77,12 +77,11 @@ def compare(
         source = replace(source, listing=listing)
     found = as_it_is(plan, source, consolidated, store_options)
     now, updatable, options = found.hierarchy, found.updatable, found.options
-    update = f"parchunk update OUT{options}"
-    findings = [*array_findings(plan, now, update), *found.findings]
-    findings += _metadata_findings(plan, now, source, update if updatable else "")
+    findings = [*array_findings(plan, now, found.update, found.remedy), *found.findings]
+    findings += _metadata_findings(plan, now, source, found.remedy if updatable else "")
     empty = {spec.name for spec in now.arrays if not spec.total}
-    lost = dict.fromkeys(found.shrunk, f"restore what was lost; or, if that is meant, run {update}")
-    lost |= dict.fromkeys(gone_arrays(plan, now), gone_remedy(update))
+    lost = dict.fromkeys(found.shrunk, found.remedy)
+    lost |= dict.fromkeys(gone_arrays(plan, now), gone_remedy(found.update))
     del now, found  # of very many arrays it takes much
     patience = Patience(lists_per_second=math.inf if rate is None else rate)
     allowed = Allowed(memory, concurrency, 1, patience, Shares.of(plan, done, most_read))
@@ -115,21 +114,19 @@ def compare(
     )
 
 
-def _metadata_findings(plan: Plan, now: Hierarchy, source: Source, update: str) -> list[Finding]:
+def _metadata_findings(plan: Plan, now: Hierarchy, source: Source, remedy: str) -> list[Finding]:
     """Return what says that the source's metadata is other than what was built from.
 
-    Where no ``update`` takes that in, it has been said why.
+    Where nothing takes that in, there is no ``remedy``, and it has been said why.
     """
-    if not update or same_meaning(plan.hierarchy, now):
+    if not remedy or same_meaning(plan.hierarchy, now):
         return []
     changed = "; ".join(differences(plan.hierarchy, now)[:3])
     return [
         finding(
             "source-metadata",
             f"the metadata of {source.url} is no longer what was built from: {changed}",
-            f"restore what was lost; or, if that is meant, run {update}"
-            if "--allow" in update
-            else update,
+            remedy,
         )
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pyarrow as pa
@@ -19,6 +19,8 @@ _DATES = re.compile(rf"(?P<dimension>.+?)=(?P<start>{_DATE})?:(?P<stop>{_DATE})?
 
 #: So many of the last steps tell when another element would come.
 _STEPS = 32
+#: The shortest of months, which are steps of the calendar where dates are all of one day.
+_MONTH = timedelta(days=28)
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,26 @@ def _next_date(labels: Labels) -> str | None:
     texts = labels.texts.slice(max(len(labels) - _STEPS - 1, 0)).to_pylist()
     try:
         dates = [datetime.fromisoformat(text or "") for text in texts]
-        steps = [after - before for before, after in pairwise(dates)]
-        return (dates[-1] + min(steps)).isoformat(" ", "seconds") if len(steps) > 1 else None
+        step = min(after - before for before, after in pairwise(dates))
+        if len(dates) < 3:
+            return None
+        months = min(_months(after) - _months(before) for before, after in pairwise(dates))
+        if step >= _MONTH and len({(date.day, date.time()) for date in dates}) == 1:
+            following = _months_later(dates[-1], months)
+        else:
+            following = dates[-1] + step
+        return following.isoformat(" ", "seconds")
     except (ValueError, OverflowError):
         return None
+
+
+def _months(date: datetime) -> int:
+    return 12 * date.year + date.month - 1
+
+
+def _months_later(date: datetime, months: int) -> datetime:
+    year, month = divmod(_months(date) + months, 12)
+    return date.replace(year=year, month=month + 1)
 
 
 def _first_from(texts: pa.StringArray, date: str) -> int:

@@ -46,10 +46,10 @@ def gone_remedy(update: str) -> str:
     return f"restore it; or consolidate the store again where that still names it, and run {update}"
 
 
-def array_findings(plan: Plan, now: Hierarchy, update: str) -> list[Finding]:
+def array_findings(plan: Plan, now: Hierarchy, update: str, remedy: str) -> list[Finding]:
     """Return what came to the source and went from it since the plan, array by array.
 
-    ``update`` is the command that takes it in.
+    ``update`` is the command that takes it in, and ``remedy`` what to do about what came.
     """
     known = {array.spec.name for array in plan.arrays}
     # refused ones are not built: a plan that skips them has them by name
@@ -62,7 +62,7 @@ def array_findings(plan: Plan, now: Hierarchy, update: str) -> list[Finding]:
             finding(
                 "new-array",
                 f"{name} is in the source, and not in the references",
-                update,
+                remedy,
                 array=name,
             )
             for name in sorted(came)

@@ -40,6 +40,20 @@ class SourceNow:
     shrunk: Collection[str] = ()
     options: str = ""
 
+    @property
+    def update(self) -> str:
+        """The command that takes in what the source has now."""
+        return f"parchunk update OUT{self.options}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the source has something else now: nobody is to lose what he has not
+        thought of.
+        """
+        if not self.options:
+            return self.update
+        return f"restore what was lost; or, if that is meant, run {self.update}"
+
 
 def as_it_is(
     plan: Plan,
@@ -78,8 +92,8 @@ def as_it_is(
     changes = replace(changes, lost=lost)
     shorter = bool(store_problems(plan.stores, stores, may_shrink=False))
     options = _options(changes, shorter)
-    found = _of_stores(plan, joined, store_options, f"parchunk update OUT{options}")
-    return SourceNow(hierarchy, tuple(found), True, tuple(changes.shrunk), options)
+    made = SourceNow(hierarchy, (), True, tuple(changes.shrunk), options)
+    return replace(made, findings=_of_stores(plan, joined, store_options, made.remedy))
 
 
 def _options(changes: Changes, shorter: bool = False) -> str:
@@ -96,17 +110,17 @@ def _stores_now(before: StoreSet, joined: Dataset) -> StoreSet:
 
 
 def _of_stores(
-    plan: Plan, joined: Dataset, store_options: Mapping[str, str] | None, update: str
-) -> list[Finding]:
-    """Return what is other in some of many stores that still fit; ``update`` takes it in."""
+    plan: Plan, joined: Dataset, store_options: Mapping[str, str] | None, remedy: str
+) -> tuple[Finding, ...]:
+    """Return what is other in some of many stores that still fit, which ``remedy`` takes in."""
     names = changed_coordinates(plan, joined)
     came = stores_that_came(plan, store_options)
-    return [
+    return (
         *(
             finding(
                 "source-metadata",
                 f"{name}: its values are kept inline, and the stores have others now",
-                update,
+                remedy,
                 array=name,
             )
             for name in names
@@ -115,7 +129,7 @@ def _of_stores(
             finding(
                 "new-array",
                 f"{name} came to stores that lacked it: {some_stores(urls)}",
-                update,
+                remedy,
                 array=name,
                 count=len(urls),
             )
@@ -126,13 +140,13 @@ def _of_stores(
                 "source-metadata",
                 f"{counted(len(urls), 'store')} came that the references have not, by the pattern "
                 f"that they were built of: {some_stores(urls)}",
-                update,
+                remedy,
                 count=len(urls),
             )
             for urls in [came]
             if urls
         ),
-    ]
+    )
 
 
 def _misfit(source: Source, why: str) -> Finding:

@@ -29,7 +29,7 @@ def without_own(
     """
     used = [name for name in names if name not in absent]
     if absent:
-        arrays = [name for name in used if nodes[name].is_array]
+        arrays = [name for name, node in nodes.items() if node.is_array and name not in absent]
         gone = set(ancestors(absent)) - set(ancestors(arrays))
         used = [name for name in used if name not in gone]
     for some, one, many in (

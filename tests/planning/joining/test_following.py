@@ -173,6 +173,9 @@ def test_times_of_numpy_are_told_as_times(
         for name, some, unit in zip("ab", (before, after), units, strict=True)
     ]
     if said is None:
+        found = parchunk.plan(tmp_path / "*.zarr", concat="time").stores
+        assert found is not None
+        assert [one.url for one in found.stores] == [str(place) for place in places]
         parchunk.build(parchunk.plan(places, concat="time"), tmp_path / "out")
         found = parchunk.open_dataset(tmp_path / "out")["time"].values
         assert found.tolist() == np.array([*before, *after], "M8[ns]").tolist()

@@ -30,7 +30,7 @@ from parchunk.planning.joining.members import (
 )
 from parchunk.planning.joining.merging import merge
 from parchunk.planning.joining.misfits import Misfit, MisfitError
-from parchunk.planning.joining.order import Span, rising_order
+from parchunk.planning.joining.order import Span, rising_order, time_unit
 from parchunk.planning.joining.series import Series, sort_out
 from parchunk.planning.joining.side_by_side import side_by_side
 from parchunk.planning.joining.stacked_array import stacked_spec
@@ -115,10 +115,11 @@ def _order(
 ) -> Sequence[int]:
     """Return the stores in the order of their coordinate's values, dates where they are."""
     values = in_threads(lambda part: read_values(sources[part[0]], part[1]), parts)
+    unit = time_unit([Span("", some) for some in values if some.size])
     spans = []
     for (store, spec), some in zip(parts, values, strict=True):
         if some.dtype.kind in "mM":
-            some = some.astype(np.int64)
+            some = (some if unit is None else some.astype(unit)).astype(np.int64)
         elif some.dtype.kind not in "iuf":
             return [store for store, _ in parts]
         some = with_sign(some, spec)

@@ -36,7 +36,7 @@ def order_problems(
     spans = [span for span in spans if span.values.size]
     if len(spans) < 2:
         return []
-    unit = _time_unit(spans)
+    unit = time_unit(spans)
     if unit is not None:
         spans = [Span(span.label, span.values.astype(unit)) for span in spans]
         text = partial(_time_text, unit)
@@ -95,7 +95,7 @@ def _numbers(values: NDArray[Any]) -> NDArray[Any]:
 _UNITS = ("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic")
 
 
-def _time_unit(spans: Sequence[Span]) -> np.dtype[Any] | None:
+def time_unit(spans: Sequence[Span]) -> np.dtype[Any] | None:
     """Return the type in which NumPy's times are compared; None where values are no such times."""
     types = [span.values.dtype for span in spans]
     if {one.kind for one in types} not in ({"m"}, {"M"}):
