@@ -50,9 +50,14 @@ def dask_client(address: str | None) -> Iterator[Any]:
     for name in ("distributed", "distributed.client"):  # Dask gives the second a level of its own
         # What goes wrong is raised here, in one line: a lost scheduler would be pages.
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    made = cast(Any, distributed).Client
+    client = made.__new__(made)  # to be closed where its constructor ends in an error, too
     try:
-        client = cast(Any, distributed).Client(address, timeout=_PATIENCE, set_as_default=False)
+        client.__init__(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
+        # The garbage collector closes it in any thread, and waits for a lock of all loops: where
+        # another loop begins in that thread, both wait for each other.
+        client.close()
         reason = " ".join(str(error).split()) or type(error).__name__
         # Dask repeats an address without its scheme, or a part of it that it took for the port.
         user = address.rpartition("@")[0].rpartition("//")[2]
