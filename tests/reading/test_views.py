@@ -4,6 +4,8 @@ import gc
 import itertools
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -270,6 +272,25 @@ def test_large_sorts_spill_into_a_private_folder(folder, tmp_path, monkeypatch, 
     del made, rows
     gc.collect()
     assert not Path(spilled).exists()
+
+
+def test_a_forked_process_leaves_the_folder_of_sorts_to_its_parent(folder):
+    script = """
+import os, pathlib, sys
+import parchunk
+made = parchunk.connect(sys.argv[1])
+(spilled,) = made.execute("SELECT current_setting('temp_directory')").fetchone()
+child = os.fork()
+if not child:
+    sys.exit()  # all that ends with a process, ends here
+os.waitpid(child, 0)
+print(pathlib.Path(spilled).is_dir(), spilled)
+"""
+    program = [sys.executable, "-W", "ignore", "-c", script, str(folder / "refs")]
+    told = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    there, spilled = told.split()
+    assert there == "True"
+    assert not Path(spilled).exists()  # the parent has ended
 
 
 @pytest.mark.parametrize("name", ["refs*", "a?", "x[1]", "back\\slash"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -68,7 +69,7 @@ def connect(
         }
     )
     # Not where the program happens to run; nobody else's to read; and gone with the connection.
-    weakref.finalize(connection, shutil.rmtree, spilled, ignore_errors=True)
+    weakref.finalize(connection, _remove, spilled, os.getpid())
     if not output.opens_by_path:
         from parchunk.reading.file_system import OutputFileSystem
 
@@ -93,6 +94,12 @@ def connect(
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _remove(spilled: str, owner: int) -> None:
+    """Remove a folder; not in a forked process, whose parent goes on and may sort there."""
+    if os.getpid() == owner:
+        shutil.rmtree(spilled, ignore_errors=True)
 
 
 def message_of(error: Exception) -> str:
