@@ -5,8 +5,8 @@ What lies aside is published when all of it is in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from parchunk.errors import InputError
 from parchunk.icechunk_import.appending import (
@@ -23,6 +23,7 @@ from parchunk.icechunk_import.history import Entry, History
 from parchunk.icechunk_import.left_behind import left_behind
 from parchunk.icechunk_import.out_values import ValuesInOut
 from parchunk.icechunk_import.planned_commits import PlannedCommit
+from parchunk.icechunk_import.read_otherwise import read_otherwise
 from parchunk.icechunk_import.still_held import still_held
 from parchunk.metadata.to_v3 import V3Documents
 from parchunk.out.output import Output
@@ -36,7 +37,8 @@ class Begun:
 
     ``side`` is the branch aside where it goes on; None where it goes on without one, or where all
     of an append is in already. ``left`` are arrays of earlier imports that are not in OUT,
-    where anything is to be imported.
+    where anything is to be imported. ``otherwise`` are those of which what is there is read by
+    other attributes now, with their names: an import of those goes aside, asked for or not.
     """
 
     side: Branch | None
@@ -44,6 +46,7 @@ class Begun:
     appending: Appending | None
     work: Sequence[PlannedCommit]
     left: tuple[str, ...] = ()
+    otherwise: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def begin_import(
@@ -69,7 +72,9 @@ def begin_import(
         return still_held(branch.history(), branch.at(branch.tip()), plan, nodes, work)
 
     history, side = history_of(target), None
-    if publish and (anew or not _all_in(work, history)):
+    at_tip = target.at(target.tip())
+    otherwise = {} if publish else read_otherwise(at_tip, plan, documents, history, work)
+    if otherwise or (publish and (anew or not _all_in(work, history))):
         side = target.side()
         history = history_of(side)
     refuse_appended(history, work, plan, target.url)
@@ -77,7 +82,7 @@ def begin_import(
     if anew or not _all_in(work, history):
         entry = work[0].entry
         left = left_behind(side or target, history, {*plan.by_name, *entry.left_out}, entry.arrays)
-    return Begun(side, history, None, work, left)
+    return Begun(side, history, None, work, left, otherwise)
 
 
 def begin_append(

@@ -26,6 +26,7 @@ from parchunk.icechunk_import.locations import Container
 from parchunk.icechunk_import.memory import Budget, budget
 from parchunk.icechunk_import.opening import open_to_append
 from parchunk.icechunk_import.planned_commits import PlannedCommit, choose, plan_commits
+from parchunk.icechunk_import.read_otherwise import read_otherwise_notes
 from parchunk.icechunk_import.refusals import check_memory, check_references
 from parchunk.icechunk_import.repository import open_or_create, split_manifests
 from parchunk.icechunk_import.results import Commit, ImportProgress, ImportResult, Reporter
@@ -95,7 +96,8 @@ def to_icechunk(
         repository's end. Implies ``publish``. An ``out`` that was appended and has grown since is
         appended to by the same call, as long as nothing else came behind it.
     publish
-        Commit to a branch aside, and move ``branch`` only when all regions are in.
+        Commit to a branch aside, and move ``branch`` only when all regions are in. That is done in
+        any case where ``branch`` keeps chunks that new attributes change the values of.
     regions
         The numbers of the regions to import (all without it). The hierarchy always is.
     anew
@@ -185,7 +187,8 @@ def to_icechunk(
     crew, notes = crew_of(planned, list(to_do), workers, executor)
     with target.without_traces():
         commits = _commit_all(committer, [*to_do.values()], crew, reporter)
-    published = (publish or append is not None) and _publish(target, side, remaining)
+    aside = publish or append is not None or side is not None
+    published = aside and _publish(target, side, remaining)
     on_side = side.name if side is not None and remaining else None
     return ImportResult(
         url=url,
@@ -236,6 +239,7 @@ def _notes(begun: Begun, branch: str, aside: bool) -> list[str]:
     return [
         *(begun.appending.notes if begun.appending else ()),
         *still_held_notes(begun.history, branch),
+        *read_otherwise_notes(begun.otherwise, branch),
         # A commit to the branch would keep what is aside from being published: told with the last.
         *(() if aside else left_behind_notes(begun.left, branch)),
     ]
