@@ -6,10 +6,11 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pytest
@@ -23,6 +24,7 @@ from parchunk.cli.build import command
 from parchunk.listing.batches import Batches, Stalled
 from parchunk.stores.answering import UnansweredError, answer
 from parchunk.stores.hanging import Hanging, Request
+from parchunk.workers.here import Here
 
 
 @contextmanager
@@ -195,7 +197,16 @@ def test_a_listing_that_hangs_counts_until_it_ends(
     assert not hanging.is_full()
 
 
-def test_what_is_raised_holds_nothing_once_it_is_caught() -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda ask: answer(ask, 10),
+        lambda ask: next(iter(Batches(ask, 10, threading.Event()))),
+        lambda ask: Here().submit(ask).result(),
+    ],
+    ids=["answer", "batches", "here"],
+)
+def test_what_is_raised_holds_nothing_once_it_is_caught(asked: Callable[..., Any]) -> None:
     class Held:
         pass
 
@@ -205,7 +216,7 @@ def test_what_is_raised_holds_nothing_once_it_is_caught() -> None:
     def asks() -> weakref.ref[Held]:
         held = Held()
         with suppress(FileNotFoundError):
-            answer(lambda: ask(held), 10)
+            asked(lambda: ask(held))
         return weakref.ref(held)
 
     gc.collect()
@@ -213,7 +224,7 @@ def test_what_is_raised_holds_nothing_once_it_is_caught() -> None:
     try:
         held = asks()
         until = time.monotonic() + 60
-        while held() is not None and time.monotonic() < until:  # the thread that asked ends
+        while held() is not None and time.monotonic() < until:  # a thread that asked ends
             time.sleep(0.001)
         assert held() is None
     finally:

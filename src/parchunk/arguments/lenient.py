@@ -9,13 +9,14 @@ from __future__ import annotations
 import inspect
 import operator
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from parchunk.arguments.sizes import parse_size
-from parchunk.arguments.telling import at_prompt, note_place
+from parchunk.arguments.telling import at_prompt, let_go, note_place
 from parchunk.errors import InputError, ParchunkError
 from parchunk.showing.bars import bar_shown
 
@@ -55,10 +56,15 @@ def lenient(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        before = sys.exception()
         try:
             return taken_in(*args, **kwargs)
+        except KeyboardInterrupt as interrupt:
+            let_go(interrupt, before)
+            raise
         except ParchunkError as error:
             note_place(error)
+            let_go(error, before)
             if at_prompt():
                 # The frames of threads and processes that lead there tell a person nothing;
                 # ``__context__`` keeps what led to it.

@@ -60,7 +60,10 @@ class Batches:
                 self._asked.put(True)
                 batch, error = self._next()
                 if error is not None:
-                    raise error
+                    try:
+                        raise error
+                    finally:
+                        del error  # it holds this frame, and would hold itself
                 if batch is None:
                     return
                 yield batch

@@ -131,30 +131,30 @@ class SharedListing:
         yield from sorted(set(members).difference(found.owner for found in ranges))
         if not ranges:
             return
-        passed: SimpleQueue[int | BaseException | None] = SimpleQueue()
+        passed: SimpleQueue[int | None] = SimpleQueue()
         stop = self.members[0].listing.stop
         future = self.pool.submit(self._follow, tallies, ranges, again, passed)
         complete = 0
         try:
             while (event := next_from(passed, stop)) is not None:
-                if isinstance(event, BaseException):
-                    raise event
                 for last in range(complete, event):
                     owner = ranges[last].owner
                     if last + 1 == len(ranges) or ranges[last + 1].owner != owner:
                         yield owner
                 complete = event
+            future.result()
         finally:
             leave(stop, [future])
+            del future  # what it raised holds this frame, and would hold itself
 
     def _follow(
         self,
         tallies: _Tallies,
         ranges: Sequence[KeyRange],
         again: bool,
-        passed: SimpleQueue[int | BaseException | None],
+        passed: SimpleQueue[int | None],
     ) -> None:
-        """Follow a walk over ranges; tell how many are complete, and its end."""
+        """Follow a walk over ranges; tell how many are complete, and None at its end."""
         try:
             complete = 0
             for shares, now in follow_ranges(self.members[0].listing, ranges):
@@ -166,9 +166,9 @@ class SharedListing:
                 if now > complete:
                     complete = now
                     passed.put(complete)
+        finally:
+            # Not with what was raised, which would hold itself: it holds this frame.
             passed.put(None)
-        except BaseException as error:  # handed to the thread that waits for it, a panic, too
-            passed.put(error)
 
     def _positions(self, at: int) -> range:
         return range(len(self.passes[at].units))

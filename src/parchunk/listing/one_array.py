@@ -113,11 +113,9 @@ class ArrayListing:
                 if under_way.finished:
                     break
                 event = next_from(passed, self.listing.stop)
-                if event.error is not None:
-                    raise event.error
                 if event.rank is None:
                     under_way.passed(event.walk)
-                    del futures[event.walk]  # there may be tens of thousands
+                    futures.pop(event.walk).result()  # there may be tens of thousands
                     ready = []
                 else:
                     ready = waiting.without(event.walk, event.rank)
@@ -162,10 +160,9 @@ class ArrayListing:
                 taking.result()
             while left:
                 passed.put(Passed(at, left.pop()))
-            passed.put(Passed(at))
-        except BaseException as error:  # handed to the thread that waits for it, a panic, too
-            passed.put(Passed(at, error=error))
         finally:
+            # Not with what was raised, which would hold itself: it holds this frame.
+            passed.put(Passed(at))
             # One that is cancelled and whose pool has ended would be waited for without an end.
             if taking is not None and not taking.cancel():
                 wait([taking])

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Passed:
-    """A walk has passed ``rank`` (None: has ended), or failed."""
+    """A walk has passed ``rank``; None: it has ended, or failed."""
 
     walk: int
     rank: int | None = None
-    error: BaseException | None = None
 
 
 class UnderWay:

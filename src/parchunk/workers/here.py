@@ -21,4 +21,7 @@ class Here(Executor):
             future.set_result(fn(*args, **kwargs))
         except Exception as error:
             future.set_exception(error)
-        return future
+        try:
+            return future
+        finally:
+            del future  # what was raised holds this frame, and would hold itself
