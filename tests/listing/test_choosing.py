@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,10 +101,10 @@ def test_a_proxy_of_the_environment_is_obstores(
     """Where pages are read off the wire, obstore asks the server itself, too."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
     store = zarr_store([("v", (3,), (1,), ("time",))])
-    with serve(store, process=False) as server:
+    with serve(store, process=False) as server, refusing_proxy() as (proxy, asked):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value.replace("http://127.0.0.1:1", proxy))
         endpoint = server.endpoint.replace("127.0.0.1", host)
         s3 = S3Store("formula", **ENDPOINT | {"endpoint": endpoint}, retry_config=NO_RETRIES)
         source = parchunk.Source(s3, "", "s3://formula")
@@ -110,8 +113,32 @@ def test_a_proxy_of_the_environment_is_obstores(
         assert choice.endswith(
             "(S3 endpoint, anonymous)" if expected == "wire" else "(the environment names a proxy)"
         )
-        proxied = not _lists(replace(source, listing="obstore"))
-        assert proxied is (expected == "obstore")
+        listed = _lists(replace(source, listing="obstore"))
+        assert bool(asked) is (expected == "obstore")
+        assert listed is (expected == "wire") or host == "localhost"  # which a machine may not know
+
+
+@contextmanager
+def refusing_proxy() -> Iterator[tuple[str, list[Any]]]:
+    """Serve a proxy that hangs up; yield its URL, and who asked it."""
+    asked: list[Any] = []
+    over = threading.Event()
+
+    def serve_it() -> None:
+        while not over.is_set():
+            connection, address = server.accept()
+            asked.append(address)
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve_it)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
+        finally:
+            over.set()
+            socket.create_connection(server.getsockname()).close()
+            thread.join()
 
 
 def _lists(source: parchunk.Source) -> bool:
