@@ -175,6 +175,14 @@ def test_coordinates_that_are_no_rising_dates_are_refused(tmp_path, times, units
         parchunk.audit(tmp_path / "refs", expect="time=2001-01-01:2001-02-01")
 
 
+@pytest.mark.parametrize("dates", [[None, "2001-01-02"], ["2001-01-01", None, "2001-01-03"]])
+def test_elements_without_a_date_are_told_as_such(dates):
+    """It was said that none has a date where the first has none, or that they do not rise."""
+    expected = parse_expected("time=2001-01-01:2001-01-03")
+    with pytest.raises(parchunk.InputError, match="of time do not all have a date: give elements"):
+        expected.elements("time", Labels(pa.array(dates, pa.string())))
+
+
 def test_a_dimension_that_ends_before_what_is_expected_is_a_finding(tmp_path):
     write(tmp_path / "store", np.arange(40) * 6)
     parchunk.build(parchunk.plan(tmp_path / "store", split="time", region=8), tmp_path / "refs")

@@ -89,7 +89,17 @@ WEEKDAYS = [day for day in dates("D", ("2019-01-01", "2020-01-01")) if np.is_bus
         ("standard", ["2020-01-01", "2020-01-03", "2020-01-10", "2020-02-11", "2020-02-13"], None),
         ("noleap", dates("D", ("2020-01-01", "2020-02-29"), ("2020-03-01", "2020-03-09")), None),
         ("noleap", ["2020-02-28", "2020-02-29", "2020-03-01"], None),  # another calendar's
-        ("standard", ["2020-01-01", None, "2020-01-03", "2020-01-09"], None),
+        (
+            "standard",
+            ["2020-01-01", None, "2020-01-03", "2020-01-09"],
+            "time: 1 element has no date (missing, NaT or masked): 1",
+        ),
+        (
+            "standard",
+            [None, "2020-01-02", None, None, None],
+            "time: 4 elements have no date (missing, NaT or masked): 0, 2, 3, ...",
+        ),
+        ("standard", [None, None, None], None),  # it may be that they were not read
         ("standard", ["1", "2", "4", "5"], None),
         ("standard", ["0001-01-01", "9000-01-01", "9000-01-02"], None),
         ("standard", ["2020-01-01", "2020-01-03"], None),

@@ -254,6 +254,15 @@ def test_a_plan_says_what_its_regions_are(
             parchunk.build(parchunk.plan(store, region=other), tmp_path / "out")
 
 
+def test_a_first_element_without_a_date_is_told_as_such(tmp_path: Path) -> None:
+    """It was said that the elements are such as None."""
+    store = write(tmp_path / "s.zarr", 100)
+    time = zarr.open_array(store, path="time", mode="r+")
+    time.attrs["missing_value"] = int(np.asarray(time[0]))
+    with pytest.raises(parchunk.InputError, match=r"have no dates \(not all have one\): give"):
+        parchunk.plan(store, region="month")
+
+
 def test_elements_without_dates_are_waited_for(tmp_path: Path) -> None:
     """A producer appends to one array after the other."""
     store, out = write(tmp_path / "s.zarr", 100), tmp_path / "out"

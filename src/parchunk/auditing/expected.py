@@ -61,11 +61,10 @@ class ExpectedDates:
                 f"{dimension or '(there is none)'} only: give elements of {self.dimension}"
             )
         texts = labels.texts
-        dated = re.match(r"\d{4,}-\d\d-\d\d", labels.of(0) or "")
-        if not dated or not _rise(texts):
+        problem = _problem(labels)
+        if problem is not None:
             raise InputError(
-                f"{self.given}: the elements of {dimension} "
-                f"{'do not rise in time' if dated else 'have no dates'}: give elements, such as "
+                f"{self.given}: the elements of {dimension} {problem}: give elements, such as "
                 f"{self.dimension}=0:100"
             )
         first, last = (_no_finer(date, labels) for date in (self.start, self.stop))
@@ -118,10 +117,16 @@ def parse_expected(text: str, asked: str = "") -> Expected | ExpectedDates:
     return ExpectedDates(match["dimension"], first, last, f"{asked}{text}")
 
 
-def _rise(texts: pa.StringArray) -> bool:
+def _problem(labels: Labels) -> str | None:
+    """Return why dates do not name elements, as a predicate of these; None where they do."""
+    texts = labels.texts
+    first = next(iter(texts.drop_null()), None)
+    if first is None or not re.match(r"\d{4,}-\d\d-\d\d", first.as_py()):
+        return "have no dates"
     if texts.null_count:
-        return False
-    return bool(pc.all(pc.less(texts.slice(0, max(len(texts) - 1, 0)), texts.slice(1))).as_py())
+        return "do not all have a date"
+    rises = pc.all(pc.less(texts.slice(0, max(len(texts) - 1, 0)), texts.slice(1))).as_py()
+    return None if rises else "do not rise in time"
 
 
 def _no_finer(date: str | None, labels: Labels) -> str | None:

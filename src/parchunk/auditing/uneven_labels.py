@@ -44,6 +44,15 @@ def uneven_labels(plan: Plan, labels: Labels) -> Iterator[Finding]:
     calendar = None if spec is None else calendar_of(spec)
     if spec is None or calendar is None or len(labels) < _FEW:
         return
+    without = labels.texts.is_null().to_numpy(zero_copy_only=False)
+    if without.any() and not without.all():
+        places = np.flatnonzero(without)
+        named = [f"{at:,}" for at in places[:_NAMED].tolist()]
+        named += ["..."] if len(places) > _NAMED else []
+        these = counted(len(places), "element has", "elements have")
+        message = f"{spec.name}: {these} no date (missing, NaT or masked): {', '.join(named)}"
+        yield finding("uneven-labels", message, _REMEDY, array=spec.name, count=len(places))
+        return
     dates = _dates(labels.texts, calendar)
     if dates is None:
         return

@@ -210,8 +210,10 @@ def _begins(
     match = _DATE.fullmatch(labels.of(0) or "")
     if match is None or texts.null_count or len(texts) < extent:
         what = without_labels(plan)
-        if len(texts):
-            what = f"they are such as {labels.of(0)!r}" if match is None else "not all have one"
+        if texts.null_count or match is not None:
+            what = "not all have one"
+        elif len(texts):
+            what = f"they are such as {labels.of(0)!r}"
         raise InputError(
             f"--region {period}: the elements of {plan.split} have no dates ({what}): {remedy}"
         )

@@ -112,6 +112,9 @@ def test_spellings_of_one_date(reference: str) -> None:
     [
         ("months since 2000-01-01", None, "one length"),
         ("days since yesterday", None, "no date"),
+        ("days since 2000-01-01 24:00", None, "no time of day"),
+        ("days since 2000-01-01 00:60", None, "no time of day"),
+        ("days since 2000-01-01 00:00:60", None, "no time of day"),
         ("days since 2000-02-30", None, "has no"),
         ("days since 2000-01-01", "lunar", "not known"),
         ("K", None, "no time"),

@@ -130,11 +130,11 @@ def test_moments_that_are_none_are_held_by_other_units(tmp_path: Path, units: st
         ),
         (
             ["2020-01-01", "2020-01-02"], ["NaT", "2020-01-04"], ("ns", "ns"),
-            "overlaps: {a} holds 2020-01-01 to 2020-01-02, and {b} after it NaT to 2020-01-04",
+            "has 1 element in {b} without a value (NaN, NaT or masked): mend",
         ),
         (
             ["2020-01-01", "NaT"], ["NaT", "2020-01-04"], ("s", "s"),
-            "repeats: NaT is in {a} and in {b}",
+            "has 1 element in {a} without a value (NaN, NaT or masked); time has 1 element in {b}",
         ),
         (
             ["2020-01-01", "2020-01-01T00:00:00.5"], ["2019-01-01", "2019-01-02"], ("ms", "ms"),
@@ -183,3 +183,49 @@ def test_times_of_numpy_are_told_as_times(
     text = re.escape("time " + said.format(a=places[0], b=places[1]))
     with pytest.raises(MisfitError, match=text):
         parchunk.plan(places, concat="time")
+
+
+#: How a coordinate says that an element has no value: its type, its attributes, what is stored.
+NONE = {
+    "NaN": ("f8", {}, np.nan),
+    "NaT": ("M8[s]", None, "NaT"),
+    "span": ("m8[s]", None, "NaT"),
+    "fill": ("i8", {"_FillValue": -9999}, -9999),
+    "missing": ("i8", {"missing_value": [-1, -9999]}, -9999),
+    "unsigned": ("i1", {"_Unsigned": "true", "_FillValue": 255}, -1),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The data type")
+@pytest.mark.parametrize("how", NONE)
+@pytest.mark.parametrize(("store_of", "place"), [(0, 0), (0, 2), (1, 0), (1, 3)])
+def test_elements_without_a_value_are_told(
+    tmp_path: Path, how: str, store_of: int, place: int
+) -> None:
+    """They have no place among the others: stores of a pattern were put in another order."""
+    dtype, attributes, none = NONE[how]
+    paths = []
+    for at in range(2):
+        values = (np.arange(4) + 4 * at).astype(dtype)
+        if at == store_of:
+            values[place] = none
+        since = {} if attributes is None else {"units": "hours since 2000-01-01", **attributes}
+        made = store(0) | {"time": Made(values, ("time",), None, since)}
+        paths.append(str(write(tmp_path / f"{at}.zarr", made, 3)))
+    said = rf"time has 1 element in \S+{store_of}.zarr without a value .*: mend the coordinate"
+    for given in (paths, f"{tmp_path}/*.zarr"):
+        with pytest.raises(MisfitError, match=said):
+            parchunk.plan(given, concat="time")
+    # Where coordinates are data, those of a pattern are in the order of the others.
+    plan = parchunk.plan(f"{tmp_path}/*.zarr", concat="time", inline_coordinates=False)
+    assert [one.url for one in plan.stores.stores] == paths
+    assert parchunk.plan(paths[store_of : store_of + 1], concat="time").stores is not None
+
+
+def test_times_without_an_end_are_in_order(tmp_path: Path) -> None:
+    hours = {"units": "hours since 2000-01-01"}
+    for name, values in (("a", [4.0, np.inf]), ("b", [0.0, 1.0])):
+        times = Made(np.array(values), ("time",), None, hours)
+        write(tmp_path / f"{name}.zarr", store(0, 2) | {"time": times})
+    plan = parchunk.plan(f"{tmp_path}/*.zarr", concat="time")
+    assert [one.url.rpartition("/")[2] for one in plan.stores.stores] == ["b.zarr", "a.zarr"]

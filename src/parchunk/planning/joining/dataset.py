@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from functools import partial
+from math import isfinite
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from parchunk.planning.joining.equality import differing
 from parchunk.planning.joining.joining import Joining
 from parchunk.planning.joining.keeping import Holding, keep, time_units
 from parchunk.planning.joining.labels import keep_labels
-from parchunk.planning.joining.masking import with_sign
+from parchunk.planning.joining.masking import masked, with_sign
 from parchunk.planning.joining.members import (
     Dataset,
     Joined,
@@ -118,6 +119,8 @@ def _order(
     unit = time_unit([Span("", some) for some in values if some.size])
     spans = []
     for (store, spec), some in zip(parts, values, strict=True):
+        # What has no value is told when all are compared.
+        some = some[~Span("", some, masked(some, spec, is_coordinate=True)).none]
         if some.dtype.kind in "mM":
             some = (some if unit is None else some.astype(unit)).astype(np.int64)
         elif some.dtype.kind not in "iuf":
@@ -126,7 +129,9 @@ def _order(
         units = time_units(Holding("", spec, some, **units_of(spec, None)))
         ends = [some.item(0), some.item(-1)] if some.size else []
         if units is not None:
-            ends = [units.origin + round(end * units.length) for end in ends]
+            ends = [
+                units.origin + round(end * units.length) if isfinite(end) else end for end in ends
+            ]
         spans.append(Span("", np.array(ends, object if units is not None else None)))
     return [parts[at][0] for at in rising_order(spans)]
 

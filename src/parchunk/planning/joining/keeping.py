@@ -57,7 +57,7 @@ def keep(
     masks = [masked(h.values, h.spec, wanted.is_coordinate) for h in holdings]
     values, units = _in_one_unit(doing, wanted, holdings, beside)
     if wanted.is_coordinate:
-        check_order(doing, wanted, holdings, values, units)
+        check_order(doing, wanted, holdings, values, masks, units)
     dtype = _common_dtype(doing, spec.name, holdings, values)
     cast = [some.astype(dtype, casting="unsafe") for some in values]
     joined = np.stack(cast) if wanted.joined.stacked else np.concatenate(cast)
@@ -88,17 +88,20 @@ def check_order(
     wanted: ToRead,
     holdings: Sequence[Holding],
     values: Sequence[NDArray[Any]],
+    masks: Sequence[NDArray[np.bool_]],
     units: TimeUnits | None,
 ) -> None:
     """Raise `MisfitError` where the stores' coordinates do not follow each other."""
     spans = [
-        Span(holding.label, np.atleast_1d(with_sign(some, holding.spec)))
-        for holding, some in zip(holdings, values, strict=True)
+        Span(holding.label, np.atleast_1d(with_sign(some, holding.spec)), np.atleast_1d(mask))
+        for holding, some, mask in zip(holdings, values, masks, strict=True)
     ]
     text = str if units is None else units.text
     found = order_problems(wanted.joined.spec.name, spans, text)
     if found:
         remedy = "give stores that follow each other, in their order, or leave some out"
+        if any(span.none.any() for span in spans) and len(spans) > 1:
+            remedy = "mend the coordinate there, or leave these stores out"
         raise MisfitError(doing, found, remedy)
 
 

@@ -15,13 +15,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parchunk.wording import counted
+
 
 @dataclass(frozen=True)
 class Span:
-    """The coordinate's values in one store, and what messages call the store."""
+    """The coordinate's values in one store, and what messages call the store.
+
+    ``masked`` says which of them stand for none; None where there are none of these.
+    """
 
     label: str
     values: NDArray[Any]
+    masked: NDArray[np.bool_] | None = None
+
+    @property
+    def none(self) -> NDArray[np.bool_]:
+        """Which values are none: NaN, NaT and those that are masked."""
+        found = np.zeros(self.values.shape, bool)
+        if self.values.dtype.kind in "mM":
+            found = np.isnat(self.values)
+        elif self.values.dtype.kind == "f":
+            found = np.isnan(self.values)
+        return found if self.masked is None else found | self.masked
 
 
 def order_problems(
@@ -31,11 +47,18 @@ def order_problems(
 
     ``text`` spells a number for people; NumPy's times are told as such. A coordinate that neither
     rises nor falls within its stores need not between them, but what one store has no other may
-    have.
+    have. What has no value has no place among the others.
     """
     spans = [span for span in spans if span.values.size]
     if len(spans) < 2:
         return []
+    without = [(span.label, int(span.none.sum())) for span in spans if span.none.any()]
+    if without:
+        return [
+            f"{dimension} has {counted(count, 'element')} in {label} without a value (NaN, NaT or "
+            "masked)"
+            for label, count in without
+        ]
     unit = time_unit(spans)
     if unit is not None:
         spans = [Span(span.label, span.values.astype(unit)) for span in spans]
@@ -43,12 +66,6 @@ def order_problems(
     spans = [Span(span.label, _numbers(span.values)) for span in spans]
     if any(span.values.dtype.kind not in "iuf" for span in spans):
         return _repeats(dimension, spans, text)
-    if any(span.values.dtype.kind == "f" and np.isnan(span.values).any() for span in spans):
-        return [
-            f"{dimension} has values in {span.label} that are no numbers"
-            for span in spans
-            if span.values.dtype.kind == "f" and np.isnan(span.values).any()
-        ]
     steps = {_direction(span.values) for span in spans if span.values.size > 1}
     if not steps:
         steps = {_direction(np.array([spans[0].values[0], spans[-1].values[0]]))} - {0}
@@ -120,7 +137,7 @@ def _is_exact(times: NDArray[Any], unit: np.dtype[Any]) -> bool:
 def _time_text(unit: np.dtype[Any], number: int) -> str:
     """Return a time that is stored as ``number``, without a time of day at midnight."""
     time = np.array(number, np.int64).view(unit)[()]
-    if unit.kind == "m" or np.isnat(time):
+    if unit.kind == "m":
         return str(time)
     date, _, clock = str(time).partition("T")
     if not clock.strip("0:."):

@@ -122,9 +122,11 @@ def parse_time_units(units: object, calendar: object) -> TimeUnits:
     date = _DATE.fullmatch(match["reference"])
     if date is None:
         raise ValueError(f"{match['reference']!r:.40} is no date")
+    clock = [int(date[part] or 0) for part in ("hour", "minute", "second")]
+    if clock[0] > 23 or max(clock[1:]) > 59:
+        raise ValueError(f"{match['reference']!r:.40} has no time of day")
     days = days_of(CALENDARS[name], int(date["year"]), int(date["month"]), int(date["day"]))
-    seconds = (int(date["hour"] or 0) * 60 + int(date["minute"] or 0)) * 60
-    seconds += int(date["second"] or 0) - _zone(date["zone"])
+    seconds = (clock[0] * 60 + clock[1]) * 60 + clock[2] - _zone(date["zone"])
     part = int((date["part"] or "").ljust(9, "0"))
     origin = days * _DAY + seconds * UNITS["seconds"] + part
     return TimeUnits(unit, origin, CALENDARS[name], match["reference"])
