@@ -73,4 +73,8 @@ def same_values(one: NDArray[Any], other: NDArray[Any]) -> bool:
     """Whether two arrays hold the same, numbers of whatever length; NaN or NaT is like another."""
     if one.shape != other.shape or one.dtype.kind != other.dtype.kind:
         return False
+    if one.dtype.names is not None:
+        return one.dtype.names == other.dtype.names and all(
+            same_values(one[name], other[name]) for name in one.dtype.names
+        )
     return np.array_equal(one, other, equal_nan=one.dtype.kind in "fcmM")
