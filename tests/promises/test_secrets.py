@@ -289,6 +289,12 @@ def test_environment_that_does_not_fit(
         ("at //me:pw@host/x", "at //***@host/x"),
         ("at /d/me:pw@host/x", "at /d/***@host/x"),
         ("rain: the chunk t@1, /d/a@b/c", "rain: the chunk t@1, /d/a@b/c"),
+        ("temp:2m@850: has 'temp:2m@850'", "temp:2m@850: has 'temp:2m@850'"),
+        ("at /d/temp:2m@850/c/0, temp:2m@85", "at /d/temp:2m@850/c/0, temp:2m@85"),
+        ("me:pw@850.example/x me:pw@850-a", "***@850.example/x ***@850-a"),
+        ("me:pw@2130706433 me:pw@3com:80", "***@2130706433 ***@3com:80"),
+        ("me:p@55@host me:p@55/w@host", "***@host ***@55/w@host"),
+        ("s3://me:pw@850/x //me:pw@850", "s3://***@850/x //***@850"),
     ],
 )
 def test_what_is_redacted(text: str, shown: str) -> None:

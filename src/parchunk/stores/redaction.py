@@ -23,11 +23,13 @@ AZURE_AUTHORITY = re.compile(
     r"@(?P<account>[a-z0-9]+)\.(?:dfs|blob)\.core\.windows\.net(?![^/\s:,;)'\"]|:\S)",
     re.I,
 )
+#: What no machine is called: ``850`` of ``temp:2m@850`` would be 0.0.3.82, nobody.
+_NO_HOST = r"""\d{1,7}(?![\w.@-])[^\s@"'<>]*(?![^\s"'<>])"""
 #: A user before an @: behind a scheme with any slashes, behind two slashes, or with a password.
 _USER_INFO = re.compile(
     r"""(?i)(\b[a-z][a-z0-9+.-]*:[/\\]+)[^\s"'<>]*@"""
     r"""|([/\\]{2})[^\s/\\:"'<>]*:[^\s"'<>]*@"""
-    r"""|(?<![^\s/\\"'<>(=,])()[^\s/\\:"'<>(=,]+:[^\s/\\"'<>]+@"""
+    rf"""|(?<![^\s/\\"'<>(=,])()[^\s/\\:"'<>(=,]+:[^\s/\\"'<>]+@(?!{_NO_HOST})"""
 )
 #: The same at the beginning of what is no URL, as it lost a slash or its scheme.
 _BROKEN = re.compile(r"[^/\\:@]+:[/\\]*[^/\\]*@|[^/\\:@]*[/\\]{2,}[^/\\]*:[^/\\]*@")
