@@ -29,7 +29,7 @@ MAY_USE: dict[str, str] = {
     "out": "planning metadata keys stores inventories",
     "listing": "cover metadata keys stores inventories",
     "writing": "listing cover out metadata keys stores",
-    "reading": "out planning metadata keys stores",
+    "reading": "out planning metadata keys stores inventories",
     "building": "workers writing listing cover out planning metadata keys stores",
     "icechunk_import": "workers reading out planning metadata keys stores",
     "auditing": "workers listing cover reading out planning icechunk_import metadata keys stores",

@@ -2,10 +2,12 @@
 
 import gc
 import itertools
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -265,7 +267,7 @@ def test_large_sorts_spill_into_a_private_folder(folder, tmp_path, monkeypatch, 
         sort = "SELECT hash(i) AS h, repeat('x', 90) FROM range(3_000_000) AS t(i) ORDER BY h"
         rows = made.execute(sort)
         assert rows.fetchone() is not None
-        files = list(Path(spilled).rglob("*"))
+        files = [path for path in Path(spilled).rglob("*") if path.name != "lock"]
         assert files
         assert Path(spilled).stat().st_mode & 0o077 == 0
     assert list(tmp_path.iterdir()) == []
@@ -291,6 +293,25 @@ print(pathlib.Path(spilled).is_dir(), spilled)
     there, spilled = told.split()
     assert there == "True"
     assert not Path(spilled).exists()  # the parent has ended
+
+
+def test_what_a_killed_process_has_sorted_is_removed_by_the_next(folder, tmp_path, monkeypatch):
+    script = """
+import os, signal, sys
+import parchunk
+made = parchunk.connect(sys.argv[1])
+print(*made.execute("SELECT current_setting('temp_directory')").fetchone(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    program = [sys.executable, "-c", script, str(folder / "refs")]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    told = subprocess.run(program, capture_output=True, text=True, env=environment).stdout
+    left = Path(told.strip())
+    assert list(tmp_path.iterdir()) == [left]
+    (left / "duckdb_temp_storage.tmp").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with connect(str(folder / "refs")):
+        assert not left.exists()
 
 
 @pytest.mark.parametrize("name", ["refs*", "a?", "x[1]", "back\\slash"])

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from parchunk.errors import SourceError
 
-_PREFIX = "parchunk-inventory-"
+#: How the names of those begin that rows of inventories are sorted in.
+INVENTORY = "parchunk-inventory-"
 _LOCK = "lock"
 #: What the system says where there is no room.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -27,10 +28,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Workspace:
     """A folder that is removed when this is given up, or the process ends."""
 
-    def __init__(self) -> None:
-        """Make the folder, and remove those of processes that were killed."""
-        _sweep()
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    def __init__(self, prefix: str = INVENTORY) -> None:
+        """Make the folder, and remove those of its kind whose processes were killed."""
+        _sweep(prefix)
+        self.path = Path(tempfile.mkdtemp(prefix=prefix))
         # Locked before it has its name: whoever finds it by that name finds it held.
         lock = os.open(self.path / "new", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -65,9 +66,9 @@ def _remove(path: Path, lock: int, owner: int) -> None:
     os.close(lock)
 
 
-def _sweep() -> None:
+def _sweep(prefix: str) -> None:
     """Remove the folders of this user's whose locks nobody holds."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
             if path.is_symlink() or path.lstat().st_uid != os.getuid():
                 continue

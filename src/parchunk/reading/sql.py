@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping
 from os import PathLike
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from parchunk.arguments.lenient import lenient
 from parchunk.errors import InputError
+from parchunk.inventories.workspace import Workspace
 from parchunk.out.labels import holds_labels
 from parchunk.out.opening import open_output
 from parchunk.out.output import OBJECTS, PREVIOUS, RECEIPTS, STRAYS, UPDATE, Output
@@ -58,18 +56,18 @@ def connect(
 
     output = open_output(out, output_options)
     _refuse_unmatched(output)
-    spilled = tempfile.mkdtemp(prefix="parchunk-sql-")
+    spilled = Workspace("parchunk-sql-")
     # Nothing is ever fetched from an extension repository behind the caller's back.
     connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "allow_community_extensions": "false",
-            "temp_directory": spilled,
+            "temp_directory": str(spilled.path),
         }
     )
     # Not where the program happens to run; nobody else's to read; and gone with the connection.
-    weakref.finalize(connection, _remove, spilled, os.getpid())
+    weakref.finalize(connection, _give_up, spilled)
     if not output.opens_by_path:
         from parchunk.reading.file_system import OutputFileSystem
 
@@ -96,10 +94,9 @@ def connect(
     return connection
 
 
-def _remove(spilled: str, owner: int) -> None:
-    """Remove a folder; not in a forked process, whose parent goes on and may sort there."""
-    if os.getpid() == owner:
-        shutil.rmtree(spilled, ignore_errors=True)
+def _give_up(spilled: Workspace) -> None:
+    """Remove a folder; it was held until now."""
+    spilled.close()
 
 
 def message_of(error: Exception) -> str:
