@@ -260,3 +260,20 @@ def test_ranges_that_an_index_names_twice_are_no_damage(
         assert ("impossible-size" in kinds) == bool(size)
         kinds -= {"size-outliers", "impossible-size"}
         assert kinds == (set() if (second, size) in ((0, 0), (40, 0)) else {"shared-ranges"})
+
+
+def test_a_chunk_written_anew_before_an_update_is_not_said_to_be_unchanged(tmp_path: Path) -> None:
+    root = zarr.open_group(tmp_path / "s.zarr", mode="w", zarr_format=3)
+    array = root.create_array("a", shape=(4, 4), chunks=(1, 2), dtype="i4", compressors=None)
+    array[...] = np.arange(1, 17).reshape(4, 4)
+    out = built(tmp_path, split=0, region=2, inline_threshold=100)
+    array[0] = [91, 92, 93, 94]
+    array.resize((4, 6))  # along a later axis: what is there gets other numbers
+    array[:, 4:] = 7
+    parchunk.update(str(out))
+    report = parchunk.audit(str(out), against_source=True)
+    (found,) = [f for f in report.findings if f.severity == "damage"]
+    assert (found.kind, found.count, found.key) == ("wrong-path", 2, "a/c/0/0")
+    assert "though no size or time in the listing says that they changed" in found.message
+    follow(out, found.remedy)
+    assert parchunk.audit(str(out), against_source=True).findings == ()

@@ -12,6 +12,10 @@ from parchunk.wording import counted
 #: What is kept of objects, in words.
 IDENTITY_WORDS = {"time": "times", "etag": "entity tags"}
 
+#: Of objects that were read again: their sizes are those of the references, and no time is later
+#: than the newest of their region when it was listed.
+_UNSEEN = ", though no size or time in the listing says that they changed since the build"
+
 _REMEDY = {
     "new": "run {}",
     "gone": "have the producer restore them, as readers of the references fail here; or run {}, "
@@ -44,12 +48,11 @@ def change_findings(
     if not updatable:
         anew = _WITHOUT_UPDATE["new"]
     if len(region.overrun):
-        shards = counted(len(region.overrun), "shard that has", "shards that have")
+        shards = counted(len(region.overrun), "shard")
         keys = region.keys(region.overrun[:3])
         yield finding(
             "wrong-offset",
-            f"{where}: references reach past the end of {shards} not changed since the build: "
-            f"{', '.join(keys)}",
+            f"{where}: references reach past the end of {shards}{_UNSEEN}: {', '.join(keys)}",
             anew,
             array=region.array,
             region=region.region,
@@ -121,20 +124,19 @@ def untimed_findings(count: int, probed: bool) -> list[Finding]:
 def _contradictions(region: RegionChanges, where: str, again: str) -> Iterator[Finding]:
     """Yield what the objects themselves say against the references, though none has changed."""
     found = region.contradicted
-    same = ", which have not changed since the build"
     for kind, numbers, one, said, remedy in (
         (
             "wrong-offset",
             found.index,
             "shard",
-            f"references do not say what the indexes of {{}} say{same}",
+            f"references do not say what the indexes of {{}} say{_UNSEEN}",
             again,
         ),
         (
             "wrong-path",
             found.bytes,
             "object",
-            f"other bytes are inlined than {{}} hold{same}",
+            f"other bytes are inlined than {{}} hold{_UNSEEN}",
             again,
         ),
         (
