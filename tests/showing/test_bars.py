@@ -14,6 +14,7 @@ import zarr
 
 import parchunk
 from parchunk.auditing.progress import AuditProgress
+from parchunk.cli.progress import progress_shown
 from parchunk.icechunk_import import ImportProgress
 from parchunk.showing import bars
 from parchunk.showing.bars import bar_shown
@@ -169,6 +170,11 @@ def test_what_is_waited_for_is_said_once_and_at_once(
     *waited, last = capsys.readouterr().err.splitlines()
     assert waited == [WAITING.waiting] * 2
     assert last.startswith("123,456 of 987,654 partitions")
+
+    with progress_shown(True, "building") as show:  # as with --json
+        for now in (LARGE, WAITING, WAITING, LARGE, WAITING):
+            show(now)
+    assert capsys.readouterr().err.splitlines() == [WAITING.waiting] * 2
 
     terminal = on_terminal(monkeypatch, 30)
     with bar_shown("building") as show:

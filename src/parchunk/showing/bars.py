@@ -93,20 +93,30 @@ def bar_shown(doing: str, every: float = LOG_EVERY) -> Iterator[Callable[[HowFar
         with _terminal_bar(doing, telling) as show:
             yield show
     else:
-        last = time.monotonic()
+        last, say = time.monotonic(), waits_shown()
 
         def log(now: HowFar) -> None:
             nonlocal last
-            waits = telling.waits(now)
-            if waits:
-                print(waits, file=sys.stderr, flush=True)
-            elif not now.waiting and time.monotonic() - last >= every:
+            say(now)
+            if not now.waiting and time.monotonic() - last >= every:
                 last = time.monotonic()
                 said, left = telling.parts(now, count)
                 said += [f"about {left} to go"] if left else []
                 print(", ".join(said), file=sys.stderr, flush=True)
 
         yield log
+
+
+def waits_shown() -> Callable[[HowFar], None]:
+    """Return what is called with how far something is, and says only what is waited for, once."""
+    telling = _Telling()
+
+    def log(now: HowFar) -> None:
+        waits = telling.waits(now)
+        if waits:
+            print(waits, file=sys.stderr, flush=True)
+
+    return log
 
 
 def in_notebook() -> bool:
