@@ -64,6 +64,7 @@ def trust_one_authority(config: pytest.Config) -> None:
     Path(folder.name).chmod(0o755)  # some tests write as another user
     file = Path(folder.name, "authority.pem")
     trustme.CA().cert_pem.write_to_path(str(file))
+    file.chmod(0o644)  # whatever the umask
     os.environ.update(SSL_CERT_FILE=str(file), SSL_CERT_DIR=str(Path(folder.name, "none")))
 
 
