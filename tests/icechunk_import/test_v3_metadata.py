@@ -359,6 +359,25 @@ def test_attributes_that_mask_by_what_unsigned_says(build, tmp_path, dtype, said
             xarray.testing.assert_identical(ours.load(), theirs.load())
 
 
+@pytest.mark.parametrize(("fill", "said"), [(1, True), (256, True), (0, False), (-1, False)])
+def test_a_mask_that_xarray_swaps_in_the_source_is_told(build, tmp_path, fill, said):
+    root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=2)
+    attributes = {"_ARRAY_DIMENSIONS": ["x"], "_Unsigned": "true"}
+    array = root.create_array(
+        "v", shape=(4,), chunks=(2,), dtype=">i2", fill_value=fill, attributes=attributes
+    )
+    array[...] = np.array([0, 1, 256, -1])
+    result = parchunk.to_icechunk(build(tmp_path / "source"), str(tmp_path / "repo"))
+    assert [note.partition(",")[0] for note in result.notes] == [f"v: masks {fill}"] * said
+    store = parchunk.open_icechunk(str(tmp_path / "repo")).readonly_session("main").store
+    found = []
+    for place in (store, tmp_path / "source"):
+        with xarray.open_zarr(place, consolidated=False, chunks=None) as opened:
+            found.append(opened["v"].isnull().to_numpy().tolist())
+    assert found[0] == [number == fill for number in (0, 1, 256, -1)]
+    assert (found[0] != found[1]) is said
+
+
 def test_little_endian_structs(build, opened, tmp_path):
     root = zarr.open_group(tmp_path / "source", mode="w", zarr_format=2)
     dtype = np.dtype([("a", "<i4"), ("b", "<f8")])

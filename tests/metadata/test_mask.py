@@ -181,6 +181,32 @@ def test_complex_numbers_are_masked_by_the_fill_value(store, reopen, masked, fil
         assert same(found["a"], source)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i8", "u2"])
+@pytest.mark.parametrize(
+    ("name", "masked", "fill"),
+    [("_FillValue", 1, 0), ("_FillValue", 7, 7), ("missing_value", 1, 0)],
+)
+def test_big_endian_numbers_are_masked_as_in_v3(
+    store, reopen, name, masked, fill, dtype, missing
+) -> None:
+    """In v2 xarray swaps the bytes of their mask beside `_Unsigned`: 256 was one, and 1 none."""
+    said = "false" if dtype == "u2" else "true"
+    array = zarr.create_array(
+        store, name="a", shape=(6,), chunks=(2,), dtype=dtype, fill_value=fill,
+        dimension_names=("x",), serializer=zarr.codecs.BytesCodec(endian="big"),
+        attributes={"_Unsigned": said, name: masked},
+    )  # fmt: skip
+    values = np.array([0, 1, 7, 256, 1792, -1]).astype(dtype)
+    array[:4] = values[:4]
+    if not missing:
+        array[4:] = values[4:]
+    zarr.open_group(store, mode="a", zarr_format=3)
+    source = xr.open_dataset(store, engine="zarr", consolidated=False)["a"].load()
+    _, found = reopen(store, () if missing else {"a"})
+    assert same(found["a"], source)
+
+
 def test_null_fill_changes_nothing_else(store, reader_of) -> None:
     dataset().to_zarr(store, zarr_format=3, consolidated=True)
     hierarchy = read_hierarchy(reader_of(store))

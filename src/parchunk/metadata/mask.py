@@ -11,6 +11,8 @@ never read, and null in its place keeps both its values and its mask. Where some
 - any other fill value is masked, as missing chunks must read as it. ``missing_value`` beside it
   keeps what the source masks from being taken for data.
 
+Of big-endian numbers beside ``_Unsigned`` xarray swaps a mask's bytes in v2: see `swaps_mask`.
+
 Of complex numbers xarray heeds no attribute in v2. Where no chunk is missing, what ``_FillValue``
 says is their fill value.
 """
@@ -20,6 +22,7 @@ from __future__ import annotations
 import base64
 import math
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 from parchunk.metadata.data_type import read_data_type, read_fill_value, v2_name
@@ -112,6 +115,20 @@ def _masked_beside_nan(array: ArraySpec) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def swaps_mask(dtype: object, attributes: Mapping[str, Any], mask: int | None = None) -> bool:
+    """Whether xarray takes the fill value of numbers of a v2 ``dtype`` for one of swapped bytes.
+
+    It does of big-endian ones that ``_Unsigned`` has read without their sign. Of a ``mask`` that
+    is given, whether that makes it another number.
+    """
+    if not (isinstance(dtype, str) and dtype.startswith(">i")):
+        return False
+    if attributes.get("_Unsigned") != "true":
+        return False
+    raw = b"" if mask is None else mask.to_bytes(int(dtype[2:]), signed=True)
+    return mask is None or raw != raw[::-1]
 
 
 def null_reads_as_fill(array: ArraySpec) -> bool:

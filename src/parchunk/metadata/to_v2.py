@@ -7,9 +7,12 @@ whatever the source's.
 
 from __future__ import annotations
 
-from parchunk.metadata.codecs import convert_pipeline, is_sharded
-from parchunk.metadata.data_type import convert_fill_value, read_data_type, v2_name
+from dataclasses import replace
+
+from parchunk.metadata.codecs import V2Pipeline, convert_pipeline, is_sharded
+from parchunk.metadata.data_type import convert_fill_value, read_data_type, v2_name, with_endian
 from parchunk.metadata.document import shorten
+from parchunk.metadata.mask import swaps_mask
 from parchunk.metadata.readable import require_readable
 from parchunk.metadata.refused import UnsupportedFeatureError
 from parchunk.metadata.shards import shard_layout
@@ -67,7 +70,7 @@ def express_in_v2(
     chunk shape and the inner codecs.
     """
     source = read_data_type(array.document["data_type"])
-    pipeline = convert_pipeline(codecs, chunks, source)
+    pipeline = _with_own_mask(convert_pipeline(codecs, chunks, source), array)
     return {
         "zarr_format": 2,
         "shape": list(array.shape),
@@ -79,3 +82,16 @@ def express_in_v2(
         "compressor": pipeline.compressor,
         "dimension_separator": ".",
     }
+
+
+def _with_own_mask(pipeline: V2Pipeline, array: ArraySpec) -> V2Pipeline:
+    """Return a pipeline whose numbers xarray masks as in v3, which has no big-endian types.
+
+    Where it would swap the mask's bytes, a filter swaps those of the elements.
+    """
+    stored = v2_name(pipeline.zdtype)
+    if not swaps_mask(stored, array.attributes):
+        return pipeline
+    little = with_endian(pipeline.zdtype, "little")
+    swap = {"id": "astype", "encode_dtype": stored, "decode_dtype": v2_name(little)}
+    return replace(pipeline, zdtype=little, filters=(swap, *pipeline.filters))

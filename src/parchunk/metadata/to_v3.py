@@ -25,7 +25,7 @@ from parchunk.metadata.codecs import (
 from parchunk.metadata.data_type import ZARR_ERRORS, needs_endian, object_codec, quiet, v2_name
 from parchunk.metadata.document import shorten
 from parchunk.metadata.filters import stored_elements
-from parchunk.metadata.mask import MASK
+from parchunk.metadata.mask import MASK, swaps_mask
 from parchunk.metadata.readable import require_readable
 from parchunk.metadata.refused import UnsupportedArraysError, UnsupportedFeatureError
 from parchunk.metadata.spec import ArraySpec, GroupSpec, Hierarchy, JSONObject, Refusal
@@ -78,6 +78,12 @@ def v3_documents(hierarchy: Hierarchy, drop_non_finite: bool = False) -> V3Docum
                 notes.append(
                     f"{array.name}: left out the attribute {MASK}, as xarray does not read "
                     f"{shorten(array.attributes[MASK])} of {array.dtype} from Zarr v3 as from v2"
+                )
+            mask = document["attributes"].get(MASK)
+            if mask is not None and swaps_mask(array.document.get("dtype"), array.attributes, mask):
+                notes.append(
+                    f"{array.name}: masks {mask}, of which xarray swaps the bytes in the source, "
+                    "as its numbers are big-endian and have _Unsigned"
                 )
         except UnsupportedFeatureError as error:
             refused.append(error.of(array.name))
