@@ -153,7 +153,7 @@ def test_they_are_built_grown_and_read(
         assert [p.start for p in report.periods.periods] == [*begins] or steps == 117
         with (
             parchunk.open_dataset(out) as found,
-            xarray.open_zarr(store, consolidated=False) as own,
+            xarray.open_zarr(store, consolidated=False, chunks=None) as own,
         ):
             xarray.testing.assert_equal(found.load(), own.load())
     with parchunk.connect(out) as connection:

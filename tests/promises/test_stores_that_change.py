@@ -36,7 +36,7 @@ def store(path: Path, begin: int, steps: int, **how: Any) -> Path:
 
 
 def joined(paths: list[Path]) -> xarray.Dataset:
-    own = [xarray.open_zarr(path, consolidated=False).load() for path in paths]
+    own = [xarray.open_zarr(path, consolidated=False, chunks=None).load() for path in paths]
     return xarray.concat(own, "time", data_vars="minimal", combine_attrs="override")
 
 
@@ -87,7 +87,7 @@ def test_merged_stores_whose_coordinate_is_one_chunk_grow(tmp_path: Path) -> Non
         store(path, 0, 8, names=path.name)
     done = parchunk.update(out)
     assert done.built == len(done.receipts) == 6  # of each variable a region without a record file
-    own = [xarray.open_zarr(path, consolidated=False).load() for path in paths]
+    own = [xarray.open_zarr(path, consolidated=False, chunks=None).load() for path in paths]
     check(out, xarray.merge(own))
 
 

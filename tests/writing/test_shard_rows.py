@@ -180,7 +180,7 @@ def test_regions_resume_and_equal_an_undisturbed_build(tmp_path: Path, workers: 
     case = Case((40, 24), (8, 12), (2, 3), split="0", region=8)
     write(tmp_path / "s.zarr", case)
     check(tmp_path / "s.zarr", tmp_path / "whole", case)
-    check(tmp_path / "s.zarr", tmp_path / "refs", case, workers=workers, concurrency=4)
+    check(tmp_path / "s.zarr", tmp_path / "refs", case, concurrency=4)
     wanted = {p.name: p.read_bytes() for p in (tmp_path / "whole" / "a").iterdir()}
     for name in ("1.json", "3.json"):
         (tmp_path / "refs/.parchunk/receipts/a" / name).unlink()

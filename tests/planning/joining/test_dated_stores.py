@@ -51,7 +51,7 @@ def cuts(out: Path | parchunk.Plan) -> tuple[int, ...]:
 
 def check(out: Path, paths: list[Path], group: str | None = None) -> None:
     """Compare with what xarray makes of the stores, and the audit with nothing."""
-    own = [xarray.open_zarr(path, consolidated=False).load() for path in paths]
+    own = [xarray.open_zarr(path, consolidated=False, chunks=None).load() for path in paths]
     with parchunk.open_dataset(out, group=group) as found:
         xarray.testing.assert_equal(found.load(), xarray.concat(own, "time"))
     assert parchunk.audit(out, against_source=True).findings == ()
@@ -135,7 +135,7 @@ def test_merged_stores_share_months(tmp_path: Path) -> None:
         lengthen(path, path.name, 0, 80)
     parchunk.update(out)
     assert cuts(out) == (0, 12, 40, 72, 80)
-    own = [xarray.open_zarr(path, consolidated=False).load() for path in paths]
+    own = [xarray.open_zarr(path, consolidated=False, chunks=None).load() for path in paths]
     with parchunk.open_dataset(out) as found:
         xarray.testing.assert_equal(found.load(), xarray.merge(own))
     assert parchunk.audit(out, against_source=True).findings == ()
