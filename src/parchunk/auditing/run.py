@@ -179,7 +179,9 @@ def audit(
         )
         receipts = [item.receipt for item in done if item.receipt]
         findings += arrays.findings
-        findings += [*early_ends(asked, plan, labels), *uneven_labels(plan, labels)]
+        incomplete = {array.array for array in arrays.audited if array.present < array.expected}
+        findings += early_ends(asked, plan, labels)
+        findings += uneven_labels(plan, labels, incomplete)
         findings += findings_of_all(plan, output, agreed, under_way, undone, receipts)
         answer = asked_source.answer(plan, output, done, hands, reporter)
         findings += answer.findings

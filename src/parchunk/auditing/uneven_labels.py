@@ -7,7 +7,7 @@ any other kind, such as those of scenes, are as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -38,19 +38,25 @@ _REMEDY = (
 )
 
 
-def uneven_labels(plan: Plan, labels: Labels) -> Iterator[Finding]:
-    """Yield a notice where the dates of the split dimension fall or repeat, or step over some."""
+def uneven_labels(plan: Plan, labels: Labels, incomplete: Container[str] = ()) -> Iterator[Finding]:
+    """Yield a notice where the dates of the split dimension fall or repeat, or step over some.
+
+    Elements that a chunk of the coordinate is missing of are told as its gaps: it may be among the
+    arrays that are ``incomplete``.
+    """
     spec = coordinate_of(plan)
     calendar = None if spec is None else calendar_of(spec)
     if spec is None or calendar is None or len(labels) < _FEW:
         return
     without = labels.texts.is_null().to_numpy(zero_copy_only=False)
     if without.any() and not without.all():
+        if spec.name in incomplete:
+            return
         places = np.flatnonzero(without)
         named = [f"{at:,}" for at in places[:_NAMED].tolist()]
         named += ["..."] if len(places) > _NAMED else []
         these = counted(len(places), "element has", "elements have")
-        message = f"{spec.name}: {these} no date (missing, NaT or masked): {', '.join(named)}"
+        message = f"{spec.name}: {these} no date (NaT or masked): {', '.join(named)}"
         yield finding("uneven-labels", message, _REMEDY, array=spec.name, count=len(places))
         return
     dates = _dates(labels.texts, calendar)
