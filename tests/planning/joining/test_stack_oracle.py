@@ -26,6 +26,8 @@ from parchunk.planning.joining.misfits import MisfitError
 from parchunk.planning.joining.stacked_array import stacked_spec
 from parchunk.stores.source import Source
 
+OFFSET = datetime.timedelta(hours=3)
+
 
 def opened(path: Path, zarr_format: int) -> xarray.Dataset:
     return xarray.open_zarr(path, consolidated=False, zarr_format=zarr_format, chunks=None).load()
@@ -130,6 +132,30 @@ def images(folder: Path, **of_the_second: Any) -> list[Path]:
         ([datetime.date(2020, 1, 1), datetime.date(2020, 1, 3)], [0, 2], "days since 2020-01-01"),
         ([np.datetime64("2020-01-01T00:00:30"), np.datetime64("2020-01-01")], [0, -30], "seconds"),
         (range(2), [0, 1], None),
+        (xarray.DataArray([4, 2]), [4, 2], None),
+        (
+            np.array(["2020-01-01T00:00:00.5", "2020-01-01T00:00:01.7"], "M8[ns]"),
+            [500, 1700],
+            "milliseconds since 2020-01-01",
+        ),
+        (
+            "2020-01-01T06:00:00.000001,2020-01-01T06",
+            [1, 0],
+            "microseconds since 2020-01-01 06:00:00",
+        ),
+        (
+            [
+                datetime.datetime(2020, 1, 1, 2, tzinfo=datetime.timezone(-OFFSET)),
+                datetime.datetime(2020, 1, 1, 2, tzinfo=datetime.UTC),
+            ],
+            [0, -3],
+            "hours since 2020-01-01 05:00:00",
+        ),
+        (  # finer than any label of dates: names, which lose nothing
+            np.array([1, 2], "M8[ns]"),
+            ["1970-01-01T00:00:00.000000001", "1970-01-01T00:00:00.000000002"],
+            None,
+        ),
     ],
 )
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -157,6 +183,10 @@ def test_labels_become_the_coordinate(
         ("2020-01-01,2020-01-01T00", "2020-01-01T00 is what 2020-01-01 is"),
         ("a,", "empty one"),
         ("2020-01-01,2020-02-31", "give dates as"),
+        (["a", None], "None is no date, number or name"),
+        ([b"a", b"b"], "b'a' is no date"),
+        (np.array(["NaT", "2020-01-01"], "M8[D]"), "is no date, number or name"),
+        ([1.5, float("nan")], "nan is no date"),
     ],
 )
 def test_labels_that_do_not_do(tmp_path: Path, labels: Any, words: str) -> None:

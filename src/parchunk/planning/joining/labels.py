@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,15 @@ from parchunk.planning.joining.values import KeptArray, write_values
 from parchunk.wording import counted
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}(?::?\d{2}(?::?\d{2})?)?Z?)?")
-_UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}(?::?\d{2}(?::?\d{2}(?:\.\d{1,6})?)?)?Z?)?")
+_UNITS = (
+    ("days", timedelta(days=1)),
+    ("hours", timedelta(hours=1)),
+    ("minutes", timedelta(minutes=1)),
+    ("seconds", timedelta(seconds=1)),
+    ("milliseconds", timedelta(milliseconds=1)),
+    ("microseconds", timedelta(microseconds=1)),
+)
 
 
 def parse_labels(text: str | Sequence[object] | None) -> tuple[str, ...]:
@@ -69,8 +76,17 @@ def keep_labels(
 
 
 def _spelled(label: object) -> str:
+    if getattr(label, "ndim", None) == 0:  # of xarray, whose text is a repr
+        label = np.asarray(label)[()]
+    if label is None or isinstance(label, bytes) or label != label:
+        raise InputError(
+            f"--labels: {label!r} is no date, number or name: give one of these for each store"
+        )
     if isinstance(label, np.datetime64):
-        return str(label.astype("datetime64[s]"))
+        exact = (label.astype(f"datetime64[{unit}]") for unit in ("s", "us"))
+        return str(next((one for one in exact if one == label), label))
+    if isinstance(label, datetime) and label.tzinfo:
+        label = label.astimezone(UTC).replace(tzinfo=None)  # as CF times are
     if isinstance(label, (date, datetime)):
         return label.isoformat()
     return str(label)
@@ -83,14 +99,14 @@ def _times(labels: Sequence[str]) -> tuple[NDArray[np.int64], JSONObject]:
         raise InputError(
             f"--labels: {error}: give dates as 2020-01-31 or 2020-01-31T06:00"
         ) from None
-    first = times[0]
+    first = times[0].replace(microsecond=0)  # not all that decode units take parts of a second
     apart = [time - first for time in times]
     clock = first - datetime(first.year, first.month, first.day)
     unit, length = next(
         (unit, length)
         for unit, length in _UNITS
-        if not any(step % timedelta(seconds=length) for step in (*apart, clock))
+        if not any(step % length for step in (*apart, clock))
     )
-    values = np.array([step // timedelta(seconds=length) for step in apart], np.int64)
+    values = np.array([step // length for step in apart], np.int64)
     since = first.isoformat(sep=" ") if clock else first.date().isoformat()
     return values, {"units": f"{unit} since {since}", "calendar": "proleptic_gregorian"}
