@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import fsspec
@@ -72,15 +73,17 @@ def looked_at_every_write(out: Path, names: Iterable[str]) -> Iterator[list[dict
     gone is an error to them, and has no value.
     """
     seen: list[dict[str, float]] = []
+    lock = RLock()  # nobody writes between what a reader reads first and what it reads last
 
     def looking(verb: Callable[..., Any]) -> Callable[..., Any]:
         def then_look(self: LocalOutput, *arguments: Any) -> Any:
-            done = verb(self, *arguments)
-            group, found = opened(out), {}
-            for name in names:
-                with suppress(Exception):
-                    found[name] = float(group[name][0])
-            seen.append(found)
+            with lock:
+                done = verb(self, *arguments)
+                group, found = opened(out), {}
+                for name in names:
+                    with suppress(Exception):
+                        found[name] = float(group[name][0])
+                seen.append(found)
             return done
 
         return then_look

@@ -27,7 +27,7 @@ def store(path: Path, at: int, axis: int = 0, **how: Any) -> Path:
     if axis:
         values, names = values.T, names[::-1]
     shards = (2, 4) if how.pop("shards", False) else None
-    units = {"units": f"hours since 2000-01-01 {6 * at:02d}:00"}
+    units = {"units": f"hours since 2000-01-{1 + at // 4:02d} {6 * (at % 4):02d}:00"}
     arrays = {
         "t": Made(values, tuple(names), (1, 2), {}, shards),
         "time": Made(np.arange(6), ("time",), (6,), units),
