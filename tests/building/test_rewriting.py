@@ -1,8 +1,10 @@
 """Record files that are written anew from those that are there: within --memory, or not at all."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,17 +77,50 @@ def test_what_does_not_fit_is_refused_with_the_memory_that_would_do(
     assert published(out) == published(anew)
 
 
-@pytest.mark.parametrize("what", ["relocate", "update"])
-def test_too_little_is_refused_before_anything_is_written(
-    tmp_path: Path, what: str, tree: Callable[[Path], dict[str, str]]
+def test_too_little_to_relocate_is_refused_before_anything_is_written(
+    tmp_path: Path, tree: Callable[[Path], dict[str, str]]
 ) -> None:
     source, out = v2_store(tmp_path / "s.zarr", 3, 10), tmp_path / "refs"
     parchunk.build(parchunk.plan(str(source)), str(out))
     before = tree(out)
-    moved = source if what == "update" else source.rename(tmp_path / "moved.zarr")
-    arguments = [what, str(out), "--memory", "20MiB", *([str(moved)] if what == "relocate" else [])]
-    assert run(arguments) == 2
+    moved = source.rename(tmp_path / "moved.zarr")
+    assert run(["relocate", str(out), "--memory", "20MiB", str(moved)]) == 2
     assert tree(out) == before
+
+
+@pytest.mark.parametrize("memory", ["20MiB", "50MiB"], ids=["to list", "to read back"])
+def test_an_update_is_refused_too_little_before_anything_is_written_and_only_where_it_needs_any(
+    memory: str,
+    tmp_path: Path,
+    tree: Callable[[Path], dict[str, str]],
+    published: Callable[[Path], dict[str, bytes]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source, out, fresh = tmp_path / "s.zarr", tmp_path / "refs", tmp_path / "fresh"
+    root = zarr.open_group(source, mode="w", zarr_format=3)
+    array = root.create_array(
+        "a", shape=(8, 2), chunks=(1, 1), dtype="u1", dimension_names=["t", "x"]
+    )
+    array[...] = 1
+    plan = partial(
+        parchunk.plan, str(source), split="t", region=4, record_size=4, inline_threshold=0
+    )
+    parchunk.build(plan(), str(out))
+    command = ["update", str(out), "--concurrency", "1", "--memory"]
+    before = tree(out)
+    assert run([*command, memory]) == 0  # there is nothing to do
+    assert tree(out) == before
+    array.resize((8, 3))
+    array[...] = 1
+    capsys.readouterr()
+    assert run([*command, memory]) == 2
+    assert tree(out) == before
+    (named,) = re.findall(r"give (\d+MiB) or more", capsys.readouterr().err)
+    while run([*command, named]) == 2:  # what is listed may be named before what is read back
+        (named,) = re.findall(r"give (\d+MiB) or more", capsys.readouterr().err)
+        assert tree(out) == before
+    parchunk.build(plan(), str(fresh))
+    assert published(out) == published(fresh)
 
 
 PEAK = """

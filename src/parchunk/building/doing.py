@@ -37,6 +37,8 @@ def do_here(
     ParchunkError, KeyboardInterrupt
         As `parchunk.building.build.build` does.
     """
+    if not pending:
+        return 0  # whatever memory there is
     most_held = effort.most_held(source, plan, pending)
     width = width_of(source.manner, effort.listings)
     limits = effort.limits or USUAL
@@ -53,8 +55,7 @@ def do_here(
     ready = ready_jobs(plan, jobs, pending, output, share, known)
     before = len(run.receipts)
     run.receipts.extend(write_storeless(plan, output, pending))
-    if pending:
-        run.notes += effort.notes
+    run.notes += effort.notes
     if effort.processes > 1:
         run.in_processes(ready, effort.processes)
     else:

@@ -6,12 +6,43 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from parchunk.building.carrying import not_due, receipts_of
+from parchunk.building.effort import Effort
+from parchunk.errors import InputError
 from parchunk.out.output import NEXT, Output
 from parchunk.out.receipt_files import read_receipts, receipted
 from parchunk.out.unfinished import Unfinished, read_unfinished
 from parchunk.planning.changes import Changes
 from parchunk.planning.growth import carried
 from parchunk.planning.plan import Partition, Plan
+from parchunk.stores.source import Source
+
+
+def require_memory(
+    effort: Effort,
+    old: Plan,
+    new: Plan,
+    changes: Changes,
+    asked: Unfinished,
+    source: Source,
+    output: Output,
+) -> None:
+    """Refuse an update that cannot be made with so much memory; any will do where nothing is due.
+
+    Raises
+    ------
+    InputError
+        Naming the least that will do.
+    """
+
+    def listed() -> Iterator[Partition]:
+        return to_be_listed(old, new, changes, asked, output, source.manner.page)
+
+    try:
+        effort.most_held(source, new, listed())
+    except InputError:
+        is_begun = new.fingerprint != old.fingerprint or read_unfinished(output) is not None
+        if is_begun or any(True for _ in listed()):
+            raise
 
 
 def to_be_listed(

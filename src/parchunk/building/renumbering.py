@@ -76,6 +76,21 @@ class Renumbering:
     lease: Lease
     began: float
 
+    def require_memory(self, names: Sequence[str]) -> None:
+        """Refuse too little memory to write these arrays anew, or to list what came; write nothing.
+
+        Raises
+        ------
+        InputError
+            Naming the least that will do.
+        """
+        arrays = [array for array, known in self._rewritten(names) if known]
+        if arrays:
+            Rewriting.within(self.effort.memory, self.new)
+            slabs = (slab for array in arrays for slab in self._slabs(array))
+            to_list = (slab.partition for slab in slabs if slab.receipt is None)
+            self.effort.most_held(self.source, self.new, to_list)
+
     def carry_out(self, names: Sequence[str]) -> Run | None:
         """Write the partitions of these arrays that need not be listed whole, and receipt them.
 
@@ -84,6 +99,23 @@ class Renumbering:
         done = settled_receipts(self.stage, self.new)
         wanted: dict[str, list[Partition]] = {}
         arrays: dict[str, Renumbered] = {}
+        for array, known in self._rewritten(names):
+            taken = [partition for partition in known if partition.key not in done]
+            if taken:
+                name = array.now.spec.name
+                arrays[name], wanted[name] = array, taken
+        if not arrays:
+            return None
+        rewriting = Rewriting.within(self.effort.memory, self.new)
+        slabs = {name: list(self._slabs(array)) for name, array in arrays.items()}
+        run = self._list([slab for some in slabs.values() for slab in some], rewriting)
+        for name, array in arrays.items():
+            if all(_is_plain(array.now.spec, slab.receipt) for slab in slabs[name]):
+                self._write(array, slabs[name], wanted[name], rewriting)
+        return run
+
+    def _rewritten(self, names: Sequence[str]) -> Iterator[tuple[Renumbered, list[Partition]]]:
+        """Yield arrays with those of their partitions that need not be listed whole."""
         for name in names:
             if self.old.inline_threshold_of(name) != self.new.inline_threshold_of(name):
                 continue  # other rows are inlined now: all of it is listed
@@ -92,18 +124,7 @@ class Renumbering:
             if owners is None:
                 continue  # any of its partitions may own some
             known = array.takes(self._unknown(array))
-            taken = [p for p in known if p.key not in done and p.key not in owners]
-            if taken:
-                arrays[name], wanted[name] = array, taken
-        if not arrays:
-            return None
-        rewriting = Rewriting.within(self.effort.memory, self.new)  # refused before it is listed
-        slabs = {name: list(self._slabs(array)) for name, array in arrays.items()}
-        run = self._list([slab for some in slabs.values() for slab in some], rewriting)
-        for name, array in arrays.items():
-            if all(_is_plain(array.now.spec, slab.receipt) for slab in slabs[name]):
-                self._write(array, slabs[name], wanted[name], rewriting)
-        return run
+            yield array, [partition for partition in known if partition.key not in owners]
 
     def _unknown(self, array: Renumbered) -> list[Partition]:
         """Return the partitions that an array had and of which not every row can be believed."""

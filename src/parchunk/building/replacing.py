@@ -14,7 +14,7 @@ from parchunk.building.staging import begin_stage, carry_to
 from parchunk.out.labels import keep_labels
 from parchunk.out.lease import Lease
 from parchunk.out.many_receipts import ManyReceipts
-from parchunk.out.output import Output
+from parchunk.out.output import NEXT, Output
 from parchunk.out.receipt_files import read_receipts, settled_receipts
 from parchunk.out.switching import switch
 from parchunk.out.unfinished import Unfinished
@@ -53,14 +53,17 @@ def build_replacement(
         and unfinished.fingerprint == old.fingerprint
     ):
         asked = asked.joined(unfinished)
-    stage = begin_stage(new, output, asked)
     receipts = read_receipts(output, old)
     kept = not_due(old, receipts, source.manner.page, asked)
     strays = KnownStrays(old, new, receipts, output)
-    carry_to(old, new, output, stage, kept, strays)
+    stage = output.below(NEXT)
     renumbering = Renumbering(old, new, source, output, stage, kept, strays, effort, lease, began)
     # Slabs of many stores would be several walks each: those arrays are listed whole.
-    listed = renumbering.carry_out(sorted(changes.moved)) if new.stores is None else None
+    moved = sorted(changes.moved) if new.stores is None else []
+    renumbering.require_memory(moved)
+    begin_stage(new, output, asked)
+    carry_to(old, new, output, stage, kept, strays)
+    listed = renumbering.carry_out(moved)
     done = ManyReceipts(settled_receipts(stage, new).values())
     result = carry_out(new, source, stage, done, lease, effort, began)
     lease.confirm()

@@ -13,7 +13,7 @@ from typing import Any, cast
 from parchunk.arguments.lenient import called, lenient
 from parchunk.building.build import carry_out
 from parchunk.building.carrying import carry_over, forget, is_due, taken_up
-from parchunk.building.due import to_be_listed
+from parchunk.building.due import require_memory
 from parchunk.building.effort import Effort
 from parchunk.building.growing import MayLose, store_now, stores_now
 from parchunk.building.preflight import alone_in, refuse_overlap
@@ -183,9 +183,9 @@ def update(
         asked = _asked(old, new, output, numbers, arrays, lost, gaps, repair)
         asked = replace(asked, skip_unsupported=unsupported, lost=now.lost)
         asked = asked.joined(left[PREPARED_FOR]) if PREPARED_FOR in left else asked
-        listed = to_be_listed(old, new, now.changes, asked, output, source.manner.page)
         here = effort if now.changes.in_place else replace(effort, executor=None)
-        here.most_held(source, new, listed)  # refused before anything is written
+        # Refused before anything is written.
+        require_memory(here, old, new, now.changes, asked, source, output)
         choose(source)
         if old.inventory is not None:
             forget_rows(output)  # of a build that was cut short: as it was published, or before
