@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from instruments.synthetic.formula import FormulaStore
 from instruments.synthetic.rules import Without
 from instruments.synthetic.twin import FormulaListing
@@ -14,6 +15,7 @@ from instruments.synthetic.zarr_stores import zarr_store
 from obstore.store import MemoryStore
 
 import parchunk
+from parchunk.auditing.source_contents import Contradicted
 from parchunk.out.remote import RemoteOutput
 from parchunk.stores.opening import Location
 
@@ -81,3 +83,39 @@ def test_record_files_of_small_arrays_are_read_at_the_same_time() -> None:
     assert report.comparison is not None
     (changed,) = report.comparison.regions
     assert (changed.array, changed.gone.tolist()) == ("g/a11", [95])
+
+
+def test_nothing_is_summed_up_of_partitions_that_are_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of very many arrays they are nearly all, with a gap or without."""
+    joined: list[int] = []
+    sum_up = Contradicted.joined
+
+    def counting(found: Sequence[Contradicted]) -> Contradicted:
+        joined.append(len(found))
+        return sum_up(found)
+
+    monkeypatch.setattr(Contradicted, "joined", staticmethod(counting))
+    arrays = [(f"g/a{n}", (8, 12), (1, 1), ("time", "x")) for n in range(12)]
+    gaps = {f"g/a{n}": Without([n]) for n in range(4)}
+
+    def store(present: dict[str, Without], size: int = 9) -> parchunk.Source:
+        return source(FormulaListing(zarr_store(arrays, separator="/", size=size, present=present)))
+
+    out = str(tmp_path / "r")
+    parchunk.build(parchunk.plan(store(gaps)), out)
+    report = parchunk.audit(out, against_source=True, source=store(gaps))
+    assert report.comparison is not None
+    assert not report.comparison.regions
+    assert not joined
+    now = store({**gaps, "g/a1": Without([2, 95]), "g/a7": Without([5])})
+    report = parchunk.audit(out, against_source=True, source=now)
+    assert report.comparison is not None
+    found = [(one.array, one.new.tolist(), one.gone.tolist()) for one in report.comparison.regions]
+    assert found == [("g/a1", [1], [2, 95]), ("g/a7", [], [5])]
+    assert len(joined) == 2
+    report = parchunk.audit(out, against_source=True, source=store(gaps, 8))
+    assert report.comparison is not None
+    resized = [len(one.resized) for one in report.comparison.regions]
+    assert sorted(resized) == [95] * 4 + [96] * 8

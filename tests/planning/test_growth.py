@@ -14,7 +14,7 @@ from tests.made import spec
 
 from parchunk.errors import InputError
 from parchunk.keys.row_sets import RowSet
-from parchunk.metadata.spec import ArraySpec, Hierarchy
+from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
 from parchunk.planning.changes import Changes, changes_of, refuse_unasked
 from parchunk.planning.choice import make_plan
 from parchunk.planning.growth import carried, grown_plan
@@ -376,3 +376,20 @@ def test_what_became_of_many_arrays_alike_is_one_note() -> None:
         "x, y are gone: their references were deleted",
     ]
     assert len(notes) == 4
+
+
+def test_arrays_that_hold_the_same_objects_are_not_spelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a hundred thousand arrays most do, and to spell each takes ten times as long."""
+    spelled: list[str] = []
+
+    def counting(value: object) -> str:
+        spelled.append(canonical(value))
+        return spelled[-1]
+
+    monkeypatch.setattr("parchunk.planning.changes.canonical", counting)
+    one = spec("t", (9, 6), (2, 3))
+    old = plan_of(one)
+    assert changes_of(old, Hierarchy((replace(one),), ())) == Changes()
+    assert not spelled
+    assert "t" in changes_of(old, Hierarchy((replace(one, dtype="int8"),), ())).other
+    assert spelled

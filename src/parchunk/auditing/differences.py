@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parchunk.auditing.held_rows import read_held
 from parchunk.auditing.identities import differ, known, none_kept, read_kept
@@ -21,6 +22,8 @@ from parchunk.metadata.chunk_keys import object_key
 from parchunk.metadata.shard_grid import shard_numbers
 from parchunk.metadata.spec import ArraySpec
 from parchunk.out.output import Output
+
+_NONE: Int64Array = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -97,23 +100,29 @@ class Differences:
             held = references.sizes
             there, now = vector.present, vector.sizes
             both = there & (held > 0)
-            self._new.append(numbers[there & (held == 0)])
-            self._gone.append(numbers[~there & (held > 0)])
-            self._resized.append(numbers[both & (now != held)])
             same = both & (now == held)
-            since = np.isin(numbers, part.times.later, assume_unique=True)
-            untimed = np.isin(numbers, part.times.untimed, assume_unique=True)
+            since = _among(numbers, part.times.later)
+            untimed = _among(numbers, part.times.untimed)
             if kept is not None and part.identities is not None:
                 kept = kept[first : first + len(vector)]
                 versions = part.identities[begin : begin + len(vector)].raw
                 since = np.where(known(kept), differ(kept, versions), since)
                 untimed &= ~known(kept)
+            if not same.all():
+                self._new.append(numbers[there & (held == 0)])
+                self._gone.append(numbers[~there & (held > 0)])
+                self._resized.append(numbers[both & ~same])
+            if since.any():
+                self._rewritten.append(numbers[same & since])
             altered = self.contents.check_chunks(self.spec, numbers, references, same & ~since)
-            # What has other bytes and no time was written anew, and its reference is no damage.
-            anew = np.intersect1d(altered, numbers[untimed])
-            self._rewritten += [numbers[same & since], anew]
-            self._untimed.append(int(np.count_nonzero(same & untimed)) - len(anew))
-            self._contradicted.append(Contradicted(bytes=np.setdiff1d(altered, anew)))
+            if untimed.any():
+                # What has other bytes and no time was written anew: its reference is no damage.
+                anew = np.intersect1d(altered, numbers[untimed])
+                altered = np.setdiff1d(altered, anew)
+                self._rewritten.append(anew)
+                self._untimed.append(int(np.count_nonzero(same & untimed)) - len(anew))
+            if len(altered):
+                self._contradicted.append(Contradicted(bytes=altered))
 
     @property
     def untimed(self) -> int:
@@ -125,14 +134,12 @@ class Differences:
 
     def made(self) -> RegionChanges | None:
         """Return the differences, or None when there are none."""
-        joined = [
-            np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
-            for parts in (self._new, self._gone, self._resized, self._rewritten, self._overrun)
-        ]
-        contradicted = Contradicted.joined(self._contradicted)
-        if not any(map(len, joined)) and not contradicted:
-            return None
-        new, gone, resized, rewritten, overrun = joined
+        found = (self._new, self._gone, self._resized, self._rewritten, self._overrun)
+        if not any(len(part) for parts in found for part in parts) and not any(self._contradicted):
+            return None  # as of nearly all, of which there may be a hundred thousand
+        new, gone, resized, rewritten, overrun = (
+            np.sort(np.concatenate([_NONE, *parts])) for parts in found
+        )
         partition = self.item.partition
         return RegionChanges(
             self.spec,
@@ -143,7 +150,7 @@ class Differences:
             resized,
             rewritten,
             overrun,
-            contradicted,
+            Contradicted.joined(self._contradicted),
             self.identity,
         )
 
@@ -184,8 +191,8 @@ class ShardDifferences(Differences):
         there, now = part.vector.present, part.vector.sizes
         held = ends > 0
         numbers = objects.numbers(0, objects.total)
-        since = np.isin(numbers, part.times.later, assume_unique=True)
-        untimed = np.isin(numbers, part.times.untimed, assume_unique=True)
+        since = _among(numbers, part.times.later)
+        untimed = _among(numbers, part.times.untimed)
         if kept_of is not None and part.identities is not None:
             since = np.where(known(kept_of), differ(kept_of, part.identities.raw), since)
             untimed &= ~known(kept_of)
@@ -208,6 +215,13 @@ class ShardDifferences(Differences):
         self._overrun.append(numbers[short & ~(since | untimed)])
         self._untimed.append(int(np.count_nonzero(unchanged & untimed & ~anew)))
         self._contradicted.append(found.without(numbers[anew]))
+
+
+def _among(numbers: Int64Array, some: Int64Array) -> NDArray[np.bool_]:
+    """Return which chunk numbers are among ``some``; both are unique."""
+    if not len(some):
+        return np.zeros(len(numbers), bool)
+    return np.isin(numbers, some, assume_unique=True)
 
 
 def differences_of(

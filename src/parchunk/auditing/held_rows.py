@@ -51,10 +51,12 @@ def read_held(
             table = file.read(["path", "offset", "size", "raw"], use_threads=False)
         sizes = np.asarray(table["size"]).astype(np.int64)
         offsets = np.asarray(table["offset"]).astype(np.int64)
-        there = np.asarray(table["path"].is_valid())
-        raw = table["raw"]
-        inlined = np.asarray(raw.is_valid())
-        held = np.where(inlined, lengths(raw), np.where(there, sizes, 0))
+        path, raw = table["path"], table["raw"]
+        held = np.where(np.asarray(path.is_valid()), sizes, 0) if path.null_count else sizes
+        inlined = np.zeros(len(raw), bool)
+        if raw.null_count < len(raw):
+            inlined = np.asarray(raw.is_valid())
+            held = np.where(inlined, lengths(raw), held)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
     if len(held) != job.rows:

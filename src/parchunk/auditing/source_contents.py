@@ -164,6 +164,8 @@ class ContentReader:
         self, spec: ArraySpec, numbers: Int64Array, held: HeldRows, unchanged: NDArray[np.bool_]
     ) -> Int64Array:
         """Return the numbers of chunks of which other bytes are inlined in a record file."""
+        if not held.inlined.any():
+            return np.empty(0, np.int64)
         rows = self._some(np.flatnonzero(unchanged & held.inlined), self.inlined)
         found = []
         for begin in range(0, len(rows), _FETCHED):

@@ -87,13 +87,13 @@ def _spelled_alike(old: Hierarchy, new: Hierarchy) -> bool:
         (len(old.groups), len(old.arrays)) == (len(new.groups), len(new.arrays))
         and (old.refused, old.skipped) == (new.refused, new.skipped)
         and all(
-            _hold_the_same(one, other) or spelled_alike(one.to_json(), other.to_json())
+            hold_the_same(one, other) or spelled_alike(one.to_json(), other.to_json())
             for one, other in zip(*nodes, strict=True)
         )
     )
 
 
-def _hold_the_same(one: ArraySpec | GroupSpec, other: ArraySpec | GroupSpec) -> bool:
+def hold_the_same(one: ArraySpec | GroupSpec, other: ArraySpec | GroupSpec) -> bool:
     """Whether two nodes hold the very same objects, as most that are alike do: none is spelled."""
     if type(one) is not type(other):
         return False

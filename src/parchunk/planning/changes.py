@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from parchunk.errors import InputError
 from parchunk.metadata.choosing import some_of
-from parchunk.metadata.meaning import array_differences, attribute_differences
+from parchunk.metadata.meaning import array_differences, attribute_differences, hold_the_same
 from parchunk.metadata.spec import ArraySpec, Hierarchy, canonical
 from parchunk.planning.joining.comparing import is_meaning
 from parchunk.planning.joining.store_set import StoreSet
@@ -233,6 +233,8 @@ def _shorter(seen: ArraySpec, *others: ArraySpec) -> bool:
 
 def unlike(old: ArraySpec, new: ArraySpec) -> list[str]:
     """Return in what the chunks of an array mean something else now, whatever its shape."""
+    if hold_the_same(old, new):
+        return []
     plain = (canonical(one.to_json() | dict.fromkeys(FREE)) for one in (old, new))
     if old.rank == new.rank and len(set(plain)) == 1:  # quicker than to understand them
         return []
